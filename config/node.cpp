@@ -1,0 +1,191 @@
+#include "config/node.hpp"
+
+#include <algorithm>
+
+namespace vitalsd::config {
+namespace {
+
+const Value kNothing;
+
+std::string article(std::string_view type) {
+  if (type.starts_with("true") || type == "text") return std::string(type);
+  constexpr std::string_view kVowels = "aeiou";  // of our type names, none sounds otherwise
+  return (kVowels.contains(type.front()) ? "an " : "a ") + std::string(type);
+}
+
+}  // namespace
+
+Node::Node(const Value& value, std::string path, Problems& problems)
+    : value_(&value), path_(std::move(path)), problems_(&problems) {
+  if (value.kind != Value::Kind::mapping && value.kind != Value::Kind::null) {
+    problems.error(value.mark, path_,
+                   "expected a mapping of keys, found " + std::string(value.kind_name()));
+  }
+}
+
+Node Node::describing(std::vector<Option>& options, Problems& ignored) {
+  Node node(kNothing, "", ignored);
+  node.options_ = &options;
+  return node;
+}
+
+const Member* Node::member(std::string_view key) const { return value_->find(key); }
+
+std::string Node::path_of(std::string_view key) const {
+  return path_.empty() ? std::string(key) : path_ + '.' + std::string(key);
+}
+
+Mark Node::mark(std::string_view key) const {
+  const Member* found = member(key);
+  return found == nullptr ? value_->mark : found->value.mark;
+}
+
+void Node::declare(std::string_view key, std::string_view type, std::string fallback, bool required,
+                   std::string_view help) {
+  asked_.emplace_back(key);
+  if (options_ == nullptr) return;
+  options_->push_back(
+      {path_of(key), std::string(type), std::move(fallback), required, std::string(help)});
+}
+
+void Node::missing(std::string_view key, std::string_view type) {
+  if (options_ != nullptr) return;
+  problems_->error(value_->mark, path_,
+                   "the key '" + std::string(key) + "' is missing (" + article(type) + ")");
+}
+
+void Node::error(std::string_view key, std::string message) {
+  if (options_ != nullptr) return;
+  problems_->error(mark(key), member(key) == nullptr ? path_ : path_of(key), std::move(message));
+}
+
+void Node::warning(std::string_view key, std::string message) {
+  if (options_ != nullptr) return;
+  problems_->warning(mark(key), path_of(key), std::move(message));
+}
+
+void Node::out_of_range(std::string_view key, const std::string& least, const std::string& most) {
+  error(key, "must be between " + least + " and " + most);
+}
+
+const std::string* Node::scalar(const Value& value, const std::string& path, std::string_view type,
+                                bool plain) {
+  if (value.kind != Value::Kind::scalar) {
+    problems_->error(value.mark, path,
+                     "expected " + article(type) + ", found " + std::string(value.kind_name()));
+    return nullptr;
+  }
+  if (plain && value.quoted) {
+    problems_->error(value.mark, path,
+                     "expected " + article(type) + ", found text: write it without quotes");
+    return nullptr;
+  }
+  return &value.text;
+}
+
+const std::vector<Value>& Node::items(std::string_view key) {
+  const Member* found = member(key);
+  if (found == nullptr) return kNothing.items;
+  if (found->value.kind != Value::Kind::sequence) {
+    problems_->error(found->value.mark, path_of(key),
+                     "expected a list, found " + std::string(found->value.kind_name()));
+  }
+  return found->value.items;
+}
+
+const std::vector<Member>& Node::entries(std::string_view key) {
+  const Member* found = member(key);
+  if (found == nullptr) return kNothing.members;
+  if (found->value.kind != Value::Kind::mapping) {
+    problems_->error(found->value.mark, path_of(key),
+                     "expected a mapping of keys, found " + std::string(found->value.kind_name()));
+  }
+  return found->value.members;
+}
+
+std::string Node::choice(std::string_view key, const std::vector<std::string_view>& choices,
+                         std::string_view help) {
+  std::string type = "one of";
+  for (const std::string_view c : choices)
+    type += (c == choices.front() ? " " : ", ") + std::string(c);
+  declare(key, type, std::string(choices.front()), false, help);
+  const std::optional<std::string> text = read<std::string>(key);
+  if (!text) return std::string(choices.front());
+  if (std::ranges::find(choices, *text) != choices.end()) return *text;
+  error(key, quoted(*text) + " is not " + type + did_you_mean(*text, choices));
+  return std::string(choices.front());
+}
+
+Secret Node::secret(std::string_view key, std::string_view help) {
+  declare(key, "secret", "", false, help);
+  const Member* found = member(key);
+  if (found == nullptr) return {};
+  const Value& value = found->value;
+  if (value.kind == Value::Kind::scalar) {
+    warning(key,
+            "a secret in this file is readable by whoever reads it: use {file: PATH} or "
+            "{env: NAME}");
+    return Secret::literal(value.text);
+  }
+  constexpr std::string_view kForms = "expected {file: PATH} or {env: NAME}";
+  if (value.kind != Value::Kind::mapping) {
+    error(key, std::string(kForms) + ", found " + std::string(value.kind_name()));
+    return {};
+  }
+  Node source(value, path_of(key), *problems_);
+  const auto file = source.find<std::string>("file", "");
+  const auto environment = source.find<std::string>("env", "");
+  source.finish();
+  if (file.has_value() == environment.has_value()) {
+    error(key, std::string(kForms) + ", one of the two");
+    return {};
+  }
+  return file ? Secret::file(*file) : Secret::environment(*environment);
+}
+
+Node& Node::section(std::string_view key, std::string_view help) {
+  declare(key, "mapping", "", false, help);
+  const Member* found = member(key);
+  sections_.emplace_back(
+      Node(found == nullptr ? kNothing : found->value, path_of(key), *problems_));
+  sections_.back().options_ = options_;
+  return sections_.back();
+}
+
+std::list<Node>& Node::sections(std::string_view key, std::string_view help) {
+  declare(key, "list of mappings", "", false, help);
+  std::list<Node>& list = lists_.emplace_back();
+  std::size_t index = 0;
+  for (const Value& item : items(key)) {
+    list.emplace_back(Node(item, path_of(key) + '[' + std::to_string(index++) + ']', *problems_));
+  }
+  if (options_ != nullptr) {
+    list.emplace_back(Node(kNothing, path_of(key) + "[]", *problems_));
+    list.back().options_ = options_;
+  }
+  return list;
+}
+
+void Node::finish() {
+  for (const Member& found : value_->members) {
+    if (ignore_unknown_ || std::ranges::find(asked_, found.key) != asked_.end()) continue;
+    const std::vector<std::string_view> known(asked_.begin(), asked_.end());
+    std::string known_list;
+    if (nearest(found.key, known).empty() && !known.empty()) {
+      for (const std::string_view key : known) {
+        if (known_list.contains(' ' + std::string(key) + ',')) continue;
+        known_list += ' ' + std::string(key) + ',';
+      }
+      known_list.pop_back();
+      known_list = "; known here:" + known_list;
+    }
+    problems_->error(found.mark, path_of(found.key),
+                     "unknown key" + did_you_mean(found.key, known) + known_list);
+  }
+  for (Node& section : sections_) section.finish();
+  for (std::list<Node>& list : lists_) {
+    for (Node& node : list) node.finish();
+  }
+}
+
+}  // namespace vitalsd::config

@@ -1,0 +1,79 @@
+#include "config/problems.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <utility>
+
+namespace vitalsd::config {
+
+bool Problems::has_errors() const {
+  return std::ranges::any_of(list_, [](const Problem& p) { return p.severity == Severity::error; });
+}
+
+std::string Problems::line(const Problem& problem) const {
+  std::string out = file_;
+  if (problem.mark.line > 0) {
+    out += ':' + std::to_string(problem.mark.line) + ':' + std::to_string(problem.mark.column);
+  }
+  out += ": ";
+  if (problem.severity == Severity::warning) out += "warning: ";
+  if (!problem.path.empty()) out += problem.path + ": ";
+  return out + problem.message;
+}
+
+std::string Problems::text() const {
+  std::vector<const Problem*> sorted;
+  sorted.reserve(list_.size());
+  for (const Problem& problem : list_) sorted.push_back(&problem);
+  // Problems of one place keep their order: the pointers rise with it.
+  std::ranges::sort(sorted, {}, [](const Problem* p) { return std::pair(p->mark, p); });
+  std::string out;
+  for (const Problem* problem : sorted) out += line(*problem) + '\n';
+  return out;
+}
+
+namespace {
+
+// Edit distance in which swapped neighbours count as one slip (optimal string alignment).
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before_last(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  std::iota(last.begin(), last.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitution = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, substitution});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        row[j] = std::min(row[j], before_last[j - 2] + 1);
+      }
+    }
+    std::swap(before_last, last);
+    std::swap(last, row);
+  }
+  return last[b.size()];
+}
+
+}  // namespace
+
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
+  constexpr std::size_t kLongestWord = 64;  // whatever is longer is no slip of a key of ours
+  if (word.size() > kLongestWord) return {};
+  std::string_view best;
+  std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const std::string_view candidate : candidates) {
+    const std::size_t d = distance(word, candidate);
+    if (d < best_distance) {
+      best = candidate;
+      best_distance = d;
+    }
+  }
+  return best;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates) {
+  const std::string_view near = nearest(word, candidates);
+  return near.empty() ? std::string() : " (did you mean '" + std::string(near) + "'?)";
+}
+
+}  // namespace vitalsd::config

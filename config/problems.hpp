@@ -1,0 +1,58 @@
+// Located diagnostics of one configuration file. All of them are collected before any is shown, so
+// that one run of `vitalsd config check` tells everything that is wrong. No I/O.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd::config {
+
+/// A place in a file, both counted from 1; line 0 means the file as a whole.
+struct Mark {
+  int line = 0;
+  int column = 0;
+  auto operator<=>(const Mark&) const = default;
+};
+
+enum class Severity { error, warning };
+
+struct Problem {
+  Severity severity;
+  Mark mark;
+  std::string path;  ///< "probes[0].interval"; empty for the document itself
+  std::string message;
+};
+
+class Problems {
+ public:
+  explicit Problems(std::string file) : file_(std::move(file)) {}
+
+  void error(Mark mark, std::string path, std::string message) {
+    list_.push_back({Severity::error, mark, std::move(path), std::move(message)});
+  }
+  void warning(Mark mark, std::string path, std::string message) {
+    list_.push_back({Severity::warning, mark, std::move(path), std::move(message)});
+  }
+
+  [[nodiscard]] bool has_errors() const;
+  [[nodiscard]] const std::vector<Problem>& list() const { return list_; }
+  [[nodiscard]] const std::string& file() const { return file_; }
+
+  /// One problem as `file:line:column: path: message`, warnings as `...: warning: message`.
+  [[nodiscard]] std::string line(const Problem& problem) const;
+  /// All problems in the order of the file, a line each, a newline after each.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::string file_;
+  std::vector<Problem> list_;
+};
+
+/// The candidate nearest to `word`, if it is near enough to be a slip of the fingers; else empty.
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
+
+/// " (did you mean 'x'?)", or nothing.
+std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates);
+
+}  // namespace vitalsd::config

@@ -1,0 +1,284 @@
+#include "config/scalar.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <system_error>
+#include <utility>
+
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
+namespace vitalsd::config {
+namespace {
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+std::unexpected<std::string> wrong(std::string message) {
+  return std::unexpected(std::move(message));
+}
+
+// Digits only: no sign, no blanks, no leading zero (which YAML 1.1 reads as octal).
+Parsed<std::uint64_t> parse_digits(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc::result_out_of_range) return wrong(quoted(text) + " is too large");
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return wrong(quoted(text) + " is not a decimal number");
+  }
+  if (text.size() > 1 && text.front() == '0') {
+    return wrong(quoted(text) + " has a leading zero: numbers are decimal");
+  }
+  return value;
+}
+
+struct Unit {
+  std::string_view name;
+  std::uint64_t factor;
+};
+
+constexpr std::array kDurationUnits = {
+    Unit{"ms", 1},        Unit{"s", 1'000},      Unit{"m", 60'000},
+    Unit{"h", 3'600'000}, Unit{"d", 86'400'000}, Unit{"w", 604'800'000},
+};
+constexpr std::uint64_t kLongestDuration = 3'660ULL * 86'400'000;  // ten years
+
+constexpr std::array kSizeUnits = {
+    Unit{"B", 1},
+    Unit{"kB", 1'000},
+    Unit{"MB", 1'000'000},
+    Unit{"GB", 1'000'000'000},
+    Unit{"TB", 1'000'000'000'000},
+    Unit{"KiB", 1ULL << 10},
+    Unit{"MiB", 1ULL << 20},
+    Unit{"GiB", 1ULL << 30},
+    Unit{"TiB", 1ULL << 40},
+};
+
+template <std::size_t N>
+const Unit* find_unit(const std::array<Unit, N>& units, std::string_view name) {
+  const auto it = std::ranges::find(units, name, &Unit::name);
+  return it == units.end() ? nullptr : &*it;
+}
+
+std::string_view leading_digits(std::string_view text) {
+  return text.substr(
+      0, static_cast<std::size_t>(std::ranges::find_if_not(text, is_digit) - text.begin()));
+}
+
+bool is_host_char(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' ||
+         c == '_';
+}
+
+Parsed<std::uint16_t> parse_port(std::string_view text) {
+  const auto number = parse_digits(text);
+  if (!number) return std::unexpected(number.error());
+  if (*number == 0 || *number > 65535) return wrong(quoted(text) + " is not a port (1 to 65535)");
+  return static_cast<std::uint16_t>(*number);
+}
+
+std::string bracketed(const std::string& host) {
+  return host.contains(':') ? '[' + host + ']' : host;
+}
+
+}  // namespace
+
+std::string quoted(std::string_view text) {
+  constexpr std::size_t kLongest = 80;
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out = "'";
+  const bool cut = text.size() > kLongest;
+  for (const char c : text.substr(0, cut ? kLongest : text.size())) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    } else {
+      out += c;
+    }
+  }
+  return out + (cut ? "…'" : "'");
+}
+
+std::string Endpoint::text() const { return bracketed(host) + ':' + std::to_string(port); }
+
+std::string Url::text() const {
+  std::string out = scheme + "://" + bracketed(host);
+  if (port != 0) out += ':' + std::to_string(port);
+  out += path;
+  if (!query.empty()) out += '?' + query;
+  return out;
+}
+
+Parsed<std::string> Scalar<std::string>::parse(std::string_view text) { return std::string(text); }
+std::string Scalar<std::string>::show(const std::string& value) { return value; }
+
+Parsed<bool> Scalar<bool>::parse(std::string_view text) {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  return wrong(quoted(text) + " is neither true nor false");
+}
+std::string Scalar<bool>::show(const bool& value) { return value ? "true" : "false"; }
+
+Parsed<std::int64_t> Scalar<std::int64_t>::parse(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  const auto digits = parse_digits(negative ? text.substr(1) : text);
+  if (!digits) return std::unexpected(digits.error());
+  if (*digits > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) {
+    return wrong(quoted(text) + " is too large");
+  }
+  const auto value = static_cast<std::int64_t>(*digits);
+  return negative ? -value : value;
+}
+std::string Scalar<std::int64_t>::show(const std::int64_t& value) { return std::to_string(value); }
+
+Parsed<double> Scalar<double>::parse(std::string_view text) {
+  double value = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    return wrong(quoted(text) + " is not a decimal number");
+  }
+  return value;
+}
+std::string Scalar<double>::show(const double& value) {
+  std::array<char, 32> buffer{};
+  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  return {buffer.data(), result.ptr};
+}
+
+Parsed<Duration> Scalar<Duration>::parse(std::string_view text) {
+  constexpr std::string_view kExample = ": write for example 500ms, 30s, 5m, 24h or 30d";
+  std::uint64_t total = 0;
+  std::uint64_t previous_factor = std::numeric_limits<std::uint64_t>::max();
+  std::string_view rest = text;
+  if (rest.empty()) return wrong("a duration is missing" + std::string(kExample));
+  while (!rest.empty()) {
+    const std::string_view digits = leading_digits(rest);
+    if (digits.empty()) return wrong(quoted(text) + " is not a duration" + std::string(kExample));
+    const auto number = parse_digits(digits);
+    if (!number) return std::unexpected(number.error());
+    rest.remove_prefix(digits.size());
+    const std::string_view name = rest.substr(
+        0, static_cast<std::size_t>(std::ranges::find_if(rest, is_digit) - rest.begin()));
+    if (name.empty()) {
+      return wrong(quoted(text) + " has no unit" + std::string(kExample));
+    }
+    const Unit* unit = find_unit(kDurationUnits, name);
+    if (unit == nullptr) return wrong(quoted(text) + " is not a duration" + std::string(kExample));
+    if (unit->factor >= previous_factor) {
+      return wrong(quoted(text) + " is not a duration: the larger unit comes first, once");
+    }
+    previous_factor = unit->factor;
+    rest.remove_prefix(name.size());
+    if (*number > kLongestDuration / unit->factor)
+      return wrong(quoted(text) + " is over ten years");
+    total += *number * unit->factor;
+  }
+  if (total > kLongestDuration) return wrong(quoted(text) + " is over ten years");
+  return Duration(static_cast<std::int64_t>(total));
+}
+
+std::string Scalar<Duration>::show(const Duration& value) {
+  auto left = static_cast<std::uint64_t>(value.count());
+  if (left == 0) return "0s";
+  std::string out;
+  for (std::size_t i = kDurationUnits.size() - 1; i-- > 0;) {  // from days: 7d reads better than 1w
+    const Unit& unit = kDurationUnits[i];
+    if (left < unit.factor) continue;
+    if (unit.name == "d" && value.count() <= 48 * 3'600'000) continue;  // 24h, as the documents say
+    out += std::to_string(left / unit.factor) + std::string(unit.name);
+    left %= unit.factor;
+  }
+  return out;
+}
+
+Parsed<Bytes> Scalar<Bytes>::parse(std::string_view text) {
+  constexpr std::string_view kExample = ": write for example 512B, 10kB, 1MiB or 5GB";
+  const std::string_view digits = leading_digits(text);
+  const std::string_view name = text.substr(digits.size());
+  if (digits.empty()) return wrong(quoted(text) + " is not a size" + std::string(kExample));
+  const auto number = parse_digits(digits);
+  if (!number) return std::unexpected(number.error());
+  if (name.empty()) return wrong(quoted(text) + " has no unit" + std::string(kExample));
+  const Unit* unit = find_unit(kSizeUnits, name);
+  if (unit == nullptr) return wrong(quoted(text) + " is not a size" + std::string(kExample));
+  if (*number > std::numeric_limits<std::int64_t>::max() / unit->factor) {
+    return wrong(quoted(text) + " is too large");
+  }
+  return Bytes{*number * unit->factor};
+}
+
+std::string Scalar<Bytes>::show(const Bytes& value) {
+  for (const std::string_view name : {"TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB"}) {
+    const std::uint64_t factor = find_unit(kSizeUnits, name)->factor;
+    if (value.value != 0 && value.value % factor == 0) {
+      return std::to_string(value.value / factor) + std::string(name);
+    }
+  }
+  return std::to_string(value.value) + "B";
+}
+
+Parsed<Ratio> Scalar<Ratio>::parse(std::string_view text) {
+  const bool percent = text.ends_with('%');
+  const auto number = Scalar<double>::parse(percent ? text.substr(0, text.size() - 1) : text);
+  if (!number) return wrong(quoted(text) + " is not a ratio: write for example 80% or 0.8");
+  const double value = percent ? *number / 100 : *number;
+  if (value < 0 || value > 1) {
+    return wrong(quoted(text) + " is not a ratio between 0 and 1 (0% and 100%)");
+  }
+  return Ratio{value};
+}
+std::string Scalar<Ratio>::show(const Ratio& value) {
+  return Scalar<double>::show(std::round(value.value * 1e6) / 1e4) + "%";
+}
+
+Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
+  constexpr std::string_view kExample = ": write host:port, for example db.example:5432";
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon + 1 == text.size() || text.ends_with(']')) {
+    return wrong(quoted(text) + " has no port" + std::string(kExample));
+  }
+  std::string_view host = text.substr(0, colon);
+  const auto port = parse_port(text.substr(colon + 1));
+  if (!port) return std::unexpected(port.error());
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+    const bool address = !host.empty() && std::ranges::all_of(host, [](char c) {
+      return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
+             c == '.';
+    });
+    if (!address) return wrong(quoted(text) + " is not an address in brackets");
+  } else if (host.empty() || !std::ranges::all_of(host, is_host_char)) {
+    return wrong(quoted(text) + " is not a host and a port" + std::string(kExample));
+  }
+  return Endpoint{std::string(host), *port};
+}
+std::string Scalar<Endpoint>::show(const Endpoint& value) { return value.text(); }
+
+Parsed<Url> Scalar<Url>::parse(std::string_view text) {
+  const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  if (!parsed) {
+    // The text may hold a password, so it is not repeated.
+    return wrong("this is not a URL: write for example https://host.example/path");
+  }
+  const boost::urls::url_view& view = *parsed;
+  if (!view.has_authority() || view.host().empty()) return wrong("this URL names no host");
+  if (view.has_port() && (view.port_number() == 0 || view.port().empty())) {
+    return wrong("the port of this URL is not one (1 to 65535)");
+  }
+  Url url;
+  url.scheme = view.scheme();
+  url.user = view.user();
+  url.password = view.password();
+  url.host = view.host_address();
+  url.port = view.port_number();
+  url.path = std::string(view.encoded_path());
+  url.query = std::string(view.encoded_query());
+  return url;
+}
+std::string Scalar<Url>::show(const Url& value) { return value.text(); }
+
+}  // namespace vitalsd::config

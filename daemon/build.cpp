@@ -1,0 +1,114 @@
+#include "daemon/build.hpp"
+
+#include "probes/registry.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace vitalsd {
+namespace {
+
+// A threshold in the check's own unit: 80%, 24h, 1GiB, 1000.
+std::optional<double> read_threshold(config::Node& node, std::string_view key, Unit unit,
+                                     std::string_view help) {
+  switch (unit) {
+    case Unit::ratio:
+      if (const auto ratio = node.find<config::Ratio>(key, help)) return ratio->value;
+      return std::nullopt;
+    case Unit::seconds:
+      if (const auto time = node.find<config::Duration>(key, help)) {
+        return std::chrono::duration<double>(*time).count();
+      }
+      return std::nullopt;
+    case Unit::bytes:
+      if (const auto size = node.find<config::Bytes>(key, help))
+        return static_cast<double>(size->value);
+      return std::nullopt;
+    case Unit::none:
+      break;
+  }
+  return node.find<double>(key, help);
+}
+
+std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind) {
+  std::vector<Thresholds> all;
+  if (kind.checks.empty()) return all;
+  config::Node& node = options.section("checks", "thresholds of the checks");
+  for (const Check* check : kind.checks) {
+    config::Node& each = node.section(check->name, check->help);
+    Thresholds thresholds{check->warn, check->critical};
+    if (const auto warn =
+            read_threshold(each, "warn", check->unit, "worse than this is a warning")) {
+      thresholds.warn = warn;
+    }
+    if (const auto critical =
+            read_threshold(each, "critical", check->unit, "worse than this is critical")) {
+      thresholds.critical = critical;
+    }
+    const bool both = thresholds.warn && thresholds.critical;
+    const bool crossed =
+        both && (check->worse == Worse::above ? *thresholds.warn > *thresholds.critical
+                                              : *thresholds.warn < *thresholds.critical);
+    if (crossed) each.error("warn", "is beyond critical, so it could never be a warning");
+    all.push_back(thresholds);
+  }
+  return all;
+}
+
+void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
+  for (const auto& [label, value] : probe.labels) {
+    const auto owner = std::ranges::find_if(kind.metrics, [&](const MetricInfo* metric) {
+      const auto names = std::span(metric->label_names).first(metric->label_count);
+      return std::ranges::find(names, label) != names.end();
+    });
+    if (owner == kind.metrics.end()) continue;
+    probe.options->error("labels", "the label " + config::quoted(label) + " is one that " +
+                                       std::string((*owner)->name) + " has of its own");
+  }
+}
+
+}  // namespace
+
+std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment) {
+  std::vector<JobSpec> jobs;
+  for (config::ProbeSettings& probe : document.settings().probes) {
+    const ProbeKind* kind = find_kind(probe.kind);
+    if (kind == nullptr) {
+      probe.options->ignore_unknown();  // what belongs to the kind cannot be told
+      if (probe.kind.empty()) continue;
+      std::string known;
+      for (const std::string_view name : kind_names()) known += ' ' + std::string(name);
+      probe.options->error("kind", "there is no kind " + config::quoted(probe.kind) +
+                                       config::did_you_mean(probe.kind, kind_names()) +
+                                       "; there are:" + known);
+      continue;
+    }
+    JobSpec job;
+    job.name = probe.name;
+    job.kind = kind;
+    job.interval = probe.interval;
+    job.timeout = probe.timeout;
+    job.labels = probe.labels;
+    job.fingerprint = probe.fingerprint;
+    job.thresholds = read_checks(*probe.options, *kind);
+    job.probe = kind->make(*probe.options, environment);
+    check_labels(probe, *kind);
+    jobs.push_back(std::move(job));
+  }
+  document.finish();
+  return jobs;
+}
+
+std::vector<config::Option> describe_kind(const ProbeKind& kind, const Environment& environment) {
+  std::vector<config::Option> options;
+  config::Problems ignored("");
+  config::Node node = config::Node::describing(options, ignored);
+  kind.make(node, environment);
+  read_checks(node, kind);
+  return options;
+}
+
+}  // namespace vitalsd

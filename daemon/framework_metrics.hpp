@@ -1,0 +1,50 @@
+// The series that every probe has, whatever its kind: published by its job.
+#pragma once
+
+#include "exporter/model/metric.hpp"
+
+#include <array>
+#include <span>
+
+namespace vitalsd::framework {
+
+inline constexpr Metric kSuccess(
+    {.name = "probe_success",
+     .help = "Whether the last run of the probe succeeded (1) or not (0)."});
+inline constexpr Metric kDuration({.name = "probe_duration_seconds",
+                                   .unit = Unit::seconds,
+                                   .help = "How long the last run of the probe took."});
+inline constexpr Metric kLastSuccess(
+    {.name = "vitalsd_probe_last_success_timestamp_seconds",
+     .unit = Unit::seconds,
+     .help = "When a run of the probe last succeeded, in Unix time.",
+     .keep = Keep::fact});
+inline constexpr Metric kRuns({.name = "vitalsd_probe_runs_total",
+                               .type = Type::counter,
+                               .help = "Due times of the probe by what they came to.",
+                               .keep = Keep::fact},
+                              "outcome");
+inline constexpr Metric kFailures({.name = "vitalsd_probe_failures_total",
+                                   .type = Type::counter,
+                                   .help = "Failed runs of the probe by reason.",
+                                   .keep = Keep::fact},
+                                  "reason");
+inline constexpr Metric kTargetUp(
+    {.name = "vitalsd_target_up",
+     .help = "Whether the target lives (1), even if it refuses us or is "
+             "full, or not (0)."},
+    "kind");
+inline constexpr Metric kParts(
+    {.name = "vitalsd_probe_parts",
+     .help = "Objects that the last run of the probe looked at, by how it went."},
+    "state");
+inline constexpr Metric kCheckStatus(
+    {.name = "vitalsd_check_status",
+     .help = "Verdict on a check's reading: 0 ok, 1 warning, 2 critical."},
+    "check");
+
+inline constexpr std::array<const MetricInfo*, 8> kAll = {
+    &kSuccess, &kDuration, &kLastSuccess, &kRuns, &kFailures, &kTargetUp, &kParts, &kCheckStatus,
+};
+
+}  // namespace vitalsd::framework

@@ -1,0 +1,17 @@
+// What the machine allows: open files, and how many probes they carry at once.
+#pragma once
+
+#include "config/settings.hpp"
+
+#include <cstddef>
+
+namespace vitalsd {
+
+/// Raises the soft limit on open files to the hard one; the limit in force.
+std::size_t raise_descriptor_limit();
+
+/// How many runs at once the settings, or else the open-file limit, allow: two descriptors each,
+/// after those that are not the probes'.
+std::size_t most_running(const config::LimitSettings& limits);
+
+}  // namespace vitalsd

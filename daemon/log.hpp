@@ -1,0 +1,32 @@
+// Log lines on standard error: one event a line, logfmt or JSON, fixed messages with fields. What
+// is logged is changes: a probe that goes on failing for the same reason says so once. Any thread.
+#pragma once
+
+#include "config/settings.hpp"
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace vitalsd::log {
+
+/// Sets format and level; may be called again after a reload.
+void configure(const config::LogSettings& settings);
+
+struct Field {
+  std::string_view name;
+  std::string value;
+};
+using Fields = std::initializer_list<Field>;
+
+void debug(std::string_view message, Fields fields = {});
+void info(std::string_view message, Fields fields = {});
+void warn(std::string_view message, Fields fields = {});
+void error(std::string_view message, Fields fields = {});
+
+/// One line without its newline, as it would be written. `timestamp` in RFC 3339.
+std::string format_line(config::LogFormat format, std::string_view timestamp,
+                        std::string_view level, std::string_view message, Fields fields);
+
+}  // namespace vitalsd::log

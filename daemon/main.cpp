@@ -1,0 +1,74 @@
+// The command line. No logic of its own: each command is a function of another file.
+#include "daemon/app.hpp"
+#include "daemon/check.hpp"
+#include "daemon/reference.hpp"
+#include "daemon/version.hpp"
+
+#include <cstdio>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace {
+
+using namespace vitalsd;
+
+int serve(const std::string& config, const std::string& listen) {
+  App::Options options{config, std::nullopt};
+  if (!listen.empty()) {
+    const auto endpoint = config::Scalar<config::Endpoint>::parse(listen);
+    if (!endpoint) {
+      std::fprintf(stderr, "--listen: %s\n", endpoint.error().c_str());
+      return static_cast<int>(Exit::config);
+    }
+    options.listen = *endpoint;
+  }
+  return static_cast<int>(App(std::move(options)).run());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App cli{
+      "vitalsd watches a platform's vital signs and publishes them as Prometheus metrics."};
+  cli.set_version_flag("--version", "vitalsd " + std::string(kVersion) + " (" +
+                                        std::string(kRevision) + ", " + std::string(kCompiler) +
+                                        ")");
+  std::string config = "/etc/vitalsd/vitalsd.yaml";
+  std::string listen;
+  cli.add_option("--config,-c", config, "Configuration file")->capture_default_str();
+  cli.add_option("--listen", listen,
+                 "HOST:PORT to serve on, instead of the configuration's web.listen");
+  cli.footer(
+      "Without a command, vitalsd runs until SIGTERM and reloads on SIGHUP. "
+      "Exit: 0 stopped, 1 failed, 2 bad configuration or usage, 3 cannot bind.");
+  cli.require_subcommand(0, 1);
+
+  CLI::App* check = cli.add_subcommand("check", "Run every probe once and print a verdict on each");
+  std::string format = "text";
+  check->add_option("--config,-c", config, "Configuration file")->capture_default_str();
+  check->add_option("--format", format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  check->footer("Exit: 0 ok, 1 warning, 2 critical, 3 unknown.");
+
+  CLI::App* config_command = cli.add_subcommand("config", "Look at configuration files");
+  config_command->require_subcommand(1);
+  CLI::App* config_check =
+      config_command->add_subcommand("check", "Report all that is wrong with a file");
+  std::string file;
+  config_check->add_option("FILE", file, "Configuration file")->required();
+  config_check->footer("Exit: 0 valid, 2 not valid.");
+
+  CLI::App* metrics = cli.add_subcommand("metrics", "List every metric that can be published");
+
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return cli.exit(e) == 0 ? 0 : static_cast<int>(Exit::config);
+  }
+  if (*check) return run_check(config, format == "json" ? CheckFormat::json : CheckFormat::text);
+  if (*config_check) return check_configuration(file);
+  if (*metrics) return list_metrics();
+  return serve(config, listen);
+}

@@ -1,0 +1,257 @@
+#include "daemon/self_metrics.hpp"
+
+#include "daemon/version.hpp"
+#include "exporter/model/text_format.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include <prometheus/metric_family.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace vitalsd {
+namespace {
+
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+const Buckets& lag_buckets() {
+  static const Buckets buckets = {0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5};
+  return buckets;
+}
+
+template <class Builder>
+auto& family(prometheus::Registry& registry, Builder builder, const char* name, const char* help) {
+  return builder.Name(name).Help(help).Register(registry);
+}
+
+std::string_view type_of(prometheus::MetricType type) {
+  switch (type) {
+    case prometheus::MetricType::Counter:
+      return "counter";
+    case prometheus::MetricType::Gauge:
+      return "gauge";
+    case prometheus::MetricType::Summary:
+      return "summary";
+    case prometheus::MetricType::Histogram:
+      return "histogram";
+    default:
+      return "unknown";
+  }
+}
+
+// One sample line; `more` is a last label of the form le="0.5".
+void append_sample(std::string& out, std::string_view name, std::string_view suffix,
+                   const prometheus::ClientMetric& metric, double value,
+                   std::string_view more = {}) {
+  std::string labels;
+  for (const auto& label : metric.label) append_label(labels, label.name, label.value);
+  if (!more.empty()) (labels.empty() ? labels : labels += ',') += more;
+  out += name;
+  out += suffix;
+  if (!labels.empty()) {
+    out += '{';
+    out += labels;
+    out += '}';
+  }
+  out += ' ';
+  append_number(out, value);
+  out += '\n';
+}
+
+// Canonical OpenMetrics form of a bucket's bound: "0.5", "1.0", "+Inf".
+std::string bound_label(double bound) {
+  std::string number;
+  append_number(number, bound);
+  if (number.find_first_of(".eIN") == std::string::npos) number += ".0";
+  return "le=\"" + number + '"';
+}
+
+Exposition::Extra to_extra(const prometheus::MetricFamily& family) {
+  Exposition::Extra extra;
+  extra.name = family.name;
+  extra.help = family.help;
+  extra.type_name = type_of(family.type);
+  for (const prometheus::ClientMetric& metric : family.metric) {
+    switch (family.type) {
+      case prometheus::MetricType::Counter:
+        append_sample(extra.lines, family.name, "", metric, metric.counter.value);
+        break;
+      case prometheus::MetricType::Histogram: {
+        for (const auto& bucket : metric.histogram.bucket) {
+          append_sample(extra.lines, family.name, "_bucket", metric,
+                        static_cast<double>(bucket.cumulative_count),
+                        bound_label(bucket.upper_bound));
+        }
+        append_sample(extra.lines, family.name, "_sum", metric, metric.histogram.sample_sum);
+        append_sample(extra.lines, family.name, "_count", metric,
+                      static_cast<double>(metric.histogram.sample_count));
+        break;
+      }
+      default:
+        append_sample(extra.lines, family.name, "", metric, metric.gauge.value);
+        break;
+    }
+  }
+  return extra;
+}
+
+void add_single(std::vector<Exposition::Extra>& out, const char* name, const char* help, Type type,
+                double value) {
+  Exposition::Extra extra{name, help, type, {}, {}};
+  extra.lines = std::string(name) + ' ';
+  append_number(extra.lines, value);
+  extra.lines += '\n';
+  out.push_back(std::move(extra));
+}
+
+// Fields of /proc/self/stat by their number in proc(5), from the state (field 3) on.
+std::vector<double> proc_stat() {
+  std::ifstream in("/proc/self/stat");
+  std::string line;
+  std::getline(in, line);
+  std::vector<double> fields(3, 0);
+  const std::size_t name_end = line.rfind(')');  // the name may hold blanks and brackets
+  if (name_end == std::string::npos) return {};
+  std::istringstream rest(line.substr(name_end + 1));
+  std::string word;
+  while (rest >> word) fields.push_back(std::strtod(word.c_str(), nullptr));
+  return fields;
+}
+
+double boot_time() {
+  std::ifstream in("/proc/stat");
+  std::string word;
+  while (in >> word) {
+    double value = 0;
+    if (word == "btime" && in >> value) return value;
+  }
+  return 0;
+}
+
+// The metrics that every Prometheus client library gives for its process.
+void add_process_metrics(std::vector<Exposition::Extra>& out) {
+  constexpr std::size_t kUtime = 14, kStime = 15, kStart = 22, kVirtual = 23, kResident = 24;
+  const std::vector<double> stat = proc_stat();
+  if (stat.size() > kResident) {
+    const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+    add_single(out, "process_cpu_seconds_total", "Total user and system CPU time spent in seconds.",
+               Type::counter, (stat[kUtime] + stat[kStime]) / ticks);
+    add_single(out, "process_resident_memory_bytes", "Resident memory size in bytes.", Type::gauge,
+               stat[kResident] * static_cast<double>(sysconf(_SC_PAGESIZE)));
+    add_single(out, "process_virtual_memory_bytes", "Virtual memory size in bytes.", Type::gauge,
+               stat[kVirtual]);
+    static const double boot = boot_time();
+    add_single(out, "process_start_time_seconds",
+               "Start time of the process since unix epoch in seconds.", Type::gauge,
+               boot + stat[kStart] / ticks);
+  }
+  std::error_code failed;
+  double descriptors = 0;
+  for (auto it = std::filesystem::directory_iterator("/proc/self/fd", failed);
+       !failed && it != std::filesystem::directory_iterator(); it.increment(failed)) {
+    ++descriptors;
+  }
+  if (!failed) {
+    add_single(out, "process_open_fds", "Number of open file descriptors.", Type::gauge,
+               descriptors - 1);  // one is the directory itself
+  }
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    add_single(out, "process_max_fds", "Maximum number of open file descriptors.", Type::gauge,
+               static_cast<double>(limit.rlim_cur));
+  }
+}
+
+}  // namespace
+
+SelfMetrics::SelfMetrics()
+    : probes_(family(registry_, prometheus::BuildGauge(), "vitalsd_probes",
+                     "Configured probes by kind.")),
+      schedule_lag_(family(registry_, prometheus::BuildHistogram(), "vitalsd_schedule_lag_seconds",
+                           "How long after its due time a run began.")),
+      loop_lag_(family(registry_, prometheus::BuildHistogram(), "vitalsd_loop_lag_seconds",
+                       "How late the probe loop served its timers.")
+                    .Add({}, lag_buckets())),
+      dropped_samples_(family(registry_, prometheus::BuildCounter(),
+                              "vitalsd_dropped_samples_total",
+                              "Samples left out because another one had the same name and labels.")
+                           .Add({})),
+      reload_successful_(family(registry_, prometheus::BuildGauge(),
+                                "vitalsd_config_last_reload_successful",
+                                "Whether the last attempt to load the configuration succeeded.")
+                             .Add({})),
+      reload_timestamp_(family(registry_, prometheus::BuildGauge(),
+                               "vitalsd_config_last_reload_success_timestamp_seconds",
+                               "When the configuration in force was loaded, in Unix time.")
+                            .Add({})),
+      requests_(family(registry_, prometheus::BuildCounter(), "vitalsd_http_requests_total",
+                       "Requests answered, by route and status.")),
+      scrape_seconds_(family(registry_, prometheus::BuildHistogram(),
+                             "vitalsd_scrape_duration_seconds",
+                             "Time to put together the page of /metrics, compression included.")
+                          .Add({}, lag_buckets())),
+      scrape_bytes_(family(registry_, prometheus::BuildGauge(), "vitalsd_scrape_size_bytes",
+                           "Size of the last page of /metrics as it was sent.")
+                        .Add({})),
+      running_(family(registry_, prometheus::BuildGauge(), "vitalsd_running_probes",
+                      "Runs under way, those that were given up and have not ended included.")
+                   .Add({})),
+      hanging_threads_(
+          family(registry_, prometheus::BuildGauge(), "vitalsd_hanging_threads",
+                 "Threads given up in a call that does not return, such as statvfs on a "
+                 "dead mount.")
+              .Add({})) {
+  family(registry_, prometheus::BuildGauge(), "vitalsd_build_info",
+         "Always 1; the labels tell what is running.")
+      .Add({{"version", std::string(kVersion)},
+            {"revision", std::string(kRevision)},
+            {"compiler", std::string(kCompiler)}})
+      .Set(1);
+}
+
+void SelfMetrics::set_probes(std::string_view kind, std::size_t count) {
+  probes_.Add({{"kind", std::string(kind)}}).Set(static_cast<double>(count));
+}
+prometheus::Histogram& SelfMetrics::schedule_lag(std::string_view kind) {
+  return schedule_lag_.Add({{"kind", std::string(kind)}}, lag_buckets());
+}
+void SelfMetrics::observe_loop_lag(std::chrono::duration<double> lag) {
+  loop_lag_.Observe(lag.count());
+}
+void SelfMetrics::count_dropped_samples(std::size_t count) {
+  dropped_samples_.Increment(static_cast<double>(count));
+}
+void SelfMetrics::set_reload(bool successful) {
+  reload_successful_.Set(successful ? 1 : 0);
+  if (successful) reload_timestamp_.SetToCurrentTime();
+}
+void SelfMetrics::count_request(std::string_view route, int status) {
+  requests_.Add({{"route", std::string(route)}, {"code", std::to_string(status)}}).Increment();
+}
+void SelfMetrics::observe_scrape(std::chrono::duration<double> took, std::size_t bytes) {
+  scrape_seconds_.Observe(took.count());
+  scrape_bytes_.Set(static_cast<double>(bytes));
+}
+void SelfMetrics::set_running(std::size_t runs) { running_.Set(static_cast<double>(runs)); }
+void SelfMetrics::set_hanging_threads(std::size_t threads) {
+  hanging_threads_.Set(static_cast<double>(threads));
+}
+
+std::vector<Exposition::Extra> SelfMetrics::collect() const {
+  std::vector<Exposition::Extra> out;
+  for (const prometheus::MetricFamily& each : registry_.Collect()) {
+    if (!each.metric.empty()) out.push_back(to_extra(each));
+  }
+  add_process_metrics(out);
+  return out;
+}
+
+}  // namespace vitalsd

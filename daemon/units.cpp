@@ -1,0 +1,75 @@
+#include "daemon/units.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace vitalsd {
+namespace {
+
+struct Step {
+  std::string_view name;
+  std::int64_t seconds;
+};
+constexpr std::array kSteps = {Step{"d", 86'400}, Step{"h", 3'600}, Step{"m", 60}, Step{"s", 1}};
+
+// Three significant digits, without trailing zeros.
+std::string short_number(double value) {
+  if (std::fabs(value) >= 100 || value == std::trunc(value)) return fmt::format("{:.0f}", value);
+  return fmt::format("{:.3g}", value);
+}
+
+}  // namespace
+
+std::string format_duration(std::chrono::duration<double> duration) {
+  const double seconds = std::fabs(duration.count());
+  const std::string sign = duration.count() < 0 ? "-" : "";
+  if (seconds < 1) return sign + fmt::format("{:.0f}ms", seconds * 1000);
+  std::int64_t left = std::llround(seconds);
+  std::string out;
+  for (std::size_t i = 0; i < kSteps.size(); ++i) {
+    const std::int64_t count = left / kSteps[i].seconds;
+    if (count == 0) continue;
+    out = sign + std::to_string(count) + std::string(kSteps[i].name);
+    left %= kSteps[i].seconds;
+    if (i + 1 < kSteps.size() && left / kSteps[i + 1].seconds > 0) {
+      out += ' ' + std::to_string(left / kSteps[i + 1].seconds) + std::string(kSteps[i + 1].name);
+    }
+    break;
+  }
+  return out;
+}
+
+std::string format_reading(Unit unit, double value) {
+  switch (unit) {
+    case Unit::ratio:
+      return short_number(value * 100) + '%';
+    case Unit::seconds:
+      return format_duration(std::chrono::duration<double>(value));
+    case Unit::bytes: {
+      constexpr std::array<std::string_view, 5> kNames = {"B", "KiB", "MiB", "GiB", "TiB"};
+      std::size_t i = 0;
+      while (std::fabs(value) >= 1024 && i + 1 < kNames.size()) {
+        value /= 1024;
+        ++i;
+      }
+      return short_number(value) + ' ' + std::string(kNames[i]);
+    }
+    case Unit::none:
+      break;
+  }
+  return short_number(value);
+}
+
+std::string format_threshold(const Check& check, const Thresholds& thresholds, Status status) {
+  const bool critical = (status == Status::critical && thresholds.critical) || !thresholds.warn;
+  const auto& limit = critical ? thresholds.critical : thresholds.warn;
+  if (!limit) return {};
+  return std::string(critical ? "critical" : "warn") +
+         (check.worse == Worse::above ? " above " : " below ") + format_reading(check.unit, *limit);
+}
+
+}  // namespace vitalsd

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building vitalsd needs, if any is missing. Debian 12, as root.
+set -euo pipefail
+
+packages=(
+  ca-certificates ccache clang-19 cmake git libboost-json1.81-dev libboost-url1.81-dev
+  libboost1.81-dev libc-ares-dev libcli11-dev libcrypt-dev libcurl4-openssl-dev libgtest-dev
+  libgmock-dev libhiredis-dev libpq-dev libpugixml-dev libre2-dev libspdlog-dev libssl-dev
+  libyaml-cpp-dev lld-19 ninja-build pkg-config prometheus-cpp-dev tzdata zlib1g-dev
+)
+missing=()
+for package in "${packages[@]}" "$@"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
+    missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

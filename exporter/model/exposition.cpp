@@ -1,0 +1,255 @@
+#include "exporter/model/exposition.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace vitalsd {
+
+// The slabs of a page, kept from change for as long as this lives.
+class Exposition::Pinned {
+ public:
+  Pinned(const Exposition& exposition, const Selection& selection) : exposition_(exposition) {
+    const std::lock_guard lock(exposition_.mutex_);
+    if (selection.owner) {
+      const auto it = exposition_.owner_names_.find(*selection.owner);
+      if (it == exposition_.owner_names_.end()) return;
+      owner_ = it->second;
+    }
+    for (const auto& [name, id] : exposition_.by_name_) {
+      const Family& family = *exposition_.families_[id];
+      if (!selection.readings && family.metric->keep == Keep::reading) continue;
+      families_.push_back({family.metric, slabs_.size(), 0});
+      for (const std::shared_ptr<Slab>& slab : family.slabs) {
+        if (!slab || slab->entries.empty()) continue;
+        ++slab->pins;
+        slabs_.push_back(slab);
+      }
+      families_.back().end = slabs_.size();
+      if (families_.back().begin == families_.back().end) families_.pop_back();
+    }
+  }
+  ~Pinned() {
+    // Under the lock: the publisher that next finds no pin must see that our reads are over.
+    const std::lock_guard lock(exposition_.mutex_);
+    for (const std::shared_ptr<Slab>& slab : slabs_) --slab->pins;
+  }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
+  struct View {
+    const MetricInfo* metric;
+    std::size_t begin;
+    std::size_t end;
+  };
+  [[nodiscard]] const std::vector<View>& families() const { return families_; }
+
+  // Calls `header` before the first line of the family, if there is any.
+  template <class Header>
+  void write(const View& family, const Header& header, const Sink& sink) const {
+    bool first = true;
+    const auto put = [&](std::string_view text) {
+      if (std::exchange(first, false)) header();
+      sink(text);
+    };
+    for (std::size_t i = family.begin; i < family.end; ++i) {
+      const std::string_view text = slabs_[i]->view();
+      if (!owner_) {
+        put(text);
+        continue;
+      }
+      std::size_t at = 0;
+      for (const Entry& entry : slabs_[i]->entries) {
+        if (entry.owner == *owner_) put(text.substr(at, entry.size));
+        at += entry.size;
+      }
+    }
+  }
+
+ private:
+  const Exposition& exposition_;
+  std::optional<Owner> owner_;
+  std::vector<View> families_;
+  std::vector<std::shared_ptr<Slab>> slabs_;
+};
+
+Exposition::Owner Exposition::add_owner(std::string name) {
+  const std::lock_guard lock(mutex_);
+  assert(!owner_names_.contains(name));
+  Owner owner;
+  if (free_owners_.empty()) {
+    owner = static_cast<Owner>(owners_.size());
+    owners_.push_back(name);
+  } else {
+    owner = free_owners_.back();
+    free_owners_.pop_back();
+    owners_[owner] = name;
+  }
+  owner_names_.emplace(std::move(name), owner);
+  return owner;
+}
+
+void Exposition::remove_owner(Owner owner) {
+  const std::lock_guard lock(mutex_);
+  owner_names_.erase(owners_[owner]);
+  owners_[owner].clear();
+  free_owners_.push_back(owner);
+}
+
+bool Exposition::has_owner(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  return owner_names_.contains(name);
+}
+
+std::size_t Exposition::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+void Exposition::publish(Owner owner, std::span<Change> changes) {
+  const std::lock_guard lock(mutex_);
+  for (Change& change : changes) {
+    const bool empty = change.lines.empty() && !change.shared;
+    if (!change.chunk->placed()) {
+      if (!empty) place(owner, change);
+    } else if (empty) {
+      remove(*change.chunk);
+    } else {
+      replace(owner, change);
+    }
+  }
+}
+
+std::uint32_t Exposition::family_of(const MetricInfo& metric) {
+  const auto it = by_name_.find(metric.name);
+  if (it != by_name_.end()) return it->second;
+  const auto id = static_cast<std::uint32_t>(families_.size());
+  families_.push_back(std::make_unique<Family>(Family{&metric, {}, 0}));
+  by_name_.emplace(metric.name, id);
+  return id;
+}
+
+// The slab itself if nobody reads it, else a copy that takes its place.
+Exposition::Slab& Exposition::writable(Family& family, std::uint32_t slab) {
+  std::shared_ptr<Slab>& place = family.slabs[slab];
+  if (place->pins > 0) {
+    auto copy = std::make_shared<Slab>(*place);
+    copy->pins = 0;
+    place = std::move(copy);
+  }
+  return *place;
+}
+
+std::uint32_t Exposition::free_place(Family& family) {
+  const auto it = std::ranges::find(family.slabs, nullptr);
+  if (it != family.slabs.end()) return static_cast<std::uint32_t>(it - family.slabs.begin());
+  family.slabs.emplace_back();
+  return static_cast<std::uint32_t>(family.slabs.size() - 1);
+}
+
+void Exposition::place(Owner owner, Change& change) {
+  Chunk& chunk = *change.chunk;
+  chunk.family = family_of(*change.metric);
+  Family& family = *families_[chunk.family];
+  const std::size_t size = change.shared ? change.shared->size() : change.lines.size();
+  bytes_ += size;
+  if (change.shared || size >= kSlabSize) {  // a slab of its own, without a copy
+    chunk.slab = free_place(family);
+    auto slab = std::make_shared<Slab>();
+    slab->text = std::move(change.lines);
+    slab->shared = std::move(change.shared);
+    family.slabs[chunk.slab] = std::move(slab);
+  } else {
+    const auto takes = [&](std::uint32_t i) {
+      return i < family.slabs.size() && family.slabs[i] && !family.slabs[i]->shared &&
+             family.slabs[i]->text.size() + size <= kSlabSize;
+    };
+    if (!takes(family.open)) {
+      family.open = 0;
+      while (family.open < family.slabs.size() && !takes(family.open)) ++family.open;
+      if (family.open == family.slabs.size()) {
+        family.open = free_place(family);
+        family.slabs[family.open] = std::make_shared<Slab>();
+      }
+    }
+    chunk.slab = family.open;
+    writable(family, chunk.slab).text += change.lines;
+  }
+  Slab& slab = *family.slabs[chunk.slab];
+  chunk.id = slab.next_id++;
+  slab.entries.push_back({chunk.id, owner, static_cast<std::uint32_t>(size)});
+}
+
+void Exposition::replace(Owner owner, Change& change) {
+  Chunk& chunk = *change.chunk;
+  const std::size_t size = change.shared ? change.shared->size() : change.lines.size();
+  // A chunk that is or becomes a slab of its own moves: the copy is not worth having.
+  if (change.shared || size >= kSlabSize || families_[chunk.family]->slabs[chunk.slab]->shared) {
+    change.metric = families_[chunk.family]->metric;
+    remove(chunk);
+    place(owner, change);
+    return;
+  }
+  Slab& slab = writable(*families_[chunk.family], chunk.slab);
+  std::size_t at = 0;
+  for (Entry& entry : slab.entries) {
+    if (entry.id == chunk.id) {
+      bytes_ += size;
+      bytes_ -= entry.size;
+      slab.text.replace(at, entry.size, change.lines);
+      entry.size = static_cast<std::uint32_t>(size);
+      return;
+    }
+    at += entry.size;
+  }
+  assert(false);
+}
+
+void Exposition::remove(Chunk& chunk) {
+  Family& family = *families_[chunk.family];
+  Slab& slab = writable(family, chunk.slab);
+  std::size_t at = 0;
+  const auto entry = std::ranges::find_if(slab.entries, [&](const Entry& e) {
+    if (e.id == chunk.id) return true;
+    at += e.size;
+    return false;
+  });
+  assert(entry != slab.entries.end());
+  bytes_ -= entry->size;
+  if (!slab.shared) slab.text.erase(at, entry->size);
+  slab.entries.erase(entry);
+  if (slab.entries.empty()) family.slabs[chunk.slab] = nullptr;
+  chunk = {};
+}
+
+void Exposition::write(Format format, const Selection& selection, std::vector<Extra> extras,
+                       const Sink& sink) const {
+  const Pinned pinned(*this, selection);
+  std::ranges::sort(extras, {}, &Extra::name);
+  auto extra = extras.begin();
+  std::string header;
+  const auto write_extra = [&] {
+    MetricInfo info;
+    info.name = extra->name;
+    info.help = extra->help;
+    info.type = extra->type;
+    header.clear();
+    append_header(header, info, extra->type_name, format);
+    sink(header);
+    sink(extra->lines);
+    ++extra;
+  };
+  for (const Pinned::View& family : pinned.families()) {
+    while (extra != extras.end() && extra->name < family.metric->name) write_extra();
+    const auto write_header = [&] {
+      header.clear();
+      append_header(header, *family.metric, {}, format);
+      sink(header);
+    };
+    pinned.write(family, write_header, sink);
+  }
+  while (extra != extras.end()) write_extra();
+  if (!end_of_page(format).empty()) sink(end_of_page(format));
+}
+
+}  // namespace vitalsd

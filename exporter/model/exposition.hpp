@@ -1,0 +1,130 @@
+// All published lines, ready to be sent: rendered once, when published, gathered by family at a
+// scrape. Written by the probe loop, read by the web thread; a scrape sees every publish() whole or
+// not at all.
+//
+// The lines of one owner in one family are a chunk. Chunks are mostly small and there are many
+// (10,000 probes with a dozen families each), so they stand together in slabs of some 16 KiB, and a
+// scrape copies slabs. It pins those that it is about to copy, under the lock but in microseconds,
+// and copies them without it; publishing into a pinned slab works on a copy of that slab.
+#pragma once
+
+#include "exporter/model/metric.hpp"
+#include "exporter/model/text_format.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd {
+
+class Exposition {
+ public:
+  using Owner = std::uint32_t;
+
+  /// Chunks of at least this many bytes stand in a slab of their own.
+  static constexpr std::size_t kSlabSize = 16 * 1024;
+
+  /// Where an owner's lines in one family stand. Kept by the owner, written by publish() alone.
+  struct Chunk {
+    static constexpr std::uint32_t kNone = UINT32_MAX;
+    std::uint32_t family = kNone;
+    std::uint32_t slab = 0;
+    std::uint32_t id = 0;
+    [[nodiscard]] bool placed() const { return family != kNone; }
+  };
+
+  /// Sets the lines of one chunk, or removes it where there are none.
+  struct Change {
+    Chunk* chunk = nullptr;
+    const MetricInfo* metric = nullptr;  ///< names the family of a chunk that is not yet placed
+    std::string lines{};
+    std::shared_ptr<const std::string> shared{};  ///< instead of `lines`: published without a copy
+  };
+
+  /// A family that somebody else renders at each scrape (the process-wide metrics).
+  struct Extra {
+    std::string name;
+    std::string help;
+    Type type = Type::gauge;
+    std::string lines;           ///< may hold several suffixes, as histograms do
+    std::string_view type_name;  ///< "histogram"; empty: the name of `type`
+  };
+
+  /// What a page shows.
+  struct Selection {
+    bool readings = true;                   ///< false: facts only, as no reading can be trusted
+    std::optional<std::string_view> owner;  ///< one owner's lines only
+  };
+
+  using Sink = std::function<void(std::string_view)>;
+
+  Exposition() = default;
+  Exposition(const Exposition&) = delete;
+  Exposition& operator=(const Exposition&) = delete;
+
+  /// A new owner, named as its label `probe` is. Two owners never have one name at the same time.
+  Owner add_owner(std::string name);
+  /// Forgets the owner; its chunks must be gone.
+  void remove_owner(Owner owner);
+  [[nodiscard]] bool has_owner(std::string_view name) const;
+
+  /// Applies all changes at once. The chunks of `changes` must not move until it returns.
+  void publish(Owner owner, std::span<Change> changes);
+
+  /// Writes the families that have lines, in the order of their names, `extras` among them, then
+  /// the end of the page. The sink gets pieces that are valid during the call.
+  void write(Format format, const Selection& selection, std::vector<Extra> extras,
+             const Sink& sink) const;
+
+  /// Bytes of all published lines.
+  [[nodiscard]] std::size_t bytes() const;
+
+ private:
+  struct Entry {
+    std::uint32_t id;
+    Owner owner;
+    std::uint32_t size;
+  };
+  struct Slab {
+    std::string text;
+    std::shared_ptr<const std::string> shared;  // the text of a slab of one big chunk
+    std::vector<Entry> entries;
+    std::uint32_t next_id = 0;
+    int pins = 0;  // scrapes that are copying it; guarded by the mutex as all else
+
+    [[nodiscard]] std::string_view view() const {
+      return shared ? std::string_view(*shared) : text;
+    }
+  };
+  struct Family {
+    const MetricInfo* metric;
+    std::vector<std::shared_ptr<Slab>> slabs;  // null: a free place
+    std::uint32_t open = 0;                    // the slab that takes new small chunks
+  };
+  class Pinned;
+
+  std::uint32_t family_of(const MetricInfo& metric);
+  Slab& writable(Family& family, std::uint32_t slab);
+  void place(Owner owner, Change& change);
+  void replace(Owner owner, Change& change);
+  void remove(Chunk& chunk);
+  std::uint32_t free_place(Family& family);
+
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<Family>> families_;
+  std::map<std::string_view, std::uint32_t> by_name_;  // into families_, in the page's order
+  std::vector<std::string> owners_;                    // empty: a free place
+  std::vector<Owner> free_owners_;
+  std::map<std::string, Owner, std::less<>> owner_names_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace vitalsd

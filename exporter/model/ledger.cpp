@@ -1,0 +1,265 @@
+#include "exporter/model/ledger.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace vitalsd {
+
+Ledger::Ledger(Exposition& exposition, std::string probe, std::string constant_labels)
+    : exposition_(exposition),
+      constant_labels_(std::move(constant_labels)),
+      owner_(exposition.add_owner(std::move(probe))),
+      parts_(1) {}
+
+Ledger::~Ledger() {
+  Batch batch;
+  drop(framework_, batch);
+  for (PartState& state : parts_) drop(state, batch);
+  framework_ = {};
+  parts_.clear();
+  commit(std::move(batch));
+  exposition_.remove_owner(owner_);
+}
+
+template <class Do>
+void Ledger::for_each_line(Do&& action) {
+  const auto visit = [&](PartState& state) {
+    for (Line& line : state.lines) action(line, nullptr);
+    for (Attached& attached : state.attached) {
+      for (std::size_t i = 0; i < attached.lines.size(); ++i) {
+        // The text keeps its fragment alive.
+        action(attached.lines[i], std::shared_ptr<const std::string>(
+                                      attached.fragment, &attached.fragment->families[i].lines));
+      }
+    }
+  };
+  visit(framework_);
+  for (PartState& state : parts_) visit(state);
+}
+
+Ledger::Rule Ledger::rule_for(const std::optional<Failure>& failure) {
+  if (!failure) return Rule::replace;
+  return failure->reason == Reason::overload ? Rule::overloaded : Rule::failed;
+}
+
+// Whether a line that the run did not renew stays.
+bool Ledger::survives(Line& line, Rule rule, Time now) {
+  switch (rule) {
+    case Rule::replace:
+      return false;
+    case Rule::overloaded:
+      line.renewed = now;
+      line.missed = 0;
+      return true;
+    case Rule::failed:
+      break;
+  }
+  return line.metric->keep == Keep::fact || ++line.missed < 2;
+}
+
+void Ledger::drop(PartState& state, Batch& batch) {
+  for (const Line& line : state.lines) batch.removed.push_back(line.chunk);
+  for (const Attached& attached : state.attached) {
+    for (const Line& line : attached.lines) batch.removed.push_back(line.chunk);
+  }
+}
+
+void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch) {
+  std::vector<FamilyLines> families = part.render(constant_labels_, duplicates_);
+  const auto family_of = [&](const Line& line) {
+    return std::ranges::find(families, line.metric, &FamilyLines::metric);
+  };
+  std::erase_if(state.lines, [&](Line& line) {
+    if (family_of(line) != families.end() || survives(line, rule, now)) return false;
+    batch.removed.push_back(line.chunk);
+    return true;
+  });
+  for (FamilyLines& family : families) {
+    auto line = std::ranges::find(state.lines, family.metric, &Line::metric);
+    if (line == state.lines.end()) {
+      if (state.lines.capacity() == state.lines.size()) {  // families seldom change: no slack
+        state.lines.reserve(std::max(families.size(), state.lines.size() + 1));
+      }
+      state.lines.push_back(Line{.metric = family.metric, .chunk = {}});
+      line = state.lines.end() - 1;
+    }
+    line->renewed = now;
+    line->missed = 0;
+    line->pending = static_cast<std::uint32_t>(batch.texts.size());
+    batch.texts.push_back(std::move(family.lines));
+  }
+  if (!part.fragments().empty() || !state.attached.empty()) {
+    apply_fragments(state, part, rule, now, batch);
+  }
+  apply_facts(state, part);
+}
+
+void Ledger::apply_fragments(PartState& state, const Part& part, Rule rule, Time now,
+                             Batch& batch) {
+  const auto& wanted = part.fragments();
+  std::erase_if(state.attached, [&](Attached& attached) {
+    if (std::ranges::find(wanted, attached.fragment) != wanted.end()) {
+      for (Line& line : attached.lines) {
+        line.renewed = now;
+        line.missed = 0;
+      }
+      return false;
+    }
+    // A fragment goes or stays as a whole: its lines are of one kind of object.
+    bool stays = false;
+    for (Line& line : attached.lines) stays = survives(line, rule, now) || stays;
+    if (stays) return false;
+    for (const Line& line : attached.lines) batch.removed.push_back(line.chunk);
+    return true;
+  });
+  for (const std::shared_ptr<const Fragment>& fragment : wanted) {
+    if (std::ranges::find(state.attached, fragment, &Attached::fragment) != state.attached.end()) {
+      continue;
+    }
+    Attached& attached = state.attached.emplace_back(Attached{fragment, {}});
+    for (const FamilyLines& family : fragment->families) {
+      attached.lines.push_back(
+          {.metric = family.metric, .chunk = {}, .pending = 0, .renewed = now});
+    }
+  }
+}
+
+void Ledger::apply_facts(PartState& state, const Part& part) {
+  std::vector<FactValue> facts;
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    const Sample sample = part.sample(i);
+    if (sample.metric->keep != Keep::fact) continue;
+    facts.push_back({sample.metric, std::string(sample.labels), sample.value});
+  }
+  // Facts of families that this run did not renew are still published, or were dropped just now.
+  for (FactValue& old : state.facts) {
+    const bool renewed = std::ranges::find(facts, old.metric, &FactValue::metric) != facts.end();
+    const bool published =
+        std::ranges::find(state.lines, old.metric, &Line::metric) != state.lines.end();
+    if (!renewed && published) facts.push_back(std::move(old));
+  }
+  if (facts == state.facts) return;
+  state.facts = std::move(facts);
+  ++fact_version_;
+}
+
+void Ledger::commit(Batch batch) {
+  std::vector<Exposition::Change> changes;
+  changes.reserve(batch.texts.size() + batch.removed.size());
+  for (Exposition::Chunk& chunk : batch.removed) changes.push_back({.chunk = &chunk});
+  for_each_line([&](Line& line, std::shared_ptr<const std::string> attached) {
+    if (line.pending == kNothingPending) return;
+    Exposition::Change change{.chunk = &line.chunk, .metric = line.metric};
+    if (!attached) {
+      change.lines = std::move(batch.texts[line.pending]);
+    } else if (attached->size() < Exposition::kSlabSize) {
+      change.lines = *attached;  // too small for a slab of its own
+    } else {
+      change.shared = std::move(attached);
+    }
+    line.pending = kNothingPending;
+    changes.push_back(std::move(change));
+  });
+  exposition_.publish(owner_, changes);
+}
+
+void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
+                     const Part& framework, Time now) {
+  Batch batch;
+  apply(framework_, framework, Rule::replace, now, batch);
+  apply(parts_.front(), set, rule_for(thrown ? thrown : set.failure()), now, batch);
+
+  const Part nothing;
+  std::erase_if(parts_, [&](PartState& state) {
+    if (&state == parts_.data()) return false;
+    const auto named = set.parts().find(state.key);
+    if (named != set.parts().end()) return false;
+    if (!thrown) {
+      drop(state, batch);
+      if (!state.facts.empty()) ++fact_version_;
+      return true;
+    }
+    apply(state, nothing, rule_for(thrown), now, batch);
+    return false;
+  });
+  for (const auto& [key, part] : set.parts()) {
+    auto state = std::ranges::find(parts_.begin() + 1, parts_.end(), key, &PartState::key);
+    if (state == parts_.end()) state = parts_.insert(state, PartState{.key = key});
+    apply(*state, part, rule_for(SampleSet::outcome_of(part, thrown)), now, batch);
+  }
+  commit(std::move(batch));
+}
+
+void Ledger::publish(const Part& framework) {
+  Batch batch;
+  apply(framework_, framework, Rule::replace, Time{}, batch);
+  commit(std::move(batch));
+}
+
+void Ledger::expire(Time oldest) {
+  Batch batch;
+  const auto expired = [&](const Line& line) {
+    return line.metric->keep == Keep::reading && line.renewed < oldest;
+  };
+  for (PartState& state : parts_) {
+    std::erase_if(state.lines, [&](const Line& line) {
+      if (!expired(line)) return false;
+      batch.removed.push_back(line.chunk);
+      return true;
+    });
+    std::erase_if(state.attached, [&](const Attached& attached) {
+      if (!std::ranges::any_of(attached.lines, expired)) return false;
+      for (const Line& line : attached.lines) batch.removed.push_back(line.chunk);
+      return true;
+    });
+  }
+  if (!batch.removed.empty()) commit(std::move(batch));
+}
+
+std::optional<Ledger::Time> Ledger::oldest_reading() const {
+  std::optional<Time> oldest;
+  const auto look = [&](const Line& line) {
+    if (line.metric->keep != Keep::reading) return;
+    if (!oldest || line.renewed < *oldest) oldest = line.renewed;
+  };
+  for (const PartState& state : parts_) {
+    for (const Line& line : state.lines) look(line);
+    for (const Attached& attached : state.attached) std::ranges::for_each(attached.lines, look);
+  }
+  return oldest;
+}
+
+std::vector<StoredFact> Ledger::facts() const {
+  std::vector<StoredFact> out;
+  for (const PartState& state : parts_) {
+    for (const FactValue& fact : state.facts) {
+      StoredFact& stored =
+          out.emplace_back(StoredFact{state.key, std::string(fact.metric->name), {}, fact.value});
+      std::string_view rest = fact.labels;
+      while (!rest.empty()) {
+        const std::size_t end = rest.find('\0');
+        stored.labels.emplace_back(rest.substr(0, end));
+        rest.remove_prefix(end + 1);
+      }
+    }
+  }
+  return out;
+}
+
+void Ledger::restore(const std::vector<StoredFact>& facts,
+                     std::span<const MetricInfo* const> metrics) {
+  SampleSet set;
+  for (const StoredFact& fact : facts) {
+    const auto metric = std::ranges::find(metrics, fact.metric, &MetricInfo::name);
+    if (metric == metrics.end() || (*metric)->keep != Keep::fact ||
+        (*metric)->label_count != fact.labels.size()) {
+      continue;
+    }
+    const std::vector<std::string_view> labels(fact.labels.begin(), fact.labels.end());
+    Part& part = fact.part.empty() ? set : set.part(fact.part);
+    part.add_values(**metric, fact.value, labels);
+  }
+  publish(set, std::nullopt, {}, Time{});
+}
+
+}  // namespace vitalsd

@@ -1,0 +1,128 @@
+// What one probe has published and still may: turns the sets of its runs into changes of the
+// exposition by the rules for readings and facts. One ledger a probe, used on the probe loop.
+//
+// After a run that succeeded, its set replaces all that was published. After one that failed, what
+// it added replaces the same families; of the others,
+//   - readings survive one failed run, so that a lost packet does not reset a pending alert, and go
+//     with the second in a row;
+//   - facts stay;
+//   - both stay, and count as renewed, if the target is overloaded: it answers, it is just full.
+// These rules hold for each part by its own outcome. A part that a run which returned does not name
+// is gone; a run that threw may not have come to it. Readings that nothing has renewed for too long
+// are dropped by expire().
+#pragma once
+
+#include "exporter/model/exposition.hpp"
+#include "exporter/model/metric.hpp"
+#include "exporter/model/outcome.hpp"
+#include "exporter/model/sample_set.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd {
+
+/// A fact as the state file keeps it.
+struct StoredFact {
+  std::string part;
+  std::string metric;
+  std::vector<std::string> labels;
+  double value = 0;
+  bool operator==(const StoredFact&) const = default;
+};
+
+class Ledger {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// `constant_labels` stand on every line: `probe="main-db",environment="production"`.
+  Ledger(Exposition& exposition, std::string probe, std::string constant_labels);
+  /// Takes back all that was published.
+  ~Ledger();
+  Ledger(const Ledger&) = delete;
+  Ledger& operator=(const Ledger&) = delete;
+
+  /// Publishes a run's set and the framework's own series at once. `thrown` is the failure that the
+  /// run threw; a run that returned has none, and then the set itself says how it went.
+  void publish(const SampleSet& set, const std::optional<Failure>& thrown, const Part& framework,
+               Time now);
+  /// Publishes the framework's series alone, all else staying as it is.
+  void publish(const Part& framework);
+
+  /// Drops the readings that were last renewed before `oldest`.
+  void expire(Time oldest);
+  /// When the oldest reading was renewed; nothing if there is none.
+  [[nodiscard]] std::optional<Time> oldest_reading() const;
+
+  /// Samples that were left out because their labels had been used in the same set: a fault of
+  /// ours.
+  [[nodiscard]] std::size_t duplicates() const { return duplicates_; }
+
+  [[nodiscard]] std::vector<StoredFact> facts() const;
+  /// Publishes stored facts, before the first run. Those whose metric is not among `metrics`, or
+  /// whose labels do not fit it, are ignored.
+  void restore(const std::vector<StoredFact>& facts, std::span<const MetricInfo* const> metrics);
+
+  /// Counts up whenever facts change, so that they are written only then.
+  [[nodiscard]] std::uint64_t fact_version() const { return fact_version_; }
+
+ private:
+  struct Line {  // one family of one part
+    const MetricInfo* metric;
+    Exposition::Chunk chunk;
+    std::uint32_t pending = kNothingPending;  // index of its new text in the Batch
+    Time renewed{};
+    int missed = 0;  // failed runs in a row that did not renew it
+  };
+  struct Attached {
+    std::shared_ptr<const Fragment> fragment;
+    std::vector<Line> lines;  // in the order of the fragment's families
+  };
+  struct FactValue {
+    const MetricInfo* metric;
+    std::string labels;  // as Sample::labels
+    double value;
+    bool operator==(const FactValue&) const = default;
+  };
+  struct PartState {
+    std::string key{};
+    std::vector<Line> lines{};
+    std::vector<Attached> attached{};
+    std::vector<FactValue> facts{};
+  };
+  /// What one publish() changes: texts of pending lines, and chunks whose lines are gone already.
+  struct Batch {
+    std::vector<std::string> texts;
+    std::vector<Exposition::Chunk> removed;
+  };
+  enum class Rule : unsigned char { replace, failed, overloaded };
+  static constexpr std::uint32_t kNothingPending = UINT32_MAX;
+
+  static Rule rule_for(const std::optional<Failure>& failure);
+  static bool survives(Line& line, Rule rule, Time now);
+  static void drop(PartState& state, Batch& batch);
+  void apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch);
+  static void apply_fragments(PartState& state, const Part& part, Rule rule, Time now,
+                              Batch& batch);
+  void apply_facts(PartState& state, const Part& part);
+  void commit(Batch batch);
+  template <class Do>
+  void for_each_line(Do&& action);
+
+  Exposition& exposition_;
+  std::string constant_labels_;
+  Exposition::Owner owner_;
+  PartState framework_;
+  std::vector<PartState> parts_;  // the probe itself first
+  std::size_t duplicates_ = 0;
+  std::uint64_t fact_version_ = 0;
+};
+
+}  // namespace vitalsd

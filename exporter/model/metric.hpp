@@ -1,0 +1,169 @@
+// Declarations of metrics. A Metric is a constant beside the code that feeds it; its constructor is
+// the naming lint, so a name that breaks the ecosystem's conventions does not compile unless it
+// carries a waiver that says why. Standard library only.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+namespace vitalsd {
+
+enum class Type : unsigned char { gauge, counter, unknown };
+
+/// OpenMetrics base units; the name ends in the unit (before a counter's "_total").
+enum class Unit : unsigned char { none, seconds, bytes, ratio };
+
+/// What happens to a sample when the next run does not renew it (Ledger has the rules).
+enum class Keep : unsigned char {
+  reading,  ///< true only now: survives one failed run, never a wedged daemon
+  fact,     ///< stays true while unobserved: a certificate's expiry, the last good backup
+};
+
+constexpr std::string_view type_name(Type type) {
+  switch (type) {
+    case Type::gauge:
+      return "gauge";
+    case Type::counter:
+      return "counter";
+    case Type::unknown:
+      return "unknown";
+  }
+  return "";
+}
+
+constexpr std::string_view unit_name(Unit unit) {
+  switch (unit) {
+    case Unit::none:
+      return "";
+    case Unit::seconds:
+      return "seconds";
+    case Unit::bytes:
+      return "bytes";
+    case Unit::ratio:
+      return "ratio";
+  }
+  return "";
+}
+
+/// A metric without its label count: what the exposition and the reference need.
+struct MetricInfo {
+  static constexpr std::size_t kMostLabels = 8;
+
+  std::string_view name;
+  Type type = Type::gauge;
+  Unit unit = Unit::none;
+  std::string_view help;  ///< one sentence
+  Keep keep = Keep::reading;
+  /// Why the name may break the lint, with the source that forces it. Empty: it does not.
+  std::string_view waiver;
+  std::array<std::string_view, kMostLabels> label_names{};
+  std::size_t label_count = 0;
+};
+
+/// A metric's fields by name; see MetricInfo.
+struct MetricSpec {
+  std::string_view name{};
+  Type type = Type::gauge;
+  Unit unit = Unit::none;
+  std::string_view help{};
+  Keep keep = Keep::reading;
+  std::string_view waiver{};
+};
+
+namespace lint {
+
+constexpr bool is_word(std::string_view text) {  // snake_case
+  if (text.empty() || text[0] < 'a' || text[0] > 'z' || text.back() == '_') return false;
+  char previous = 0;
+  for (const char c : text) {
+    const bool good =
+        (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c == '_' && previous != '_');
+    if (!good) return false;
+    previous = c;
+  }
+  return true;
+}
+
+constexpr bool has_part(std::string_view name, std::string_view part) {
+  for (std::size_t at = name.find(part); at != std::string_view::npos;
+       at = name.find(part, at + 1)) {
+    const bool starts = at == 0 || name[at - 1] == '_';
+    const bool ends = at + part.size() == name.size() || name[at + part.size()] == '_';
+    if (starts && ends) return true;
+  }
+  return false;
+}
+
+/// Empty, or what is wrong with the name. The rules are promtool's ("promtool check metrics") and
+/// OpenMetrics 1.0's on units.
+constexpr std::string_view name_fault(const MetricSpec& spec) {
+  std::string_view base = spec.name;
+  const bool total = base.ends_with("_total");
+  if (total) base.remove_suffix(std::string_view("_total").size());
+  if ((spec.type == Type::counter) != total) return "counters, and only they, end in _total";
+  for (const std::string_view suffix : {"_count", "_sum", "_bucket"}) {
+    if (base.ends_with(suffix)) return "the suffix belongs to histograms and summaries";
+  }
+  if (base.ends_with("_info") && spec.type != Type::gauge) return "info metrics are gauges";
+  for (const std::string_view part : {"gauge", "counter", "histogram", "summary", "metric"}) {
+    if (has_part(base, part)) return "a name does not repeat its type";
+  }
+  for (const std::string_view part : {"milliseconds", "ms", "minutes", "hours", "days", "percent",
+                                      "kilobytes", "kb", "megabytes", "mb", "gigabytes", "gb"}) {
+    if (has_part(base, part)) return "use the base unit: seconds, bytes, ratio";
+  }
+  const std::string_view unit = unit_name(spec.unit);
+  if (!unit.empty() && !(base.ends_with(unit) && base.size() > unit.size() &&
+                         base[base.size() - unit.size() - 1] == '_')) {
+    return "the name ends in its unit";
+  }
+  for (const Unit other : {Unit::seconds, Unit::bytes, Unit::ratio}) {
+    if (other != spec.unit && base.ends_with(unit_name(other))) return "the unit is not declared";
+  }
+  return {};
+}
+
+/// Called where a constant expression must fail, so that the compiler shows the sentence.
+inline void metric_is_misdeclared(std::string_view) {}
+
+constexpr void require(bool holds, std::string_view what) {
+  if (!holds) metric_is_misdeclared(what);
+}
+
+}  // namespace lint
+
+/// A metric with N labels of its own, beside `probe` and the user's labels which every series has:
+///
+///   constexpr Metric kExpiry({.name = "cert_expiry_timestamp", ..., .help = "..."}, "cn",
+///   "source");
+template <std::size_t N>
+struct Metric : MetricInfo {
+  template <class... Names>
+    requires(sizeof...(Names) == N && N <= MetricInfo::kMostLabels)
+  explicit consteval Metric(const MetricSpec& spec, const Names&... names)
+      : MetricInfo{spec.name, spec.type,   spec.unit,  spec.help,
+                   spec.keep, spec.waiver, {names...}, N} {
+    lint::require(lint::is_word(spec.name), "the name is not snake_case");
+    const std::string_view fault = lint::name_fault(spec);
+    if (spec.waiver.empty()) {
+      lint::require(fault.empty(), fault);
+    } else {
+      lint::require(!fault.empty(), "the waiver is not needed");
+    }
+    lint::require(spec.help.size() > 10 && spec.help[0] >= 'A' && spec.help[0] <= 'Z' &&
+                      spec.help.ends_with('.') && !spec.help.contains('\n'),
+                  "help is one sentence with a capital and a full stop");
+    for (std::size_t i = 0; i < N; ++i) {
+      lint::require(lint::is_word(label_names[i]), "a label name is not snake_case");
+      lint::require(
+          label_names[i] != "probe" && label_names[i] != "job" && label_names[i] != "instance",
+          "probe, job and instance are not a metric's own labels");
+    }
+  }
+};
+
+template <class... Names>
+Metric(const MetricSpec&, const Names&...) -> Metric<sizeof...(Names)>;
+
+}  // namespace vitalsd

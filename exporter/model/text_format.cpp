@@ -1,0 +1,143 @@
+#include "exporter/model/text_format.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace vitalsd {
+namespace {
+
+// Length of the UTF-8 sequence at the front of `text`, 0 if it is none (RFC 3629: no overlong
+// forms, no surrogates, nothing above U+10FFFF).
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const auto continues = [&](std::size_t i, unsigned least = 0x80, unsigned most = 0xbf) {
+    return byte(i) >= least && byte(i) <= most;
+  };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead <= 0xdf) return continues(1) ? 2 : 0;
+  if (lead >= 0xe0 && lead <= 0xef) {
+    const bool second = lead == 0xe0   ? continues(1, 0xa0)
+                        : lead == 0xed ? continues(1, 0x80, 0x9f)
+                                       : continues(1);
+    return second && continues(2) ? 3 : 0;
+  }
+  if (lead >= 0xf0 && lead <= 0xf4) {
+    const bool second = lead == 0xf0   ? continues(1, 0x90)
+                        : lead == 0xf4 ? continues(1, 0x80, 0x8f)
+                                       : continues(1);
+    return second && continues(2) && continues(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void append_number(std::string& out, double value) {
+  if (std::isnan(value)) {
+    out += "NaN";
+    return;
+  }
+  if (std::isinf(value)) {
+    out += value > 0 ? "+Inf" : "-Inf";
+    return;
+  }
+  constexpr double kLargestExactInteger = 9007199254740992.0;  // 2^53
+  std::array<char, 32> buffer{};
+  char* const end = buffer.data() + buffer.size();
+  const bool integer = std::trunc(value) == value && std::fabs(value) <= kLargestExactInteger;
+  const auto result = integer ? std::to_chars(buffer.data(), end, static_cast<std::int64_t>(value))
+                              : std::to_chars(buffer.data(), end, value);
+  out.append(buffer.data(), result.ptr);
+}
+
+void append_label_value(std::string& out, std::string_view value) {
+  constexpr std::string_view kSpecial = "\\\"\n";
+  while (!value.empty()) {
+    const std::size_t plain = std::min(value.find_first_of(kSpecial), value.size());
+    out += value.substr(0, plain);
+    if (plain == value.size()) return;
+    out += '\\';
+    out += value[plain] == '\n' ? 'n' : value[plain];
+    value.remove_prefix(plain + 1);
+  }
+}
+
+void append_label(std::string& out, std::string_view name, std::string_view value) {
+  if (!out.empty() && out.back() != '{') out += ',';
+  out += name;
+  out += "=\"";
+  append_label_value(out, value);
+  out += '"';
+}
+
+std::string printable_utf8(std::string_view text) {
+  constexpr std::string_view kReplacement = "\xef\xbf\xbd";
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t length = text.front() == '\0' ? 0 : utf8_length(text);
+    out += length == 0 ? kReplacement : text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out;
+}
+
+void append_header(std::string& out, const MetricInfo& metric, std::string_view type,
+                   Format format) {
+  std::string_view name = metric.name;
+  if (type.empty()) type = type_name(metric.type);
+  if (format == Format::openmetrics && type == "counter") {
+    constexpr std::string_view kTotal = "_total";
+    if (name.ends_with(kTotal)) {
+      name.remove_suffix(kTotal.size());
+    } else {
+      type = "unknown";  // a foreign counter: OpenMetrics has no counter without _total
+    }
+  }
+  out += "# HELP ";
+  out += name;
+  out += ' ';
+  for (const char c : metric.help) {
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '"' && format == Format::openmetrics) {
+      out += "\\\"";
+    } else {
+      out += c;
+    }
+  }
+  out += "\n# TYPE ";
+  out += name;
+  out += ' ';
+  out += type == "unknown" && format == Format::text ? "untyped" : type;
+  out += '\n';
+  const std::string_view unit = unit_name(metric.unit);
+  if (format == Format::openmetrics && !unit.empty() && name.ends_with(unit)) {
+    out += "# UNIT ";
+    out += name;
+    out += ' ';
+    out += unit;
+    out += '\n';
+  }
+}
+
+std::string_view end_of_page(Format format) {
+  return format == Format::openmetrics ? "# EOF\n" : "";
+}
+
+std::string_view content_type(Format format) {
+  return format == Format::openmetrics
+             ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+             : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+}  // namespace vitalsd

@@ -1,0 +1,54 @@
+// What the web server needs from the rest of the daemon, as plain values and functions. The
+// functions are called on the web thread and must not wait for the probe loop.
+#pragma once
+
+#include "exporter/model/exposition.hpp"
+#include "exporter/web/view.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace vitalsd {
+
+struct WebOptions {
+  std::string address = "0.0.0.0";
+  std::uint16_t port = 0;  ///< 0: any free one
+
+  // Files of HTTPS; empty: plain HTTP. They are read anew when they change.
+  std::string certificate;
+  std::string key;
+  std::string client_ca;
+  /// Users and bcrypt hashes; empty: no authentication. Health pages never ask for any.
+  std::vector<std::pair<std::string, std::string>> basic_auth;
+
+  std::string version;
+
+  const Exposition* exposition = nullptr;
+  std::function<std::vector<Exposition::Extra>()> self_metrics;
+  std::function<std::vector<ProbeView>()> probes;
+  std::function<bool()> healthy;  ///< whether the probe loop turns
+  std::function<bool()> ready;
+
+  /// Starts a reload and calls back, on any thread, with whether it worked and a text. Empty: POST
+  /// /-/reload is not answered.
+  using ReloadDone = std::function<void(bool, std::string)>;
+  std::function<void(ReloadDone)> reload;
+
+  std::function<void(std::string_view route, int status)> on_request;
+  std::function<void(std::chrono::duration<double>, std::size_t bytes)> on_scrape;
+
+  // Limits on what a client may cost.
+  std::size_t most_connections = 256;
+  std::size_t most_header_bytes = 16 * 1024;
+  std::chrono::seconds request_timeout{10};  ///< for a whole request to arrive
+  std::chrono::seconds idle_timeout{120};    ///< between requests
+  std::chrono::seconds response_timeout{60};
+};
+
+}  // namespace vitalsd

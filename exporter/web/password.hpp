@@ -1,0 +1,37 @@
+// Basic authentication against bcrypt hashes. A bcrypt check costs tens of milliseconds by design,
+// so it runs on a thread of its own, and what was once accepted is remembered by its digest.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+namespace vitalsd {
+
+class Passwords {
+ public:
+  /// Users and their bcrypt hashes.
+  explicit Passwords(std::vector<std::pair<std::string, std::string>> users)
+      : users_(std::move(users)), pool_(1) {}
+
+  [[nodiscard]] bool required() const { return !users_.empty(); }
+
+  /// Whether an Authorization header ("Basic ...") names a user and its password. Called, and
+  /// resumed, on the caller's executor.
+  boost::asio::awaitable<bool> accepts(std::string authorization);
+
+ private:
+  std::vector<std::pair<std::string, std::string>> users_;
+  std::unordered_set<std::string> accepted_;  // digests of headers
+  boost::asio::thread_pool pool_;
+};
+
+/// The text behind standard base64; empty where it is none.
+std::string decode_base64(std::string_view text);
+
+}  // namespace vitalsd

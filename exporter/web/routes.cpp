@@ -1,0 +1,190 @@
+#include "exporter/web/routes.hpp"
+
+#include "exporter/model/gzip.hpp"
+#include "exporter/model/text_format.hpp"
+#include "exporter/web/page.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <cstddef>
+#include <optional>
+
+namespace vitalsd {
+namespace {
+
+std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
+
+std::string_view trim(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+// Cuts the front of `rest` off at `separator`.
+std::string_view next_item(std::string_view& rest, char separator) {
+  const std::size_t end = rest.find(separator);
+  const std::string_view item = trim(rest.substr(0, end));
+  rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  return item;
+}
+
+// The weight of one item of an Accept header: its "q" parameter, 1 without one.
+double weight(std::string_view parameters) {
+  while (!parameters.empty()) {
+    std::string_view parameter = next_item(parameters, ';');
+    if (!parameter.starts_with("q=") && !parameter.starts_with("Q=")) continue;
+    parameter.remove_prefix(2);
+    double q = 0;
+    const auto result = std::from_chars(parameter.data(), parameter.data() + parameter.size(), q);
+    return result.ec == std::errc() ? q : 0;
+  }
+  return 1;
+}
+
+WebResponse plain(int status, std::string text, std::string_view route) {
+  WebResponse response;
+  response.status = status;
+  response.body = std::move(text);
+  response.route = route;
+  return response;
+}
+
+WebResponse metrics(const WebOptions& options, const WebRequest& request,
+                    std::optional<std::string_view> probe) {
+  const auto start = std::chrono::steady_clock::now();
+  const Format format = negotiate_format(request.accept);
+  Exposition::Selection selection;
+  selection.owner = probe;
+  // When the probe loop stands still, nothing that was read earlier can be called a reading.
+  selection.readings = options.healthy();
+  WebResponse response;
+  response.route = probe ? "/probes" : "/metrics";
+  response.content_type = content_type(format);
+  response.gzip = accepts_gzip(request.accept_encoding);
+  std::vector<Exposition::Extra> extras;
+  if (!probe) extras = options.self_metrics();
+  if (response.gzip) {
+    GzipWriter gzip;
+    options.exposition->write(format, selection, std::move(extras),
+                              [&](std::string_view piece) { gzip.write(piece); });
+    response.body = gzip.finish();
+  } else {
+    constexpr std::size_t kHeadersAndExtras = 64 * 1024;
+    response.body.reserve((probe ? 0 : options.exposition->bytes()) + kHeadersAndExtras);
+    options.exposition->write(format, selection, std::move(extras),
+                              [&](std::string_view piece) { response.body += piece; });
+  }
+  if (!probe) options.on_scrape(std::chrono::steady_clock::now() - start, response.body.size());
+  return response;
+}
+
+WebResponse html(std::string body) {
+  WebResponse response;
+  response.content_type = "text/html; charset=utf-8";
+  response.body = std::move(body);
+  response.route = "/";
+  response.headers.emplace_back(
+      "Content-Security-Policy",
+      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+  return response;
+}
+
+// "/probes/NAME/metrics" -> NAME.
+std::optional<std::string_view> probe_of(std::string_view path) {
+  constexpr std::string_view kFront = "/probes/";
+  constexpr std::string_view kBack = "/metrics";
+  if (!path.starts_with(kFront) || !path.ends_with(kBack)) return std::nullopt;
+  if (path.size() <= kFront.size() + kBack.size()) return std::nullopt;
+  return path.substr(kFront.size(), path.size() - kFront.size() - kBack.size());
+}
+
+}  // namespace
+
+Format negotiate_format(std::string_view accept) {
+  double openmetrics = 0;
+  double text = accept.empty() ? 1 : 0;
+  while (!accept.empty()) {
+    std::string_view item = next_item(accept, ',');
+    const std::string_view type = next_item(item, ';');
+    const double q = weight(item);
+    if (equals_ignoring_case(type, "application/openmetrics-text")) {
+      openmetrics = std::max(openmetrics, q);
+    } else if (equals_ignoring_case(type, "text/plain") || type == "text/*" || type == "*/*") {
+      text = std::max(text, q);
+    }
+  }
+  return openmetrics > 0 && openmetrics >= text ? Format::openmetrics : Format::text;
+}
+
+bool accepts_gzip(std::string_view accept_encoding) {
+  std::optional<double> gzip, any;
+  while (!accept_encoding.empty()) {
+    std::string_view item = next_item(accept_encoding, ',');
+    const std::string_view name = next_item(item, ';');
+    if (equals_ignoring_case(name, "gzip")) gzip = weight(item);
+    if (name == "*") any = weight(item);
+  }
+  return gzip.value_or(any.value_or(0)) > 0;
+}
+
+bool is_reload(const WebOptions& options, const WebRequest& request) {
+  return options.reload && request.method == "POST" && path_of(request.target) == "/-/reload";
+}
+
+bool is_health(const WebRequest& request) {
+  const std::string_view path = path_of(request.target);
+  return path == "/-/healthy" || path == "/-/ready";
+}
+
+WebResponse respond(const WebOptions& options, const WebRequest& request) {
+  const std::string_view path = path_of(request.target);
+  if (path == "/-/reload") {
+    if (!options.reload) {
+      return plain(403,
+                   "Reloading by HTTP is not enabled: set web: {reload: true}, or send SIGHUP.\n",
+                   "/-/reload");
+    }
+    WebResponse response = plain(405, "Use POST.\n", "/-/reload");
+    response.headers.emplace_back("Allow", "POST");
+    return response;
+  }
+  if (request.method != "GET" && request.method != "HEAD") {
+    WebResponse response = plain(405, "Use GET.\n", "other");
+    response.headers.emplace_back("Allow", "GET, HEAD");
+    return response;
+  }
+  if (path == "/metrics") return metrics(options, request, std::nullopt);
+  if (path == "/-/healthy") {
+    return options.healthy() ? plain(200, "vitalsd is healthy.\n", "/-/healthy")
+                             : plain(503, "The probe loop does not turn.\n", "/-/healthy");
+  }
+  if (path == "/-/ready") {
+    return options.ready() ? plain(200, "vitalsd is ready.\n", "/-/ready")
+                           : plain(503, "Not every probe has run yet.\n", "/-/ready");
+  }
+  const auto now = std::chrono::system_clock::now();
+  if (path == "/") return html(status_page(options.probes(), options.version, now));
+  if (path == "/api/v1/status") {
+    WebResponse response = plain(200, status_json(options.probes(), options.version, now), "/api");
+    response.content_type = "application/json";
+    return response;
+  }
+  if (const auto probe = probe_of(path)) {
+    if (options.exposition->has_owner(*probe)) return metrics(options, request, probe);
+    return plain(404, "There is no probe of this name; / lists all.\n", "/probes");
+  }
+  return plain(404,
+               "Not found. There are /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
+               "and /-/ready.\n",
+               "other");
+}
+
+}  // namespace vitalsd

@@ -1,0 +1,33 @@
+// How a probe says that it could not observe, and how errors of the libraries become a Reason.
+#pragma once
+
+#include "exporter/model/outcome.hpp"
+
+#include <stdexcept>
+#include <string>
+
+#include <boost/system/error_code.hpp>
+
+namespace vitalsd {
+
+/// Could not observe. The text is for logs and the status page: it says what was tried and what
+/// came back, and never holds a secret.
+class ProbeError : public std::runtime_error {
+ public:
+  ProbeError(Reason reason, const std::string& detail)
+      : std::runtime_error(detail), reason_(reason) {}
+  [[nodiscard]] Reason reason() const { return reason_; }
+
+ private:
+  Reason reason_;
+};
+
+/// Throws ProbeError(reason, "what: text of the error"), except for operation_aborted: that is our
+/// own cancellation, not the target's doing, and is thrown as it is.
+[[noreturn]] void fail_with(Reason reason, const std::string& what,
+                            const boost::system::error_code& error);
+
+/// The text of an error as people know it ("Connection refused").
+std::string error_text(const boost::system::error_code& error);
+
+}  // namespace vitalsd

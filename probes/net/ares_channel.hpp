@@ -1,0 +1,55 @@
+// A c-ares channel on the probe loop: its sockets wait in Asio, its time-outs on the wheel, so that
+// a name server that never answers costs neither a thread nor anybody else's time. Probe loop only.
+#pragma once
+
+#include "probes/net/timer_wheel.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ares.h>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+namespace vitalsd::net {
+
+class AresChannel {
+ public:
+  struct Options {
+    std::vector<std::string> servers;  ///< "address" or "address:port"; empty: resolv.conf's
+    int timeout_ms = 1000;             ///< of the first try; c-ares doubles it with each
+    int tries = 3;
+    bool tcp = false;     ///< query over TCP
+    bool recurse = true;  ///< ask for recursion
+  };
+
+  /// Throws ProbeError(config) where c-ares refuses the options.
+  AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const Options& options);
+  /// Ends all queries with ARES_EDESTRUCTION.
+  ~AresChannel();
+  AresChannel(const AresChannel&) = delete;
+  AresChannel& operator=(const AresChannel&) = delete;
+
+  /// For ares_getaddrinfo() and its like; call rearm() after each.
+  [[nodiscard]] ares_channel handle() const { return channel_; }
+  void rearm();
+
+ private:
+  struct Socket;
+  static void on_state(void* self, ares_socket_t socket, int readable, int writable);
+  void wait(const std::shared_ptr<Socket>& socket);
+  void process(ares_socket_t readable, ares_socket_t writable);
+
+  boost::asio::io_context& loop_;
+  TimerWheel& wheel_;
+  Timer timer_;
+  ares_channel channel_ = nullptr;
+  std::map<ares_socket_t, std::shared_ptr<Socket>> sockets_;
+};
+
+/// c-ares's text for a status, in lower case at the front so that it reads on in a sentence.
+std::string ares_text(int status);
+
+}  // namespace vitalsd::net

@@ -1,0 +1,145 @@
+#include "probes/net/certificate_info.hpp"
+
+#include "probes/error.hpp"
+#include "probes/net/tls.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <utility>
+
+#include <boost/asio/ip/address.hpp>
+#include <openssl/asn1.h>
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+namespace vitalsd::net {
+namespace {
+
+template <class T, void (*Free)(T*)>
+struct Freer {
+  void operator()(T* p) const { Free(p); }
+};
+using X509Ptr = std::unique_ptr<X509, Freer<X509, X509_free>>;
+using BioPtr = std::unique_ptr<BIO, Freer<BIO, BIO_free_all>>;
+using BnPtr = std::unique_ptr<BIGNUM, Freer<BIGNUM, BN_free>>;
+
+// Any ASN.1 time, years up to 9999, in 64 bits.
+double to_unix(const ASN1_TIME* time) {
+  std::tm utc{};
+  if (time == nullptr || ASN1_TIME_to_tm(time, &utc) != 1) return 0;
+  return static_cast<double>(timegm(&utc));
+}
+
+std::string common_name_of(const X509_NAME* name) {
+  if (name == nullptr) return {};
+  const int index = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+  if (index < 0) return {};
+  const ASN1_STRING* data = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index));
+  unsigned char* raw = nullptr;
+  const int size = ASN1_STRING_to_UTF8(&raw, data);
+  if (size < 0) return {};
+  std::string text(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(size));
+  OPENSSL_free(raw);
+  return text;
+}
+
+std::string address_text(const ASN1_OCTET_STRING& octets) {
+  const unsigned char* data = ASN1_STRING_get0_data(&octets);
+  if (ASN1_STRING_length(&octets) == 4) {
+    boost::asio::ip::address_v4::bytes_type bytes;
+    std::memcpy(bytes.data(), data, bytes.size());
+    return boost::asio::ip::address_v4(bytes).to_string();
+  }
+  if (ASN1_STRING_length(&octets) == 16) {
+    boost::asio::ip::address_v6::bytes_type bytes;
+    std::memcpy(bytes.data(), data, bytes.size());
+    return boost::asio::ip::address_v6(bytes).to_string();
+  }
+  return {};
+}
+
+std::string first_alternative_name(const X509& certificate) {
+  auto* names = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr));
+  std::string found;
+  for (int i = 0; i < sk_GENERAL_NAME_num(names) && found.empty(); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type == GEN_DNS) {
+      found.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                   static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+    } else if (name->type == GEN_IPADD) {
+      found = address_text(*name->d.iPAddress);
+    }
+  }
+  GENERAL_NAMES_free(names);
+  return found;
+}
+
+std::string serial_of(const X509& certificate) {
+  const BnPtr number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(&certificate), nullptr));
+  char* decimal = number ? BN_bn2dec(number.get()) : nullptr;
+  std::string text = decimal == nullptr ? "" : decimal;
+  OPENSSL_free(decimal);
+  return text;
+}
+
+}  // namespace
+
+CertificateInfo describe(const X509& certificate) {
+  CertificateInfo info;
+  info.common_name = common_name_of(X509_get_subject_name(&certificate));
+  if (info.common_name.empty()) info.common_name = first_alternative_name(certificate);
+  info.issuer = common_name_of(X509_get_issuer_name(&certificate));
+  info.serial = serial_of(certificate);
+  info.not_before = to_unix(X509_get0_notBefore(&certificate));
+  info.not_after = to_unix(X509_get0_notAfter(&certificate));
+  return info;
+}
+
+std::optional<double> earliest_expiry(const STACK_OF(X509) * chain) {
+  std::optional<double> earliest;
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    const double expiry = to_unix(X509_get0_notAfter(sk_X509_value(chain, i)));
+    earliest = std::min(earliest.value_or(expiry), expiry);
+  }
+  return earliest;
+}
+
+std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
+  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  std::vector<CertificateInfo> found;
+  for (;;) {
+    char* name = nullptr;
+    char* header = nullptr;
+    unsigned char* data = nullptr;
+    long size = 0;
+    if (PEM_read_bio(bio.get(), &name, &header, &data, &size) != 1) {
+      const unsigned long error = ERR_peek_last_error();
+      const bool end =
+          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+      const std::string why = take_openssl_errors();
+      if (end) return found;
+      throw ProbeError(Reason::protocol, "not PEM: " + why);
+    }
+    const std::string_view kind = name;
+    const unsigned char* at = data;
+    const bool is_certificate =
+        kind == PEM_STRING_X509 || kind == PEM_STRING_X509_OLD || kind == PEM_STRING_X509_TRUSTED;
+    X509Ptr certificate(!is_certificate                   ? nullptr
+                        : kind == PEM_STRING_X509_TRUSTED ? d2i_X509_AUX(nullptr, &at, size)
+                                                          : d2i_X509(nullptr, &at, size));
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_clear_free(data, static_cast<std::size_t>(size));  // it may have been a private key
+    if (is_certificate && !certificate) {
+      throw ProbeError(Reason::protocol, "not a certificate: " + take_openssl_errors());
+    }
+    if (certificate) found.push_back(describe(*certificate));
+  }
+}
+
+}  // namespace vitalsd::net

@@ -1,0 +1,109 @@
+#include "probes/net/offload.hpp"
+
+#include "probes/error.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include <pthread.h>
+
+namespace vitalsd::net {
+
+struct Offload::Shared {
+  struct Job {
+    std::string flight;
+    StopFlag stop;
+    std::move_only_function<void()> run;
+  };
+
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::deque<Job> queue;
+  std::list<Job*> running;
+  std::size_t threads = 0;
+  std::size_t idle = 0;
+  bool closed = false;
+
+  [[nodiscard]] std::size_t given_up() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(running, [](const Job* job) { return job->stop.stopped(); }));
+  }
+  void serve();
+};
+
+// What every thread does; a thread that finds nothing to do for a while ends.
+void Offload::Shared::serve() {
+  constexpr std::chrono::seconds kPatience{10};
+  std::unique_lock lock(mutex);
+  while (!closed) {
+    if (queue.empty()) {
+      ++idle;
+      const bool woken = wake.wait_for(lock, kPatience, [&] { return closed || !queue.empty(); });
+      --idle;
+      if (!woken) break;
+      continue;
+    }
+    Job job = std::move(queue.front());
+    queue.pop_front();
+    if (job.stop.stopped()) continue;
+    const auto place = running.insert(running.end(), &job);
+    lock.unlock();
+    job.run();
+    job.run = nullptr;  // lets go of its captures outside the lock
+    lock.lock();
+    running.erase(place);
+  }
+  --threads;
+}
+
+Offload::Offload(asio::io_context& loop) : loop_(loop), shared_(std::make_shared<Shared>()) {}
+
+Offload::~Offload() {
+  const std::lock_guard lock(shared_->mutex);
+  shared_->closed = true;
+  shared_->queue.clear();
+  shared_->wake.notify_all();
+}
+
+std::size_t Offload::hanging() const {
+  const std::lock_guard lock(shared_->mutex);
+  return shared_->given_up();
+}
+
+void Offload::admit(const std::string& flight) const {
+  const std::lock_guard lock(shared_->mutex);
+  const bool hangs = std::ranges::any_of(shared_->running, [&](const Shared::Job* job) {
+    return job->flight == flight && job->stop.stopped();
+  });
+  if (hangs) throw ProbeError(Reason::timeout, flight + " still hangs from an earlier run");
+  if (shared_->given_up() >= kMostThreads) {
+    throw ProbeError(Reason::overload,
+                     "all " + std::to_string(kMostThreads) + " threads hang in earlier runs");
+  }
+}
+
+void Offload::submit(std::string flight, StopFlag stop, std::move_only_function<void()> job) {
+  const std::lock_guard lock(shared_->mutex);
+  shared_->queue.push_back({std::move(flight), std::move(stop), std::move(job)});
+  if (shared_->idle >= shared_->queue.size() || shared_->threads >= kMostThreads) {
+    shared_->wake.notify_one();
+    return;
+  }
+  try {
+    std::thread([shared = shared_] {
+      pthread_setname_np(pthread_self(), "offload");
+      shared->serve();
+    }).detach();
+    ++shared_->threads;
+  } catch (const std::system_error&) {
+    // No thread to be had now: the work waits in the queue, and its run's deadline ends the wait.
+  }
+}
+
+}  // namespace vitalsd::net

@@ -1,0 +1,93 @@
+// Runs what blocks (statvfs on a dead NFS, file trees, large files) on threads that may be given
+// up: a probe that is cancelled goes on at once, and the thread stays behind until the kernel lets
+// it go. Called on the probe loop only.
+#pragma once
+
+#include "probes/net/pending.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+namespace vitalsd::net {
+
+/// Tells work on a thread that nobody waits for it any more; to be asked between its steps.
+class StopFlag {
+ public:
+  StopFlag() : flag_(std::make_shared<std::atomic<bool>>(false)) {}
+  [[nodiscard]] bool stopped() const { return *flag_; }
+  void stop() const { *flag_ = true; }
+
+ private:
+  std::shared_ptr<std::atomic<bool>> flag_;
+};
+
+class Offload {
+ public:
+  /// At most this many threads, those that hang included. None is started before it is needed.
+  static constexpr std::size_t kMostThreads = 16;
+
+  explicit Offload(asio::io_context& loop);
+  /// Waits for no thread: those that hang end with the process.
+  ~Offload();
+  Offload(const Offload&) = delete;
+  Offload& operator=(const Offload&) = delete;
+
+  /// The result of `work(StopFlag)`, or what it throws. `flight` names what it may hang on (a
+  /// mount, a directory): while work of that name has been given up and not come back, more of it
+  /// is refused with Reason::timeout, since it would only hang beside it. When every thread has
+  /// been given up, work is refused with Reason::overload.
+  template <class Work>
+  auto run(std::string flight, Work work)
+      -> asio::awaitable<std::invoke_result_t<Work, const StopFlag&>> {
+    using Result = std::invoke_result_t<Work, const StopFlag&>;
+    admit(flight);
+    const auto start = [this, &flight, &work](std::shared_ptr<Pending<Result>> pending) {
+      const StopFlag stop;
+      pending->on_cancel = [stop] { stop.stop(); };
+      auto job = [&loop = loop_, pending = std::move(pending), work = std::move(work),
+                  stop]() mutable {
+        std::optional<Result> result;
+        std::exception_ptr error;
+        try {
+          result = work(stop);
+        } catch (...) {  // rethrown where the result is waited for
+          error = std::current_exception();
+        }
+        asio::post(loop, [pending = std::move(pending), result = std::move(result),
+                          error = std::move(error)]() mutable {
+          if (error) {
+            pending->fail(std::move(error));
+          } else {
+            pending->succeed(std::move(*result));
+          }
+        });
+      };
+      submit(std::move(flight), stop, std::move(job));
+    };
+    co_return co_await Pending<Result>::wait(start);
+  }
+
+  /// Threads whose work was given up and has not come back.
+  [[nodiscard]] std::size_t hanging() const;
+
+ private:
+  struct Shared;
+  /// Throws ProbeError where `flight` or the threads forbid more work.
+  void admit(const std::string& flight) const;
+  void submit(std::string flight, StopFlag stop, std::move_only_function<void()> job);
+
+  asio::io_context& loop_;
+  std::shared_ptr<Shared> shared_;  // with the threads, which may outlive this object
+};
+
+}  // namespace vitalsd::net

@@ -1,0 +1,112 @@
+#include "probes/net/tcp.hpp"
+
+#include "probes/net/pending.hpp"
+#include "probes/net/resolver.hpp"
+#include "probes/net/timer_wheel.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace vitalsd::net {
+namespace {
+
+using asio::ip::tcp;
+
+constexpr std::chrono::milliseconds kStagger{250};
+
+// Sockets racing to several addresses of one host. Held by its attempts and by the wait; ends with
+// the first connection, the last failure or the cancellation.
+class Race : public std::enable_shared_from_this<Race> {
+ public:
+  using Result = std::shared_ptr<tcp::socket>;
+
+  Race(const Environment& environment, Addresses addresses, std::uint16_t port,
+       std::shared_ptr<Pending<Result>> pending)
+      : environment_(environment),
+        addresses_(std::move(addresses)),
+        port_(port),
+        pending_(std::move(pending)),
+        stagger_([this] { attempt(); }) {}
+
+  void attempt() {
+    if (pending_->done() || next_ == addresses_.size()) return;
+    const tcp::endpoint to(addresses_[next_++], port_);
+    const auto socket =
+        sockets_.insert(sockets_.end(), std::make_shared<tcp::socket>(environment_.loop));
+    (*socket)->async_connect(
+        to, [self = shared_from_this(), socket, to](const boost::system::error_code& error) {
+          self->attempted(socket, to, error);
+        });
+    if (next_ < addresses_.size()) environment_.wheel.arm_after(stagger_, kStagger);
+  }
+
+  void stop() {
+    stagger_.disarm();
+    sockets_.clear();
+  }
+
+ private:
+  void attempted(std::list<Result>::iterator socket, const tcp::endpoint& to,
+                 const boost::system::error_code& error) {
+    if (pending_->done()) return;  // stopped: the list is empty
+    const Result mine = std::move(*socket);
+    sockets_.erase(socket);
+    if (!error) {
+      pending_->succeed(mine);
+      stop();
+      return;
+    }
+    const config::Endpoint at{to.address().to_string(), to.port()};
+    failures_ += (failures_.empty() ? "" : "; ") + at.text() + ": " + error_text(error);
+    if (next_ < addresses_.size()) {
+      attempt();
+    } else if (sockets_.empty()) {
+      pending_->fail_with(ProbeError(Reason::connect, failures_));
+    }
+  }
+
+  const Environment& environment_;
+  Addresses addresses_;
+  std::uint16_t port_;
+  std::shared_ptr<Pending<Result>> pending_;
+  Timer stagger_;
+  std::list<Result> sockets_;
+  std::size_t next_ = 0;
+  std::string failures_;
+};
+
+}  // namespace
+
+asio::awaitable<tcp::socket> connect(const Environment& environment,
+                                     const config::Endpoint& endpoint, SampleSet& out) {
+  out.doing("resolving " + endpoint.host);
+  Addresses addresses = co_await environment.resolver.resolve(endpoint.host);
+  out.doing("connecting to " + endpoint.text());
+  if (addresses.size() == 1) {  // the usual case needs no race
+    tcp::socket socket(environment.loop);
+    const tcp::endpoint to(addresses.front(), endpoint.port);
+    const auto [error] = co_await socket.async_connect(to, asio::as_tuple(asio::use_awaitable));
+    if (error) {
+      const config::Endpoint at{to.address().to_string(), to.port()};
+      fail_with(Reason::connect, at.text(), error);
+    }
+    co_return socket;
+  }
+  const auto start = [&](std::shared_ptr<Pending<Race::Result>> pending) {
+    auto race = std::make_shared<Race>(environment, std::move(addresses), endpoint.port, pending);
+    pending->on_cancel = [race] { race->stop(); };
+    race->attempt();
+  };
+  const Race::Result socket = co_await Pending<Race::Result>::wait(start);
+  co_return std::move(*socket);
+}
+
+}  // namespace vitalsd::net

@@ -1,0 +1,90 @@
+// All timers of the probe loop: due times, deadlines, expiries, the libraries' time-outs. Time is
+// cut into slots and everything due in a slot is served by one wake-up, which halves the CPU of
+// many probes against a timer each; the price is that a timer fires up to one slot late, never
+// early. Probe loop only.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace vitalsd::net {
+
+class TimerWheel;
+
+/// One timer, a member of whoever wants to be called. Destroying it disarms it.
+class Timer {
+ public:
+  /// `fire` is called on the loop when the time has come; it may re-arm or destroy the timer.
+  explicit Timer(std::function<void()> fire) : fire_(std::move(fire)) {}
+  ~Timer() { disarm(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  void disarm();
+  [[nodiscard]] bool armed() const { return wheel_ != nullptr; }
+
+ private:
+  friend class TimerWheel;
+  std::function<void()> fire_;
+  TimerWheel* wheel_ = nullptr;
+  Timer* previous_ = nullptr;  // doubly linked list of a slot
+  Timer* next_ = nullptr;
+  std::uint64_t tick_ = 0;
+};
+
+class TimerWheel {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds kSlot{20};
+
+  explicit TimerWheel(boost::asio::io_context& loop);
+  ~TimerWheel();
+  TimerWheel(const TimerWheel&) = delete;
+  TimerWheel& operator=(const TimerWheel&) = delete;
+
+  /// Arms (or re-arms) `timer` for the first slot that does not begin before `when`.
+  void arm(Timer& timer, Clock::time_point when);
+  void arm_after(Timer& timer, Clock::duration delay) { arm(timer, Clock::now() + delay); }
+
+  /// Stops serving; nothing fires any more.
+  void stop();
+
+  /// Called with how late each wake-up came: the loop's lag.
+  std::function<void(Clock::duration)> on_lag;
+
+ private:
+  friend class Timer;
+  static constexpr std::size_t kSlots = 4096;  // 82 s; later timers go round
+
+  struct Slot {
+    Timer* first = nullptr;
+  };
+
+  void unlink(Timer& timer);
+  void link(Slot& slot, Timer& timer);
+  void wake_at(std::uint64_t tick);
+  void serve();
+  void fire_slot(std::uint64_t tick);
+  [[nodiscard]] std::uint64_t next_occupied(std::uint64_t from) const;
+  [[nodiscard]] Clock::time_point time_of(std::uint64_t tick) const;
+  [[nodiscard]] std::uint64_t tick_before(Clock::time_point when) const;
+
+  boost::asio::steady_timer alarm_;
+  Clock::time_point start_;
+  std::array<Slot, kSlots> slots_{};
+  std::array<std::uint64_t, kSlots / 64> occupied_{};  // a bit a slot
+  Slot firing_;                                        // what is due in the slot being served
+  std::uint64_t served_ = 0;                           // all ticks up to here are done
+  std::uint64_t alarm_tick_ = 0;
+  std::size_t armed_ = 0;
+  bool alarm_set_ = false;
+  bool serving_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace vitalsd::net

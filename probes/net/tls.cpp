@@ -1,0 +1,100 @@
+#include "probes/net/tls.hpp"
+
+#include "probes/error.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+#include <utility>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+#include <sys/stat.h>
+
+namespace vitalsd::net {
+
+TlsOptions TlsOptions::read(config::Node& options) {
+  config::Node& node = options.section("tls", "how to speak TLS");
+  TlsOptions tls;
+  tls.ca =
+      node.get<std::string>("ca", "", "PEM file of trusted CAs, instead of the system's bundle");
+  tls.verify = node.get<bool>("verify", true, "verify the server's certificate");
+  tls.server_name = node.get<std::string>("server_name", "", "name for SNI and verification");
+  tls.certificate =
+      node.get<std::string>("certificate", "", "PEM file: client certificate and chain");
+  tls.key = node.get<std::string>("key", "", "PEM file: the client certificate's private key");
+  if (tls.certificate.empty() != tls.key.empty()) {
+    node.error("certificate", "certificate and key go together");
+  }
+  return tls;
+}
+
+std::string take_openssl_errors() {
+  std::string text;
+  while (const unsigned long code = ERR_get_error()) {
+    const char* reason = ERR_reason_error_string(code);
+    if (!text.empty()) text += ", ";
+    text += reason == nullptr ? "unknown error" : reason;
+  }
+  return text;
+}
+
+std::string system_ca_bundle() {
+  const char* const chosen =
+      std::getenv("SSL_CERT_FILE");  // NOLINT(concurrency-mt-unsafe): never set
+  for (const char* file :
+       {chosen, "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
+    struct stat status{};
+    if (file != nullptr && stat(file, &status) == 0 && S_ISREG(status.st_mode)) return file;
+  }
+  return {};
+}
+
+TlsContexts::FileState TlsContexts::look(const std::string& file) {
+  struct stat status{};
+  if (file.empty() || stat(file.c_str(), &status) != 0) return {};
+  return {status.st_mtime, status.st_ino};
+}
+
+X509_STORE* TlsContexts::store(const std::string& ca) {
+  const std::string file = ca.empty() ? system_ca_bundle() : ca;
+  Store& cached = stores_[ca];
+  const FileState now = look(file);
+  if (cached.store && cached.file == now) return cached.store.get();
+  std::shared_ptr<X509_STORE> made(X509_STORE_new(), X509_STORE_free);
+  // Without any bundle the store stays empty: then nothing verifies, which says what is wrong.
+  if (!file.empty() && X509_STORE_load_file(made.get(), file.c_str()) != 1) {
+    const std::string why = take_openssl_errors();
+    throw ProbeError(Reason::config, "cannot use the CA file " + file + ": " + why);
+  }
+  cached = {now, std::move(made)};
+  return cached.store.get();
+}
+
+std::shared_ptr<asio::ssl::context> TlsContexts::client(const TlsOptions& options) {
+  const std::string name = options.ca + '\n' + options.certificate + '\n' + options.key + '\n' +
+                           (options.verify ? "verify" : "");
+  std::vector<FileState> files = {look(options.ca.empty() ? system_ca_bundle() : options.ca),
+                                  look(options.certificate), look(options.key)};
+  Context& cached = contexts_[name];
+  if (cached.context && cached.files == files) return cached.context;
+  auto made = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
+  SSL_CTX_set_min_proto_version(made->native_handle(), TLS1_2_VERSION);
+  SSL_CTX_set_session_cache_mode(made->native_handle(), SSL_SESS_CACHE_OFF);
+  made->set_verify_mode(options.verify ? asio::ssl::verify_peer : asio::ssl::verify_none);
+  if (options.verify) SSL_CTX_set1_cert_store(made->native_handle(), store(options.ca));
+  if (!options.certificate.empty()) {
+    boost::system::error_code error;
+    made->use_certificate_chain_file(options.certificate, error);
+    if (!error) made->use_private_key_file(options.key, asio::ssl::context::pem, error);
+    if (error) {
+      throw ProbeError(Reason::config, "cannot use the client certificate " + options.certificate +
+                                           " with " + options.key + ": " + error.message());
+    }
+  }
+  cached = {std::move(files), made};
+  return made;
+}
+
+}  // namespace vitalsd::net
