@@ -49,7 +49,8 @@ void Node::declare(std::string_view key, std::string_view type, std::string fall
 }
 
 void Node::missing(std::string_view key, std::string_view type) {
-  if (options_ != nullptr) return;
+  const bool mapping = value_->kind == Value::Kind::mapping || value_->kind == Value::Kind::null;
+  if (options_ != nullptr || !mapping) return;  // what is no mapping has been reported as such
   problems_->error(value_->mark, path_,
                    "the key '" + std::string(key) + "' is missing (" + article(type) + ")");
 }
@@ -136,11 +137,12 @@ Secret Node::secret(std::string_view key, std::string_view help) {
   const auto file = source.find<std::string>("file", "");
   const auto environment = source.find<std::string>("env", "");
   source.finish();
-  if (file.has_value() == environment.has_value()) {
+  if (source.has("file") == source.has("env")) {
     error(key, std::string(kForms) + ", one of the two");
     return {};
   }
-  return file ? Secret::file(*file) : Secret::environment(*environment);
+  if (file) return Secret::file(*file);
+  return environment ? Secret::environment(*environment) : Secret();
 }
 
 Node& Node::section(std::string_view key, std::string_view help) {
@@ -150,6 +152,11 @@ Node& Node::section(std::string_view key, std::string_view help) {
       Node(found == nullptr ? kNothing : found->value, path_of(key), *problems_));
   sections_.back().options_ = options_;
   return sections_.back();
+}
+
+Node* Node::find_section(std::string_view key, std::string_view help) {
+  Node& node = section(key, help);
+  return has(key) || options_ != nullptr ? &node : nullptr;
 }
 
 std::list<Node>& Node::sections(std::string_view key, std::string_view help) {

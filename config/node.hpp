@@ -90,6 +90,16 @@ class Node {
     return out;
   }
 
+  /// As list(), and one value may stand there without being a list.
+  template <Readable T>
+  std::vector<T> one_or_more(std::string_view key, std::string_view help) {
+    const Member* found = member(key);
+    if (found == nullptr || found->value.kind != Value::Kind::scalar) return list<T>(key, help);
+    declare(key, Scalar<T>::kName, "", false, help);
+    if (auto value = read<T>(key)) return {std::move(*value)};
+    return {};
+  }
+
   /// One of `choices`, the first being the fallback.
   std::string choice(std::string_view key, const std::vector<std::string_view>& choices,
                      std::string_view help);
@@ -112,6 +122,9 @@ class Node {
 
   /// The mapping under `key`, empty where there is none. Lives as long as this node.
   Node& section(std::string_view key, std::string_view help);
+
+  /// The same, null where there is none: for a section with keys that must be there if it is.
+  Node* find_section(std::string_view key, std::string_view help);
 
   /// The mappings of the list under `key`.
   std::list<Node>& sections(std::string_view key, std::string_view help);

@@ -18,8 +18,8 @@ std::string Problems::line(const Problem& problem) const {
   }
   out += ": ";
   if (problem.severity == Severity::warning) out += "warning: ";
-  if (!problem.path.empty()) out += problem.path + ": ";
-  return out + problem.message;
+  if (!problem.path.empty()) out += escape_controls(problem.path) + ": ";
+  return out + escape_controls(problem.message);
 }
 
 std::string Problems::text() const {
@@ -30,6 +30,20 @@ std::string Problems::text() const {
   std::ranges::sort(sorted, {}, [](const Problem* p) { return std::pair(p->mark, p); });
   std::string out;
   for (const Problem* problem : sorted) out += line(*problem) + '\n';
+  return out;
+}
+
+std::string escape_controls(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    } else {
+      out += c;
+    }
+  }
   return out;
 }
 

@@ -49,6 +49,9 @@ class Problems {
   std::vector<Problem> list_;
 };
 
+/// `text` with control characters as \x0a, so that it can neither break a line nor steer a terminal.
+std::string escape_controls(std::string_view text);
+
 /// The candidate nearest to `word`, if it is near enough to be a slip of the fingers; else empty.
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 

@@ -1,5 +1,7 @@
 #include "config/scalar.hpp"
 
+#include "config/problems.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -8,7 +10,10 @@
 #include <system_error>
 #include <utility>
 
+#include <boost/url/ipv4_address.hpp>
+#include <boost/url/ipv6_address.hpp>
 #include <boost/url/parse.hpp>
+#include <boost/url/url.hpp>
 #include <boost/url/url_view.hpp>
 
 namespace vitalsd::config {
@@ -80,26 +85,37 @@ Parsed<std::uint16_t> parse_port(std::string_view text) {
   return static_cast<std::uint16_t>(*number);
 }
 
+bool is_utf8_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0U) == 0x80; }
+
 std::string bracketed(const std::string& host) {
   return host.contains(':') ? '[' + host + ']' : host;
+}
+
+Url to_url(const boost::urls::url_view& view) {
+  Url url;
+  url.scheme = view.scheme();
+  url.user = view.user();
+  url.password = view.password();
+  url.host = view.host_address();
+  url.port = view.port_number();
+  url.path = std::string(view.encoded_path());
+  url.query = std::string(view.encoded_query());
+  return url;
 }
 
 }  // namespace
 
 std::string quoted(std::string_view text) {
   constexpr std::size_t kLongest = 80;
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string out = "'";
-  const bool cut = text.size() > kLongest;
-  for (const char c : text.substr(0, cut ? kLongest : text.size())) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
-    } else {
-      out += c;
-    }
-  }
-  return out + (cut ? "…'" : "'");
+  if (text.size() <= kLongest) return "'" + escape_controls(text) + "'";
+  std::size_t end = kLongest;
+  while (end > 0 && is_utf8_continuation(text[end])) --end;  // not in the middle of a character
+  return "'" + escape_controls(text.substr(0, end)) + "…'";
+}
+
+bool is_address(std::string_view text) {
+  const boost::core::string_view view(text.data(), text.size());
+  return boost::urls::parse_ipv4_address(view) || boost::urls::parse_ipv6_address(view);
 }
 
 std::string Endpoint::text() const { return bracketed(host) + ':' + std::to_string(port); }
@@ -246,11 +262,9 @@ Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
   if (!port) return std::unexpected(port.error());
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);
-    const bool address = !host.empty() && std::ranges::all_of(host, [](char c) {
-      return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
-             c == '.';
-    });
-    if (!address) return wrong(quoted(text) + " is not an address in brackets");
+    if (!host.contains(':') || !is_address(host)) {
+      return wrong(quoted(text) + " is not an address in brackets");
+    }
   } else if (host.empty() || !std::ranges::all_of(host, is_host_char)) {
     return wrong(quoted(text) + " is not a host and a port" + std::string(kExample));
   }
@@ -269,16 +283,22 @@ Parsed<Url> Scalar<Url>::parse(std::string_view text) {
   if (view.has_port() && (view.port_number() == 0 || view.port().empty())) {
     return wrong("the port of this URL is not one (1 to 65535)");
   }
-  Url url;
-  url.scheme = view.scheme();
-  url.user = view.user();
-  url.password = view.password();
-  url.host = view.host_address();
-  url.port = view.port_number();
-  url.path = std::string(view.encoded_path());
-  url.query = std::string(view.encoded_query());
-  return url;
+  return to_url(view);
 }
+std::optional<Url> resolve_url(const Url& base, std::string_view reference) {
+  const std::string base_text = base.text();
+  const auto from = boost::urls::parse_uri(base_text);
+  const auto to =
+      boost::urls::parse_uri_reference(boost::core::string_view(reference.data(), reference.size()));
+  if (!from || !to) return std::nullopt;
+  boost::urls::url resolved;
+  if (!boost::urls::resolve(*from, *to, resolved)) return std::nullopt;
+  if (resolved.host().empty()) return std::nullopt;
+  if (resolved.scheme() != "http" && resolved.scheme() != "https") return std::nullopt;
+  if (resolved.has_port() && resolved.port_number() == 0) return std::nullopt;
+  return to_url(resolved);
+}
+
 std::string Scalar<Url>::show(const Url& value) { return value.text(); }
 
 }  // namespace vitalsd::config

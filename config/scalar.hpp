@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,9 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
+/// Whether `text` is an IPv4 address or an IPv6 address without brackets.
+bool is_address(std::string_view text);
+
 /// An absolute URL in its parts, percent-encoding removed from user, password, host and database.
 struct Url {
   std::string scheme;
@@ -45,6 +49,10 @@ struct Url {
   /// The URL without user, password and fragment.
   [[nodiscard]] std::string text() const;
 };
+
+/// `reference` (a Location header: absolute or relative) seen from `base`; nothing if it is no URL of
+/// http or https with a host.
+std::optional<Url> resolve_url(const Url& base, std::string_view reference);
 
 /// What a parser says: a value, or what is wrong with the text and how to write it.
 template <class T>
@@ -85,7 +93,7 @@ VITALSD_SCALAR(Url, "URL", false);
 
 #undef VITALSD_SCALAR
 
-/// Text in quotes for a message: control characters escaped, the middle of long text cut out.
+/// Text in quotes for a message: control characters escaped, the end of long text cut off.
 std::string quoted(std::string_view text);
 
 }  // namespace vitalsd::config

@@ -28,6 +28,11 @@ bool is_probe_name(std::string_view name) {
          });
 }
 
+bool is_name_server(std::string_view text) {
+  const auto endpoint = Scalar<Endpoint>::parse(text);
+  return is_address(endpoint ? endpoint->host : text);
+}
+
 bool is_bcrypt(std::string_view hash) {
   constexpr std::size_t kLength = 60;
   return hash.size() == kLength && hash.starts_with("$2") &&
@@ -85,7 +90,7 @@ Document::Document(std::string file, std::string_view text) : problems_(std::mov
   // After a syntax error the tree is a torso: what it lacks is not worth a message.
   if (problems_.has_errors() && tree_.kind == Value::Kind::null) return;
   root_.emplace(tree_, "", problems_);
-  read();
+  if (tree_.kind == Value::Kind::mapping || tree_.kind == Value::Kind::null) read();
 }
 
 void Document::finish() {
@@ -103,6 +108,10 @@ void Document::read() {
       state.get<std::string>("directory", "", "facts are kept in a file here");
   Node& dns = root.section("dns", "how names are resolved");
   settings_.dns_servers = dns.list<std::string>("servers", "instead of those of resolv.conf");
+  for (const std::string& server : settings_.dns_servers) {
+    if (is_name_server(server)) continue;
+    dns.error("servers", quoted(server) + " is neither an address nor address:port");
+  }
 
   Node& defaults = root.section("defaults", "for probes that do not say otherwise");
   constexpr Duration kDefaultInterval{30'000};
@@ -133,6 +142,9 @@ void Document::read() {
 void Document::read_web(Node& web) {
   WebSettings& out = settings_.web;
   out.listen = web.get<Endpoint>("listen", out.listen, "address and port of the HTTP server");
+  if (!is_address(out.listen.host)) {
+    web.error("listen", quoted(out.listen.host) + " is not an address, as 0.0.0.0 or 127.0.0.1 is");
+  }
   out.reload = web.get<bool>("reload", false, "answer POST /-/reload");
   Node& tls = web.section("tls", "serve HTTPS");
   out.certificate = tls.get<std::string>("certificate", "", "PEM file: certificate and chain");
@@ -156,7 +168,8 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
   ProbeSettings probe;
   probe.options = &node;
   probe.name = node.required<std::string>("name", "unique; the value of the label 'probe'");
-  if (node.has("name") && !is_probe_name(probe.name)) {
+  const Member* given = node.value().find("name");
+  if (given != nullptr && given->value.kind == Value::Kind::scalar && !is_probe_name(probe.name)) {
     node.error("name",
                quoted(probe.name) + " is not a probe name: [a-z0-9][a-z0-9_.-]*, 128 at most");
   }

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
@@ -219,7 +220,9 @@ void append_canonical(std::string& out, const Value& value) {
 }  // namespace
 
 Value parse_yaml(std::string_view text, Problems& problems) {
-  std::istringstream in{std::string(text)};
+  // yaml-cpp takes a quote that is never closed for closed if the file ends with its line; a comment
+  // behind it makes that the error that it is.
+  std::istringstream in(std::string(text) + (text.ends_with('\n') ? "#" : "\n#"));
   Builder builder(problems);
   try {
     YAML::Parser parser(in);
@@ -231,6 +234,9 @@ Value parse_yaml(std::string_view text, Problems& problems) {
                      "one file holds one document: remove what follows '---'");
     }
     return root;
+  } catch (const YAML::DeepRecursion& e) {
+    problems.error(to_mark(e.mark), "", "not valid YAML: nested too deeply");
+    return {};
   } catch (const YAML::Exception& e) {
     problems.error(to_mark(e.mark), "", "not valid YAML: " + e.msg);
     return {};

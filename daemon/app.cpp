@@ -57,7 +57,7 @@ Exit App::run() {
   }
   const config::Settings& settings = loaded.document->settings();
   log::configure(settings.log);
-  for (const config::Problem& problem : problems.list()) log::warn(problems.line(problem));
+  log_warnings(problems);
   web_settings_ = settings.web;
   listen_ = options_.listen.value_or(settings.web.listen);
   if (!serve(settings.web)) return Exit::bind;

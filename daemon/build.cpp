@@ -39,21 +39,16 @@ std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind
   config::Node& node = options.section("checks", "thresholds of the checks");
   for (const Check* check : kind.checks) {
     config::Node& each = node.section(check->name, check->help);
-    Thresholds thresholds{check->warn, check->critical};
-    if (const auto warn =
-            read_threshold(each, "warn", check->unit, "worse than this is a warning")) {
-      thresholds.warn = warn;
-    }
-    if (const auto critical =
-            read_threshold(each, "critical", check->unit, "worse than this is critical")) {
-      thresholds.critical = critical;
-    }
-    const bool both = thresholds.warn && thresholds.critical;
-    const bool crossed =
-        both && (check->worse == Worse::above ? *thresholds.warn > *thresholds.critical
-                                              : *thresholds.warn < *thresholds.critical);
+    Thresholds configured;
+    configured.warn = read_threshold(each, "warn", check->unit, "worse than this is a warning");
+    configured.critical =
+        read_threshold(each, "critical", check->unit, "worse than this is critical");
+    const Thresholds all_in_all = configured.or_else({check->warn, check->critical});
+    const bool crossed = all_in_all.warn && all_in_all.critical &&
+                         (check->worse == Worse::above ? *all_in_all.warn > *all_in_all.critical
+                                                       : *all_in_all.warn < *all_in_all.critical);
     if (crossed) each.error("warn", "is beyond critical, so it could never be a warning");
-    all.push_back(thresholds);
+    all.push_back(configured);
   }
   return all;
 }

@@ -1,5 +1,6 @@
 #include "daemon/job.hpp"
 
+#include "daemon/checks.hpp"
 #include "daemon/framework_metrics.hpp"
 #include "daemon/log.hpp"
 #include "daemon/units.hpp"
@@ -241,6 +242,7 @@ void Job::begin() {
   run->probe = probe_;
   run->began = Clock::now();
   run->begun = true;
+  run->set.set_time_limit(spec_.timeout);
   services_.wheel.arm(deadline_timer_, run->began + spec_.timeout);
   boost::asio::co_spawn(
       services_.loop, observe(run),
@@ -285,7 +287,11 @@ void Job::ended(const std::optional<Failure>& thrown) {
     last_success_ = SystemClock::now();
   }
   count(failure ? Outcome::failed : Outcome::ok);
-  const std::vector<CheckResult> checks = judge_checks(run->set);
+  const std::vector<CheckResult> checks =
+      judge_checks(run->set, spec_.kind->checks, spec_.thresholds);
+  for (const CheckResult& result : checks) {  // with the run's own samples, whose rules they follow
+    run->set.add(framework::kCheckStatus, static_cast<double>(result.status), result.check->name);
+  }
   Part framework = framework_part();
   add_parts(framework, run->set, thrown);
   const std::size_t duplicates = ledger_->duplicates();
@@ -331,38 +337,6 @@ void Job::arm_expiry() {
   if (!oldest) return;
   services_.wheel.arm(expiry_timer_, *oldest + kReadingIntervals * spec_.interval + spec_.timeout +
                                          net::TimerWheel::kSlot);
-}
-
-// The verdicts on the run's readings, the worst of each check; published with the run's samples.
-std::vector<CheckResult> Job::judge_checks(SampleSet& set) const {
-  std::vector<CheckResult> worst;
-  const auto take = [&](const Part& part) {
-    for (CheckResult result : part.checks()) {
-      const auto declared = std::ranges::find(spec_.kind->checks, result.check);
-      if (declared == spec_.kind->checks.end()) continue;
-      result.status =
-          judge(*result.check,
-                spec_.thresholds[static_cast<std::size_t>(declared - spec_.kind->checks.begin())],
-                result.reading);
-      const auto same = std::ranges::find(worst, result.check, &CheckResult::check);
-      if (same == worst.end()) {
-        worst.push_back(std::move(result));
-        continue;
-      }
-      const bool worse_reading = result.check->worse == Worse::above
-                                     ? result.reading > same->reading
-                                     : result.reading < same->reading;
-      if (result.status > same->status || (result.status == same->status && worse_reading)) {
-        *same = std::move(result);
-      }
-    }
-  };
-  take(set);
-  for (const auto& [key, part] : set.parts()) take(part);
-  for (const CheckResult& result : worst) {
-    set.add(framework::kCheckStatus, static_cast<double>(result.status), result.check->name);
-  }
-  return worst;
 }
 
 Part Job::framework_part() const {
@@ -424,21 +398,8 @@ void Job::note(const std::optional<Failure>& failure, const std::vector<CheckRes
     view.duration_seconds = duration_;
     view.history = view.history << 2 | (failure ? 2U : 1U);
     // A failed run without readings leaves the last verdicts standing, beside its failure.
-    if (!checks.empty() || !failure) view.checks = check_views(checks);
+    if (!checks.empty() || !failure) view.checks = to_views(checks);
   });
-}
-
-std::vector<CheckView> Job::check_views(const std::vector<CheckResult>& checks) const {
-  std::vector<CheckView> views;
-  for (const CheckResult& result : checks) {
-    const auto index =
-        std::ranges::find(spec_.kind->checks, result.check) - spec_.kind->checks.begin();
-    const Thresholds& limits = spec_.thresholds[static_cast<std::size_t>(index)];
-    views.push_back({std::string(result.check->name), result.object,
-                     format_reading(result.check->unit, result.reading),
-                     format_threshold(*result.check, limits, result.status), result.status});
-  }
-  return views;
 }
 
 JobMemory Job::memory() const { return {last_success_, ledger_->facts()}; }

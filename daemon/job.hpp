@@ -36,7 +36,7 @@ struct JobSpec {
   config::Duration timeout{};
   config::Labels labels;
   std::string fingerprint;
-  std::vector<Thresholds> thresholds;  ///< one for each of kind->checks
+  std::vector<Thresholds> thresholds;  ///< configured, one for each of kind->checks
   std::unique_ptr<Probe> probe;
 };
 
@@ -109,8 +109,6 @@ class Job {
   void install(JobSpec spec);
   void arm_next(Clock::time_point now);
   void arm_expiry();
-  std::vector<CheckResult> judge_checks(SampleSet& set) const;
-  [[nodiscard]] std::vector<CheckView> check_views(const std::vector<CheckResult>& checks) const;
   [[nodiscard]] Part framework_part() const;
   static void add_parts(Part& framework, const SampleSet& set,
                         const std::optional<Failure>& thrown);

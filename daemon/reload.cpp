@@ -19,6 +19,12 @@ Loaded load_configuration(const std::string& file, const Environment& environmen
   return loaded;
 }
 
+void log_warnings(const config::Problems& problems) {
+  for (const config::Problem& problem : problems.list()) {
+    log::warn("configuration", {{"problem", problems.line(problem)}});
+  }
+}
+
 Reloader::Reloader(std::string file, const Environment& environment, SelfMetrics& metrics,
                    std::function<void(Loaded)> install)
     : file_(std::move(file)),
@@ -71,7 +77,7 @@ void Reloader::finish(Loaded loaded) {
   const bool good = !problems.has_errors();
   std::string text;
   if (good) {
-    for (const config::Problem& problem : problems.list()) log::warn(problems.line(problem));
+    log_warnings(problems);
     install_(std::move(loaded));
     text = "Configuration reloaded.\n";
   } else {

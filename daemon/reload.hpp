@@ -27,6 +27,9 @@ struct Loaded {
 /// Reads the file and builds its probes. Any thread; blocks on the file.
 Loaded load_configuration(const std::string& file, const Environment& environment);
 
+/// Logs what is doubtful about a configuration without errors.
+void log_warnings(const config::Problems& problems);
+
 class Reloader {
  public:
   /// `install` takes a configuration without errors.

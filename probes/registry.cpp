@@ -4,7 +4,15 @@
 #include <array>
 
 // One row a kind: the object of that name is defined at the end of the kind's own file.
-#define VITALSD_KINDS(X) X(tcp)
+#define VITALSD_KINDS(X) \
+  X(backup)              \
+  X(certificate)         \
+  X(dns)                 \
+  X(filesystem)          \
+  X(http)                \
+  X(postgres)            \
+  X(redis)               \
+  X(tcp)
 
 namespace vitalsd {
 

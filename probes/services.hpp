@@ -3,6 +3,7 @@
 
 #include "probes/net/http_client.hpp"
 #include "probes/net/offload.hpp"
+#include "probes/net/pg_connection.hpp"
 #include "probes/net/resolver.hpp"
 #include "probes/net/timer_wheel.hpp"
 #include "probes/net/tls.hpp"
@@ -30,7 +31,9 @@ struct ProbeServices {
         offload(loop),
         resolver(loop, wheel, std::move(dns_servers)),
         http(loop, wheel, resolver, tls),
-        environment{loop, wheel, offload, resolver, tls, http} {}
+        environment{loop, wheel, offload, resolver, tls, http} {
+    net::ignore_pg_environment();
+  }
 };
 
 }  // namespace vitalsd

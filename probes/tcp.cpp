@@ -3,7 +3,6 @@
 
 #include "probes/probe.hpp"
 
-#include <array>
 #include <chrono>
 
 namespace vitalsd {
@@ -34,7 +33,7 @@ class TcpProbe final : public Probe {
   config::Endpoint endpoint_;
 };
 
-constexpr std::array<const MetricInfo*, 1> kMetrics = {&kConnectSeconds};
+constexpr auto kMetrics = metric_list(kConnectSeconds);
 
 }  // namespace
 

@@ -22,10 +22,14 @@ struct Check {
   std::string_view help;
 };
 
-/// The thresholds in force for one probe.
 struct Thresholds {
   std::optional<double> warn;
   std::optional<double> critical;
+
+  /// These where they are given, else those of `fallback`.
+  [[nodiscard]] constexpr Thresholds or_else(const Thresholds& fallback) const {
+    return {warn ? warn : fallback.warn, critical ? critical : fallback.critical};
+  }
 };
 
 enum class Status : unsigned char { ok = 0, warning = 1, critical = 2 };
@@ -46,7 +50,8 @@ constexpr std::string_view status_name(Status status) {
 struct CheckResult {
   const Check* check = nullptr;
   double reading = 0;
-  std::string object;  ///< which of several, empty if there is one
+  std::string object;      ///< which of several, empty if there is one
+  Thresholds thresholds;   ///< those that the probe knows; later those in force
   Status status = Status::ok;
 };
 

@@ -34,8 +34,9 @@ void Part::add_values(const MetricInfo& metric, double value,
   entries_.push_back({&metric, value, at, static_cast<std::uint32_t>(labels_.size()) - at});
 }
 
-void Part::check(const Check& check, double reading, std::string_view object) {
-  checks_.push_back({&check, reading, std::string(object), Status::ok});
+void Part::check(const Check& check, double reading, std::string_view object,
+                 const Thresholds& thresholds) {
+  checks_.push_back({&check, reading, printable_utf8(object), thresholds, Status::ok});
 }
 
 void Part::fail(Reason reason, std::string detail) {

@@ -7,6 +7,7 @@
 #include "exporter/model/metric.hpp"
 #include "exporter/model/outcome.hpp"
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -74,8 +75,11 @@ class Part {
     fragments_.push_back(std::move(fragment));
   }
 
-  /// A reading of a declared check; `object` tells it from others of the same check.
-  void check(const Check& check, double reading, std::string_view object = {});
+  /// A reading of a declared check; `object` tells it from others of the same check. `thresholds` are
+  /// for what the probe itself knows (an option, a limit of the target): they go before the declared
+  /// ones, and the configuration's go before both.
+  void check(const Check& check, double reading, std::string_view object = {},
+             const Thresholds& thresholds = {});
 
   /// Observed, but not as it should be, or (in a part) not observed. The first failure counts.
   void fail(Reason reason, std::string detail);
@@ -139,6 +143,10 @@ class SampleSet : public Part {
   /// of its parts that failed.
   [[nodiscard]] std::optional<Failure> overall(const std::optional<Failure>& thrown) const;
 
+  /// How long this run may take: for servers that can be told to give up by themselves.
+  void set_time_limit(std::chrono::milliseconds limit) { time_limit_ = limit; }
+  [[nodiscard]] std::chrono::milliseconds time_limit() const { return time_limit_; }
+
   /// What the run is about to do ("connecting to 10.0.0.1:5432"), told if the deadline passes.
   void doing(std::string step) { step_ = std::move(step); }
   [[nodiscard]] const std::string& step() const { return step_; }
@@ -146,6 +154,7 @@ class SampleSet : public Part {
  private:
   Parts parts_;
   std::string step_;
+  std::chrono::milliseconds time_limit_{10'000};
 };
 
 }  // namespace vitalsd

@@ -1,0 +1,233 @@
+// Kind `certificate`: when certificates expire, of a TLS endpoint or of PEM files. The date is told
+// whether or not the certificate verifies; why it does not is told beside it.
+#include "probes/certificate/handshake.hpp"
+#include "probes/net/certificate_info.hpp"
+#include "probes/net/offload.hpp"
+#include "probes/net/options.hpp"
+#include "probes/probe.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <glob.h>
+
+namespace vitalsd {
+namespace {
+
+constexpr Metric kExpiry(
+    {.name = "cert_expiry_timestamp",
+     .help = "When a certificate expires, in Unix time; of several of one name "
+             "and source the earliest.",
+     .keep = Keep::fact},
+    "cn", "source");
+constexpr Metric kNotBefore({.name = "cert_not_before_timestamp",
+                             .help = "When a certificate's validity begins, in Unix time.",
+                             .keep = Keep::fact},
+                            "cn", "source");
+constexpr Metric kChainExpiry(
+    {.name = "cert_chain_expiry_timestamp",
+     .help = "When the first certificate of the chain that an endpoint sends "
+             "expires, in Unix time.",
+     .keep = Keep::fact},
+    "source");
+constexpr Metric kVerified(
+    {.name = "cert_verified",
+     .help = "Whether an endpoint's certificate verifies: chain, dates and name."},
+    "source");
+constexpr Metric kFault({.name = "cert_verify_fault",
+                         .help = "Always 1; why an endpoint's certificate does not verify."},
+                        "source", "fault");
+
+constexpr Check kExpiryCheck{.name = "expires_in",
+                             .unit = Unit::seconds,
+                             .worse = Worse::below,
+                             .warn = 30 * 86'400.0,
+                             .critical = 7 * 86'400.0,
+                             .help = "time until a certificate expires"};
+
+double now_unix() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// A file's certificates, or what is wrong with it. Runs on a thread of the pool.
+struct FileResult {
+  std::string path;
+  std::vector<net::CertificateInfo> certificates;
+  std::optional<Failure> failure;
+};
+
+FileResult read_file(const std::string& path) {
+  constexpr std::streamsize kMostBytes = 4 << 20;
+  FileResult result{path, {}, {}};
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::string pem(static_cast<std::size_t>(kMostBytes) + 1, '\0');
+  if (in) in.read(pem.data(), kMostBytes + 1);
+  if (!in.is_open() || in.bad()) {
+    const int error = errno;
+    result.failure =
+        Failure{error == EACCES ? Reason::permission : Reason::mismatch, std::strerror(error)};
+    return result;
+  }
+  pem.resize(static_cast<std::size_t>(in.gcount()));
+  if (in.gcount() > kMostBytes) {
+    result.failure = Failure{Reason::protocol, "is larger than 4 MiB: no file of certificates"};
+    return result;
+  }
+  try {
+    result.certificates = net::read_pem_certificates(pem);
+  } catch (const ProbeError& error) {
+    result.failure = Failure{error.reason(), error.what()};
+    return result;
+  }
+  if (result.certificates.empty())
+    result.failure = Failure{Reason::mismatch, "holds no certificate"};
+  return result;
+}
+
+struct Files {
+  std::vector<FileResult> results;
+  std::vector<std::string> unmatched;  // patterns
+};
+
+Files read_files(const std::vector<std::string>& patterns, const net::StopFlag& stop) {
+  Files files;
+  for (const std::string& pattern : patterns) {
+    glob_t found{};
+    const int status = glob(pattern.c_str(), 0, nullptr, &found);
+    for (std::size_t i = 0; status == 0 && i < found.gl_pathc && !stop.stopped(); ++i) {
+      const std::string path = found.gl_pathv[i];
+      if (std::ranges::find(files.results, path, &FileResult::path) != files.results.end())
+        continue;
+      files.results.push_back(read_file(path));
+    }
+    globfree(&found);
+    if (status != 0) files.unmatched.push_back(pattern);
+  }
+  return files;
+}
+
+class CertificateProbe final : public Probe {
+ public:
+  CertificateProbe(config::Node& options, const Environment& environment)
+      : environment_(environment),
+        endpoint_(options.find<config::Endpoint>("endpoint", "host:port that speaks TLS")),
+        patterns_(options.list<std::string>("files", "PEM files; * and ? are allowed")),
+        tls_(net::TlsOptions::read(options)) {
+    const std::string protocol =
+        options.choice("starttls", {"none", "ftp", "imap", "pop3", "postgres", "smtp"},
+                       "protocol in which TLS is asked for");
+    constexpr std::array<std::pair<std::string_view, StartTls>, 5> kProtocols = {{
+        {"ftp", StartTls::ftp},
+        {"imap", StartTls::imap},
+        {"pop3", StartTls::pop3},
+        {"postgres", StartTls::postgres},
+        {"smtp", StartTls::smtp},
+    }};
+    for (const auto& [name, value] : kProtocols) {
+      if (protocol == name) start_tls_ = value;
+    }
+    if (options.has("endpoint") == options.has("files")) {
+      options.error("files", "give either endpoint or files");
+    }
+    if (!endpoint_ && options.has("starttls")) options.error("starttls", "goes with endpoint");
+  }
+
+  asio::awaitable<void> observe(SampleSet& out) override {
+    if (endpoint_) {
+      co_await observe_endpoint(out);
+    } else {
+      co_await observe_files(out);
+    }
+  }
+
+  [[nodiscard]] std::string target() const override {
+    if (endpoint_) return endpoint_->text();
+    std::string text;
+    for (const std::string& pattern : patterns_) text += (text.empty() ? "" : " ") + pattern;
+    return text;
+  }
+  [[nodiscard]] std::string endpoint() const override { return endpoint_ ? endpoint_->text() : ""; }
+
+ private:
+  asio::awaitable<void> observe_endpoint(SampleSet& out) {
+    const ServerCertificate found =
+        co_await fetch_certificate(environment_, *endpoint_, start_tls_, tls_, out);
+    const std::string source = endpoint_->text();
+    add(out, {found.leaf}, source);
+    out.add(kChainExpiry, found.chain_expiry, source);
+    if (!tls_.verify) co_return;
+    out.add(kVerified, found.fault ? 0 : 1, source);
+    if (!found.fault) co_return;
+    out.add(kFault, 1, source, fault_name(*found.fault));
+    out.fail(Reason::mismatch, "the certificate does not verify: " + found.fault_text);
+  }
+
+  asio::awaitable<void> observe_files(SampleSet& out) {
+    out.doing("reading files");
+    const auto read = [patterns = patterns_](const net::StopFlag& stop) {
+      return read_files(patterns, stop);
+    };
+    const Files files = co_await environment_.offload.run("certificates " + target(), read);
+    for (const FileResult& file : files.results) {
+      Part& part = out.part(file.path);
+      if (file.failure)
+        part.fail(file.failure->reason, file.failure->detail);
+      else
+        add(part, file.certificates, file.path);
+    }
+    for (const std::string& pattern : files.unmatched) {
+      out.part(pattern).fail(Reason::mismatch, "no such file");
+    }
+  }
+
+  // One series a name: of several certificates of one name the earliest counts.
+  static void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
+                  const std::string& source) {
+    std::map<std::string, net::CertificateInfo> by_name;
+    for (const net::CertificateInfo& certificate : certificates) {
+      const auto [it, inserted] = by_name.emplace(certificate.common_name, certificate);
+      if (!inserted && certificate.not_after < it->second.not_after) it->second = certificate;
+    }
+    const double now = now_unix();
+    for (const auto& [name, certificate] : by_name) {
+      part.add(kExpiry, certificate.not_after, name, source);
+      part.add(kNotBefore, certificate.not_before, name, source);
+      part.check(kExpiryCheck, certificate.not_after - now, name + ", " + source);
+    }
+  }
+
+  const Environment& environment_;
+  std::optional<config::Endpoint> endpoint_;
+  std::vector<std::string> patterns_;
+  net::TlsOptions tls_;
+  StartTls start_tls_ = StartTls::none;
+};
+
+constexpr auto kMetrics = metric_list(kExpiry, kNotBefore, kChainExpiry, kVerified, kFault);
+constexpr std::array<const Check*, 1> kChecks = {&kExpiryCheck};
+
+}  // namespace
+
+namespace kinds {
+extern const ProbeKind certificate;
+const ProbeKind certificate = {
+    .name = "certificate",
+    .help = "Certificates of TLS endpoints and files, and when they expire.",
+    .make = make_probe<CertificateProbe>,
+    .metrics = kMetrics,
+    .checks = kChecks,
+};
+}  // namespace kinds
+
+}  // namespace vitalsd

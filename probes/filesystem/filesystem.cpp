@@ -1,0 +1,196 @@
+// Kind `filesystem`: free space of mounted file systems, by statvfs on threads that may be given
+// up: a dead NFS server holds its own mount and nothing else. Names are node_exporter's.
+#include "probes/filesystem/mounts.hpp"
+#include "probes/net/concurrently.hpp"
+#include "probes/net/offload.hpp"
+#include "probes/probe.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fnmatch.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+namespace vitalsd {
+namespace {
+
+constexpr Metric kAvail({.name = "node_filesystem_avail_bytes",
+                         .unit = Unit::bytes,
+                         .help = "Space that is left for users other than root."},
+                        "mountpoint", "device", "fstype", "node");
+constexpr Metric kSize({.name = "node_filesystem_size_bytes",
+                        .unit = Unit::bytes,
+                        .help = "Size of the file system."},
+                       "mountpoint", "device", "fstype", "node");
+constexpr Metric kFree({.name = "node_filesystem_free_bytes",
+                        .unit = Unit::bytes,
+                        .help = "Space that is left, what is reserved for root included."},
+                       "mountpoint", "device", "fstype", "node");
+constexpr Metric kFiles({.name = "node_filesystem_files",
+                         .help = "Files that the file system can hold."},
+                        "mountpoint", "device", "fstype", "node");
+constexpr Metric kFilesFree({.name = "node_filesystem_files_free",
+                             .help = "Files that can still be made."},
+                            "mountpoint", "device", "fstype", "node");
+constexpr Metric kReadOnly({.name = "node_filesystem_readonly",
+                            .help = "Whether the file system is mounted read-only."},
+                           "mountpoint", "device", "fstype", "node");
+
+constexpr Check kUsedCheck{.name = "used",
+                           .unit = Unit::ratio,
+                           .warn = 0.80,
+                           .critical = 0.90,
+                           .help = "space in use over size"};
+constexpr Check kFilesCheck{.name = "files_used",
+                            .unit = Unit::ratio,
+                            .warn = 0.90,
+                            .critical = 0.95,
+                            .help = "files in use over those that fit"};
+
+struct Space {
+  int error = 0;
+  struct statvfs values{};
+};
+
+std::string default_node() {
+  const char* name = std::getenv("NODE_NAME");  // NOLINT(concurrency-mt-unsafe): never set by us
+  if (name != nullptr && *name != '\0') return name;
+  std::array<char, 256> host{};
+  return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "";
+}
+
+class FilesystemProbe final : public Probe {
+ public:
+  FilesystemProbe(config::Node& options, const Environment& environment)
+      : environment_(environment),
+        patterns_(
+            options.list<std::string>("mounts", "mount points, * and ? allowed; without it /")),
+        root_(options.get<std::string>("root", "",
+                                       "where the host's root is mounted: left out of the "
+                                       "label mountpoint")),
+        node_(options.get<std::string>("node", "",
+                                       "value of the label node; without it $NODE_NAME or "
+                                       "the host's name")) {
+    if (node_.empty()) node_ = default_node();
+    if (patterns_.empty()) patterns_.emplace_back("/");
+    for (const std::string& pattern : patterns_) {
+      if (!pattern.starts_with('/'))
+        options.error("mounts", config::quoted(pattern) + " is no absolute path");
+    }
+    while (root_.ends_with('/')) root_.pop_back();
+  }
+
+  asio::awaitable<void> observe(SampleSet& out) override {
+    const std::vector<Mount> table = read_mount_table();
+    std::vector<asio::awaitable<void>> looks;
+    std::vector<bool> used(patterns_.size());
+    for (const Mount& mount : table) {
+      bool wanted = false;
+      for (std::size_t i = 0; i < patterns_.size(); ++i) {
+        if (!matches(patterns_[i], mount.mountpoint)) continue;
+        used[i] = wanted = true;
+      }
+      if (wanted) looks.push_back(look(mount, out.part(shown(mount.mountpoint))));
+    }
+    for (std::size_t i = 0; i < patterns_.size(); ++i) {
+      if (!used[i]) out.part(patterns_[i]).fail(Reason::mismatch, "nothing is mounted there");
+    }
+    out.doing("waiting for statvfs");
+    co_await net::concurrently(std::move(looks));
+  }
+
+  [[nodiscard]] std::string target() const override {
+    std::string text;
+    for (const std::string& pattern : patterns_) text += (text.empty() ? "" : " ") + pattern;
+    return text;
+  }
+
+ private:
+  // The host's mount point: without the prefix under which its root is mounted here.
+  [[nodiscard]] std::string shown(const std::string& mountpoint) const {
+    if (root_.empty()) return mountpoint;
+    const std::string rest = mountpoint.substr(root_.size());
+    return rest.empty() ? "/" : rest;
+  }
+
+  [[nodiscard]] bool matches(const std::string& pattern, const std::string& mountpoint) const {
+    if (!root_.empty() && mountpoint != root_ && !mountpoint.starts_with(root_ + '/')) return false;
+    return fnmatch(pattern.c_str(), shown(mountpoint).c_str(), FNM_PATHNAME) == 0;
+  }
+
+  asio::awaitable<void> look(Mount mount, Part& part) {
+    try {
+      const auto ask = [path = mount.mountpoint](const net::StopFlag&) {
+        Space space;
+        if (statvfs(path.c_str(), &space.values) != 0) space.error = errno;
+        return space;
+      };
+      const Space space = co_await environment_.offload.run("statvfs " + mount.mountpoint, ask);
+      if (space.error != 0) {
+        const bool forbidden = space.error == EACCES || space.error == EPERM;
+        part.fail(forbidden ? Reason::permission : Reason::mismatch, std::strerror(space.error));
+      } else {
+        add(mount, space.values, part);
+      }
+    } catch (const ProbeError& error) {
+      part.fail(error.reason(), error.what());
+    }
+    part.complete();
+  }
+
+  void add(const Mount& mount, const struct statvfs& values, Part& part) const {
+    const std::string mountpoint = shown(mount.mountpoint);
+    const auto add = [&](const auto& metric, double value) {
+      part.add(metric, value, mountpoint, mount.device, mount.fstype, node_);
+    };
+    add(kReadOnly, mount.read_only ? 1 : 0);
+    const auto block = static_cast<double>(values.f_frsize);
+    const double size = static_cast<double>(values.f_blocks) * block;
+    // Without a size there is no ratio, and what is full by nature would fire alerts for ever.
+    if (size == 0 || has_no_free_space(mount.fstype)) return;
+    const double avail = static_cast<double>(values.f_bavail) * block;
+    const double free = static_cast<double>(values.f_bfree) * block;
+    add(kSize, size);
+    add(kAvail, avail);
+    add(kFree, free);
+    // As df counts: what is reserved for root is not part of what can be used.
+    const double usable = size - free + avail;
+    if (usable > 0) part.check(kUsedCheck, 1 - avail / usable, mountpoint);
+    if (values.f_files == 0) return;  // file systems that make inodes as they need them
+    add(kFiles, static_cast<double>(values.f_files));
+    add(kFilesFree, static_cast<double>(values.f_ffree));
+    part.check(kFilesCheck,
+               1 - static_cast<double>(values.f_ffree) / static_cast<double>(values.f_files),
+               mountpoint);
+  }
+
+  const Environment& environment_;
+  std::vector<std::string> patterns_;
+  std::string root_;
+  std::string node_;
+};
+
+constexpr auto kMetrics = metric_list(kAvail, kSize, kFree, kFiles, kFilesFree, kReadOnly);
+constexpr std::array<const Check*, 2> kChecks = {&kUsedCheck, &kFilesCheck};
+
+}  // namespace
+
+namespace kinds {
+extern const ProbeKind filesystem;
+const ProbeKind filesystem = {
+    .name = "filesystem",
+    .help = "Mounted file systems have space left.",
+    .make = make_probe<FilesystemProbe>,
+    .metrics = kMetrics,
+    .checks = kChecks,
+};
+}  // namespace kinds
+
+}  // namespace vitalsd

@@ -1,0 +1,36 @@
+// Options that several kinds read alike.
+#pragma once
+
+#include "config/node.hpp"
+#include "config/scalar.hpp"
+#include "config/secret.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <re2/re2.h>
+
+namespace vitalsd::net {
+
+/// The secret under `password`, or with a warning the one in the URL; both are an error.
+config::Secret read_password(config::Node& options, const config::Url& url);
+
+/// A compiled regular expression (RE2: linear time on any input).
+struct Pattern {
+  std::string text;
+  std::shared_ptr<const RE2> regex;
+  [[nodiscard]] bool matches(std::string_view in) const {
+    return RE2::PartialMatch(re2::StringPiece(in.data(), in.size()), *regex);
+  }
+};
+
+}  // namespace vitalsd::net
+
+template <>
+struct vitalsd::config::Scalar<vitalsd::net::Pattern> {
+  static constexpr std::string_view kName = "regular expression";
+  static constexpr bool kPlain = false;
+  static Parsed<net::Pattern> parse(std::string_view text);
+  static std::string show(const net::Pattern& value) { return value.text; }
+};

@@ -1,0 +1,84 @@
+// A connection to a PostgreSQL server: libpq's asynchronous interface on the probe loop. libpq gets
+// addresses that we resolved, and everything that it would otherwise take from files in the home
+// directory. A connection on which anything went wrong is to be dropped. Probe loop only.
+#pragma once
+
+#include "config/secret.hpp"
+#include "probes/net/tls.hpp"
+#include "probes/probe.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+
+namespace vitalsd::net {
+
+struct PgOptions {
+  config::Endpoint endpoint;
+  std::string database;
+  std::string user;
+  config::Secret password;
+  std::string sslmode = "prefer";  ///< as libpq has it
+  TlsOptions tls;                  ///< CA and client certificate; the rest says sslmode
+};
+
+/// The rows of one statement.
+class PgResult {
+ public:
+  /// Takes over a PGresult.
+  explicit PgResult(void* result);
+  ~PgResult();
+  PgResult(PgResult&& other) noexcept;
+  PgResult& operator=(PgResult&& other) noexcept;
+
+  [[nodiscard]] int rows() const;
+  /// Empty for NULL.
+  [[nodiscard]] std::string_view text(int row, int column) const;
+  /// Nothing for NULL and for what is no number.
+  [[nodiscard]] std::optional<double> number(int row, int column) const;
+  [[nodiscard]] bool is_true(int row, int column) const { return text(row, column) == "t"; }
+
+ private:
+  void* result_;
+};
+
+class PgConnection {
+ public:
+  /// Connects and authenticates, and tells the server to end our statements after the run's time
+  /// limit. Throws ProbeError, see pg_reason().
+  static asio::awaitable<PgConnection> open(const Environment& environment,
+                                            const PgOptions& options, SampleSet& out);
+  ~PgConnection();
+  PgConnection(PgConnection&&) noexcept;
+  PgConnection& operator=(PgConnection&&) noexcept;
+
+  /// Runs statements separated by semicolons in one round trip; one result each. Throws ProbeError.
+  asio::awaitable<std::vector<PgResult>> query(std::string statements);
+
+  /// 150004 for 15.4.
+  [[nodiscard]] int server_version() const;
+  [[nodiscard]] bool hung_up() const;
+
+ private:
+  struct State;
+  explicit PgConnection(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Takes out of the environment what libpq would read there beside our settings (PGOPTIONS and its
+/// like). Before any thread is started. PGPASSWORD stays: it is a fine name for a secret.
+void ignore_pg_environment();
+
+/// What an SQLSTATE means for us.
+Reason pg_reason(std::string_view sqlstate);
+
+/// The SQLSTATE in libpq's verbose text of a failed connection, empty where there is none: libpq 15
+/// gives no other access to it.
+std::string_view pg_sqlstate(std::string_view message);
+
+}  // namespace vitalsd::net

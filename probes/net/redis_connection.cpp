@@ -1,0 +1,182 @@
+#include "probes/net/redis_connection.hpp"
+
+#include "probes/error.hpp"
+
+#include <array>
+#include <new>
+#include <utility>
+
+#include <hiredis/hiredis.h>
+#include <hiredis/read.h>
+
+namespace vitalsd::net {
+namespace {
+
+// Our questions have short answers; INFO is some 10 KB.
+constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+constexpr std::size_t kMostItems = 10'000;
+
+}  // namespace
+
+// ---- RESP ---------------------------------------------------------------------------------------
+
+// hiredis parses, we build the values: its own builder would make an array of any announced size.
+struct RespReader::State {
+  redisReader* reader = nullptr;
+  std::size_t bytes = 0;  // fed since the last whole reply
+  std::size_t items = 0;  // made since then
+
+  // The place for a new value: in its list, or a root of its own. Null, which hiredis takes for
+  // "out of memory", beyond the limit.
+  static RedisReply* place(const redisReadTask* task) {
+    auto& state = *static_cast<State*>(task->privdata);
+    if (++state.items > kMostItems) return nullptr;
+    if (task->parent == nullptr) return new RedisReply;  // ends in release()
+    return &static_cast<RedisReply*>(task->parent->obj)->items[static_cast<std::size_t>(task->idx)];
+  }
+  static void* make_text(const redisReadTask* task, char* data, std::size_t size) {
+    RedisReply* const reply = place(task);
+    if (reply == nullptr) return nullptr;
+    reply->kind =
+        task->type == REDIS_REPLY_ERROR ? RedisReply::Kind::error : RedisReply::Kind::text;
+    reply->text.assign(data, size);
+    return reply;
+  }
+  static void* make_list(const redisReadTask* task, int elements) {
+    RedisReply* const reply = place(task);
+    if (reply == nullptr) return nullptr;
+    reply->kind = RedisReply::Kind::list;
+    const auto& state = *static_cast<State*>(task->privdata);
+    if (elements > 0 && static_cast<std::size_t>(elements) > kMostItems - state.items) {
+      if (task->parent == nullptr) release(reply);
+      return nullptr;
+    }
+    reply->items.resize(static_cast<std::size_t>(elements > 0 ? elements : 0));
+    return reply;
+  }
+  static void* make_integer(const redisReadTask* task, long long value) {
+    RedisReply* const reply = place(task);
+    if (reply == nullptr) return nullptr;
+    reply->kind = RedisReply::Kind::integer;
+    reply->integer = value;
+    return reply;
+  }
+  static void* make_nil(const redisReadTask* task) { return place(task); }
+  static void release(void* root) { delete static_cast<RedisReply*>(root); }
+
+  inline static redisReplyObjectFunctions functions = {&make_text, &make_list, &make_integer,
+                                                       &make_nil, &release};
+};
+
+RespReader::RespReader() : state_(std::make_unique<State>()) {
+  state_->reader = redisReaderCreateWithFunctions(&State::functions);
+  if (state_->reader == nullptr) throw std::bad_alloc();
+  state_->reader->privdata = state_.get();
+}
+
+RespReader::~RespReader() { redisReaderFree(state_->reader); }
+
+void RespReader::feed(std::string_view bytes) {
+  state_->bytes += bytes.size();
+  if (state_->bytes > kMostBytes) {
+    throw ProbeError(Reason::protocol,
+                     "the reply is larger than " + std::to_string(kMostBytes) + " bytes");
+  }
+  redisReaderFeed(state_->reader, bytes.data(), bytes.size());
+}
+
+std::optional<RedisReply> RespReader::next() {
+  void* raw = nullptr;
+  if (redisReaderGetReply(state_->reader, &raw) != REDIS_OK) {
+    const bool limit = state_->items > kMostItems || state_->reader->err == REDIS_ERR_OOM;
+    throw ProbeError(Reason::protocol, limit ? "the reply has too many items"
+                                             : std::string("not RESP2: ") + state_->reader->errstr);
+  }
+  if (raw == nullptr) return std::nullopt;
+  const std::unique_ptr<RedisReply> root(static_cast<RedisReply*>(raw));
+  state_->bytes = state_->items = 0;
+  return std::move(*root);
+}
+
+ProbeError redis_error(std::string_view text) {
+  const std::string_view code = text.substr(0, text.find(' '));
+  Reason reason = Reason::mismatch;
+  if (code == "NOAUTH" || code == "WRONGPASS") reason = Reason::auth;
+  if (code == "NOPERM") reason = Reason::permission;
+  if (code == "LOADING" || code == "MASTERDOWN" || code == "BUSY") reason = Reason::unready;
+  if (text.starts_with("ERR max number of clients")) reason = Reason::overload;
+  if (text.starts_with("ERR invalid password")) reason = Reason::auth;        // before Redis 6
+  if (text.starts_with("ERR Client sent AUTH")) reason = Reason::auth;        // no password is set
+  if (text.starts_with("ERR AUTH <password> called")) reason = Reason::auth;  // the same, Redis 6
+  return {reason, std::string(text)};
+}
+
+// ---- the connection -----------------------------------------------------------------------------
+
+struct RedisConnection::Reader {
+  RespReader resp;
+  std::array<char, 16 * 1024> buffer;
+};
+
+RedisConnection::RedisConnection(Stream stream)
+    : stream_(std::move(stream)), reader_(std::make_unique<Reader>()) {}
+RedisConnection::~RedisConnection() = default;
+RedisConnection::RedisConnection(RedisConnection&&) noexcept = default;
+RedisConnection& RedisConnection::operator=(RedisConnection&&) noexcept = default;
+
+asio::awaitable<RedisConnection> RedisConnection::open(const Environment& environment,
+                                                       const RedisOptions& options,
+                                                       SampleSet& out) {
+  // The credentials first: without them there is no point in connecting.
+  const std::expected<std::string, std::string> password = options.password.read();
+  if (!password) throw ProbeError(Reason::config, password.error());
+  Stream stream = co_await open_stream(environment, options.endpoint,
+                                       options.tls ? &*options.tls : nullptr, out);
+  RedisConnection connection(std::move(stream));
+  if (!password->empty()) {
+    out.doing("authenticating");
+    std::vector<std::string> words = {"AUTH"};
+    if (!options.user.empty()) words.push_back(options.user);
+    words.push_back(*password);
+    co_await connection.expect(std::move(words), RedisReply::Kind::text);
+  }
+  if (options.database != 0) {
+    std::vector<std::string> words = {"SELECT", std::to_string(options.database)};
+    co_await connection.expect(std::move(words), RedisReply::Kind::text);
+  }
+  co_return connection;
+}
+
+asio::awaitable<RedisReply> RedisConnection::ask(std::vector<std::string> words) {
+  std::vector<const char*> texts;
+  std::vector<std::size_t> sizes;
+  for (const std::string& word : words) {
+    texts.push_back(word.data());
+    sizes.push_back(word.size());
+  }
+  char* formatted = nullptr;
+  const int size = redisFormatCommandArgv(&formatted, static_cast<int>(words.size()), texts.data(),
+                                          sizes.data());
+  if (size < 0) throw std::bad_alloc();
+  const std::string command(formatted, static_cast<std::size_t>(size));
+  redisFreeCommand(formatted);
+  co_await stream_.write(command);
+  for (;;) {
+    if (std::optional<RedisReply> reply = reader_->resp.next()) co_return std::move(*reply);
+    const std::size_t got = co_await stream_.read_some(reader_->buffer);
+    reader_->resp.feed(std::string_view(reader_->buffer.data(), got));
+  }
+}
+
+asio::awaitable<RedisReply> RedisConnection::expect(std::vector<std::string> words,
+                                                    RedisReply::Kind kind) {
+  const std::string question = words.front();
+  RedisReply reply = co_await ask(std::move(words));
+  if (reply.kind == RedisReply::Kind::error) throw redis_error(reply.text);
+  if (reply.kind != kind) {
+    throw ProbeError(Reason::protocol, "the reply to " + question + " is of another type");
+  }
+  co_return reply;
+}
+
+}  // namespace vitalsd::net

@@ -1,0 +1,326 @@
+#include "probes/net/s3.hpp"
+
+#include "probes/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <system_error>
+#include <utility>
+
+#include <pugixml.hpp>
+
+namespace vitalsd::net {
+namespace {
+
+constexpr std::size_t kMostBytes = std::size_t{4} << 20;  // a page is 1,000 keys of 1 KB at most
+constexpr int kMostPages = 1000;
+// SHA-256 of nothing: the body of a GET. S3 wants it as a header, and libcurl signs what it finds.
+constexpr std::string_view kEmptyHash =
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+std::string environment_text(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): never set by us
+  return value == nullptr ? "" : value;
+}
+
+std::string read_or_throw(const config::Secret& secret) {
+  const auto value = secret.read();
+  if (!value) throw ProbeError(Reason::config, value.error());
+  return *value;
+}
+
+std::optional<double> to_unix(std::tm& utc) {
+  const std::time_t seconds = timegm(&utc);
+  if (seconds == -1) return std::nullopt;
+  return static_cast<double>(seconds);
+}
+
+// pugixml's names keep their prefix; servers do not use any, but they do declare a namespace.
+pugi::xml_document parse_xml(std::string_view xml) {
+  pugi::xml_document document;
+  const pugi::xml_parse_result result =
+      document.load_buffer(xml.data(), xml.size(), pugi::parse_default & ~pugi::parse_doctype);
+  if (!result) throw ProbeError(Reason::protocol, std::string("not XML: ") + result.description());
+  return document;
+}
+
+bool is_unreserved(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
+}
+
+}  // namespace
+
+std::string percent_encode(std::string_view text, bool keep_slash) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    if (is_unreserved(c) || (c == '/' && keep_slash)) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += {'%', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return out;
+}
+
+std::string percent_decode(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    if (text[i] == '%' && i + 2 < text.size()) {
+      const auto [end, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16);
+      if (error == std::errc() && end == text.data() + i + 3) {
+        out += static_cast<char>(byte);
+        i += 2;
+        continue;
+      }
+    }
+    out += text[i] == '+' ? ' ' : text[i];
+  }
+  return out;
+}
+
+std::optional<double> parse_iso_time(std::string_view text) {
+  std::tm utc{};
+  const std::string copy(text);
+  const char* end = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
+  if (end == nullptr) return std::nullopt;
+  // The fraction, if there is one, is of no interest.
+  if (*end == '.') end += std::strspn(end + 1, "0123456789") + 1;
+  if (std::string_view(end) != "Z") return std::nullopt;
+  return to_unix(utc);
+}
+
+std::optional<double> parse_http_time(std::string_view text) {
+  std::tm utc{};
+  const std::string copy(text);
+  const char* end = strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+  if (end == nullptr || *end != '\0') return std::nullopt;
+  return to_unix(utc);
+}
+
+S3Page parse_s3_page(std::string_view xml) {
+  const pugi::xml_document document = parse_xml(xml);
+  const pugi::xml_node root = document.child("ListBucketResult");
+  if (!root) throw ProbeError(Reason::protocol, "the answer is no ListBucketResult");
+  const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
+  S3Page page;
+  for (const pugi::xml_node item : root.children("Contents")) {
+    S3Object object;
+    const std::string_view key = item.child_value("Key");
+    object.key = encoded ? percent_decode(key) : std::string(key);
+    const std::string_view size = item.child_value("Size");
+    const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), object.size);
+    const auto modified = parse_iso_time(item.child_value("LastModified"));
+    if (object.key.empty() || error != std::errc() || end != size.data() + size.size() ||
+        !modified) {
+      throw ProbeError(Reason::protocol, "the list has an object without key, size or time");
+    }
+    object.modified = *modified;
+    page.objects.push_back(std::move(object));
+  }
+  if (std::string_view(root.child_value("IsTruncated")) == "true") {
+    page.continuation = root.child_value("NextContinuationToken");
+    if (page.continuation.empty()) {
+      throw ProbeError(Reason::protocol, "the list goes on, but the server does not say where");
+    }
+  }
+  return page;
+}
+
+ProbeError s3_error(int status, std::string_view xml) {
+  struct Row {
+    std::string_view code;
+    Reason reason;
+  };
+  constexpr std::array kTable = {
+      Row{"AccessDenied", Reason::permission},
+      Row{"AllAccessDisabled", Reason::permission},
+      Row{"SignatureDoesNotMatch", Reason::auth},
+      Row{"InvalidAccessKeyId", Reason::auth},
+      Row{"ExpiredToken", Reason::auth},
+      Row{"InvalidToken", Reason::auth},
+      Row{"InvalidIdentityToken", Reason::auth},
+      Row{"ExpiredTokenException", Reason::auth},
+      Row{"RequestTimeTooSkewed", Reason::auth},
+      Row{"NoSuchBucket", Reason::mismatch},
+      Row{"PermanentRedirect", Reason::config},
+      Row{"AuthorizationHeaderMalformed", Reason::config},
+      Row{"SlowDown", Reason::overload},
+      Row{"ServiceUnavailable", Reason::overload},
+  };
+  std::string code;
+  std::string message;
+  pugi::xml_document document;
+  if (document.load_buffer(xml.data(), xml.size())) {
+    pugi::xml_node error = document.child("Error");
+    if (!error) error = document.child("ErrorResponse").child("Error");
+    code = error.child_value("Code");
+    message = error.child_value("Message");
+  }
+  std::string detail = "status " + std::to_string(status);
+  if (!code.empty()) detail += ", " + code;
+  if (!message.empty()) detail += ": " + config::quoted(message);
+  const auto row = std::ranges::find(kTable, code, &Row::code);
+  if (row != kTable.end()) return {row->reason, detail};
+  if (status == 403) return {Reason::permission, detail};
+  if (status == 401) return {Reason::auth, detail};
+  if (status == 301 || status == 307) return {Reason::config, detail + " (another region?)"};
+  return {status >= 500 ? Reason::unready : Reason::mismatch, detail};
+}
+
+S3Options S3Options::read(config::Node& node) {
+  S3Options s3;
+  s3.bucket = node.required<std::string>("bucket", "name of the bucket");
+  s3.prefix = node.get<std::string>("prefix", "", "what the keys begin with");
+  s3.region = node.get<std::string>("region", "us-east-1", "for the signature and the host");
+  const auto endpoint = node.find<config::Url>("endpoint", "of the service, instead of AWS's");
+  const std::string style =
+      node.choice("style", {"auto", "path", "virtual"},
+                  "bucket in the path or in the host; auto: in the path where "
+                  "endpoint is given or the name has dots");
+  s3.access_key = node.secret("access_key",
+                              "without it AWS_ACCESS_KEY_ID and its like, or "
+                              "AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN");
+  s3.secret_key = node.secret("secret_key", "goes with access_key");
+  s3.session_token = node.secret("session_token", "of temporary credentials");
+  s3.sts_endpoint =
+      node.find<config::Url>("sts_endpoint", "of the token service, instead of AWS's");
+  s3.tls = TlsOptions::read(node);
+  if (static_cast<bool>(s3.access_key) != static_cast<bool>(s3.secret_key)) {
+    node.error("access_key", "access_key and secret_key go together");
+  }
+  if (s3.session_token && !s3.access_key) node.error("session_token", "goes with access_key");
+  const bool dots = s3.bucket.contains('.');  // which no wildcard certificate covers
+  s3.path_style = style == "path" || (style == "auto" && (endpoint || dots));
+  if (endpoint) {
+    s3.endpoint = *endpoint;
+    while (s3.endpoint.path.ends_with('/')) s3.endpoint.path.pop_back();
+    if (s3.endpoint.scheme != "http" && s3.endpoint.scheme != "https") {
+      node.error("endpoint", "the scheme is http or https");
+    }
+  } else {
+    s3.endpoint.scheme = "https";
+    s3.endpoint.host = "s3." + s3.region + ".amazonaws.com";
+  }
+  return s3;
+}
+
+// The configured credentials, else those of the environment, as AWS's own tools look for them.
+asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
+  if (options_.access_key) {
+    co_return AwsCredentials{read_or_throw(options_.access_key), read_or_throw(options_.secret_key),
+                             read_or_throw(options_.session_token)};
+  }
+  AwsCredentials found{environment_text("AWS_ACCESS_KEY_ID"),
+                       environment_text("AWS_SECRET_ACCESS_KEY"),
+                       environment_text("AWS_SESSION_TOKEN")};
+  if (!found.access_key.empty() && !found.secret_key.empty()) co_return found;
+  if (!environment_text("AWS_WEB_IDENTITY_TOKEN_FILE").empty()) co_return co_await assume_role(out);
+  throw ProbeError(
+      Reason::config,
+      "no credentials: neither access_key, nor AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+      "nor AWS_WEB_IDENTITY_TOKEN_FILE");
+}
+
+asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
+  const auto now = std::chrono::system_clock::now();
+  if (assumed_ && now < assumed_until_) co_return *assumed_;
+  const std::string role = environment_text("AWS_ROLE_ARN");
+  if (role.empty()) throw ProbeError(Reason::config, "AWS_ROLE_ARN is not set");
+  const std::string session = environment_text("AWS_ROLE_SESSION_NAME");
+  const std::string token =
+      read_or_throw(config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE")));
+  HttpRequest request;
+  request.method = "POST";
+  if (options_.sts_endpoint) {
+    request.url = *options_.sts_endpoint;
+  } else {
+    request.url.scheme = "https";
+    request.url.host = "sts." + options_.region + ".amazonaws.com";
+  }
+  if (request.url.path.empty()) request.url.path = "/";
+  request.headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+  request.body =
+      "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=" + percent_encode(role, false) +
+      "&RoleSessionName=" + percent_encode(session.empty() ? "vitalsd" : session, false) +
+      "&WebIdentityToken=" + percent_encode(token, false);
+  request.tls = options_.tls;
+  const HttpResponse response = co_await environment_.http.perform(std::move(request), out);
+  if (response.status != 200) throw s3_error(response.status, response.body);
+  const pugi::xml_document document = parse_xml(response.body);
+  const pugi::xml_node found = document.child("AssumeRoleWithWebIdentityResponse")
+                                   .child("AssumeRoleWithWebIdentityResult")
+                                   .child("Credentials");
+  AwsCredentials assumed{found.child_value("AccessKeyId"), found.child_value("SecretAccessKey"),
+                         found.child_value("SessionToken")};
+  const auto expires = parse_iso_time(found.child_value("Expiration"));
+  if (assumed.access_key.empty() || assumed.secret_key.empty() || !expires) {
+    throw ProbeError(Reason::protocol, "the token service's answer has no credentials");
+  }
+  constexpr std::chrono::minutes kMargin{5};  // renewed before they run out
+  assumed_until_ = std::chrono::system_clock::time_point(
+                       std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                           std::chrono::duration<double>(*expires))) -
+                   kMargin;
+  assumed_ = std::move(assumed);
+  co_return *assumed_;
+}
+
+HttpRequest S3Bucket::request(const AwsCredentials& credentials,
+                              const std::string& continuation) const {
+  HttpRequest request;
+  request.url = options_.endpoint;
+  if (options_.path_style) {
+    request.url.path += '/' + percent_encode(options_.bucket, false);
+  } else {
+    request.url.host = options_.bucket + '.' + options_.endpoint.host;
+    request.url.path += '/';
+  }
+  // In the order of the names, and encoded: libcurl signs the query as it stands.
+  if (!continuation.empty()) {
+    request.url.query = "continuation-token=" + percent_encode(continuation, false) + '&';
+  }
+  request.url.query += "encoding-type=url&list-type=2&max-keys=1000";
+  if (!options_.prefix.empty())
+    request.url.query += "&prefix=" + percent_encode(options_.prefix, false);
+  request.headers.emplace_back("x-amz-content-sha256", kEmptyHash);
+  if (!credentials.session_token.empty()) {
+    request.headers.emplace_back("x-amz-security-token", credentials.session_token);
+  }
+  request.aws = credentials;
+  request.aws_region = options_.region;
+  request.tls = options_.tls;
+  request.most_body = kMostBytes;
+  request.reuse_connection = true;  // for the pages of one list
+  return request;
+}
+
+asio::awaitable<void> S3Bucket::list(SampleSet& out,
+                                     const std::function<void(const S3Page&)>& take) {
+  const AwsCredentials keys = co_await credentials(out);
+  std::string continuation;
+  for (int pages = 0; pages < kMostPages; ++pages) {
+    const HttpResponse response =
+        co_await environment_.http.perform(request(keys, continuation), out);
+    if (const std::string* date = response.header("Date")) server_time_ = parse_http_time(*date);
+    if (response.status != 200) {
+      if (response.status == 401 || response.status == 403) assumed_.reset();
+      throw s3_error(response.status, response.body);
+    }
+    const S3Page page = parse_s3_page(response.body);
+    take(page);
+    if (page.continuation.empty()) co_return;
+    continuation = page.continuation;
+  }
+  throw ProbeError(Reason::config, "over a million objects begin with " +
+                                       config::quoted(options_.prefix) + ": use a longer prefix");
+}
+
+}  // namespace vitalsd::net

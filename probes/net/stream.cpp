@@ -1,0 +1,121 @@
+#include "probes/net/stream.hpp"
+
+#include "probes/error.hpp"
+#include "probes/net/tcp.hpp"
+
+#include <optional>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+
+namespace vitalsd::net {
+namespace {
+
+using asio::ip::tcp;
+constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
+
+}  // namespace
+
+struct Stream::State {
+  explicit State(tcp::socket connected) : socket(std::move(connected)) {}
+  tcp::socket socket;
+  std::shared_ptr<asio::ssl::context> context;  // outlives the TLS layer
+  std::optional<asio::ssl::stream<tcp::socket&>> tls;
+};
+
+Stream::Stream(tcp::socket socket) : state_(std::make_unique<State>(std::move(socket))) {
+  boost::system::error_code ignored;  // slower, not wrong
+  state_->socket.set_option(tcp::no_delay(true), ignored);
+}
+Stream::~Stream() = default;
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+
+void set_peer_name(SSL* ssl, const std::string& name, bool verify) {
+  boost::system::error_code not_an_address;
+  asio::ip::make_address(name, not_an_address);
+  if (not_an_address) {
+    SSL_set_tlsext_host_name(ssl, name.c_str());
+    if (verify) SSL_set1_host(ssl, name.c_str());
+  } else if (verify) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str());
+  }
+}
+
+asio::awaitable<void> Stream::start_tls(std::shared_ptr<asio::ssl::context> context,
+                                        const TlsOptions& options, const std::string& host,
+                                        const std::function<void(SSL*)>& prepare) {
+  State& state = *state_;
+  state.context = std::move(context);
+  state.tls.emplace(state.socket, *state.context);
+  SSL* const native = state.tls->native_handle();
+  set_peer_name(native, options.server_name.empty() ? host : options.server_name, options.verify);
+  if (prepare) prepare(native);
+  const auto [error] = co_await state.tls->async_handshake(asio::ssl::stream_base::client, kResult);
+  if (!error) co_return;
+  const long verdict = SSL_get_verify_result(native);
+  if (options.verify && verdict != X509_V_OK && error != asio::error::operation_aborted) {
+    throw ProbeError(Reason::tls, std::string("the certificate does not verify: ") +
+                                      X509_verify_cert_error_string(verdict));
+  }
+  fail_with(Reason::tls, "TLS handshake", error);
+}
+
+asio::awaitable<std::size_t> Stream::read_some(std::span<char> into) {
+  State& state = *state_;
+  const auto buffer = asio::buffer(into.data(), into.size());
+  boost::system::error_code failed;
+  std::size_t size = 0;
+  if (state.tls) {
+    std::tie(failed, size) = co_await state.tls->async_read_some(buffer, kResult);
+  } else {
+    std::tie(failed, size) = co_await state.socket.async_read_some(buffer, kResult);
+  }
+  // A server that closes without TLS's farewell has closed all the same.
+  if (failed == asio::ssl::error::stream_truncated) failed = asio::error::eof;
+  if (failed) fail_with(Reason::protocol, "reading the answer", failed);
+  co_return size;
+}
+
+asio::awaitable<void> Stream::write(std::string_view bytes) {
+  State& state = *state_;
+  const auto buffer = asio::buffer(bytes.data(), bytes.size());
+  boost::system::error_code failed;
+  std::size_t size = 0;
+  if (state.tls) {
+    std::tie(failed, size) = co_await asio::async_write(*state.tls, buffer, kResult);
+  } else {
+    std::tie(failed, size) = co_await asio::async_write(state.socket, buffer, kResult);
+  }
+  if (failed) fail_with(Reason::connect, "sending the request", failed);
+}
+
+bool Stream::hung_up() const {
+  // A peer that closed, or sent what nobody asked for, makes an idle socket readable.
+  pollfd idle{state_->socket.native_handle(), POLLIN, 0};
+  return poll(&idle, 1, 0) != 0;
+}
+
+SSL* Stream::ssl() const { return state_->tls ? state_->tls->native_handle() : nullptr; }
+
+asio::awaitable<Stream> open_stream(const Environment& environment,
+                                    const config::Endpoint& endpoint, const TlsOptions* tls,
+                                    SampleSet& out) {
+  Stream stream(co_await connect(environment, endpoint, out));
+  if (tls != nullptr) {
+    out.doing("making TLS with " + endpoint.text());
+    co_await stream.start_tls(environment.tls.client(*tls), *tls, endpoint.host);
+  }
+  co_return stream;
+}
+
+}  // namespace vitalsd::net

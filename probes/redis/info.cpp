@@ -1,0 +1,72 @@
+#include "probes/redis/info.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <system_error>
+
+namespace vitalsd {
+
+std::optional<double> to_number(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return {};
+  return value;
+}
+
+RedisInfo::RedisInfo(std::string text) : text_(std::move(text)) {
+  std::string_view rest = text_;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::size_t colon = line.find(':');
+    if (line.starts_with('#') || colon == std::string_view::npos) continue;
+    fields_.emplace_back(line.substr(0, colon), line.substr(colon + 1));
+  }
+  std::ranges::sort(fields_);
+}
+
+std::string_view RedisInfo::text(std::string_view field) const {
+  const auto it = std::ranges::lower_bound(fields_, field, {},
+                                           &std::pair<std::string_view, std::string_view>::first);
+  return it != fields_.end() && it->first == field ? it->second : std::string_view();
+}
+
+std::optional<double> RedisInfo::number(std::string_view field) const {
+  return to_number(text(field));
+}
+
+std::optional<double> RedisInfo::is(std::string_view field, std::string_view good) const {
+  const std::string_view value = text(field);
+  if (value.empty()) return std::nullopt;
+  return value == good ? 1 : 0;
+}
+
+std::vector<std::pair<std::string_view, std::string_view>> RedisInfo::numbered(
+    std::string_view prefix) const {
+  std::vector<std::pair<std::string_view, std::string_view>> found;
+  for (const auto& [field, value] : fields_) {
+    if (!field.starts_with(prefix) || field.size() == prefix.size()) continue;
+    const std::string_view number = field.substr(prefix.size());
+    if (std::ranges::all_of(number, [](char c) { return c >= '0' && c <= '9'; })) {
+      found.emplace_back(field, value);
+    }
+  }
+  return found;
+}
+
+std::string_view sub_field(std::string_view compound, std::string_view name) {
+  while (!compound.empty()) {
+    const std::size_t end = std::min(compound.find(','), compound.size());
+    const std::string_view item = compound.substr(0, end);
+    compound.remove_prefix(std::min(end + 1, compound.size()));
+    if (item.size() > name.size() && item.starts_with(name) && item[name.size()] == '=') {
+      return item.substr(name.size() + 1);
+    }
+  }
+  return {};
+}
+
+}  // namespace vitalsd
