@@ -49,7 +49,8 @@ class Problems {
   std::vector<Problem> list_;
 };
 
-/// `text` with control characters as \x0a, so that it can neither break a line nor steer a terminal.
+/// `text` with control characters as \x0a, so that it can neither break a line nor steer a
+/// terminal.
 std::string escape_controls(std::string_view text);
 
 /// The candidate nearest to `word`, if it is near enough to be a slip of the fingers; else empty.

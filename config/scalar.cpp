@@ -288,8 +288,8 @@ Parsed<Url> Scalar<Url>::parse(std::string_view text) {
 std::optional<Url> resolve_url(const Url& base, std::string_view reference) {
   const std::string base_text = base.text();
   const auto from = boost::urls::parse_uri(base_text);
-  const auto to =
-      boost::urls::parse_uri_reference(boost::core::string_view(reference.data(), reference.size()));
+  const auto to = boost::urls::parse_uri_reference(
+      boost::core::string_view(reference.data(), reference.size()));
   if (!from || !to) return std::nullopt;
   boost::urls::url resolved;
   if (!boost::urls::resolve(*from, *to, resolved)) return std::nullopt;

@@ -50,8 +50,8 @@ struct Url {
   [[nodiscard]] std::string text() const;
 };
 
-/// `reference` (a Location header: absolute or relative) seen from `base`; nothing if it is no URL of
-/// http or https with a host.
+/// `reference` (a Location header: absolute or relative) seen from `base`; nothing if it is no URL
+/// of http or https with a host.
 std::optional<Url> resolve_url(const Url& base, std::string_view reference);
 
 /// What a parser says: a value, or what is wrong with the text and how to write it.

@@ -29,7 +29,7 @@ std::expected<std::string, std::string> Secret::read() const {
   std::string value(kLargest + 1, '\0');
   in.read(value.data(), static_cast<std::streamsize>(value.size()));
   value.resize(static_cast<std::size_t>(in.gcount()));
-  if (in.bad()) return std::unexpected("cannot read " + where_);
+  if (in.bad()) return std::unexpected("cannot read " + where_ + ": " + std::strerror(errno));
   if (value.size() > kLargest) return std::unexpected(where_ + " is larger than 64 KiB: no secret");
   if (value.ends_with('\n')) value.pop_back();
   if (value.ends_with('\r')) value.pop_back();

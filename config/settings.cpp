@@ -71,17 +71,17 @@ bool is_label_name(std::string_view name) {
 }
 
 std::unique_ptr<Document> Document::load(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
   errno = 0;
-  if (in) text << in.rdbuf();
-  // An empty file sets failbit on `text` and leaves `in` good; a directory fails to read.
-  if (!in || in.bad()) {
+  std::ifstream in(file, std::ios::binary);
+  in.peek();  // a directory can be opened, but not read
+  if (!in) {
     const std::string reason = errno != 0 ? std::strerror(errno) : "not a file";
     auto document = std::make_unique<Document>(file, "probes: []");
     document->problems_.error({}, "", "cannot read the configuration: " + reason);
     return document;
   }
+  std::ostringstream text;
+  text << in.rdbuf();
   return std::make_unique<Document>(file, text.view());
 }
 

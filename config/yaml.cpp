@@ -220,8 +220,8 @@ void append_canonical(std::string& out, const Value& value) {
 }  // namespace
 
 Value parse_yaml(std::string_view text, Problems& problems) {
-  // yaml-cpp takes a quote that is never closed for closed if the file ends with its line; a comment
-  // behind it makes that the error that it is.
+  // yaml-cpp takes a quote that is never closed for closed if the file ends with its line; a
+  // comment behind it makes that the error that it is.
   std::istringstream in(std::string(text) + (text.ends_with('\n') ? "#" : "\n#"));
   Builder builder(problems);
   try {

@@ -28,6 +28,7 @@ constexpr auto kTick = 1s;
 constexpr auto kSaveFacts = 10s;    // at most this often while facts change
 constexpr auto kSaveAnyway = 300s;  // times of success alone are not worth more
 constexpr auto kReadyAnyway = 15s;  // ready though some probes have not ended a first run
+constexpr auto kSettled = 10s;      // after which starting is over
 constexpr auto kShutdown = 5s;      // for runs to end when we stop
 }  // namespace
 
@@ -185,6 +186,10 @@ void App::tick() {
   metrics_.set_hanging_threads(services_.offload.hanging());
   reloader_.reload_if_changed();
   save_state_if_due();
+  if (!settled_ && Clock::now() - started_ > kSettled) {
+    settled_ = true;
+    give_back_startup_pages();
+  }
 }
 
 SavedState App::current_state() const {

@@ -75,6 +75,7 @@ class App {
   std::chrono::steady_clock::time_point saved_at_{};
   std::chrono::steady_clock::time_point end_by_{};
   std::chrono::steady_clock::time_point started_{};
+  bool settled_ = false;
   std::atomic<bool> all_ran_ = false;
 };
 

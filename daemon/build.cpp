@@ -1,5 +1,6 @@
 #include "daemon/build.hpp"
 
+#include "daemon/units.hpp"
 #include "probes/registry.hpp"
 
 #include <algorithm>
@@ -47,7 +48,11 @@ std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind
     const bool crossed = all_in_all.warn && all_in_all.critical &&
                          (check->worse == Worse::above ? *all_in_all.warn > *all_in_all.critical
                                                        : *all_in_all.warn < *all_in_all.critical);
-    if (crossed) each.error("warn", "is beyond critical, so it could never be a warning");
+    if (crossed) {
+      each.error("warn", "warn (" + format_reading(check->unit, *all_in_all.warn) +
+                             ") is beyond critical (" +
+                             format_reading(check->unit, *all_in_all.critical) + ')');
+    }
     all.push_back(configured);
   }
   return all;

@@ -28,6 +28,8 @@ std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Chec
       result.thresholds = configured[static_cast<std::size_t>(at - declared.begin())]
                               .or_else(result.thresholds)
                               .or_else({check.warn, check.critical});
+      if (!result.thresholds.warn && !result.thresholds.critical)
+        continue;  // nothing to hold it against
       result.status = judge(check, result.thresholds, result.reading);
       const auto same = std::ranges::find(worst, result.check, &CheckResult::check);
       if (same == worst.end())

@@ -63,14 +63,19 @@ void Gate::leave(Ticket& ticket) {
 void Gate::leave_endpoint(const std::string& endpoint) {
   const auto at = endpoints_.find(endpoint);
   --at->second.slots;
-  if (!at->second.waiting.empty() && at->second.slots < most_per_endpoint_) {
-    Ticket& next = *at->second.waiting.front();
-    at->second.waiting.pop_front();
-    ++at->second.slots;
-    next.state_ = Ticket::State::at_gate;  // admit() takes it from there
+  admit_at(at->second);
+  if (at->second.slots == 0) endpoints_.erase(at);
+}
+
+// Those who wait at an endpoint go on to the gate as its slots allow; admit() takes them from
+// there.
+void Gate::admit_at(AtEndpoint& at) {
+  while (!at.waiting.empty() && at.slots < most_per_endpoint_) {
+    Ticket& next = *at.waiting.front();
+    at.waiting.pop_front();
+    ++at.slots;
+    next.state_ = Ticket::State::at_gate;
     next.place_ = waiting_.insert(waiting_.end(), &next);
-  } else if (at->second.slots == 0) {
-    endpoints_.erase(at);
   }
 }
 
@@ -87,6 +92,7 @@ void Gate::admit() {
 void Gate::set_limits(std::size_t most, std::size_t most_per_endpoint) {
   most_ = most;
   most_per_endpoint_ = most_per_endpoint;
+  for (auto& [endpoint, at] : endpoints_) admit_at(at);
   admit();
 }
 

@@ -54,10 +54,10 @@ class Gate {
     std::list<Ticket*> waiting;
   };
 
-  void enter_endpoint(Ticket& ticket);
   void enter_gate(Ticket& ticket);
   void leave(Ticket& ticket);
   void leave_endpoint(const std::string& endpoint);
+  void admit_at(AtEndpoint& at);
   void admit();
 
   std::size_t most_;

@@ -154,6 +154,7 @@ void Job::install(JobSpec spec) {
       success_.reset();
       up_.reset();
       last_success_.reset();
+      parts_ok_ = parts_failed_ = 0;
     }
     restore(kept);
   }
@@ -292,10 +293,9 @@ void Job::ended(const std::optional<Failure>& thrown) {
   for (const CheckResult& result : checks) {  // with the run's own samples, whose rules they follow
     run->set.add(framework::kCheckStatus, static_cast<double>(result.status), result.check->name);
   }
-  Part framework = framework_part();
-  add_parts(framework, run->set, thrown);
+  count_parts(run->set, thrown);
   const std::size_t duplicates = ledger_->duplicates();
-  ledger_->publish(run->set, thrown, framework, now);
+  ledger_->publish(run->set, thrown, framework_part(), now);
   if (ledger_->duplicates() != duplicates) {
     services_.metrics.count_dropped_samples(ledger_->duplicates() - duplicates);
   }
@@ -355,6 +355,10 @@ Part Job::framework_part() const {
     const std::uint64_t count = failures_[static_cast<std::size_t>(reason)];
     if (count > 0) part.add(framework::kFailures, static_cast<double>(count), reason_name(reason));
   }
+  if (parts_ok_ + parts_failed_ > 0) {
+    part.add(framework::kParts, static_cast<double>(parts_ok_), "ok");
+    part.add(framework::kParts, static_cast<double>(parts_failed_), "failed");
+  }
   if (up_) {
     part.add(framework::kTargetUp, *up_ ? 1 : 0, spec_.kind->name);
     if (spec_.kind->up != nullptr) part.add_values(*spec_.kind->up, *up_ ? 1 : 0, {});
@@ -362,12 +366,11 @@ Part Job::framework_part() const {
   return part;
 }
 
-void Job::add_parts(Part& framework, const SampleSet& set, const std::optional<Failure>& thrown) {
-  if (set.parts().empty()) return;
-  std::size_t failed = 0;
-  for (const auto& [key, part] : set.parts()) failed += SampleSet::outcome_of(part, thrown) ? 1 : 0;
-  framework.add(framework::kParts, static_cast<double>(set.parts().size() - failed), "ok");
-  framework.add(framework::kParts, static_cast<double>(failed), "failed");
+void Job::count_parts(const SampleSet& set, const std::optional<Failure>& thrown) {
+  parts_ok_ = parts_failed_ = 0;
+  for (const auto& [key, part] : set.parts()) {
+    ++(SampleSet::outcome_of(part, thrown) ? parts_failed_ : parts_ok_);
+  }
 }
 
 // Tells page and log. The log hears of changes only.
@@ -392,7 +395,7 @@ void Job::note(const std::optional<Failure>& failure, const std::vector<CheckRes
     if (view.state != state) view.since = now;
     view.state = state;
     view.reason = reason;
-    view.detail = failure ? failure->detail : "";
+    view.detail = failure ? printable_utf8(failure->detail) : "";
     view.last_run = now;
     view.last_success = last_success_;
     view.duration_seconds = duration_;

@@ -18,6 +18,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -110,8 +111,7 @@ class Job {
   void arm_next(Clock::time_point now);
   void arm_expiry();
   [[nodiscard]] Part framework_part() const;
-  static void add_parts(Part& framework, const SampleSet& set,
-                        const std::optional<Failure>& thrown);
+  void count_parts(const SampleSet& set, const std::optional<Failure>& thrown);
   [[nodiscard]] std::string constant_labels() const;
   void note(const std::optional<Failure>& failure, const std::vector<CheckResult>& checks);
   void count(Outcome outcome);
@@ -139,6 +139,8 @@ class Job {
   std::optional<bool> success_;
   std::optional<bool> up_;
   double duration_ = 0;
+  std::size_t parts_ok_ = 0;
+  std::size_t parts_failed_ = 0;
   std::optional<std::chrono::system_clock::time_point> last_success_;
   std::array<std::uint64_t, kOutcomes.size()> runs_{};
   std::array<std::uint64_t, kReasons.size()> failures_{};

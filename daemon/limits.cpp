@@ -1,8 +1,13 @@
 #include "daemon/limits.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
+#include <link.h>
+#include <malloc.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace vitalsd {
 
@@ -15,6 +20,29 @@ std::size_t raise_descriptor_limit() {
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return raised.rlim_cur;
   }
   return limit.rlim_cur;
+}
+
+void prefer_small_memory() {
+  constexpr int kMmapThreshold = 128 * 1024;  // given, it does not grow with what is freed
+  mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
+  mallopt(M_ARENA_MAX, 2);  // one for the probe loop, one for all other threads
+}
+
+void give_back_startup_pages() {
+  const auto give_back = [](dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
+    const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+    for (int i = 0; i < object->dlpi_phnum; ++i) {
+      const ElfW(Phdr)& segment = object->dlpi_phdr[i];
+      // Only what cannot have been written to: relocated data would be lost.
+      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
+      const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
+      const std::uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
+      madvise(reinterpret_cast<void*>(begin), end - begin,
+              MADV_DONTNEED);  // NOLINT(performance-no-int-to-ptr)
+    }
+    return 0;
+  };
+  dl_iterate_phdr(give_back, nullptr);
 }
 
 std::size_t most_running(const config::LimitSettings& limits) {

@@ -1,4 +1,4 @@
-// What the machine allows: open files, and how many probes they carry at once.
+// What the machine allows: open files, and how many probes they carry at once; and memory.
 #pragma once
 
 #include "config/settings.hpp"
@@ -9,6 +9,15 @@ namespace vitalsd {
 
 /// Raises the soft limit on open files to the hard one; the limit in force.
 std::size_t raise_descriptor_limit();
+
+/// Tells the C library to give memory back rather than to keep it for a thread or a size that may
+/// come again. Before any thread is started.
+void prefer_small_memory();
+
+/// Gives back the pages of programs and libraries that only starting has needed: some are mapped
+/// for good by the constructors and relocations of libraries that we never call. Code is mapped
+/// again, from the page cache, when it runs.
+void give_back_startup_pages();
 
 /// How many runs at once the settings, or else the open-file limit, allow: two descriptors each,
 /// after those that are not the probes'.

@@ -1,6 +1,7 @@
 // The command line. No logic of its own: each command is a function of another file.
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
+#include "daemon/limits.hpp"
 #include "daemon/reference.hpp"
 #include "daemon/version.hpp"
 
@@ -26,9 +27,15 @@ int serve(const std::string& config, const std::string& listen) {
   return static_cast<int>(App(std::move(options)).run());
 }
 
+int print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  prefer_small_memory();
   CLI::App cli{
       "vitalsd watches a platform's vital signs and publishes them as Prometheus metrics."};
   cli.set_version_flag("--version", "vitalsd " + std::string(kVersion) + " (" +
@@ -60,7 +67,12 @@ int main(int argc, char** argv) {
   config_check->add_option("FILE", file, "Configuration file")->required();
   config_check->footer("Exit: 0 valid, 2 not valid.");
 
+  CLI::App* config_reference =
+      config_command->add_subcommand("reference", "Print every key as a Markdown page");
+
   CLI::App* metrics = cli.add_subcommand("metrics", "List every metric that can be published");
+  bool markdown = false;
+  metrics->add_flag("--markdown", markdown, "As a Markdown page");
 
   try {
     cli.parse(argc, argv);
@@ -69,6 +81,7 @@ int main(int argc, char** argv) {
   }
   if (*check) return run_check(config, format == "json" ? CheckFormat::json : CheckFormat::text);
   if (*config_check) return check_configuration(file);
-  if (*metrics) return list_metrics();
+  if (*config_reference) return print(configuration_reference());
+  if (*metrics) return print(metrics_reference(markdown));
   return serve(config, listen);
 }

@@ -1,12 +1,15 @@
 #include "daemon/state_file.hpp"
 
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 #include <system_error>
 
 #include <boost/json/array.hpp>
@@ -28,21 +31,38 @@ std::string text_at(const json::object& object, std::string_view key) {
   return std::string(object.at(key).as_string());
 }
 
+// Numbers as text: Boost.JSON 1.81 reads doubles to within a few units in the last place only, and
+// cannot read the infinities that it writes.
+json::string to_text(double number) {
+  std::array<char, 32> buffer{};
+  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number);
+  return json::string(buffer.data(), static_cast<std::size_t>(result.ptr - buffer.data()));
+}
+
+double number_at(const json::object& object, std::string_view key) {
+  const std::string text = text_at(object, key);
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw std::invalid_argument("not a number: " + text);
+  }
+  return number;
+}
+
 SavedProbe read_probe(const json::object& object) {
   SavedProbe probe;
   probe.kind = text_at(object, "kind");
   probe.target = text_at(object, "target");
-  if (const json::value* seconds = object.if_contains("last_success")) {
-    using Clock = std::chrono::system_clock;
-    probe.memory.last_success = Clock::time_point(std::chrono::duration_cast<Clock::duration>(
-        std::chrono::duration<double>(seconds->to_number<double>())));
+  if (const json::value* since_epoch = object.if_contains("last_success_ns")) {
+    probe.memory.last_success = std::chrono::system_clock::time_point(
+        std::chrono::nanoseconds(since_epoch->to_number<std::int64_t>()));
   }
   for (const json::value& each : object.at("facts").as_array()) {
     const json::object& fact = each.as_object();
     StoredFact& stored = probe.memory.facts.emplace_back();
     stored.part = text_at(fact, "part");
     stored.metric = text_at(fact, "metric");
-    stored.value = fact.at("value").to_number<double>();
+    stored.value = number_at(fact, "value");
     for (const json::value& label : fact.at("labels").as_array()) {
       stored.labels.emplace_back(label.as_string());
     }
@@ -67,8 +87,8 @@ std::string serialize_state(const SavedState& state) {
     probe["kind"] = saved.kind;
     probe["target"] = saved.target;
     if (saved.memory.last_success) {
-      probe["last_success"] =
-          std::chrono::duration<double>(saved.memory.last_success->time_since_epoch()).count();
+      probe["last_success_ns"] =
+          std::chrono::nanoseconds(saved.memory.last_success->time_since_epoch()).count();
     }
     json::array& facts = probe["facts"].emplace_array();
     for (const StoredFact& stored : saved.memory.facts) {
@@ -78,7 +98,7 @@ std::string serialize_state(const SavedState& state) {
       fact["part"] = stored.part;
       fact["metric"] = stored.metric;
       fact["labels"] = std::move(labels);
-      fact["value"] = stored.value;
+      fact["value"] = to_text(stored.value);
       facts.push_back(std::move(fact));
     }
     probes[name] = std::move(probe);
@@ -132,7 +152,8 @@ std::string save_state(const std::string& path, const std::string& text) {
     }
     rest.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (fsync(file) != 0 || close(file) != 0) return error_of("write", fresh);
+  const bool flushed = fsync(file) == 0;
+  if (close(file) != 0 || !flushed) return error_of("write", fresh);
   if (std::rename(fresh.c_str(), path.c_str()) != 0) return error_of("replace", path);
   return {};
 }

@@ -27,7 +27,9 @@ std::string short_number(double value) {
 std::string format_duration(std::chrono::duration<double> duration) {
   const double seconds = std::fabs(duration.count());
   const std::string sign = duration.count() < 0 ? "-" : "";
-  if (seconds < 1) return sign + fmt::format("{:.0f}ms", seconds * 1000);
+  if (const double ms = std::round(seconds * 1000); ms < 1000) {
+    return sign + fmt::format("{:.0f}ms", ms);
+  }
   std::int64_t left = std::llround(seconds);
   std::string out;
   for (std::size_t i = 0; i < kSteps.size(); ++i) {

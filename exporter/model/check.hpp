@@ -50,8 +50,8 @@ constexpr std::string_view status_name(Status status) {
 struct CheckResult {
   const Check* check = nullptr;
   double reading = 0;
-  std::string object;      ///< which of several, empty if there is one
-  Thresholds thresholds;   ///< those that the probe knows; later those in force
+  std::string object;     ///< which of several, empty if there is one
+  Thresholds thresholds;  ///< those that the probe knows; later those in force
   Status status = Status::ok;
 };
 

@@ -4,6 +4,13 @@
 #include <utility>
 
 namespace vitalsd {
+namespace {
+
+bool among(std::span<const MetricInfo* const> metrics, const MetricInfo* metric) {
+  return std::ranges::find(metrics, metric) != metrics.end();
+}
+
+}  // namespace
 
 Ledger::Ledger(Exposition& exposition, std::string probe, std::string constant_labels)
     : exposition_(exposition),
@@ -64,16 +71,24 @@ void Ledger::drop(PartState& state, Batch& batch) {
   }
 }
 
-void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch) {
-  std::vector<FamilyLines> families = part.render(constant_labels_, duplicates_);
-  const auto family_of = [&](const Line& line) {
-    return std::ranges::find(families, line.metric, &FamilyLines::metric);
-  };
+void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch,
+                   RenderedLabels* rendered) {
+  std::vector<FamilyLines> families = part.render(constant_labels_, duplicates_, rendered);
+  std::vector<const MetricInfo*> added;  // few, and the fragments of a set have mostly the same
+  for (const std::shared_ptr<const Fragment>& fragment : part.fragments()) {
+    for (const FamilyLines& family : fragment->families) {
+      if (!among(added, family.metric)) added.push_back(family.metric);
+    }
+  }
   std::erase_if(state.lines, [&](Line& line) {
-    if (family_of(line) != families.end() || survives(line, rule, now)) return false;
+    if (std::ranges::find(families, line.metric, &FamilyLines::metric) != families.end()) {
+      return false;
+    }
+    if (!among(added, line.metric) && survives(line, rule, now)) return false;
     batch.removed.push_back(line.chunk);
     return true;
   });
+  for (const FamilyLines& family : families) added.push_back(family.metric);
   for (FamilyLines& family : families) {
     auto line = std::ranges::find(state.lines, family.metric, &Line::metric);
     if (line == state.lines.end()) {
@@ -89,12 +104,14 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
     batch.texts.push_back(std::move(family.lines));
   }
   if (!part.fragments().empty() || !state.attached.empty()) {
-    apply_fragments(state, part, rule, now, batch);
+    apply_fragments(state, part, added, rule, now, batch);
   }
   apply_facts(state, part);
 }
 
-void Ledger::apply_fragments(PartState& state, const Part& part, Rule rule, Time now,
+// `added`: the families that the run has added to, in whatever form.
+void Ledger::apply_fragments(PartState& state, const Part& part,
+                             std::span<const MetricInfo* const> added, Rule rule, Time now,
                              Batch& batch) {
   const auto& wanted = part.fragments();
   std::erase_if(state.attached, [&](Attached& attached) {
@@ -108,6 +125,7 @@ void Ledger::apply_fragments(PartState& state, const Part& part, Rule rule, Time
     // A fragment goes or stays as a whole: its lines are of one kind of object.
     bool stays = false;
     for (Line& line : attached.lines) stays = survives(line, rule, now) || stays;
+    for (const Line& line : attached.lines) stays = stays && !among(added, line.metric);
     if (stays) return false;
     for (const Line& line : attached.lines) batch.removed.push_back(line.chunk);
     return true;
@@ -166,8 +184,10 @@ void Ledger::commit(Batch batch) {
 void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
                      const Part& framework, Time now) {
   Batch batch;
+  RenderedLabels rendered;
+  RenderedLabels* const doubles = set.parts().empty() ? nullptr : &rendered;
   apply(framework_, framework, Rule::replace, now, batch);
-  apply(parts_.front(), set, rule_for(thrown ? thrown : set.failure()), now, batch);
+  apply(parts_.front(), set, rule_for(thrown ? thrown : set.failure()), now, batch, doubles);
 
   const Part nothing;
   std::erase_if(parts_, [&](PartState& state) {
@@ -185,7 +205,7 @@ void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
   for (const auto& [key, part] : set.parts()) {
     auto state = std::ranges::find(parts_.begin() + 1, parts_.end(), key, &PartState::key);
     if (state == parts_.end()) state = parts_.insert(state, PartState{.key = key});
-    apply(*state, part, rule_for(SampleSet::outcome_of(part, thrown)), now, batch);
+    apply(*state, part, rule_for(SampleSet::outcome_of(part, thrown)), now, batch, doubles);
   }
   commit(std::move(batch));
 }

@@ -108,8 +108,10 @@ class Ledger {
   static Rule rule_for(const std::optional<Failure>& failure);
   static bool survives(Line& line, Rule rule, Time now);
   static void drop(PartState& state, Batch& batch);
-  void apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch);
-  static void apply_fragments(PartState& state, const Part& part, Rule rule, Time now,
+  void apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch,
+             RenderedLabels* rendered = nullptr);
+  static void apply_fragments(PartState& state, const Part& part,
+                              std::span<const MetricInfo* const> added, Rule rule, Time now,
                               Batch& batch);
   void apply_facts(PartState& state, const Part& part);
   void commit(Batch batch);

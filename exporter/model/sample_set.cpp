@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <unordered_set>
 
 namespace vitalsd {
 namespace {
 
 // Plain ASCII, which is nearly all labels, needs no copy to be made printable.
 bool is_plain(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c > 0; });
+  return std::ranges::all_of(text, [](char c) { return c != 0 && (c & 0x80) == 0; });
 }
 
 }  // namespace
@@ -64,8 +63,8 @@ void append_line(std::string& out, const MetricInfo& metric, std::string_view co
   out += '\n';
 }
 
-std::vector<FamilyLines> Part::render(std::string_view constant_labels,
-                                      std::size_t& duplicates) const {
+std::vector<FamilyLines> Part::render(std::string_view constant_labels, std::size_t& duplicates,
+                                      RenderedLabels* rendered) const {
   // Families in order of first appearance; a probe has few, so a linear look-up from the back is
   // the fastest there is: samples of one family come in runs.
   std::vector<FamilyLines> families;
@@ -81,10 +80,12 @@ std::vector<FamilyLines> Part::render(std::string_view constant_labels,
     members[family - 1].push_back(i);
   }
   for (std::size_t f = 0; f < families.size(); ++f) {
-    std::unordered_set<std::string_view> seen;
+    std::unordered_set<std::string_view> of_this_part;
+    const bool may_double = rendered != nullptr || members[f].size() > 1;
+    auto& seen = rendered != nullptr ? (*rendered)[families[f].metric] : of_this_part;
     for (const std::uint32_t i : members[f]) {
       const Sample s = sample(i);
-      if (members[f].size() > 1 && !seen.insert(s.labels).second) {
+      if (may_double && !seen.insert(s.labels).second) {
         ++duplicates;
         continue;
       }

@@ -18,6 +18,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -48,6 +50,9 @@ struct Sample {
   std::string_view labels;  ///< the values in declared order, each followed by NUL
 };
 
+/// Which labels have been rendered of each metric: the same object may come in two parts of a set.
+using RenderedLabels = std::unordered_map<const MetricInfo*, std::unordered_set<std::string_view>>;
+
 /// Samples and outcome of one object.
 class Part {
  public:
@@ -75,9 +80,9 @@ class Part {
     fragments_.push_back(std::move(fragment));
   }
 
-  /// A reading of a declared check; `object` tells it from others of the same check. `thresholds` are
-  /// for what the probe itself knows (an option, a limit of the target): they go before the declared
-  /// ones, and the configuration's go before both.
+  /// A reading of a declared check; `object` tells it from others of the same check. `thresholds`
+  /// are for what the probe itself knows (an option, a limit of the target): they go before the
+  /// declared ones, and the configuration's go before both.
   void check(const Check& check, double reading, std::string_view object = {},
              const Thresholds& thresholds = {});
 
@@ -99,9 +104,12 @@ class Part {
 
   /// The samples as lines, grouped by family in the order in which families were first added; every
   /// line carries `constant_labels` (`probe="x",environment="y"`) first. A second sample of the
-  /// same metric and labels is left out and counted in `duplicates`.
+  /// same metric and labels is left out and counted in `duplicates`; so is one that is in
+  /// `rendered` already, if that is given, where all that is rendered is added (as long as the
+  /// parts live).
   [[nodiscard]] std::vector<FamilyLines> render(std::string_view constant_labels,
-                                                std::size_t& duplicates) const;
+                                                std::size_t& duplicates,
+                                                RenderedLabels* rendered = nullptr) const;
 
  private:
   struct Entry {

@@ -192,8 +192,12 @@ class HttpServer::Impl {
       const auto [error, size] =
           co_await http::async_read(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
       stop_waiting(session);
-      if (error == http::error::header_limit || error == http::error::body_limit) {
+      if (error == http::error::header_limit) {
         co_await refuse(stream, lowest, http::status::request_header_fields_too_large);
+        co_return;
+      }
+      if (error == http::error::body_limit) {
+        co_await refuse(stream, lowest, http::status::payload_too_large);
         co_return;
       }
       if (error && error.category() == http::make_error_code(http::error::bad_method).category() &&

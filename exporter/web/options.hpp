@@ -46,9 +46,9 @@ struct WebOptions {
   // Limits on what a client may cost.
   std::size_t most_connections = 256;
   std::size_t most_header_bytes = 16 * 1024;
-  std::chrono::seconds request_timeout{10};  ///< for a whole request to arrive
-  std::chrono::seconds idle_timeout{120};    ///< between requests
-  std::chrono::seconds response_timeout{60};
+  std::chrono::milliseconds request_timeout{10'000};  ///< for a whole request to arrive
+  std::chrono::milliseconds idle_timeout{120'000};    ///< between requests
+  std::chrono::milliseconds response_timeout{60'000};
 };
 
 }  // namespace vitalsd

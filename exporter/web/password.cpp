@@ -34,14 +34,18 @@ bool matches(const std::string& password, const std::string& hash) {
 }  // namespace
 
 std::string decode_base64(std::string_view text) {
-  if (text.empty() || text.size() % 4 != 0) return {};
+  // OpenSSL takes padding anywhere, and blanks around.
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::size_t letters = std::min(text.find_first_not_of(kAlphabet), text.size());
+  const std::size_t padding = text.size() - letters;
+  if (text.empty() || text.size() % 4 != 0 || padding > 2) return {};
+  if (text.substr(letters) != std::string_view("==").substr(0, padding)) return {};
   std::string out(text.size() / 4 * 3, '\0');
   const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
                                    reinterpret_cast<const unsigned char*>(text.data()),
                                    static_cast<int>(text.size()));
   if (size < 0) return {};
-  const auto padding =
-      static_cast<std::size_t>(std::ranges::count(text.substr(text.size() - 2), '='));
   out.resize(static_cast<std::size_t>(size) - padding);
   return out;
 }

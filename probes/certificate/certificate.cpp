@@ -67,20 +67,23 @@ struct FileResult {
 };
 
 FileResult read_file(const std::string& path) {
-  constexpr std::streamsize kMostBytes = 4 << 20;
+  constexpr std::size_t kMostBytes = std::size_t{4} << 20;
   FileResult result{path, {}, {}};
   errno = 0;
   std::ifstream in(path, std::ios::binary);
-  std::string pem(static_cast<std::size_t>(kMostBytes) + 1, '\0');
-  if (in) in.read(pem.data(), kMostBytes + 1);
+  std::string pem;
+  std::array<char, 16 * 1024> piece;
+  while (in && pem.size() <= kMostBytes) {
+    in.read(piece.data(), piece.size());
+    pem.append(piece.data(), static_cast<std::size_t>(in.gcount()));
+  }
   if (!in.is_open() || in.bad()) {
     const int error = errno;
     result.failure =
         Failure{error == EACCES ? Reason::permission : Reason::mismatch, std::strerror(error)};
     return result;
   }
-  pem.resize(static_cast<std::size_t>(in.gcount()));
-  if (in.gcount() > kMostBytes) {
+  if (pem.size() > kMostBytes) {
     result.failure = Failure{Reason::protocol, "is larger than 4 MiB: no file of certificates"};
     return result;
   }

@@ -104,7 +104,7 @@ class HttpClient::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  asio::awaitable<HttpResponse> perform(HttpRequest request, SampleSet& out);
+  asio::awaitable<HttpResponse> perform(const HttpRequest& request, SampleSet& out);
 
  private:
   // An easy handle with a DNS cache of its own: a cache for all would hold every host, and libcurl
@@ -124,9 +124,11 @@ class HttpClient::Impl {
   };
 
   struct Transfer {
+    explicit Transfer(const HttpRequest& asked) : request(asked) {}
+
+    const HttpRequest& request;
     std::unique_ptr<Handle> handle;
     std::shared_ptr<Pending<CURLcode>> pending;
-    HttpRequest request;
     HttpResponse response;
     List headers;
     List resolve;
@@ -433,25 +435,30 @@ void HttpClient::Impl::stop(Transfer& transfer) {
 
 void HttpClient::Impl::read_phases(Transfer& transfer, double resolve_seconds) {
   CURL* const easy = transfer.handle->easy;
-  const auto seconds = [&](CURLINFO info) {
-    curl_off_t microseconds = 0;
-    curl_easy_getinfo(easy, info, &microseconds);
-    return static_cast<double>(microseconds) / 1e6;
+  const auto microseconds = [&](CURLINFO info) {
+    curl_off_t value = 0;
+    curl_easy_getinfo(easy, info, &value);
+    return value;
   };
-  const double resolved = seconds(CURLINFO_NAMELOOKUP_TIME_T);
-  const double connected = seconds(CURLINFO_CONNECT_TIME_T);
-  const double secured = std::max(seconds(CURLINFO_APPCONNECT_TIME_T), connected);
-  const double first_byte = std::max(seconds(CURLINFO_STARTTRANSFER_TIME_T), secured);
-  const double total = std::max(seconds(CURLINFO_TOTAL_TIME_T), first_byte);
+  const auto seconds = [](curl_off_t from, curl_off_t to) {
+    return static_cast<double>(to - from) / 1e6;
+  };
+  // Each from the beginning; what did not happen is 0.
+  const curl_off_t resolved = microseconds(CURLINFO_NAMELOOKUP_TIME_T);
+  const curl_off_t connected = std::max(microseconds(CURLINFO_CONNECT_TIME_T), resolved);
+  const curl_off_t secured = std::max(microseconds(CURLINFO_APPCONNECT_TIME_T), connected);
+  const curl_off_t first_byte = std::max(microseconds(CURLINFO_STARTTRANSFER_TIME_T), secured);
+  const curl_off_t total = std::max(microseconds(CURLINFO_TOTAL_TIME_T), first_byte);
   HttpPhases& phases = transfer.response.phases;
   phases.resolve = resolve_seconds;
-  phases.connect = std::max(connected - resolved, 0.0);
-  phases.tls = secured - connected;
-  phases.processing = first_byte - secured;
-  phases.transfer = total - first_byte;
+  phases.connect = seconds(resolved, connected);
+  phases.tls = seconds(connected, secured);
+  phases.processing = seconds(secured, first_byte);
+  phases.transfer = seconds(first_byte, total);
 }
 
-asio::awaitable<HttpResponse> HttpClient::Impl::perform(HttpRequest request, SampleSet& out) {
+asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& request,
+                                                        SampleSet& out) {
   const config::Endpoint endpoint{request.url.host, port_of(request.url)};
   const auto began = std::chrono::steady_clock::now();
   out.doing("resolving " + endpoint.host);
@@ -459,8 +466,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(HttpRequest request, Sam
   const std::chrono::duration<double> resolving = std::chrono::steady_clock::now() - began;
   out.doing("waiting for an answer from " + endpoint.text());
 
-  Transfer transfer;
-  transfer.request = std::move(request);
+  Transfer transfer(request);
   if (idle_.empty()) {
     transfer.handle = std::make_unique<Handle>();
   } else {
@@ -508,8 +514,8 @@ HttpClient::HttpClient(asio::io_context& loop, TimerWheel& wheel, Resolver& reso
     : impl_(std::make_unique<Impl>(loop, wheel, resolver, tls)) {}
 HttpClient::~HttpClient() = default;
 
-asio::awaitable<HttpResponse> HttpClient::perform(HttpRequest request, SampleSet& out) {
-  return impl_->perform(std::move(request), out);
+asio::awaitable<HttpResponse> HttpClient::perform(const HttpRequest& request, SampleSet& out) {
+  return impl_->perform(request, out);
 }
 
 }  // namespace vitalsd::net

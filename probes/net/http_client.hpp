@@ -75,9 +75,10 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  /// Sends the request and waits for the whole response. Throws ProbeError: dns, connect, tls,
-  /// protocol (also for a response that is too large), config. Tells `out` what it is doing.
-  asio::awaitable<HttpResponse> perform(HttpRequest request, SampleSet& out);
+  /// Sends the request and waits for the whole response; the request must live until then. Throws
+  /// ProbeError: dns, connect, tls, protocol (also for a response that is too large), config. Tells
+  /// `out` what it is doing.
+  asio::awaitable<HttpResponse> perform(const HttpRequest& request, SampleSet& out);
 
  private:
   class Impl;

@@ -11,28 +11,32 @@
 #include <system_error>
 #include <thread>
 
+#include <boost/asio/post.hpp>
 #include <pthread.h>
 
 namespace vitalsd::net {
 
 struct Offload::Shared {
-  struct Job {
+  struct Task {
     std::string flight;
     StopFlag stop;
-    std::move_only_function<void()> run;
+    Job run;
   };
 
+  explicit Shared(asio::io_context& of) : loop(of) {}
+
+  asio::io_context& loop;  // lives until `closed`
   std::mutex mutex;
   std::condition_variable wake;
-  std::deque<Job> queue;
-  std::list<Job*> running;
+  std::deque<Task> queue;
+  std::list<Task*> running;
   std::size_t threads = 0;
   std::size_t idle = 0;
   bool closed = false;
 
   [[nodiscard]] std::size_t given_up() const {
     return static_cast<std::size_t>(
-        std::ranges::count_if(running, [](const Job* job) { return job->stop.stopped(); }));
+        std::ranges::count_if(running, [](const Task* task) { return task->stop.stopped(); }));
   }
   void serve();
 };
@@ -49,20 +53,21 @@ void Offload::Shared::serve() {
       if (!woken) break;
       continue;
     }
-    Job job = std::move(queue.front());
+    Task task = std::move(queue.front());
     queue.pop_front();
-    if (job.stop.stopped()) continue;
-    const auto place = running.insert(running.end(), &job);
+    if (task.stop.stopped()) continue;
+    const auto place = running.insert(running.end(), &task);
     lock.unlock();
-    job.run();
-    job.run = nullptr;  // lets go of its captures outside the lock
+    Finish finish = task.run();
+    task.run = nullptr;  // lets go of its captures outside the lock
     lock.lock();
     running.erase(place);
+    if (!closed) asio::post(loop, std::move(finish));
   }
   --threads;
 }
 
-Offload::Offload(asio::io_context& loop) : loop_(loop), shared_(std::make_shared<Shared>()) {}
+Offload::Offload(asio::io_context& loop) : shared_(std::make_shared<Shared>(loop)) {}
 
 Offload::~Offload() {
   const std::lock_guard lock(shared_->mutex);
@@ -76,10 +81,15 @@ std::size_t Offload::hanging() const {
   return shared_->given_up();
 }
 
+std::size_t Offload::busy() const {
+  const std::lock_guard lock(shared_->mutex);
+  return shared_->running.size();
+}
+
 void Offload::admit(const std::string& flight) const {
   const std::lock_guard lock(shared_->mutex);
-  const bool hangs = std::ranges::any_of(shared_->running, [&](const Shared::Job* job) {
-    return job->flight == flight && job->stop.stopped();
+  const bool hangs = std::ranges::any_of(shared_->running, [&](const Shared::Task* task) {
+    return task->flight == flight && task->stop.stopped();
   });
   if (hangs) throw ProbeError(Reason::timeout, flight + " still hangs from an earlier run");
   if (shared_->given_up() >= kMostThreads) {
@@ -88,7 +98,7 @@ void Offload::admit(const std::string& flight) const {
   }
 }
 
-void Offload::submit(std::string flight, StopFlag stop, std::move_only_function<void()> job) {
+void Offload::submit(std::string flight, StopFlag stop, Job job) {
   const std::lock_guard lock(shared_->mutex);
   shared_->queue.push_back({std::move(flight), std::move(stop), std::move(job)});
   if (shared_->idle >= shared_->queue.size() || shared_->threads >= kMostThreads) {

@@ -16,7 +16,6 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 
 namespace vitalsd::net {
 
@@ -54,8 +53,7 @@ class Offload {
     const auto start = [this, &flight, &work](std::shared_ptr<Pending<Result>> pending) {
       const StopFlag stop;
       pending->on_cancel = [stop] { stop.stop(); };
-      auto job = [&loop = loop_, pending = std::move(pending), work = std::move(work),
-                  stop]() mutable {
+      auto job = [pending = std::move(pending), work = std::move(work), stop]() mutable -> Finish {
         std::optional<Result> result;
         std::exception_ptr error;
         try {
@@ -63,14 +61,14 @@ class Offload {
         } catch (...) {  // rethrown where the result is waited for
           error = std::current_exception();
         }
-        asio::post(loop, [pending = std::move(pending), result = std::move(result),
-                          error = std::move(error)]() mutable {
+        return [pending = std::move(pending), result = std::move(result),
+                error = std::move(error)]() mutable {
           if (error) {
             pending->fail(std::move(error));
           } else {
             pending->succeed(std::move(*result));
           }
-        });
+        };
       };
       submit(std::move(flight), stop, std::move(job));
     };
@@ -79,14 +77,17 @@ class Offload {
 
   /// Threads whose work was given up and has not come back.
   [[nodiscard]] std::size_t hanging() const;
+  /// Threads that work, those included.
+  [[nodiscard]] std::size_t busy() const;
 
  private:
   struct Shared;
+  using Finish = std::move_only_function<void()>;  // on the loop
+  using Job = std::move_only_function<Finish()>;   // on a thread
   /// Throws ProbeError where `flight` or the threads forbid more work.
   void admit(const std::string& flight) const;
-  void submit(std::string flight, StopFlag stop, std::move_only_function<void()> job);
+  void submit(std::string flight, StopFlag stop, Job job);
 
-  asio::io_context& loop_;
   std::shared_ptr<Shared> shared_;  // with the threads, which may outlive this object
 };
 

@@ -67,8 +67,8 @@ void Resolver::follow_resolv_conf() {
   resolv_conf_checked_ = now;
   struct stat status{};
   if (stat("/etc/resolv.conf", &status) != 0) return;
-  const bool changed = std::exchange(resolv_conf_changed_, status.st_mtime) != status.st_mtime;
-  if (changed && flights_.empty()) open_channel();
+  // Queries under way end with the old channel; their servers are most likely gone.
+  if (std::exchange(resolv_conf_changed_, status.st_mtime) != status.st_mtime) open_channel();
 }
 
 asio::awaitable<Addresses> Resolver::resolve(std::string host) {
@@ -87,6 +87,7 @@ asio::awaitable<Addresses> Resolver::resolve(std::string host) {
 }
 
 void Resolver::start(const std::string& host, std::shared_ptr<Pending<Addresses>> waiter) {
+  follow_resolv_conf();
   std::unique_ptr<Flight>& flight = flights_[host];
   if (flight) {
     // Those who gave up are swept out here, so that a name that never resolves costs no memory.
@@ -94,7 +95,6 @@ void Resolver::start(const std::string& host, std::shared_ptr<Pending<Addresses>
     flight->waiters.push_back(std::move(waiter));
     return;
   }
-  follow_resolv_conf();
   flight = std::make_unique<Flight>(Flight{*this, host, {std::move(waiter)}});
   ares_addrinfo_hints hints{};
   hints.ai_family = AF_UNSPEC;

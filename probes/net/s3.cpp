@@ -252,7 +252,7 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
       "&RoleSessionName=" + percent_encode(session.empty() ? "vitalsd" : session, false) +
       "&WebIdentityToken=" + percent_encode(token, false);
   request.tls = options_.tls;
-  const HttpResponse response = co_await environment_.http.perform(std::move(request), out);
+  const HttpResponse response = co_await environment_.http.perform(request, out);
   if (response.status != 200) throw s3_error(response.status, response.body);
   const pugi::xml_document document = parse_xml(response.body);
   const pugi::xml_node found = document.child("AssumeRoleWithWebIdentityResponse")
@@ -307,8 +307,8 @@ asio::awaitable<void> S3Bucket::list(SampleSet& out,
   const AwsCredentials keys = co_await credentials(out);
   std::string continuation;
   for (int pages = 0; pages < kMostPages; ++pages) {
-    const HttpResponse response =
-        co_await environment_.http.perform(request(keys, continuation), out);
+    const HttpRequest page_request = request(keys, continuation);
+    const HttpResponse response = co_await environment_.http.perform(page_request, out);
     if (const std::string* date = response.header("Date")) server_time_ = parse_http_time(*date);
     if (response.status != 200) {
       if (response.status == 401 || response.status == 403) assumed_.reset();

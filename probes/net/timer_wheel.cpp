@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <utility>
 
 namespace vitalsd::net {
@@ -10,7 +11,10 @@ void Timer::disarm() {
   if (wheel_ != nullptr) wheel_->unlink(*this);
 }
 
-TimerWheel::TimerWheel(boost::asio::io_context& loop) : alarm_(loop), start_(Clock::now()) {}
+TimerWheel::TimerWheel(boost::asio::io_context& loop, std::size_t slots)
+    : alarm_(loop), start_(Clock::now()), slots_(slots), occupied_(slots / kBits) {
+  assert(slots > 0 && slots % kBits == 0);
+}
 
 TimerWheel::~TimerWheel() {
   for (Slot& slot : slots_) {
@@ -42,15 +46,15 @@ void TimerWheel::arm(Timer& timer, Clock::time_point when) {
   tick = std::max(tick, served_ + 1);
   timer.wheel_ = this;
   timer.tick_ = tick;
-  const std::size_t index = tick % kSlots;
+  const std::size_t index = tick % slots_.size();
   link(slots_[index], timer);
-  occupied_[index / 64] |= std::uint64_t{1} << (index % 64);
+  occupied_[index / kBits] |= std::uint64_t{1} << (index % kBits);
   ++armed_;
   if (!serving_) wake_at(tick);
 }
 
 void TimerWheel::unlink(Timer& timer) {
-  const std::size_t index = timer.tick_ % kSlots;
+  const std::size_t index = timer.tick_ % slots_.size();
   if (timer.previous_ != nullptr) {
     timer.previous_->next_ = timer.next_;
   } else if (firing_.first == &timer) {
@@ -60,7 +64,7 @@ void TimerWheel::unlink(Timer& timer) {
   }
   if (timer.next_ != nullptr) timer.next_->previous_ = timer.previous_;
   if (slots_[index].first == nullptr) {
-    occupied_[index / 64] &= ~(std::uint64_t{1} << (index % 64));
+    occupied_[index / kBits] &= ~(std::uint64_t{1} << (index % kBits));
   }
   timer.wheel_ = nullptr;
   timer.previous_ = timer.next_ = nullptr;
@@ -69,13 +73,13 @@ void TimerWheel::unlink(Timer& timer) {
 
 // The first tick at or after `from`, within one turn, whose slot holds timers.
 std::uint64_t TimerWheel::next_occupied(std::uint64_t from) const {
-  for (std::uint64_t tick = from; tick < from + kSlots;) {
-    const std::size_t index = tick % kSlots;
-    const std::uint64_t bits = occupied_[index / 64] >> (index % 64);
+  for (std::uint64_t tick = from; tick < from + slots_.size();) {
+    const std::size_t index = tick % slots_.size();
+    const std::uint64_t bits = occupied_[index / kBits] >> (index % kBits);
     if (bits != 0) return tick + static_cast<std::uint64_t>(std::countr_zero(bits));
-    tick += 64 - index % 64;
+    tick += kBits - index % kBits;
   }
-  return from + kSlots;
+  return from + slots_.size();
 }
 
 void TimerWheel::wake_at(std::uint64_t tick) {
@@ -108,7 +112,7 @@ void TimerWheel::serve() {
 
 void TimerWheel::fire_slot(std::uint64_t tick) {
   // Due timers move to a list of their own first: what they do may arm and disarm any other.
-  for (Timer* timer = slots_[tick % kSlots].first; timer != nullptr;) {
+  for (Timer* timer = slots_[tick % slots_.size()].first; timer != nullptr;) {
     Timer* const next = timer->next_;
     if (timer->tick_ <= tick) {
       unlink(*timer);

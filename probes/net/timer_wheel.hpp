@@ -4,10 +4,11 @@
 // early. Probe loop only.
 #pragma once
 
-#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -40,9 +41,10 @@ class Timer {
 class TimerWheel {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::milliseconds kSlot{20};
+  static constexpr std::chrono::milliseconds kSlot{25};
 
-  explicit TimerWheel(boost::asio::io_context& loop);
+  /// With `slots`, a multiple of 64, to a turn; timers that are further off go round.
+  explicit TimerWheel(boost::asio::io_context& loop, std::size_t slots = 4096);  // 102 s
   ~TimerWheel();
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
@@ -59,7 +61,7 @@ class TimerWheel {
 
  private:
   friend class Timer;
-  static constexpr std::size_t kSlots = 4096;  // 82 s; later timers go round
+  static constexpr std::size_t kBits = 64;  // of a word of occupied_
 
   struct Slot {
     Timer* first = nullptr;
@@ -76,10 +78,10 @@ class TimerWheel {
 
   boost::asio::steady_timer alarm_;
   Clock::time_point start_;
-  std::array<Slot, kSlots> slots_{};
-  std::array<std::uint64_t, kSlots / 64> occupied_{};  // a bit a slot
-  Slot firing_;                                        // what is due in the slot being served
-  std::uint64_t served_ = 0;                           // all ticks up to here are done
+  std::vector<Slot> slots_;
+  std::vector<std::uint64_t> occupied_;  // a bit a slot
+  Slot firing_;                          // what is due in the slot being served
+  std::uint64_t served_ = 0;             // all ticks up to here are done
   std::uint64_t alarm_tick_ = 0;
   std::size_t armed_ = 0;
   bool alarm_set_ = false;

@@ -1,5 +1,12 @@
 #include "config/scalar.hpp"
 
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace vitalsd::config {
@@ -11,24 +18,226 @@ std::string error_of(std::string_view text) {
   return parsed ? "accepted" : parsed.error();
 }
 
+// What is read and shown again, or the error.
+template <class T>
+std::string shown(std::string_view text) {
+  const auto parsed = Scalar<T>::parse(text);
+  return parsed ? std::string(Scalar<T>::show(*parsed)) : parsed.error();
+}
+
+TEST(Text, IsTakenAsItIs) {
+  EXPECT_EQ(*Scalar<std::string>::parse("  007 ~ 'x' "), "  007 ~ 'x' ");
+  EXPECT_EQ(Scalar<std::string>::show("a b"), "a b");
+}
+
+TEST(Bool, IsTrueOrFalseOnly) {
+  EXPECT_EQ(*Scalar<bool>::parse("true"), true);
+  EXPECT_EQ(*Scalar<bool>::parse("false"), false);
+  for (const char* text : {"True", "yes", "on", "1", ""}) {
+    EXPECT_EQ(error_of<bool>(text), config::quoted(text) + " is neither true nor false");
+  }
+}
+
+TEST(WholeNumber, IsDecimal) {
+  EXPECT_EQ(*Scalar<std::int64_t>::parse("0"), 0);
+  EXPECT_EQ(*Scalar<std::int64_t>::parse("-12"), -12);
+  EXPECT_EQ(*Scalar<std::int64_t>::parse("9223372036854775807"),
+            std::numeric_limits<std::int64_t>::max());
+  for (const char* text : {"", "-", "+1", "1.0", "1e3", "0x10", "1_000", " 1", "1 "}) {
+    EXPECT_NE(error_of<std::int64_t>(text), "accepted") << text;
+  }
+}
+
+TEST(WholeNumber, RefusesWhatYamlReadsAsOctal) {
+  EXPECT_EQ(error_of<std::int64_t>("010"), "'010' has a leading zero: numbers are decimal");
+  EXPECT_EQ(error_of<std::int64_t>("-010"), "'010' has a leading zero: numbers are decimal");
+}
+
+TEST(WholeNumber, SaysWhenItIsTooLarge) {
+  EXPECT_EQ(error_of<std::int64_t>("9223372036854775808"), "'9223372036854775808' is too large");
+  EXPECT_EQ(error_of<std::int64_t>("99999999999999999999"), "'99999999999999999999' is too large");
+}
+
+TEST(Number, HasNoExponentAndIsFinite) {
+  EXPECT_EQ(*Scalar<double>::parse("-0.25"), -0.25);
+  EXPECT_EQ(shown<double>("1000"), "1000");
+  for (const char* text : {"", "1e3", "inf", "nan", "0x1p3", "1,5", "1.5.2", "1.5 "}) {
+    EXPECT_EQ(error_of<double>(text), config::quoted(text) + " is not a decimal number");
+  }
+}
+
 TEST(Duration, TakesUnitsLargestFirst) {
   EXPECT_EQ(*Scalar<Duration>::parse("500ms"), Duration(500));
   EXPECT_EQ(*Scalar<Duration>::parse("1h30m"), Duration(5'400'000));
   EXPECT_EQ(*Scalar<Duration>::parse("24h"), Duration(86'400'000));
+  EXPECT_EQ(*Scalar<Duration>::parse("0s"), Duration(0));
 }
 
 TEST(Duration, SaysHowToWriteOne) {
-  EXPECT_EQ(error_of<Duration>("30"),
-            "'30' has no unit: write for example 500ms, 30s, 5m, 24h or 30d");
-  EXPECT_EQ(error_of<Duration>("30m1h"),
-            "'30m1h' is not a duration: the larger unit comes first, once");
+  constexpr const char* kExample = ": write for example 500ms, 30s, 5m, 24h or 30d";
+  EXPECT_EQ(error_of<Duration>(""), std::string("a duration is missing") + kExample);
+  EXPECT_EQ(error_of<Duration>("30"), std::string("'30' has no unit") + kExample);
+  EXPECT_EQ(error_of<Duration>("1h30"), std::string("'1h30' has no unit") + kExample);
+  for (const char* text : {"s", "-5s", "1.5h", "30 s", "30S", "30sec"}) {
+    EXPECT_EQ(error_of<Duration>(text), config::quoted(text) + " is not a duration" + kExample);
+  }
+  EXPECT_EQ(error_of<Duration>("030s"), "'030' has a leading zero: numbers are decimal");
+}
+
+TEST(Duration, TakesEachUnitOnceLargestFirst) {
+  for (const char* text : {"30m1h", "1h1h"}) {
+    EXPECT_EQ(error_of<Duration>(text),
+              config::quoted(text) + " is not a duration: the larger unit comes first, once");
+  }
+}
+
+TEST(Duration, IsAtMostTenYears) {
+  EXPECT_EQ(shown<Duration>("3660d"), "3660d");
+  EXPECT_EQ(error_of<Duration>("3660d1ms"), "'3660d1ms' is over ten years");
+  EXPECT_EQ(error_of<Duration>("18446744073709551615w"),
+            "'18446744073709551615w' is over ten years");
   EXPECT_EQ(error_of<Duration>("99999999999999999999s"), "'99999999999999999999' is too large");
 }
 
 TEST(Duration, ShowsWhatItReads) {
-  for (const char* text : {"500ms", "30s", "1h30m", "24h", "7d", "1m1s"}) {
-    EXPECT_EQ(Scalar<Duration>::show(*Scalar<Duration>::parse(text)), text);
+  for (const char* text : {"0s", "500ms", "30s", "1h30m", "24h", "48h", "7d", "1m1s", "3d4h5ms"}) {
+    EXPECT_EQ(shown<Duration>(text), text);
   }
+  EXPECT_EQ(shown<Duration>("2w"), "14d");
+  EXPECT_EQ(shown<Duration>("90s"), "1m30s");
+}
+
+TEST(Size, HasDecimalAndBinaryUnits) {
+  EXPECT_EQ(Scalar<Bytes>::parse("512B")->value, 512U);
+  EXPECT_EQ(Scalar<Bytes>::parse("10kB")->value, 10'000U);
+  EXPECT_EQ(Scalar<Bytes>::parse("1KiB")->value, 1'024U);
+  EXPECT_EQ(Scalar<Bytes>::parse("3GB")->value, 3'000'000'000U);
+  EXPECT_EQ(Scalar<Bytes>::parse("2TiB")->value, std::uint64_t{2} << 40);
+}
+
+TEST(Size, SaysHowToWriteOne) {
+  constexpr const char* kExample = ": write for example 512B, 10kB, 1MiB or 5GB";
+  EXPECT_EQ(error_of<Bytes>("1024"), std::string("'1024' has no unit") + kExample);
+  for (const char* text : {"", "GB", "-1B", "1.5GiB", "1 GB", "1gb", "1K", "1Mib"}) {
+    EXPECT_EQ(error_of<Bytes>(text), config::quoted(text) + " is not a size" + kExample);
+  }
+  EXPECT_EQ(error_of<Bytes>("08B"), "'08' has a leading zero: numbers are decimal");
+}
+
+TEST(Size, FitsSixtyThreeBits) {
+  EXPECT_EQ(Scalar<Bytes>::parse("8388607TiB")->value, 8'388'607ULL << 40);
+  EXPECT_EQ(error_of<Bytes>("8388608TiB"), "'8388608TiB' is too large");
+}
+
+TEST(Size, IsShownInTheLargestWholeUnit) {
+  for (const char* text : {"0B", "1B", "1KiB", "3kB", "1536MiB", "5GB"}) {
+    EXPECT_EQ(shown<Bytes>(text), text);
+  }
+  EXPECT_EQ(shown<Bytes>("1024KiB"), "1MiB");
+}
+
+TEST(Ratio, IsAPercentageOrAFraction) {
+  EXPECT_EQ(Scalar<Ratio>::parse("80%")->value, 0.8);
+  EXPECT_EQ(Scalar<Ratio>::parse("0.8")->value, 0.8);
+  EXPECT_EQ(Scalar<Ratio>::parse("100%")->value, 1);
+  EXPECT_EQ(shown<Ratio>("0.125"), "12.5%");
+}
+
+TEST(Ratio, SaysHowToWriteOne) {
+  for (const char* text : {"", "%", "80 %", "much", "80%%"}) {
+    EXPECT_EQ(error_of<Ratio>(text),
+              config::quoted(text) + " is not a ratio: write for example 80% or 0.8");
+  }
+  for (const char* text : {"80", "101%", "-1%", "-0.1"}) {
+    EXPECT_EQ(error_of<Ratio>(text),
+              config::quoted(text) + " is not a ratio between 0 and 1 (0% and 100%)");
+  }
+}
+
+TEST(Endpoint, IsAHostAndAPort) {
+  EXPECT_EQ(*Scalar<Endpoint>::parse("db_1.example:5432"), (Endpoint{"db_1.example", 5432}));
+  EXPECT_EQ(*Scalar<Endpoint>::parse("10.0.0.1:1"), (Endpoint{"10.0.0.1", 1}));
+  EXPECT_EQ(*Scalar<Endpoint>::parse("h:65535"), (Endpoint{"h", 65535}));
+}
+
+TEST(Endpoint, KeepsIpv6AddressesInBrackets) {
+  EXPECT_EQ(*Scalar<Endpoint>::parse("[fe80::1]:443"), (Endpoint{"fe80::1", 443}));
+  EXPECT_EQ(shown<Endpoint>("[::ffff:10.0.0.1]:80"), "[::ffff:10.0.0.1]:80");
+  EXPECT_EQ(error_of<Endpoint>("[db]:80"), "'[db]:80' is not an address in brackets");
+  EXPECT_EQ(error_of<Endpoint>("[]:80"), "'[]:80' is not an address in brackets");
+  EXPECT_NE(error_of<Endpoint>("::1:80"), "accepted");
+}
+
+TEST(Endpoint, SaysHowToWriteOne) {
+  constexpr const char* kExample = ": write host:port, for example db.example:5432";
+  for (const char* text : {"", "db", "db:", "[::1]"}) {
+    EXPECT_EQ(error_of<Endpoint>(text), config::quoted(text) + " has no port" + kExample);
+  }
+  for (const char* text : {":80", "http://db:80", "a b:80", "user@db:80", "dbé:80"}) {
+    EXPECT_EQ(error_of<Endpoint>(text),
+              config::quoted(text) + " is not a host and a port" + kExample);
+  }
+  EXPECT_EQ(error_of<Endpoint>("db:0"), "'0' is not a port (1 to 65535)");
+  EXPECT_EQ(error_of<Endpoint>("db:65536"), "'65536' is not a port (1 to 65535)");
+  EXPECT_EQ(error_of<Endpoint>("db:http"), "'http' is not a decimal number");
+  EXPECT_EQ(error_of<Endpoint>("db:0443"), "'0443' has a leading zero: numbers are decimal");
+}
+
+TEST(Url, ComesInParts) {
+  const Url url = *Scalar<Url>::parse("https://api.example:8443/health/ready?a=b%20c&d#top");
+  EXPECT_EQ(url.scheme, "https");
+  EXPECT_EQ(url.user, "");
+  EXPECT_EQ(url.host, "api.example");
+  EXPECT_EQ(url.port, 8443);
+  EXPECT_EQ(url.path, "/health/ready");
+  EXPECT_EQ(url.query, "a=b%20c&d");
+}
+
+TEST(Url, DecodesUserAndPassword) {
+  const Url url = *Scalar<Url>::parse("postgresql://moni%40tor:p%3Aw%2F%25@db/vcci");
+  EXPECT_EQ(url.user, "moni@tor");
+  EXPECT_EQ(url.password, "p:w/%");
+  EXPECT_EQ(url.port, 0);
+}
+
+TEST(Url, KeepsThePathEncoded) {
+  EXPECT_EQ(Scalar<Url>::parse("http://h/a%2Fb/%C3%A9")->path, "/a%2Fb/%C3%A9");
+}
+
+TEST(Url, IsShownWithoutCredentialsAndFragment) {
+  EXPECT_EQ(shown<Url>("redis://user:secret@[::1]:6379/0?x=y#z"), "redis://[::1]:6379/0?x=y");
+  EXPECT_EQ(shown<Url>("http://h"), "http://h");
+}
+
+TEST(Url, NamesAHost) {
+  for (const char* text : {"file:///etc/passwd", "http://:80/", "mailto:a@b"}) {
+    EXPECT_EQ(error_of<Url>(text), "this URL names no host");
+  }
+}
+
+TEST(Url, HasARealPortIfAny) {
+  for (const char* text :
+       {"http://h:0/", "http://h:/", "http://h:65536/", "http://h:99999999999/"}) {
+    EXPECT_EQ(error_of<Url>(text), "the port of this URL is not one (1 to 65535)");
+  }
+}
+
+TEST(Url, IsNotRepeatedInAnError) {
+  for (const char* text : {"", "api.example/x", "http://u:secret@h/ x", "http://u:secret@h/%zz"}) {
+    EXPECT_EQ(error_of<Url>(text),
+              "this is not a URL: write for example https://host.example/path");
+  }
+}
+
+TEST(Quoted, EscapesControlCharacters) {
+  EXPECT_EQ(config::quoted("a\nb\x1b[31m\x7f"), "'a\\x0ab\\x1b[31m\\x7f'");
+  EXPECT_EQ(config::quoted("é"), "'é'");
+}
+
+TEST(Quoted, CutsLongTextBetweenCharacters) {
+  EXPECT_EQ(config::quoted(std::string(80, 'x')), "'" + std::string(80, 'x') + "'");
+  EXPECT_EQ(config::quoted(std::string(81, 'x')), "'" + std::string(80, 'x') + "…'");
+  EXPECT_EQ(config::quoted(std::string(79, 'x') + "éé"), "'" + std::string(79, 'x') + "…'");
 }
 
 }  // namespace

@@ -1,0 +1,94 @@
+#include "config/secret.hpp"
+
+#include <concepts>
+#include <cstdlib>
+#include <ostream>
+#include <string>
+#include <string_view>
+
+#include "unit/support/temp_directory.hpp"
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace vitalsd::config {
+namespace {
+
+using test::TempDirectory;
+
+// There is no way from a Secret to text but read().
+template <class T>
+concept Streamable = requires(std::ostream& out, const T& value) { out << value; };
+static_assert(!Streamable<Secret>);
+static_assert(!fmt::is_formattable<Secret>::value);
+static_assert(!std::convertible_to<Secret, std::string> &&
+              !std::convertible_to<Secret, std::string_view>);
+
+std::string error_of(const Secret& secret) {
+  const auto value = secret.read();
+  return value ? "readable" : value.error();
+}
+
+TEST(Secret, MayBeAbsent) {
+  const Secret none;
+  EXPECT_FALSE(none);
+  EXPECT_EQ(*none.read(), "");
+}
+
+TEST(Secret, LiteralIsKeptAsItIs) {
+  const Secret secret = Secret::literal(" p\n");
+  EXPECT_TRUE(secret);
+  EXPECT_EQ(*secret.read(), " p\n");
+}
+
+TEST(Secret, FileLosesOneLineEnd) {
+  const TempDirectory directory;
+  for (const char* content : {"p w ", "p w \n", "p w \r\n"}) {
+    EXPECT_EQ(*Secret::file(directory.file("secret", content)).read(), "p w ");
+  }
+  EXPECT_EQ(*Secret::file(directory.file("secret", "p\n\n")).read(), "p\n");
+}
+
+TEST(Secret, FileIsReadAnewEachTime) {
+  const TempDirectory directory;
+  const Secret secret = Secret::file(directory.file("secret", "old"));
+  EXPECT_EQ(*secret.read(), "old");
+  EXPECT_EQ(directory.file("secret", "new"), directory.path("secret"));
+  EXPECT_EQ(*secret.read(), "new");
+}
+
+TEST(Secret, FileThatCannotBeReadIsNamed) {
+  const TempDirectory directory;
+  const std::string missing = directory.path("missing");
+  EXPECT_EQ(error_of(Secret::file(missing)),
+            "cannot read " + missing + ": No such file or directory");
+  EXPECT_EQ(error_of(Secret::file(directory.path(""))),
+            "cannot read " + directory.path("") + ": Is a directory");
+}
+
+TEST(Secret, FileHoldsSomething) {
+  const TempDirectory directory;
+  for (const char* content : {"", "\n", "\r\n"}) {
+    const std::string file = directory.file("secret", content);
+    EXPECT_EQ(error_of(Secret::file(file)), file + " is empty");
+  }
+}
+
+TEST(Secret, FileIsSmall) {
+  const TempDirectory directory;
+  const std::string largest(64 * 1024, 's');
+  EXPECT_EQ(*Secret::file(directory.file("secret", largest)).read(), largest);
+  const std::string file = directory.file("secret", largest + "s");
+  EXPECT_EQ(error_of(Secret::file(file)), file + " is larger than 64 KiB: no secret");
+}
+
+TEST(Secret, EnvironmentIsReadAnewEachTime) {
+  const char* const name = "VITALSD_TEST_SECRET";
+  const Secret secret = Secret::environment(name);
+  EXPECT_EQ(error_of(secret), "environment variable VITALSD_TEST_SECRET is not set");
+  ASSERT_EQ(setenv(name, "value", 1), 0);
+  EXPECT_EQ(*secret.read(), "value");
+  unsetenv(name);
+}
+
+}  // namespace
+}  // namespace vitalsd::config

@@ -1,0 +1,147 @@
+#include "config/yaml.hpp"
+
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+namespace vitalsd::config {
+namespace {
+
+// What is wrong with a text; empty if nothing.
+std::string problems_of(std::string_view text) {
+  Problems problems("f");
+  parse_yaml(text, problems);
+  return problems.text();
+}
+
+// A text without problems as a tree.
+Value tree_of(std::string_view text) {
+  Problems problems("f");
+  Value tree = parse_yaml(text, problems);
+  EXPECT_EQ(problems.text(), "");
+  return tree;
+}
+
+std::string canonical_of(std::string_view text) { return canonical(tree_of(text)); }
+
+TEST(Yaml, BecomesATree) {
+  EXPECT_EQ(canonical_of("a: [1, two, {b: }]\nc: 'x \"y\"'\n"),
+            R"({"a":["1","two",{"b":~,},],"c":"x \"y\"",})");
+}
+
+TEST(Yaml, IsNullWhereThereIsNothing) {
+  for (const char* text : {"", "# a comment\n", "~", "null", "---\n"}) {
+    EXPECT_EQ(canonical_of(text), "~") << text;
+  }
+}
+
+TEST(Yaml, KnowsWhatStoodInQuotes) {
+  const Value tree = tree_of("[5, '5', \"5\"]");
+  EXPECT_FALSE(tree.items[0].quoted);
+  EXPECT_TRUE(tree.items[1].quoted);
+  EXPECT_TRUE(tree.items[2].quoted);
+}
+
+TEST(Yaml, ReadsLineEndsOfAllSystemsAndAByteOrderMark) {
+  EXPECT_EQ(canonical_of("\xef\xbb\xbf"
+                         "a: 1\r\nb: 2\r\n"),
+            canonical_of("a: 1\nb: 2\n"));
+}
+
+TEST(Yaml, MarksKeysAndValues) {
+  const Value tree = tree_of("a:\n  bc:   5\n");
+  const Member& inner = tree.members[0].value.members[0];
+  EXPECT_EQ(inner.mark, (Mark{2, 3}));
+  EXPECT_EQ(inner.value.mark, (Mark{2, 9}));
+}
+
+TEST(Yaml, MarksNullsAtTheirKey) {
+  const Value tree = tree_of("first:\nsecond: 2\n");
+  EXPECT_EQ(tree.members[0].value.mark, (Mark{1, 1}));
+}
+
+TEST(Yaml, RefusesDuplicateKeys) {
+  EXPECT_EQ(problems_of("a: 1\nb: 2\na: 3\n"),
+            "f:3:1: the key 'a' stands twice, first in line 1\n");
+  EXPECT_EQ(problems_of("{a: {x: 1, x: 2}}"),
+            "f:1:12: the key 'x' stands twice, first in line 1\n");
+}
+
+TEST(Yaml, ReportsADuplicateOfADuplicate) {
+  EXPECT_EQ(problems_of("a: 1\na: 2\na: 3\n"),
+            "f:2:1: the key 'a' stands twice, first in line 1\n"
+            "f:3:1: the key 'a' stands twice, first in line 1\n");
+}
+
+TEST(Yaml, RefusesMergeKeys) {
+  EXPECT_EQ(problems_of("base: &b {x: 1}\nprobe:\n  <<: *b\n"),
+            "f:3:3: merge keys are not supported: repeat the keys\n");
+}
+
+TEST(Yaml, RefusesTags) {
+  EXPECT_EQ(problems_of("a: !!int 5"), "f:1:4: the tag 'tag:yaml.org,2002:int' is not supported\n");
+  EXPECT_EQ(problems_of("a: !mine [1]"), "f:1:4: the tag '!mine' is not supported\n");
+  EXPECT_EQ(problems_of("!x {a: 1}"), "f:1:1: the tag '!x' is not supported\n");
+}
+
+TEST(Yaml, RefusesKeysThatAreNotPlainText) {
+  EXPECT_EQ(problems_of("? [a]\n: b\n"), "f:1:3: a key must be plain text\n");
+  EXPECT_EQ(problems_of("\"\": b\n"), "f:1:1: a key must be plain text\n");
+  EXPECT_EQ(problems_of("~: b\n"), "f:1:1: a key must be plain text\n");
+}
+
+TEST(Yaml, RefusesASecondDocument) {
+  EXPECT_EQ(problems_of("a: 1\n---\nb: 2\n"),
+            "f:3:1: one file holds one document: remove what follows '---'\n");
+  EXPECT_EQ(problems_of("---\na: 1\n...\n"), "");
+}
+
+TEST(Yaml, CopiesWhatAnAliasNames) {
+  EXPECT_EQ(canonical_of("a: &x {k: [1]}\nb: *x\n"), canonical_of("a: {k: [1]}\nb: {k: [1]}\n"));
+}
+
+TEST(Yaml, RefusesAliasesWithoutAnAnchor) {
+  EXPECT_EQ(problems_of("a: *x\n"),
+            "f:1:4: not valid YAML: the referenced anchor is not defined\n");
+  EXPECT_EQ(problems_of("a: &x [*x]\n"), "f:1:8: this alias stands inside its own anchor\n");
+}
+
+TEST(Yaml, DefusesAnAliasBomb) {
+  std::string text = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
+  for (int i = 1; i < 20; ++i) {  // ten copies of ten copies of ...
+    const std::string copy = "*a" + std::to_string(i - 1);
+    text += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + copy;
+    for (int j = 1; j < 10; ++j) text += ", " + copy;
+    text += "]\n";
+  }
+  EXPECT_EQ(problems_of(text), "f:5:45: aliases make this file too large\n");
+}
+
+TEST(Yaml, BearsDeepNesting) {
+  EXPECT_EQ(problems_of(std::string(100, '[') + std::string(100, ']')), "");
+  EXPECT_EQ(problems_of(std::string(100'000, '[')), "f:2:1: not valid YAML: nested too deeply\n");
+}
+
+TEST(Yaml, TellsWhereTheSyntaxIsWrong) {
+  EXPECT_EQ(problems_of("a: {b: 1\n"), "f:2:1: not valid YAML: end of map flow not found\n");
+  EXPECT_EQ(problems_of("a: [b\n"), "f:2:1: not valid YAML: end of sequence flow not found\n");
+  EXPECT_EQ(problems_of("a: b: c\n"), "f:1:5: not valid YAML: illegal map value\n");
+  EXPECT_EQ(problems_of("a: \"b\n"), "f:2:2: not valid YAML: illegal EOF in scalar\n");
+  EXPECT_EQ(problems_of("a: `b\n"), "f:1:4: not valid YAML: unknown token\n");
+}
+
+TEST(Canonical, DoesNotDependOnOrderLayoutAndComments) {
+  EXPECT_EQ(canonical_of("b: 2 # two\na: {y: '1', x: [q]}\n"),
+            canonical_of("a:\n  x: [q]\n  y: 1\nb: 2"));
+}
+
+TEST(Canonical, TellsDifferentTreesApart) {
+  EXPECT_NE(canonical_of("a: [b, c]"), canonical_of("a: [c, b]"));
+  EXPECT_NE(canonical_of("a: ~"), canonical_of("a: '~'"));
+  EXPECT_NE(canonical_of("a: '\"b'"), canonical_of("a: b"));
+  EXPECT_NE(canonical_of("a: {b: c}"), canonical_of("a: [b, c]"));
+}
+
+}  // namespace
+}  // namespace vitalsd::config

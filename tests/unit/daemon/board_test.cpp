@@ -1,0 +1,61 @@
+#include "daemon/board.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+ProbeView named(std::string_view name) {
+  ProbeView view;
+  view.name = name;
+  return view;
+}
+
+std::string names(const Board& board) {
+  std::string out;
+  for (const ProbeView& view : board.views()) out += view.name + ' ';
+  return out;
+}
+
+TEST(Board, ShowsRowsByName) {
+  Board board;
+  const Board::Row b(board, named("b"));
+  auto c = std::make_unique<Board::Row>(board, named("c"));
+  const Board::Row a(board, named("a"));
+  EXPECT_EQ(names(board), "a b c ");
+  c.reset();
+  EXPECT_EQ(names(board), "a b ");
+}
+
+TEST(Board, ShowsTheLastState) {
+  Board board;
+  Board::Row row(board, named("a"));
+  row.update([](ProbeView& view) { view.state = ProbeView::State::failed; });
+  EXPECT_EQ(row.view().state, ProbeView::State::failed);
+  EXPECT_EQ(board.views()[0].state, ProbeView::State::failed);
+}
+
+TEST(Board, IsReadWhileItIsWritten) {
+  Board board;
+  Board::Row row(board, named("0"));
+  constexpr int kRounds = 1'000;
+  const std::jthread writer([&] {
+    for (int i = 1; i <= kRounds; ++i) {
+      row.update([&](ProbeView& view) { view.name = view.detail = std::to_string(i); });
+    }
+  });
+  std::string last;
+  while (last != std::to_string(kRounds)) {
+    const ProbeView view = board.views().at(0);
+    if (!view.detail.empty()) ASSERT_EQ(view.name, view.detail);
+    last = view.name;
+  }
+}
+
+}  // namespace
+}  // namespace vitalsd

@@ -1,0 +1,140 @@
+// Configuration through the same door as at start and reload: settings, kinds, labels, checks.
+#include "daemon/build.hpp"
+
+#include "probes/registry.hpp"
+#include "probes/services.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <ostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "unit/support/temp_directory.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A text as configuration: what is wrong with it, and what came of it.
+struct Build {
+  Build(const std::string& file, const std::string& text)
+      : document(file, text), jobs(build_jobs(document, services.environment)) {}
+
+  asio::io_context loop{1};
+  ProbeServices services{loop, {}};
+  config::Document document;
+  std::vector<JobSpec> jobs;
+};
+
+// ---- one bad file beside its exact message, one rule a pair -------------------------------------
+
+struct BadFile {
+  fs::path yaml;
+  friend std::ostream& operator<<(std::ostream& out, const BadFile& file) {
+    return out << file.yaml.stem().string();
+  }
+};
+
+std::vector<BadFile> bad_files() {
+  std::vector<BadFile> files;
+  for (const auto& entry : fs::directory_iterator(VITALSD_TEST_DATA "/config/bad")) {
+    if (entry.path().extension() == ".yaml") files.push_back({entry.path()});
+  }
+  std::ranges::sort(files, {}, &BadFile::yaml);
+  return files;
+}
+
+std::string test_name(const testing::TestParamInfo<BadFile>& file) {
+  std::string name = file.param.yaml.stem().string();
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+// "{kinds}" stands for the list of all kinds, which grows.
+std::string with_kinds(std::string text) {
+  std::string kinds;
+  for (const std::string_view kind : kind_names())
+    kinds += (kinds.empty() ? "" : " ") + std::string(kind);
+  constexpr std::string_view kPlace = "{kinds}";
+  const std::size_t at = text.find(kPlace);
+  return at == std::string::npos ? text : text.replace(at, kPlace.size(), kinds);
+}
+
+class BadConfiguration : public testing::TestWithParam<BadFile> {};
+
+TEST_P(BadConfiguration, IsToldExactly) {
+  const fs::path& yaml = GetParam().yaml;
+  Build build(yaml.filename().string(), test::read_file(yaml));
+  EXPECT_EQ(build.document.problems().text(),
+            with_kinds(test::read_file(fs::path(yaml).replace_extension(".txt"))));
+}
+
+INSTANTIATE_TEST_SUITE_P(Corpus, BadConfiguration, testing::ValuesIn(bad_files()), test_name);
+
+// ---- good files ---------------------------------------------------------------------------------
+
+TEST(Build, MakesAJobOfEachProbe) {
+  const fs::path yaml = VITALSD_TEST_DATA "/config/good/every-key.yaml";
+  Build build("every-key.yaml", test::read_file(yaml));
+  EXPECT_EQ(build.document.problems().text(), "");
+  ASSERT_EQ(build.jobs.size(), 2U);
+  const JobSpec& smtp = build.jobs[0];
+  EXPECT_EQ(smtp.name, "smtp");
+  EXPECT_EQ(smtp.kind, find_kind("tcp"));
+  EXPECT_EQ(smtp.interval, std::chrono::seconds(15));
+  EXPECT_EQ(smtp.timeout, std::chrono::seconds(5));
+  EXPECT_EQ(smtp.labels, (config::Labels{{"environment", "production"}, {"team", "mail"}}));
+  EXPECT_EQ(smtp.probe->target(), "mail.example:25");
+}
+
+TEST(Build, TakesThresholdsFromTheFile) {
+  Build build("f", R"(
+probes:
+  - name: cache
+    kind: redis
+    url: redis://cache
+    checks: {memory: {critical: 95%}, list_length: {warn: 10, critical: 20}}
+)");
+  EXPECT_EQ(build.document.problems().text(), "");
+  ASSERT_EQ(build.jobs.size(), 1U);
+  const std::span<const Check* const> checks = build.jobs[0].kind->checks;
+  const auto index_of = [&](std::string_view check) {
+    return static_cast<std::size_t>(std::ranges::find(checks, check, &Check::name) -
+                                    checks.begin());
+  };
+  const auto thresholds_of = [&](std::string_view check) {
+    return build.jobs[0].thresholds.at(index_of(check));
+  };
+  EXPECT_EQ(thresholds_of("list_length").warn, 10);
+  EXPECT_EQ(thresholds_of("list_length").critical, 20);
+  EXPECT_EQ(thresholds_of("memory").critical, 0.95);
+  EXPECT_EQ(thresholds_of("memory").warn, std::nullopt);  // left to the kind
+}
+
+TEST(Build, DescribesTheKeysOfAKind) {
+  asio::io_context loop{1};
+  const ProbeServices services(loop, {});
+  const auto options = describe_kind(*find_kind("tcp"), services.environment);
+  ASSERT_EQ(options.size(), 1U);
+  EXPECT_EQ(options[0].path, "endpoint");
+  EXPECT_TRUE(options[0].required);
+}
+
+TEST(Build, CanDescribeEveryKind) {
+  asio::io_context loop{1};
+  const ProbeServices services(loop, {});
+  for (const ProbeKind* kind : probe_kinds()) {
+    for (const config::Option& option : describe_kind(*kind, services.environment)) {
+      EXPECT_FALSE(option.help.empty()) << kind->name << ": " << option.path;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace vitalsd

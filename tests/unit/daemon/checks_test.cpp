@@ -1,0 +1,93 @@
+#include "daemon/checks.hpp"
+
+#include <array>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+constexpr Check kAge{
+    .name = "age", .unit = Unit::seconds, .warn = 60, .critical = 120, .help = "age of it"};
+constexpr Check kHits{.name = "hits",
+                      .unit = Unit::ratio,
+                      .worse = Worse::below,
+                      .warn = 0.8,
+                      .critical = {},
+                      .help = "hit rate"};
+constexpr Check kStranger{.name = "stranger", .warn = 0, .critical = {}, .help = "not declared"};
+constexpr Check kOpen{.name = "open", .warn = {}, .critical = {}, .help = "without thresholds"};
+constexpr std::array<const Check*, 3> kDeclared = {&kAge, &kHits, &kOpen};
+
+std::vector<CheckResult> judge_all(const SampleSet& set,
+                                   const std::vector<Thresholds>& configured = {{}, {}, {}}) {
+  return judge_checks(set, kDeclared, configured);
+}
+
+TEST(JudgeChecks, HoldsReadingsAgainstTheDeclaredThresholds) {
+  SampleSet set;
+  set.check(kAge, 90);
+  set.check(kHits, 0.9);
+  const auto results = judge_all(set);
+  ASSERT_EQ(results.size(), 2U);
+  EXPECT_EQ(results[0].status, Status::warning);
+  EXPECT_EQ(results[1].status, Status::ok);
+}
+
+TEST(JudgeChecks, PrefersTheConfigurationThenTheProbeThenTheDeclaration) {
+  SampleSet set;
+  set.check(kAge, 100, "", {.warn = 200, .critical = 300});
+  EXPECT_EQ(judge_all(set)[0].thresholds.warn, 200);
+  EXPECT_EQ(judge_all(set)[0].status, Status::ok);
+
+  const std::vector<Thresholds> configured = {{.warn = {}, .critical = 50}, {}, {}};
+  EXPECT_EQ(judge_all(set, configured)[0].thresholds.warn, 200);
+  EXPECT_EQ(judge_all(set, configured)[0].thresholds.critical, 50);
+  EXPECT_EQ(judge_all(set, configured)[0].status, Status::critical);
+}
+
+TEST(JudgeChecks, ReportsTheWorstOfSeveralObjects) {
+  SampleSet set;
+  set.check(kAge, 10, "young");
+  set.part("x").check(kAge, 130, "old");
+  set.part("y").check(kAge, 200, "oldest");
+  set.check(kHits, 0.7, "some");
+  set.check(kHits, 0.2, "few");
+  const auto results = judge_all(set);
+  ASSERT_EQ(results.size(), 2U);
+  EXPECT_EQ(results[0].object, "oldest");
+  EXPECT_EQ(results[0].status, Status::critical);
+  EXPECT_EQ(results[1].object, "few");
+}
+
+TEST(JudgeChecks, PrefersTheWorseVerdictToTheWorseReading) {
+  SampleSet set;
+  set.check(kAge, 1'000, "patient", {.warn = 2'000, .critical = {}});
+  set.check(kAge, 90, "strict", {.warn = 1, .critical = {}});
+  EXPECT_EQ(judge_checks(set, kDeclared, {{}, {}, {}})[0].object, "patient");  // 120 is declared
+  set.check(kAge, 150, "worse");
+  EXPECT_EQ(judge_all(set)[0].status, Status::critical);
+}
+
+TEST(JudgeChecks, IgnoresWhatIsNotDeclaredOrHasNoThreshold) {
+  SampleSet set;
+  set.check(kStranger, 5);
+  set.check(kOpen, 5);
+  EXPECT_TRUE(judge_all(set).empty());
+}
+
+TEST(ToViews, ShowsReadingsAsPeopleReadThem) {
+  SampleSet set;
+  set.check(kAge, 150, "main");
+  const auto views = to_views(judge_all(set));
+  ASSERT_EQ(views.size(), 1U);
+  EXPECT_EQ(views[0].name, "age");
+  EXPECT_EQ(views[0].object, "main");
+  EXPECT_EQ(views[0].reading, "2m 30s");
+  EXPECT_EQ(views[0].threshold, "critical above 2m");
+  EXPECT_EQ(views[0].status, Status::critical);
+}
+
+}  // namespace
+}  // namespace vitalsd

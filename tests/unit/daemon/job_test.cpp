@@ -1,0 +1,614 @@
+// One probe's life under its job, in real time: intervals are short, and each test turns the loop
+// until what it waits for has come.
+#include "daemon/job.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "unit/support/jobs.hpp"
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Door;
+using test::kFakeCheck;
+using test::kFakeFact;
+using test::kFakeReading;
+using test::nothing;
+using test::Target;
+
+// Something to say after a wait that nothing can cut short.
+asio::awaitable<void> late(SampleSet& out, Door& door) {
+  co_await door.wait_whatever_happens();
+  out.add(kFakeFact, 1);
+}
+
+class JobTest : public testing::Test, protected test::JobHouse {
+ protected:
+  ~JobTest() override {
+    // Runs that nothing else ends must not outlive what they use.
+    end();
+    door.open();
+    test::settle(loop);
+  }
+
+  void start(JobSpec spec) {
+    job.emplace(services, std::move(spec));
+    job->start(Job::Clock::now());
+  }
+  void start() { start(spec(target)); }
+  void replace(JobSpec by) {
+    test::on_loop(loop, [&] { job->replace(std::move(by)); });
+  }
+  void end() {
+    test::on_loop(loop, [&] { job.reset(); });
+  }
+
+  // What happens after `do_it` is an observation of its own.
+  static Target::Behaviour returning(std::function<void(SampleSet&)> do_it) {
+    return [do_it = std::move(do_it)](SampleSet& out) {
+      do_it(out);
+      return nothing();
+    };
+  }
+  static Target::Behaviour throwing(Reason reason) {
+    return returning([reason](SampleSet&) { throw ProbeError(reason, "because"); });
+  }
+
+  // Facts and readings as after a good run.
+  static void add_both(SampleSet& out) {
+    out.add(kFakeReading, 1);
+    out.add(kFakeFact, 2);
+  }
+
+  Target target{.behaviour = returning([](SampleSet&) {})};
+  Door door{loop};
+  std::optional<Job> job;
+};
+
+// ---- how a run ends -----------------------------------------------------------------------------
+
+TEST_F(JobTest, CountsFromZeroBeforeTheFirstRun) {
+  start();
+  EXPECT_EQ(test::samples(exposition),
+            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"ok\"} 0\n"
+            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"failed\"} 0\n");
+  EXPECT_EQ(view().state, ProbeView::State::pending);
+}
+
+TEST_F(JobTest, RunThatReturnsSucceeds) {
+  target.behaviour = returning(add_both);
+  const auto before = std::chrono::system_clock::now();
+  start();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  EXPECT_EQ(value("probe_success"), 1);
+  EXPECT_EQ(value("vitalsd_target_up", {{"kind", "fake"}}), 1);
+  EXPECT_EQ(value("fake_up"), 1);
+  EXPECT_EQ(value("fake_reading"), 1);
+  EXPECT_EQ(value("fake_fact"), 2);
+  EXPECT_GE(value("probe_duration_seconds"), 0);
+  EXPECT_GE(value("vitalsd_probe_last_success_timestamp_seconds"),
+            std::chrono::duration<double>(before.time_since_epoch()).count());
+  EXPECT_EQ(runs("failed"), 0);
+
+  EXPECT_EQ(view().state, ProbeView::State::ok);
+  EXPECT_EQ(view().history, 1U);
+  EXPECT_TRUE(view().last_success);
+}
+
+TEST_F(JobTest, RunThatFailsKeepsAllItsSamples) {
+  target.behaviour = returning([](SampleSet& out) {
+    out.add(kFakeReading, 7);
+    out.fail(Reason::mismatch, "503");
+  });
+  start();
+  ASSERT_TRUE(until([&] { return runs("failed") == 1; }));
+  EXPECT_EQ(value("probe_success"), 0);
+  EXPECT_EQ(value("fake_reading"), 7);
+  EXPECT_EQ(failures("mismatch"), 1);
+  EXPECT_EQ(value("vitalsd_probe_last_success_timestamp_seconds"), std::nullopt);
+
+  EXPECT_EQ(view().state, ProbeView::State::failed);
+  EXPECT_EQ(view().reason, "mismatch");
+  EXPECT_EQ(view().detail, "503");
+  EXPECT_EQ(view().history, 2U);
+}
+
+TEST_F(JobTest, RunThatThrowsKeepsWhatItAddedUntilThen) {
+  target.behaviour = returning([](SampleSet& out) {
+    out.add(kFakeReading, 7);
+    throw ProbeError(Reason::protocol, "cut off");
+  });
+  start();
+  ASSERT_TRUE(until([&] { return failures("protocol") == 1; }));
+  EXPECT_EQ(value("fake_reading"), 7);
+  EXPECT_EQ(view().detail, "cut off");
+}
+
+TEST_F(JobTest, ExceptionThatIsNoProbeErrorIsAFaultOfOurs) {
+  target.behaviour = returning([](SampleSet&) { throw std::out_of_range("no such index"); });
+  start();
+  ASSERT_TRUE(until([&] { return failures("internal") == 1; }));
+  EXPECT_EQ(view().detail, "no such index");
+}
+
+TEST_F(JobTest, ErrorOfTheNetworkIsAFailureToConnect) {
+  target.behaviour = returning(
+      [](SampleSet&) { throw boost::system::system_error(boost::asio::error::connection_reset); });
+  start();
+  ASSERT_TRUE(until([&] { return failures("connect") == 1; }));
+  EXPECT_EQ(view().detail, "Connection reset by peer");
+}
+
+TEST_F(JobTest, ShowsForeignBytesAsGoodUtf8) {
+  target.behaviour = returning([](SampleSet& out) { out.fail(Reason::protocol, "got \xff"); });
+  start();
+  ASSERT_TRUE(until([&] { return runs("failed") == 1; }));
+  EXPECT_EQ(view().detail, "got \ufffd");
+}
+
+TEST_F(JobTest, TellsTheRunHowLongItMayTake) {
+  std::optional<std::chrono::milliseconds> limit;
+  target.behaviour = returning([&](SampleSet& out) { limit = out.time_limit(); });
+  start();
+  ASSERT_TRUE(until([&] { return limit.has_value(); }));
+  EXPECT_EQ(limit, 50ms);
+}
+
+// ---- what "up" says after each reason -----------------------------------------------------------
+
+struct UpCase {
+  Reason reason;
+  std::optional<double> up;
+  friend std::ostream& operator<<(std::ostream& out, const UpCase& of) {
+    return out << reason_name(of.reason);
+  }
+};
+
+class JobUpTest : public JobTest, public testing::WithParamInterface<UpCase> {};
+
+TEST_P(JobUpTest, FollowsTheReason) {
+  const std::string reason(reason_name(GetParam().reason));
+  target.behaviour = throwing(GetParam().reason);
+  start();
+  ASSERT_TRUE(until([&] { return failures(reason) == 1; }));
+  EXPECT_EQ(value("probe_success"), 0);
+  EXPECT_EQ(value("fake_up"), GetParam().up);
+  EXPECT_EQ(value("vitalsd_target_up", {{"kind", "fake"}}), GetParam().up);
+}
+
+INSTANTIATE_TEST_SUITE_P(Reasons, JobUpTest,
+                         testing::Values(UpCase{Reason::dns, 0}, UpCase{Reason::connect, 0},
+                                         UpCase{Reason::tls, 0}, UpCase{Reason::timeout, 0},
+                                         UpCase{Reason::protocol, 0}, UpCase{Reason::unready, 0},
+                                         UpCase{Reason::auth, 1}, UpCase{Reason::permission, 1},
+                                         UpCase{Reason::mismatch, 1}, UpCase{Reason::overload, 1},
+                                         UpCase{Reason::config, std::nullopt},
+                                         UpCase{Reason::internal, std::nullopt}),
+                         [](const auto& info) {
+                           return std::string(reason_name(info.param.reason));
+                         });
+
+// ---- the deadline -------------------------------------------------------------------------------
+
+TEST_F(JobTest, RunThatHangsEndsAtItsDeadline) {
+  target.behaviour = [&](SampleSet& out) {
+    out.add(kFakeReading, 7);
+    out.doing("waiting for INFO");
+    return door.wait();
+  };
+  start();
+  ASSERT_TRUE(until([&] { return failures("timeout") == 1; }));
+  EXPECT_EQ(value("fake_reading"), 7);
+  EXPECT_EQ(value("fake_up"), 0);
+  EXPECT_GE(value("probe_duration_seconds"), 0.05);
+  EXPECT_EQ(view().detail, "no answer within 50ms while waiting for INFO");
+  ASSERT_TRUE(until([&] { return target.ended == 1; }));  // it was cancelled
+  EXPECT_EQ(gate.inside(), 0U);
+
+  target.behaviour = returning([](SampleSet&) {});
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  EXPECT_EQ(runs("stuck"), 0);
+}
+
+TEST_F(JobTest, ResultThatComesAfterTheDeadlineIsDropped) {
+  target.behaviour = [&](SampleSet& out) { return late(out, door); };
+  start();
+  ASSERT_TRUE(until([&] { return failures("timeout") == 1; }));
+  door.open();
+  ASSERT_TRUE(until([&] { return target.ended == 1; }));
+  EXPECT_EQ(value("fake_fact"), std::nullopt);
+  EXPECT_EQ(value("probe_success"), 0);
+  EXPECT_EQ(runs("ok"), 0);
+}
+
+TEST_F(JobTest, RunThatIgnoresItsCancellationIsStuck) {
+  target.behaviour = [&](SampleSet& out) { return late(out, door); };
+  start();
+  ASSERT_TRUE(until([&] { return runs("stuck") >= 2; }));
+  EXPECT_EQ(failures("timeout"), 1);
+  EXPECT_EQ(target.begun, 1);  // never two observations at once
+  EXPECT_EQ(value("probe_success"), 0);
+  EXPECT_EQ(value("fake_up"), 0);
+  EXPECT_EQ(view().state, ProbeView::State::stuck);
+  EXPECT_TRUE(job->running());
+  EXPECT_EQ(gate.inside(), 1U);  // it may still hold its connection
+
+  target.behaviour = returning([](SampleSet&) {});
+  door.open();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  EXPECT_EQ(value("fake_fact"), std::nullopt);
+  EXPECT_EQ(value("fake_up"), 1);
+  EXPECT_EQ(view().state, ProbeView::State::ok);
+}
+
+// ---- due times ----------------------------------------------------------------------------------
+
+TEST_F(JobTest, FirstRunComesWithinTheTimeGiven) {
+  services.first_run_within = 100ms;
+  JobSpec rare = spec(target);
+  rare.interval = 24h;
+  const auto before = Job::Clock::now();
+  start(std::move(rare));
+  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  EXPECT_LT(Job::Clock::now() - before, 1s);
+}
+
+TEST_F(JobTest, RunsAtAFixedRateInItsOwnPhase) {
+  std::vector<Job::Clock::time_point> starts;
+  target.behaviour = returning([&](SampleSet&) { starts.push_back(Job::Clock::now()); });
+  start();
+  ASSERT_TRUE(until([&] { return starts.size() == 5; }));
+  for (std::size_t i = 2; i < starts.size(); ++i) {  // the first run is before its phase
+    const auto drift = (starts[i] - starts[1]) % 100ms;
+    EXPECT_LT(std::min<Job::Clock::duration>(drift, 100ms - drift), 50ms);
+  }
+}
+
+TEST_F(JobTest, MissedDueTimesAreCountedNotMadeUpFor) {
+  start();
+  ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
+  const auto until_late = Job::Clock::now() + 450ms;
+  while (Job::Clock::now() < until_late) {  // somebody holds the loop
+  }
+  ASSERT_TRUE(until([&] { return runs("ok") == 4; }));
+  EXPECT_GE(runs("skipped"), 3);
+  EXPECT_EQ(target.begun, 4);
+}
+
+TEST_F(JobTest, WaitingForASlotEndsAsSkipped) {
+  Gate::Ticket taken;
+  gate.set_limits(1, 1);
+  gate.enter(taken, "", [] {});
+  start();
+  bool ended = false;
+  job->on_first_end([&] { ended = true; });
+  ASSERT_TRUE(until([&] { return runs("skipped") == 2; }));
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(target.begun, 0);
+  EXPECT_EQ(value("probe_success"), std::nullopt);  // nothing was looked at
+  EXPECT_EQ(value("fake_up"), std::nullopt);
+  EXPECT_EQ(runs("failed"), 0);
+  EXPECT_EQ(view().state, ProbeView::State::pending);
+  taken.leave();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+}
+
+TEST_F(JobTest, EndpointHasASlotForEachRun) {
+  gate.set_limits(8, 1);
+  Gate::Ticket taken;
+  gate.enter(taken, "target", [] {});
+  start();
+  ASSERT_TRUE(until([&] { return runs("skipped") == 1; }));
+  taken.leave();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+}
+
+TEST_F(JobTest, FirstEndIsToldOnce) {
+  int ended = 0;
+  start();
+  job->on_first_end([&] { ++ended; });
+  ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
+  EXPECT_EQ(ended, 1);
+}
+
+TEST_F(JobTest, RunsNoMoreOnceItIsStopped) {
+  target.behaviour = [&](SampleSet&) { return door.wait(); };
+  start();
+  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  test::on_loop(loop, [&] { job->stop(); });
+  ASSERT_TRUE(until([&] { return !job->running(); }));
+  test::run_for(loop, 200ms);
+  EXPECT_EQ(target.begun, 1);
+}
+
+// ---- readings that nothing renews ---------------------------------------------------------------
+
+TEST_F(JobTest, ReadingsExpireWhileNothingRunsAndFactsStay) {
+  target.behaviour = [&](SampleSet& out) {
+    add_both(out);
+    return door.wait_whatever_happens();
+  };
+  start();
+  ASSERT_TRUE(until([&] { return failures("timeout") == 1; }));
+  const auto published = Job::Clock::now();
+  ASSERT_TRUE(until([&] { return !value("fake_reading"); }));
+  EXPECT_GE(Job::Clock::now() - published, 3 * 100ms);  // and a timeout, less what passed before
+  EXPECT_EQ(value("fake_fact"), 2);
+}
+
+// ---- checks and parts ---------------------------------------------------------------------------
+
+TEST_F(JobTest, PublishesVerdictsOnItsChecks) {
+  target.behaviour = returning([](SampleSet& out) { out.check(kFakeCheck, 15, "x"); });
+  start();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  EXPECT_EQ(value("vitalsd_check_status", {{"check", "level"}}), 1);
+  ASSERT_EQ(view().checks.size(), 1U);
+  EXPECT_EQ(view().checks[0].reading, "15");
+  EXPECT_EQ(view().checks[0].object, "x");
+
+  target.behaviour = throwing(Reason::connect);  // the last verdict stands beside the failure
+  ASSERT_TRUE(until([&] { return runs("failed") == 1; }));
+  EXPECT_EQ(view().checks.size(), 1U);
+}
+
+TEST_F(JobTest, HoldsReadingsAgainstConfiguredThresholds) {
+  target.behaviour = returning([](SampleSet& out) { out.check(kFakeCheck, 15); });
+  JobSpec strict = spec(target);
+  strict.thresholds = {{.warn = {}, .critical = 12}};
+  start(std::move(strict));
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  EXPECT_EQ(value("vitalsd_check_status", {{"check", "level"}}), 2);
+}
+
+TEST_F(JobTest, CountsPartsByTheirOutcome) {
+  target.behaviour = returning([](SampleSet& out) {
+    out.part("a");
+    out.part("b").fail(Reason::tls, "expired");
+    out.part("c");
+  });
+  start();
+  ASSERT_TRUE(until([&] { return failures("tls") == 1; }));
+  EXPECT_EQ(value("vitalsd_probe_parts", {{"state", "ok"}}), 2);
+  EXPECT_EQ(value("vitalsd_probe_parts", {{"state", "failed"}}), 1);
+  EXPECT_EQ(view().detail, "b: expired");
+
+  Gate::Ticket taken;  // a due time at which nothing is looked at changes nothing
+  gate.set_limits(1, 1);
+  gate.enter(taken, "", [] {});
+  ASSERT_TRUE(until([&] { return runs("skipped") == 1; }));
+  EXPECT_EQ(value("vitalsd_probe_parts", {{"state", "ok"}}), 2);
+}
+
+// ---- reload -------------------------------------------------------------------------------------
+
+class JobReloadTest : public JobTest {
+ protected:
+  // After a good run with facts and readings.
+  void start_and_run() {
+    target.behaviour = returning(add_both);
+    start();
+    ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  }
+  JobSpec successor(const std::string& of = "target") {
+    JobSpec out = spec(next);
+    out.fingerprint = "2";
+    out.interval = 24h;  // whatever it runs, it runs once
+    out.probe = std::make_unique<test::FakeProbe>(next, of);
+    return out;
+  }
+
+  Target next{.behaviour = returning([](SampleSet&) {})};
+};
+
+TEST_F(JobReloadTest, SameTargetKeepsEverything) {
+  start_and_run();
+  next.behaviour = [&](SampleSet&) { return door.wait(); };
+  replace(successor());
+  EXPECT_EQ(next.inherited, 1);
+  EXPECT_EQ(value("fake_reading"), 1);
+  EXPECT_EQ(value("fake_fact"), 2);
+  EXPECT_EQ(value("probe_success"), 1);
+  EXPECT_EQ(runs("ok"), 1);
+  EXPECT_EQ(view().state, ProbeView::State::ok);
+  ASSERT_TRUE(until([&] { return next.begun == 1; }));
+}
+
+TEST_F(JobReloadTest, OtherTargetKeepsCountersOnly) {
+  start_and_run();
+  replace(successor("elsewhere"));
+  EXPECT_EQ(next.inherited, 0);
+  EXPECT_EQ(test::samples(exposition),
+            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"ok\"} 1\n"
+            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"failed\"} 0\n");
+  EXPECT_EQ(view().state, ProbeView::State::pending);
+  EXPECT_EQ(view().target, "elsewhere");
+  ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
+  EXPECT_EQ(value("probe_success"), 1);
+}
+
+TEST_F(JobReloadTest, OtherKindIsAnotherTarget) {
+  start_and_run();
+  JobSpec other = successor();
+  other.kind = &test::kOtherKind;
+  other.thresholds.clear();
+  replace(std::move(other));
+  EXPECT_EQ(next.inherited, 0);
+  EXPECT_EQ(value("fake_fact"), std::nullopt);
+}
+
+TEST_F(JobReloadTest, OtherLabelsKeepFacts) {
+  start_and_run();
+  JobSpec labelled = successor();
+  labelled.labels = {{"team", "mail"}};
+  replace(std::move(labelled));
+  EXPECT_EQ(next.inherited, 1);
+  EXPECT_EQ(value("fake_fact", {{"team", "mail"}}), 2);
+  EXPECT_EQ(value("fake_fact"), std::nullopt);
+  EXPECT_EQ(value("fake_reading", {{"team", "mail"}}), std::nullopt);
+  EXPECT_EQ(value("vitalsd_probe_runs_total", {{"team", "mail"}, {"outcome", "ok"}}), 1);
+}
+
+TEST_F(JobReloadTest, WaitsForTheEndOfARun) {
+  JobSpec patient = spec(target);
+  patient.timeout = 10s;
+  target.behaviour = [&](SampleSet& out) {
+    add_both(out);
+    return door.wait_whatever_happens();
+  };
+  start(std::move(patient));
+  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  JobSpec with = successor();
+  const std::string fingerprint = with.fingerprint;
+  replace(std::move(with));
+  test::settle(loop);
+  EXPECT_EQ(next.inherited, 0);
+  EXPECT_EQ(next.begun, 0);
+  EXPECT_TRUE(job->running());
+
+  door.open();
+  ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
+  EXPECT_EQ(next.begun, 1);
+  EXPECT_EQ(next.inherited, 1);
+  EXPECT_EQ(job->spec().fingerprint, fingerprint);
+  EXPECT_EQ(value("fake_fact"), std::nullopt);  // the new probe has run and did not find it
+}
+
+TEST_F(JobReloadTest, DoesNotInheritFromAProbeThatIsStuck) {
+  target.behaviour = [&](SampleSet&) { return door.wait_whatever_happens(); };
+  start();
+  ASSERT_TRUE(until([&] { return runs("stuck") == 1; }));
+  JobSpec again = successor();
+  again.interval = 100ms;
+  replace(std::move(again));
+  EXPECT_EQ(next.inherited, 0);
+  ASSERT_TRUE(until([&] { return runs("stuck") >= 3; }));
+  EXPECT_EQ(next.begun, 0);  // the old one may hold the connection
+  door.open();
+  ASSERT_TRUE(until([&] { return runs("ok") >= 1; }));
+  EXPECT_EQ(next.begun, 1);
+}
+
+TEST_F(JobReloadTest, TakesTheLastOfSeveral) {
+  JobSpec patient = spec(target);
+  patient.timeout = 10s;
+  target.behaviour = [&](SampleSet&) { return door.wait(); };
+  start(std::move(patient));
+  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  replace(successor("second"));
+  const JobSpec same = successor("third");
+  replace(successor("third"));
+  EXPECT_TRUE(job->same(same));
+  door.open();
+  ASSERT_TRUE(until([&] { return next.begun == 1; }));
+  EXPECT_EQ(job->target(), "third");
+}
+
+TEST_F(JobReloadTest, DoesNotWaitForARunThatHasNoSlotYet) {
+  Gate::Ticket taken;
+  gate.set_limits(1, 1);
+  gate.enter(taken, "", [] {});
+  start();
+  test::run_for(loop, 50ms);
+  replace(successor());
+  taken.leave();
+  ASSERT_TRUE(until([&] { return next.begun == 1; }));
+  EXPECT_EQ(target.begun, 0);
+}
+
+TEST_F(JobReloadTest, KnowsWhetherAnythingHasChanged) {
+  start();
+  EXPECT_TRUE(job->same(spec(target)));
+  EXPECT_FALSE(job->same(successor()));
+  JobSpec slower = spec(target);
+  slower.interval = 200ms;  // perhaps by a default of the whole file
+  EXPECT_FALSE(job->same(slower));
+}
+
+// ---- removal ------------------------------------------------------------------------------------
+
+TEST_F(JobTest, TakesEverythingBackWhenItGoes) {
+  target.behaviour = returning(add_both);
+  start();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  end();
+  EXPECT_EQ(test::page(exposition), "");
+  EXPECT_TRUE(board.views().empty());
+}
+
+TEST_F(JobTest, CancelsItsRunWhenItGoes) {
+  target.behaviour = [&](SampleSet&) { return door.wait(); };
+  start();
+  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  end();
+  ASSERT_TRUE(until([&] { return target.ended == 1; }));
+  EXPECT_EQ(gate.inside(), 0U);
+}
+
+TEST_F(JobTest, MayGoBeforeARunThatIsStuck) {
+  target.behaviour = [&](SampleSet& out) { return late(out, door); };
+  start();
+  ASSERT_TRUE(until([&] { return runs("stuck") == 1; }));
+  end();
+  door.open();
+  ASSERT_TRUE(until([&] { return target.ended == 1; }));
+  EXPECT_EQ(test::page(exposition), "");
+}
+
+// ---- what survives a restart --------------------------------------------------------------------
+
+TEST_F(JobTest, RemembersFactsAndItsLastSuccess) {
+  target.behaviour = returning(add_both);
+  start();
+  const std::uint64_t version = job->memory_version();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  EXPECT_GT(job->memory_version(), version);
+  const JobMemory memory = job->memory();
+  EXPECT_TRUE(memory.last_success);
+  EXPECT_EQ(memory.facts, (std::vector<StoredFact>{{"", "fake_fact", {}, 2}}));
+}
+
+TEST_F(JobTest, PublishesWhatItIsRemindedOfBeforeItsFirstRun) {
+  target.behaviour = throwing(Reason::connect);
+  job.emplace(services, spec(target));
+  job->restore({std::chrono::system_clock::time_point(1767225600s),
+                {{"", "fake_fact", {}, 2}, {"", "fake_reading", {}, 3}}});
+  job->start(Job::Clock::now());
+  EXPECT_EQ(value("fake_fact"), 2);
+  EXPECT_EQ(value("fake_reading"), std::nullopt);  // readings are not remembered
+  EXPECT_EQ(value("vitalsd_probe_last_success_timestamp_seconds"), 1767225600);
+  ASSERT_TRUE(until([&] { return runs("failed") == 2; }));
+  EXPECT_EQ(value("fake_fact"), 2);
+}
+
+TEST(PhaseHash, SpreadsNamesOverTheInterval) {
+  constexpr int kProbes = 1'000;
+  std::array<int, 10> tenths{};
+  for (int i = 0; i < kProbes; ++i) {
+    const double phase =
+        std::ldexp(static_cast<double>(phase_hash("probe-" + std::to_string(i))), -64);
+    ++tenths.at(static_cast<std::size_t>(phase * 10));
+  }
+  for (const int count : tenths) EXPECT_NEAR(count, kProbes / 10, 40);
+  EXPECT_EQ(phase_hash("db"), phase_hash("db"));
+}
+
+}  // namespace
+}  // namespace vitalsd

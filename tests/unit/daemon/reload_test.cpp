@@ -1,0 +1,136 @@
+#include "daemon/reload.hpp"
+
+#include "daemon/log.hpp"
+#include "probes/services.hpp"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "unit/support/loop.hpp"
+#include "unit/support/page.hpp"
+#include "unit/support/temp_directory.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string config(std::string_view name) {
+  return "probes: [{name: " + std::string(name) + ", kind: tcp, endpoint: \"h:1\"}]\n";
+}
+
+class ReloadTest : public testing::Test {
+ protected:
+  ReloadTest() { log::configure({config::LogLevel::error, config::LogFormat::logfmt}); }
+
+  // As editors do it: the file is another one afterwards.
+  void write(std::string_view text) { fs::rename(directory.file("new", text), file); }
+
+  bool wait_until_installed(const std::string& names) {
+    return test::run_until(loop, [&] { return installed == names; });
+  }
+  // The text that a reload ends with, marked as good or bad.
+  std::string reload() {
+    std::optional<std::string> answer;
+    reloader.reload([&](bool worked, const std::string& text) {
+      answer = (worked ? "good: " : "bad: ") + text;
+    });
+    EXPECT_TRUE(test::run_until(loop, [&] { return answer.has_value(); }));
+    return answer.value_or("none");
+  }
+  double last_reload_successful() {
+    for (const Exposition::Extra& extra : metrics.collect()) {
+      if (extra.name != "vitalsd_config_last_reload_successful") continue;
+      return test::parse_samples(extra.lines).at(0).value;
+    }
+    return -1;
+  }
+
+  test::TempDirectory directory;
+  std::string file = directory.file("vitalsd.yaml", config("first"));
+  asio::io_context loop{1};
+  ProbeServices services{loop, {}};
+  SelfMetrics metrics;
+  std::string installed;  // the names of the probes, in the order of their installation
+  Reloader reloader{file, services.environment, metrics, [this](Loaded loaded) {
+                      for (const JobSpec& job : loaded.jobs) installed += job.name + ' ';
+                    }};
+};
+
+TEST_F(ReloadTest, InstallsAGoodFile) {
+  EXPECT_EQ(reload(), "good: Configuration reloaded.\n");
+  EXPECT_EQ(installed, "first ");
+  EXPECT_EQ(last_reload_successful(), 1);
+}
+
+TEST_F(ReloadTest, InstallsNothingOfABadFile) {
+  write(config("second") + "web: 5\n");
+  EXPECT_EQ(reload(), "bad: Configuration is not valid, the old one stays:\n" + file +
+                          ":2:6: web: expected a mapping of keys, found text\n");
+  EXPECT_EQ(installed, "");
+  EXPECT_EQ(last_reload_successful(), 0);
+  write(config("third"));
+  EXPECT_TRUE(reload().starts_with("good"));
+  EXPECT_EQ(last_reload_successful(), 1);
+}
+
+TEST_F(ReloadTest, ReloadsOnceMoreForThoseWhoCameMeanwhile) {
+  std::vector<int> served;
+  const auto reload = [&](int i) {
+    reloader.reload([&, i](bool, const std::string&) { served.push_back(i); });
+  };
+  reload(0);
+  test::settle(loop);  // it has begun, and may have read the file
+  reload(1);
+  reload(2);
+  ASSERT_TRUE(test::run_until(loop, [&] { return served.size() == 3; }));
+  EXPECT_EQ(installed, "first first ");
+}
+
+TEST_F(ReloadTest, FollowsAFileThatChanges) {
+  reloader.reload_if_changed();
+  test::settle(loop);
+  EXPECT_EQ(installed, "");
+  write(config("second"));
+  reloader.reload_if_changed();
+  ASSERT_TRUE(wait_until_installed("second "));
+  reloader.reload_if_changed();
+  test::settle(loop);
+  EXPECT_EQ(installed, "second ");
+}
+
+TEST_F(ReloadTest, WaitsForAFileThatIsBeingReplaced) {
+  fs::remove(file);
+  reloader.reload_if_changed();
+  test::settle(loop);
+  EXPECT_EQ(installed, "");
+  write(config("second"));
+  reloader.reload_if_changed();
+  EXPECT_TRUE(wait_until_installed("second "));
+}
+
+// How Kubernetes changes a ConfigMap that is mounted.
+TEST_F(ReloadTest, FollowsASymlinkThatIsSwapped) {
+  fs::remove(file);
+  fs::create_directories(directory.path("v1"));
+  fs::create_directories(directory.path("v2"));
+  std::ignore = directory.file("v1/vitalsd.yaml", config("one"));
+  std::ignore = directory.file("v2/vitalsd.yaml", config("two"));
+  fs::create_symlink("v1", directory.path("..data"));
+  fs::create_symlink("..data/vitalsd.yaml", file);
+  reloader.reload_if_changed();
+  ASSERT_TRUE(wait_until_installed("one "));
+  fs::create_symlink("v2", directory.path("..tmp"));
+  fs::rename(directory.path("..tmp"), directory.path("..data"));
+  reloader.reload_if_changed();
+  EXPECT_TRUE(wait_until_installed("one two "));
+}
+
+}  // namespace
+}  // namespace vitalsd

@@ -1,0 +1,329 @@
+#include "exporter/model/exposition.hpp"
+
+#include <array>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "unit/support/page.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using test::page;
+using test::samples;
+using test::samples_of;
+
+constexpr Metric kAlpha({.name = "alpha", .help = "The first one."});
+constexpr Metric kBeta({.name = "beta_total", .type = Type::counter, .help = "The second one."});
+constexpr Metric kFact({.name = "cert_expiry", .help = "The third one.", .keep = Keep::fact});
+
+// An owner with one chunk a family, as a ledger has it.
+class Publisher {
+ public:
+  Publisher(Exposition& exposition, const std::string& name)
+      : exposition_(exposition), owner_(exposition.add_owner(name)) {}
+  ~Publisher() {
+    for (const auto& [metric, chunk] : chunks_) set(*metric, "");
+    exposition_.remove_owner(owner_);
+  }
+  Publisher(const Publisher&) = delete;
+  Publisher& operator=(const Publisher&) = delete;
+
+  void set(const MetricInfo& metric, std::string lines) {
+    std::array change = {change_of(metric, std::move(lines))};
+    exposition_.publish(owner_, change);
+  }
+  void set_both(const MetricInfo& a, const std::string& lines_of_a, const MetricInfo& b,
+                const std::string& lines_of_b) {
+    std::array changes = {change_of(a, lines_of_a), change_of(b, lines_of_b)};
+    exposition_.publish(owner_, changes);
+  }
+  void share(const MetricInfo& metric, std::shared_ptr<const std::string> text) {
+    std::array changes = {change_of(metric, "")};
+    changes[0].shared = std::move(text);
+    exposition_.publish(owner_, changes);
+  }
+
+ private:
+  Exposition::Change change_of(const MetricInfo& metric, std::string lines) {
+    return {.chunk = &chunks_[&metric], .metric = &metric, .lines = std::move(lines)};
+  }
+
+  Exposition& exposition_;
+  Exposition::Owner owner_;
+  std::map<const MetricInfo*, Exposition::Chunk> chunks_;
+};
+
+// The pieces that a scrape hands to the network.
+std::vector<std::string_view> pieces(const Exposition& exposition) {
+  std::vector<std::string_view> out;
+  exposition.write(Format::text, {}, {}, [&](std::string_view piece) { out.push_back(piece); });
+  return out;
+}
+
+TEST(Exposition, IsEmptyAtFirst) {
+  const Exposition exposition;
+  EXPECT_EQ(page(exposition), "");
+  EXPECT_EQ(page(exposition, {}, Format::openmetrics), "# EOF\n");
+}
+
+TEST(Exposition, GathersFamiliesByNameUnderOneHeader) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  Publisher q(exposition, "q");
+  p.set(kBeta, "beta_total{probe=\"p\"} 2\n");
+  p.set(kAlpha, "alpha{probe=\"p\"} 1\n");
+  q.set(kAlpha, "alpha{probe=\"q\"} 3\n");
+  EXPECT_EQ(page(exposition),
+            "# HELP alpha The first one.\n"
+            "# TYPE alpha gauge\n"
+            "alpha{probe=\"p\"} 1\n"
+            "alpha{probe=\"q\"} 3\n"
+            "# HELP beta_total The second one.\n"
+            "# TYPE beta_total counter\n"
+            "beta_total{probe=\"p\"} 2\n");
+}
+
+TEST(Exposition, HasTheSameSampleLinesInBothFormats) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  p.set_both(kAlpha, "alpha{} 1\n", kBeta, "beta_total{} 2\n");
+  const std::string openmetrics = page(exposition, {}, Format::openmetrics);
+  EXPECT_EQ(samples_of(openmetrics), samples_of(page(exposition)));
+  EXPECT_TRUE(openmetrics.contains("# TYPE beta counter\n"));
+  EXPECT_TRUE(openmetrics.ends_with("beta_total{} 2\n# EOF\n"));
+}
+
+TEST(Exposition, ReplacesAChunkInPlace) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  Publisher q(exposition, "q");
+  Publisher r(exposition, "r");
+  p.set(kAlpha, "alpha{p} 1\n");
+  q.set(kAlpha, "alpha{q} 1\n");
+  r.set(kAlpha, "alpha{r} 1\n");
+  q.set(kAlpha, "alpha{q} 100000\n");
+  EXPECT_EQ(samples(exposition), "alpha{p} 1\nalpha{q} 100000\nalpha{r} 1\n");
+  q.set(kAlpha, "alpha 2\n");
+  EXPECT_EQ(samples(exposition), "alpha{p} 1\nalpha 2\nalpha{r} 1\n");
+}
+
+TEST(Exposition, RemovesAChunkAndWithTheLastOneTheHeader) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  Publisher q(exposition, "q");
+  p.set(kAlpha, "alpha{p} 1\n");
+  q.set(kAlpha, "alpha{q} 1\n");
+  p.set(kAlpha, "");
+  EXPECT_EQ(samples(exposition), "alpha{q} 1\n");
+  q.set(kAlpha, "");
+  EXPECT_EQ(page(exposition), "");
+  EXPECT_EQ(exposition.bytes(), 0U);
+  q.set(kAlpha, "alpha{q} 2\n");
+  EXPECT_EQ(samples(exposition), "alpha{q} 2\n");
+}
+
+TEST(Exposition, RemovesWhatWasNeverThere) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  p.set(kAlpha, "");
+  EXPECT_EQ(page(exposition), "");
+}
+
+TEST(Exposition, PutsSmallChunksTogetherInSlabs) {
+  Exposition exposition;
+  std::vector<std::unique_ptr<Publisher>> publishers;
+  const std::string line = "alpha{} 1\n";
+  const std::size_t per_slab = Exposition::kSlabSize / line.size();
+  for (std::size_t i = 0; i < 2 * per_slab + 1; ++i) {
+    publishers.push_back(std::make_unique<Publisher>(exposition, std::to_string(i)));
+    publishers.back()->set(kAlpha, line);
+  }
+  EXPECT_EQ(pieces(exposition).size(), 1U + 3U);  // a header, three slabs
+  EXPECT_EQ(exposition.bytes(), publishers.size() * line.size());
+
+  publishers[0].reset();  // its place in the first slab is free again
+  publishers[0] = std::make_unique<Publisher>(exposition, "again");
+  publishers[0]->set(kAlpha, line);
+  EXPECT_EQ(pieces(exposition).size(), 1U + 3U);
+}
+
+TEST(Exposition, GivesABigChunkASlabOfItsOwn) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  Publisher q(exposition, "q");
+  Publisher r(exposition, "r");
+  const std::string big(Exposition::kSlabSize, 'x');
+  p.set(kAlpha, "alpha{p} 1\n");
+  q.set(kAlpha, big);
+  r.set(kAlpha, "alpha{r} 1\n");
+  const auto got = pieces(exposition);
+  ASSERT_EQ(got.size(), 3U);
+  EXPECT_EQ(got[1], "alpha{p} 1\nalpha{r} 1\n");
+  EXPECT_EQ(got[2], big);
+}
+
+TEST(Exposition, LetsAChunkGrowAndShrinkAcrossTheSizeOfASlab) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  Publisher q(exposition, "q");
+  q.set(kAlpha, "alpha{q} 1\n");
+  const std::string big(2 * Exposition::kSlabSize, 'x');
+  p.set(kAlpha, "alpha{p} 1\n");
+  p.set(kAlpha, big);
+  EXPECT_EQ(samples(exposition), "alpha{q} 1\n" + big);
+  p.set(kAlpha, "alpha{p} 2\n");
+  EXPECT_EQ(exposition.bytes(), 22U);
+  EXPECT_EQ(samples(exposition).size(), 22U);
+}
+
+TEST(Exposition, PublishesSharedTextWithoutACopy) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  const auto text = std::make_shared<const std::string>("alpha{} 1\n");
+  p.set(kAlpha, "alpha{} 0\n");
+  p.share(kAlpha, text);
+  EXPECT_EQ(pieces(exposition).back().data(), text->data());
+  EXPECT_EQ(exposition.bytes(), text->size());
+  p.set(kAlpha, "alpha{} 2\n");
+  EXPECT_EQ(samples(exposition), "alpha{} 2\n");
+  EXPECT_EQ(text.use_count(), 1);
+}
+
+TEST(Exposition, ShowsOneOwnerAlone) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  Publisher q(exposition, "q");
+  p.set(kAlpha, "alpha{p} 1\n");
+  q.set_both(kAlpha, "alpha{q} 1\n", kBeta, "beta_total{q} 1\n");
+  EXPECT_EQ(samples_of(page(exposition, {.readings = true, .owner = "p"})), "alpha{p} 1\n");
+  EXPECT_EQ(samples_of(page(exposition, {.readings = true, .owner = "q"})),
+            "alpha{q} 1\nbeta_total{q} 1\n");
+  EXPECT_EQ(page(exposition, {.readings = true, .owner = "nobody"}), "");
+  EXPECT_FALSE(page(exposition, {.readings = true, .owner = "p"}).contains("beta"));
+}
+
+TEST(Exposition, KnowsItsOwners) {
+  Exposition exposition;
+  EXPECT_FALSE(exposition.has_owner("p"));
+  {
+    const Publisher p(exposition, "p");
+    EXPECT_TRUE(exposition.has_owner("p"));
+  }
+  EXPECT_FALSE(exposition.has_owner("p"));
+}
+
+TEST(Exposition, ShowsFactsAlone) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  p.set_both(kAlpha, "alpha{p} 1\n", kFact, "cert_expiry{p} 2\n");
+  EXPECT_EQ(page(exposition, {.readings = false, .owner = {}}),
+            "# HELP cert_expiry The third one.\n# TYPE cert_expiry gauge\ncert_expiry{p} 2\n");
+}
+
+TEST(Exposition, MergesTheFamiliesOfOthersByName) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  p.set_both(kAlpha, "alpha{} 1\n", kFact, "cert_expiry{} 1\n");
+  const std::vector<Exposition::Extra> extras = {
+      {"zeta_seconds", "Last.", Type::gauge, "zeta_seconds_count 0\n", "histogram"},
+      {"aardvark", "First.", Type::gauge, "aardvark 1\n", {}},
+      {"beta_total", "Between.", Type::counter, "beta_total 1\n", {}}};
+  EXPECT_EQ(page(exposition, {}, Format::openmetrics, extras),
+            "# HELP aardvark First.\n# TYPE aardvark gauge\naardvark 1\n"
+            "# HELP alpha The first one.\n# TYPE alpha gauge\nalpha{} 1\n"
+            "# HELP beta Between.\n# TYPE beta counter\nbeta_total 1\n"
+            "# HELP cert_expiry The third one.\n# TYPE cert_expiry gauge\ncert_expiry{} 1\n"
+            "# HELP zeta_seconds Last.\n# TYPE zeta_seconds histogram\nzeta_seconds_count 0\n"
+            "# EOF\n");
+}
+
+TEST(Exposition, ScrapeSeesNothingOfWhatIsPublishedMeanwhile) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  auto q = std::make_unique<Publisher>(exposition, "q");
+  p.set_both(kAlpha, "alpha{p} 1\n", kBeta, "beta_total{p} 1\n");
+  q->set_both(kAlpha, "alpha{q} 1\n", kBeta, std::string(Exposition::kSlabSize, 'x') + '\n');
+  const std::string before = page(exposition);
+
+  std::string during;
+  exposition.write(Format::text, {}, {}, [&](std::string_view piece) {
+    if (during.empty()) {
+      p.set_both(kAlpha, "alpha{p} 2\n", kBeta, "beta_total{p} 2\n");
+      q.reset();  // removes its chunks
+      p.set(kFact, "cert_expiry{p} 2\n");
+    }
+    during += piece;
+  });
+  EXPECT_EQ(during, before);
+  EXPECT_EQ(samples(exposition), "alpha{p} 2\nbeta_total{p} 2\ncert_expiry{p} 2\n");
+}
+
+TEST(Exposition, ScrapesSeeEachPublicationWhole) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  constexpr int kRounds = 2'000;
+  p.set_both(kAlpha, "alpha 0\n", kBeta, "beta_total 0\n");
+  const std::jthread publishing([&] {
+    for (int i = 1; i <= kRounds; ++i) {
+      const std::string value = std::to_string(i) + '\n';
+      p.set_both(kAlpha, "alpha " + value, kBeta, "beta_total " + value);
+    }
+  });
+  double last = 0;
+  while (last < kRounds) {
+    const auto got = test::parse_samples(page(exposition));
+    ASSERT_EQ(got.size(), 2U);
+    ASSERT_EQ(got[0].value, got[1].value);
+    ASSERT_GE(got[0].value, last);
+    last = got[0].value;
+  }
+}
+
+// Any sequence of changes leaves what a map from chunk to text would hold.
+TEST(Exposition, AgreesWithASimpleModel) {
+  Exposition exposition;
+  std::mt19937 random(9747);
+  const auto below = [&](std::size_t n) { return random() % n; };
+  constexpr std::array<const MetricInfo*, 3> kMetrics = {&kAlpha, &kBeta, &kFact};
+  constexpr std::size_t kOwners = 60;
+  std::vector<std::unique_ptr<Publisher>> publishers;
+  for (std::size_t i = 0; i < kOwners; ++i) {
+    publishers.push_back(std::make_unique<Publisher>(exposition, "p" + std::to_string(i)));
+  }
+  std::map<std::pair<std::string_view, std::size_t>, std::string> model;  // by family and owner
+  for (int step = 0; step < 3'000; ++step) {
+    const MetricInfo& metric = *kMetrics[below(kMetrics.size())];
+    const std::size_t owner = below(kOwners);
+    constexpr std::array<std::size_t, 4> kSizes = {0, 100, 3'000, 2 * Exposition::kSlabSize};
+    const std::size_t size = below(kSizes[below(kSizes.size())] + 1);
+    std::string text = size == 0 ? "" : std::to_string(owner) + ' ' + std::string(size, 'a') + '\n';
+    model[{metric.name, owner}] = text;
+    if (below(4) == 0 && !text.empty()) {
+      publishers[owner]->share(metric, std::make_shared<const std::string>(std::move(text)));
+    } else {
+      publishers[owner]->set(metric, std::move(text));
+    }
+  }
+  std::size_t bytes = 0;
+  for (std::size_t owner = 0; owner < kOwners; ++owner) {
+    std::string expected;
+    for (const MetricInfo* metric : kMetrics) expected += model[{metric->name, owner}];
+    const std::string name = "p" + std::to_string(owner);
+    EXPECT_EQ(samples_of(page(exposition, {.readings = true, .owner = name})), expected);
+    bytes += expected.size();
+  }
+  EXPECT_EQ(exposition.bytes(), bytes);
+  EXPECT_EQ(samples(exposition).size(), bytes);
+}
+
+}  // namespace
+}  // namespace vitalsd

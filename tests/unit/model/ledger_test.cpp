@@ -1,0 +1,466 @@
+// The rules for readings and facts, one test a rule.
+#include "exporter/model/ledger.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "unit/support/page.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Metric kReading({.name = "reading", .help = "True only now."});
+constexpr Metric kOther({.name = "other_reading", .help = "True only now, too."});
+constexpr Metric kFact({.name = "fact",
+                        .help = "True until it is known better.",
+                        .keep = Keep::fact});
+constexpr Metric kObject(
+    {.name = "object_fact", .help = "A fact about one of many.", .keep = Keep::fact}, "name");
+constexpr Metric kFramework({.name = "success", .help = "How the run went."});
+
+const Failure kFailure{Reason::connect, "refused"};
+const Failure kOverload{Reason::overload, "too many clients"};
+
+class LedgerTest : public testing::Test {
+ protected:
+  using Fill = std::function<void(SampleSet&)>;
+
+  // A run that returned, and one that threw, after it filled its set.
+  void returned(const Fill& fill) { run(fill, std::nullopt); }
+  void threw(const Failure& failure, const Fill& fill = [](SampleSet&) {}) { run(fill, failure); }
+
+  void run(const Fill& fill, const std::optional<Failure>& thrown) {
+    SampleSet set;
+    fill(set);
+    ledger->publish(set, thrown, framework, now);
+    now += 10s;
+  }
+
+  [[nodiscard]] std::string published() const { return test::samples(exposition); }
+
+  Exposition exposition;
+  std::optional<Ledger> ledger{std::in_place, exposition, "p", R"(probe="p")"};
+  Part framework;
+  Ledger::Time now{1000s};
+};
+
+// ---- a run that succeeded -----------------------------------------------------------------------
+
+TEST_F(LedgerTest, SuccessReplacesAllThatWasPublished) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.add(kFact, 2);
+  });
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 2\nreading{probe=\"p\"} 1\n");
+  returned([](SampleSet& out) { out.add(kOther, 3); });
+  EXPECT_EQ(published(), "other_reading{probe=\"p\"} 3\n");
+}
+
+TEST_F(LedgerTest, SuccessReplacesFamiliesAsAWhole) {
+  returned([](SampleSet& out) {
+    out.add(kObject, 1, "a");
+    out.add(kObject, 2, "b");
+  });
+  returned([](SampleSet& out) { out.add(kObject, 3, "b"); });
+  EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"b\"} 3\n");
+}
+
+// ---- a run that failed --------------------------------------------------------------------------
+
+TEST_F(LedgerTest, ReadingsSurviveOneFailedRun) {
+  returned([](SampleSet& out) { out.add(kReading, 1); });
+  threw(kFailure);
+  EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
+  threw(kFailure);
+  EXPECT_EQ(published(), "");
+}
+
+TEST_F(LedgerTest, ReadingsSurviveOneFailedRunAgainAfterASuccess) {
+  for (int i = 1; i <= 3; ++i) {
+    returned([&](SampleSet& out) { out.add(kReading, i); });
+    threw(kFailure);
+    EXPECT_EQ(published(), "reading{probe=\"p\"} " + std::to_string(i) + '\n');
+  }
+}
+
+TEST_F(LedgerTest, FactsStayThroughFailures) {
+  returned([](SampleSet& out) { out.add(kFact, 1); });
+  for (int i = 0; i < 5; ++i) threw(kFailure);
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 1\n");
+}
+
+TEST_F(LedgerTest, WhatAFailedRunAddedReplacesTheSameFamilies) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.add(kObject, 1, "a");
+    out.add(kOther, 1);
+  });
+  threw(kFailure, [](SampleSet& out) {
+    out.add(kReading, 2);
+    out.add(kObject, 2, "b");
+  });
+  EXPECT_EQ(published(),
+            "object_fact{probe=\"p\",name=\"b\"} 2\n"
+            "other_reading{probe=\"p\"} 1\n"
+            "reading{probe=\"p\"} 2\n");
+}
+
+TEST_F(LedgerTest, ReadingsThatAFailedRunRenewedAreFresh) {
+  threw(kFailure, [](SampleSet& out) { out.add(kReading, 1); });
+  threw(kFailure);
+  EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
+  threw(kFailure);
+  EXPECT_EQ(published(), "");
+}
+
+TEST_F(LedgerTest, FailureThatIsReportedCountsAsOneThatIsThrown) {
+  returned([](SampleSet& out) { out.add(kReading, 1); });
+  const auto fail = [](SampleSet& out) { out.fail(Reason::mismatch, "503"); };
+  returned(fail);
+  EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
+  returned(fail);
+  EXPECT_EQ(published(), "");
+}
+
+TEST_F(LedgerTest, OverloadKeepsAndRenewsEverything) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.add(kFact, 2);
+  });
+  for (int i = 0; i < 5; ++i) threw(kOverload);
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 2\nreading{probe=\"p\"} 1\n");
+  EXPECT_EQ(ledger->oldest_reading(), now - 10s);
+  threw(kFailure);
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 2\nreading{probe=\"p\"} 1\n");
+  threw(kFailure);
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 2\n");
+}
+
+// ---- parts --------------------------------------------------------------------------------------
+
+TEST_F(LedgerTest, EachPartFollowsItsOwnOutcome) {
+  returned([](SampleSet& out) {
+    out.part("bad").add(kObject, 1, "bad");
+    out.part("bad").add(kReading, 1);
+    out.part("good").add(kObject, 1, "good");
+  });
+  for (int i = 0; i < 2; ++i) {
+    returned([](SampleSet& out) {
+      out.part("bad").fail(Reason::connect, "refused");
+      out.part("good").add(kObject, 2, "good");
+    });
+  }
+  EXPECT_EQ(published(),
+            "object_fact{probe=\"p\",name=\"bad\"} 1\n"
+            "object_fact{probe=\"p\",name=\"good\"} 2\n");
+}
+
+TEST_F(LedgerTest, PartThatAReturnedRunDoesNotNameIsGone) {
+  returned([](SampleSet& out) {
+    out.part("a").add(kObject, 1, "a");
+    out.part("b").add(kObject, 1, "b");
+  });
+  returned([](SampleSet& out) { out.part("b").fail(Reason::connect, "refused"); });
+  EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"b\"} 1\n");
+  returned([](SampleSet&) {});
+  EXPECT_EQ(published(), "");
+}
+
+TEST_F(LedgerTest, PartThatAThrownRunDidNotComeToStays) {
+  const auto both = [](SampleSet& out) {
+    for (const char* name : {"a", "b"}) {
+      out.part(name).add(kObject, 1, name);
+      if (*name == 'a') out.part(name).add(kReading, 1);
+      if (*name == 'b') out.part(name).add(kOther, 1);
+    }
+  };
+  returned(both);
+  const auto only_a = [](SampleSet& out) {
+    out.part("a").add(kObject, 2, "a");
+    out.part("a").add(kReading, 2);
+    out.part("a").complete();
+  };
+  threw(kFailure, only_a);
+  EXPECT_EQ(published(),
+            "object_fact{probe=\"p\",name=\"a\"} 2\n"
+            "object_fact{probe=\"p\",name=\"b\"} 1\n"
+            "other_reading{probe=\"p\"} 1\n"
+            "reading{probe=\"p\"} 2\n");
+  threw(kFailure, only_a);  // of b, the reading goes and the fact stays
+  EXPECT_EQ(published(),
+            "object_fact{probe=\"p\",name=\"a\"} 2\n"
+            "object_fact{probe=\"p\",name=\"b\"} 1\n"
+            "reading{probe=\"p\"} 2\n");
+}
+
+TEST_F(LedgerTest, CompletePartOfAThrownRunSucceeded) {
+  returned([](SampleSet& out) {
+    out.part("a").add(kObject, 1, "a");
+    out.part("b").add(kFact, 1);
+  });
+  threw(kFailure, [](SampleSet& out) {
+    out.part("a").complete();  // looked, and found nothing
+    out.part("b").add(kReading, 2);
+  });
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 1\nreading{probe=\"p\"} 2\n");
+}
+
+TEST_F(LedgerTest, PartMayBeOverloadedAlone) {
+  returned([](SampleSet& out) { out.part("a").add(kReading, 1); });
+  for (int i = 0; i < 3; ++i) {
+    returned([](SampleSet& out) { out.part("a").fail(Reason::overload, "full"); });
+  }
+  EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
+}
+
+TEST_F(LedgerTest, FailureOfTheWholeLeavesPartsAlone) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.part("a").add(kObject, 1, "a");
+  });
+  returned([](SampleSet& out) {
+    out.fail(Reason::mismatch, "odd");
+    out.part("a").add(kObject, 2, "a");
+  });
+  EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"a\"} 2\nreading{probe=\"p\"} 1\n");
+}
+
+// ---- one name and label set, one sample ---------------------------------------------------------
+
+TEST_F(LedgerTest, DuplicatesAreDroppedAndCounted) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.add(kReading, 2);
+  });
+  EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
+  EXPECT_EQ(ledger->duplicates(), 1U);
+}
+
+TEST_F(LedgerTest, DuplicatesInTwoPartsAreDroppedAndCounted) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.part("a").add(kReading, 2);
+    out.part("a").add(kObject, 2, "x");
+    out.part("b").add(kObject, 3, "x");
+    out.part("b").add(kObject, 3, "y");
+  });
+  EXPECT_EQ(published(),
+            "object_fact{probe=\"p\",name=\"x\"} 2\n"
+            "object_fact{probe=\"p\",name=\"y\"} 3\n"
+            "reading{probe=\"p\"} 1\n");
+  EXPECT_EQ(ledger->duplicates(), 2U);
+}
+
+// ---- the framework's own series -----------------------------------------------------------------
+
+TEST_F(LedgerTest, FrameworkSeriesChangeAtOnce) {
+  framework.add(kFramework, 1);
+  returned([](SampleSet& out) { out.add(kReading, 1); });
+  EXPECT_EQ(published(), "reading{probe=\"p\"} 1\nsuccess{probe=\"p\"} 1\n");
+  framework = {};
+  threw(kFailure);
+  EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
+}
+
+TEST_F(LedgerTest, FrameworkSeriesMayChangeAlone) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.part("a").add(kObject, 1, "a");
+  });
+  framework.add(kFramework, 0);
+  for (int i = 0; i < 3; ++i) ledger->publish(framework);
+  EXPECT_EQ(published(),
+            "object_fact{probe=\"p\",name=\"a\"} 1\n"
+            "reading{probe=\"p\"} 1\n"
+            "success{probe=\"p\"} 0\n");
+}
+
+// ---- expiry -------------------------------------------------------------------------------------
+
+TEST_F(LedgerTest, OldReadingsExpireAndFactsDoNot) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.add(kFact, 1);
+    out.part("a").add(kReading, 2);
+    out.part("a").add(kOther, 2);
+  });
+  threw(kFailure, [](SampleSet& out) { out.add(kReading, 3); });
+  EXPECT_EQ(ledger->oldest_reading(), Ledger::Time(1000s));
+  ledger->expire(Ledger::Time(1000s));  // "before", so nothing yet
+  ledger->expire(Ledger::Time(1001s));
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 1\nreading{probe=\"p\"} 3\n");
+  EXPECT_EQ(ledger->oldest_reading(), Ledger::Time(1010s));
+  ledger->expire(now);
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 1\n");
+  EXPECT_EQ(ledger->oldest_reading(), std::nullopt);
+}
+
+TEST_F(LedgerTest, FrameworkSeriesDoNotExpire) {
+  framework.add(kFramework, 0);
+  ledger->publish(framework);
+  EXPECT_EQ(ledger->oldest_reading(), std::nullopt);
+  ledger->expire(now);
+  EXPECT_EQ(published(), "success{probe=\"p\"} 0\n");
+}
+
+// ---- facts that survive a restart ---------------------------------------------------------------
+
+const std::vector<const MetricInfo*> kKnown = {&kReading, &kFact, &kObject};
+
+TEST_F(LedgerTest, FactsCanBeStored) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.add(kFact, 2);
+    out.part("a/b").add(kObject, 3, "x\ny");
+  });
+  EXPECT_EQ(ledger->facts(),
+            (std::vector<StoredFact>{{"", "fact", {}, 2}, {"a/b", "object_fact", {"x\ny"}, 3}}));
+}
+
+TEST_F(LedgerTest, StoredFactsAreThoseThatArePublished) {
+  returned([](SampleSet& out) { out.add(kObject, 1, "a"); });
+  threw(kFailure, [](SampleSet& out) { out.add(kFact, 2); });
+  EXPECT_EQ(ledger->facts(),
+            (std::vector<StoredFact>{{"", "fact", {}, 2}, {"", "object_fact", {"a"}, 1}}));
+  returned([](SampleSet& out) { out.add(kFact, 3); });
+  EXPECT_EQ(ledger->facts(), (std::vector<StoredFact>{{"", "fact", {}, 3}}));
+}
+
+TEST_F(LedgerTest, RestoredFactsAreAsGoodAsObserved) {
+  const std::vector<StoredFact> facts = {{"", "fact", {}, 2}, {"a", "object_fact", {"x"}, 3}};
+  ledger->restore(facts, kKnown);
+  EXPECT_EQ(published(), "fact{probe=\"p\"} 2\nobject_fact{probe=\"p\",name=\"x\"} 3\n");
+  EXPECT_EQ(ledger->facts(), facts);
+  threw(kFailure);
+  EXPECT_EQ(ledger->facts(), facts);
+  returned([](SampleSet& out) { out.part("a").add(kObject, 4, "x"); });
+  EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"x\"} 4\n");
+}
+
+TEST_F(LedgerTest, FactsThatNoLongerFitAreNotRestored) {
+  ledger->restore({{"", "gone", {}, 1},
+                   {"", "reading", {}, 1},  // has become a reading
+                   {"", "fact", {"one too many"}, 1},
+                   {"", "object_fact", {}, 1}},
+                  kKnown);
+  EXPECT_EQ(published(), "");
+}
+
+TEST_F(LedgerTest, VersionOfFactsCountsTheirChanges) {
+  const auto version_after = [&](const Fill& fill) {
+    returned(fill);
+    return ledger->fact_version();
+  };
+  const std::uint64_t first = version_after([](SampleSet& out) {
+    out.add(kFact, 1);
+    out.part("a").add(kObject, 1, "a");
+  });
+  const std::uint64_t same = version_after([](SampleSet& out) {
+    out.add(kFact, 1);
+    out.add(kReading, 7);
+    out.part("a").add(kObject, 1, "a");
+  });
+  EXPECT_EQ(same, first);
+  const std::uint64_t changed = version_after([](SampleSet& out) {
+    out.add(kFact, 2);
+    out.part("a").add(kObject, 1, "a");
+  });
+  EXPECT_GT(changed, same);
+  EXPECT_GT(version_after([](SampleSet& out) { out.add(kFact, 2); }), changed);
+}
+
+// ---- fragments ----------------------------------------------------------------------------------
+
+std::shared_ptr<const Fragment> fragment(const MetricInfo& metric, std::string lines) {
+  return std::make_shared<const Fragment>(Fragment{{{&metric, std::move(lines)}}});
+}
+
+TEST_F(LedgerTest, BigFragmentsAreSharedNotCopied) {
+  const auto big = fragment(kReading, std::string(Exposition::kSlabSize, 'x') + '\n');
+  returned([&](SampleSet& out) { out.attach(big); });
+  bool shared = false;
+  exposition.write(Format::text, {}, {}, [&](std::string_view piece) {
+    shared = shared || piece.data() == big->families[0].lines.data();
+  });
+  EXPECT_TRUE(shared);
+}
+
+TEST_F(LedgerTest, FragmentsStayWhileTheyAreNamed) {
+  const auto a = fragment(kReading, "reading{a} 1\n");
+  const auto b = fragment(kReading, "reading{b} 1\n");
+  returned([&](SampleSet& out) {
+    out.attach(a);
+    out.attach(b);
+    out.attach(b);  // once is enough
+  });
+  EXPECT_EQ(published(), "reading{a} 1\nreading{b} 1\n");
+  returned([&](SampleSet& out) {
+    out.attach(b);
+    out.attach(fragment(kOther, "other_reading{c} 1\n"));
+  });
+  EXPECT_EQ(published(), "other_reading{c} 1\nreading{b} 1\n");
+  returned([](SampleSet&) {});
+  EXPECT_EQ(published(), "");
+}
+
+TEST_F(LedgerTest, FragmentsOfReadingsSurviveOneFailedRun) {
+  const auto reading = fragment(kReading, "reading{} 1\n");
+  const auto fact = fragment(kFact, "fact{} 1\n");
+  returned([&](SampleSet& out) {
+    out.attach(reading);
+    out.attach(fact);
+  });
+  threw(kFailure);
+  EXPECT_EQ(published(), "fact{} 1\nreading{} 1\n");
+  threw(kFailure);
+  EXPECT_EQ(published(), "fact{} 1\n");
+}
+
+TEST_F(LedgerTest, FragmentsOfAFailedRunReplaceTheSameFamilies) {
+  returned([](SampleSet& out) {
+    out.attach(fragment(kReading, "reading{} 1\n"));
+    out.attach(fragment(kOther, "other_reading{} 1\n"));
+    out.add(kFact, 1);
+  });
+  returned([](SampleSet& out) {
+    out.fail(Reason::unready, "half of it");
+    out.attach(fragment(kReading, "reading{} 2\n"));  // the same bucket, rendered anew
+    out.attach(fragment(kFact, "fact{} 2\n"));
+  });
+  EXPECT_EQ(published(), "fact{} 2\nother_reading{} 1\nreading{} 2\n");
+}
+
+TEST_F(LedgerTest, FragmentsOfReadingsExpire) {
+  returned([](SampleSet& out) {
+    out.attach(fragment(kReading, "reading{} 1\n"));
+    out.attach(fragment(kFact, "fact{} 1\n"));
+  });
+  ledger->expire(now);
+  EXPECT_EQ(published(), "fact{} 1\n");
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+TEST_F(LedgerTest, DestructionTakesAllBack) {
+  framework.add(kFramework, 1);
+  returned([](SampleSet& out) {
+    out.add(kFact, 1);
+    out.part("a").add(kObject, 1, "a");
+    out.attach(fragment(kReading, "reading{} 1\n"));
+  });
+  ledger.reset();
+  EXPECT_EQ(test::page(exposition), "");
+  EXPECT_FALSE(exposition.has_owner("p"));
+}
+
+}  // namespace
+}  // namespace vitalsd

@@ -1,0 +1,91 @@
+// Our writer against prometheus-cpp's: random samples that both render must read the same. Only
+// sample lines are compared: prometheus-cpp does not escape HELP and writes "Nan".
+#include "exporter/model/sample_set.hpp"
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "unit/support/page.hpp"
+#include <gtest/gtest.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+namespace vitalsd {
+namespace {
+
+constexpr Metric kMetric({.name = "oracle_test", .help = "Whatever comes."}, "a", "b", "n");
+
+class Random {
+ public:
+  std::string text() {
+    constexpr std::array<std::string_view, 12> kBits = {"",  "a", "\\", "\"", "\n", "\\n",
+                                                        "{", "}", ",",  "=",  "é",  "\U0001f600"};
+    std::string out;
+    for (std::size_t i = engine_() % 6; i > 0; --i) out += kBits[engine_() % kBits.size()];
+    return out;
+  }
+
+  double value() {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    constexpr std::array kCorners = {0.0,    -0.0,  1.0,         -1.0,       kInfinity,
+                                     1e15,   1e16,  0.1,         -kInfinity, 9007199254740993.0,
+                                     5e-324, 1e308, 1767225600.5};
+    switch (engine_() % 3) {
+      case 0:
+        return kCorners[engine_() % kCorners.size()];
+      case 1:
+        return static_cast<double>(static_cast<std::int64_t>(engine_())) / 1000;
+      default:  // any bits at all but a NaN's
+        const auto any = std::bit_cast<double>(engine_());
+        return std::isnan(any) ? 0 : any;
+    }
+  }
+
+ private:
+  std::mt19937_64 engine_{9747};
+};
+
+prometheus::ClientMetric::Label label(const std::string& name, const std::string& value) {
+  return {name, value};
+}
+
+TEST(Oracle, ReadsOurLinesAsItsOwn) {
+  Random random;
+  Part ours;
+  prometheus::MetricFamily theirs;
+  theirs.name = std::string(kMetric.name);
+  theirs.type = prometheus::MetricType::Gauge;
+  for (int i = 0; i < 5'000; ++i) {
+    const std::string a = random.text();
+    const std::string b = random.text();
+    const std::string n = std::to_string(i);
+    const double value = random.value();
+    ours.add(kMetric, value, a, b, n);
+    prometheus::ClientMetric metric;
+    metric.label = {label("a", a), label("b", b), label("n", n)};
+    metric.gauge.value = value;
+    theirs.metric.push_back(std::move(metric));
+  }
+  std::size_t duplicates = 0;
+  const auto rendered = ours.render("", duplicates);
+  ASSERT_EQ(rendered.size(), 1U);
+  const auto read = test::parse_samples(rendered[0].lines);
+  const auto expected = test::parse_samples(prometheus::TextSerializer().Serialize({theirs}));
+  ASSERT_EQ(read.size(), expected.size());
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    EXPECT_EQ(read[i].name, expected[i].name);
+    EXPECT_EQ(read[i].labels, expected[i].labels);
+    EXPECT_EQ(read[i].value, theirs.metric[i].gauge.value);  // to the last bit
+    EXPECT_DOUBLE_EQ(read[i].value, expected[i].value);      // theirs has 16 digits of 17
+  }
+}
+
+}  // namespace
+}  // namespace vitalsd

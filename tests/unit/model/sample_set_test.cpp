@@ -1,0 +1,188 @@
+#include "exporter/model/sample_set.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using namespace std::string_literals;
+
+constexpr Metric kUp({.name = "server_up", .help = "Whether the server serves."});
+constexpr Metric kSize({.name = "table_rows", .help = "Rows of a table."}, "schema", "table");
+constexpr Metric kLocks({.name = "locks_held", .help = "Locks by mode."}, "mode");
+
+struct Rendered {
+  std::string lines;
+  std::size_t families = 0;
+  std::size_t duplicates = 0;
+};
+
+Rendered render(const Part& part, std::string_view constant_labels = R"(probe="p")") {
+  Rendered out;
+  const std::vector<FamilyLines> families = part.render(constant_labels, out.duplicates);
+  out.families = families.size();
+  for (const FamilyLines& family : families) out.lines += family.lines;
+  return out;
+}
+
+TEST(Part, RendersConstantLabelsFirst) {
+  Part part;
+  part.add(kUp, 1);
+  part.add(kSize, 2.5, "public", "users");
+  EXPECT_EQ(render(part, R"(probe="p",team="x")").lines,
+            "server_up{probe=\"p\",team=\"x\"} 1\n"
+            "table_rows{probe=\"p\",team=\"x\",schema=\"public\",table=\"users\"} 2.5\n");
+}
+
+TEST(Part, RendersWithoutConstantLabels) {
+  Part part;
+  part.add(kUp, 1);
+  part.add(kLocks, 3, "row");
+  EXPECT_EQ(render(part, "").lines, "server_up{} 1\nlocks_held{mode=\"row\"} 3\n");
+}
+
+TEST(Part, GroupsFamiliesInTheOrderOfTheirFirstSamples) {
+  Part part;
+  part.add(kLocks, 1, "row");
+  part.add(kUp, 1);
+  part.add(kLocks, 2, "table");
+  const Rendered out = render(part);
+  EXPECT_EQ(out.families, 2U);
+  EXPECT_EQ(out.lines,
+            "locks_held{probe=\"p\",mode=\"row\"} 1\n"
+            "locks_held{probe=\"p\",mode=\"table\"} 2\n"
+            "server_up{probe=\"p\"} 1\n");
+}
+
+TEST(Part, DropsAndCountsDuplicates) {
+  Part part;
+  part.add(kLocks, 1, "row");
+  part.add(kLocks, 2, "row");
+  part.add(kUp, 1);
+  part.add(kUp, 0);
+  const Rendered out = render(part);
+  EXPECT_EQ(out.duplicates, 2U);
+  EXPECT_EQ(out.lines, "locks_held{probe=\"p\",mode=\"row\"} 1\nserver_up{probe=\"p\"} 1\n");
+}
+
+TEST(Part, DoesNotMixUpLabelsThatJoinAlike) {
+  Part part;
+  part.add(kSize, 1, "a", "bc");
+  part.add(kSize, 2, "ab", "c");
+  part.add(kSize, 3, "", "abc");
+  EXPECT_EQ(render(part).duplicates, 0U);
+}
+
+TEST(Part, OmitsWhatIsUnknown) {
+  Part part;
+  part.add(kUp, std::optional<int>());
+  part.add(kLocks, std::nan(""), "row");
+  part.add(kLocks, std::optional<std::int64_t>(7), "table");
+  EXPECT_EQ(render(part).lines, "locks_held{probe=\"p\",mode=\"table\"} 7\n");
+}
+
+TEST(Part, EscapesLabelValues) {
+  Part part;
+  part.add(kLocks, 1, "a\"b\\c\nd");
+  EXPECT_EQ(render(part).lines, "locks_held{probe=\"p\",mode=\"a\\\"b\\\\c\\nd\"} 1\n");
+}
+
+TEST(Part, MakesLabelValuesGoodUtf8WithoutNul) {
+  Part part;
+  part.add(kLocks, 1, "a\0b"s);
+  part.add(kLocks, 2, "\xff");
+  part.add(kLocks, 3, "é");
+  EXPECT_EQ(render(part).lines,
+            "locks_held{probe=\"p\",mode=\"a\ufffdb\"} 1\n"
+            "locks_held{probe=\"p\",mode=\"\ufffd\"} 2\n"
+            "locks_held{probe=\"p\",mode=\"é\"} 3\n");
+}
+
+TEST(Part, TakesLabelsThatAreKnownAtRunTimeOnly) {
+  Part part;
+  const std::vector<std::string_view> labels = {"public", "users"};
+  part.add_values(kSize, 1, labels);
+  EXPECT_EQ(part.sample(0).labels, "public\0users\0"s);
+  EXPECT_EQ(part.sample(0).metric, &kSize);
+}
+
+TEST(Part, KeepsTheFirstFailure) {
+  Part part;
+  EXPECT_FALSE(part.failure());
+  part.fail(Reason::mismatch, "first");
+  part.fail(Reason::connect, "second");
+  EXPECT_EQ(part.failure()->reason, Reason::mismatch);
+  EXPECT_EQ(part.failure()->detail, "first");
+}
+
+TEST(Part, CollectsReadingsOfChecks) {
+  static constexpr Check kCheck{.name = "age", .warn = {}, .critical = {}, .help = ""};
+  Part part;
+  part.check(kCheck, 5, "a\xff", {.warn = 1, .critical = {}});
+  ASSERT_EQ(part.checks().size(), 1U);
+  EXPECT_EQ(part.checks()[0].reading, 5);
+  EXPECT_EQ(part.checks()[0].object, "a\ufffd");
+  EXPECT_EQ(part.checks()[0].thresholds.warn, 1);
+}
+
+TEST(SampleSet, OpensAPartOnce) {
+  SampleSet set;
+  Part& first = set.part("a");
+  set.part("b");
+  EXPECT_EQ(&set.part("a"), &first);
+  EXPECT_EQ(set.parts().size(), 2U);
+  set.part("bad\xff");
+  EXPECT_TRUE(set.parts().contains("bad\ufffd"));
+}
+
+TEST(SampleSet, SucceedsIfAllPartsDo) {
+  SampleSet set;
+  set.part("a");
+  set.part("b");
+  EXPECT_FALSE(set.overall(std::nullopt));
+}
+
+TEST(SampleSet, FailsWithItsFirstPart) {
+  SampleSet set;
+  set.part("a");
+  set.part("b").fail(Reason::tls, "expired");
+  EXPECT_EQ(set.overall(std::nullopt)->reason, Reason::tls);
+  EXPECT_EQ(set.overall(std::nullopt)->detail, "b: expired");
+  set.part("c").fail(Reason::connect, "refused");
+  set.part("d").fail(Reason::connect, "refused");
+  EXPECT_EQ(set.overall(std::nullopt)->detail, "b: expired (and 2 more)");
+}
+
+TEST(SampleSet, FailsAsItWasThrownBeforeAllElse) {
+  SampleSet set;
+  set.part("a").fail(Reason::tls, "expired");
+  set.fail(Reason::unready, "loading");
+  EXPECT_EQ(set.overall(std::nullopt)->reason, Reason::unready);
+  EXPECT_EQ(set.overall(Failure{Reason::timeout, "late"})->reason, Reason::timeout);
+}
+
+TEST(SampleSet, BlamesPartsThatAThrownRunLeftIncomplete) {
+  SampleSet set;
+  set.part("done").complete();
+  set.part("failed").fail(Reason::tls, "expired");
+  set.part("begun");
+  const std::optional<Failure> thrown = Failure{Reason::timeout, "late"};
+  const auto outcome = [&](std::string_view key, const std::optional<Failure>& how) {
+    return SampleSet::outcome_of(set.parts().find(key)->second, how);
+  };
+  EXPECT_FALSE(outcome("done", thrown));
+  EXPECT_EQ(outcome("failed", thrown)->reason, Reason::tls);
+  EXPECT_EQ(outcome("begun", thrown)->reason, Reason::timeout);
+  EXPECT_FALSE(outcome("begun", std::nullopt));
+}
+
+}  // namespace
+}  // namespace vitalsd

@@ -1,0 +1,177 @@
+#include "probes/net/offload.hpp"
+
+#include "probes/error.hpp"
+
+#include <condition_variable>
+#include <cstddef>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "unit/support/loop.hpp"
+#include <boost/asio/io_context.hpp>
+#include <boost/system/system_error.hpp>
+#include <gtest/gtest.h>
+
+namespace vitalsd::net {
+namespace {
+
+// A call that does not return until the test lets it: a dead mount.
+class Mount {
+ public:
+  int look() {
+    std::unique_lock lock(mutex_);
+    ++inside_;
+    changed_.wait(lock, [&] { return recovered_; });
+    --inside_;
+    changed_.notify_all();
+    return 42;
+  }
+  bool wait_until_left() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, test::kPatience, [&] { return inside_ == 0; });
+  }
+  void recover() {
+    const std::lock_guard lock(mutex_);
+    recovered_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int inside_ = 0;
+  bool recovered_ = false;
+};
+
+class OffloadTest : public testing::Test {
+ protected:
+  ~OffloadTest() override { mount->recover(); }
+
+  test::Task<int> look(const std::string& flight) {
+    const auto work = [mount = mount](const StopFlag&) { return mount->look(); };
+    return {loop, offload->run(flight, work)};
+  }
+  // Work that hangs in a thread, given up.
+  void hang(const std::string& flight) {
+    auto task = look(flight);
+    ASSERT_TRUE(wait_until_busy(++hung));
+    task.cancel();
+    EXPECT_THROW(task.get(), boost::system::system_error);
+  }
+  std::optional<Reason> refusal_of(test::Task<int> task) {
+    try {
+      task.get();
+    } catch (const ProbeError& e) {
+      return e.reason();
+    }
+    return std::nullopt;
+  }
+  bool wait_until_busy(std::size_t threads) {
+    return test::run_until(loop, [&] { return offload->busy() == threads; });
+  }
+  bool wait_until_none_hangs() {
+    return test::run_until(loop, [&] { return offload->hanging() == 0; });
+  }
+
+  boost::asio::io_context loop{1};
+  std::optional<Offload> offload{std::in_place, loop};
+  std::shared_ptr<Mount> mount = std::make_shared<Mount>();
+  std::size_t hung = 0;
+};
+
+TEST_F(OffloadTest, GivesTheResultOfAnotherThread) {
+  const auto work = [](const StopFlag& stop) {
+    EXPECT_FALSE(stop.stopped());
+    return std::this_thread::get_id();
+  };
+  EXPECT_NE(test::Task(loop, offload->run("x", work)).get(), std::this_thread::get_id());
+}
+
+TEST_F(OffloadTest, ThrowsWhatTheWorkThrows) {
+  const auto work = [](const StopFlag&) -> int { throw std::out_of_range("too far"); };
+  EXPECT_THROW(test::Task(loop, offload->run("x", work)).get(), std::out_of_range);
+}
+
+TEST_F(OffloadTest, ReturnsAtOnceWhenCancelledThoughTheThreadHangs) {
+  hang("/mnt");
+  EXPECT_EQ(offload->hanging(), 1U);
+  mount->recover();
+  EXPECT_TRUE(wait_until_none_hangs());
+}
+
+TEST_F(OffloadTest, TellsTheWorkThatItIsGivenUp) {
+  const auto stopped_in_time = std::make_shared<std::promise<bool>>();
+  auto answer = stopped_in_time->get_future();
+  const auto work = [stopped_in_time](const StopFlag& stop) {
+    const auto deadline = test::Clock::now() + test::kPatience;
+    while (!stop.stopped() && test::Clock::now() < deadline) std::this_thread::yield();
+    stopped_in_time->set_value(stop.stopped());
+    return 0;
+  };
+  test::Task task(loop, offload->run("x", work));
+  ASSERT_TRUE(wait_until_busy(1));
+  task.cancel();
+  EXPECT_THROW(task.get(), boost::system::system_error);
+  EXPECT_TRUE(answer.get());
+}
+
+TEST_F(OffloadTest, RefusesAFlightThatHangsAndNoOther) {
+  hang("/mnt/a");
+  EXPECT_EQ(refusal_of(look("/mnt/a")), Reason::timeout);
+  const auto work = [](const StopFlag&) { return 1; };
+  EXPECT_EQ(test::Task(loop, offload->run("/mnt/b", work)).get(), 1);
+
+  mount->recover();
+  EXPECT_TRUE(wait_until_none_hangs());
+  EXPECT_EQ(look("/mnt/a").get(), 42);
+}
+
+TEST_F(OffloadTest, DoesNotRefuseAFlightThatIsMerelyUnderWay) {
+  auto first = look("/mnt");
+  auto second = look("/mnt");
+  ASSERT_TRUE(wait_until_busy(2));
+  EXPECT_EQ(offload->hanging(), 0U);
+  mount->recover();
+  EXPECT_EQ(first.get(), 42);
+  EXPECT_EQ(second.get(), 42);
+}
+
+TEST_F(OffloadTest, IsOverloadedWhenAllThreadsHangAndRecovers) {
+  for (std::size_t i = 0; i < Offload::kMostThreads; ++i) hang(std::to_string(i));
+  EXPECT_EQ(offload->hanging(), Offload::kMostThreads);
+  EXPECT_EQ(refusal_of(look("another")), Reason::overload);
+
+  mount->recover();
+  EXPECT_TRUE(wait_until_none_hangs());
+  EXPECT_EQ(look("another").get(), 42);
+}
+
+TEST_F(OffloadTest, QueuesWhatItHasNoThreadFor) {
+  std::vector<test::Task<int>> tasks;
+  for (std::size_t i = 0; i < Offload::kMostThreads + 3; ++i) {
+    tasks.push_back(look(std::to_string(i)));
+  }
+  ASSERT_TRUE(wait_until_busy(Offload::kMostThreads));
+  tasks.back().cancel();  // waits in the queue, and need not begin
+  EXPECT_THROW(tasks.back().get(), boost::system::system_error);
+  EXPECT_EQ(offload->hanging(), 0U);
+  tasks.pop_back();
+  mount->recover();
+  for (auto& task : tasks) EXPECT_EQ(task.get(), 42);
+}
+
+TEST_F(OffloadTest, MayGoBeforeAThreadThatHangs) {
+  hang("/mnt");
+  offload.reset();
+  mount->recover();
+  EXPECT_TRUE(mount->wait_until_left());
+}
+
+}  // namespace
+}  // namespace vitalsd::net

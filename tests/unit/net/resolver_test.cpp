@@ -1,0 +1,203 @@
+#include "probes/net/resolver.hpp"
+
+#include "probes/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unit/support/loop.hpp"
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <boost/system/system_error.hpp>
+#include <gtest/gtest.h>
+
+namespace vitalsd::net {
+namespace {
+
+using asio::ip::udp;
+
+// A name server on loopback: knows a few names, denies the rest, and can be told to be silent.
+class NameServer {
+ public:
+  explicit NameServer(asio::io_context& loop)
+      : socket_(loop, udp::endpoint(asio::ip::address_v4::loopback(), 0)) {
+    receive();
+  }
+
+  [[nodiscard]] std::string address() const {
+    return "127.0.0.1:" + std::to_string(socket_.local_endpoint().port());
+  }
+
+  std::map<std::string, std::vector<asio::ip::address_v4>> names;
+  std::uint32_t time_to_live = 60;
+  std::map<std::string, int> asked;  // queries for IPv4 addresses
+
+  void be_silent() { silent_ = true; }
+  void speak() {
+    silent_ = false;
+    for (const auto& [query, client] : std::exchange(kept_, {})) answer(query, client);
+  }
+
+ private:
+  static constexpr std::size_t kHeader = 12;
+  static constexpr char kTypeA = 1;
+
+  void receive() {
+    socket_.async_receive_from(asio::buffer(buffer_), client_,
+                               [this](const boost::system::error_code& error, std::size_t size) {
+                                 if (error) return;
+                                 const std::string query(buffer_.data(), size);
+                                 if (silent_)
+                                   kept_.emplace_back(query, client_);
+                                 else
+                                   answer(query, client_);
+                                 receive();
+                               });
+  }
+
+  // RFC 1035, 4.1: a header, the question, and as many answers as there are addresses.
+  void answer(const std::string& query, const udp::endpoint& client) {
+    std::string name;
+    std::size_t at = kHeader;
+    while (query[at] != 0) {
+      const auto length = static_cast<std::size_t>(query[at]);
+      name += (name.empty() ? "" : ".") + query.substr(at + 1, length);
+      at += length + 1;
+    }
+    const bool wants_a = query[at + 2] == kTypeA;
+    const std::string question = query.substr(kHeader, at + 5 - kHeader);
+    const auto known = names.find(name);
+    if (wants_a) ++asked[name];
+    std::string records;
+    if (wants_a && known != names.end()) {
+      for (const auto& address : known->second) {
+        records += std::string("\xc0\x0c\0\1\0\1", 6);  // the question's name, A, IN
+        for (const int shift : {24, 16, 8, 0}) records += static_cast<char>(time_to_live >> shift);
+        records += std::string("\0\4", 2);
+        for (const auto byte : address.to_bytes()) records += static_cast<char>(byte);
+      }
+    }
+    const char count = static_cast<char>(records.size() / 16);
+    const char code = known == names.end() ? 3 : 0;  // NXDOMAIN
+    const std::string header = query.substr(0, 2) + "\x81" + static_cast<char>(0x80 | code) +
+                               std::string("\0\1\0", 3) + count + std::string(4, '\0');
+    socket_.send_to(asio::buffer(header + question + records), client);
+  }
+
+  udp::socket socket_;
+  udp::endpoint client_;
+  std::array<char, 512> buffer_{};
+  bool silent_ = false;
+  std::vector<std::pair<std::string, udp::endpoint>> kept_;
+};
+
+const auto kDb = asio::ip::make_address_v4("10.0.0.1");
+const auto kOther = asio::ip::make_address_v4("10.0.0.2");
+
+class ResolverTest : public testing::Test {
+ protected:
+  ResolverTest() { server.names["db.example"] = {kDb, kOther}; }
+  ~ResolverTest() override { wheel.stop(); }
+
+  test::Task<Addresses> resolve(const std::string& host) { return {loop, resolver.resolve(host)}; }
+  std::string error_of(test::Task<Addresses> task) {
+    try {
+      task.get();
+    } catch (const ProbeError& e) {
+      EXPECT_EQ(e.reason(), Reason::dns);
+      return e.what();
+    }
+    return "none";
+  }
+
+  asio::io_context loop{1};
+  TimerWheel wheel{loop};
+  NameServer server{loop};
+  Resolver resolver{loop, wheel, {server.address()}};
+};
+
+TEST_F(ResolverTest, LeavesAddressesAlone) {
+  EXPECT_EQ(resolve("192.0.2.7").get(), Addresses{asio::ip::make_address("192.0.2.7")});
+  EXPECT_EQ(resolve("2001:db8::1").get(), Addresses{asio::ip::make_address("2001:db8::1")});
+  EXPECT_TRUE(server.asked.empty());
+}
+
+TEST_F(ResolverTest, ResolvesAName) {
+  Addresses addresses = resolve("db.example").get();
+  std::ranges::sort(addresses);
+  EXPECT_EQ(addresses, (Addresses{kDb, kOther}));
+}
+
+TEST_F(ResolverTest, AsksOnceForAllWhoWait) {
+  auto first = resolve("db.example");
+  auto second = resolve("db.example");
+  EXPECT_EQ(first.get().size(), 2U);
+  EXPECT_EQ(second.get().size(), 2U);
+  EXPECT_EQ(server.asked["db.example"], 1);
+}
+
+TEST_F(ResolverTest, KeepsAnswers) {
+  resolve("db.example").get();
+  server.names["db.example"] = {kOther};
+  EXPECT_EQ(resolve("db.example").get().size(), 2U);
+  EXPECT_EQ(server.asked["db.example"], 1);
+}
+
+TEST_F(ResolverTest, AsksAgainWhenAnAnswerIsTooOld) {
+  server.time_to_live = 0;  // kept for a second all the same
+  resolve("db.example").get();
+  server.names["db.example"] = {kOther};
+  EXPECT_TRUE(test::run_until(loop, [&] { return resolve("db.example").get().size() == 1; }));
+}
+
+TEST_F(ResolverTest, SaysWhyANameDoesNotResolve) {
+  EXPECT_EQ(error_of(resolve("nothing.example")), "nothing.example: domain name not found");
+  server.names["empty.example"] = {};
+  EXPECT_TRUE(error_of(resolve("empty.example")).starts_with("empty.example: "));
+}
+
+TEST_F(ResolverTest, DoesNotKeepFailures) {
+  EXPECT_NE(error_of(resolve("new.example")), "none");
+  server.names["new.example"] = {kDb};
+  EXPECT_EQ(resolve("new.example").get(), Addresses{kDb});
+}
+
+TEST_F(ResolverTest, CancelsOneWaiterAlone) {
+  server.be_silent();
+  auto first = resolve("db.example");
+  auto second = resolve("db.example");
+  test::settle(loop);
+  first.cancel();
+  EXPECT_THROW(first.get(), boost::system::system_error);
+  EXPECT_FALSE(second.done());
+  server.speak();
+  EXPECT_EQ(second.get().size(), 2U);
+}
+
+TEST_F(ResolverTest, AsksOtherServersFromNowOn) {
+  NameServer other(loop);
+  other.names["db.example"] = {kOther};
+  resolve("db.example").get();
+  resolver.set_servers({other.address()});
+  EXPECT_EQ(resolve("db.example").get(), Addresses{kOther});  // what the old one said is forgotten
+}
+
+TEST_F(ResolverTest, EndsQueriesToServersThatAreReplaced) {
+  server.be_silent();
+  auto task = resolve("db.example");
+  test::settle(loop);
+  NameServer other(loop);
+  resolver.set_servers({other.address()});
+  EXPECT_TRUE(error_of(std::move(task)).starts_with("db.example: "));
+}
+
+}  // namespace
+}  // namespace vitalsd::net

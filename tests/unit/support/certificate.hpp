@@ -1,0 +1,96 @@
+// Certificates made on the spot.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include <openssl/bio.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+namespace vitalsd::test {
+
+/// A certificate with its private key, both in PEM.
+struct Certificate {
+  std::string certificate;
+  std::string key;
+};
+
+namespace detail {
+
+template <auto Free>
+struct Freeing {
+  template <class T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using Bio = std::unique_ptr<BIO, Freeing<BIO_free_all>>;
+using Extension = std::unique_ptr<X509_EXTENSION, Freeing<X509_EXTENSION_free>>;
+using Key = std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY_free>>;
+using X509Ptr = std::unique_ptr<X509, Freeing<X509_free>>;
+
+inline void require(bool holds) {
+  if (!holds) throw std::runtime_error("OpenSSL refuses");
+}
+
+template <class Write>
+std::string to_pem(Write&& write) {
+  const Bio bio(BIO_new(BIO_s_mem()));
+  require(write(bio.get()) == 1);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return {data, static_cast<std::size_t>(size)};
+}
+
+inline Bio reading(const std::string& pem) {
+  return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
+
+}  // namespace detail
+
+/// Valid from now for a day, signed by `issuer` or else by itself (then it can be a CA).
+inline Certificate make_certificate(const std::string& common_name,
+                                    const std::optional<Certificate>& issuer = std::nullopt) {
+  using namespace detail;
+  const Key key(EVP_EC_gen("P-256"));
+  const X509Ptr certificate(X509_new());
+  require(key && certificate);
+  constexpr long kX509Version3 = 2;
+  constexpr long kDay = 86'400;
+  X509_set_version(certificate.get(), kX509Version3);
+  static long serial = 1;
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), serial++);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kDay);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kDay);
+  X509_set_pubkey(certificate.get(), key.get());
+  X509_NAME* const name = X509_get_subject_name(certificate.get());
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                             reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
+                             0);
+  if (issuer) {
+    const X509Ptr parent(
+        PEM_read_bio_X509(reading(issuer->certificate).get(), nullptr, nullptr, nullptr));
+    const Key parent_key(
+        PEM_read_bio_PrivateKey(reading(issuer->key).get(), nullptr, nullptr, nullptr));
+    X509_set_issuer_name(certificate.get(), X509_get_subject_name(parent.get()));
+    require(X509_sign(certificate.get(), parent_key.get(), EVP_sha256()) > 0);
+  } else {
+    X509_set_issuer_name(certificate.get(), name);
+    const Extension is_ca(
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "critical,CA:TRUE"));
+    X509_add_ext(certificate.get(), is_ca.get(), -1);
+    require(X509_sign(certificate.get(), key.get(), EVP_sha256()) > 0);
+  }
+  return {to_pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }),
+          to_pem([&](BIO* bio) {
+            return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+          })};
+}
+
+}  // namespace vitalsd::test

@@ -1,0 +1,158 @@
+// Jobs without real targets: fake probes whose behaviour a test sets, and all that jobs need.
+#pragma once
+
+#include "config/settings.hpp"
+#include "daemon/board.hpp"
+#include "daemon/gate.hpp"
+#include "daemon/job.hpp"
+#include "daemon/log.hpp"
+#include "daemon/self_metrics.hpp"
+#include "exporter/model/exposition.hpp"
+#include "probes/net/timer_wheel.hpp"
+#include "probes/probe.hpp"
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unit/support/loop.hpp"
+#include "unit/support/page.hpp"
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace vitalsd::test {
+
+inline constexpr Metric kFakeUp({.name = "fake_up", .help = "Whether the fake serves."});
+inline constexpr Metric kFakeReading({.name = "fake_reading", .help = "True only now."});
+inline constexpr Metric kFakeFact({.name = "fake_fact",
+                                   .help = "True until it is known better.",
+                                   .keep = Keep::fact});
+inline constexpr Check kFakeCheck{
+    .name = "level", .warn = 10, .critical = 20, .help = "how high it is"};
+
+inline constexpr auto kFakeMetrics = metric_list(kFakeReading, kFakeFact);
+inline constexpr std::array<const Check*, 1> kFakeChecks = {&kFakeCheck};
+
+inline const ProbeKind kFakeKind = {.name = "fake",
+                                    .help = "Does as it is told.",
+                                    .make = nullptr,  // tests make their probes themselves
+                                    .metrics = kFakeMetrics,
+                                    .checks = kFakeChecks,
+                                    .up = &kFakeUp};
+inline const ProbeKind kOtherKind = {
+    .name = "other", .help = "Is of another kind.", .make = nullptr, .metrics = kFakeMetrics};
+
+/// What the fake probes of a test observe: the function does the observing and gives back what the
+/// probe waits for then.
+struct Target {
+  using Behaviour = std::function<asio::awaitable<void>(SampleSet&)>;
+  Behaviour behaviour;
+  int begun = 0;
+  int ended = 0;  ///< by return or exception
+  int inherited = 0;
+};
+
+inline asio::awaitable<void> nothing() { co_return; }
+
+class FakeProbe final : public Probe {
+ public:
+  FakeProbe(Target& target, std::string name) : target_(target), name_(std::move(name)) {}
+
+  asio::awaitable<void> observe(SampleSet& out) override {
+    struct Ending {
+      Target& of;
+      ~Ending() { ++of.ended; }
+    };
+    ++target_.begun;
+    const Ending ending{target_};
+    co_await target_.behaviour(out);
+  }
+  [[nodiscard]] std::string target() const override { return name_; }
+  [[nodiscard]] std::string endpoint() const override { return name_; }
+  void inherit(Probe& predecessor) override {
+    if (dynamic_cast<FakeProbe&>(predecessor).name_ == name_) ++target_.inherited;
+  }
+
+ private:
+  Target& target_;
+  std::string name_;
+};
+
+/// What a probe may wait for until the test opens it.
+class Door {
+ public:
+  explicit Door(asio::io_context& loop) : timer_(loop, asio::steady_timer::time_point::max()) {}
+  void open() { timer_.expires_at(asio::steady_timer::time_point::min()); }
+
+  asio::awaitable<void> wait() { co_await timer_.async_wait(asio::use_awaitable); }
+  /// As a library that knows no cancellation.
+  asio::awaitable<void> wait_whatever_happens() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+
+ private:
+  asio::steady_timer timer_;
+};
+
+/// All that jobs share.
+struct JobHouse {
+  JobHouse() { log::configure({config::LogLevel::error, config::LogFormat::logfmt}); }
+
+  /// A probe named `p` of what `target` is, run every 100 ms.
+  JobSpec spec(Target& target, const std::string& name = "p") const {
+    JobSpec out;
+    out.name = name;
+    out.kind = &kFakeKind;
+    out.interval = std::chrono::milliseconds(100);
+    out.timeout = std::chrono::milliseconds(50);
+    out.fingerprint = "1";
+    out.thresholds = {{}};
+    out.probe = std::make_unique<FakeProbe>(target, "target");
+    return out;
+  }
+
+  /// The value of `name{probe="p",...labels}` on the page.
+  [[nodiscard]] std::optional<double> value(std::string_view name,
+                                            std::map<std::string, std::string> labels = {}) const {
+    labels.emplace("probe", "p");
+    for (const ParsedSample& sample : parse_samples(page(exposition))) {
+      if (sample.name == name && sample.labels == labels) return sample.value;
+    }
+    return std::nullopt;
+  }
+  [[nodiscard]] double runs(const std::string& outcome) const {
+    return value("vitalsd_probe_runs_total", {{"outcome", outcome}}).value_or(0);
+  }
+  [[nodiscard]] double failures(const std::string& reason) const {
+    return value("vitalsd_probe_failures_total", {{"reason", reason}}).value_or(0);
+  }
+  [[nodiscard]] ProbeView view() const { return board.views().at(0); }
+
+  template <class Condition>
+  [[nodiscard]] bool until(const Condition& condition) {
+    return run_until(loop, condition);
+  }
+
+  asio::io_context loop{1};
+  net::TimerWheel wheel{loop};
+  Gate gate{8, 8};
+  Exposition exposition;
+  Board board;
+  SelfMetrics metrics;
+  JobServices services{loop, wheel, gate, exposition, board, metrics, config::Duration(0)};
+};
+
+}  // namespace vitalsd::test

@@ -1,0 +1,63 @@
+// What a web server needs of a daemon, without one: two probes' samples and switches to play with.
+#pragma once
+
+#include "exporter/model/exposition.hpp"
+#include "exporter/model/ledger.hpp"
+#include "exporter/model/metric.hpp"
+#include "exporter/model/sample_set.hpp"
+#include "exporter/web/options.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vitalsd::test {
+
+inline constexpr Metric kWebReading({.name = "connections", .help = "Open connections."});
+inline constexpr Metric kWebFact({.name = "cert_expiry",
+                                  .help = "When the certificate ends.",
+                                  .keep = Keep::fact});
+
+class WebDaemon {
+ public:
+  WebDaemon() {
+    for (Ledger* ledger : {&db_, &cache_}) {
+      SampleSet set;
+      set.add(kWebReading, 7);
+      set.add(kWebFact, 1767225600);
+      ledger->publish(set, std::nullopt, {}, {});
+    }
+    options.address = "127.0.0.1";
+    options.version = "1.2.3";
+    options.exposition = &exposition_;
+    options.self_metrics = [] {
+      return std::vector<Exposition::Extra>{
+          {"vitalsd_probes", "Configured probes.", Type::gauge, "vitalsd_probes 2\n", {}}};
+    };
+    options.probes = [this] { return views; };
+    options.healthy = [this] { return healthy.load(); };
+    options.ready = [this] { return ready.load(); };
+    options.on_request = [this](std::string_view, int) { ++requests; };
+    options.on_scrape = [this](std::chrono::duration<double>, std::size_t bytes) {
+      scraped_bytes = bytes;
+    };
+  }
+
+  std::atomic<bool> healthy = true;
+  std::atomic<bool> ready = true;
+  std::atomic<int> requests = 0;
+  std::atomic<std::size_t> scraped_bytes = 0;
+  std::vector<ProbeView> views;  // before the server starts
+  WebOptions options;
+
+ private:
+  Exposition exposition_;
+  Ledger db_{exposition_, "db", R"(probe="db")"};
+  Ledger cache_{exposition_, "cache", R"(probe="cache")"};
+};
+
+}  // namespace vitalsd::test

@@ -1,0 +1,373 @@
+// The server over real sockets. What each URL answers is routes_test's subject.
+#include "exporter/web/http_server.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unit/support/certificate.hpp"
+#include "unit/support/loop.hpp"
+#include "unit/support/temp_directory.hpp"
+#include "unit/support/web.hpp"
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/system/system_error.hpp>
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using namespace std::chrono_literals;
+using asio::ip::tcp;
+using Response = http::response<http::string_body>;
+
+// ---- a client that gives up after a while -------------------------------------------------------
+
+class Client {
+ public:
+  explicit Client(std::uint16_t port) : stream_(io_) {
+    const tcp::endpoint server(asio::ip::address_v4::loopback(), port);
+    wait([&] { return stream_.async_connect(server, asio::use_future); });
+  }
+
+  void send(std::string_view text) {
+    wait([&] { return asio::async_write(stream_, asio::buffer(text), asio::use_future); });
+  }
+  Response receive(bool to_head = false) {
+    http::response_parser<http::string_body> parser;
+    parser.skip(to_head);
+    wait([&] { return http::async_read(stream_, buffer_, parser, asio::use_future); });
+    return parser.release();
+  }
+  Response get(std::string_view target, std::string_view headers = "") {
+    send("GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n" + std::string(headers) + "\r\n");
+    return receive();
+  }
+  // Whether the server ends the connection; it may have had something to say before.
+  bool is_closed() {
+    try {
+      for (std::string rest(4096, '\0');;) {
+        wait([&] { return stream_.async_read_some(asio::buffer(rest), asio::use_future); });
+      }
+    } catch (const boost::system::system_error& e) {
+      return e.code() == asio::error::eof || e.code() == asio::error::connection_reset;
+    }
+  }
+
+ private:
+  template <class Begin>
+  void wait(Begin&& begin) {
+    stream_.expires_after(test::kPatience);
+    auto end = begin();
+    io_.restart();
+    io_.run();
+    end.get();
+  }
+
+  asio::io_context io_{1};
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_;
+};
+
+class HttpServerTest : public testing::Test {
+ protected:
+  Client connect() {
+    if (!server) {
+      server = std::make_unique<HttpServer>(daemon.options);
+      server->start();
+    }
+    return Client(server->port());
+  }
+
+  test::WebDaemon daemon;
+  std::unique_ptr<HttpServer> server;
+};
+
+// ---- requests and responses ---------------------------------------------------------------------
+
+TEST_F(HttpServerTest, AnswersWithTheRightHeaders) {
+  Client client = connect();
+  const Response response = client.get("/metrics", "Accept-Encoding: gzip\r\n");
+  EXPECT_EQ(response.result_int(), 200U);
+  EXPECT_EQ(response[http::field::content_type], "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_EQ(response[http::field::content_encoding], "gzip");
+  EXPECT_EQ(response[http::field::vary], "Accept, Accept-Encoding");
+  EXPECT_EQ(response["X-Content-Type-Options"], "nosniff");
+  EXPECT_EQ(response.body().size(), daemon.scraped_bytes);
+  EXPECT_EQ(daemon.requests, 1);
+}
+
+TEST_F(HttpServerTest, KeepsConnectionsAlive) {
+  Client client = connect();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+  client.send("GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\nGET /-/ready HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(client.receive().body(), "vitalsd is healthy.\n");
+  EXPECT_EQ(client.receive().body(), "vitalsd is ready.\n");
+}
+
+TEST_F(HttpServerTest, ClosesWhenAskedTo) {
+  Client client = connect();
+  EXPECT_EQ(client.get("/-/healthy", "Connection: close\r\n").result_int(), 200U);
+  EXPECT_TRUE(client.is_closed());
+  Client old = connect();
+  old.send("GET /-/healthy HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(old.receive().result_int(), 200U);
+  EXPECT_TRUE(old.is_closed());
+}
+
+TEST_F(HttpServerTest, AnswersHeadWithoutABody) {
+  Client client = connect();
+  client.send("HEAD /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n");
+  const Response response = client.receive(true);
+  EXPECT_EQ(response[http::field::content_length], "20");
+  EXPECT_EQ(response.body(), "");
+  EXPECT_EQ(client.get("/-/healthy").body().size(), 20U);
+}
+
+TEST_F(HttpServerTest, TakesABodyThatNobodyReads) {
+  Client client = connect();
+  client.send("POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+// ---- clients that misbehave ---------------------------------------------------------------------
+
+TEST_F(HttpServerTest, RefusesHugeHeaders) {
+  Client client = connect();
+  client.send("GET / HTTP/1.1\r\nX: " + std::string(daemon.options.most_header_bytes, 'x'));
+  EXPECT_EQ(client.receive().result_int(), 431U);
+  EXPECT_TRUE(client.is_closed());
+}
+
+TEST_F(HttpServerTest, RefusesHugeBodies) {
+  Client client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+  EXPECT_EQ(client.receive().result_int(), 413U);
+  EXPECT_TRUE(client.is_closed());
+}
+
+TEST_F(HttpServerTest, RefusesGarbage) {
+  for (const char* garbage : {"\x16\x03\x01 TLS to a plain port\r\n\r\n", "GET\r\n\r\n",
+                              "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n"}) {
+    Client client = connect();
+    client.send(garbage);
+    EXPECT_EQ(client.receive().result_int(), 400U) << garbage;
+    EXPECT_TRUE(client.is_closed());
+  }
+}
+
+TEST_F(HttpServerTest, EndsAConnectionThatIsSlowToAsk) {
+  daemon.options.request_timeout = 50ms;
+  Client silent = connect();
+  Client slow = connect();
+  slow.send("GET /-/heal");
+  EXPECT_TRUE(silent.is_closed());
+  EXPECT_TRUE(slow.is_closed());
+}
+
+TEST_F(HttpServerTest, EndsAConnectionThatIsIdle) {
+  daemon.options.idle_timeout = 50ms;
+  Client client = connect();
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+  EXPECT_TRUE(client.is_closed());
+}
+
+TEST_F(HttpServerTest, EndsAConnectionThatDoesNotRead) {
+  daemon.options.most_connections = 1;
+  daemon.options.response_timeout = 50ms;
+  daemon.views.resize(20'000);  // a page larger than all buffers on its way
+  Client deaf = connect();
+  deaf.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  // While it is being served, there is no place for anybody else.
+  const auto deadline = test::Clock::now() + test::kPatience;
+  bool served = false;
+  while (!served && test::Clock::now() < deadline) {
+    try {
+      served = connect().get("/-/healthy").result_int() == 200U;
+    } catch (const boost::system::system_error&) {
+    }
+  }
+  EXPECT_TRUE(served);
+  EXPECT_TRUE(deaf.is_closed());
+}
+
+TEST_F(HttpServerTest, GivesTheLongestWaitersPlaceToNewClients) {
+  daemon.options.most_connections = 2;
+  Client first = connect();
+  Client second = connect();
+  EXPECT_EQ(first.get("/-/healthy").result_int(), 200U);
+  EXPECT_EQ(second.get("/-/healthy").result_int(), 200U);
+  Client third = connect();
+  EXPECT_EQ(third.get("/-/healthy").result_int(), 200U);
+  EXPECT_TRUE(first.is_closed());
+  EXPECT_EQ(second.get("/-/healthy").result_int(), 200U);
+}
+
+TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
+  Client idle = connect();
+  EXPECT_EQ(idle.get("/-/healthy").result_int(), 200U);
+  Client asking = connect();
+  asking.send("GET /");
+  server.reset();
+  EXPECT_TRUE(idle.is_closed());
+  EXPECT_TRUE(asking.is_closed());
+}
+
+// ---- credentials --------------------------------------------------------------------------------
+
+TEST_F(HttpServerTest, AsksForCredentials) {
+  // bcrypt of "hunter2" at the lowest cost.
+  daemon.options.basic_auth = {
+      {"prometheus", "$2b$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"}};
+  Client client = connect();
+  const Response refused = client.get("/metrics");
+  EXPECT_EQ(refused.result_int(), 401U);
+  EXPECT_EQ(refused[http::field::www_authenticate], "Basic realm=\"vitalsd\", charset=\"UTF-8\"");
+  EXPECT_EQ(
+      client.get("/metrics", "Authorization: Basic cHJvbWV0aGV1czpodW50ZXIy\r\n").result_int(),
+      200U);
+  EXPECT_EQ(
+      client.get("/metrics", "Authorization: Basic cHJvbWV0aGV1czpodW50ZXIz\r\n").result_int(),
+      401U);
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+// ---- reload -------------------------------------------------------------------------------------
+
+TEST_F(HttpServerTest, AnswersAReloadWhenItIsDone) {
+  std::vector<std::pair<bool, std::string>> outcomes = {{false, "line 3\n"}, {true, "reloaded\n"}};
+  daemon.options.reload = [&](const WebOptions::ReloadDone& done) {
+    done(outcomes.back().first, outcomes.back().second);
+    outcomes.pop_back();
+  };
+  Client client = connect();
+  const std::string request = "POST /-/reload HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+  client.send(request);
+  const Response good = client.receive();
+  EXPECT_EQ(good.result_int(), 200U);
+  EXPECT_EQ(good.body(), "reloaded\n");
+  client.send(request);
+  const Response bad = client.receive();
+  EXPECT_EQ(bad.result_int(), 500U);
+  EXPECT_EQ(bad.body(), "line 3\n");
+}
+
+TEST_F(HttpServerTest, DoesNotWaitForEverForAReload) {
+  daemon.options.response_timeout = 50ms;
+  WebOptions::ReloadDone kept;
+  daemon.options.reload = [&](WebOptions::ReloadDone done) { kept = std::move(done); };
+  Client client = connect();
+  client.send("POST /-/reload HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(client.receive().result_int(), 504U);
+  kept(true, "too late");  // harms nobody
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+// ---- the socket ---------------------------------------------------------------------------------
+
+TEST_F(HttpServerTest, SaysWhenItCannotBind) {
+  connect();
+  daemon.options.port = server->port();
+  EXPECT_THROW(HttpServer(daemon.options), boost::system::system_error);
+  daemon.options.address = "no address";
+  EXPECT_THROW(HttpServer(daemon.options), boost::system::system_error);
+}
+
+// ---- TLS ----------------------------------------------------------------------------------------
+
+class HttpsServerTest : public HttpServerTest {
+ protected:
+  HttpsServerTest() { install(test::make_certificate("first")); }
+
+  void install(const test::Certificate& certificate) {
+    daemon.options.certificate = directory.file("tls.crt", certificate.certificate);
+    daemon.options.key = directory.file("tls.key", certificate.key);
+  }
+
+  // The name on the server's certificate after a request over TLS.
+  std::string ask(const std::optional<test::Certificate>& shown = std::nullopt) {
+    connect();  // starts the server
+    asio::io_context io{1};
+    asio::ssl::context context(asio::ssl::context::tls_client);
+    if (shown) {
+      context.use_certificate(asio::buffer(shown->certificate), asio::ssl::context::pem);
+      context.use_private_key(asio::buffer(shown->key), asio::ssl::context::pem);
+    }
+    asio::ssl::stream<tcp::socket> stream(io, context);
+    stream.next_layer().connect({asio::ip::address_v4::loopback(), server->port()});
+    stream.handshake(asio::ssl::stream_base::client);
+    asio::write(stream, asio::buffer(std::string_view(
+                            "GET /-/healthy HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
+    beast::flat_buffer buffer;
+    Response response;
+    http::read(stream, buffer, response);
+    EXPECT_EQ(response.body(), "vitalsd is healthy.\n");
+    const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+        SSL_get1_peer_certificate(stream.native_handle()), &X509_free);
+    std::string name(64, '\0');
+    const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()),
+                                               NID_commonName, name.data(), 64);
+    return name.substr(0, static_cast<std::size_t>(size));
+  }
+
+  test::TempDirectory directory;
+};
+
+TEST_F(HttpsServerTest, SpeaksTls) { EXPECT_EQ(ask(), "first"); }
+
+TEST_F(HttpsServerTest, DoesNotSpeakPlainHttp) {
+  Client client = connect();
+  client.send("GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(client.is_closed());
+}
+
+TEST_F(HttpsServerTest, EndsAHandshakeThatIsSlow) {
+  daemon.options.request_timeout = 50ms;
+  EXPECT_TRUE(connect().is_closed());
+}
+
+TEST_F(HttpsServerTest, TakesUpACertificateThatHasChanged) {
+  EXPECT_EQ(ask(), "first");
+  install(test::make_certificate("second"));
+  std::filesystem::last_write_time(daemon.options.certificate,
+                                   std::filesystem::file_time_type::clock::now() + 10s);
+  EXPECT_EQ(ask(), "second");
+}
+
+TEST_F(HttpsServerTest, KeepsItsCertificateWhileTheFilesAreBroken) {
+  EXPECT_EQ(ask(), "first");
+  std::filesystem::remove(directory.file("tls.crt", "half a certifi"));
+  EXPECT_EQ(ask(), "first");
+}
+
+TEST_F(HttpsServerTest, AsksForACertificateOfItsCa) {
+  const test::Certificate ca = test::make_certificate("ca");
+  daemon.options.client_ca = directory.file("ca.crt", ca.certificate);
+  EXPECT_EQ(ask(test::make_certificate("client", ca)), "first");
+  EXPECT_THROW(ask(), boost::system::system_error);
+  EXPECT_THROW(ask(test::make_certificate("stranger")), boost::system::system_error);
+}
+
+TEST_F(HttpsServerTest, SaysWhenItsCertificateIsOfNoUse) {
+  daemon.options.key = directory.file("other.key", test::make_certificate("other").key);
+  EXPECT_THROW(HttpServer(daemon.options), std::exception);
+  daemon.options.certificate = directory.path("missing.crt");
+  EXPECT_THROW(HttpServer(daemon.options), std::exception);
+}
+
+}  // namespace
+}  // namespace vitalsd

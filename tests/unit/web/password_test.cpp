@@ -1,0 +1,91 @@
+#include "exporter/web/password.hpp"
+
+#include <string>
+#include <string_view>
+
+#include "unit/support/loop.hpp"
+#include <boost/asio/io_context.hpp>
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+
+namespace vitalsd {
+namespace {
+
+using namespace std::string_literals;
+
+// bcrypt of "hunter2" at the lowest cost, so that tests are quick.
+constexpr const char* kHash = "$2b$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm";
+
+std::string encode_base64(std::string_view text) {
+  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                   reinterpret_cast<const unsigned char*>(text.data()),
+                                   static_cast<int>(text.size()));
+  out.resize(static_cast<std::size_t>(size));
+  return out;
+}
+
+class PasswordsTest : public testing::Test {
+ protected:
+  bool accepts(std::string authorization) {
+    return test::Task(loop, passwords.accepts(std::move(authorization))).get();
+  }
+  bool accepts_pair(std::string_view pair) { return accepts("Basic " + encode_base64(pair)); }
+
+  boost::asio::io_context loop{1};
+  Passwords passwords{{{"prometheus", kHash}, {"other", kHash}}};
+};
+
+TEST(Passwords, AreRequiredIfThereAreUsers) {
+  EXPECT_FALSE(Passwords({}).required());
+  EXPECT_TRUE(Passwords({{"a", kHash}}).required());
+}
+
+TEST_F(PasswordsTest, AcceptsEachUserWithItsPassword) {
+  EXPECT_TRUE(accepts_pair("prometheus:hunter2"));
+  EXPECT_TRUE(accepts_pair("other:hunter2"));
+  EXPECT_TRUE(accepts_pair("prometheus:hunter2"));  // remembered
+}
+
+TEST_F(PasswordsTest, RefusesAllElse) {
+  for (const char* pair : {"prometheus:hunter3", "prometheus:", "nobody:hunter2", ":", "",
+                           "hunter2", ":hunter2", "prometheus:hunter2 ", "PROMETHEUS:hunter2"}) {
+    EXPECT_FALSE(accepts_pair(pair)) << pair;
+  }
+}
+
+TEST_F(PasswordsTest, RefusesWhatBcryptWouldCutOff) {
+  EXPECT_FALSE(accepts_pair("prometheus:hunter2\0x"s));
+}
+
+TEST_F(PasswordsTest, RefusesOtherHeaders) {
+  const std::string good = encode_base64("prometheus:hunter2");
+  EXPECT_FALSE(accepts(""));
+  EXPECT_FALSE(accepts("Basic"));
+  EXPECT_FALSE(accepts("Basic "));
+  EXPECT_FALSE(accepts("Bearer " + good));
+  EXPECT_FALSE(accepts("Basic " + good.substr(1)));
+  EXPECT_FALSE(accepts("Basic *" + good));
+  EXPECT_FALSE(accepts("Basic " + good + std::string(1024, 'A')));
+}
+
+TEST_F(PasswordsTest, RefusesAUserWhoseHashIsNone) {
+  Passwords broken({{"a", "not a hash"}});
+  EXPECT_FALSE(test::Task(loop, broken.accepts("Basic " + encode_base64("a:b"))).get());
+}
+
+TEST(DecodeBase64, GivesTheTextBehindIt) {
+  for (const char* text : {"a", "ab", "abc", "abcd", "\xff\xfe"}) {
+    EXPECT_EQ(decode_base64(encode_base64(text)), text);
+  }
+}
+
+TEST(DecodeBase64, IsEmptyForWhatIsNone) {
+  for (const char* text : {"", "A", "AA", "AAA", "AA=A", "A*==", "====", "AAA=AAA=", " AAA",
+                           "AAA\n", "    QUI=", "QUI=    "}) {
+    EXPECT_EQ(decode_base64(text), "") << text;
+  }
+}
+
+}  // namespace
+}  // namespace vitalsd

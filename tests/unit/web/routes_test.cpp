@@ -1,0 +1,199 @@
+#include "exporter/web/routes.hpp"
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "unit/support/web.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+class RoutesTest : public testing::Test {
+ protected:
+  WebResponse get(std::string_view target) { return send("GET", target); }
+  WebResponse send(std::string_view method, std::string_view target) {
+    return respond(daemon.options, {method, target, accept, accept_encoding});
+  }
+
+  test::WebDaemon daemon;
+  std::string_view accept;
+  std::string_view accept_encoding;
+};
+
+// The value of a response's header; empty without one.
+std::string header(const WebResponse& response, std::string_view name) {
+  for (const auto& [key, value] : response.headers) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+constexpr std::string_view kOpenMetrics =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+constexpr std::string_view kText = "text/plain; version=0.0.4; charset=utf-8";
+
+TEST_F(RoutesTest, MetricsShowsAllProbesAndTheProcess) {
+  const WebResponse response = get("/metrics");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, kText);
+  EXPECT_EQ(response.route, "/metrics");
+  EXPECT_TRUE(response.body.contains("connections{probe=\"db\"} 7\n"));
+  EXPECT_TRUE(response.body.contains("connections{probe=\"cache\"} 7\n"));
+  EXPECT_TRUE(response.body.contains("vitalsd_probes 2\n"));
+  EXPECT_EQ(daemon.scraped_bytes, response.body.size());
+}
+
+TEST_F(RoutesTest, MetricsSpeaksOpenMetrics) {
+  accept = "application/openmetrics-text;version=1.0.0";
+  const WebResponse response = get("/metrics");
+  EXPECT_EQ(response.content_type, kOpenMetrics);
+  EXPECT_TRUE(response.body.ends_with("# EOF\n"));
+}
+
+TEST_F(RoutesTest, MetricsIsCompressedOnDemand) {
+  accept_encoding = "gzip";
+  const WebResponse response = get("/metrics");
+  EXPECT_TRUE(response.gzip);
+  EXPECT_TRUE(response.body.starts_with("\x1f\x8b"));
+  EXPECT_EQ(daemon.scraped_bytes, response.body.size());
+}
+
+TEST_F(RoutesTest, MetricsWithholdsReadingsWhileTheLoopStandsStill) {
+  daemon.healthy = false;
+  const WebResponse response = get("/metrics");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_FALSE(response.body.contains("connections"));
+  EXPECT_TRUE(response.body.contains("cert_expiry{probe=\"db\"} 1767225600\n"));
+  EXPECT_TRUE(response.body.contains("vitalsd_probes 2\n"));
+  EXPECT_FALSE(get("/probes/db/metrics").body.contains("connections"));
+}
+
+TEST_F(RoutesTest, MetricsTakesAQuery) { EXPECT_EQ(get("/metrics?x=/y").status, 200); }
+
+TEST_F(RoutesTest, ProbeHasMetricsOfItsOwn) {
+  const WebResponse response = get("/probes/db/metrics");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.route, "/probes");
+  EXPECT_TRUE(response.body.contains("connections{probe=\"db\"} 7\n"));
+  EXPECT_FALSE(response.body.contains("cache"));
+  EXPECT_FALSE(response.body.contains("vitalsd_probes"));
+  EXPECT_EQ(daemon.scraped_bytes, 0U);
+}
+
+TEST_F(RoutesTest, ProbeThatIsNotThereIsNotFound) {
+  EXPECT_EQ(get("/probes/nobody/metrics").status, 404);
+  EXPECT_EQ(get("/probes/nobody/metrics").body, "There is no probe of this name; / lists all.\n");
+  for (const char* target : {"/probes/metrics", "/probes//metrics", "/probes/db", "/probes/db/"}) {
+    EXPECT_EQ(get(target).status, 404) << target;
+  }
+}
+
+TEST_F(RoutesTest, HealthFollowsTheLoop) {
+  EXPECT_EQ(get("/-/healthy").status, 200);
+  daemon.healthy = false;
+  EXPECT_EQ(get("/-/healthy").status, 503);
+  EXPECT_EQ(get("/-/healthy").body, "The probe loop does not turn.\n");
+}
+
+TEST_F(RoutesTest, ReadinessFollowsTheFirstRuns) {
+  EXPECT_EQ(get("/-/ready").status, 200);
+  daemon.ready = false;
+  EXPECT_EQ(get("/-/ready").status, 503);
+  EXPECT_EQ(get("/-/ready").body, "Not every probe has run yet.\n");
+}
+
+TEST_F(RoutesTest, StatusIsAPageWithoutScripts) {
+  const WebResponse response = get("/");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, "text/html; charset=utf-8");
+  EXPECT_TRUE(header(response, "Content-Security-Policy").starts_with("default-src 'none'"));
+}
+
+TEST_F(RoutesTest, StatusIsJsonToo) {
+  const WebResponse response = get("/api/v1/status");
+  EXPECT_EQ(response.content_type, "application/json");
+  EXPECT_TRUE(response.body.contains("\"version\":\"1.2.3\""));
+}
+
+TEST_F(RoutesTest, WhatIsNotThereIsNotFound) {
+  for (const char* target : {"/nothing", "/metrics/", "", "//", "/../etc/passwd"}) {
+    const WebResponse response = get(target);
+    EXPECT_EQ(response.status, 404) << target;
+    EXPECT_EQ(response.route, "other");
+  }
+  EXPECT_EQ(get("/nothing").body,
+            "Not found. There are /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
+            "and /-/ready.\n");
+}
+
+TEST_F(RoutesTest, HeadIsAnsweredAsGetIs) {
+  const WebResponse response = send("HEAD", "/metrics");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, get("/metrics").body);  // the server leaves the body away
+}
+
+TEST_F(RoutesTest, OtherMethodsAreRefused) {
+  for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
+    const WebResponse response = send(method, "/metrics");
+    EXPECT_EQ(response.status, 405) << method;
+    EXPECT_EQ(header(response, "Allow"), "GET, HEAD");
+  }
+}
+
+TEST_F(RoutesTest, ReloadIsOffUnlessEnabled) {
+  EXPECT_FALSE(is_reload(daemon.options, {"POST", "/-/reload", "", ""}));
+  EXPECT_EQ(send("POST", "/-/reload").status, 403);
+}
+
+TEST_F(RoutesTest, ReloadWantsPost) {
+  daemon.options.reload = [](const WebOptions::ReloadDone&) {};
+  EXPECT_TRUE(is_reload(daemon.options, {"POST", "/-/reload?now", "", ""}));
+  EXPECT_FALSE(is_reload(daemon.options, {"GET", "/-/reload", "", ""}));
+  EXPECT_EQ(get("/-/reload").status, 405);
+  EXPECT_EQ(header(get("/-/reload"), "Allow"), "POST");
+}
+
+TEST_F(RoutesTest, OnlyHealthAsksForNoCredentials) {
+  EXPECT_TRUE(is_health({"GET", "/-/healthy", "", ""}));
+  EXPECT_TRUE(is_health({"GET", "/-/ready?x", "", ""}));
+  for (const char* target : {"/metrics", "/", "/-/reload", "/-/healthy/x", "/x?/-/healthy"}) {
+    EXPECT_FALSE(is_health({"GET", target, "", ""})) << target;
+  }
+}
+
+TEST(NegotiateFormat, TakesOpenMetricsWhereItIsPreferred) {
+  // What Prometheus 2.x and 3.x send.
+  EXPECT_EQ(negotiate_format("application/openmetrics-text;version=1.0.0,"
+                             "application/openmetrics-text;version=0.0.1;q=0.75,"
+                             "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+            Format::openmetrics);
+  EXPECT_EQ(negotiate_format("application/openmetrics-text"), Format::openmetrics);
+  EXPECT_EQ(negotiate_format("Application/OpenMetrics-Text , text/plain"), Format::openmetrics);
+  EXPECT_EQ(negotiate_format("text/plain;q=0.5, application/openmetrics-text; q=0.6"),
+            Format::openmetrics);
+}
+
+TEST(NegotiateFormat, ElseTakesTheTextFormat) {
+  for (const char* accept :
+       {"", "*/*", "text/plain", "text/html,application/xhtml+xml,*/*;q=0.8", "image/png", ";;,,",
+        "application/openmetrics-text;q=0", "application/openmetrics-text;q=nonsense",
+        "text/plain, application/openmetrics-text;q=0.9"}) {
+    EXPECT_EQ(negotiate_format(accept), Format::text) << accept;
+  }
+}
+
+TEST(AcceptsGzip, ReadsWeights) {
+  for (const char* encodings :
+       {"gzip", "deflate, gzip", "GZIP", "gzip;q=0.1", "*", "br;q=1, *;q=0.5"}) {
+    EXPECT_TRUE(accepts_gzip(encodings)) << encodings;
+  }
+  for (const char* encodings :
+       {"", "identity", "br", "gzip;q=0", "gzip; q=0.000", "*;q=0", "*, gzip;q=0", "xgzip"}) {
+    EXPECT_FALSE(accepts_gzip(encodings)) << encodings;
+  }
+}
+
+}  // namespace
+}  // namespace vitalsd
