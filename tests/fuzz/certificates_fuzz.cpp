@@ -1,0 +1,20 @@
+// PEM files.
+#include "probes/error.hpp"
+#include "probes/net/certificate_info.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+using namespace vitalsd;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  try {
+    net::read_pem_certificates(text);
+  } catch (const ProbeError&) {  // what a bad file is answered with
+  }
+  return 0;
+}

@@ -1,0 +1,27 @@
+// Headers and paths of HTTP requests.
+#include "exporter/web/password.hpp"
+#include "exporter/web/routes.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+using namespace vitalsd;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  static const Exposition exposition;
+  WebOptions options;
+  options.exposition = &exposition;
+  options.self_metrics = [] { return std::vector<Exposition::Extra>(); };
+  options.probes = [] { return std::vector<ProbeView>(); };
+  options.healthy = options.ready = [] { return true; };
+  options.on_scrape = [](auto, auto) {};
+  const std::size_t half = text.size() / 2;
+  respond(options, {"GET", text, "", ""});
+  respond(options, {"GET", "/metrics", text.substr(0, half), text.substr(half)});
+  decode_base64(text);
+  return 0;
+}
