@@ -1,0 +1,3 @@
+"""Loads the fixtures of tests/support for every test."""
+
+pytest_plugins = ["support.fixtures"]

@@ -1,0 +1,118 @@
+"""The shipped alert rules without a daemon: valid, true to the documents, each of them tested."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import shorten_rules
+from support import REPOSITORY
+
+HERE = Path(__file__).parent
+SHIPPED = REPOSITORY / "deploy" / "prometheus"
+RULE_FILES = [SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml"]
+TEST_FILES = sorted((HERE / "rules").glob("*_test.yaml"))
+RUNBOOKS = "https://github.com/vitalsd/vitalsd/blob/main/docs/runbooks/"
+
+
+def rules_of(file: Path) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+def promtool(*arguments: str | Path) -> str:
+    run = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def test_promtool_finds_no_fault_with_the_rules() -> None:
+    for word in ("fail", "duplicate", "error", "warn"):
+        assert word not in promtool("check", "rules", *RULE_FILES).lower()
+
+
+def test_promtool_finds_no_fault_with_the_scrape_configuration() -> None:
+    promtool("check", "config", SHIPPED / "prometheus.yaml")
+
+
+@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
+def test_rules_fire_and_stay_silent(file: Path) -> None:
+    promtool("test", "rules", file)
+
+
+def test_every_rule_is_tested_firing_and_silent() -> None:
+    firing: set[tuple[str, str | None]] = set()
+    silent: set[str] = set()
+    for file in TEST_FILES:
+        for test in yaml.safe_load(file.read_text())["tests"]:
+            for case in test["alert_rule_test"]:
+                alerts = case.get("exp_alerts") or []
+                if not alerts:
+                    silent.add(case["alertname"])
+                firing |= {(case["alertname"], a["exp_labels"].get("document")) for a in alerts}
+    rules = [rule for file in RULE_FILES for rule in rules_of(file)]
+    assert firing == {(rule["alert"], rule["labels"].get("document")) for rule in rules}
+    # Of every rule that waits there is a case before its time, or with another series.
+    assert {rule["alert"] for rule in rules if "for" in rule} - silent == set()
+
+
+@pytest.mark.parametrize("document", ["guide", "manual"])
+def test_documented_rules_are_as_documented(document: str) -> None:
+    def interface(rule: dict[str, Any]) -> tuple[Any, ...]:
+        labels = rule["labels"]
+        return rule["alert"], rule["expr"], rule.get("for"), labels["severity"], labels["team"]
+
+    documented = rules_of(HERE / "rules" / "documents" / f"alerts-{document}.yaml")
+    shipped = [r for r in rules_of(RULE_FILES[0]) if r["labels"]["document"] == document]
+    assert [interface(rule) for rule in shipped] == [interface(rule) for rule in documented]
+
+
+def test_the_runbook_has_its_four() -> None:
+    shipped = [r for r in rules_of(RULE_FILES[0]) if r["labels"]["document"] == "runbook"]
+    assert [(rule["alert"], rule["for"], rule["labels"]["severity"]) for rule in shipped] == [
+        ("APIDown", "2m", "critical"),
+        ("HighErrorRate", "5m", "critical"),
+        ("DatabaseDown", "1m", "critical"),
+        ("DiskSpaceCritical", "1m", "critical"),
+    ]
+
+
+def test_every_rule_tells_what_to_do() -> None:
+    for rule in (rule for file in RULE_FILES for rule in rules_of(file)):
+        annotations = rule["annotations"]
+        assert set(annotations) == {"summary", "description", "runbook_url"}
+        assert annotations["runbook_url"] == f"{RUNBOOKS}{rule['alert']}.md"
+
+
+def test_shortened_rules_differ_in_durations_only(tmp_path: Path) -> None:
+    for file in [*RULE_FILES, SHIPPED / "prometheus.yaml"]:
+        text = file.read_text()
+        short = shorten_rules.shorten(text)
+        (tmp_path / file.name).write_text(short)
+        # Take the durations away, and the very bytes are the same.
+        durations = re.compile(r"(?m)^( *(?:for|\w*interval): ).*$")
+        assert durations.sub(r"\1", short) == durations.sub(r"\1", text)
+    promtool("check", "config", tmp_path / "prometheus.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        # Lines of an expression and of an annotation that look like keys, and a notation that the
+        # rewriting does not know: each must be refused rather than run.
+        ("groups: [{rules: [{alert: A, expr: up, for: 5m}]}]", "became 5m"),
+        ("groups:\n- rules:\n  - alert: A\n    expr: |\n      up\n      for: 5m\n", "became"),
+        (
+            "groups:\n- rules:\n  - alert: A\n    expr: up\n    annotations:\n"
+            "      text: |\n        interval: 1h\n",
+            "became",
+        ),
+    ],
+)
+def test_what_cannot_be_shortened_safely_is_refused(text: str, why: str) -> None:
+    with pytest.raises(shorten_rules.NotOnlyShortened, match=why):
+        shorten_rules.shorten(text)

@@ -1,0 +1,117 @@
+"""The shipped scrape configuration on a real Prometheus, over a page that is known to the letter.
+
+The targets carry labels as a service discovery attaches them where it is not told otherwise: they
+must not take the place of what the samples say.
+"""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import shorten_rules
+from support.prometheus import SHIPPED, Labels, Prometheus, shipped_configuration
+
+PAGE = r"""
+vitalsd_build_info{version="1"} 1
+process_open_fds 7
+vitalsd_loop_lag_seconds_count 5
+probe_success{probe="main-db"} 0
+vitalsd_target_up{probe="main-db",kind="postgres"} 0
+pg_up{probe="main-db"} 0
+vitalsd_target_up{probe="other-db",kind="postgres"} 1
+pg_up{probe="other-db"} 1
+vitalsd_target_up{probe="api",kind="http"} 1
+probe_success{probe="api"} 0
+vitalsd_probe_runs_total{probe="api",outcome="ok"} 3
+kube_pod_container_status_restarts_total{probe="pods",namespace="vcci-production",pod="api-1"} 2
+up{probe="relayed",job="api",instance="10.1.1.1:80"} 0
+"""
+
+ATTACHED = {"namespace": "monitoring", "pod": "vitalsd-0", "container": "vitalsd", "node": "n1"}
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(PAGE.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[str]:
+    """The address of what stands in for vitalsd."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def scraped(target: str) -> Iterator[Prometheus]:
+    """One Prometheus for the module: it takes 5 s from its start to its first scrape."""
+    rules = shorten_rules.shorten((SHIPPED / "documented.yaml").read_text(), at_most="500ms")
+    running = Prometheus(shipped_configuration([target], labels=ATTACHED), [rules])
+    try:
+        running.wait_scraped()
+        yield running
+    finally:
+        running.close()
+
+
+def labels_of(running: Prometheus, expression: str) -> Labels:
+    found = running.query(expression)
+    assert len(found) == 1, (expression, found)
+    return found[0][0]
+
+
+def test_identities(scraped: Prometheus, target: str) -> None:
+    # What a probe says belongs to vitalsd, whichever pod it runs in; the rest belongs to the pod,
+    # whose address `target` is.
+    for series in ('probe_success{probe="api"}', 'pg_up{probe="main-db"}'):
+        assert labels_of(scraped, series)["instance"] == "vitalsd"
+    assert labels_of(scraped, "vitalsd_probe_runs_total")["instance"] == "vitalsd"
+    for series in ("vitalsd_build_info", "process_open_fds", "vitalsd_loop_lag_seconds_count"):
+        assert labels_of(scraped, series)["instance"] == target
+    # Prometheus's own series are out of the relabelling's reach.
+    assert labels_of(scraped, 'up{job="vitalsd"}')["instance"] == target
+    assert scraped.value('up{job="vitalsd"}') == 1
+    # honor_labels: a sample's own namespace and pod win over those of the target.
+    restarts = labels_of(scraped, "kube_pod_container_status_restarts_total")
+    assert (restarts["namespace"], restarts["pod"]) == ("vcci-production", "api-1")
+    assert not any(name.startswith("exported_") for name in restarts)
+
+
+def test_renaming(scraped: Prometheus) -> None:
+    for probe, value in (("main-db", 0), ("other-db", 1)):
+        labels = labels_of(scraped, f'up{{job="postgres",probe="{probe}"}}')
+        assert (labels["kind"], labels["instance"]) == ("postgres", "vitalsd")
+        assert scraped.value(f'up{{job="postgres",probe="{probe}"}}') == value
+        assert scraped.value(f'pg_up{{probe="{probe}"}}') == value
+    # It replaces the series: under its old name there are the other kinds only.
+    assert [labels["kind"] for labels, _ in scraped.query("vitalsd_target_up")] == ["http"]
+    # And collides with nothing: Prometheus would warn of samples that it has to drop.
+    assert scraped.log() == ""
+
+
+def test_database_and_api_are_told_down(scraped: Prometheus) -> None:
+    for document in ("manual", "runbook"):
+        alert = scraped.wait_firing("DatabaseDown", document=document)
+        assert alert["labels"]["probe"] == "main-db"
+    assert scraped.wait_firing("APIDown")["labels"]["probe"] == "api"
+
+
+def test_both_files_load_beside_the_configuration(tmp_path: Path) -> None:
+    """As shipped, the rule files are found relative to the configuration."""
+    configuration = yaml.safe_load((SHIPPED / "prometheus.yaml").read_text())
+    assert [(SHIPPED / name).exists() for name in configuration["rule_files"]] == [True, True]

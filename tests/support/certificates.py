@@ -1,0 +1,148 @@
+"""A certificate authority for tests, and certificates of every kind, good and bad."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+DAY = datetime.timedelta(days=1)
+LOCAL_NAMES = ("localhost", "127.0.0.1")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """PEM files of a certificate (with its chain) and its key."""
+
+    path: Path
+    key: Path
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    chain: tuple[x509.Certificate, ...]
+    private_key: ec.EllipticCurvePrivateKey
+
+    @property
+    def expiry(self) -> float:
+        """The end of its validity in Unix time."""
+        return self.not_after.timestamp()
+
+    def install(self, path: Path, key: Path) -> None:
+        """Writes copies to where a server reads them."""
+        path.write_bytes(self.path.read_bytes())
+        key.write_bytes(self.key.read_bytes())
+
+
+def _name(common_name: str | None) -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "vitalsd tests")]
+    if common_name is not None:
+        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    return x509.Name(attributes)
+
+
+def _san(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+class Authority:
+    """Issues certificates into a directory. An authority may itself be issued by another one."""
+
+    def __init__(
+        self, directory: Path, common_name: str = "test-ca", issuer: Certificate | None = None
+    ) -> None:
+        self.directory = directory
+        self.certificate = self._make(
+            common_name, (), datetime.timedelta(0), 365 * DAY, issuer=issuer, is_ca=True
+        )
+
+    @property
+    def path(self) -> Path:
+        """The PEM file to trust."""
+        return self.certificate.path
+
+    def issue(
+        self,
+        common_name: str | None = "localhost",
+        names: Sequence[str] = LOCAL_NAMES,
+        *,
+        lifetime: datetime.timedelta = 90 * DAY,
+        age: datetime.timedelta = DAY,
+        self_signed: bool = False,
+        client: bool = False,
+    ) -> Certificate:
+        """A leaf that began `age` ago and ends `lifetime` from now, which may be negative."""
+        issuer = None if self_signed else self.certificate
+        return self._make(common_name, names, age, lifetime, issuer=issuer, client=client)
+
+    def expired(self, **options: object) -> Certificate:
+        return self.issue(lifetime=-2 * DAY, age=90 * DAY, **options)  # type: ignore[arg-type]
+
+    def _make(
+        self,
+        common_name: str | None,
+        names: Sequence[str],
+        age: datetime.timedelta,
+        lifetime: datetime.timedelta,
+        *,
+        issuer: Certificate | None,
+        is_ca: bool = False,
+        client: bool = False,
+    ) -> Certificate:
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+        subject = _name(common_name)
+        signer = issuer.chain[0] if issuer else None
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(signer.subject if signer else subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - age - datetime.timedelta(minutes=1))
+            .not_valid_after(now + lifetime)
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+        )
+        if is_ca:
+            usage = x509.KeyUsage(
+                False, False, False, False, False, True, True, False, False
+            )  # may sign certificates and revocation lists
+            builder = builder.add_extension(usage, critical=True)
+        else:
+            purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+            builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        if names:
+            alternatives = x509.SubjectAlternativeName([_san(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        made = builder.sign(issuer.private_key if issuer else key, hashes.SHA256())
+        # A root does not belong into the chain that a server sends.
+        above = tuple(c for c in issuer.chain if c.issuer != c.subject) if issuer else ()
+
+        stem = f"{common_name or 'nameless'}-{made.serial_number:x}"[:40].replace("*", "star")
+        path, key_path = self.directory / f"{stem}.pem", self.directory / f"{stem}.key"
+        chain = (made, *above)
+        pem = serialization.Encoding.PEM
+        path.write_bytes(b"".join(each.public_bytes(pem) for each in chain))
+        key_path.write_bytes(
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+        key_path.chmod(0o600)
+        return Certificate(
+            path,
+            key_path,
+            now - age - datetime.timedelta(minutes=1),
+            now + lifetime,
+            chain,
+            key,
+        )

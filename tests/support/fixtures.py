@@ -1,0 +1,162 @@
+"""The fixtures. Servers start once a session, when the first test asks for them, and are put in
+order again after each test that used them; daemons, proxies and Prometheus live for one test.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from support import process
+from support.certificates import Authority
+from support.dns_server import DnsServer
+from support.fault_proxy import FaultProxy
+from support.nginx import Nginx
+from support.postgres import Postgres
+from support.prometheus import Prometheus
+from support.redis import Redis
+from support.s3 import S3
+from support.vitalsd import Vitalsd
+
+T = TypeVar("T")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def pytest_sessionstart() -> None:
+    process.begin()
+    signal.signal(signal.SIGTERM, _interrupt)  # ends as Ctrl-C does, with every teardown
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Whatever a fixture failed to end is ended here, and fails the session.
+
+    A hook and no fixture: pytest ends an autouse fixture of the session before the others.
+    """
+    if left := process.end_all():
+        raise pytest.UsageError("processes were left behind:\n" + "\n".join(left))
+
+
+def _opened(make: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[Any]:
+    made = make(*arguments, **options)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _factory(make: Callable[..., T]) -> Iterator[Callable[..., T]]:
+    """Gives a function that makes any number of things; all are closed at the end, though closing
+    one of them fails."""
+    made: list[Any] = []
+
+    def one(*arguments: Any, **options: Any) -> T:
+        thing = make(*arguments, **options)
+        made.append(thing)
+        return thing
+
+    yield one
+    errors = []
+    for thing in reversed(made):
+        try:
+            thing.close()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else ExceptionGroup("at teardown", errors)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that the servers' certificates are of, ready to issue more."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def _postgres(certificates: Authority) -> Iterator[Postgres]:
+    yield from _opened(Postgres, certificates)
+
+
+@pytest.fixture
+def postgres(_postgres: Postgres) -> Iterator[Postgres]:
+    """PostgreSQL 15. It runs, and has no connections but one's own, when a test begins."""
+    yield _postgres
+    _postgres.restore()
+
+
+@pytest.fixture(scope="session")
+def _other_postgres(certificates: Authority) -> Iterator[Postgres]:
+    yield from _opened(Postgres, certificates)
+
+
+@pytest.fixture
+def other_postgres(_other_postgres: Postgres) -> Iterator[Postgres]:
+    """A second server, with a database of the same name as the first one's."""
+    yield _other_postgres
+    _other_postgres.restore()
+
+
+@pytest.fixture(scope="session")
+def _redis_server(certificates: Authority) -> Iterator[Redis]:
+    yield from _opened(Redis, certificates)
+
+
+@pytest.fixture
+def redis_server(_redis_server: Redis) -> Iterator[Redis]:
+    """Redis 7.0, empty and without a limit of memory when a test begins."""
+    yield _redis_server
+    _redis_server.restore()
+
+
+@pytest.fixture(scope="session")
+def _s3() -> Iterator[S3]:
+    yield from _opened(S3)
+
+
+@pytest.fixture
+def s3(_s3: S3) -> Iterator[S3]:
+    """An S3 server; each test makes buckets of its own."""
+    yield _s3
+    _s3.restore()
+
+
+@pytest.fixture(scope="session")
+def _nginx(certificates: Authority) -> Iterator[Nginx]:
+    yield from _opened(Nginx, certificates)
+
+
+@pytest.fixture
+def nginx(_nginx: Nginx) -> Iterator[Nginx]:
+    """nginx, its health endpoints well when a test begins."""
+    yield _nginx
+    _nginx.restore()
+
+
+@pytest.fixture
+def dns_server() -> Iterator[DnsServer]:
+    """A DNS server that knows no name yet."""
+    yield from _opened(DnsServer)
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
+    """fault_proxy(port) makes a proxy to a port."""
+    yield from _factory(FaultProxy)
+
+
+@pytest.fixture
+def prometheus() -> Iterator[Callable[..., Prometheus]]:
+    """prometheus(configuration, rules) starts one."""
+    yield from _factory(Prometheus)
+
+
+@pytest.fixture
+def vitalsd() -> Iterator[Callable[..., Vitalsd]]:
+    """vitalsd([probe, ...], interval=..., secrets=[...], state={...}) starts a daemon."""
+    yield from _factory(Vitalsd)

@@ -1,0 +1,149 @@
+"""A Prometheus 2.42 of our own, with the configuration and rules that a test gives it."""
+
+from __future__ import annotations
+
+import copy
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+
+from support import REPOSITORY
+from support.process import Server, free_port
+from support.waiting import wait_until
+
+Labels = dict[str, str]
+SHIPPED = REPOSITORY / "deploy" / "prometheus"
+
+
+def shipped_configuration(
+    targets: Sequence[str],
+    *,
+    labels: Mapping[str, str] | None = None,
+    interval: str = "200ms",
+    rules: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """The scrape configuration that we ship, pointed at `targets`, each with the `labels` that a
+    service discovery would attach, and with shorter intervals. Everything else is as it is."""
+    configuration = yaml.safe_load((SHIPPED / "prometheus.yaml").read_text())
+    configuration["global"] = {"scrape_interval": interval, "evaluation_interval": interval}
+    configuration["rule_files"] = [str(rule) for rule in rules]
+    scrape = configuration["scrape_configs"][0]
+    scrape["static_configs"] = [{"targets": list(targets), "labels": dict(labels or {})}]
+    return configuration
+
+
+class Prometheus(Server):
+    name = "prometheus"
+
+    def __init__(self, configuration: Mapping[str, Any], rules: Sequence[str] = ()) -> None:
+        """`rules` are the texts of rule files, beside those that the configuration names."""
+        super().__init__()
+        self.port = free_port()
+        written = copy.deepcopy(dict(configuration))
+        for number, text in enumerate(rules):
+            file = self.directory / f"rules-{number}.yaml"
+            file.write_text(text)
+            written.setdefault("rule_files", []).append(str(file))
+        (self.directory / "prometheus.yaml").write_text(yaml.safe_dump(written))
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.launch(
+            [
+                "prometheus",
+                f"--config.file={self.directory}/prometheus.yaml",
+                f"--storage.tsdb.path={self.directory}/data",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+                "--log.level=warn",
+            ],
+            lambda: self._get("/-/ready")[0] == 200,
+        )
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def api(self, path: str, **parameters: str) -> Any:
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        status, body = self._get(f"/api/v1/{path}{query}")
+        answer = json.loads(body)
+        assert status == 200 and answer["status"] == "success", answer
+        return answer["data"]
+
+    def query(self, expression: str) -> list[tuple[Labels, float]]:
+        """An instant vector: labels and value of each element."""
+        return [
+            (element["metric"], float(element["value"][1]))
+            for element in self.api("query", query=expression)["result"]
+        ]
+
+    def value(self, expression: str) -> float | None:
+        """The value of what must be one element at most; None if there is none."""
+        found = self.query(expression)
+        assert len(found) <= 1, found
+        return found[0][1] if found else None
+
+    def alerts(self, name: str | None = None, **labels: str) -> list[dict[str, Any]]:
+        """Pending and firing alerts, with `labels`, `state` and `annotations` each."""
+        wanted = {**labels, **({"alertname": name} if name else {})}
+        return [
+            alert
+            for alert in self.api("alerts")["alerts"]
+            if wanted.items() <= alert["labels"].items()
+        ]
+
+    def firing(self, name: str | None = None, **labels: str) -> list[dict[str, Any]]:
+        return [alert for alert in self.alerts(name, **labels) if alert["state"] == "firing"]
+
+    def wait_firing(self, name: str, *, deadline: float = 30, **labels: str) -> dict[str, Any]:
+        """Waits until exactly one such alert fires, and returns it."""
+
+        def one() -> dict[str, Any]:
+            firing = self.firing(name, **labels)
+            assert len(firing) == 1, firing
+            return firing[0]
+
+        return wait_until(one, deadline=deadline, what=f"{name} {labels or ''} fires")
+
+    def wait_silent(self, name: str, *, deadline: float = 30, **labels: str) -> None:
+        """Waits until no such alert is pending or firing."""
+        wait_until(
+            lambda: not self.alerts(name, **labels),
+            deadline=deadline,
+            what=f"{name} {labels or ''} is silent",
+        )
+
+    def evaluations(self) -> dict[str, str]:
+        """When each group of rules was last evaluated."""
+        return {group["name"]: group["lastEvaluation"] for group in self.api("rules")["groups"]}
+
+    def wait_evaluated(self, times: int = 2, deadline: float = 30) -> None:
+        """Waits until every group has been evaluated anew: silence after that means something."""
+        for _ in range(times):
+            before = self.evaluations()
+
+            def evaluated(before: dict[str, str] = before) -> bool:
+                return all(self.evaluations()[name] != moment for name, moment in before.items())
+
+            wait_until(evaluated, deadline=deadline, what="all rules are evaluated")
+
+    def wait_scraped(self, job: str = "vitalsd", deadline: float = 30) -> None:
+        wait_until(
+            lambda: self.query(f'up{{job="{job}"}} == 1'),
+            deadline=deadline,
+            what=f"a scrape of {job}",
+        )

@@ -1,0 +1,165 @@
+"""A Redis server of our own: plain and TLS ports, a password, ACL users that may look or not."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+from pathlib import Path
+
+from support.certificates import Authority
+from support.process import Server, free_port
+from support.waiting import wait_until
+
+CONFIGURATION = """
+bind 127.0.0.1
+port {port}
+tls-port {tls_port}
+tls-cert-file {directory}/server.pem
+tls-key-file {directory}/server.key
+tls-ca-cert-file {authority}
+tls-auth-clients no
+dir {directory}
+save ""
+appendonly no
+enable-debug-command local
+user monitor on >{monitor_password} ~* &* -@all +ping +info +config|get +hello +auth +select \
++llen +type +client|setname +client|getname
+"""
+
+# What the documents' INFO-reading monitor needs; without INFO it may log in and see nothing.
+BLIND = "user blind on >{blind_password} ~* -@all +ping\n"
+
+
+class Redis(Server):
+    name = "redis"
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, authority: Authority, *, password: bool = True) -> None:
+        super().__init__()
+        self.authority = authority
+        self.port, self.tls_port = free_port(), free_port()
+        self.password = f"redis-{secrets.token_hex(8)}" if password else ""
+        self.monitor_password = f"monitor-{secrets.token_hex(8)}"
+        self.blind_password = f"blind-{secrets.token_hex(8)}"
+        certificate = authority.issue("redis.test")
+        certificate.install(self.directory / "server.pem", self.directory / "server.key")
+        self.configuration = self.directory / "redis.conf"
+        text = CONFIGURATION + BLIND + (f"requirepass {self.password}\n" if password else "")
+        self.configuration.write_text(
+            text.format(
+                directory=self.directory,
+                authority=authority.path,
+                port=self.port,
+                tls_port=self.tls_port,
+                monitor_password=self.monitor_password,
+                blind_password=self.blind_password,
+            )
+        )
+        self.start()
+
+    @property
+    def dump(self) -> Path:
+        return self.directory / "dump.rdb"
+
+    def start(self, *options: str) -> None:
+        """Starts it, with `options` beside its configuration, and waits until it answers PING."""
+        self.launch(["redis-server", self.configuration, *options], self._answers)
+
+    def restart(self, *options: str) -> None:
+        """Ends it and starts it anew; its keys are lost unless they were saved."""
+        self.stop()
+        self.start(*options)
+
+    def _answers(self) -> bool:
+        # LOADING is an answer too: who wants more waits for more.
+        return self.ask("PING").split()[0] in ("PONG", "LOADING")
+
+    def ask(self, *command: str | int, lines: str = "") -> str:
+        """What redis-cli prints for a command, or for many on `lines`, errors included."""
+        done = subprocess.run(
+            ["redis-cli", "-p", str(self.port), *map(str, command)],
+            input=lines,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            env={"REDISCLI_AUTH": self.password} if self.password else {},
+        )
+        if done.returncode != 0:
+            raise ConnectionError(done.stdout + done.stderr)
+        return done.stdout.strip()
+
+    def command(self, *command: str | int) -> str:
+        """As ask(), but an error that the server reports fails the test."""
+        answer = self.ask(*command)
+        refused = answer.split(" ")[0]
+        assert not (refused.isupper() and refused in ("ERR", "OOM", "NOAUTH", "NOPERM", "LOADING"))
+        return answer
+
+    def info(self, field: str) -> str:
+        """One field of INFO, everything included."""
+        fields = dict(
+            line.split(":", 1) for line in self.ask("INFO", "all").splitlines() if ":" in line
+        )
+        return fields[field].strip()
+
+    @property
+    def used_memory(self) -> int:
+        return int(self.info("used_memory"))
+
+    def fill(self, size: int) -> None:
+        """Adds keys until it uses `size` bytes more than now."""
+        value = 100_000
+        goal = self.used_memory + size
+        while (missing := goal - self.used_memory) > 0:
+            prefix = secrets.token_hex(4)
+            self.command("DEBUG", "POPULATE", missing // value + 1, prefix, value)
+
+    def empty(self) -> None:
+        self.command("FLUSHALL", "SYNC")
+
+    def set_max_memory(self, size: int) -> None:
+        """The limit in bytes; 0 is none."""
+        self.command("CONFIG", "SET", "maxmemory", size)
+
+    def look_up(self, hits: int, misses: int) -> None:
+        """GETs that find a key, and that do not."""
+        commands = ["SET present 1", *["GET present"] * hits, *["GET absent"] * misses]
+        self.ask(lines="\n".join(commands) + "\n")
+
+    def start_loading(self, keys: int = 100_000) -> None:
+        """Restarts it with a dump that takes minutes to load; until finish_loading() it says so."""
+        self.command("DEBUG", "POPULATE", keys)
+        self.command("SAVE")
+        self.stop()
+        # Microseconds a key; and the server looks at its clients at every KiB that it has loaded.
+        slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
+        self.start(*slowly)
+        wait_until(self.is_loading, what="Redis says that it is loading")
+
+    def is_loading(self) -> bool:
+        return self.ask("PING").startswith("LOADING")
+
+    def finish_loading(self) -> None:
+        self.command("CONFIG", "SET", "key-load-delay", "0")
+        wait_until(lambda: not self.is_loading(), what="Redis has loaded its dump")
+        self.dump.unlink(missing_ok=True)
+
+    def url(self, *, tls: bool = False, user: str = "") -> str:
+        """A URL without the password, as configurations have it."""
+        scheme, port = ("rediss", self.tls_port) if tls else ("redis", self.port)
+        return f"{scheme}://{user}{'@' if user else ''}127.0.0.1:{port}"
+
+    def restore(self) -> None:
+        """Undoes what a test has done to a server that others use too."""
+        if self.running:
+            self.thaw()
+            if self.is_loading():
+                self.finish_loading()
+        else:
+            self.kill()
+            self.dump.unlink(missing_ok=True)
+            self.start()
+        self.set_max_memory(0)
+        self.empty()

@@ -1,0 +1,279 @@
+"""The daemon under test: started with a configuration, read as Prometheus reads it, and held to its
+promises when it ends: exit code 0, no sanitizer report, no secret on any page or in its log."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from support import REPOSITORY
+from support.process import Server, free_port
+from support.waiting import wait_until
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+TEXT = "text/plain;version=0.0.4"
+SANITIZERS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
+
+
+def binary() -> Path:
+    """The daemon to test: VITALSD_BINARY, else the release build."""
+    path = Path(os.environ.get("VITALSD_BINARY", REPOSITORY / "build" / "release" / "vitalsd"))
+    assert path.exists(), f"{path} is not built: cmake --build --preset release"
+    return path.resolve()
+
+
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs vitalsd to its end, as for `vitalsd check`."""
+    return subprocess.run(
+        [binary(), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], **_sanitizer_options(), **environment},
+    )
+
+
+def _sanitizer_options() -> dict[str, str]:
+    return {name: os.environ[name] for name in os.environ if name.endswith("SAN_OPTIONS")}
+
+
+class Vitalsd(Server):
+    name = "vitalsd"
+
+    def __init__(
+        self,
+        probes: Sequence[Mapping[str, Any]],
+        *,
+        interval: str = "500ms",
+        timeout: str = "400ms",
+        environment: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
+        ready: bool = True,
+        **sections: Any,
+    ) -> None:
+        """Starts it with `probes` and further `sections` of the configuration; values of
+        `environment` are secrets. Unless `ready` is false, every probe has run once after that."""
+        super().__init__()
+        self.directory.chmod(0o700)
+        self.port = free_port()
+        self.environment = dict(environment or {})
+        self.secrets = {*secrets, *self.environment.values()}
+        self.configuration: dict[str, Any] = {
+            "web": {"listen": f"127.0.0.1:{self.port}"},
+            "log": {"format": "json", "level": "debug"},
+            "defaults": {"interval": interval, "timeout": timeout},
+            **sections,
+            "probes": [dict(probe) for probe in probes],
+        }
+        self.start(ready=ready)
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "vitalsd.yaml"
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def write_configuration(self) -> None:
+        """Puts self.configuration into the file, at once as a careful editor does."""
+        text = yaml.safe_dump(self.configuration, sort_keys=False)
+        temporary = self.config_file.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.rename(self.config_file)
+
+    def start(self, *, ready: bool = True) -> None:
+        self.write_configuration()
+        path = "/-/ready" if ready else "/-/healthy"
+        self.launch(
+            [binary(), "--config", self.config_file],
+            lambda: self.get(path)[0] == 200,
+            environment={**_sanitizer_options(), **self.environment},
+        )
+
+    def restart(self) -> None:
+        self.end()
+        self.start()
+
+    # ---- what it serves ------------------------------------------------------------------------
+
+    def get(
+        self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, headers=dict(headers or {}))
+            response = connection.getresponse()
+            body = response.read()
+            if response.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            return response.status, body
+        finally:
+            connection.close()
+
+    def page(self, path: str = "/metrics", accept: str = OPENMETRICS) -> str:
+        """A page as Prometheus asks for it, in OpenMetrics and compressed."""
+        status, body = self.get(path, {"Accept": accept, "Accept-Encoding": "gzip"})
+        assert status == 200, f"{path}: {status}: {body.decode()}"
+        return body.decode()
+
+    def samples(self, name: str, **labels: str) -> list[Sample]:
+        """The samples of a name whose labels include these, by the strict OpenMetrics parser."""
+        return [
+            sample
+            for family in parse_openmetrics(self.page())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+
+    def text_samples(self, name: str, **labels: str) -> list[Sample]:
+        """The same from the older format."""
+        return [
+            sample
+            for family in parse_text(self.page(accept=TEXT))
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The value of what must be one sample at most; None if there is none."""
+        found = self.samples(name, **labels)
+        assert len(found) <= 1, found
+        return found[0].value if found else None
+
+    def names(self) -> set[str]:
+        """The names of all families."""
+        return {family.name for family in parse_openmetrics(self.page())}
+
+    def wait_for(
+        self,
+        name: str,
+        expected: float | Callable[[float], bool] | None,
+        *,
+        deadline: float = 20,
+        **labels: str,
+    ) -> None:
+        """Waits until a sample has a value, or passes a test; None: until it is absent."""
+
+        def seen() -> bool:
+            value = self.value(name, **labels)
+            if value is None or expected is None:
+                fits = value is expected
+            else:
+                fits = expected(value) if callable(expected) else value == expected
+            assert fits, f"{name} is {value}"
+            return True
+
+        wait_until(
+            seen, deadline=deadline, what=lambda: f"{name}{labels} {expected}\n{self.tail(5)}"
+        )
+
+    def wait_runs(self, probe: str, runs: int = 1, *, deadline: float = 20) -> None:
+        """Waits until a probe has ended `runs` runs more, however they went."""
+        goal = self.runs(probe) + runs
+        wait_until(
+            lambda: self.runs(probe) >= goal, deadline=deadline, what=f"{runs} runs of {probe}"
+        )
+
+    def runs(self, probe: str) -> float:
+        samples = self.samples("vitalsd_probe_runs_total", probe=probe)
+        return sum(s.value for s in samples if s.labels["outcome"] in ("ok", "failed"))
+
+    def wait_failed(self, probe: str, reason: str, *, deadline: float = 20) -> None:
+        """Waits until a run that ends from now on fails for this reason."""
+        counts = self.failures(probe)
+
+        def failed() -> bool:
+            now = self.failures(probe)
+            return now.get(reason, 0) > counts.get(reason, 0)
+
+        wait_until(
+            failed, deadline=deadline, what=lambda: f"{probe} fails: {reason}\n{self.tail(5)}"
+        )
+
+    def wait_ok(self, probe: str, *, deadline: float = 20) -> None:
+        self.wait_for("probe_success", 1, probe=probe, deadline=deadline)
+
+    def failures(self, probe: str) -> dict[str, float]:
+        samples = self.samples("vitalsd_probe_failures_total", probe=probe)
+        return {sample.labels["reason"]: sample.value for sample in samples}
+
+    def status(self) -> dict[str, Any]:
+        """What the status page shows, as JSON."""
+        return json.loads(self.page("/api/v1/status"))
+
+    # ---- log, reload, end ----------------------------------------------------------------------
+
+    def log_lines(self, message: str = "", **fields: str) -> list[dict[str, Any]]:
+        """The lines of its log that have this message and these fields."""
+        lines = []
+        for text in self.log().splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                line = {"msg": text}
+            if message in line["msg"] and fields.items() <= line.items():
+                lines.append(line)
+        return lines
+
+    def reload(self, *, successful: bool = True) -> None:
+        """Puts self.configuration in force by SIGHUP, or has it refused."""
+        self.write_configuration()
+        self.hang_up(successful=successful)
+
+    def hang_up(self, *, successful: bool = True) -> None:
+        """SIGHUP with the file as it is; returns when the daemon has dealt with it."""
+        outcome = "configuration is in force" if successful else "configuration"
+        before = len(self.log_lines(outcome))
+        os.kill(self.pid, signal.SIGHUP)
+        wait_until(
+            lambda: (
+                len(self.log_lines(outcome)) > before
+                and self.value("vitalsd_config_last_reload_successful") == int(successful)
+            ),
+            what=lambda: f"a reload that is {'taken' if successful else 'refused'}\n{self.tail()}",
+        )
+
+    def check_discretion(self) -> None:
+        """No secret is on a page, in the log or in the process list."""
+        places = {"the log": self.log()}
+        if self.running:
+            paths = ["/metrics", "/", "/api/v1/status"]
+            places |= {path: self.get(path)[1].decode() for path in paths}
+            places["the process list"] = Path(f"/proc/{self.pid}/cmdline").read_text()
+        for place, text in places.items():
+            for secret in filter(None, self.secrets):
+                for form in (secret, quote(secret, safe="")):
+                    assert form not in text, f"a secret is in {place}"
+
+    def end(self) -> None:
+        """SIGTERM, and all that must hold after it."""
+        self.check_discretion()
+        code = self.stop()
+        reports = [line for line in self.log().splitlines() if any(s in line for s in SANITIZERS)]
+        assert code == 0 and not reports, f"exit code {code}\n{self.tail(60)}"
+
+    def close(self) -> None:
+        """As end(), whether or not it is frozen; what it leaves behind is removed."""
+        try:
+            if self.running:
+                self.thaw()
+                self.end()
+            elif self.process is not None:
+                raise AssertionError(f"it has ended: {self.process.returncode}\n{self.tail(60)}")
+        finally:
+            super().close()

@@ -1,0 +1,53 @@
+"""Waiting for a condition: the one place of the tests that sleeps."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Sanitizer builds and loaded machines are slower: VITALSD_TEST_PATIENCE stretches every deadline.
+PATIENCE = float(os.environ.get("VITALSD_TEST_PATIENCE", "1"))
+
+
+def wait_until(
+    condition: Callable[[], T],
+    *,
+    deadline: float = 15,
+    what: str | Callable[[], str] = "",
+    every: float = 0.02,
+) -> T:
+    """Polls until `condition` gives something true, and returns that.
+
+    An AssertionError, LookupError or OSError (a server that is not there yet) counts as not yet.
+    After `deadline` seconds it fails, saying `what` was awaited and what was seen last; as a
+    function, `what` is asked at that moment, so that it can have the end of a log.
+    """
+    end = time.monotonic() + deadline * PATIENCE
+    while True:
+        error: Exception | None = None
+        value = None
+        try:
+            value = condition()
+            if value:
+                return value
+        except (AssertionError, LookupError, OSError) as caught:
+            error = caught
+        if time.monotonic() > end:
+            awaited = what() if callable(what) else what or "the condition"
+            seen = f"{type(error).__name__}: {error}" if error else f"{value!r}"
+            raise AssertionError(
+                f"not within {deadline * PATIENCE:g} s: {awaited}; seen last: {seen}"
+            ) from error
+        time.sleep(every)
+
+
+def stays(condition: Callable[[], object], *, for_seconds: float, what: str = "") -> None:
+    """Fails as soon as `condition` gives something false within the time."""
+    end = time.monotonic() + for_seconds
+    while time.monotonic() < end:
+        assert condition(), f"did not stay for {for_seconds:g} s: {what or condition}"
+        time.sleep(0.02)
