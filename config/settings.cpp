@@ -196,7 +196,7 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
       node.error("labels", "the label " + quoted(name) + " is set by vitalsd or Prometheus");
     }
   }
-  probe.fingerprint = canonical(node.value());
+  probe.fingerprint = std::hash<std::string>{}(canonical(node.value()));
   settings_.probes.push_back(std::move(probe));
 }
 

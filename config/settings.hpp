@@ -53,7 +53,7 @@ struct ProbeSettings {
   Duration timeout;
   Labels labels;            ///< the user's own, sorted by name
   Node* options = nullptr;  ///< for the kind's factory; owned by the Document
-  std::string fingerprint;  ///< equal fingerprints: the same configuration
+  std::size_t fingerprint = 0;  ///< a hash: equal for the same configuration
 };
 
 struct Settings {

@@ -132,10 +132,12 @@ bool App::serve(const config::WebSettings& web) {
   try {
     web_ = std::make_unique<HttpServer>(std::move(options));
     return true;
+  } catch (const boost::system::system_error& e) {
+    log::error("cannot serve HTTP", {{"listen", listen_.text()}, {"error", error_text(e.code())}});
   } catch (const std::exception& e) {
     log::error("cannot serve HTTP", {{"listen", listen_.text()}, {"error", e.what()}});
-    return false;
   }
+  return false;
 }
 
 // Makes a configuration without errors the one in force.

@@ -78,11 +78,7 @@ std::uint64_t phase_hash(std::string_view name) {
 Job::Job(const JobServices& services, JobSpec spec)
     : services_(services),
       due_timer_([this] { due(); }),
-      deadline_timer_([this] { deadline(); }),
-      expiry_timer_([this] {
-        ledger_->expire(Clock::now() - kReadingIntervals * spec_.interval - spec_.timeout);
-        arm_expiry();
-      }) {
+      deadline_timer_([this] { deadline(); }) {
   ProbeView view;
   view.name = spec.name;
   row_ = std::make_unique<Board::Row>(services_.board, std::move(view));
@@ -97,7 +93,6 @@ Job::~Job() {
 void Job::stop() {
   due_timer_.disarm();
   deadline_timer_.disarm();
-  expiry_timer_.disarm();
   if (!run_) return;
   if (!run_->begun) {
     withdraw();
@@ -135,7 +130,7 @@ void Job::install(JobSpec spec) {
   const bool first = !ledger_;
   const std::string old_labels = first ? "" : constant_labels();
   const std::string target = spec.probe->target();
-  const bool same_target = !first && spec.kind == spec_.kind && target == target_;
+  const bool same_target = !first && spec.kind == spec_.kind && target == probe_->target();
   JobMemory kept;
   if (same_target) {
     kept = memory();
@@ -143,7 +138,6 @@ void Job::install(JobSpec spec) {
   }
   spec_ = std::move(spec);
   probe_ = std::move(spec_.probe);
-  target_ = target;
   endpoint_ = probe_->endpoint();
   schedule_lag_ = &services_.metrics.schedule_lag(spec_.kind->name);
   // A ledger's lines carry target and labels: where neither has changed, readings stay too.
@@ -160,11 +154,11 @@ void Job::install(JobSpec spec) {
   }
   row_->update([&](ProbeView& view) {
     view.kind = spec_.kind->name;
-    view.target = target_;
+    view.target = target;
     view.interval = spec_.interval;
     if (same_target) return;
     view.state = ProbeView::State::pending;
-    view.reason.clear();
+    view.reason = {};
     view.detail.clear();
     view.checks.clear();
     view.since.reset();
@@ -175,7 +169,7 @@ void Job::install(JobSpec spec) {
 void Job::replace(JobSpec spec) {
   if (run_ && !run_->begun) withdraw();  // the new probe asks anew
   if (run_) {
-    next_spec_ = std::move(spec);  // installed when the run has ended, or been given up
+    next_spec_ = std::make_unique<JobSpec>(std::move(spec));  // installed when the run has ended, or been given up
     return;
   }
   install(std::move(spec));
@@ -299,12 +293,10 @@ void Job::ended(const std::optional<Failure>& thrown) {
   if (ledger_->duplicates() != duplicates) {
     services_.metrics.count_dropped_samples(ledger_->duplicates() - duplicates);
   }
-  arm_expiry();
   note(failure, checks);
   if (next_spec_) {
-    JobSpec next = std::move(*next_spec_);
-    next_spec_.reset();
-    replace(std::move(next));
+    const auto next = std::move(next_spec_);
+    replace(std::move(*next));
   }
   if (first_end_) std::exchange(first_end_, nullptr)();
 }
@@ -317,6 +309,8 @@ void Job::skip(Outcome outcome) {
     up_ = false;
   }
   ledger_->publish(framework_part());
+  // A run that ends renews readings or counts them out; only where none does they grow old.
+  ledger_->expire(Clock::now() - kReadingIntervals * spec_.interval - spec_.timeout);
   row_->update([&](ProbeView& view) {
     view.history = view.history << 2 | 3;
     if (outcome != Outcome::stuck || view.state == ProbeView::State::stuck) return;
@@ -332,27 +326,20 @@ void Job::skip(Outcome outcome) {
 
 void Job::count(Outcome outcome) { ++runs_[static_cast<std::size_t>(outcome)]; }
 
-void Job::arm_expiry() {
-  const auto oldest = ledger_->oldest_reading();
-  if (!oldest) return;
-  services_.wheel.arm(expiry_timer_, *oldest + kReadingIntervals * spec_.interval + spec_.timeout +
-                                         net::TimerWheel::kSlot);
-}
-
 Part Job::framework_part() const {
   Part part;
   if (success_) part.add(framework::kSuccess, *success_ ? 1 : 0);
   if (success_) part.add(framework::kDuration, duration_);
   if (last_success_) part.add(framework::kLastSuccess, to_unix(*last_success_));
   for (const Outcome outcome : kOutcomes) {
-    const std::uint64_t count = runs_[static_cast<std::size_t>(outcome)];
+    const std::uint32_t count = runs_[static_cast<std::size_t>(outcome)];
     const bool from_start = outcome == Outcome::ok || outcome == Outcome::failed;
     if (from_start || count > 0) {
       part.add(framework::kRuns, static_cast<double>(count), outcome_name(outcome));
     }
   }
   for (const Reason reason : kReasons) {
-    const std::uint64_t count = failures_[static_cast<std::size_t>(reason)];
+    const std::uint32_t count = failures_[static_cast<std::size_t>(reason)];
     if (count > 0) part.add(framework::kFailures, static_cast<double>(count), reason_name(reason));
   }
   if (parts_ok_ + parts_failed_ > 0) {
@@ -383,7 +370,7 @@ void Job::note(const std::optional<Failure>& failure, const std::vector<CheckRes
   if (changed && failure) {
     log::warn("probe failed", {{"probe", spec_.name},
                                {"kind", std::string(spec_.kind->name)},
-                               {"target", target_},
+                               {"target", before.target},
                                {"reason", std::string(reason)},
                                {"error", failure->detail}});
   } else if (changed && before.state != ProbeView::State::pending) {

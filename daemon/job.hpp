@@ -36,7 +36,7 @@ struct JobSpec {
   config::Duration interval{};
   config::Duration timeout{};
   config::Labels labels;
-  std::string fingerprint;
+  std::size_t fingerprint = 0;
   std::vector<Thresholds> thresholds;  ///< configured, one for each of kind->checks
   std::unique_ptr<Probe> probe;
 };
@@ -90,7 +90,7 @@ class Job {
   [[nodiscard]] bool running() const;
 
   [[nodiscard]] const JobSpec& spec() const { return spec_; }
-  [[nodiscard]] std::string target() const { return target_; }
+  [[nodiscard]] std::string target() const { return probe_->target(); }
   [[nodiscard]] JobMemory memory() const;
   void restore(const JobMemory& memory);
   /// Counts up whenever memory() changes, except for the last success.
@@ -109,24 +109,21 @@ class Job {
   void skip(Outcome outcome);
   void install(JobSpec spec);
   void arm_next(Clock::time_point now);
-  void arm_expiry();
   [[nodiscard]] Part framework_part() const;
   void count_parts(const SampleSet& set, const std::optional<Failure>& thrown);
   [[nodiscard]] std::string constant_labels() const;
   void note(const std::optional<Failure>& failure, const std::vector<CheckResult>& checks);
   void count(Outcome outcome);
 
-  JobServices services_;
+  const JobServices& services_;
   JobSpec spec_;
-  std::string target_;
   std::string endpoint_;
   std::shared_ptr<Probe> probe_;
-  std::optional<JobSpec> next_spec_;  // waits for the end of a run
+  std::unique_ptr<JobSpec> next_spec_;  // waits for the end of a run
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Board::Row> row_;
   net::Timer due_timer_;
   net::Timer deadline_timer_;
-  net::Timer expiry_timer_;
   std::shared_ptr<Run> run_;        // under way
   std::shared_ptr<Run> abandoned_;  // given up, perhaps not ended
   prometheus::Histogram* schedule_lag_ = nullptr;
@@ -142,8 +139,8 @@ class Job {
   std::size_t parts_ok_ = 0;
   std::size_t parts_failed_ = 0;
   std::optional<std::chrono::system_clock::time_point> last_success_;
-  std::array<std::uint64_t, kOutcomes.size()> runs_{};
-  std::array<std::uint64_t, kReasons.size()> failures_{};
+  std::array<std::uint32_t, kOutcomes.size()> runs_{};
+  std::array<std::uint32_t, kReasons.size()> failures_{};
 };
 
 /// The same number for a name on every start: spreads probes over their intervals.

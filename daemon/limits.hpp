@@ -14,9 +14,9 @@ std::size_t raise_descriptor_limit();
 /// come again. Before any thread is started.
 void prefer_small_memory();
 
-/// Gives back the pages of programs and libraries that only starting has needed: some are mapped
-/// for good by the constructors and relocations of libraries that we never call. Code is mapped
-/// again, from the page cache, when it runs.
+/// Gives back what only starting has needed: free heap, and the pages of programs and libraries,
+/// some of which are mapped by the constructors and relocations of libraries that we never call.
+/// Code is mapped again, from the page cache, when it runs.
 void give_back_startup_pages();
 
 /// How many runs at once the settings, or else the open-file limit, allow: two descriptors each,

@@ -51,7 +51,11 @@ std::vector<Row> rows_of(const ProbeKind& kind) {
 
 std::vector<Row> rows_of_process() {
   std::vector<Row> rows;
-  for (const Exposition::Extra& extra : SelfMetrics().collect()) {
+  SelfMetrics metrics;  // a family whose labels have not been seen is not collected
+  metrics.set_probes("", 0);
+  metrics.schedule_lag("");
+  metrics.count_request("", 0);
+  for (const Exposition::Extra& extra : metrics.collect()) {
     rows.push_back({extra.name, extra.type_name.empty() ? type_name(extra.type) : extra.type_name,
                     extra.help});
   }

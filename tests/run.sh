@@ -1,10 +1,87 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs the tests: the one test command, on any Debian 12.
+# The one test command: installs what is missing, builds, and runs every test. Debian 12, as root.
+#
+#   tests/run.sh          all tests; what CI runs
+#   tests/run.sh --full   and the long forms: fuzzers by the minute, memory over many cycles,
+#                         benchmarks; the output goes to docs/full-run.txt as well
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+full=false
+case "${1:-}" in
+  "") ;;
+  --full) full=true ;;
+  *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
+if $full && [ -z "${VITALSD_FULL_RUN:-}" ]; then
+  export VITALSD_FULL_RUN=1
+  "$0" --full 2>&1 | tee docs/full-run.txt
+  exit
+fi
+
+step() { printf '\n==> %s (%d s)\n' "$*" "$SECONDS"; }
+# Lines of a log that say something; the whole log if the command fails.
+quietly() {
+  local log status=0
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 || status=$?
+  if [ $status -ne 0 ]; then cat "$log"; else grep -E 'warning:' "$log" || true; fi
+  rm -f "$log"
+  return $status
+}
+
+step "packages"
 deploy/install-build-dependencies.sh
-export VITALSD_COMPILER_LAUNCHER=ccache
-cmake --preset dev
-cmake --build --preset dev
-ctest --preset dev
+tests/install-test-dependencies.sh
+
+# The cache lies outside the tree and knows no absolute paths: another checkout has use of it.
+export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+for preset in release asan tsan; do
+  step "build $preset"
+  quietly cmake --preset "$preset" -DVITALSD_TESTS=ON
+  quietly cmake --build --preset "$preset"
+done
+
+export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=second_deadlock_stack=1
+# units PRESET: on two threads of execution, as GoogleTest shards.
+units() {
+  local shard pids=()
+  for shard in 0 1; do
+    GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=$shard \
+      "build/$1/tests/unit_tests" --gtest_brief=1 &
+    pids+=($!)
+  done
+  for shard in "${pids[@]}"; do wait "$shard"; done
+}
+# live BUILD DIRECTORY...: the pytest files of these directories against that daemon.
+live() {
+  local build=$1
+  shift
+  (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd /usr/bin/python3 -m pytest -q "$@")
+}
+
+step "what may include what"
+quietly ctest --test-dir build/release -R '^arrow' -j2
+for preset in release asan tsan; do
+  step "units, $preset"
+  units "$preset"
+done
+
+step "on real servers, release"
+live release
+for preset in asan tsan; do
+  step "on real servers, $preset"
+  live "$preset" integration
+done
+
+step "fuzzers"
+if $full; then tests/fuzz/run.sh 60; else tests/fuzz/run.sh 10; fi
+
+if $full; then
+  step "memory over many cycles"
+  tests/bench/memory.sh
+  step "benchmarks"
+  tests/bench/run.sh
+fi
+step "all is well"

@@ -5,6 +5,20 @@
 #include <utility>
 
 namespace vitalsd {
+namespace {
+
+// Room in a slab for lines that become longer.
+constexpr std::size_t kReserve = Exposition::kSlabSize / 16;
+
+// Makes room for `size` bytes: at first by doubling, as most families stay small, but a slab that
+// has become full gets no more than it needs, where std::string would double it once more.
+void make_room(std::string& text, std::size_t size) {
+  if (size <= text.capacity()) return;
+  const std::size_t full = Exposition::kSlabSize + kReserve;
+  text.reserve(size > full ? size + kReserve : std::min(std::max(size, 2 * text.capacity()), full));
+}
+
+}  // namespace
 
 // The slabs of a page, kept from change for as long as this lives.
 class Exposition::Pinned {
@@ -173,11 +187,22 @@ void Exposition::place(Owner owner, Change& change) {
       }
     }
     chunk.slab = family.open;
-    writable(family, chunk.slab).text += change.lines;
+    std::string& text = writable(family, chunk.slab).text;
+    make_room(text, text.size() + size);
+    text += change.lines;
   }
   Slab& slab = *family.slabs[chunk.slab];
   chunk.id = slab.next_id++;
   slab.entries.push_back({chunk.id, owner, static_cast<std::uint32_t>(size)});
+}
+
+// The entry of a chunk in its slab, and where its lines begin.
+std::pair<std::size_t, std::size_t> Exposition::find(const Chunk& chunk) const {
+  const Slab& slab = *families_[chunk.family]->slabs[chunk.slab];
+  std::size_t at = 0;
+  std::size_t index = 0;
+  for (; slab.entries[index].id != chunk.id; ++index) at += slab.entries[index].size;
+  return {index, at};
 }
 
 void Exposition::replace(Owner owner, Change& change) {
@@ -190,31 +215,23 @@ void Exposition::replace(Owner owner, Change& change) {
     place(owner, change);
     return;
   }
+  const auto [index, at] = find(chunk);
+  const Slab& now = *families_[chunk.family]->slabs[chunk.slab];
+  const std::size_t old_size = now.entries[index].size;
+  if (now.view().substr(at, old_size) == change.lines) return;
   Slab& slab = writable(*families_[chunk.family], chunk.slab);
-  std::size_t at = 0;
-  for (Entry& entry : slab.entries) {
-    if (entry.id == chunk.id) {
-      bytes_ += size;
-      bytes_ -= entry.size;
-      slab.text.replace(at, entry.size, change.lines);
-      entry.size = static_cast<std::uint32_t>(size);
-      return;
-    }
-    at += entry.size;
-  }
-  assert(false);
+  make_room(slab.text, slab.text.size() - old_size + size);
+  slab.text.replace(at, old_size, change.lines);
+  slab.entries[index].size = static_cast<std::uint32_t>(size);
+  bytes_ += size;
+  bytes_ -= old_size;
 }
 
 void Exposition::remove(Chunk& chunk) {
   Family& family = *families_[chunk.family];
+  const auto [index, at] = find(chunk);
   Slab& slab = writable(family, chunk.slab);
-  std::size_t at = 0;
-  const auto entry = std::ranges::find_if(slab.entries, [&](const Entry& e) {
-    if (e.id == chunk.id) return true;
-    at += e.size;
-    return false;
-  });
-  assert(entry != slab.entries.end());
+  const auto entry = slab.entries.begin() + static_cast<std::ptrdiff_t>(index);
   bytes_ -= entry->size;
   if (!slab.shared) slab.text.erase(at, entry->size);
   slab.entries.erase(entry);

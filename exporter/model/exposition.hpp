@@ -3,7 +3,7 @@
 // not at all.
 //
 // The lines of one owner in one family are a chunk. Chunks are mostly small and there are many
-// (10,000 probes with a dozen families each), so they stand together in slabs of some 16 KiB, and a
+// (10,000 probes with a dozen families each), so they stand together in slabs of some 8 KiB, and a
 // scrape copies slabs. It pins those that it is about to copy, under the lock but in microseconds,
 // and copies them without it; publishing into a pinned slab works on a copy of that slab.
 #pragma once
@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vitalsd {
@@ -30,7 +31,7 @@ class Exposition {
   using Owner = std::uint32_t;
 
   /// Chunks of at least this many bytes stand in a slab of their own.
-  static constexpr std::size_t kSlabSize = 16 * 1024;
+  static constexpr std::size_t kSlabSize = 8 * 1024;
 
   /// Where an owner's lines in one family stand. Kept by the owner, written by publish() alone.
   struct Chunk {
@@ -114,6 +115,7 @@ class Exposition {
   std::uint32_t family_of(const MetricInfo& metric);
   Slab& writable(Family& family, std::uint32_t slab);
   void place(Owner owner, Change& change);
+  [[nodiscard]] std::pair<std::size_t, std::size_t> find(const Chunk& chunk) const;
   void replace(Owner owner, Change& change);
   void remove(Chunk& chunk);
   std::uint32_t free_place(Family& family);

@@ -56,12 +56,15 @@ bool Ledger::survives(Line& line, Rule rule, Time now) {
       return false;
     case Rule::overloaded:
       line.renewed = now;
-      line.missed = 0;
+      line.missed = false;
       return true;
     case Rule::failed:
       break;
   }
-  return line.metric->keep == Keep::fact || ++line.missed < 2;
+  if (line.metric->keep == Keep::fact) return true;
+  const bool second = line.missed;
+  line.missed = true;
+  return !second;
 }
 
 void Ledger::drop(PartState& state, Batch& batch) {
@@ -99,8 +102,8 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
       line = state.lines.end() - 1;
     }
     line->renewed = now;
-    line->missed = 0;
-    line->pending = static_cast<std::uint32_t>(batch.texts.size());
+    line->missed = false;
+    line->pending = static_cast<std::uint32_t>(batch.texts.size()) & kNothingPending;
     batch.texts.push_back(std::move(family.lines));
   }
   if (!part.fragments().empty() || !state.attached.empty()) {
@@ -118,7 +121,7 @@ void Ledger::apply_fragments(PartState& state, const Part& part,
     if (std::ranges::find(wanted, attached.fragment) != wanted.end()) {
       for (Line& line : attached.lines) {
         line.renewed = now;
-        line.missed = 0;
+        line.missed = false;
       }
       return false;
     }
@@ -234,19 +237,6 @@ void Ledger::expire(Time oldest) {
     });
   }
   if (!batch.removed.empty()) commit(std::move(batch));
-}
-
-std::optional<Ledger::Time> Ledger::oldest_reading() const {
-  std::optional<Time> oldest;
-  const auto look = [&](const Line& line) {
-    if (line.metric->keep != Keep::reading) return;
-    if (!oldest || line.renewed < *oldest) oldest = line.renewed;
-  };
-  for (const PartState& state : parts_) {
-    for (const Line& line : state.lines) look(line);
-    for (const Attached& attached : state.attached) std::ranges::for_each(attached.lines, look);
-  }
-  return oldest;
 }
 
 std::vector<StoredFact> Ledger::facts() const {

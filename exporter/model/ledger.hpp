@@ -58,8 +58,6 @@ class Ledger {
 
   /// Drops the readings that were last renewed before `oldest`.
   void expire(Time oldest);
-  /// When the oldest reading was renewed; nothing if there is none.
-  [[nodiscard]] std::optional<Time> oldest_reading() const;
 
   /// Samples that were left out because their labels had been used in the same set: a fault of
   /// ours.
@@ -74,12 +72,13 @@ class Ledger {
   [[nodiscard]] std::uint64_t fact_version() const { return fact_version_; }
 
  private:
+  static constexpr std::uint32_t kNothingPending = UINT32_MAX >> 1;
   struct Line {  // one family of one part
     const MetricInfo* metric;
     Exposition::Chunk chunk;
-    std::uint32_t pending = kNothingPending;  // index of its new text in the Batch
+    std::uint32_t pending : 31 = kNothingPending;  // index of its new text in the Batch
+    bool missed : 1 = false;                       // the last run failed and did not renew it
     Time renewed{};
-    int missed = 0;  // failed runs in a row that did not renew it
   };
   struct Attached {
     std::shared_ptr<const Fragment> fragment;
@@ -103,7 +102,6 @@ class Ledger {
     std::vector<Exposition::Chunk> removed;
   };
   enum class Rule : unsigned char { replace, failed, overloaded };
-  static constexpr std::uint32_t kNothingPending = UINT32_MAX;
 
   static Rule rule_for(const std::optional<Failure>& failure);
   static bool survives(Line& line, Rule rule, Time now);

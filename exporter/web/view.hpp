@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vitalsd {
@@ -25,11 +26,11 @@ struct ProbeView {
   enum class State : unsigned char { pending, ok, failed, stuck };
 
   std::string name;
-  std::string kind;
+  std::string_view kind;  ///< of a static string, as reason
   std::string target;
   std::chrono::milliseconds interval{};
   State state = State::pending;
-  std::string reason;  ///< of the last failure while it lasts
+  std::string_view reason;  ///< of the last failure while it lasts
   std::string detail;
   std::optional<Time> last_run;      ///< when the last run ended
   std::optional<Time> last_success;  ///< the last run that succeeded

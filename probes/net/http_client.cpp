@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::size_t kMostHeaderBytes = 64 * 1024;
 constexpr std::string_view kUserAgent = "vitalsd";
+constexpr std::size_t kMostIdle = 64;  // handles kept for reuse; 5 KB each
 
 std::uint16_t port_of(const config::Url& url) {
   if (url.port != 0) return url.port;
@@ -430,7 +431,7 @@ void HttpClient::Impl::start(Transfer& transfer, std::shared_ptr<Pending<CURLcod
 
 void HttpClient::Impl::stop(Transfer& transfer) {
   curl_multi_remove_handle(multi_, transfer.handle->easy);
-  idle_.push_back(std::move(transfer.handle));
+  if (idle_.size() < kMostIdle) idle_.push_back(std::move(transfer.handle));
 }
 
 void HttpClient::Impl::read_phases(Transfer& transfer, double resolve_seconds) {

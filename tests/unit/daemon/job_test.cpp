@@ -409,7 +409,7 @@ class JobReloadTest : public JobTest {
   }
   JobSpec successor(const std::string& of = "target") {
     JobSpec out = spec(next);
-    out.fingerprint = "2";
+    out.fingerprint = 2;
     out.interval = 24h;  // whatever it runs, it runs once
     out.probe = std::make_unique<test::FakeProbe>(next, of);
     return out;
@@ -476,7 +476,7 @@ TEST_F(JobReloadTest, WaitsForTheEndOfARun) {
   start(std::move(patient));
   ASSERT_TRUE(until([&] { return target.begun == 1; }));
   JobSpec with = successor();
-  const std::string fingerprint = with.fingerprint;
+  const std::size_t fingerprint = with.fingerprint;
   replace(std::move(with));
   test::settle(loop);
   EXPECT_EQ(next.inherited, 0);

@@ -94,7 +94,7 @@ TEST_F(SchedulerTest, LeavesAloneWhatHasNotChanged) {
   apply(spec(target, "p"), spec(target, "q"));
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
   JobSpec changed = spec(target, "q");
-  changed.fingerprint = "2";
+  changed.fingerprint = 2;
   const auto change = apply(spec(target, "p"), std::move(changed), spec(target, "r"));
   EXPECT_EQ(change.unchanged, 1U);
   EXPECT_EQ(change.changed, 1U);

@@ -118,7 +118,7 @@ struct JobHouse {
     out.kind = &kFakeKind;
     out.interval = std::chrono::milliseconds(100);
     out.timeout = std::chrono::milliseconds(50);
-    out.fingerprint = "1";
+    out.fingerprint = 1;
     out.thresholds = {{}};
     out.probe = std::make_unique<FakeProbe>(target, "target");
     return out;

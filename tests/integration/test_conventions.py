@@ -1,0 +1,122 @@
+"""What holds for the daemon as a whole: the ecosystem's conventions, and documents made from code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import REPOSITORY
+from support.certificates import Authority
+from support.dns_server import DnsServer
+from support.nginx import Nginx
+from support.postgres import Postgres
+from support.redis import Redis
+from support.vitalsd import TEXT, Vitalsd, run
+
+DATA = REPOSITORY / "tests" / "data"
+EXAMPLES = sorted((REPOSITORY / "config" / "examples").glob("*.yaml"))
+
+
+@pytest.fixture
+def every_kind(
+    vitalsd: Callable[..., Vitalsd],
+    certificates: Authority,
+    postgres: Postgres,
+    redis_server: Redis,
+    nginx: Nginx,
+    dns_server: DnsServer,
+    tmp_path: Path,
+) -> Vitalsd:
+    """A daemon with a probe of every kind, all of them well."""
+    dns_server.set("api.test", "127.0.0.1")
+    (tmp_path / "today.dump").write_bytes(b"a backup")
+    daemon = vitalsd(
+        [
+            {
+                "name": "db",
+                "kind": "postgres",
+                "url": postgres.url(),
+                "tls": {"ca": str(certificates.path)},
+                "password": {"env": "DB_PASSWORD"},
+            },
+            {
+                "name": "cache",
+                "kind": "redis",
+                "url": redis_server.url(),
+                "password": {"env": "CACHE_PASSWORD"},
+            },
+            {
+                "name": "api",
+                "kind": "http",
+                "url": nginx.url(tls=True),
+                "tls": {"ca": str(certificates.path)},
+            },
+            {"name": "name", "kind": "dns", "query": "api.test", "server": dns_server.address},
+            {"name": "files", "kind": "certificate", "files": [str(certificates.path)]},
+            {
+                "name": "dumps",
+                "kind": "backup",
+                "directory": str(tmp_path),
+                "settle": "0s",
+            },
+            {"name": "disks", "kind": "filesystem", "mounts": ["/"]},
+            {"name": "port", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"},
+        ],
+        interval="2s",
+        timeout="2s",
+        environment={
+            "DB_PASSWORD": postgres.passwords["monitor"],
+            "CACHE_PASSWORD": redis_server.password,
+        },
+    )
+    kinds = {probe["kind"] for probe in daemon.status()["probes"]}
+    assert kinds == set(re.findall(r"(?m)^# Kind (\w+)$", run("metrics").stdout))
+    for sample in daemon.samples("probe_success"):
+        assert sample.value == 1, daemon.tail()
+    return daemon
+
+
+def test_promtool_finds_only_what_is_waived(every_kind: Vitalsd) -> None:
+    """Every complaint is one that we know and explain; and no waiver outlives its reason."""
+    page = every_kind.page(accept=TEXT)
+    found = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False
+    )
+    complaints = set((found.stdout + found.stderr).splitlines())
+    waivers = (DATA / "promtool-waivers.txt").read_text().splitlines()
+    assert complaints == {line for line in waivers if line and not line.startswith("#")}
+
+
+def test_every_name_on_the_page_is_documented(every_kind: Vitalsd) -> None:
+    documented = set(re.findall(r"`([a-z_0-9]+)[`{]", (REPOSITORY / "docs/metrics.md").read_text()))
+    counters = {name.removesuffix("_total") for name in documented}
+    assert every_kind.names() - documented - counters == set()
+
+
+@pytest.mark.parametrize(
+    ("document", "command"),
+    [("metrics.md", ("metrics", "--markdown")), ("configuration.md", ("config", "reference"))],
+)
+def test_documents_are_what_the_code_says(document: str, command: tuple[str, ...]) -> None:
+    """The list of metrics is an interface: a change of it shows up in a review, as a diff here."""
+    made = run(*command)
+    assert made.returncode == 0, made.stderr
+    assert (REPOSITORY / "docs" / document).read_text() == made.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_valid(example: Path) -> None:
+    done = run("config", "check", example)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_metric_of_a_kind_has_a_label_kind() -> None:
+    """The framework's vitalsd_target_up is told apart by it, in the scrape configuration."""
+    framework, *kinds = run("metrics").stdout.split("# Kind ")
+    assert "vitalsd_target_up{kind}" in framework
+    for kind in kinds:
+        assert not re.search(r"[{,]kind[,}]", kind), kind

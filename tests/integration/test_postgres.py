@@ -1,0 +1,304 @@
+"""The kind postgres against PostgreSQL 15: who may look, what is counted, and what a server that
+is full, frozen, ending or gone looks like from outside."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support import process, wait_until
+from support.certificates import Authority
+from support.fault_proxy import FaultProxy
+from support.postgres import Postgres
+from support.vitalsd import Vitalsd, run
+from support.waiting import PATIENCE
+
+Daemon = Callable[..., Vitalsd]
+
+QUICK = {"interval": "300ms", "timeout": "250ms"}
+# Of the fixture's 30 connections 3 are for superusers, who are not counted among those of roles.
+SLOTS = 27
+
+
+def db(server: Postgres, name: str = "db", role: str = "monitor", **options: object) -> dict:
+    """A probe that logs in with the role's password, over verified TLS unless it says otherwise."""
+    probe = {"name": name, "kind": "postgres", "url": server.url(role)}
+    probe |= {"password": {"env": f"PASSWORD_{role.upper()}"}}
+    if "url" not in options:
+        probe |= {"tls": {"ca": str(server.authority.path)}}
+    return probe | options
+
+
+def passwords(server: Postgres) -> dict[str, str]:
+    return {f"PASSWORD_{role.upper()}": password for role, password in server.passwords.items()}
+
+
+def by_database(daemon: Vitalsd, name: str) -> dict[str, float]:
+    return {sample.labels["datname"]: sample.value for sample in daemon.samples(name)}
+
+
+# ---- logging in ---------------------------------------------------------------------------------
+
+
+def test_tls_and_who_is_let_in(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
+    """A server that cannot be trusted is down; one that refuses us is up, and only we are wrong."""
+    stranger = Authority(tmp_path)
+    trusted = str(postgres.authority.path)
+    daemon = vitalsd(
+        [
+            db(postgres, "verified"),
+            db(postgres, "renamed", tls={"ca": trusted, "server_name": "localhost"}),
+            db(postgres, "encrypted", "encrypted_only", tls={"verify": False}),
+            db(postgres, "plain", url=postgres.url(sslmode="disable")),
+            db(postgres, "wrong-ca", tls={"ca": str(stranger.path)}),
+            db(postgres, "wrong-name", tls={"ca": trusted, "server_name": "other.test"}),
+            db(postgres, "in-the-clear", url=postgres.url("encrypted_only", sslmode="disable")),
+            db(postgres, "wrong-password", password={"env": "WRONG"}),
+            db(postgres, "no-database", url=postgres.url("monitor", "missing")),
+        ],
+        environment={**passwords(postgres), "WRONG": "not-this-one"},
+    )
+    for probe in ("verified", "renamed", "encrypted", "plain"):
+        assert daemon.value("probe_success", probe=probe) == 1, daemon.tail()
+        assert daemon.value("pg_up", probe=probe) == 1
+    for probe in ("wrong-ca", "wrong-name"):
+        assert set(daemon.failures(probe)) == {"tls"}
+        assert daemon.value("pg_up", probe=probe) == 0
+    for probe in ("in-the-clear", "wrong-password"):
+        assert set(daemon.failures(probe)) == {"auth"}
+        assert daemon.value("pg_up", probe=probe) == 1
+    assert daemon.value("vitalsd_target_up", probe="wrong-password", kind="postgres") == 1
+    assert set(daemon.failures("no-database")) == {"mismatch"}
+    (line,) = daemon.log_lines("probe failed", probe="no-database")
+    assert '"missing" does not exist' in line["error"]
+
+
+# ---- what is counted ----------------------------------------------------------------------------
+
+
+def test_connections_of_every_database(vitalsd: Daemon, postgres: Postgres) -> None:
+    """Both sides of HighDatabaseConnections have a series for each database, also for one that
+    nobody uses, and our own connection is no client of the application."""
+    postgres.drop_database("fresh")
+    daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
+    with postgres.held(3), postgres.held(2, "postgres"):
+        daemon.wait_for("pg_stat_activity_count", 3, datname=postgres.database)
+        daemon.wait_for("pg_stat_activity_count", 2, datname="postgres")
+        counts = by_database(daemon, "pg_stat_activity_count")
+        limits = by_database(daemon, "pg_settings_max_connections")
+        assert limits == dict.fromkeys(counts, 30)
+        idle = {"datname": postgres.database, "state": "idle"}
+        assert daemon.value("pg_stat_activity_connections", **idle) == 3
+        postgres.create_database("fresh")
+        daemon.wait_for("pg_stat_activity_count", 0, datname="fresh")
+        assert daemon.value("pg_settings_max_connections", datname="fresh") == 30
+        postgres.drop_database("fresh")
+        daemon.wait_for("pg_stat_activity_count", None, datname="fresh")
+    daemon.wait_for("pg_stat_activity_count", 0, datname=postgres.database)
+    assert "template0" not in by_database(daemon, "pg_database_size_bytes")
+
+
+def test_without_pg_monitor(vitalsd: Daemon, postgres: Postgres) -> None:
+    """What a role may not see is said to be missing, and what it may see still counts rightly."""
+    daemon = vitalsd(
+        [db(postgres, "sees"), db(postgres, "blind", "viewer")], environment=passwords(postgres)
+    )
+    missing = {"reason": "permission"}
+    assert daemon.value("pg_monitoring_incomplete", probe="sees", **missing) == 0
+    assert daemon.value("pg_monitoring_incomplete", probe="blind", **missing) == 1
+    with postgres.held(4, "postgres"):
+        for probe in ("sees", "blind"):
+            daemon.wait_for("pg_stat_activity_count", 4, probe=probe, datname="postgres")
+    assert daemon.samples("pg_stat_activity_connections", probe="blind") == []
+    assert daemon.value("probe_success", probe="blind") == 1
+
+
+def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
+    here = {"datname": postgres.database}
+    daemon = vitalsd([db(postgres, size_interval="1s")], environment=passwords(postgres), **QUICK)
+    size = daemon.value("pg_database_size_bytes", **here)
+    assert size is not None and size > 5e6
+    create = "CREATE TABLE big AS SELECT repeat('x', 1000) FROM generate_series(1, 4000)"
+    postgres.execute(create, postgres.database)
+    daemon.wait_for("pg_database_size_bytes", lambda now: now > size + 3e6, **here)
+    postgres.execute("DROP TABLE big", postgres.database)
+
+    lock = "SELECT pg_advisory_lock(1)"
+    with ThreadPoolExecutor() as pool, closing(postgres.connect()) as holder:
+        holder.cursor().execute(lock)
+        daemon.wait_for("pg_locks_count", 1, mode="ExclusiveLock", **here)
+        assert daemon.value("pg_locks_waiting", **here) == 0
+        waiting = pool.submit(postgres.execute, lock, postgres.database)
+        daemon.wait_for("pg_locks_waiting", 1, **here)
+        holder.close()
+        waiting.result()
+    daemon.wait_for("pg_locks_waiting", 0, **here)
+
+    archived = daemon.value("pg_stat_archiver_archived_count") or 0
+    postgres.execute("SELECT pg_switch_wal()")
+    daemon.wait_for("pg_stat_archiver_archived_count", lambda now: now > archived)
+    last = daemon.value("pg_stat_archiver_last_archived_timestamp_seconds")
+    assert last is not None and abs(last - time.time()) < 30
+    failed = daemon.value("pg_stat_archiver_failed_count")
+    assert failed is not None
+    postgres.refuse_archiving()
+    postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
+    postgres.execute("SELECT pg_switch_wal()")
+    daemon.wait_for("pg_stat_archiver_failed_count", lambda now: now > failed)
+
+
+# ---- full ---------------------------------------------------------------------------------------
+
+
+def test_a_server_that_fills_up(vitalsd: Daemon, postgres: Postgres) -> None:
+    """The alert on connections must not resolve at the moment when there is no connection left for
+    us: a full server is up, the last counts stay beside the limit, and the check says critical."""
+    here = {"datname": postgres.database}
+    daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
+    postgres.hold(SLOTS - 1)
+    daemon.wait_for("pg_stat_activity_count", SLOTS - 1, **here)
+    assert daemon.value("vitalsd_check_status", check="connections") == 1  # 26 of 30
+    daemon.freeze()
+    assert postgres.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE application_name = 'vitalsd'"
+    ) == [(True,)]
+    postgres.hold(1)
+    daemon.thaw()
+    for _ in range(3):  # not only after the first failure
+        daemon.wait_failed("db", "overload")
+    assert set(daemon.failures("db")) == {"overload"}
+    assert daemon.value("pg_stat_activity_count", **here) == SLOTS - 1
+    assert daemon.value("pg_settings_max_connections", **here) == 30
+    assert daemon.value("pg_up") == 1
+    assert daemon.value("vitalsd_target_up", probe="db") == 1
+    assert daemon.value("vitalsd_check_status", check="connections") == 2
+    postgres.release()
+    daemon.wait_ok("db")
+    daemon.wait_for("pg_stat_activity_count", 0, **here)
+    daemon.wait_for("vitalsd_check_status", 0, check="connections")
+
+
+def test_a_server_that_is_full_from_the_start(
+    vitalsd: Daemon, postgres: Postgres, tmp_path: Path
+) -> None:
+    """No count is known and none is made up, but that it is full is known."""
+    postgres.hold(SLOTS)
+    daemon = vitalsd([db(postgres)], environment=passwords(postgres))
+    assert set(daemon.failures("db")) == {"overload"}
+    assert daemon.value("pg_up") == 1
+    assert daemon.value("vitalsd_check_status", check="connections") == 2
+    assert daemon.samples("pg_stat_activity_count") == []
+    done = run("check", "--config", daemon.config_file, **passwords(postgres))
+    assert done.returncode == 2, done.stdout
+    assert "overload" in done.stdout
+    postgres.release()
+    daemon.wait_ok("db")
+    daemon.wait_for("vitalsd_check_status", 0, check="connections")
+
+
+# ---- hanging, ending, coming back ---------------------------------------------------------------
+
+
+def test_a_server_that_freezes(vitalsd: Daemon, postgres: Postgres) -> None:
+    """The run ends at its deadline, /metrics answers all the while, and nothing needs a restart."""
+    daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
+    daemon.wait_ok("db")
+    postgres.freeze()
+    daemon.wait_failed("db", "timeout")
+    assert daemon.value("pg_up") == 0
+    # A first run hangs in its query, those after it in connecting.
+    (line,) = daemon.log_lines("probe failed", probe="db")
+    assert line["error"] == "no answer within 250ms while waiting for the statistics"
+    seen = daemon.failures("db")["timeout"]
+    while daemon.failures("db")["timeout"] < seen + 2:
+        began = time.monotonic()
+        daemon.page()
+        assert time.monotonic() - began < 0.2 * PATIENCE
+    (shown,) = daemon.status()["probes"]
+    assert shown["error"].endswith(f"while connecting to 127.0.0.1:{postgres.port}")
+    duration = daemon.value("probe_duration_seconds", probe="db")
+    assert duration is not None and 0.25 <= duration < 0.25 + 0.2 * PATIENCE
+    assert set(daemon.failures("db")) == {"timeout"}
+    postgres.thaw()
+    daemon.wait_ok("db")
+    daemon.wait_for("pg_stat_activity_count", 0, datname=postgres.database)
+
+
+@pytest.mark.parametrize("end", [Postgres.stop, Postgres.kill])
+def test_a_server_that_ends_and_starts(
+    vitalsd: Daemon, postgres: Postgres, end: Callable[[Postgres], object]
+) -> None:
+    daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
+    daemon.wait_ok("db")
+    end(postgres)
+    daemon.wait_failed("db", "connect")
+    assert daemon.value("pg_up") == 0
+    daemon.wait_for("pg_stat_activity_count", None, datname=postgres.database)
+    started = time.time()
+    postgres.start()
+    daemon.wait_ok("db")
+    since = daemon.value("pg_postmaster_start_time_seconds")
+    assert since is not None and since > started - 1
+    assert len(daemon.log_lines("probe recovered", probe="db")) == 1
+
+
+def test_a_connection_that_the_server_ends(vitalsd: Daemon, postgres: Postgres) -> None:
+    """An idle connection that was cut costs no failed run."""
+    daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
+    for _ in range(3):
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'vitalsd' AND state = 'idle'"
+        )
+        daemon.wait_runs("db", 2)
+    assert daemon.failures("db") == {}
+
+
+def test_a_server_that_shuts_down(vitalsd: Daemon, postgres: Postgres) -> None:
+    """It waits for its last session and takes no new one, which is neither up nor gone."""
+    postgres.hold(1)
+    process.send(postgres.pid, signal.SIGTERM)
+    wait_until(lambda: "smart shutdown" in postgres.log(), what="the server ends")
+    daemon = vitalsd([db(postgres)], environment=passwords(postgres))
+    assert set(daemon.failures("db")) == {"unready"}
+    assert daemon.value("pg_up") == 0
+    assert "shutting down" in daemon.log_lines("probe failed", probe="db")[0]["error"]
+    postgres.release()
+    daemon.wait_failed("db", "connect")
+    postgres.kill()  # what is left of it
+    postgres.start()
+    daemon.wait_ok("db")
+
+
+def test_a_network_between(
+    vitalsd: Daemon, fault_proxy: Callable[..., FaultProxy], postgres: Postgres
+) -> None:
+    proxy = fault_proxy(postgres.port)
+    url = f"postgresql://monitor@127.0.0.1:{proxy.port}/{postgres.database}?sslmode=disable"
+    daemon = vitalsd([db(postgres, url=url)], environment=passwords(postgres), **QUICK)
+    daemon.wait_ok("db")
+    faults = {
+        "garbage": {"protocol"},
+        # libpq tells an end and a reset apart, but not always from a server that makes no sense.
+        "truncate": {"connect", "protocol"},
+        "reset": {"connect", "protocol"},
+        "hang": {"timeout"},
+    }
+    for mode, reasons in faults.items():
+        before = daemon.failures("db")
+        proxy.set_mode(mode)
+        daemon.wait_runs("db", 2)
+        after = daemon.failures("db")
+        seen = {reason for reason in after if after[reason] > before.get(reason, 0)}
+        assert seen and seen <= reasons, mode
+        assert daemon.value("probe_success", probe="db") == 0, mode
+        assert daemon.value("pg_up") == 0, mode
+        proxy.set_mode("ok")
+        daemon.wait_ok("db")

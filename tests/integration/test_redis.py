@@ -1,0 +1,306 @@
+"""The kind redis against Redis 7.0: who may look, the numbers that rules divide, and a server that
+loads, freezes, is full or gone."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import wait_until
+from support.certificates import Authority
+from support.fault_proxy import FaultProxy
+from support.redis import Redis
+from support.vitalsd import Vitalsd
+
+Daemon = Callable[..., Vitalsd]
+
+QUICK = {"interval": "300ms", "timeout": "250ms"}
+MIB = 1 << 20
+
+
+def cache(server: Redis, name: str = "cache", *, tls: bool = False, **options: object) -> dict:
+    """A probe that logs in as the user `monitor` unless it says otherwise."""
+    probe = {"name": name, "kind": "redis", "url": server.url(tls=tls, user="monitor")}
+    probe |= {"password": {"env": "MONITOR"}}
+    if tls:
+        probe |= {"tls": {"ca": str(server.authority.path)}}
+    return probe | options
+
+
+def passwords(server: Redis) -> dict[str, str]:
+    return {
+        "MONITOR": server.monitor_password,
+        "DEFAULT": server.password,
+        "BLIND": server.blind_password,
+        "WRONG": "not-this-one",
+    }
+
+
+@pytest.fixture
+def watch(vitalsd: Daemon, redis_server: Redis) -> Callable[..., Vitalsd]:
+    """watch(probe, ...) starts a daemon that knows the passwords; without probes the usual one."""
+
+    def start(*probes: dict, **options: object) -> Vitalsd:
+        chosen = probes or (cache(redis_server),)
+        return vitalsd(chosen, environment=passwords(redis_server), **{**QUICK, **options})
+
+    return start
+
+
+# ---- logging in ---------------------------------------------------------------------------------
+
+
+def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
+    """A server that cannot be trusted is down; one that refuses us is up, and only we are wrong."""
+    stranger, trusted = Authority(tmp_path), str(redis_server.authority.path)
+    nobody = redis_server.url()
+    daemon = watch(
+        cache(redis_server, "plain"),
+        cache(redis_server, "tls", tls=True),
+        cache(redis_server, "default-user", url=nobody, password={"env": "DEFAULT"}),
+        cache(redis_server, "wrong-ca", tls=True) | {"tls": {"ca": str(stranger.path)}},
+        cache(redis_server, "wrong-name", tls=True)
+        | {"tls": {"ca": trusted, "server_name": "other.test"}},
+        cache(redis_server, "wrong-password", password={"env": "WRONG"}),
+        {"name": "no-password", "kind": "redis", "url": nobody},
+        cache(
+            redis_server, "blind", url=redis_server.url(user="blind"), password={"env": "BLIND"}
+        ),
+    )
+    for probe in ("plain", "tls", "default-user"):
+        assert daemon.value("probe_success", probe=probe) == 1, daemon.tail()
+        assert daemon.value("redis_up", probe=probe) == 1
+    for probe in ("wrong-ca", "wrong-name"):
+        assert set(daemon.failures(probe)) == {"tls"}
+        assert daemon.value("redis_up", probe=probe) == 0
+    for probe in ("wrong-password", "no-password"):
+        assert set(daemon.failures(probe)) == {"auth"}
+        assert daemon.value("redis_up", probe=probe) == 1
+    assert set(daemon.failures("blind")) == {"permission"}
+    assert daemon.value("redis_up", probe="blind") == 1
+    assert daemon.value("vitalsd_target_up", probe="blind", kind="redis") == 1
+    assert daemon.samples("redis_memory_used_bytes", probe="blind") == []
+
+
+# ---- memory, look-ups, lists, persistence -------------------------------------------------------
+
+
+def test_memory_and_its_limit(watch: Daemon, redis_server: Redis) -> None:
+    """Without a limit there is no series of a limit, which every ratio would divide by 0."""
+    daemon = watch()
+    assert daemon.value("redis_memory_max_bytes") is None
+    assert daemon.value("redis_memory_limited") == 0
+    assert daemon.value("vitalsd_check_status", check="memory") is None
+    used = daemon.value("redis_memory_used_bytes")
+    assert used is not None and abs(used - redis_server.used_memory) < MIB
+
+    redis_server.set_max_memory(40 * MIB)
+    daemon.wait_for("redis_memory_max_bytes", 40 * MIB)
+    assert daemon.value("redis_memory_limited") == 1
+    daemon.wait_for("vitalsd_check_status", 0, check="memory")
+    redis_server.fill(37 * MIB - redis_server.used_memory)
+    daemon.wait_for("redis_memory_used_bytes", lambda now: now > 36.5 * MIB)
+    daemon.wait_for("vitalsd_check_status", 2, check="memory")
+    redis_server.set_max_memory(0)
+    daemon.wait_for("redis_memory_max_bytes", None)
+    assert daemon.value("vitalsd_check_status", check="memory") is None
+
+
+def test_hit_rate(watch: Daemon, redis_server: Redis) -> None:
+    """It is of what happened since, needs ten look-ups, and outlives a restart of the server, whose
+    counters start anew."""
+    redis_server.look_up(hits=0, misses=50)  # before we looked: none of our business
+    daemon = watch()
+
+    def look_up(hits: int, misses: int) -> None:
+        seen = daemon.value("redis_keyspace_hits_total"), daemon.value("redis_keyspace_misses_total")
+        redis_server.look_up(hits, misses)
+        daemon.wait_for("redis_keyspace_hits_total", seen[0] + hits)
+        daemon.wait_for("redis_keyspace_misses_total", seen[1] + misses)
+
+    assert daemon.value("redis_cache_hit_rate") is None
+    look_up(hits=8, misses=1)
+    assert daemon.value("redis_cache_hit_rate") is None
+    look_up(hits=0, misses=1)
+    assert daemon.value("redis_cache_hit_rate") == pytest.approx(0.8)
+    assert daemon.value("vitalsd_check_status", check="hit_rate") == 0
+    redis_server.restart()
+    daemon.wait_for("redis_keyspace_hits_total", 0)
+    assert daemon.value("redis_cache_hit_rate") == pytest.approx(0.8)
+    look_up(hits=2, misses=8)
+    assert daemon.value("redis_cache_hit_rate") == pytest.approx(10 / 20)
+    assert daemon.value("vitalsd_check_status", check="hit_rate") == 1
+
+
+def test_lists(watch: Daemon, redis_server: Redis) -> None:
+    """Celery's queues; one that is none fails alone. Our own look-ups count for no hit rate."""
+    redis_server.command("RPUSH", "celery:intake", *range(5))
+    redis_server.command("SET", "celery:text", "no list")
+    names = ["celery:intake", "celery:empty", "celery:text"]
+    checks = {"list_length": {"warn": 4}}
+    daemon = watch(cache(redis_server, lists=names, checks=checks))
+    assert daemon.value("redis_key_size", key="celery:intake", db="db0") == 5
+    assert daemon.value("redis_key_size", key="celery:empty", db="db0") == 0
+    assert daemon.value("redis_key_size", key="celery:text") is None
+    assert daemon.value("vitalsd_probe_parts", state="ok") == 2
+    assert daemon.value("vitalsd_probe_parts", state="failed") == 1
+    assert daemon.value("probe_success") == 0
+    assert set(daemon.failures("cache")) == {"mismatch"}
+    assert daemon.value("vitalsd_check_status", check="list_length") == 1
+    redis_server.command("DEL", "celery:text")
+    daemon.wait_ok("cache")
+    daemon.wait_for("redis_keyspace_misses_total", lambda now: now > 10)  # all of them ours
+    assert daemon.value("redis_cache_hit_rate") is None
+
+
+def test_keys_of_a_database(watch: Daemon, redis_server: Redis) -> None:
+    redis_server.ask(lines="SELECT 3\nSET a 1\nSET b 1 EX 1000\nRPUSH work 1 2 3\n")
+    daemon = watch(cache(redis_server, url=redis_server.url(user="monitor") + "/3", lists=["work"]))
+    assert daemon.value("redis_db_keys", db="db3") == 3
+    assert daemon.value("redis_db_keys_expiring", db="db3") == 1
+    assert daemon.value("redis_key_size", db="db3", key="work") == 3
+    redis_server.empty()
+    daemon.wait_for("redis_db_keys", None, db="db3")
+
+
+def test_persistence(watch: Daemon, redis_server: Redis) -> None:
+    daemon = watch()
+    assert daemon.value("redis_rdb_last_bgsave_status") == 1
+    assert daemon.value("redis_aof_enabled") == 0
+    redis_server.command("SET", "a", 1)
+    daemon.wait_for("redis_rdb_changes_since_last_save", lambda now: now >= 1)
+    before = daemon.value("redis_rdb_last_save_timestamp_seconds")
+    assert before is not None
+    wait_until(lambda: time.time() > before + 1, what="another second")
+    redis_server.command("BGSAVE")
+    daemon.wait_for("redis_rdb_last_save_timestamp_seconds", lambda now: now > before)
+    daemon.wait_for("redis_rdb_changes_since_last_save", 0)
+    # A snapshot cannot be put in the place of a directory.
+    redis_server.dump.unlink()
+    redis_server.dump.mkdir()
+    redis_server.command("BGSAVE")
+    daemon.wait_for("redis_rdb_last_bgsave_status", 0)
+    redis_server.dump.rmdir()
+    redis_server.command("BGSAVE")
+    daemon.wait_for("redis_rdb_last_bgsave_status", 1)
+    redis_server.dump.unlink()
+    redis_server.command("CONFIG", "SET", "appendonly", "yes")
+    daemon.wait_for("redis_aof_enabled", 1)
+    assert daemon.value("redis_aof_last_write_status") == 1
+    redis_server.command("CONFIG", "SET", "appendonly", "no")
+    daemon.wait_for("redis_aof_enabled", 0)
+
+
+# ---- loading, full, hanging, gone ---------------------------------------------------------------
+
+
+def test_a_server_that_loads(watch: Daemon, redis_server: Redis) -> None:
+    """It answers, but serves nothing yet: not up, and the reason is not a fault."""
+    daemon = watch()
+    daemon.wait_ok("cache")
+    assert daemon.value("redis_loading_dump_file") == 0
+    redis_server.start_loading()
+    daemon.wait_failed("cache", "unready")
+    assert daemon.value("redis_up") == 0
+    assert daemon.value("vitalsd_target_up", probe="cache") == 0
+    assert daemon.value("redis_loading_dump_file") == 1
+    assert daemon.value("redis_memory_used_bytes") is not None
+    redis_server.finish_loading()
+    daemon.wait_ok("cache")
+    assert daemon.value("redis_loading_dump_file") == 0
+    assert daemon.value("redis_up") == 1
+
+
+def test_a_server_that_is_full(watch: Daemon, redis_server: Redis) -> None:
+    """It has no place for us: it lives, so it is up."""
+    with socket.create_connection(("127.0.0.1", redis_server.port)) as held:
+        held.sendall(f"AUTH {redis_server.password}\r\nPING\r\n".encode())
+        answers = held.makefile("rb")
+        assert [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
+        held.sendall(b"CONFIG SET maxclients 1\r\n")
+        assert answers.readline() == b"+OK\r\n"
+        try:
+            daemon = watch()
+            for _ in range(5):
+                daemon.wait_failed("cache", "overload")
+            assert set(daemon.failures("cache")) == {"overload"}
+            assert daemon.value("redis_up") == 1
+            assert daemon.value("vitalsd_target_up", probe="cache") == 1
+        finally:
+            held.sendall(b"CONFIG SET maxclients 10000\r\n")
+            assert answers.readline() == b"+OK\r\n"
+    daemon.wait_ok("cache")
+    assert daemon.value("redis_max_clients") == 10000
+
+
+def test_a_server_that_freezes(watch: Daemon, redis_server: Redis) -> None:
+    daemon = watch()
+    daemon.wait_ok("cache")
+    redis_server.freeze()
+    daemon.wait_failed("cache", "timeout")
+    assert daemon.value("redis_up") == 0
+    (line,) = daemon.log_lines("probe failed", probe="cache")
+    assert line["error"] == "no answer within 250ms while waiting for INFO"
+    # Connections are still accepted, by the kernel; what hangs now is the log-in.
+    daemon.wait_failed("cache", "timeout")
+    assert daemon.status()["probes"][0]["error"].endswith("while authenticating")
+    assert set(daemon.failures("cache")) == {"timeout"}
+    redis_server.thaw()
+    daemon.wait_ok("cache")
+    assert daemon.value("redis_up") == 1
+
+
+@pytest.mark.parametrize("end", [Redis.stop, Redis.kill])
+def test_a_server_that_ends_and_starts(
+    watch: Daemon, redis_server: Redis, end: Callable[[Redis], object]
+) -> None:
+    daemon = watch()
+    daemon.wait_ok("cache")
+    end(redis_server)
+    daemon.wait_failed("cache", "connect")
+    assert daemon.value("redis_up") == 0
+    daemon.wait_for("redis_memory_used_bytes", None)
+    redis_server.start()
+    daemon.wait_ok("cache")
+    daemon.wait_for("redis_uptime_in_seconds", lambda now: now < 15)
+
+
+def test_a_connection_is_kept_and_replaced(watch: Daemon, redis_server: Redis) -> None:
+    """One connection for all runs; one that the server has cut while idle costs no failed run."""
+    daemon = watch()
+    before = int(redis_server.info("total_connections_received"))
+    daemon.wait_runs("cache", 5)
+    after = int(redis_server.info("total_connections_received"))
+    assert after - before == 1  # that of redis-cli, which asked
+    for _ in range(2):
+        redis_server.command("CLIENT", "KILL", "USER", "monitor")
+        daemon.wait_runs("cache", 2)
+    assert daemon.failures("cache") == {}
+
+
+def test_a_network_between(
+    watch: Daemon, fault_proxy: Callable[..., FaultProxy], redis_server: Redis
+) -> None:
+    proxy = fault_proxy(redis_server.port)
+    daemon = watch(cache(redis_server, url=f"redis://monitor@127.0.0.1:{proxy.port}"))
+    daemon.wait_ok("cache")
+    faults = {
+        "garbage": {"protocol"},
+        "truncate": {"protocol"},
+        "reset": {"connect"},
+        "hang": {"timeout"},
+    }
+    for mode, reasons in faults.items():
+        before = daemon.failures("cache")
+        proxy.set_mode(mode)
+        daemon.wait_runs("cache", 2)
+        after = daemon.failures("cache")
+        seen = {reason for reason in after if after[reason] > before.get(reason, 0)}
+        assert seen == reasons, mode
+        assert daemon.value("redis_up") == 0, mode
+        proxy.set_mode("ok")
+        daemon.wait_ok("cache")
