@@ -16,7 +16,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <malloc.h>
-#include <pthread.h>
 
 namespace vitalsd {
 namespace {
@@ -48,7 +47,6 @@ App::App(Options options)
 
 Exit App::run() {
   started_ = Clock::now();
-  pthread_setname_np(pthread_self(), "probe-loop");
   std::signal(SIGPIPE, SIG_IGN);
   Loaded loaded = load_configuration(options_.config_file, services_.environment);
   config::Problems& problems = loaded.document->problems();

@@ -23,7 +23,7 @@ using SystemClock = std::chrono::system_clock;
 
 // How long a cancelled run may take to unwind before due times call it stuck.
 constexpr auto kGrace = 200ms;
-// How many intervals a reading may outlive its last renewal.
+// How many intervals, and a timeout, a reading may outlive its last renewal.
 constexpr int kReadingIntervals = 3;
 
 double to_unix(SystemClock::time_point time) {
@@ -309,8 +309,9 @@ void Job::skip(Outcome outcome) {
     up_ = false;
   }
   ledger_->publish(framework_part());
-  // A run that ends renews readings or counts them out; only where none does they grow old.
-  ledger_->expire(Clock::now() - kReadingIntervals * spec_.interval - spec_.timeout);
+  // A run that ends renews readings or counts them out; only where none does they grow old. What
+  // would be too old before the next due time goes now.
+  ledger_->expire(Clock::now() - (kReadingIntervals - 1) * spec_.interval - spec_.timeout);
   row_->update([&](ProbeView& view) {
     view.history = view.history << 2 | 3;
     if (outcome != Outcome::stuck || view.state == ProbeView::State::stuck) return;

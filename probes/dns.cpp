@@ -194,6 +194,7 @@ class DnsProbe final : public Probe {
     net::AresChannel::Options options;
     options.tcp = tcp_;
     if (server_) {
+      options.take_errors = true;  // it is this server that is judged
       out.doing("resolving " + server_->host);
       for (const auto& address : co_await environment_.resolver.resolve(server_->host)) {
         options.servers.push_back(config::Endpoint{address.to_string(), server_->port}.text());

@@ -166,24 +166,26 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
-std::string status_page(const std::vector<ProbeView>& probes, std::string_view version,
-                        ProbeView::Time now) {
+std::string status_page(const Overview& overview) {
+  const auto& [probes, version, now, healthy] = overview;
   std::vector<const ProbeView*> sorted;
   for (const ProbeView& probe : probes) sorted.push_back(&probe);
   std::ranges::sort(sorted, {}, [](const ProbeView* p) {
     return std::tuple(rank(*p), std::string_view(p->name));
   });
   const auto ok = std::ranges::count(probes, ProbeView::State::ok, &ProbeView::state);
+  const std::string title =
+      healthy ? std::to_string(ok) + " of " + std::to_string(probes.size()) + " probes ok"
+              : "the probe loop does not turn: all states are old";
   std::string out =
       "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
       "<meta name=viewport content=\"width=device-width\">"
       "<title>vitalsd: " +
-      std::to_string(ok) + " of " + std::to_string(probes.size()) + " probes ok</title><style>" +
-      std::string(kStyle) +
+      title + "</title><style>" + std::string(kStyle) +
       "</style></head><body>\n"
       "<h1>" +
-      std::to_string(ok) + " of " + std::to_string(probes.size()) +
-      " probes ok</h1>\n"
+      title +
+      "</h1>\n"
       "<nav>vitalsd " +
       escape_html(version) + ", " + iso_time(now) +
       " &nbsp; <a href=metrics>metrics</a> &nbsp; <a href=\"api/v1/status\">JSON</a>"
@@ -194,8 +196,8 @@ std::string status_page(const std::vector<ProbeView>& probes, std::string_view v
   return out + "</tbody></table></body></html>\n";
 }
 
-std::string status_json(const std::vector<ProbeView>& probes, std::string_view version,
-                        ProbeView::Time now) {
+std::string status_json(const Overview& overview) {
+  const auto& [probes, version, now, healthy] = overview;
   boost::json::array list;
   for (const ProbeView& probe : probes) {
     boost::json::object& row = list.emplace_back(boost::json::object()).as_object();
@@ -227,6 +229,7 @@ std::string status_json(const std::vector<ProbeView>& probes, std::string_view v
   boost::json::object document;
   document["version"] = std::string(version);
   document["time"] = iso_time(now);
+  document["healthy"] = healthy;
   document["probes"] = std::move(list);
   return boost::json::serialize(document) + '\n';
 }

@@ -9,13 +9,19 @@
 
 namespace vitalsd {
 
-/// HTML without scripts: a row a probe, failures first. `now` dates the ages.
-std::string status_page(const std::vector<ProbeView>& probes, std::string_view version,
-                        ProbeView::Time now);
+/// What the page shows.
+struct Overview {
+  std::vector<ProbeView> probes;
+  std::string_view version;
+  ProbeView::Time now;  ///< dates the ages
+  bool healthy = true;  ///< false: the probe loop does not turn, so that all states are old ones
+};
+
+/// HTML without scripts: a row a probe, failures first.
+std::string status_page(const Overview& overview);
 
 /// The same as JSON.
-std::string status_json(const std::vector<ProbeView>& probes, std::string_view version,
-                        ProbeView::Time now);
+std::string status_json(const Overview& overview);
 
 /// `text` with &, <, > and quotes escaped for HTML.
 std::string escape_html(std::string_view text);

@@ -2,6 +2,7 @@
 // so it runs on a thread of its own, and what was once accepted is remembered by its digest.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -17,7 +18,7 @@ class Passwords {
  public:
   /// Users and their bcrypt hashes.
   explicit Passwords(std::vector<std::pair<std::string, std::string>> users)
-      : users_(std::move(users)), pool_(1) {}
+      : users_(std::move(users)) {}
 
   [[nodiscard]] bool required() const { return !users_.empty(); }
 
@@ -28,7 +29,7 @@ class Passwords {
  private:
   std::vector<std::pair<std::string, std::string>> users_;
   std::unordered_set<std::string> accepted_;  // digests of headers
-  boost::asio::thread_pool pool_;
+  std::optional<boost::asio::thread_pool> thread_;  // started when first needed
 };
 
 /// The text behind standard base64; empty where it is none.

@@ -170,10 +170,13 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     return options.ready() ? plain(200, "vitalsd is ready.\n", "/-/ready")
                            : plain(503, "Not every probe has run yet.\n", "/-/ready");
   }
-  const auto now = std::chrono::system_clock::now();
-  if (path == "/") return html(status_page(options.probes(), options.version, now));
+  const auto overview = [&] {
+    return Overview{options.probes(), options.version, std::chrono::system_clock::now(),
+                    options.healthy()};
+  };
+  if (path == "/") return html(status_page(overview()));
   if (path == "/api/v1/status") {
-    WebResponse response = plain(200, status_json(options.probes(), options.version, now), "/api");
+    WebResponse response = plain(200, status_json(overview()), "/api");
     response.content_type = "application/json";
     return response;
   }

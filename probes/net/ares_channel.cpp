@@ -31,8 +31,9 @@ AresChannel::AresChannel(asio::io_context& loop, TimerWheel& wheel, const Option
   ares_options settings{};
   settings.timeout = options.timeout_ms;
   settings.tries = options.tries;
-  settings.flags =
-      (options.tcp ? ARES_FLAG_USEVC : 0) | (options.recurse ? 0 : ARES_FLAG_NORECURSE);
+  settings.flags = (options.tcp ? ARES_FLAG_USEVC : 0) |
+                   (options.recurse ? 0 : ARES_FLAG_NORECURSE) |
+                   (options.take_errors ? ARES_FLAG_NOCHECKRESP : 0);
   settings.sock_state_cb = &AresChannel::on_state;
   settings.sock_state_cb_data = this;
   const int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_FLAGS;

@@ -23,6 +23,8 @@ class AresChannel {
     int tries = 3;
     bool tcp = false;     ///< query over TCP
     bool recurse = true;  ///< ask for recursion
+    /// SERVFAIL, NOTIMP and REFUSED are answers too, instead of a reason to ask another server.
+    bool take_errors = false;
   };
 
   /// Throws ProbeError(config) where c-ares refuses the options.

@@ -52,14 +52,12 @@ Reason reason_of(CURLcode code) {
     case CURLE_SSL_ISSUER_ERROR:
       return Reason::tls;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
       return Reason::config;
-    case CURLE_OUT_OF_MEMORY:
     case CURLE_FAILED_INIT:
     case CURLE_BAD_FUNCTION_ARGUMENT:
       return Reason::internal;
     default:
-      return Reason::protocol;  // empty, cut off or malformed answers
+      return Reason::protocol;  // empty, cut off or malformed answers, or none of HTTP's at all
   }
 }
 
@@ -331,6 +329,7 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Impl::on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, kUserAgent.data());
+  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");  // and decodes what comes
   // The run's deadline ends a transfer, nothing else; libcurl's own default for connecting is 300
   // s.
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 86'400L);
@@ -403,6 +402,10 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
     // Our own store, shared; libcurl would read the bundle and a directory anew each time.
     curl_easy_setopt(easy, CURLOPT_CAINFO, nullptr);
     curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+    // libcurl would keep the first store that it meets here, and use that one for every host: its
+    // cache knows stores by the name of the file, which they all lack. Nor may it change ours.
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_OPTIONS, static_cast<long>(CURLSSLOPT_NO_PARTIALCHAIN));
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls.verify ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls.verify ? 2L : 0L);
     // A resumed session is not verified again, so it would hide a certificate that has expired.
@@ -496,6 +499,8 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
     if (code == CURLE_COULDNT_CONNECT && os_error != 0) {
       text = endpoint.text() + ": " + std::strerror(static_cast<int>(os_error));
     }
+    // What libcurl says of a header line beyond 100 KB.
+    if (code == CURLE_OUT_OF_MEMORY) text = "a header is too long, or memory is short";
     throw ProbeError(reason_of(code), text);
   }
   long status = 0;

@@ -54,7 +54,7 @@ std::string system_ca_bundle() {
 TlsContexts::FileState TlsContexts::look(const std::string& file) {
   struct stat status{};
   if (file.empty() || stat(file.c_str(), &status) != 0) return {};
-  return {status.st_mtime, status.st_ino};
+  return {status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_ino};
 }
 
 X509_STORE* TlsContexts::store(const std::string& ca) {

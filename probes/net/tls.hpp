@@ -6,7 +6,7 @@
 #include "config/node.hpp"
 
 #include <chrono>
-#include <ctime>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -43,7 +43,7 @@ class TlsContexts {
 
  private:
   struct FileState {
-    std::time_t changed = 0;
+    std::int64_t changed = 0;  // nanoseconds
     std::uint64_t inode = 0;
     bool operator==(const FileState&) const = default;
   };

@@ -117,10 +117,12 @@ def test_hit_rate(watch: Daemon, redis_server: Redis) -> None:
     daemon = watch()
 
     def look_up(hits: int, misses: int) -> None:
-        seen = daemon.value("redis_keyspace_hits_total"), daemon.value("redis_keyspace_misses_total")
+        awaited = {"redis_keyspace_hits_total": hits, "redis_keyspace_misses_total": misses}
+        for name in awaited:
+            awaited[name] += daemon.value(name)
         redis_server.look_up(hits, misses)
-        daemon.wait_for("redis_keyspace_hits_total", seen[0] + hits)
-        daemon.wait_for("redis_keyspace_misses_total", seen[1] + misses)
+        for name, value in awaited.items():
+            daemon.wait_for(name, value)
 
     assert daemon.value("redis_cache_hit_rate") is None
     look_up(hits=8, misses=1)
@@ -291,7 +293,7 @@ def test_a_network_between(
     faults = {
         "garbage": {"protocol"},
         "truncate": {"protocol"},
-        "reset": {"connect"},
+        "reset": {"connect", "protocol"},  # while it is asked, or while it answers
         "hang": {"timeout"},
     }
     for mode, reasons in faults.items():
@@ -300,7 +302,7 @@ def test_a_network_between(
         daemon.wait_runs("cache", 2)
         after = daemon.failures("cache")
         seen = {reason for reason in after if after[reason] > before.get(reason, 0)}
-        assert seen == reasons, mode
+        assert seen and seen <= reasons, mode
         assert daemon.value("redis_up") == 0, mode
         proxy.set_mode("ok")
         daemon.wait_ok("cache")

@@ -14,6 +14,7 @@ from support import process
 from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
+from support.http_peer import HttpPeer
 from support.nginx import Nginx
 from support.postgres import Postgres
 from support.prometheus import Prometheus
@@ -142,6 +143,12 @@ def nginx(_nginx: Nginx) -> Iterator[Nginx]:
 def dns_server() -> Iterator[DnsServer]:
     """A DNS server that knows no name yet."""
     yield from _opened(DnsServer)
+
+
+@pytest.fixture
+def http_peer() -> Iterator[HttpPeer]:
+    """An HTTP server without answers yet."""
+    yield from _opened(HttpPeer)
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ class Postgres(Server):
     def use_certificate(self, **options: Any) -> None:
         """A new server certificate, in force after reload() or start."""
         certificate, key = self.directory / "server.pem", self.directory / "server.key"
-        self.authority.issue("postgres.test", **options).install(certificate, key)
+        self.certificate = self.authority.issue("postgres.test", **options)
+        self.certificate.install(certificate, key)
         key.chmod(0o600)
         self._give_away(certificate)
         self._give_away(key)

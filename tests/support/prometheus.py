@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.client
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,10 @@ class Prometheus(Server):
         assert len(found) <= 1, found
         return found[0][1] if found else None
 
+    def wait_for(self, expression: str, *, deadline: float = 30) -> list[tuple[Labels, float]]:
+        """Waits until an expression gives something, as a comparison does once it holds."""
+        return wait_until(lambda: self.query(expression), deadline=deadline, what=expression)
+
     def alerts(self, name: str | None = None, **labels: str) -> list[dict[str, Any]]:
         """Pending and firing alerts, with `labels`, `state` and `annotations` each."""
         wanted = {**labels, **({"alertname": name} if name else {})}
@@ -126,6 +131,12 @@ class Prometheus(Server):
             deadline=deadline,
             what=f"{name} {labels or ''} is silent",
         )
+
+    def has_alerted(self, name: str, *, since: float, **labels: str) -> bool:
+        """Whether such an alert was pending or firing at any evaluation since that Unix time."""
+        wanted = ",".join(f'{key}="{value}"' for key, value in {"alertname": name, **labels}.items())
+        window = max(1, round((time.time() - since) * 1000))
+        return bool(self.query(f"present_over_time(ALERTS{{{wanted}}}[{window}ms])"))
 
     def evaluations(self) -> dict[str, str]:
         """When each group of rules was last evaluated."""

@@ -28,7 +28,7 @@ ProbeView probe(std::string name, ProbeView::State state) {
 }
 
 std::string page(const std::vector<ProbeView>& probes) {
-  return status_page(probes, "1.2.3", kNow);
+  return status_page({probes, "1.2.3", kNow});
 }
 
 // The names of the probes in the order of their rows.
@@ -58,7 +58,7 @@ TEST(StatusPage, EscapesWhateverComesFromOutside) {
   EXPECT_FALSE(text.contains("<script"));
   EXPECT_FALSE(text.contains("alert('x')"));
   EXPECT_TRUE(text.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"));
-  EXPECT_FALSE(status_page({}, hostile, kNow).contains("<script"));
+  EXPECT_FALSE(status_page({{}, hostile, kNow}).contains("<script"));
 }
 
 TEST(StatusPage, ShowsFailuresFirst) {
@@ -114,7 +114,7 @@ TEST(StatusJson, SaysWhatThePageSays) {
   view.last_run = kNow - 12s;
   view.duration_seconds = 0.5;
   view.checks.push_back({"age", "users", "2d", "warn above 1d", Status::warning});
-  const auto document = boost::json::parse(status_json({view}, "1.2.3", kNow));
+  const auto document = boost::json::parse(status_json({{view}, "1.2.3", kNow}));
   EXPECT_EQ(document.at("version"), "1.2.3");
   EXPECT_EQ(document.at("time"), "2026-01-01T00:00:00Z");
   const boost::json::value& row = document.at("probes").at(0);
@@ -131,13 +131,22 @@ TEST(StatusJson, SaysWhatThePageSays) {
 
 TEST(StatusJson, LeavesOutWhatIsNotKnown) {
   const auto document =
-      boost::json::parse(status_json({probe("a", ProbeView::State::pending)}, "1.2.3", kNow));
+      boost::json::parse(status_json({{probe("a", ProbeView::State::pending)}, "1.2.3", kNow}));
   const boost::json::object& row = document.at("probes").at(0).as_object();
   for (const char* key :
        {"reason", "error", "since", "last_run", "last_success", "duration_seconds"}) {
     EXPECT_FALSE(row.contains(key)) << key;
   }
   EXPECT_TRUE(row.at("checks").as_array().empty());
+}
+
+// A page that went on to say "all ok" would be silence taken for health.
+TEST(StatusPage, SaysWhenTheLoopDoesNotTurn) {
+  const Overview overview{{probe("a", ProbeView::State::ok)}, "1.2.3", kNow, false};
+  const std::string text = status_page(overview);
+  EXPECT_TRUE(text.contains("<h1>the probe loop does not turn: all states are old</h1>"));
+  EXPECT_FALSE(text.contains("1 of 1 probes ok"));
+  EXPECT_FALSE(boost::json::parse(status_json(overview)).at("healthy").as_bool());
 }
 
 }  // namespace

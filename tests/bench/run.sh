@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs the peers, builds, measures vitalsd beside them and writes docs/benchmarks.md. Takes some
+# six minutes on a quiet machine, ten the first time. Telegraf is built where there is a Go 1.26.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+deploy/install-build-dependencies.sh
+tests/install-test-dependencies.sh prometheus-blackbox-exporter prometheus-node-exporter \
+  prometheus-postgres-exporter prometheus-pushgateway prometheus-redis-exporter
+export VITALSD_COMPILER_LAUNCHER=ccache
+cmake --preset release -DVITALSD_TESTS=ON >/dev/null
+cmake --build --preset release >/dev/null
+
+version=v1.37.2
+telegraf=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd/telegraf-$version
+if [ ! -x "$telegraf" ] && command -v go >/dev/null; then
+  source=$(mktemp -d)
+  trap 'rm -rf "$source"' EXIT
+  (cd "$source" && go mod init benchmark && go get "github.com/influxdata/telegraf/cmd/telegraf@$version" &&
+    go build -o "$telegraf" \
+      -tags custom,inputs.http_response,inputs.net_response,outputs.prometheus_client \
+      github.com/influxdata/telegraf/cmd/telegraf) >&2
+fi
+
+result=$(mktemp)
+/usr/bin/python3 tests/bench/bench.py ${telegraf:+$([ -x "$telegraf" ] && echo "--telegraf=$telegraf")} \
+  "$@" | tee "$result"
+if [ $# -eq 0 ]; then
+  {
+    cat <<END
+# Benchmarks
+
+Made by \`tests/bench/run.sh\` on $(date -u +%Y-%m-%d), on $(nproc) cores of
+"$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)", Linux $(uname -r), with the peers as Debian 12
+has them and Telegraf $version. vitalsd and peer run one after the other on the same machine; CPU is
+the kernel's account of the process, and "ratio" is peer to vitalsd.
+
+END
+    cat "$result"
+  } >docs/benchmarks.md
+fi
+rm -f "$result"

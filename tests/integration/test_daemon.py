@@ -1,0 +1,108 @@
+"""The daemon itself: what it does when its own loop stands still, and how far its limits reach."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from support import wait_until
+from support.process import free_port
+from support.redis import Redis
+from support.vitalsd import Vitalsd
+from support.wedge import wedged
+
+Daemon = Callable[..., Vitalsd]
+
+
+def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path: Path) -> None:
+    """No reading can be trusted then, so none is shown, and Kubernetes is told to restart us. Facts
+    stay: a backup does not become older by our fault."""
+    (tmp_path / "today.dump").write_bytes(b"a backup")
+    daemon = vitalsd(
+        [
+            {"name": "port", "kind": "tcp", "endpoint": f"127.0.0.1:{redis_server.port}"},
+            {"name": "dumps", "kind": "backup", "directory": str(tmp_path), "settle": "0s"},
+        ]
+    )
+    daemon.wait_ok("port")
+    assert daemon.value("vcci_last_successful_backup_timestamp") is not None
+    with wedged(daemon.pid):
+        wait_until(lambda: daemon.get("/-/healthy")[0] == 503, what="it is unhealthy")
+        assert daemon.samples("probe_success") == []
+        assert daemon.samples("probe_tcp_connect_duration_seconds") == []
+        assert daemon.value("vcci_last_successful_backup_timestamp") is not None
+        assert "the probe loop does not turn" in daemon.page("/")
+        assert daemon.status()["healthy"] is False
+    wait_until(lambda: daemon.get("/-/healthy")[0] == 200, what="it is healthy again")
+    daemon.wait_ok("port")
+
+
+def test_open_files(vitalsd: Daemon) -> None:
+    """The soft limit becomes the hard one, and the log says how many probes that carries."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+    try:
+        daemon = vitalsd([{"name": "port", "kind": "tcp", "endpoint": f"127.0.0.1:{free_port()}"}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    (line,) = daemon.log_lines("vitalsd starts")
+    assert int(line["open_files"]) == hard
+    assert int(line["probes_at_once"]) == (hard - 256) // 2
+
+
+def test_a_thousand_probes_keep_their_rhythm_beside_those_that_hang(vitalsd: Daemon) -> None:
+    """900 of them run at each of their due times, while 100 hang until their deadlines: the backlog
+    of their target is full, so that it does not even accept."""
+    with contextlib.ExitStack() as stack:
+        well = stack.enter_context(listener("0.0.0.0", backlog=1024))
+        full = stack.enter_context(listener("127.0.0.1", backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        accepting = threading.Thread(target=accept_all, args=[well])
+        accepting.start()
+        stack.callback(accepting.join)
+        stack.callback(well.shutdown, socket.SHUT_RDWR)
+
+        healthy = [
+            {
+                "name": f"well-{i}",
+                "kind": "tcp",
+                "endpoint": f"127.0.{i // 250}.{i % 250 + 1}:{well.getsockname()[1]}",
+            }
+            for i in range(900)
+        ]
+        hanging = [
+            {"name": f"hung-{i}", "kind": "tcp", "endpoint": f"127.0.0.1:{full.getsockname()[1]}"}
+            for i in range(100)
+        ]
+        daemon = vitalsd(healthy + hanging, interval="2s", timeout="1s", log={"level": "error"})
+        runs = daemon.runs("well-7")
+        wait_until(lambda: daemon.runs("well-7") >= runs + 3, what="three rounds more")
+        lost = {
+            sample.labels["probe"]
+            for sample in daemon.samples("vitalsd_probe_runs_total")
+            if sample.labels["outcome"] in ("skipped", "stuck") and sample.value > 0
+        }
+        failed = {s.labels["probe"] for s in daemon.samples("vitalsd_probe_failures_total")}
+        assert not {probe for probe in lost | failed if probe.startswith("well")}
+        assert len(failed) == len(hanging)
+
+
+def listener(address: str, backlog: int) -> socket.socket:
+    made = socket.socket()
+    made.bind((address, 0))
+    made.listen(backlog)
+    return made
+
+
+def accept_all(server: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has been shut down
+        while True:
+            server.accept()[0].close()
