@@ -26,6 +26,7 @@ void prefer_small_memory() {
   constexpr int kMmapThreshold = 128 * 1024;  // given, it does not grow with what is freed
   mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
   mallopt(M_ARENA_MAX, 2);  // one for the probe loop, one for all other threads
+  mallopt(M_MXFAST, 0);
 }
 
 void give_back_startup_pages() {

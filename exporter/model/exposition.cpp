@@ -170,7 +170,7 @@ void Exposition::place(Owner owner, Change& change) {
   if (change.shared || size >= kSlabSize) {  // a slab of its own, without a copy
     chunk.slab = free_place(family);
     auto slab = std::make_shared<Slab>();
-    slab->text = std::move(change.lines);
+    slab->text = change.lines;
     slab->shared = std::move(change.shared);
     family.slabs[chunk.slab] = std::move(slab);
   } else {

@@ -46,7 +46,7 @@ class Exposition {
   struct Change {
     Chunk* chunk = nullptr;
     const MetricInfo* metric = nullptr;  ///< names the family of a chunk that is not yet placed
-    std::string lines{};
+    std::string_view lines{};
     std::shared_ptr<const std::string> shared{};  ///< instead of `lines`: published without a copy
   };
 
@@ -77,7 +77,7 @@ class Exposition {
   void remove_owner(Owner owner);
   [[nodiscard]] bool has_owner(std::string_view name) const;
 
-  /// Applies all changes at once. The chunks of `changes` must not move until it returns.
+  /// Applies all changes at once. Chunks and lines of `changes` must stay until it returns.
   void publish(Owner owner, std::span<Change> changes);
 
   /// Writes the families that have lines, in the order of their names, `extras` among them, then

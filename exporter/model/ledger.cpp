@@ -24,7 +24,7 @@ Ledger::~Ledger() {
   for (PartState& state : parts_) drop(state, batch);
   framework_ = {};
   parts_.clear();
-  commit(std::move(batch));
+  commit(batch);
   exposition_.remove_owner(owner_);
 }
 
@@ -76,7 +76,9 @@ void Ledger::drop(PartState& state, Batch& batch) {
 
 void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch,
                    RenderedLabels* rendered) {
-  std::vector<FamilyLines> families = part.render(constant_labels_, duplicates_, rendered);
+  const std::size_t first = batch.rendering.families.size();
+  part.render(batch.rendering, constant_labels_, duplicates_, rendered);
+  const std::span families = std::span(batch.rendering.families).subspan(first);
   std::vector<const MetricInfo*> added;  // few, and the fragments of a set have mostly the same
   for (const std::shared_ptr<const Fragment>& fragment : part.fragments()) {
     for (const FamilyLines& family : fragment->families) {
@@ -84,15 +86,15 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
     }
   }
   std::erase_if(state.lines, [&](Line& line) {
-    if (std::ranges::find(families, line.metric, &FamilyLines::metric) != families.end()) {
+    if (std::ranges::find(families, line.metric, &Rendering::Family::metric) != families.end()) {
       return false;
     }
     if (!among(added, line.metric) && survives(line, rule, now)) return false;
     batch.removed.push_back(line.chunk);
     return true;
   });
-  for (const FamilyLines& family : families) added.push_back(family.metric);
-  for (FamilyLines& family : families) {
+  for (std::size_t i = 0; i < families.size(); ++i) {
+    const Rendering::Family& family = families[i];
     auto line = std::ranges::find(state.lines, family.metric, &Line::metric);
     if (line == state.lines.end()) {
       if (state.lines.capacity() == state.lines.size()) {  // families seldom change: no slack
@@ -103,13 +105,13 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
     }
     line->renewed = now;
     line->missed = false;
-    line->pending = static_cast<std::uint32_t>(batch.texts.size()) & kNothingPending;
-    batch.texts.push_back(std::move(family.lines));
+    line->pending = static_cast<std::uint32_t>(first + i) & kNothingPending;
   }
   if (!part.fragments().empty() || !state.attached.empty()) {
+    for (const Rendering::Family& family : families) added.push_back(family.metric);
     apply_fragments(state, part, added, rule, now, batch);
   }
-  apply_facts(state, part);
+  if (&state != &framework_) apply_facts(state, part);
 }
 
 // `added`: the families that the run has added to, in whatever form.
@@ -145,7 +147,23 @@ void Ledger::apply_fragments(PartState& state, const Part& part,
   }
 }
 
+// Whether the part has just the facts that are known: the usual case, found out without a copy.
+bool Ledger::same_facts(const PartState& state, const Part& part) {
+  auto known = state.facts.begin();
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    const Sample sample = part.sample(i);
+    if (sample.metric->keep != Keep::fact) continue;
+    if (known == state.facts.end() || known->metric != sample.metric ||
+        known->labels != sample.labels || known->value != sample.value) {
+      return false;
+    }
+    ++known;
+  }
+  return known == state.facts.end();
+}
+
 void Ledger::apply_facts(PartState& state, const Part& part) {
+  if (same_facts(state, part)) return;
   std::vector<FactValue> facts;
   for (std::size_t i = 0; i < part.size(); ++i) {
     const Sample sample = part.sample(i);
@@ -164,15 +182,15 @@ void Ledger::apply_facts(PartState& state, const Part& part) {
   ++fact_version_;
 }
 
-void Ledger::commit(Batch batch) {
+void Ledger::commit(Batch& batch) {
   std::vector<Exposition::Change> changes;
-  changes.reserve(batch.texts.size() + batch.removed.size());
+  changes.reserve(batch.rendering.families.size() + batch.removed.size());
   for (Exposition::Chunk& chunk : batch.removed) changes.push_back({.chunk = &chunk});
   for_each_line([&](Line& line, std::shared_ptr<const std::string> attached) {
     if (line.pending == kNothingPending) return;
     Exposition::Change change{.chunk = &line.chunk, .metric = line.metric};
     if (!attached) {
-      change.lines = std::move(batch.texts[line.pending]);
+      change.lines = batch.rendering.lines(batch.rendering.families[line.pending]);
     } else if (attached->size() < Exposition::kSlabSize) {
       change.lines = *attached;  // too small for a slab of its own
     } else {
@@ -210,13 +228,13 @@ void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
     if (state == parts_.end()) state = parts_.insert(state, PartState{.key = key});
     apply(*state, part, rule_for(SampleSet::outcome_of(part, thrown)), now, batch, doubles);
   }
-  commit(std::move(batch));
+  commit(batch);
 }
 
 void Ledger::publish(const Part& framework) {
   Batch batch;
   apply(framework_, framework, Rule::replace, Time{}, batch);
-  commit(std::move(batch));
+  commit(batch);
 }
 
 void Ledger::expire(Time oldest) {
@@ -236,7 +254,7 @@ void Ledger::expire(Time oldest) {
       return true;
     });
   }
-  if (!batch.removed.empty()) commit(std::move(batch));
+  if (!batch.removed.empty()) commit(batch);
 }
 
 std::vector<StoredFact> Ledger::facts() const {

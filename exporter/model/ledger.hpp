@@ -76,7 +76,7 @@ class Ledger {
   struct Line {  // one family of one part
     const MetricInfo* metric;
     Exposition::Chunk chunk;
-    std::uint32_t pending : 31 = kNothingPending;  // index of its new text in the Batch
+    std::uint32_t pending : 31 = kNothingPending;  // index of its new lines in the Batch
     bool missed : 1 = false;                       // the last run failed and did not renew it
     Time renewed{};
   };
@@ -96,9 +96,9 @@ class Ledger {
     std::vector<Attached> attached{};
     std::vector<FactValue> facts{};
   };
-  /// What one publish() changes: texts of pending lines, and chunks whose lines are gone already.
+  /// What one publish() changes: pending lines, and chunks whose lines are gone already.
   struct Batch {
-    std::vector<std::string> texts;
+    Rendering rendering;
     std::vector<Exposition::Chunk> removed;
   };
   enum class Rule : unsigned char { replace, failed, overloaded };
@@ -111,8 +111,9 @@ class Ledger {
   static void apply_fragments(PartState& state, const Part& part,
                               std::span<const MetricInfo* const> added, Rule rule, Time now,
                               Batch& batch);
+  static bool same_facts(const PartState& state, const Part& part);
   void apply_facts(PartState& state, const Part& part);
-  void commit(Batch batch);
+  void commit(Batch& batch);
   template <class Do>
   void for_each_line(Do&& action);
 

@@ -25,6 +25,10 @@ void Part::add_values(const MetricInfo& metric, double value,
                       std::span<const std::string_view> labels) {
   assert(labels.size() == metric.label_count);
   if (std::isnan(value)) return;
+  if (entries_.empty()) {  // most probes have about so many
+    entries_.reserve(16);
+    labels_.reserve(128);
+  }
   const auto at = static_cast<std::uint32_t>(labels_.size());
   for (const std::string_view label : labels) {
     labels_ += is_plain(label) ? label : std::string_view(printable_utf8(label));
@@ -63,36 +67,53 @@ void append_line(std::string& out, const MetricInfo& metric, std::string_view co
   out += '\n';
 }
 
-std::vector<FamilyLines> Part::render(std::string_view constant_labels, std::size_t& duplicates,
-                                      RenderedLabels* rendered) const {
+void Part::render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
+                  RenderedLabels* rendered) const {
   // Families in order of first appearance; a probe has few, so a linear look-up from the back is
   // the fastest there is: samples of one family come in runs.
-  std::vector<FamilyLines> families;
-  std::vector<std::vector<std::uint32_t>> members;
+  const std::size_t first = out.families.size();
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> order;  // family and entry
+  order.reserve(entries_.size());
+  std::size_t bytes = out.text.size();
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
-    std::size_t family = families.size();
-    while (family > 0 && families[family - 1].metric != entries_[i].metric) --family;
-    if (family == 0) {
-      families.push_back({entries_[i].metric, {}});
-      members.emplace_back();
-      family = families.size();
+    const Entry& entry = entries_[i];
+    std::size_t family = out.families.size();
+    while (family > first && out.families[family - 1].metric != entry.metric) --family;
+    if (family == first) {
+      out.families.push_back({entry.metric, 0, 0});
+      family = out.families.size();
     }
-    members[family - 1].push_back(i);
+    order.emplace_back(family - 1, i);
+    constexpr std::size_t kMore = 40;  // braces, number, names of labels
+    bytes += entry.metric->name.size() + constant_labels.size() + entry.labels_size + kMore;
   }
-  for (std::size_t f = 0; f < families.size(); ++f) {
+  out.text.reserve(bytes);
+  if (!std::ranges::is_sorted(order)) std::ranges::sort(order);
+  for (auto next = order.begin(); next != order.end();) {
+    Rendering::Family& family = out.families[next->first];
+    const auto begin = next;
+    const auto end = std::ranges::find_if(
+        begin, order.end(), [&](const auto& place) { return place.first != begin->first; });
+    family.begin = out.text.size();
     std::unordered_set<std::string_view> of_this_part;
-    const bool may_double = rendered != nullptr || members[f].size() > 1;
-    auto& seen = rendered != nullptr ? (*rendered)[families[f].metric] : of_this_part;
-    for (const std::uint32_t i : members[f]) {
-      const Sample s = sample(i);
-      if (may_double && !seen.insert(s.labels).second) {
+    auto& seen = rendered != nullptr ? (*rendered)[family.metric] : of_this_part;
+    const auto is_double = [&](const Sample& sample) {
+      constexpr auto kFew = 16;
+      if (rendered != nullptr || end - begin > kFew) return !seen.insert(sample.labels).second;
+      return std::any_of(begin, next, [&](const auto& earlier) {
+        return this->sample(earlier.second).labels == sample.labels;
+      });
+    };
+    for (; next != end; ++next) {
+      const Sample each = sample(next->second);
+      if (is_double(each)) {
         ++duplicates;
-        continue;
+      } else {
+        append_line(out.text, *each.metric, constant_labels, each.labels, each.value);
       }
-      append_line(families[f].lines, *s.metric, constant_labels, s.labels, s.value);
     }
+    family.size = out.text.size() - family.begin;
   }
-  return families;
 }
 
 Part& SampleSet::part(std::string_view key) {

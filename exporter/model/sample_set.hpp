@@ -44,6 +44,21 @@ struct Fragment {
   std::vector<FamilyLines> families;
 };
 
+/// Lines of several families, rendered one after another into one text.
+struct Rendering {
+  struct Family {
+    const MetricInfo* metric;
+    std::size_t begin;  ///< in `text`
+    std::size_t size;
+  };
+  std::string text;
+  std::vector<Family> families;
+
+  [[nodiscard]] std::string_view lines(const Family& family) const {
+    return std::string_view(text).substr(family.begin, family.size);
+  }
+};
+
 struct Sample {
   const MetricInfo* metric;
   double value;
@@ -102,14 +117,13 @@ class Part {
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] Sample sample(std::size_t index) const;
 
-  /// The samples as lines, grouped by family in the order in which families were first added; every
-  /// line carries `constant_labels` (`probe="x",environment="y"`) first. A second sample of the
-  /// same metric and labels is left out and counted in `duplicates`; so is one that is in
-  /// `rendered` already, if that is given, where all that is rendered is added (as long as the
-  /// parts live).
-  [[nodiscard]] std::vector<FamilyLines> render(std::string_view constant_labels,
-                                                std::size_t& duplicates,
-                                                RenderedLabels* rendered = nullptr) const;
+  /// Appends the samples as lines, grouped by family in the order in which families were first
+  /// added; every line carries `constant_labels` (`probe="x",environment="y"`) first. A second
+  /// sample of the same metric and labels is left out and counted in `duplicates`; so is one that
+  /// is in `rendered` already, if that is given, where all that is rendered is added (as long as
+  /// the parts live).
+  void render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
+              RenderedLabels* rendered = nullptr) const;
 
  private:
   struct Entry {

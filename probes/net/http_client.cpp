@@ -23,7 +23,7 @@ namespace vitalsd::net {
 namespace {
 
 constexpr std::size_t kMostHeaderBytes = 64 * 1024;
-constexpr std::string_view kUserAgent = "vitalsd";
+constexpr const char* kUserAgent = "vitalsd";
 constexpr std::size_t kMostIdle = 64;  // handles kept for reuse; 5 KB each
 
 std::uint16_t port_of(const config::Url& url) {
@@ -328,7 +328,7 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Impl::on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, kUserAgent.data());
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, kUserAgent);
   curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");  // and decodes what comes
   // The run's deadline ends a transfer, nothing else; libcurl's own default for connecting is 300
   // s.

@@ -100,7 +100,7 @@ asio::awaitable<tcp::socket> connect(const Environment& environment,
     }
     co_return socket;
   }
-  const auto start = [&](std::shared_ptr<Pending<Race::Result>> pending) {
+  const auto start = [&](const std::shared_ptr<Pending<Race::Result>>& pending) {
     auto race = std::make_shared<Race>(environment, std::move(addresses), endpoint.port, pending);
     pending->on_cancel = [race] { race->stop(); };
     race->attempt();

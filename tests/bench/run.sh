@@ -14,12 +14,15 @@ cmake --build --preset release >/dev/null
 version=v1.37.2
 telegraf=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd/telegraf-$version
 if [ ! -x "$telegraf" ] && command -v go >/dev/null; then
+  # In its own module, whose go.sum names the sums of all that it needs.
   source=$(mktemp -d)
-  trap 'rm -rf "$source"' EXIT
-  (cd "$source" && go mod init benchmark && go get "github.com/influxdata/telegraf/cmd/telegraf@$version" &&
-    go build -o "$telegraf" \
-      -tags custom,inputs.http_response,inputs.net_response,outputs.prometheus_client \
-      github.com/influxdata/telegraf/cmd/telegraf) >&2
+  trap 'chmod -R u+w "$source"; rm -rf "$source"' EXIT
+  cp -r "$(cd "$source" && go mod download -json "github.com/influxdata/telegraf@$version" |
+    sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')/." "$source"
+  chmod -R u+w "$source"
+  (cd "$source" && go build -o "$telegraf" \
+    -tags custom,inputs.http_response,inputs.net_response,outputs.prometheus_client \
+    ./cmd/telegraf) >&2
 fi
 
 result=$(mktemp)

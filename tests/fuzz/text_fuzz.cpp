@@ -17,8 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   SampleSet set;
   set.add(kMetric, static_cast<double>(size), text);
   std::size_t duplicates = 0;
-  const std::vector<FamilyLines> families = set.render("probe=\"fuzz\"", duplicates);
-  const std::string& line = families.at(0).lines;
+  Rendering rendering;
+  set.render(rendering, "probe=\"fuzz\"", duplicates);
+  const std::string& line = rendering.text;
   if (line.find('\n') != line.size() - 1) std::abort();
   const std::string printable = printable_utf8(text);
   if (printable_utf8(printable) != printable) std::abort();

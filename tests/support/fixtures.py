@@ -15,6 +15,7 @@ from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
 from support.http_peer import HttpPeer
+from support.mounts import Mounts
 from support.nginx import Nginx
 from support.postgres import Postgres
 from support.prometheus import Prometheus
@@ -149,6 +150,12 @@ def dns_server() -> Iterator[DnsServer]:
 def http_peer() -> Iterator[HttpPeer]:
     """An HTTP server without answers yet."""
     yield from _opened(HttpPeer)
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    """Mounts file systems, small and dead ones."""
+    yield from _opened(Mounts)
 
 
 @pytest.fixture

@@ -134,9 +134,10 @@ class Prometheus(Server):
 
     def has_alerted(self, name: str, *, since: float, **labels: str) -> bool:
         """Whether such an alert was pending or firing at any evaluation since that Unix time."""
-        wanted = ",".join(f'{key}="{value}"' for key, value in {"alertname": name, **labels}.items())
+        wanted = {"alertname": name, **labels}.items()
+        selector = ",".join(f'{label}="{value}"' for label, value in wanted)
         window = max(1, round((time.time() - since) * 1000))
-        return bool(self.query(f"present_over_time(ALERTS{{{wanted}}}[{window}ms])"))
+        return bool(self.query(f"present_over_time(ALERTS{{{selector}}}[{window}ms])"))
 
     def evaluations(self) -> dict[str, str]:
         """When each group of rules was last evaluated."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import hmac
+import html
 import http.client
 import os
 import pwd
@@ -26,6 +27,7 @@ from support.waiting import wait_until
 
 REGION = "us-east-1"
 DOMAIN = "s3.localhost"
+PAGE = 10  # keys in one answer to a list, not the usual 1000, which would take long to fill
 
 STORAGE = """
 [DEFAULT]
@@ -64,6 +66,7 @@ user_test_tester = {secret} .admin
 use = egg:swift#s3api
 location = {region}
 storage_domain = {domain}
+max_bucket_listing = {page}
 [filter:gatekeeper]
 use = egg:swift#gatekeeper
 shunt_inbound_x_timestamp = false
@@ -161,6 +164,7 @@ class S3:
                 secret=self.secret_key,
                 region=REGION,
                 domain=DOMAIN,
+                page=PAGE,
                 memcached=ports["memcached"],
             )
         )
@@ -284,7 +288,7 @@ class S3:
             pattern = r"<Key>(.*?)</Key>.*?<LastModified>(.*?)</LastModified>"
             for key, modified in re.findall(pattern, page, re.DOTALL):
                 moment = datetime.datetime.fromisoformat(modified.replace("Z", "+00:00"))
-                found.append((key, moment.timestamp()))
+                found.append((html.unescape(key), moment.timestamp()))
             token = re.search(r"<NextContinuationToken>(.*?)<", page)
             if not token:
                 return found

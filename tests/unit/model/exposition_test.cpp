@@ -37,12 +37,12 @@ class Publisher {
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
 
-  void set(const MetricInfo& metric, std::string lines) {
-    std::array change = {change_of(metric, std::move(lines))};
+  void set(const MetricInfo& metric, std::string_view lines) {
+    std::array change = {change_of(metric, lines)};
     exposition_.publish(owner_, change);
   }
-  void set_both(const MetricInfo& a, const std::string& lines_of_a, const MetricInfo& b,
-                const std::string& lines_of_b) {
+  void set_both(const MetricInfo& a, std::string_view lines_of_a, const MetricInfo& b,
+                std::string_view lines_of_b) {
     std::array changes = {change_of(a, lines_of_a), change_of(b, lines_of_b)};
     exposition_.publish(owner_, changes);
   }
@@ -53,8 +53,8 @@ class Publisher {
   }
 
  private:
-  Exposition::Change change_of(const MetricInfo& metric, std::string lines) {
-    return {.chunk = &chunks_[&metric], .metric = &metric, .lines = std::move(lines)};
+  Exposition::Change change_of(const MetricInfo& metric, std::string_view lines) {
+    return {.chunk = &chunks_[&metric], .metric = &metric, .lines = lines};
   }
 
   Exposition& exposition_;

@@ -74,9 +74,10 @@ TEST(Oracle, ReadsOurLinesAsItsOwn) {
     theirs.metric.push_back(std::move(metric));
   }
   std::size_t duplicates = 0;
-  const auto rendered = ours.render("", duplicates);
-  ASSERT_EQ(rendered.size(), 1U);
-  const auto read = test::parse_samples(rendered[0].lines);
+  Rendering rendered;
+  ours.render(rendered, "", duplicates);
+  ASSERT_EQ(rendered.families.size(), 1U);
+  const auto read = test::parse_samples(rendered.text);
   const auto expected = test::parse_samples(prometheus::TextSerializer().Serialize({theirs}));
   ASSERT_EQ(read.size(), expected.size());
   for (std::size_t i = 0; i < read.size(); ++i) {

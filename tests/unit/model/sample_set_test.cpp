@@ -27,9 +27,10 @@ struct Rendered {
 
 Rendered render(const Part& part, std::string_view constant_labels = R"(probe="p")") {
   Rendered out;
-  const std::vector<FamilyLines> families = part.render(constant_labels, out.duplicates);
-  out.families = families.size();
-  for (const FamilyLines& family : families) out.lines += family.lines;
+  Rendering rendering;
+  part.render(rendering, constant_labels, out.duplicates);
+  out.families = rendering.families.size();
+  for (const Rendering::Family& family : rendering.families) out.lines += rendering.lines(family);
   return out;
 }
 

@@ -1,0 +1,631 @@
+"""The documented alert rules, live: real servers are broken for real and mended again, vitalsd
+watches them, and a real Prometheus with what we ship either tells or holds its peace.
+
+One daemon and one Prometheus serve all tests but the last. Expressions are as shipped; `for` is
+shortened to a second. A test begins when every rule of both files is silent while the series that
+the rules compare are there, and it ends with the fault mended and the alert gone.
+
+The scrape attaches labels of vitalsd's own to its target, as a service discovery does that was not
+told otherwise: samples that say their own must keep them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import shorten_rules
+from support import wait_until
+from support.certificates import Authority, Certificate
+from support.fault_proxy import FaultProxy
+from support.mounts import Mounts
+from support.nginx import Nginx
+from support.postgres import Postgres
+from support.prometheus import SHIPPED, Prometheus, shipped_configuration
+from support.redis import Redis
+from support.s3 import S3
+from support.vitalsd import Vitalsd
+
+DOCUMENTED = SHIPPED / "documented.yaml"
+RULE_FILES = (DOCUMENTED, SHIPPED / "vitalsd.yaml")
+
+# What the target is given, and what the database's probe says for itself.
+ATTACHED = {"namespace": "monitoring", "pod": "vitalsd-0", "container": "vitalsd", "node": "n1"}
+OWN = {"namespace": "vcci-production", "pod": "postgres-0", "container": "postgres", "node": "db-1"}
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MIB = 1 << 20
+MAX_MEMORY = 40 * MIB
+
+# Which probes feed which rule.
+SOURCES = {
+    ("guide", "HighDatabaseConnections"): ["main-db", "other-db"],
+    ("guide", "HighRedisMemory"): ["cache"],
+    ("guide", "DiskSpaceLow"): ["disks"],
+    ("guide", "BackupFailed"): ["archives", "backups", "dumps"],
+    ("manual", "DatabaseDown"): ["main-db", "other-db"],
+    ("manual", "CacheHitRateLow"): ["cache"],
+    ("manual", "CertificateExpiringSoon"): ["back-tls", "front-tls"],
+    ("runbook", "APIDown"): ["api", "api-live"],
+    ("runbook", "DatabaseDown"): ["main-db", "other-db"],
+    ("runbook", "DiskSpaceCritical"): ["disks", "disks"],
+}
+
+
+# ---- what is watched ----------------------------------------------------------------------------
+
+
+class Bucket:
+    """Backups under a prefix of an S3 bucket."""
+
+    def __init__(self, probe: str, s3: S3, bucket: str) -> None:
+        self.probe, self.s3, self.bucket = probe, s3, bucket
+        self.prefix = f"production/{probe}/"
+        self._numbers = itertools.count()
+
+    def configuration(self) -> dict[str, Any]:
+        where = {"endpoint": self.s3.url, "region": self.s3.region, "style": "path"}
+        where |= {"bucket": self.bucket, "prefix": self.prefix}
+        where |= {"access_key": self.s3.access_key, "secret_key": {"env": "S3_SECRET"}}
+        return {"s3": where}
+
+    def add(self, age: timedelta, size: int = 4096) -> float:
+        """A backup that was made so long ago; when that was, in Unix time."""
+        key = f"{self.prefix}{next(self._numbers):04}.dump.gz"
+        return self.s3.put(self.bucket, key, b"x" * size, age)
+
+    def names(self) -> list[str]:
+        return [key for key, _ in self.s3.list(self.bucket, self.prefix)]
+
+    def delete(self, name: str) -> None:
+        self.s3.delete(self.bucket, name)
+
+
+class Directory:
+    """Backups in a directory."""
+
+    def __init__(self, probe: str, path: Path) -> None:
+        self.probe, self.path = probe, path
+        self._numbers = itertools.count()
+
+    def configuration(self) -> dict[str, Any]:
+        return {"directory": str(self.path), "settle": "0s"}
+
+    def add(self, age: timedelta, size: int = 4096) -> float:
+        made = time.time() - age.total_seconds()
+        hidden = self.path / ".incomplete"  # it appears with its age
+        hidden.write_bytes(b"x" * size)
+        os.utime(hidden, (made, made))
+        hidden.rename(self.path / f"{next(self._numbers):04}.dump.gz")
+        return made
+
+    def names(self) -> list[str]:
+        return [path.name for path in self.path.iterdir()]
+
+    def delete(self, name: str) -> None:
+        (self.path / name).unlink()
+
+
+Store = Bucket | Directory
+
+
+def keep_none(store: Store) -> None:
+    for name in store.names():
+        store.delete(name)
+
+
+def keep_only(store: Store, age: timedelta) -> float:
+    """All its backups but a new one of this age are gone; there is no moment without any."""
+    others = store.names()
+    made = store.add(age)
+    for name in others:
+        store.delete(name)
+    return made
+
+
+class Disks:
+    """File systems of 16 MiB that stand in for a host's root and its /data."""
+
+    def __init__(self, root: Path, mounts: Mounts) -> None:
+        self.root = root
+        for path in (root, root / "data"):
+            mounts.small(path, "size=16m")
+
+    def fill(self, mountpoint: str, share: float) -> None:
+        """Puts a file there that takes this share of the space."""
+        path = self.root / mountpoint.strip("/")
+        space = os.statvfs(path)
+        with (path / "filler").open("wb") as file:
+            file.write(bytes(round(space.f_blocks * space.f_frsize * share)))
+
+    def free(self) -> None:
+        for path in (self.root, self.root / "data"):
+            (path / "filler").unlink(missing_ok=True)
+
+
+@dataclass
+class Watch:
+    """The daemon, the Prometheus that scrapes it, and what is watched beside the servers."""
+
+    daemon: Vitalsd
+    prometheus: Prometheus
+    stores: dict[str, Store]
+    disks: Disks
+
+    def culprits(self, name: str, **labels: str) -> list[str]:
+        """The probes whose alert of this name is pending or firing."""
+        return sorted(alert["labels"]["probe"] for alert in self.prometheus.alerts(name, **labels))
+
+    def fires(self, name: str, probe: str, **labels: str) -> dict[str, Any]:
+        """Waits until this probe's alert fires; no other probe may have one."""
+        alert = self.prometheus.wait_firing(name, probe=probe, **labels)
+        assert self.culprits(name, **labels) == [probe]
+        return alert
+
+    def holds(self, expression: str) -> None:
+        """Waits until Prometheus has scraped what makes the expression true."""
+        self.prometheus.wait_for(expression)
+
+    def is_silent(self, name: str, **labels: str) -> None:
+        """No such alert is pending or firing after evaluations of what has been scraped."""
+        self.prometheus.wait_evaluated()
+        assert self.prometheus.alerts(name, **labels) == []
+
+    def becomes_silent(self, name: str, **labels: str) -> None:
+        self.prometheus.wait_silent(name, **labels)
+
+
+def database(name: str, server: Postgres, password: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": "postgres",
+        "url": server.url(),
+        "password": {"env": password},
+        "tls": {"ca": str(server.authority.path)},
+    }
+
+
+def endpoint_certificate(name: str, port: int, authority: Authority) -> dict[str, Any]:
+    tls = {"ca": str(authority.path)}
+    return {"name": name, "kind": "certificate", "endpoint": f"127.0.0.1:{port}", "tls": tls}
+
+
+def backups(store: Store) -> dict[str, Any]:
+    criteria = {"pattern": "*.dump.gz", "min_size": "1KiB", "max_age": "24h"}
+    return {"name": store.probe, "kind": "backup", **criteria, **store.configuration()}
+
+
+def rules(file: Path) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+@pytest.fixture(scope="module")
+def platform(
+    _postgres: Postgres,
+    _other_postgres: Postgres,
+    _redis_server: Redis,
+    _nginx: Nginx,
+    _s3: S3,
+    certificates: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Watch]:
+    """Two databases of one name, a cache, an API, two TLS endpoints of one name, three places of
+    backups and a host's disks, all of them watched."""
+    bucket = _s3.new_bucket()
+    stores: dict[str, Store] = {
+        "backups": Bucket("backups", _s3, bucket),
+        "archives": Bucket("archives", _s3, bucket),
+        "dumps": Directory("dumps", tmp_path_factory.mktemp("dumps")),
+    }
+    for store in stores.values():
+        store.add(HOUR)
+    ports = [_nginx.serve_tls(name, certificates.issue("api.test")) for name in ("front", "back")]
+    with ExitStack() as closing:
+        mounts = Mounts()
+        closing.callback(mounts.close)
+        disks = Disks(tmp_path_factory.mktemp("host"), mounts)
+        healthy = {"status": 200, "json": {"/status": "ok"}}
+        probes = [
+            database("main-db", _postgres, "MAIN") | {"labels": OWN},
+            database("other-db", _other_postgres, "OTHER"),
+            {
+                "name": "cache",
+                "kind": "redis",
+                "url": _redis_server.url(),
+                "password": {"env": "CACHE"},
+            },
+            {"name": "api", "kind": "http", "url": _nginx.url("/health/ready"), "expect": healthy},
+            {"name": "api-live", "kind": "http", "url": _nginx.url("/health/live")},
+            endpoint_certificate("front-tls", ports[0], certificates),
+            endpoint_certificate("back-tls", ports[1], certificates),
+            *map(backups, stores.values()),
+            {
+                "name": "disks",
+                "kind": "filesystem",
+                "root": str(disks.root),
+                "mounts": ["/", "/data"],
+                "node": "web-7",
+            },
+        ]
+        daemon = Vitalsd(
+            probes,
+            interval="500ms",
+            timeout="500ms",
+            environment={
+                "MAIN": _postgres.passwords["monitor"],
+                "OTHER": _other_postgres.passwords["monitor"],
+                "CACHE": _redis_server.password,
+                "S3_SECRET": _s3.secret_key,
+            },
+            state={"directory": str(tmp_path_factory.mktemp("state"))},
+        )
+        closing.callback(daemon.close)
+        prometheus = Prometheus(
+            shipped_configuration([daemon.address], labels=ATTACHED),
+            [shorten_rules.shorten(file.read_text(), at_most="1s") for file in RULE_FILES],
+        )
+        closing.callback(prometheus.close)
+        prometheus.wait_scraped()
+        yield Watch(daemon, prometheus, stores, disks)
+
+
+@pytest.fixture
+def watch(
+    platform: Watch,
+    postgres: Postgres,
+    other_postgres: Postgres,
+    redis_server: Redis,
+    nginx: Nginx,
+    s3: S3,
+) -> Iterator[Watch]:
+    """Everything is well, Prometheus knows it, and no rule has anything to say."""
+    for store in platform.stores.values():
+        keep_only(store, HOUR)
+    redis_server.set_max_memory(MAX_MEMORY)
+    redis_server.look_up(hits=100, misses=0)
+    platform.holds(f"redis_memory_max_bytes == {MAX_MEMORY}")
+    platform.holds("redis_cache_hit_rate >= 0.8")
+
+    def alerts() -> list[dict[str, Any]]:
+        # How late vitalsd is served is this machine's business.
+        found = platform.prometheus.alerts()
+        return [alert for alert in found if alert["labels"]["alertname"] != "ProbeLoopLag"]
+
+    wait_until(
+        lambda: not alerts(),
+        deadline=30,
+        what=lambda: f"no alert; there are {[alert['labels'] for alert in alerts()]}",
+    )
+    platform.prometheus.wait_evaluated()
+    assert alerts() == []
+    yield platform
+    platform.disks.free()
+    if not platform.daemon.running:
+        platform.daemon.kill()
+        platform.daemon.start()
+
+
+# ---- health -------------------------------------------------------------------------------------
+
+
+def test_all_rules_are_silent_over_series_that_are_there(watch: Watch) -> None:
+    """That no rule speaks is what `watch` waits for. Here: each has something to speak about. What
+    a rule compares is its own expression without the comparison."""
+    expressions = {
+        (rule["labels"]["document"], rule["alert"]): rule["expr"] for rule in rules(DOCUMENTED)
+    }
+    for rule, probes in SOURCES.items():
+        compared, comparisons = re.subn(r" (?:[<>]|==) [0-9.]+", "", expressions[rule])
+        assert comparisons == 1, expressions[rule]
+        found = watch.prometheus.query(compared)
+        assert sorted(labels["probe"] for labels, _ in found) == probes, rule
+        assert watch.prometheus.query(expressions[rule]) == [], rule
+
+
+def test_labels_of_the_target_shadow_none_of_a_sample(watch: Watch) -> None:
+    ((labels, _),) = watch.prometheus.query('pg_up{probe="main-db"}')
+    assert labels.items() >= OWN.items()
+    ((labels, _),) = watch.prometheus.query('pg_up{probe="other-db"}')
+    assert labels.items() >= ATTACHED.items()
+    disks = watch.prometheus.query("node_filesystem_size_bytes")
+    assert [labels["node"] for labels, _ in disks] == ["web-7", "web-7"]
+    # Where a sample's label does lose against the target's, Prometheus keeps it under such a name.
+    names = watch.prometheus.api("labels")
+    assert not [name for name in names if name.startswith("exported_")]
+
+
+# ---- databases ----------------------------------------------------------------------------------
+
+
+def test_a_database_out_of_connections(watch: Watch, other_postgres: Postgres) -> None:
+    """Rule 4. Of two databases of one name on two servers the one that is full is told."""
+    used = 'pg_stat_activity_count{probe="other-db",datname="vcci_production"}'
+    other_postgres.hold(24)  # of 30: 80%, and no more
+    watch.holds(f"{used} == 24")
+    watch.is_silent("HighDatabaseConnections")
+    other_postgres.hold(1)
+    alert = watch.fires("HighDatabaseConnections", "other-db")
+    assert alert["labels"]["severity"] == "warning"
+    assert "vcci_production (other-db) uses 83.33%" in alert["annotations"]["summary"]
+    # Few are left; the server serves.
+    assert watch.prometheus.alerts("DatabaseDown") == []
+    other_postgres.release()
+    watch.holds(f"{used} == 0")
+    watch.becomes_silent("HighDatabaseConnections")
+
+
+@pytest.mark.parametrize("fault", ["stopped", "frozen"])
+def test_a_database_that_is_down(watch: Watch, postgres: Postgres, fault: str) -> None:
+    """Rules 12 and 23. A frozen server still accepts connections, and says nothing on them."""
+    postgres.stop() if fault == "stopped" else postgres.freeze()
+    for document in ("manual", "runbook"):
+        alert = watch.fires("DatabaseDown", "main-db", document=document)
+        assert alert["labels"]["severity"] == "critical"
+        assert alert["labels"].items() >= OWN.items()
+    # It is neither vitalsd that is down, nor the API, nor is the database unwatched.
+    for name in ("VitalsdDown", "DatabaseUnwatched", "APIDown"):
+        watch.is_silent(name)
+    postgres.start() if fault == "stopped" else postgres.thaw()
+    watch.holds('pg_up{probe="main-db"} == 1')
+    watch.becomes_silent("DatabaseDown")
+
+
+# ---- the cache ----------------------------------------------------------------------------------
+
+
+def test_a_cache_out_of_memory(watch: Watch, redis_server: Redis) -> None:
+    """Rule 5. Without a limit there is nothing to run out of."""
+    redis_server.fill(MAX_MEMORY * 95 // 100 - redis_server.used_memory)
+    alert = watch.fires("HighRedisMemory", "cache")
+    assert re.search(r"cache uses 9[4-6]\.\d*% of its maxmemory", alert["annotations"]["summary"])
+    # As much memory as before, and `maxmemory 0`.
+    redis_server.set_max_memory(0)
+    watch.holds(f"redis_memory_used_bytes > {MAX_MEMORY * 9 // 10} unless redis_memory_max_bytes")
+    watch.becomes_silent("HighRedisMemory")
+    watch.is_silent("HighRedisMemory")
+    redis_server.set_max_memory(MAX_MEMORY)
+    watch.fires("HighRedisMemory", "cache")
+    redis_server.empty()
+    watch.holds("redis_memory_used_bytes / redis_memory_max_bytes < 0.5")
+    watch.becomes_silent("HighRedisMemory")
+
+
+def test_a_cache_that_has_gone_cold(watch: Watch, redis_server: Redis) -> None:
+    """Rule 17, over the last 5 minutes of look-ups, so that it takes more hits than there were
+    misses to mend it."""
+    redis_server.look_up(hits=0, misses=1000)
+    alert = watch.fires("CacheHitRateLow", "cache")
+    assert alert["labels"]["severity"] == "warning"
+    redis_server.look_up(hits=5000, misses=0)
+    watch.holds("redis_cache_hit_rate >= 0.8")
+    watch.becomes_silent("CacheHitRateLow")
+
+
+# ---- the API and its certificates ---------------------------------------------------------------
+
+
+def test_an_api_that_is_unhealthy_or_gone(watch: Watch, nginx: Nginx) -> None:
+    """Rule 21, and the rule of ours for any probe that fails; both tell the reason."""
+
+    def reasons() -> list[str]:
+        alerts = [*watch.prometheus.firing("APIDown"), *watch.prometheus.firing("ProbeFailing")]
+        texts = [alert["annotations"]["description"] for alert in alerts]
+        return [found[1] for text in texts if (found := re.search(r"the reason is (\w+)", text))]
+
+    nginx.answer("/health/ready", 503)
+    watch.fires("APIDown", "api")
+    watch.fires("ProbeFailing", "api")
+    wait_until(lambda: reasons() == ["mismatch"] * 2, what="the alerts' reason")
+    nginx.answer_well()
+    watch.holds('probe_success{probe="api"} == 1')
+    watch.becomes_silent("APIDown")
+
+    nginx.stop()
+    for probe in ("api", "api-live"):
+        watch.prometheus.wait_firing("APIDown", probe=probe)
+    assert watch.culprits("APIDown") == ["api", "api-live"]
+    # The date on a certificate is known while nobody shows it.
+    watch.holds('probe_success{probe="front-tls"} == 0')
+    watch.is_silent("CertificateExpiringSoon")
+    nginx.start()
+    watch.holds('min(probe_success{probe=~"api|api-live"}) == 1')
+    watch.becomes_silent("APIDown")
+    watch.becomes_silent("ProbeFailing")
+
+
+@pytest.fixture
+def show(nginx: Nginx, certificates: Authority) -> Iterator[Callable[[Certificate], int]]:
+    """show(certificate) is what the endpoint of back-tls shows from then on; returns its port."""
+    yield lambda certificate: nginx.serve_tls("back", certificate)
+    nginx.serve_tls("back", certificates.issue("api.test"))
+
+
+def test_a_certificate_about_to_expire(
+    watch: Watch, show: Callable[[Certificate], int], certificates: Authority
+) -> None:
+    """Rule 20. Of two certificates of one name the label `source` tells which; one that has expired
+    does not verify any more, and tells its date nevertheless."""
+    port = show(certificates.issue("api.test", lifetime=29 * DAY))
+    alert = watch.fires("CertificateExpiringSoon", "back-tls", document="manual")
+    assert alert["labels"]["cn"] == "api.test"
+    assert alert["labels"]["source"] == f"127.0.0.1:{port}"
+    assert "expires in 29.0 days" in alert["annotations"]["summary"]
+
+    show(certificates.expired(common_name="api.test"))
+    watch.holds('cert_expiry_timestamp{probe="back-tls"} < time()')
+    watch.fires("ProbeFailing", "back-tls")
+    alert = watch.fires("CertificateExpiringSoon", "back-tls", document="manual")
+    assert "has expired" in alert["annotations"]["summary"]
+
+    show(certificates.issue("api.test", lifetime=31 * DAY))
+    watch.holds('cert_expiry_timestamp{probe="back-tls"} > time() + 30 * 86400')
+    watch.becomes_silent("CertificateExpiringSoon")
+
+
+# ---- disks --------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_fills(watch: Watch) -> None:
+    """Rules 6 and 24 (and 16 between them): the root's free space sinks from one limit to the next;
+    /data, which rule 6 does not look at, is named by the other two."""
+    disks = watch.disks
+
+    def mountpoints(name: str) -> list[str]:
+        alerts = watch.prometheus.alerts(name)
+        return sorted(alert["labels"]["mountpoint"] for alert in alerts)
+
+    disks.fill("/", 0.83)
+    alert = watch.fires("DiskSpaceLow", "disks")
+    assert alert["labels"]["node"] == "web-7"
+    assert "The root file system of web-7 has 1" in alert["annotations"]["summary"]
+    assert mountpoints("DiskSpaceRunningLow") == mountpoints("DiskSpaceCritical") == []
+
+    disks.fill("/data", 0.95)
+    alert = watch.fires("DiskSpaceCritical", "disks", mountpoint="/data")
+    assert "/data on web-7" in alert["annotations"]["summary"]
+    assert mountpoints("DiskSpaceCritical") == mountpoints("DiskSpaceRunningLow") == ["/data"]
+    assert mountpoints("DiskSpaceLow") == ["/"]
+
+    disks.fill("/", 0.95)
+    watch.prometheus.wait_firing("DiskSpaceCritical", mountpoint="/")
+    disks.free()
+    watch.holds('node_filesystem_avail_bytes{mountpoint="/"} / node_filesystem_size_bytes > 0.9')
+    for name in ("DiskSpaceLow", "DiskSpaceRunningLow", "DiskSpaceCritical"):
+        watch.becomes_silent(name)
+
+
+# ---- backups ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["backups", "dumps"])
+def test_backups_that_fail(watch: Watch, where: str) -> None:
+    """Rule 8, in a bucket and in a directory: the newest is a day old, one broke off, all are
+    gone."""
+    store = watch.stores[where]
+    keep_only(store, DAY + HOUR)
+    alert = watch.fires("BackupFailed", where)
+    assert alert["labels"]["severity"] == "critical"
+    assert f"backup in {where} is 1d 1h" in alert["annotations"]["summary"]
+
+    store.add(timedelta(0), size=100)
+    watch.holds(f'backup_objects{{probe="{where}",state="too_small"}} == 1')
+    watch.prometheus.wait_evaluated()
+    assert watch.culprits("BackupFailed") == [where]
+
+    store.add(HOUR)
+    watch.holds(f'backup_objects{{probe="{where}",state="good"}} == 2')
+    watch.becomes_silent("BackupFailed")
+
+    keep_none(store)
+    watch.holds(f'vcci_last_successful_backup_timestamp{{probe="{where}"}} == 0')
+    alert = watch.fires("BackupFailed", where)
+    assert f"There is no good backup in {where}" == alert["annotations"]["summary"]
+
+    store.add(HOUR)
+    watch.holds(f'vcci_last_successful_backup_timestamp{{probe="{where}"}} > 0')
+    watch.becomes_silent("BackupFailed")
+
+
+def test_a_restart_while_the_store_is_away(watch: Watch, s3: S3) -> None:
+    """Rule 8. The last good backup is remembered: no alert about one that is fresh, and one about
+    the other that grows too old meanwhile."""
+    documented = "vcci_last_successful_backup_timestamp"
+    fresh = keep_only(watch.stores["backups"], 2 * HOUR)
+    ageing = keep_only(watch.stores["archives"], DAY - timedelta(seconds=6))
+    watch.holds(f'{documented}{{probe="backups"}} == {fresh}')
+    watch.holds(f'{documented}{{probe="archives"}} == {ageing}')
+    s3.proxy.freeze()
+    restarted = time.time()
+    watch.daemon.restart()
+    for probe in ("backups", "archives"):
+        watch.daemon.wait_failed(probe, "timeout")
+        assert watch.daemon.value("vitalsd_probe_runs_total", probe=probe, outcome="ok") == 0
+    # This daemon has never seen the store.
+    assert watch.daemon.value(documented, probe="backups") == fresh
+    assert watch.daemon.value(documented, probe="archives") == ageing
+
+    watch.fires("BackupFailed", "archives")
+    assert not watch.prometheus.has_alerted("BackupFailed", since=restarted, probe="backups")
+
+    s3.proxy.thaw()
+    watch.stores["archives"].add(HOUR)
+    watch.holds('min(probe_success{probe=~"backups|archives"}) == 1')
+    watch.becomes_silent("BackupFailed")
+
+
+# ---- the watcher itself -------------------------------------------------------------------------
+
+
+def test_vitalsd_is_killed(watch: Watch) -> None:
+    """The documented rules have nothing to read then; two of ours tell that."""
+    killed = time.time()
+    watch.daemon.kill()
+    alert = watch.prometheus.wait_firing("VitalsdDown")
+    assert alert["labels"]["instance"] == watch.daemon.address
+    watch.prometheus.wait_firing("DatabaseUnwatched")
+    for rule in rules(DOCUMENTED):
+        assert not watch.prometheus.has_alerted(rule["alert"], since=killed)
+    watch.daemon.start()
+    watch.holds('up{job="vitalsd"} == 1')
+    watch.holds('up{job="postgres"} == 1')
+    watch.becomes_silent("VitalsdDown")
+    watch.becomes_silent("DatabaseUnwatched")
+
+
+def test_one_failed_run_does_not_reset_a_pending_alert(
+    vitalsd: Callable[..., Vitalsd],
+    prometheus: Callable[..., Prometheus],
+    fault_proxy: Callable[..., FaultProxy],
+    redis_server: Redis,
+) -> None:
+    """Rule 5 with the five minutes that it waits: a lost run costs none of them, a second one in a
+    row costs all, since then nobody knows any more."""
+    proxy = fault_proxy(redis_server.port)
+    url = redis_server.url().replace(str(redis_server.port), str(proxy.port))
+    daemon = vitalsd(
+        [{"name": "cache", "kind": "redis", "url": url, "password": {"env": "CACHE"}}],
+        interval="1s",
+        timeout="1s",
+        environment={"CACHE": redis_server.password},
+    )
+    text = shorten_rules.shorten(DOCUMENTED.read_text(), divide=1, at_most="10m")
+    patient = prometheus(shipped_configuration([daemon.address], interval="250ms"), [text])
+
+    def pending_since() -> str:
+        alerts = patient.alerts("HighRedisMemory")
+        assert [alert["state"] for alert in alerts] == ["pending"]
+        return alerts[0]["activeAt"]
+
+    def lose_runs(count: int) -> None:
+        proxy.set_mode("refuse")
+        for _ in range(count):
+            daemon.wait_failed("cache", "connect")
+
+    redis_server.set_max_memory(MAX_MEMORY)
+    redis_server.fill(MAX_MEMORY * 95 // 100 - redis_server.used_memory)
+    first = wait_until(pending_since, what="a pending alert")
+
+    lose_runs(1)
+    proxy.set_mode("ok")
+    daemon.wait_ok("cache")
+    assert daemon.failures("cache") == {"connect": 1}
+    patient.wait_for("redis_up == 1 and min_over_time(redis_up[1m]) == 0")  # it has seen both
+    patient.wait_evaluated()
+    assert pending_since() == first
+
+    lose_runs(2)
+    patient.wait_silent("HighRedisMemory")
+    proxy.set_mode("ok")
+    assert wait_until(pending_since, what="another pending alert") != first
+    assert patient.firing() == []

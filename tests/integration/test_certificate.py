@@ -1,0 +1,309 @@
+"""The kind certificate: dates of good and bad certificates, of endpoints and of files."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+from support.certificates import DAY, Authority, Certificate
+from support.nginx import Nginx
+from support.postgres import Postgres
+from support.process import free_port
+from support.vitalsd import Vitalsd
+
+Daemon = Callable[..., Vitalsd]
+
+QUICK = {"interval": "300ms", "timeout": "250ms"}
+
+
+def endpoint(name: str, port: int, **options: object) -> dict:
+    return {"name": name, "kind": "certificate", "endpoint": f"127.0.0.1:{port}", **options}
+
+
+def errors(daemon: Vitalsd) -> dict[str, str]:
+    """Why the last runs failed, as the status page shows it, by probe."""
+    return {row["name"]: row.get("error", "") for row in daemon.status()["probes"]}
+
+
+# ---- endpoints ----------------------------------------------------------------------------------
+
+
+def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
+    """A certificate that does not verify still tells its date, and why it does not beside it."""
+    trusted = {"tls": {"ca": str(certificates.path)}}
+    shown: dict[str, Certificate] = {
+        "good": certificates.issue("good.test"),
+        "soon": certificates.issue("soon.test", lifetime=10 * DAY),
+        "expired": certificates.expired(common_name="expired.test"),
+        "not-yet-valid": certificates.issue("early.test", age=-2 * DAY),
+        "self-signed": certificates.issue("self.test", self_signed=True),
+        "wrong-host": certificates.issue("other.test", ["other.test"]),
+    }
+    ports = {name: nginx.serve_tls(name, each) for name, each in shown.items()}
+    daemon = vitalsd(
+        [endpoint(name, port, **trusted) for name, port in ports.items()]
+        + [
+            endpoint("unknown-ca", ports["good"]),
+            endpoint("unverified", ports["expired"], tls={"verify": False}),
+            endpoint("no-tls", nginx.port, **trusted),
+        ]
+    )
+    shown |= {"unknown-ca": shown["good"], "unverified": shown["expired"]}
+    ports |= {"unknown-ca": ports["good"], "unverified": ports["expired"]}
+    for probe, certificate in shown.items():
+        (sample,) = daemon.samples("cert_expiry_timestamp", probe=probe)
+        assert sample.value == certificate.expiry
+        assert sample.labels["source"] == f"127.0.0.1:{ports[probe]}"
+        begin = daemon.value("cert_not_before_timestamp", probe=probe)
+        assert begin == certificate.not_before.timestamp()
+    (sample,) = daemon.samples("cert_expiry_timestamp", probe="good")
+    assert sample.labels["cn"] == "good.test"
+
+    faults = {
+        "expired": "expired",
+        "not-yet-valid": "not_yet_valid",
+        "self-signed": "self_signed",
+        "wrong-host": "wrong_host",
+        "unknown-ca": "untrusted",
+    }
+    for probe, fault in faults.items():
+        assert daemon.value("cert_verified", probe=probe) == 0
+        (sample,) = daemon.samples("cert_verify_fault", probe=probe)
+        assert sample.labels["fault"] == fault
+        assert set(daemon.failures(probe)) == {"mismatch"}
+        assert errors(daemon)[probe].startswith("the certificate does not verify: ")
+    for probe in ("good", "soon"):
+        assert daemon.value("cert_verified", probe=probe) == 1
+        assert daemon.samples("cert_verify_fault", probe=probe) == []
+    assert daemon.value("probe_success", probe="unverified") == 1
+    assert daemon.samples("cert_verified", probe="unverified") == []
+    assert set(daemon.failures("no-tls")) == {"tls"}
+
+    statuses = {"good": 0, "soon": 1, "expired": 2, "unverified": 2}
+    for probe, status in statuses.items():
+        assert daemon.value("vitalsd_check_status", probe=probe, check="expires_in") == status
+
+
+def test_a_chain_that_ends_sooner_than_its_leaf(
+    vitalsd: Daemon, nginx: Nginx, certificates: Authority, tmp_path: Path
+) -> None:
+    middle = Authority(tmp_path, "intermediate", issuer=certificates.certificate)
+    leaf = middle.issue("leaf.test", lifetime=700 * DAY)
+    port = nginx.serve_tls("chain", leaf)
+    daemon = vitalsd([endpoint("chain", port, tls={"ca": str(certificates.path)})])
+    assert daemon.value("cert_expiry_timestamp") == leaf.expiry
+    assert daemon.value("cert_chain_expiry_timestamp") == middle.certificate.expiry
+
+
+def test_a_renewal_and_an_outage(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
+    """The date of a certificate remains true while the server is away."""
+    first, second = certificates.issue(lifetime=5 * DAY), certificates.issue(lifetime=60 * DAY)
+    port = nginx.serve_tls("renewed", first)
+    trusted = {"tls": {"ca": str(certificates.path)}}
+    daemon = vitalsd([endpoint("renewed", port, **trusted)], **QUICK)
+    daemon.wait_for("cert_expiry_timestamp", first.expiry)
+    assert daemon.value("vitalsd_check_status", check="expires_in") == 2
+    nginx.serve_tls("renewed", second)
+    daemon.wait_for("cert_expiry_timestamp", second.expiry)
+    daemon.wait_for("vitalsd_check_status", 0, check="expires_in")
+    nginx.stop()
+    daemon.wait_failed("renewed", "connect")
+    daemon.wait_for("cert_verified", None)  # a reading, gone after the second failed run
+    assert daemon.value("cert_expiry_timestamp") == second.expiry
+    nginx.start()
+    daemon.wait_ok("renewed")
+
+
+# ---- STARTTLS -----------------------------------------------------------------------------------
+
+
+def test_postgres_by_starttls(vitalsd: Daemon, postgres: Postgres) -> None:
+    trusted = {"tls": {"ca": str(postgres.authority.path)}}
+    daemon = vitalsd(
+        [
+            endpoint("asked", postgres.port, starttls="postgres", **trusted),
+            endpoint("not-asked", postgres.port, **trusted),
+        ]
+    )
+    (sample,) = daemon.samples("cert_expiry_timestamp", probe="asked")
+    assert sample.labels["cn"] == "postgres.test"
+    assert sample.value == postgres.certificate.expiry
+    assert daemon.value("cert_verified", probe="asked") == 1
+    assert set(daemon.failures("not-asked")) <= {"tls", "timeout"}
+    assert daemon.value("probe_success", probe="not-asked") == 0
+
+
+# What is said before TLS begins: the server's greeting, then each question and its answer.
+DIALOGUES = {
+    "smtp": (
+        "220 mail.test ESMTP",
+        ("EHLO ", "250-mail.test\r\n250 STARTTLS"),
+        ("STARTTLS", "220 go ahead"),
+    ),
+    "ftp": ("220-welcome\r\n220 ready", ("AUTH TLS", "234 go ahead")),
+    "imap": ("* OK ready", ("a STARTTLS", "a OK go ahead")),
+    "pop3": ("+OK ready", ("STLS", "+OK go ahead")),
+}
+
+
+class Mail:
+    """A server that says its lines and then TLS, one connection after the other."""
+
+    def __init__(self, certificate: Certificate, greeting: str, *exchanges: tuple[str, str]):
+        self.lines = [("", greeting), *exchanges]
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate.path, certificate.key)
+        self.port = free_port()
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
+        self.listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                self._converse(connection)
+
+    def _converse(self, connection: socket.socket) -> None:
+        for question, reply in self.lines:
+            if question and not connection.recv(1024).decode().startswith(question):
+                return
+            connection.sendall(f"{reply}\r\n".encode())
+        with self.context.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(1)
+
+
+def test_starttls(vitalsd: Daemon, certificates: Authority) -> None:
+    certificate = certificates.issue("mail.test")
+    trusted = {"tls": {"ca": str(certificates.path)}}
+    with ExitStack() as stack:
+        servers = {
+            protocol: stack.enter_context(closing(Mail(certificate, *lines)))
+            for protocol, lines in DIALOGUES.items()
+        }
+        refusal = ("220 old.test", ("EHLO ", "250 old.test"), ("STARTTLS", "502"))
+        unable = stack.enter_context(closing(Mail(certificate, *refusal)))
+        daemon = vitalsd(
+            [
+                endpoint(protocol, server.port, starttls=protocol, **trusted)
+                for protocol, server in servers.items()
+            ]
+            + [endpoint("unable", unable.port, starttls="smtp", **trusted)]
+        )
+        for protocol in servers:
+            assert daemon.value("probe_success", probe=protocol) == 1, errors(daemon)[protocol]
+            assert daemon.value("cert_expiry_timestamp", probe=protocol) == certificate.expiry
+        assert set(daemon.failures("unable")) == {"mismatch"}
+        assert errors(daemon)["unable"] == "STARTTLS was answered with '502'"
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def test_files(vitalsd: Daemon, certificates: Authority, tmp_path: Path) -> None:
+    """One bad file fails alone; a file of several certificates of one name tells the earliest."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    good, other = certificates.issue("good.test"), certificates.issue("other.test")
+    earlier = certificates.issue("good.test", lifetime=3 * DAY)
+    (folder / "good.pem").write_bytes(good.path.read_bytes())
+    several = b"".join(each.path.read_bytes() for each in (good, earlier, other))
+    (folder / "several.pem").write_bytes(several + good.key.read_bytes())
+    (folder / "nameless.pem").write_bytes(certificates.issue(None).path.read_bytes())
+    (folder / "torn.pem").write_bytes(good.path.read_bytes()[:300])
+    (folder / "text.pem").write_text("no certificate at all\n")
+    (folder / "folder.pem").mkdir()
+    (folder / "dangling.pem").symlink_to("nowhere")
+    secret = "".join(good.key.read_text().splitlines()[1:-1])
+    daemon = vitalsd(
+        [
+            {
+                "name": "files",
+                "kind": "certificate",
+                "files": [f"{folder}/*.pem", f"{folder}/missing.crt"],
+            }
+        ],
+        secrets=[secret, secret[:40]],
+        **QUICK,
+    )
+
+    def seen() -> set[tuple[str, str, float]]:
+        return {
+            (Path(sample.labels["source"]).name, sample.labels["cn"], sample.value)
+            for sample in daemon.samples("cert_expiry_timestamp")
+        }
+
+    nameless = daemon.samples("cert_expiry_timestamp", source=f"{folder}/nameless.pem")
+    assert [sample.labels["cn"] for sample in nameless] == ["localhost"]  # its first other name
+    whole = {
+        ("good.pem", "good.test", good.expiry),
+        ("several.pem", "good.test", earlier.expiry),
+        ("several.pem", "other.test", other.expiry),
+        ("nameless.pem", "localhost", nameless[0].value),
+    }
+    assert seen() == whole
+    assert daemon.value("vitalsd_probe_parts", state="ok") == 3
+    bad = ["torn.pem", "text.pem", "folder.pem", "dangling.pem", "missing.crt"]
+    assert daemon.value("vitalsd_probe_parts", state="failed") == len(bad)
+    assert daemon.value("probe_success", probe="files") == 0
+    assert errors(daemon)["files"].endswith("(and 4 more)")
+    assert daemon.value("vitalsd_check_status", check="expires_in") == 2
+
+    for name in bad[:2]:
+        (folder / name).write_bytes(other.path.read_bytes())
+    (folder / "folder.pem").rmdir()
+    (folder / "dangling.pem").unlink()
+    (folder / "several.pem").unlink()
+    (folder / "missing.crt").write_bytes(other.path.read_bytes())
+    daemon.wait_ok("files")
+    repaired = {(name, "other.test", other.expiry) for name in (*bad[:2], "missing.crt")}
+    assert seen() == {row for row in whole if row[0] != "several.pem"} | repaired
+
+
+def test_a_file_that_turns_bad_keeps_its_date(
+    vitalsd: Daemon, certificates: Authority, tmp_path: Path
+) -> None:
+    certificate = certificates.issue()
+    file = tmp_path / "tls.crt"
+    file.write_bytes(certificate.path.read_bytes())
+    probe = {"name": "file", "kind": "certificate", "files": [str(file)]}
+    daemon = vitalsd([probe], **QUICK)
+    assert daemon.value("cert_expiry_timestamp") == certificate.expiry
+    file.write_text("-----BEGIN CERTIFICATE-----\n")
+    daemon.wait_runs("file", 3)
+    assert daemon.value("probe_success", probe="file") == 0
+    assert daemon.value("cert_expiry_timestamp") == certificate.expiry
+
+
+def test_a_mounted_secret_that_is_rotated(
+    vitalsd: Daemon, certificates: Authority, tmp_path: Path
+) -> None:
+    """As Kubernetes mounts one: the file is a link through a directory that is exchanged."""
+
+    def generation(name: str, lifetime: datetime.timedelta) -> float:
+        certificate = certificates.issue(lifetime=lifetime)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tls.crt").write_bytes(certificate.path.read_bytes())
+        (tmp_path / "..new").symlink_to(name)
+        (tmp_path / "..new").rename(tmp_path / "..data")
+        return certificate.expiry
+
+    first = generation("..2026_01", 5 * DAY)
+    (tmp_path / "tls.crt").symlink_to("..data/tls.crt")
+    probe = {"name": "secret", "kind": "certificate", "files": [f"{tmp_path}/*.crt"]}
+    daemon = vitalsd([probe], **QUICK)
+    assert daemon.value("cert_expiry_timestamp") == first
+    second = generation("..2026_02", 90 * DAY)
+    daemon.wait_for("cert_expiry_timestamp", second, source=f"{tmp_path}/tls.crt")
+    assert daemon.failures("secret") == {}

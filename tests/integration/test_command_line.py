@@ -1,0 +1,225 @@
+"""The command line: what it prints, where, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.nginx import Nginx
+from support.process import free_port
+from support.vitalsd import Vitalsd, run
+from support.waiting import PATIENCE
+
+Daemon = Callable[..., Vitalsd]
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., Path]:
+    """config(line, ...) writes a configuration of these probes."""
+
+    def write(*probes: str, before: str = "") -> Path:
+        file = tmp_path / "vitalsd.yaml"
+        file.write_text("\n".join([before, "probes:", *(f"  - {probe}" for probe in probes), ""]))
+        return file
+
+    return write
+
+
+@pytest.fixture
+def examples(nginx: Nginx, tmp_path: Path) -> dict[int, str]:
+    """A probe for each verdict."""
+    (tmp_path / "backups").mkdir()
+    dump = tmp_path / "backups" / "dump"
+    dump.write_text("x")
+    os.utime(dump, (time.time() - 7200,) * 2)
+    aged = f"kind: backup, directory: {dump.parent}, checks: {{age: {{warn: 1h}}}}"
+    return {
+        OK: f"{{name: web, kind: tcp, endpoint: '127.0.0.1:{nginx.port}'}}",
+        WARNING: f"{{name: dumps, {aged}}}",
+        CRITICAL: f"{{name: nobody, kind: tcp, endpoint: '127.0.0.1:{free_port()}'}}",
+        UNKNOWN: f"{{name: api, kind: http, url: '{nginx.url()}', bearer_token: {{env: UNSET}}}}",
+    }
+
+
+# ---- check --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        ([OK], 0),
+        ([OK, WARNING], 1),
+        ([OK, WARNING, CRITICAL, UNKNOWN], 2),
+        ([OK, WARNING, UNKNOWN], 3),
+    ],
+)
+def test_check_exits_with_the_worst_verdict(
+    config: Callable[..., Path], examples: dict[int, str], verdicts: list[int], code: int
+) -> None:
+    done = run("check", "--config", config(*(examples[verdict] for verdict in verdicts)))
+    assert done.returncode == code, done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+def test_check_as_text(config: Callable[..., Path], examples: dict[int, str]) -> None:
+    done = run("check", "--config", config(*examples.values()))
+    lines = done.stdout.splitlines()
+    marks = {line.split()[1]: line[0] for line in lines if line[:1] in "✓!✗?" and line.strip()}
+    assert marks == {"web": "✓", "dumps": "!", "nobody": "✗", "api": "?"}
+    assert "    ! age 2h (dump), warn above 1h" in lines
+    assert any(line.startswith("    connect: ") for line in lines)
+    assert "    config: environment variable UNSET is not set" in lines
+    assert lines[-1] == "4 probes: 1 ok, 1 warning, 1 critical, 1 unknown"
+
+
+def test_check_as_json(config: Callable[..., Path], examples: dict[int, str]) -> None:
+    done = run("check", "--format", "json", "--config", config(*examples.values()))
+    assert done.returncode == CRITICAL
+    document = json.loads(done.stdout)
+    assert document["status"] == "critical"
+    probes = {probe["name"]: probe for probe in document["probes"]}
+    statuses = {name: probe["status"] for name, probe in probes.items()}
+    assert statuses == {"web": "ok", "dumps": "warning", "nobody": "critical", "api": "unknown"}
+    (age,) = probes["dumps"]["checks"]
+    assert (age["name"], age["status"], age["object"]) == ("age", "warning", "dump")
+    assert (probes["nobody"]["reason"], probes["api"]["reason"]) == ("connect", "config")
+    assert "Connection refused" in probes["nobody"]["error"]
+    assert "reason" not in probes["web"]
+    assert all(0 <= probe["duration_seconds"] < PATIENCE for probe in probes.values())
+
+
+def test_check_ends_at_the_deadline(config: Callable[..., Path], nginx: Nginx) -> None:
+    """One that hangs costs its own time-out, which it may have for the whole of its interval."""
+    silent = f"kind: http, url: '{nginx.url('/silent')}', timeout: 1s"
+    for interval in ("1s", "30s"):
+        probes = [f"{{name: silent-{number}, {silent}, interval: {interval}}}" for number in "1234"]
+        began = time.monotonic()
+        done = run("check", "--config", config(*probes))
+        assert 0.9 < time.monotonic() - began < 1.3 + PATIENCE
+        assert done.returncode == CRITICAL, done.stdout
+        assert done.stdout.count("timeout: no answer within 1s") == 4
+
+
+# ---- configuration ------------------------------------------------------------------------------
+
+BAD = """\
+defaults: {interval: 5s, timeout: 10s}
+probes:
+  - name: web
+    kind: htpp
+    url: http://web.test
+  - name: web
+    kind: tcp
+    endpoit: web.test:80
+    interval: 10
+"""
+FAULTS = [
+    r":1:\d+: defaults\.timeout: ",
+    r":4:11: probes\[0\]\.kind: there is no kind 'htpp' \(did you mean 'http'\?\)",
+    r":6:11: probes\[1\]\.name: ",
+    r":8:5: probes\[1\]\.endpoit: .*did you mean 'endpoint'",
+    r":9:15: probes\[1\]\.interval: ",
+]
+
+
+def test_all_faults_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(BAD)
+    told = []
+    for command in (["config", "check", file], ["--config", file]):
+        done = run(*command)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        told.append(done.stderr)
+    assert told[0] == told[1]
+    for fault in FAULTS:
+        assert re.search(f"^{re.escape(str(file))}{fault}", told[0], re.MULTILINE), told[0]
+    once = run("check", "--config", file)
+    assert (once.returncode, once.stderr) == (UNKNOWN, told[0])
+
+
+def test_a_good_configuration(config: Callable[..., Path], examples: dict[int, str]) -> None:
+    file = config(examples[OK], examples[CRITICAL])
+    done = run("config", "check", file)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: valid, 2 probes\n", "")
+    literal = config("{name: a, kind: redis, url: 'redis://a.test', password: letmein}")
+    done = run("config", "check", literal)
+    assert done.returncode == 0
+    assert re.search(r":3:\d+: warning: probes\[0\]\.password: ", done.stderr), done.stderr
+    assert "letmein" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "binary", "empty"])
+def test_a_file_that_is_no_configuration(tmp_path: Path, kind: str) -> None:
+    """An empty one neither: to watch nothing is what nobody means."""
+    file = tmp_path / "vitalsd.yaml"
+    if kind == "directory":
+        file.mkdir()
+    if kind == "binary":
+        file.write_bytes(bytes(range(128)))
+    if kind == "empty":
+        file.touch()
+    done = run("--config", file)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"{file}:"), done.stderr
+
+
+def test_the_address_to_listen_on(vitalsd: Daemon, config: Callable[..., Path]) -> None:
+    daemon = vitalsd([], ready=False)
+    taken = run("--config", daemon.config_file)
+    assert taken.returncode == 3
+    assert "cannot serve HTTP" in taken.stderr
+    assert "Address already in use" in taken.stderr
+    elsewhere = run("--config", daemon.config_file, "--listen", "192.0.2.1:1")
+    assert elsewhere.returncode == 3
+    for wrong in ("nowhere", "127.0.0.1:99999"):
+        done = run("--config", daemon.config_file, "--listen", wrong)
+        assert done.returncode == 2
+        assert done.stderr.startswith("--listen: ")
+    # Whoever looks once needs no port.
+    assert run("check", "--config", daemon.config_file).returncode == 0
+
+
+# ---- the rest -----------------------------------------------------------------------------------
+
+
+def test_version_and_help() -> None:
+    version = run("--version")
+    assert version.returncode == 0
+    assert re.fullmatch(r"vitalsd \d+\.\d+\.\d+ \(\S+, .+\)\n", version.stdout)
+    for command in (["--help"], ["check", "--help"], ["config", "--help"]):
+        done = run(*command)
+        assert done.returncode == 0
+        assert "Usage" in done.stdout
+        assert done.stderr == ""
+    assert "Exit: 0 ok, 1 warning, 2 critical, 3 unknown." in run("check", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--bogus", "chek", "check --format xml", "config", "config check"]
+)
+def test_wrong_usage(arguments: str) -> None:
+    done = run(*arguments.split())
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "--help" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_in_good_order(vitalsd: Daemon, nginx: Nginx, number: int) -> None:
+    probe = {"name": "web", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"}
+    daemon = vitalsd([probe])
+    daemon.stop_signal = signal.Signals(number)
+    daemon.end()  # fails unless it exits with 0
+    assert daemon.log_lines("vitalsd stops", signal=signal.Signals(number).name)
+    daemon.start()

@@ -1,0 +1,163 @@
+"""The kind filesystem on file systems that are really mounted, filled, and dead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import wait_until
+from support.mounts import Mounts
+from support.nginx import Nginx
+from support.vitalsd import Vitalsd, run
+from support.waiting import PATIENCE
+
+Daemon = Callable[..., Vitalsd]
+
+QUICK = {"interval": "300ms", "timeout": "250ms"}
+MIB = 1 << 20
+
+
+def disks(*patterns: Path, name: str = "disks", **options: object) -> dict:
+    mounts = [str(pattern) for pattern in patterns]
+    return {"name": name, "kind": "filesystem", "mounts": mounts, **options}
+
+
+def mountpoints(daemon: Vitalsd, name: str = "node_filesystem_size_bytes", **labels: str) -> set:
+    return {sample.labels["mountpoint"] for sample in daemon.samples(name, **labels)}
+
+
+def error(daemon: Vitalsd, probe: str = "disks") -> str:
+    """Why a probe's last run failed, as the status page shows it; empty if it did not."""
+    (row,) = (row for row in daemon.status()["probes"] if row["name"] == probe)
+    return row.get("error", "")
+
+
+def test_a_disk_that_fills_up(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
+    mounts.small(tmp_path / "data", "size=8m,nr_inodes=100")
+    daemon = vitalsd([disks(tmp_path / "data", node="host-1")], **QUICK)
+    (size,) = daemon.samples("node_filesystem_size_bytes")
+    assert size.value == 8 * MIB
+    assert size.labels == {
+        "probe": "disks",
+        "mountpoint": str(tmp_path / "data"),
+        "device": "small",
+        "fstype": "tmpfs",
+        "node": "host-1",
+    }
+    (avail,) = daemon.samples("node_filesystem_avail_bytes")
+    assert avail.labels == size.labels  # the rule divides one by the other
+    assert avail.value == daemon.value("node_filesystem_free_bytes") == 8 * MIB
+    assert daemon.value("vitalsd_check_status", check="used") == 0
+
+    for kib, status in ((6.8 * 1024, 1), (7.6 * 1024, 2)):
+        (tmp_path / "data" / "file").write_bytes(b"x" * int(kib * 1024))
+        daemon.wait_for("vitalsd_check_status", status, check="used")
+        assert daemon.value("node_filesystem_avail_bytes") == pytest.approx(
+            8 * MIB - kib * 1024, abs=8192
+        )
+    (tmp_path / "data" / "file").unlink()
+    daemon.wait_for("vitalsd_check_status", 0, check="used")
+
+    free = daemon.value("node_filesystem_files_free")
+    assert free is not None and free < daemon.value("node_filesystem_files") == 100
+    for number in range(int(free)):
+        (tmp_path / "data" / str(number)).touch()
+    daemon.wait_for("node_filesystem_files_free", 0)
+    assert daemon.value("vitalsd_check_status", check="files_used") == 2
+
+
+def test_mounts_that_come_change_and_go(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
+    one, two = tmp_path / "vol one", tmp_path / "vol-two"  # blanks are escaped in the mount table
+    mounts.small(one)
+    daemon = vitalsd([disks(tmp_path / "vol*", two)], **QUICK)
+    assert mountpoints(daemon) == {str(one)}
+    assert set(daemon.failures("disks")) == {"mismatch"}
+    assert error(daemon) == f"{two}: nothing is mounted there"
+    mounts.small(two)
+    daemon.wait_ok("disks")
+    assert mountpoints(daemon) == {str(one), str(two)}
+    assert daemon.value("node_filesystem_readonly", mountpoint=str(two)) == 0
+    mounts.remount(two, "ro")
+    daemon.wait_for("node_filesystem_readonly", 1, mountpoint=str(two))
+    assert daemon.value("node_filesystem_readonly", mountpoint=str(one)) == 0
+    mounts.remove(one)
+    wait_until(lambda: mountpoints(daemon) == {str(two)}, what="the first is gone")
+    assert daemon.value("probe_success", probe="disks") == 1
+
+
+def test_the_root_of_a_host(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
+    """In a container the host's file systems lie below a directory, which is no part of their
+    names."""
+    mounts.small(tmp_path / "host")
+    mounts.small(tmp_path / "host" / "var")
+    mounts.small(tmp_path / "hostess")
+    daemon = vitalsd([disks(Path("/"), Path("/*"), root=f"{tmp_path}/host/")])
+    assert mountpoints(daemon) == {"/", "/var"}
+
+
+def test_dead_mounts(vitalsd: Daemon, mounts: Mounts, nginx: Nginx, tmp_path: Path) -> None:
+    """Four that never answer delay nothing: not their neighbours in the same probe, no other probe,
+    no scrape and not the end of the daemon."""
+    dead = [tmp_path / f"dead-{number}" for number in range(4)]
+    mounts.small(tmp_path / "good")
+    for place in dead:
+        mounts.dead(place)
+    daemon = vitalsd(
+        [
+            disks(tmp_path / "*"),
+            disks(tmp_path / "good", name="good"),
+            {"name": "web", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"},
+        ],
+        ready=False,
+        **QUICK,
+    )
+    daemon.wait_failed("disks", "timeout")
+    began, runs = time.monotonic(), {name: daemon.runs(name) for name in ("good", "web", "disks")}
+    daemon.wait_runs("web", 8)
+    intervals = (time.monotonic() - began) / 0.3
+    for name, before in runs.items():
+        assert daemon.runs(name) - before >= intervals - 2 * PATIENCE, name
+        assert mountpoints(daemon, probe="disks") == {str(tmp_path / "good")}
+    for name in ("good", "web"):
+        assert daemon.failures(name) == {}
+    assert set(daemon.failures("disks")) == {"timeout"}
+    assert "still hangs from an earlier run (and 3 more)" in error(daemon)
+    daemon.wait_for("vitalsd_hanging_threads", 4)
+    assert daemon.value("vitalsd_probe_parts", probe="disks", state="failed") == 4
+    assert daemon.value("vitalsd_probe_parts", probe="disks", state="ok") == 1
+    assert daemon.get("/-/healthy")[0] == 200
+
+    mounts.revive(dead[0])  # its calls end with an error
+    daemon.wait_for("vitalsd_hanging_threads", 3)
+    for place in dead[:2]:
+        mounts.remove(place)
+    daemon.wait_for("vitalsd_probe_parts", 2, probe="disks", state="failed")
+
+    once = tmp_path / "vitalsd.yaml"
+    probe = f"{{name: disks, kind: filesystem, timeout: 250ms, mounts: ['{tmp_path}/*']}}"
+    once.write_text(f"probes: [{probe}]\n")
+    done = run("check", "--config", once)
+    assert done.returncode == 2, done.stdout
+    assert "timeout: no answer within 250ms while waiting for statvfs" in done.stdout
+    began = time.monotonic()
+    daemon.end()
+    assert time.monotonic() - began < 7  # five seconds are for runs to end
+    daemon.start(ready=False)
+    daemon.wait_ok("web")
+
+
+def test_a_mount_that_comes_back(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
+    """As when an NFS server comes back: by itself, without a restart."""
+    place = tmp_path / "data"
+    mounts.dead(place)
+    daemon = vitalsd([disks(place)], ready=False, **QUICK)
+    daemon.wait_failed("disks", "timeout")
+    assert mountpoints(daemon) == set()
+    mounts.remove(place)
+    mounts.small(place)
+    daemon.wait_ok("disks")
+    assert mountpoints(daemon) == {str(place)}
+    daemon.wait_for("vitalsd_hanging_threads", 0)

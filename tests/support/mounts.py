@@ -1,0 +1,60 @@
+"""File systems that are mounted for a test: small ones to fill, and dead ones that never answer.
+
+A dead one is FUSE whose server does not read its requests, which is what a process sees of an NFS
+server that is gone. Needs the right to mount.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from pathlib import Path
+
+_libc = ctypes.CDLL(None, use_errno=True)
+MNT_DETACH = 2
+
+
+def _mount(source: str, place: Path, kind: str, options: str) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    arguments = [source.encode(), bytes(place), kind.encode(), 0, options.encode()]
+    if _libc.mount(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"mount {kind}: {os.strerror(number)}")
+
+
+class Mounts:
+    """Makes them, and takes all away at the end."""
+
+    def __init__(self) -> None:
+        self.places: list[Path] = []
+        self.servers: dict[Path, int] = {}  # descriptors of dead mounts
+
+    def small(self, place: Path, options: str = "size=8m") -> None:
+        """A tmpfs, filled and emptied within milliseconds."""
+        _mount("small", place, "tmpfs", options)
+        self.places.append(place)
+
+    def remount(self, place: Path, options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
+
+    def dead(self, place: Path) -> None:
+        """One on which every call hangs, until revive() or its end."""
+        server = os.open("/dev/fuse", os.O_RDWR)
+        _mount("dead", place, "fuse", f"fd={server},rootmode=40000,user_id=0,group_id=0")
+        self.places.append(place)
+        self.servers[place] = server
+
+    def revive(self, place: Path) -> None:
+        """Ends the calls that hang on a dead one, with an error."""
+        os.close(self.servers.pop(place))
+
+    def remove(self, place: Path) -> None:
+        if place in self.servers:
+            self.revive(place)
+        _libc.umount2(bytes(place), MNT_DETACH)
+        self.places.remove(place)
+
+    def close(self) -> None:
+        for place in reversed(list(self.places)):
+            self.remove(place)
