@@ -15,7 +15,6 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <malloc.h>
 
 namespace vitalsd {
 namespace {
@@ -80,7 +79,6 @@ Exit App::run() {
   }
   metrics_.set_reload(true);
   install(std::move(loaded));
-  malloc_trim(0);  // the configuration's tree was many times what is left of it
   scheduler_.on_all_ran([this] { all_ran_ = true; });
   web_->start();  // facts are on the page from the first scrape on
   await_signal();

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include <link.h>
-#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -22,13 +21,6 @@ std::size_t raise_descriptor_limit() {
   return limit.rlim_cur;
 }
 
-void prefer_small_memory() {
-  constexpr int kMmapThreshold = 128 * 1024;  // given, it does not grow with what is freed
-  mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
-  mallopt(M_ARENA_MAX, 2);  // one for the probe loop, one for all other threads
-  mallopt(M_MXFAST, 0);
-}
-
 void give_back_startup_pages() {
   const auto give_back = [](dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
@@ -38,13 +30,12 @@ void give_back_startup_pages() {
       if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
       const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
       const std::uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
-      madvise(reinterpret_cast<void*>(begin), end - begin,
-              MADV_DONTNEED);  // NOLINT(performance-no-int-to-ptr)
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader tells addresses as numbers
+      madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
     }
     return 0;
   };
   dl_iterate_phdr(give_back, nullptr);
-  malloc_trim(0);  // the heap of the first round, in which all probes ran at about the same time
 }
 
 std::size_t most_running(const config::LimitSettings& limits) {

@@ -10,13 +10,9 @@ namespace vitalsd {
 /// Raises the soft limit on open files to the hard one; the limit in force.
 std::size_t raise_descriptor_limit();
 
-/// Tells the C library to give memory back rather than to keep it for a thread or a size that may
-/// come again. Before any thread is started.
-void prefer_small_memory();
-
-/// Gives back what only starting has needed: free heap, and the pages of programs and libraries,
-/// some of which are mapped by the constructors and relocations of libraries that we never call.
-/// Code is mapped again, from the page cache, when it runs.
+/// Gives back the pages of programs and libraries that only starting has needed: some are mapped by
+/// the constructors and relocations of libraries that we never call. Code is mapped again, from the
+/// page cache, when it runs.
 void give_back_startup_pages();
 
 /// How many runs at once the settings, or else the open-file limit, allow: two descriptors each,

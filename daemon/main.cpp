@@ -1,11 +1,11 @@
 // The command line. No logic of its own: each command is a function of another file.
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
-#include "daemon/limits.hpp"
 #include "daemon/reference.hpp"
 #include "daemon/version.hpp"
 
 #include <cstdio>
+#include <exception>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -32,10 +32,7 @@ int print(const std::string& text) {
   return 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  prefer_small_memory();
+int run(int argc, char** argv) {
   CLI::App cli{
       "vitalsd watches a platform's vital signs and publishes them as Prometheus metrics."};
   cli.set_version_flag("--version", "vitalsd " + std::string(kVersion) + " (" +
@@ -84,4 +81,15 @@ int main(int argc, char** argv) {
   if (*config_reference) return print(configuration_reference());
   if (*metrics) return print(metrics_reference(markdown));
   return serve(config, listen);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "vitalsd: %s\n", e.what());
+    return static_cast<int>(Exit::failure);
+  }
 }

@@ -10,8 +10,10 @@
 #include <cstring>
 #include <ctime>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <string>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -59,6 +61,12 @@ Reason reason_of(CURLcode code) {
     default:
       return Reason::protocol;  // empty, cut off or malformed answers, or none of HTTP's at all
   }
+}
+
+// A host's name that no other way of trusting a server has.
+std::string trust_name(const TlsOptions& tls) {
+  return "trust-" +
+         std::to_string(std::hash<std::string>()(tls.ca + '\n' + tls.certificate + '\n' + tls.key));
 }
 
 struct FreeList {
@@ -131,6 +139,7 @@ class HttpClient::Impl {
     HttpResponse response;
     List headers;
     List resolve;
+    List connect_to;
     std::size_t header_bytes = 0;
     std::shared_ptr<X509_STORE> store;
     bool too_large = false;
@@ -333,6 +342,7 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
   // The run's deadline ends a transfer, nothing else; libcurl's own default for connecting is 300
   // s.
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 86'400L);
+  curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 0L);  // one write a request: nothing to delay
   if (!request.reuse_connection) {
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
@@ -348,7 +358,15 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
   config::Url asked = url;
   asked.host = name;
   curl_easy_setopt(easy, CURLOPT_URL, asked.text().c_str());
-  const std::string entry = bracketed(name) + ':' + std::to_string(port);
+  // A kept connection that was verified by other CAs is not ours to use. libcurl does not know of
+  // them, but it does tell connections apart by the name of where they lead to.
+  const bool kept = request.reuse_connection && url.scheme == "https";
+  const std::string place = kept ? trust_name(request.tls) : bracketed(name);
+  const std::string entry = place + ':' + std::to_string(port);
+  if (kept) {
+    append(transfer.connect_to, bracketed(name) + ':' + std::to_string(port) + ':' + entry);
+    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, transfer.connect_to.get());
+  }
   std::string& resolved = transfer.handle->resolved;
   if (!resolved.empty()) append(transfer.resolve, '-' + resolved);
   std::string list;

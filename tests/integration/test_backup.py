@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from support import wait_until
 from support.dns_server import DnsServer
+from support.fault_proxy import FaultProxy
 from support.http_peer import HttpPeer, Request, answer
 from support.nginx import Nginx
 from support.s3 import PAGE, S3
@@ -212,6 +213,8 @@ def test_ways_to_a_bucket(vitalsd: Daemon, s3: S3, nginx: Nginx, dns_server: Dns
     for probe in ("path", "virtual", "tls"):
         assert last(daemon, probe) == made, error(daemon, probe)
         assert daemon.value("vitalsd_check_status", probe=probe, check="age") == 2
+    # Connections are kept, but not for those who would not have trusted them.
+    daemon.wait_runs("wrong-ca", 3)
     assert set(daemon.failures("wrong-ca")) == {"tls"}
     assert last(daemon, "wrong-ca") is None
 
@@ -253,6 +256,20 @@ def test_a_bucket_that_cannot_be_listed(vitalsd: Daemon, s3: S3, tmp_path: Path)
     s3.empty(name)
     daemon.wait_for("backup_last_success_timestamp_seconds", 0, probe="backups")
     assert daemon.value("probe_success", probe="backups") == 0
+
+
+def test_a_list_of_many_pages_takes_one_connection(
+    vitalsd: Daemon, s3: S3, nginx: Nginx, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    name = s3.new_bucket()
+    for number in range(2 * PAGE + 1):
+        s3.put(name, f"{number:03}", b"x")
+    proxy = fault_proxy(nginx.proxy_tls("s3", s3.port))
+    trusted = {"tls": {"ca": str(nginx.authority.path)}}
+    probe = bucket(s3, name, endpoint=f"https://localhost:{proxy.port}", **trusted)
+    daemon = vitalsd([probe], environment=keys(s3), interval="1h", timeout="2s")
+    assert objects(daemon) == {"good": 2 * PAGE + 1}
+    assert proxy.connections == 1
 
 
 def test_credentials_of_the_environment(vitalsd: Daemon, s3: S3) -> None:
