@@ -17,8 +17,10 @@ std::expected<std::string, std::string> Secret::read() const {
       return where_;
     case Source::environment: {
       const char* value = std::getenv(where_.c_str());  // NOLINT(concurrency-mt-unsafe): never set
-      if (value == nullptr)
-        return std::unexpected("environment variable " + where_ + " is not set");
+      if (value == nullptr || *value == '\0') {
+        return std::unexpected("environment variable " + where_ +
+                               (value == nullptr ? " is not set" : " is empty"));
+      }
       return std::string(value);
     }
     case Source::file:

@@ -190,7 +190,8 @@ void Job::arm_next(Clock::time_point now) {
   const Clock::duration phase = fraction(spec_.interval, phase_of(spec_.name));
   Clock::time_point next = now - (now.time_since_epoch() - phase) % interval + interval;
   if (!phased_) {
-    if (next - now < interval / 2) next += interval;  // not on the heels of the first run
+    // Not on the heels of the first run, nor in the middle of it.
+    if (next - now < std::max<Clock::duration>(interval / 2, spec_.timeout)) next += interval;
     phased_ = true;
   } else {
     // Due times that passed unserved are counted, never made up for.

@@ -160,7 +160,7 @@ def test_a_server_that_fills_up(vitalsd: Daemon, postgres: Postgres) -> None:
     """The alert on connections must not resolve at the moment when there is no connection left for
     us: a full server is up, the last counts stay beside the limit, and the check says critical."""
     here = {"datname": postgres.database}
-    # Readings that nothing renews live for three intervals, which have to be longer than the freeze.
+    # Readings that nothing renews live for three intervals: longer than the daemon is frozen here.
     slow = {"interval": "800ms", "timeout": "600ms"}
     daemon = vitalsd([db(postgres)], environment=passwords(postgres), **slow)
     postgres.hold(SLOTS - 1)

@@ -85,6 +85,9 @@ TEST(Secret, EnvironmentIsReadAnewEachTime) {
   const char* const name = "VITALSD_TEST_SECRET";
   const Secret secret = Secret::environment(name);
   EXPECT_EQ(error_of(secret), "environment variable VITALSD_TEST_SECRET is not set");
+  ASSERT_EQ(setenv(name, "", 1), 0);
+  EXPECT_EQ(error_of(Secret::environment(name)),
+            std::string("environment variable ") + name + " is empty");
   ASSERT_EQ(setenv(name, "value", 1), 0);
   EXPECT_EQ(*secret.read(), "value");
   unsetenv(name);
