@@ -80,7 +80,7 @@ if $full; then tests/fuzz/run.sh 60; else tests/fuzz/run.sh 10; fi
 
 if $full; then
   step "memory over many cycles"
-  tests/bench/memory.sh
+  /usr/bin/python3 tests/bench/memory.py
   step "benchmarks"
   tests/bench/run.sh
 fi

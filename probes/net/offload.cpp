@@ -12,6 +12,7 @@
 #include <thread>
 
 #include <boost/asio/post.hpp>
+#include <openssl/crypto.h>
 #include <pthread.h>
 
 namespace vitalsd::net {
@@ -28,6 +29,7 @@ struct Offload::Shared {
   asio::io_context& loop;  // lives until `closed`
   std::mutex mutex;
   std::condition_variable wake;
+  std::condition_variable gone;  // a thread is
   std::deque<Task> queue;
   std::list<Task*> running;
   std::size_t threads = 0;
@@ -64,16 +66,21 @@ void Offload::Shared::serve() {
     running.erase(place);
     if (!closed) asio::post(loop, std::move(finish));
   }
+  lock.unlock();
+  OPENSSL_thread_stop();  // what the library keeps for a thread; else it may be freed too late
+  lock.lock();
   --threads;
+  gone.notify_all();
 }
 
 Offload::Offload(asio::io_context& loop) : shared_(std::make_shared<Shared>(loop)) {}
 
 Offload::~Offload() {
-  const std::lock_guard lock(shared_->mutex);
+  std::unique_lock lock(shared_->mutex);
   shared_->closed = true;
   shared_->queue.clear();
   shared_->wake.notify_all();
+  shared_->gone.wait(lock, [&] { return shared_->threads == shared_->running.size(); });
 }
 
 std::size_t Offload::hanging() const {

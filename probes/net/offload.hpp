@@ -36,7 +36,7 @@ class Offload {
   static constexpr std::size_t kMostThreads = 16;
 
   explicit Offload(asio::io_context& loop);
-  /// Waits for no thread: those that hang end with the process.
+  /// Waits for threads that have nothing to do; those that work, or hang, end with the process.
   ~Offload();
   Offload(const Offload&) = delete;
   Offload& operator=(const Offload&) = delete;
