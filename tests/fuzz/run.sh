@@ -1,14 +1,23 @@
 #!/usr/bin/env bash
-# Runs every fuzzer on its stored corpus and then for SECONDS each (10 without an argument). New finds
-# stay in the build directory; a crash is left beside them, to become a file of the corpus.
+# Runs every fuzzer on its stored corpus and then for SECONDS each (10 without an argument), two at a
+# time. New finds stay in the build directory; a crash is left beside them, to become a file of the
+# corpus.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-seconds=${1:-10}
-found=build/asan/fuzz/found
-for fuzzer in build/asan/fuzz/*_fuzz; do
-  name=$(basename "$fuzzer" _fuzz)
+export seconds=${1:-10} found=build/asan/fuzz/found
+
+one() {
+  local name
+  name=$(basename "$1" _fuzz)
   mkdir -p "$found/$name"
-  "$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 \
-    -print_final_stats=0 -artifact_prefix="$found/$name-" "$found/$name" "tests/fuzz/corpus/$name"
-  echo "fuzz $name: ${seconds}s, no finding"
-done
+  if "$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+    -artifact_prefix="$found/$name-" "$found/$name" "tests/fuzz/corpus/$name" \
+    >"$found/$name.log" 2>&1; then
+    echo "fuzz $name: no finding in $(sed -n 's/^Done \([0-9]*\) runs in \([0-9]*\).*/\1 runs, \2 s/p' "$found/$name.log")"
+  else
+    cat "$found/$name.log"
+    return 1
+  fi
+}
+export -f one
+printf '%s\0' build/asan/fuzz/*_fuzz | xargs -0 -P 2 -I {} bash -c 'one {}'
