@@ -86,6 +86,7 @@ def test_every_rule_tells_what_to_do() -> None:
         annotations = rule["annotations"]
         assert set(annotations) == {"summary", "description", "runbook_url"}
         assert annotations["runbook_url"] == f"{RUNBOOKS}{rule['alert']}.md"
+        assert (REPOSITORY / "docs" / "runbooks" / f"{rule['alert']}.md").exists()
 
 
 def test_shortened_rules_differ_in_durations_only(tmp_path: Path) -> None:

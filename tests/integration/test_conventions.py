@@ -120,3 +120,13 @@ def test_no_metric_of_a_kind_has_a_label_kind() -> None:
     assert "vitalsd_target_up{kind}" in framework
     for kind in kinds:
         assert not re.search(r"[{,]kind[,}]", kind), kind
+
+
+def test_the_smallest_kind_is_small_and_shown_as_it_is() -> None:
+    """docs/architecture.md teaches with the real thing."""
+    tcp = (REPOSITORY / "probes" / "tcp.cpp").read_text()
+    assert len(tcp.splitlines()) <= 60
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    (shown,) = re.findall(r"(?s)```cpp\n(.*?)```", page)
+    for block in shown.strip().split("\n\n"):
+        assert block in tcp
