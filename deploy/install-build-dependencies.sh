@@ -8,12 +8,4 @@ packages=(
   libgmock-dev libhiredis-dev libjemalloc-dev libpq-dev libpugixml-dev libre2-dev libspdlog-dev libssl-dev
   libyaml-cpp-dev lld-19 ninja-build pkg-config prometheus-cpp-dev tzdata zlib1g-dev
 )
-missing=()
-for package in "${packages[@]}" "$@"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
-    missing+=("$package")
-done
-[ ${#missing[@]} -eq 0 ] && exit 0
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"$(dirname "$0")/install-packages.sh" "${packages[@]}" "$@"

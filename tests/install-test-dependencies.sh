@@ -9,19 +9,4 @@ packages=(
   python3-pytest-timeout python3-swift python3-yaml redis-server swift-account swift-container
   swift-object swift-proxy
 )
-missing=()
-for package in "${packages[@]}" "$@"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
-    missing+=("$package")
-done
-[ ${#missing[@]} -eq 0 ] && exit 0
-export DEBIAN_FRONTEND=noninteractive
-# Where there is an init system, installing a server must not start it either.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-  trap 'rm -f "$policy"' EXIT
-fi
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"$(dirname "$0")/../deploy/install-packages.sh" "${packages[@]}" "$@"

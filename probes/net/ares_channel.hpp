@@ -2,16 +2,14 @@
 // a name server that never answers costs neither a thread nor anybody else's time. Probe loop only.
 #pragma once
 
+#include "probes/net/socket_watch.hpp"
 #include "probes/net/timer_wheel.hpp"
 
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include <ares.h>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 namespace vitalsd::net {
 
@@ -39,16 +37,12 @@ class AresChannel {
   void rearm();
 
  private:
-  struct Socket;
-  static void on_state(void* self, ares_socket_t socket, int readable, int writable);
-  void wait(const std::shared_ptr<Socket>& socket);
   void process(ares_socket_t readable, ares_socket_t writable);
 
-  boost::asio::io_context& loop_;
   TimerWheel& wheel_;
   Timer timer_;
   ares_channel channel_ = nullptr;
-  std::map<ares_socket_t, std::shared_ptr<Socket>> sockets_;
+  SocketWatch sockets_;
 };
 
 /// c-ares's text for a status, in lower case at the front so that it reads on in a sentence.

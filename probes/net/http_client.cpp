@@ -3,6 +3,7 @@
 #include "probes/error.hpp"
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/pending.hpp"
+#include "probes/net/socket_watch.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -11,11 +12,9 @@
 #include <ctime>
 #include <exception>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <string>
 
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <curl/curl.h>
 #include <openssl/ssl.h>
@@ -95,8 +94,13 @@ const std::string* HttpResponse::header(std::string_view name) const {
 class HttpClient::Impl {
  public:
   Impl(asio::io_context& loop, TimerWheel& wheel, Resolver& resolver, TlsContexts& tls)
-      : loop_(loop), wheel_(wheel), resolver_(resolver), tls_(tls), timer_([this] {
-          timed_out();
+      : loop_(loop),
+        wheel_(wheel),
+        resolver_(resolver),
+        tls_(tls),
+        timer_([this] { timed_out(); }),
+        sockets_(loop, [this](int socket, SocketWatch::Event event) {
+          act(socket, event == SocketWatch::Event::readable ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
         }) {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_ALL); });
@@ -146,17 +150,6 @@ class HttpClient::Impl {
     char error[CURL_ERROR_SIZE] = {};  // NOLINT(modernize-avoid-c-arrays): libcurl's own form
   };
 
-  struct Socket {
-    Socket(asio::io_context& loop, curl_socket_t fd) : descriptor(loop, fd), number(fd) {}
-    asio::posix::stream_descriptor descriptor;
-    curl_socket_t number;
-    bool want_read = false;
-    bool want_write = false;
-    bool reading = false;
-    bool writing = false;
-    bool closed = false;
-  };
-
   static int on_socket(CURL* easy, curl_socket_t number, int what, void* self, void* socket);
   static int on_timer(CURLM* multi, long timeout_ms, void* self);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* transfer);
@@ -167,7 +160,6 @@ class HttpClient::Impl {
   void start(Transfer& transfer, std::shared_ptr<Pending<CURLcode>> pending);
   void stop(Transfer& transfer);
   static void read_phases(Transfer& transfer, double resolve_seconds);
-  void wait(const std::shared_ptr<Socket>& socket);
   void act(curl_socket_t socket, int events);
   void timed_out();
   void read_results();
@@ -177,8 +169,8 @@ class HttpClient::Impl {
   Resolver& resolver_;
   TlsContexts& tls_;
   Timer timer_;
+  SocketWatch sockets_;
   CURLM* multi_;
-  std::map<curl_socket_t, std::shared_ptr<Socket>> sockets_;
   std::vector<std::unique_ptr<Handle>> idle_;
   bool kick_posted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted to the loop
@@ -192,46 +184,12 @@ HttpClient::Impl::~Impl() {
 
 // ---- libcurl's sockets and timer on the loop -------------------------------------------------
 
-int HttpClient::Impl::on_socket(CURL* /*easy*/, curl_socket_t number, int what, void* self,
+int HttpClient::Impl::on_socket(CURL* /*easy*/, curl_socket_t socket, int what, void* self,
                                 void* /*socket*/) {
-  auto& client = *static_cast<Impl*>(self);
-  if (what == CURL_POLL_REMOVE) {
-    const auto found = client.sockets_.extract(number);
-    if (!found) return 0;
-    found.mapped()->closed = true;
-    found.mapped()->descriptor.release();  // libcurl closes the number itself
-    return 0;
-  }
-  std::shared_ptr<Socket>& place = client.sockets_[number];
-  if (!place) place = std::make_shared<Socket>(client.loop_, number);
-  place->want_read = (what & CURL_POLL_IN) != 0;
-  place->want_write = (what & CURL_POLL_OUT) != 0;
-  client.wait(place);
+  const bool watched = what != CURL_POLL_REMOVE;
+  static_cast<Impl*>(self)->sockets_.set(socket, watched && (what & CURL_POLL_IN) != 0,
+                                         watched && (what & CURL_POLL_OUT) != 0);
   return 0;
-}
-
-void HttpClient::Impl::wait(const std::shared_ptr<Socket>& socket) {
-  using Descriptor = asio::posix::stream_descriptor;
-  if (socket->want_read && !socket->reading) {
-    socket->reading = true;
-    socket->descriptor.async_wait(Descriptor::wait_read,
-                                  [this, socket](const boost::system::error_code& error) {
-                                    socket->reading = false;
-                                    if (error || socket->closed) return;
-                                    if (socket->want_read) act(socket->number, CURL_CSELECT_IN);
-                                    if (!socket->closed) wait(socket);
-                                  });
-  }
-  if (socket->want_write && !socket->writing) {
-    socket->writing = true;
-    socket->descriptor.async_wait(Descriptor::wait_write,
-                                  [this, socket](const boost::system::error_code& error) {
-                                    socket->writing = false;
-                                    if (error || socket->closed) return;
-                                    if (socket->want_write) act(socket->number, CURL_CSELECT_OUT);
-                                    if (!socket->closed) wait(socket);
-                                  });
-  }
 }
 
 int HttpClient::Impl::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {

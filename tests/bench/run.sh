@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 deploy/install-build-dependencies.sh
 tests/install-test-dependencies.sh prometheus-blackbox-exporter prometheus-node-exporter \
   prometheus-postgres-exporter prometheus-pushgateway prometheus-redis-exporter
-export VITALSD_COMPILER_LAUNCHER=ccache
+export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake --preset release -DVITALSD_TESTS=ON >/dev/null
 cmake --build --preset release >/dev/null
 
