@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.bench import Peer, memory_mb, postgres_probe, redis_probe, running  # noqa: E402
+from bench import Peer, memory_mb, postgres_probe, redis_probe, running  # noqa: E402
 from support import process  # noqa: E402
 from support.certificates import Authority  # noqa: E402
 from support.dns_server import DnsServer  # noqa: E402
