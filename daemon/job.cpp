@@ -239,6 +239,7 @@ void Job::begin() {
   run->began = Clock::now();
   run->begun = true;
   run->set.set_time_limit(spec_.timeout);
+  run->set.set_constant_labels(ledger_->constant_labels());
   services_.wheel.arm(deadline_timer_, run->began + spec_.timeout);
   boost::asio::co_spawn(
       services_.loop, observe(run),

@@ -47,8 +47,8 @@ class Publisher {
     exposition_.publish(owner_, changes);
   }
   void share(const MetricInfo& metric, std::shared_ptr<const std::string> text) {
-    std::array changes = {change_of(metric, "")};
-    changes[0].shared = std::move(text);
+    std::array changes = {change_of(metric, *text)};
+    changes[0].keeper = std::move(text);
     exposition_.publish(owner_, changes);
   }
 
