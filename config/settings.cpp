@@ -113,6 +113,16 @@ void Document::read() {
     dns.error("servers", quoted(server) + " is neither an address nor address:port");
   }
 
+  Node& kubernetes = root.section(
+      "kubernetes", "the API server; without it the one of the cluster that this is a pod of");
+  settings_.kubernetes.kubeconfig =
+      kubernetes.get<std::string>("kubeconfig", "", "file with the address and credentials");
+  settings_.kubernetes.context = kubernetes.get<std::string>(
+      "context", "", "of the kubeconfig; without it its current-context");
+  if (!settings_.kubernetes.context.empty() && settings_.kubernetes.kubeconfig.empty()) {
+    kubernetes.error("context", "goes with a kubeconfig, which is missing");
+  }
+
   Node& defaults = root.section("defaults", "for probes that do not say otherwise");
   constexpr Duration kDefaultInterval{30'000};
   constexpr Duration kDefaultTimeout{10'000};

@@ -92,7 +92,9 @@ Exit App::run() {
     std::_Exit(static_cast<int>(Exit::failure));  // nothing is in a state to be unwound
   }
   web_.reset();
-  if (scheduler_.running() > 0 || services_.offload.hanging() > 0) {
+  services_.wind_down();
+  if (scheduler_.running() > 0 || services_.kubernetes.running() > 0 ||
+      services_.offload.hanging() > 0) {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::ok));  // what hangs cannot be waited for
   }
@@ -141,6 +143,7 @@ void App::install(Loaded loaded) {
   const config::Settings& settings = loaded.document->settings();
   log::configure(settings.log);
   services_.resolver.set_servers(settings.dns_servers);
+  services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
   gate_.set_limits(most_running(settings.limits),
                    static_cast<std::size_t>(settings.limits.per_endpoint));
   state_path_ = settings.state_directory.empty() ? "" : state_file_path(settings.state_directory);

@@ -76,9 +76,7 @@ std::uint64_t phase_hash(std::string_view name) {
 }
 
 Job::Job(const JobServices& services, JobSpec spec)
-    : services_(services),
-      due_timer_([this] { due(); }),
-      deadline_timer_([this] { deadline(); }) {
+    : services_(services), due_timer_([this] { due(); }), deadline_timer_([this] { deadline(); }) {
   ProbeView view;
   view.name = spec.name;
   row_ = std::make_unique<Board::Row>(services_.board, std::move(view));
@@ -169,7 +167,8 @@ void Job::install(JobSpec spec) {
 void Job::replace(JobSpec spec) {
   if (run_ && !run_->begun) withdraw();  // the new probe asks anew
   if (run_) {
-    next_spec_ = std::make_unique<JobSpec>(std::move(spec));  // installed when the run has ended, or been given up
+    next_spec_ = std::make_unique<JobSpec>(
+        std::move(spec));  // installed when the run has ended, or been given up
     return;
   }
   install(std::move(spec));

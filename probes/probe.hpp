@@ -37,6 +37,9 @@ class Offload;
 class Resolver;
 class TimerWheel;
 class TlsContexts;
+namespace kubernetes {
+class Client;
+}
 }  // namespace net
 
 /// What probes may use. All of it lives on the probe loop and outlives every probe.
@@ -47,6 +50,7 @@ struct Environment {
   net::Resolver& resolver;
   net::TlsContexts& tls;
   net::HttpClient& http;
+  net::kubernetes::Client& kubernetes;
 };
 
 class Probe {

@@ -10,6 +10,8 @@
   X(dns)                 \
   X(filesystem)          \
   X(http)                \
+  X(node)                \
+  X(pod)                 \
   X(postgres)            \
   X(redis)               \
   X(tcp)

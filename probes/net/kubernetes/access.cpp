@@ -80,12 +80,14 @@ std::expected<Access, std::string> in_cluster() {
 // not know are left alone: the file is not ours.
 class Kubeconfig {
  public:
-  Kubeconfig(std::string file, config::Value root) : file_(std::move(file)), root_(std::move(root)) {}
+  Kubeconfig(std::string file, config::Value root)
+      : file_(std::move(file)), root_(std::move(root)) {}
 
   [[nodiscard]] std::expected<Access, std::string> access(std::string context) const {
     if (context.empty()) context = text(root_, "current-context");
     if (context.empty()) {
-      return std::unexpected(file_ + " has no current-context: choose one under kubernetes.context");
+      return std::unexpected(file_ +
+                             " has no current-context: choose one under kubernetes.context");
     }
     const config::Value* chosen = entry("contexts", context, "context");
     if (chosen == nullptr) {
@@ -96,7 +98,8 @@ class Kubeconfig {
     access.namespace_name = text(*chosen, "namespace");
     const std::string cluster = text(*chosen, "cluster");
     const std::string user = text(*chosen, "user");
-    if (const auto done = read_cluster(cluster, access); !done) return std::unexpected(done.error());
+    if (const auto done = read_cluster(cluster, access); !done)
+      return std::unexpected(done.error());
     if (const auto done = read_user(user, access); !done) return std::unexpected(done.error());
     return access;
   }

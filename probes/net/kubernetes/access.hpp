@@ -28,8 +28,8 @@ struct Access {
 };
 
 /// Where Kubernetes puts a pod's service account, and what it tells of the API server
-/// (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/). $VITALSD_SERVICE_ACCOUNT
-/// names another directory, for tests and for sidecars that move it.
+/// (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
+/// $VITALSD_SERVICE_ACCOUNT names another directory, for tests and for sidecars that move it.
 std::string service_account_directory();
 
 /// What is needed, or why it cannot be had: what, where, what to do.

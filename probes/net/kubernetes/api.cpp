@@ -64,7 +64,8 @@ Access Api::access() const {
 }
 
 std::string Api::path_of(const Resource& resource, std::string_view namespace_name) {
-  std::string path = resource.group.empty() ? "/api/" : "/apis/" + std::string(resource.group) + '/';
+  std::string path =
+      resource.group.empty() ? "/api/" : "/apis/" + std::string(resource.group) + '/';
   path += resource.version;
   if (!namespace_name.empty()) path += "/namespaces/" + encode(namespace_name);
   path += '/';

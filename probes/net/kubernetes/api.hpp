@@ -60,10 +60,10 @@ class Api {
     std::string path;         ///< "/api/v1/pods"
     Parameters parameters{};  ///< of the query, not encoded
     std::string_view accept = "application/json";
-    std::string what{};       ///< "list pods", for errors
+    std::string what{};  ///< "list pods", for errors
     std::string_view method = "GET";
-    std::string body{};       ///< JSON
-    OnData on_data{};         ///< as HttpRequest's
+    std::string body{};  ///< JSON
+    OnData on_data{};    ///< as HttpRequest's
     std::size_t most_body = std::size_t{4} << 20;
   };
   /// Throws ApiError where the server refuses, else ProbeError as HttpClient does.

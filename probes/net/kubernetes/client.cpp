@@ -11,6 +11,10 @@ void Client::set_access(const AccessOptions& options) {
   for (const auto& reflector : reflectors_) reflector->restart();
 }
 
+void Client::stop() {
+  for (const auto& reflector : reflectors_) reflector->stop();
+}
+
 Reflector& Client::reflector(const Query& query) {
   const auto same = std::ranges::find_if(
       reflectors_, [&](const auto& reflector) { return reflector->query() == query; });

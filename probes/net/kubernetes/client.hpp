@@ -38,7 +38,9 @@ class Client {
     Listener& listener_;
   };
 
-  /// Attempts that have not unwound: the loop must run until there are none.
+  /// Gives up all watches, for good. Then the loop must run until nothing is running().
+  void stop();
+  /// Attempts that have not unwound.
   [[nodiscard]] int running() const { return context_.running; }
 
  private:

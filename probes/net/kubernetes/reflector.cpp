@@ -32,7 +32,7 @@ constexpr int kGone = 410;
 constexpr std::string_view kListAccept = "application/vnd.kubernetes.protobuf";
 constexpr std::string_view kWatchAccept = "application/vnd.kubernetes.protobuf;stream=watch";
 
-double share() {  // 0 to 1, for jitter only
+double share() {                                       // 0 to 1, for jitter only
   return static_cast<double>(std::rand()) / RAND_MAX;  // NOLINT(concurrency-mt-unsafe): one thread
 }
 
@@ -118,7 +118,7 @@ Reflector::Reflector(ReflectorContext& context, Query query)
         attempt->cancel.emit(asio::cancellation_type::terminal);
       }) {}
 
-Reflector::~Reflector() { cancel(); }
+Reflector::~Reflector() { stop(); }
 
 // ---- listeners ----------------------------------------------------------------------------------
 
@@ -128,11 +128,13 @@ void Reflector::add(Listener& listener) {
   if (listing) return;  // at its end there will be another list
   listed_ = false;
   if (retry_timer_.armed() && failure_) return;
-  cancel();
+  stop();
   start();
 }
 
-void Reflector::remove(Listener& listener) { std::erase_if(seats_, [&](const Seat& seat) { return seat.listener == &listener; }); }
+void Reflector::remove(Listener& listener) {
+  std::erase_if(seats_, [&](const Seat& seat) { return seat.listener == &listener; });
+}
 
 bool Reflector::synced(const Listener& listener) const {
   const auto seat = std::ranges::find(seats_, &listener, &Seat::listener);
@@ -156,7 +158,7 @@ void Reflector::restart() {
   listed_ = false;
   failure_.reset();
   failures_ = 0;
-  cancel();
+  stop();
   start();
 }
 
@@ -169,15 +171,16 @@ void Reflector::start_after(Clock::duration delay) {
 void Reflector::start() {
   attempt_ = std::make_shared<Attempt>(*this);
   context_.wheel.arm_after(silence_timer_, kAnswerSilence);
-  asio::co_spawn(context_.loop, run(attempt_),
-                 asio::bind_cancellation_slot(
-                     attempt_->cancel.slot(), [attempt = attempt_](const std::exception_ptr& error) {
-                       if (attempt->reflector != nullptr) attempt->reflector->ended(attempt, error);
-                     }));
+  asio::co_spawn(
+      context_.loop, run(attempt_),
+      asio::bind_cancellation_slot(attempt_->cancel.slot(),
+                                   [attempt = attempt_](const std::exception_ptr& error) {
+                                     if (attempt->reflector != nullptr)
+                                       attempt->reflector->ended(attempt, error);
+                                   }));
 }
 
-// Gives up what is going on and planned.
-void Reflector::cancel() {
+void Reflector::stop() {
   retry_timer_.disarm();
   silence_timer_.disarm();
   for (Seat& seat : seats_) seat.listening = false;
@@ -189,6 +192,8 @@ void Reflector::cancel() {
 
 void Reflector::hear(Clock::duration most_silence) {
   heard_ = Clock::now();
+  heard_at_ =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   context_.wheel.arm(silence_timer_, heard_ + most_silence);
 }
 
@@ -220,8 +225,8 @@ void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::except
     failed({failure.reason(), failure.what()}, std::nullopt);
   } catch (const boost::system::system_error& failure) {
     if (attempt->silent) {
-      failed({Reason::timeout, "nothing is heard of " + query_.text() + ": " +
-                                   attempt->scratch.step()},
+      failed({Reason::timeout,
+              "nothing is heard of " + query_.text() + ": " + attempt->scratch.step()},
              std::nullopt);
     } else {
       failed({Reason::connect, error_text(failure.code())}, std::nullopt);
@@ -237,10 +242,11 @@ void Reflector::failed(Failure failure, std::optional<std::chrono::seconds> retr
   constexpr int kMostDoublings = 4;
   const auto delay = std::min(kLeastDelay * (1 << std::min(failures_, kMostDoublings)), kMostDelay);
   ++failures_;
-  const auto jittered = std::chrono::duration_cast<std::chrono::milliseconds>(
-      delay * (0.75 + share() / 2));
+  const auto jittered =
+      std::chrono::duration_cast<std::chrono::milliseconds>(delay * (0.75 + share() / 2));
   constexpr std::chrono::seconds kMostPatience = 60s;
-  start_after(std::max<Clock::duration>(jittered, std::min(retry_after.value_or(0s), kMostPatience)));
+  start_after(
+      std::max<Clock::duration>(jittered, std::min(retry_after.value_or(0s), kMostPatience)));
   wake_waiters();
 }
 
@@ -337,8 +343,8 @@ asio::awaitable<void> Reflector::watch(std::shared_ptr<Attempt> attempt, bool wi
   Api::Call call = this->call("watch");
   call.parameters.emplace_back("watch", "1");
   call.parameters.emplace_back("allowWatchBookmarks", "true");
-  const int seconds = kLeastWatchSeconds +
-                      static_cast<int>(share() * (kMostWatchSeconds - kLeastWatchSeconds));
+  const int seconds =
+      kLeastWatchSeconds + static_cast<int>(share() * (kMostWatchSeconds - kLeastWatchSeconds));
   call.parameters.emplace_back("timeoutSeconds", std::to_string(seconds));
   if (with_list) {
     call.parameters.emplace_back("sendInitialEvents", "true");

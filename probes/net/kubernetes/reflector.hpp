@@ -23,8 +23,8 @@
 namespace vitalsd::net::kubernetes {
 
 /// Gets a resource's objects. Whoever keeps them marks those that it has seen since list_begins()
-/// and forgets the others at list_ends(): between the two, none is missing. Objects are valid during
-/// the call. May throw ProbeError for bytes that it cannot read: then the list begins anew.
+/// and forgets the others at list_ends(): between the two, none is missing. Objects are valid
+/// during the call. May throw ProbeError for bytes that it cannot read: then the list begins anew.
 class Listener {
  public:
   Listener() = default;
@@ -82,9 +82,12 @@ class Reflector {
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
   /// When the API server last said anything about the resource; never: the clock's beginning.
   [[nodiscard]] Clock::time_point heard() const { return heard_; }
+  [[nodiscard]] double heard_at() const { return heard_at_; }  ///< the same in Unix seconds
 
   /// Starts over with a list, for another API server.
   void restart();
+  /// Gives up what is going on; nothing is heard any more.
+  void stop();
 
  private:
   struct Seat {
@@ -96,7 +99,6 @@ class Reflector {
 
   void start_after(Clock::duration delay);
   void start();
-  void cancel();
   asio::awaitable<void> run(std::shared_ptr<Attempt> attempt);
   asio::awaitable<void> check_revision(std::shared_ptr<Attempt> attempt);
   asio::awaitable<void> list_pages(std::shared_ptr<Attempt> attempt);
@@ -124,6 +126,7 @@ class Reflector {
   int failures_ = 0;            // in a row
   std::optional<Failure> failure_;
   Clock::time_point heard_{};
+  double heard_at_ = 0;
 };
 
 }  // namespace vitalsd::net::kubernetes

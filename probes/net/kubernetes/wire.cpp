@@ -18,7 +18,7 @@ namespace json = boost::json;
 using namespace std::string_view_literals;
 
 constexpr auto kMagic = "k8s\0"sv;
-constexpr std::size_t kMostMessage = 500;                  // characters of an error that are shown
+constexpr std::size_t kMostMessage = 500;  // characters of an error that are shown
 constexpr std::size_t kMostJsonList = std::size_t{64} << 20;
 constexpr std::size_t kMostVarint = 10;
 constexpr std::int64_t kMostRetryAfter = 3600;  // seconds

@@ -56,9 +56,9 @@ class ListReader {
   Format format_;
   OnObject on_object_;
   std::string buffer_;
-  std::size_t at_ = 0;         // what is before this is read
-  std::uint64_t skip_ = 0;     // bytes of a field that interests nobody
-  std::uint64_t left_ = 0;     // bytes of the list's message, once inside
+  std::size_t at_ = 0;      // what is before this is read
+  std::uint64_t skip_ = 0;  // bytes of a field that interests nobody
+  std::uint64_t left_ = 0;  // bytes of the list's message, once inside
   bool magic_read_ = false;
   bool inside_ = false;
   bool list_read_ = false;
@@ -69,8 +69,8 @@ class ListReader {
 struct Event {
   enum class Type : unsigned char { added, modified, deleted, bookmark, error };
   Type type = Type::error;
-  std::string_view object;       ///< as ListReader's, valid during the call; errors have none
-  std::string resource_version;  ///< the object's
+  std::string_view object;          ///< as ListReader's, valid during the call; errors have none
+  std::string resource_version;     ///< the object's
   bool initial_events_end = false;  ///< of a bookmark: the list that the watch began with is whole
   Status status{};                  ///< of an error
 };

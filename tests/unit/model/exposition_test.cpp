@@ -188,7 +188,8 @@ TEST(Exposition, LetsAChunkGrowAndShrinkAcrossTheSizeOfASlab) {
 TEST(Exposition, PublishesSharedTextWithoutACopy) {
   Exposition exposition;
   Publisher p(exposition, "p");
-  const auto text = std::make_shared<const std::string>("alpha{} 1\n");
+  const auto text =
+      std::make_shared<const std::string>(std::string(Exposition::kKeptSize, 'x') + '\n');
   p.set(kAlpha, "alpha{} 0\n");
   p.share(kAlpha, text);
   EXPECT_EQ(pieces(exposition).back().data(), text->data());

@@ -412,7 +412,7 @@ TEST_F(LedgerTest, FragmentsStayWhileTheyAreNamed) {
     out.attach(a);
     out.attach(fragment(kReading, "reading{b} 2\n"));
   });
-  EXPECT_EQ(published(), "reading{a} 1\nreading{b} 2\n");
+  EXPECT_EQ(published(), "reading{b} 2\nreading{a} 1\n");
   returned([](SampleSet&) {});
   EXPECT_EQ(published(), "");
 }
@@ -439,6 +439,7 @@ TEST_F(LedgerTest, FragmentsOfAFailedRunReplaceTheSameFamilies) {
   returned([](SampleSet& out) {
     out.fail(Reason::unready, "half of it");
     out.attach(fragment(kReading, "reading{} 2\n"));  // the same bucket, rendered anew
+    out.attach(nullptr);
     out.attach(fragment(kFact, "fact{} 2\n"));
   });
   EXPECT_EQ(published(), "fact{} 2\nother_reading{} 1\nreading{} 2\n");
