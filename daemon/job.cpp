@@ -177,7 +177,9 @@ void Job::replace(JobSpec spec) {
 
 void Job::start(Clock::time_point first) {
   ledger_->publish(framework_part());
-  const auto spread = std::min(services_.first_run_within, spec_.interval);
+  const auto spread = spec_.kind->first_at_once
+                          ? config::Duration::zero()
+                          : std::min(services_.first_run_within, spec_.interval);
   phased_ = false;
   next_due_ = first + fraction(spread, phase_of(spec_.name));
   services_.wheel.arm(due_timer_, next_due_);

@@ -86,6 +86,9 @@ struct ProbeKind {
   std::span<const MetricInfo* const> metrics;
   std::span<const Check* const> checks = {};
 
+  /// It follows a watch: its first run, which begins it, need not be spread with all the others.
+  bool first_at_once = false;
+
   /// The ecosystem's name for "the target is up" (`pg_up`); the framework publishes it.
   const MetricInfo* up = nullptr;
 };

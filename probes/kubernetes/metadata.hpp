@@ -2,6 +2,7 @@
 // Field numbers are those of k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto. Pure.
 #pragma once
 
+#include "probes/kubernetes/compact.hpp"
 #include "probes/net/kubernetes/message.hpp"
 
 #include <cstdint>
@@ -49,9 +50,9 @@ std::string_view resource_unit(std::string_view resource);
 
 /// Type, status and reason of a condition: all kinds' conditions have them at these numbers.
 struct Condition {
-  std::string type;
-  std::string status;  ///< "True", "False", "Unknown"
-  std::string reason;
+  SharedText type;
+  SharedText status;  ///< "True", "False", "Unknown"
+  SharedText reason;
   std::optional<double> since;  ///< lastTransitionTime
   bool operator==(const Condition&) const = default;
 };

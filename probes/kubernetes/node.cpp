@@ -56,7 +56,8 @@ void add_samples(Part& part, const Node& node) {
   for (const Condition& condition : node.conditions) {
     for (const auto& [label, status] : {std::pair("true", "True"), std::pair("false", "False"),
                                         std::pair("unknown", "Unknown")}) {
-      part.add(kCondition, condition.status == status ? 1 : 0, node.name, condition.type, label);
+      part.add(kCondition, condition.status.get() == status ? 1 : 0, node.name,
+               condition.type.get(), label);
     }
   }
   part.add(kUnschedulable, node.unschedulable ? 1 : 0, node.name);
@@ -94,16 +95,16 @@ class NodeProbe final : public Probe {
     std::size_t ready = 0;
     nodes_->for_each([&](const Node& node) {
       const Condition* condition = node.condition("Ready");
-      if (condition != nullptr && condition->status == "True") {
+      if (condition != nullptr && condition->status.get() == "True") {
         ++ready;
       } else {
-        not_ready.add(condition == nullptr || condition->reason.empty()
+        not_ready.add(condition == nullptr || condition->reason.get().empty()
                           ? node.name
-                          : node.name + " (" + condition->reason + ')');
+                          : node.name + " (" + condition->reason.get() + ')');
       }
       for (const Condition& each : node.conditions) {  // all others mean trouble when they hold
-        if (each.type != "Ready" && each.status == "True") {
-          pressure.add(node.name + " (" + each.type + ')');
+        if (each.type.get() != "Ready" && each.status.get() == "True") {
+          pressure.add(node.name + " (" + each.type.get() + ')');
         }
       }
     });
@@ -143,6 +144,7 @@ const ProbeKind node = {
     .make = make_probe<NodeProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
+    .first_at_once = true,
 };
 }  // namespace kinds
 

@@ -66,7 +66,8 @@ void read_status(std::string_view message, Node& node) {
 }  // namespace
 
 const Condition* Node::condition(std::string_view type) const {
-  const auto found = std::ranges::find(conditions, type, &Condition::type);
+  const auto found = std::ranges::find_if(
+      conditions, [&](const Condition& condition) { return condition.type.get() == type; });
   return found == conditions.end() ? nullptr : &*found;
 }
 

@@ -258,33 +258,29 @@ class PodSamples {
   void add() {
     add_status();
     for (const ContainerStatus& container : pod_.containers) add_container(container);
-    if (!all_) return;
-    add_spec();
-    for (const kubernetes::ContainerResources& each : pod_.resources) {
-      add_amounts<Requests>(each, each.requests);
-      add_amounts<Limits>(each, each.limits);
-    }
+    if (pod_.detail) add_detail(*pod_.detail);
   }
 
  private:
   template <class M, class Value, class... Labels>
   void put(const M& metric, const Value& value, const Labels&... labels) {
-    part_.add(metric, value, pod_.meta.namespace_name, pod_.meta.name, pod_.meta.uid, labels...);
+    part_.add(metric, value, pod_.namespace_name.get(), pod_.name, pod_.uid, labels...);
   }
 
   // A family of a container, or its twin.
   template <class Twins, class Value, class... Labels>
   void put_twin(const ContainerStatus& container, const Value& value, const Labels&... labels) {
     if (container.init) {
-      put(Twins::kInit, value, container.name, labels...);
+      put(Twins::kInit, value, container.name.get(), labels...);
     } else {
-      put(Twins::kApp, value, container.name, labels...);
+      put(Twins::kApp, value, container.name.get(), labels...);
     }
   }
 
   void put_condition(const Metric<4>& metric, std::string_view type) {
     const Condition* condition = pod_.condition(type);
-    const std::string_view status = condition == nullptr ? "" : std::string_view(condition->status);
+    const std::string_view status =
+        condition == nullptr ? "" : std::string_view(condition->status.get());
     put(metric, flag(status == "True"), "true");
     if (!all_) return;
     put(metric, flag(status == "False"), "false");
@@ -293,61 +289,64 @@ class PodSamples {
 
   void put_time(const Metric<3>& metric, std::string_view type) {
     const Condition* condition = pod_.condition(type);
-    if (condition != nullptr && condition->status == "True") put(metric, condition->since);
+    if (condition != nullptr && condition->status.get() == "True") put(metric, condition->since);
   }
 
   void add_status() {
     for (const std::string_view phase : kPhases) {
-      if (all_ || phase == pod_.phase) put(kPhase, flag(phase == pod_.phase), phase);
+      if (all_ || phase == pod_.phase.get()) put(kPhase, flag(phase == pod_.phase.get()), phase);
     }
     put_condition(kPodReady, "Ready");
     const Condition* scheduled = pod_.condition("PodScheduled");
-    if (scheduled != nullptr && scheduled->status == "False" &&
-        scheduled->reason == "Unschedulable") {
+    if (scheduled != nullptr && scheduled->reason.get() == "Unschedulable") {
       put(kUnschedulable, 1);
     }
-    if (!pod_.reason.empty()) put(kReason, 1, pod_.reason);
+    if (!pod_.reason.get().empty()) put(kReason, 1, pod_.reason.get());
   }
 
   void add_container(const ContainerStatus& container) {
     put_twin<Restarts>(container, static_cast<double>(container.restarts));
-    if (!container.waiting_reason.empty()) {
-      put_twin<WaitingReason>(container, 1, container.waiting_reason);
-    }
-    if (!container.last_terminated_reason.empty()) {
-      put_twin<LastTerminatedReason>(container, 1, container.last_terminated_reason);
-    }
-    if (!container.init) put(kLastExitCode, container.last_exit_code, container.name);
+    const auto put_reason = [&]<class Twins>(const std::string& reason) {
+      if (!reason.empty()) put_twin<Twins>(container, 1, reason);
+    };
+    put_reason.operator()<WaitingReason>(container.waiting_reason);
+    put_reason.operator()<LastTerminatedReason>(container.last_terminated_reason);
+    if (!container.init) put(kLastExitCode, container.last_exit_code, container.name.get());
     if (!all_) return;
     put_twin<Ready>(container, flag(container.ready));
-    put_twin<Waiting>(container, flag(!container.waiting_reason.empty()));
+    put_twin<Waiting>(container, flag(!container.waiting_reason.get().empty()));
     put_twin<Running>(container, flag(container.running));
-    put_twin<Terminated>(container, flag(!container.terminated_reason.empty()));
-    if (!container.terminated_reason.empty()) {
-      put_twin<TerminatedReason>(container, 1, container.terminated_reason);
+    put_twin<Terminated>(container, flag(!container.terminated_reason.get().empty()));
+    put_reason.operator()<TerminatedReason>(container.terminated_reason);
+    if (container.image) {
+      put_twin<Info>(container, 1, container.image->name, container.image->id,
+                     container.image->container_id);
     }
-    put_twin<Info>(container, 1, container.image, container.image_id, container.container_id);
     if (container.init) return;
-    put(kLastTerminated, container.last_terminated, container.name);
-    put(kStateStarted, container.started, container.name);
+    put(kLastTerminated, container.last_terminated, container.name.get());
+    put(kStateStarted, container.started, container.name.get());
   }
 
-  void add_spec() {
-    put(kPodInfo, 1, pod_.host_ip, pod_.pod_ip, pod_.node, pod_.meta.owner_kind,
-        pod_.meta.owner_name, pod_.priority_class, pod_.host_network ? "true" : "false");
-    const bool owned = !pod_.meta.owner_kind.empty();
-    put(kOwner, 1, pod_.meta.owner_kind, pod_.meta.owner_name, owned ? "true" : "");
-    put(kCreated, pod_.meta.created);
-    put(kDeleted, pod_.meta.deleted);
-    put(kStarted, pod_.started);
-    put(kRestartPolicy, 1, pod_.restart_policy);
-    put(kServiceAccount, 1, pod_.service_account);
+  void add_detail(const Pod::Detail& detail) {
+    put(kPodInfo, 1, detail.host_ip, detail.pod_ip, pod_.node.get(), pod_.owner_kind.get(),
+        detail.owner_name, detail.priority_class, detail.host_network ? "true" : "false");
+    const bool owned = !pod_.owner_kind.get().empty();
+    put(kOwner, 1, pod_.owner_kind.get(), detail.owner_name, owned ? "true" : "");
+    put(kCreated, detail.created);
+    put(kDeleted, pod_.deleted);
+    put(kStarted, detail.started);
+    put(kRestartPolicy, 1, detail.restart_policy);
+    put(kServiceAccount, 1, detail.service_account);
     put_condition(kScheduled, "PodScheduled");
     put_time(kReadyTime, "Ready");
     put_time(kScheduledTime, "PodScheduled");
     put_time(kInitializedTime, "Initialized");
     put_time(kContainersReadyTime, "ContainersReady");
-    for (const std::string_view qos : kQosClasses) put(kQos, flag(qos == pod_.qos_class), qos);
+    for (const std::string_view qos : kQosClasses) put(kQos, flag(qos == detail.qos_class), qos);
+    for (const kubernetes::ContainerResources& each : detail.resources) {
+      add_amounts<Requests>(each, each.requests);
+      add_amounts<Limits>(each, each.limits);
+    }
   }
 
   template <class Twins>
@@ -357,9 +356,9 @@ class PodSamples {
       const std::string label = kubernetes::resource_label(resource);
       const std::string_view unit = kubernetes::resource_unit(resource);
       if (container.init) {
-        put(Twins::kInit, amount, container.name, pod_.node, label, unit);
+        put(Twins::kInit, amount, container.name, pod_.node.get(), label, unit);
       } else {
-        put(Twins::kApp, amount, container.name, pod_.node, label, unit);
+        put(Twins::kApp, amount, container.name, pod_.node.get(), label, unit);
       }
     }
   }
@@ -417,7 +416,7 @@ class PodProbe final : public Probe {
   using Source = kubernetes::Watched<Pod>;
 
   [[nodiscard]] bool wanted(const Pod& pod) const {
-    return phases_.empty() || std::ranges::find(phases_, pod.phase) != phases_.end();
+    return phases_.empty() || std::ranges::find(phases_, pod.phase.get()) != phases_.end();
   }
 
   void check(SampleSet& out) const {
@@ -434,26 +433,27 @@ class PodProbe final : public Probe {
       for (const ContainerStatus& container : pod.containers) {
         const std::string& waiting = container.waiting_reason;
         if (waiting == "CrashLoopBackOff") {
-          crash_looping.add(pod.key() + " (" + container.name + ')');
+          crash_looping.add(pod.key() + " (" + container.name.get() + ')');
         } else if (!waiting.empty() && waiting != "ContainerCreating" &&
                    waiting != "PodInitializing") {
-          cannot_start.add(pod.key() + " (" + container.name + ": " + waiting + ')');
+          cannot_start.add(pod.key() + " (" + container.name.get() + ": " + waiting + ')');
         }
-        if (container.last_terminated_reason == "OOMKilled" &&
+        if (container.last_terminated_reason.get() == "OOMKilled" &&
             now - container.last_terminated.value_or(0) < kOomRecent) {
-          oom_killed.add(pod.key() + " (" + container.name + ')');
+          oom_killed.add(pod.key() + " (" + container.name.get() + ')');
         }
       }
-      if (pod.phase == "Failed" && pod.meta.owner_kind != "Job") {
-        failed.add(pod.reason.empty() ? pod.key() : pod.key() + " (" + pod.reason + ')');
+      if (pod.phase.get() == "Failed" && pod.owner_kind.get() != "Job") {
+        failed.add(pod.reason.get().empty() ? pod.key()
+                                            : pod.key() + " (" + pod.reason.get() + ')');
       }
       const Condition* scheduled = pod.condition("PodScheduled");
-      if (scheduled != nullptr && scheduled->reason == "Unschedulable") {
+      if (scheduled != nullptr && scheduled->reason.get() == "Unschedulable") {
         unschedulable.add(pod.key());
       }
       const Condition* ready = pod.condition("Ready");
-      if (pod.phase == "Running" && !pod.meta.deleted && ready != nullptr &&
-          ready->status != "True" && now - ready->since.value_or(now) > kNotReadyFor) {
+      if (pod.phase.get() == "Running" && !pod.deleted && ready != nullptr &&
+          ready->status.get() != "True" && now - ready->since.value_or(now) > kNotReadyFor) {
         not_ready.add(pod.key());
       }
     };
@@ -493,6 +493,7 @@ const ProbeKind pod = {
     .make = make_probe<PodProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
+    .first_at_once = true,
 };
 }  // namespace kinds
 

@@ -7,6 +7,7 @@
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/probe.hpp"
 
+#include <array>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -94,15 +95,17 @@ class Watched final : public net::kubernetes::Listener {
 
   template <class Do>
   void for_each(const Do& action) const {
-    for (const Slot& slot : slots_) {
-      if (slot.object) action(*slot.object);
+    for (const Bucket& bucket : buckets_) {
+      for (const Slot& slot : *bucket.slots) {
+        if (slot.object) action(*slot.object);
+      }
     }
   }
 
   [[nodiscard]] std::size_t size() const { return places_.size(); }
   [[nodiscard]] const Object* find(const std::string& key) const {
     const auto place = places_.find(key);
-    return place == places_.end() ? nullptr : &*slots_[place->second].object;
+    return place == places_.end() ? nullptr : &*slot(place->second).object;
   }
   [[nodiscard]] const net::kubernetes::Query& query() const { return following_.query(); }
 
@@ -113,10 +116,10 @@ class Watched final : public net::kubernetes::Listener {
     if (!object) return;
     const auto [place, is_new] = places_.try_emplace(object->key(), 0);
     if (is_new) place->second = free_slot();
-    Slot& slot = slots_[place->second];
-    slot.list = list_;
-    if (slot.object == object) return;
-    slot.object = std::move(object);
+    Slot& kept = slot(place->second);
+    kept.list = list_;
+    if (kept.object == object) return;
+    kept.object = std::move(object);
     touch(place->second);
   }
 
@@ -131,7 +134,7 @@ class Watched final : public net::kubernetes::Listener {
 
   void list_ends() override {
     std::erase_if(places_, [&](const auto& place) {
-      if (slots_[place.second].list == list_) return false;
+      if (slot(place.second).list == list_) return false;
       clear(place.second);
       return true;
     });
@@ -140,42 +143,49 @@ class Watched final : public net::kubernetes::Listener {
  private:
   // Enough to make a bucket's lines worth a slab of their own, few enough to be rendered anew for
   // one event.
-  static constexpr std::size_t kBucket = 16;
+  static constexpr std::uint32_t kBucket = 16;
 
   struct Slot {
     std::optional<Object> object;
     std::uint32_t list = 0;  // the last one that it was seen in or after
   };
   struct Bucket {
+    std::unique_ptr<std::array<Slot, kBucket>> slots =
+        std::make_unique<std::array<Slot, kBucket>>();
     Fragment fragment;
     bool dirty = true;
   };
 
-  std::size_t free_slot() {
-    if (!free_.empty()) {
-      const std::size_t slot = free_.back();
-      free_.pop_back();
-      return slot;
-    }
-    slots_.emplace_back();
-    if (buckets_.size() * kBucket < slots_.size()) buckets_.emplace_back();
-    return slots_.size() - 1;
+  Slot& slot(std::uint32_t index) { return (*buckets_[index / kBucket].slots)[index % kBucket]; }
+  [[nodiscard]] const Slot& slot(std::uint32_t index) const {
+    return (*buckets_[index / kBucket].slots)[index % kBucket];
   }
 
-  void touch(std::size_t slot) { buckets_[slot / kBucket].dirty = true; }
+  std::uint32_t free_slot() {
+    if (free_.empty()) {
+      for (std::uint32_t i = kBucket; i > 0; --i) {  // the first of them last, to be taken first
+        free_.push_back(static_cast<std::uint32_t>(buckets_.size()) * kBucket + i - 1);
+      }
+      buckets_.emplace_back();
+    }
+    const std::uint32_t index = free_.back();
+    free_.pop_back();
+    return index;
+  }
 
-  void clear(std::size_t slot) {
-    slots_[slot].object.reset();
-    free_.push_back(slot);
-    touch(slot);
+  void touch(std::uint32_t index) { buckets_[index / kBucket].dirty = true; }
+
+  void clear(std::uint32_t index) {
+    slot(index).object.reset();
+    free_.push_back(index);
+    touch(index);
   }
 
   template <class Render>
   Fragment rendered(std::size_t bucket, const Render& render) const {
     Part part;
-    const std::size_t end = std::min(slots_.size(), (bucket + 1) * kBucket);
-    for (std::size_t i = bucket * kBucket; i < end; ++i) {
-      if (slots_[i].object) render(part, *slots_[i].object);
+    for (const Slot& slot : *buckets_[bucket].slots) {
+      if (slot.object) render(part, *slot.object);
     }
     auto rendering = std::make_shared<Rendering>();
     std::size_t duplicates = 0;
@@ -188,10 +198,9 @@ class Watched final : public net::kubernetes::Listener {
   Following following_;
   Read read_;
   std::string labels_;  // that the fragments carry
-  std::vector<Slot> slots_;
-  std::vector<std::size_t> free_;
   std::vector<Bucket> buckets_;
-  std::unordered_map<std::string, std::size_t> places_;
+  std::vector<std::uint32_t> free_;
+  std::unordered_map<std::string, std::uint32_t> places_;
   std::uint32_t list_ = 0;
 };
 

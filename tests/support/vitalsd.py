@@ -61,17 +61,19 @@ class Vitalsd(Server):
         interval: str = "500ms",
         timeout: str = "400ms",
         environment: Mapping[str, str] | None = None,
+        plain: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
         ready: bool = True,
         **sections: Any,
     ) -> None:
         """Starts it with `probes` and further `sections` of the configuration; values of
-        `environment` are secrets. Unless `ready` is false, every probe has run once after that."""
+        `environment` are secrets, those of `plain` are not. Unless `ready` is false, every probe has run once after that."""
         super().__init__()
         self.directory.chmod(0o700)
         self.port = free_port()
         self.environment = dict(environment or {})
         self.secrets = {*secrets, *self.environment.values()}
+        self.environment |= plain or {}
         self.configuration: dict[str, Any] = {
             "web": {"listen": f"127.0.0.1:{self.port}"},
             "log": {"format": "json", "level": "debug"},
