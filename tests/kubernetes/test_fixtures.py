@@ -44,8 +44,9 @@ def test_objects_are_what_tests_make_them(api_server: ApiServer) -> None:
     api_server.delete(pod)
     assert not api_server.exists(pod)
     events = api_server.watch("v1", "Pod", namespace, resourceVersion=since)
-    kinds = [next(events)["type"] for _ in range(4)]
-    assert kinds == ["MODIFIED", "MODIFIED", "MODIFIED", "DELETED"]
+    kinds = [next(events)["type"] for _ in range(5)]
+    # Its end as well as its Terminating are changes.
+    assert kinds == ["MODIFIED"] * 4 + ["DELETED"]
     events.close()
 
     shown = api_server.kubectl("get", "namespace", namespace, "--output=json").stdout
