@@ -17,7 +17,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,7 +232,7 @@ class Client:
         *,
         timeout: float = 30,
         **parameters: str | int,
-    ) -> Iterator[Object]:
+    ) -> Generator[Object, None, None]:
         """The events of a watch, until the server ends it or none has come for `timeout`."""
         query = urlencode({"watch": 1, **parameters})
         path = f"{self.collection(api_version, kind, namespace)}?{query}"
