@@ -13,6 +13,7 @@ import pytest
 from support import process, wait_until
 from support.kubernetes import ApiError, ApiServer, Object, built, reference
 from support.kubernetes_node import Node
+from support.prometheus import Prometheus
 
 READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
 
@@ -250,15 +251,20 @@ def test_a_pod_that_takes_too_much_memory(kubernetes_node: Node) -> None:
     assert status["state"]["terminated"]["exitCode"] == 137
 
 
-def test_a_deployment_is_rolled_out(kubernetes_node: Node) -> None:
+def test_prometheus_reaches_pods(
+    kubernetes_node: Node, prometheus: Callable[..., Prometheus]
+) -> None:
     node, namespace = kubernetes_node, kubernetes_node.api.namespace()
     labels = {"app": "web"}
-    template = node.pod(namespace, "web", "httpd -f -p 8080 -h /bin")
+    script = "mkdir www; echo answer 42 >www/metrics; httpd -f -p 8080 -h www"
     deployment = reference("apps/v1", "Deployment", "web", namespace)
     deployment["spec"] = {
         "replicas": 2,
         "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": template["spec"]},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": node.pod(namespace, "web", script)["spec"],
+        },
     }
     node.api.create(deployment)
     wait_until(
@@ -266,13 +272,12 @@ def test_a_deployment_is_rolled_out(kubernetes_node: Node) -> None:
         deadline=60,
         what="a rollout",
     )
-    # What is started inside reaches pods.
-    (pod, _) = node.api.listed("v1", "Pod", namespace)["items"]
-    url = f"http://{pod['status']['podIP']}:8080/busybox"
-    fetched = subprocess.run(
-        [*node.enter, "curl", "--silent", "--head", url], capture_output=True, check=True
-    )
-    assert b"200 OK" in fetched.stdout
+    pods = node.api.listed("v1", "Pod", namespace)["items"]
+    targets = [f"{pod['status']['podIP']}:8080" for pod in pods]
+    with node.inside():
+        scrape = {"job_name": "web", "static_configs": [{"targets": targets}]}
+        running = prometheus({"global": {"scrape_interval": "100ms"}, "scrape_configs": [scrape]})
+    running.wait_for("sum(answer) == 84")
 
 
 def test_readings_of_the_kubelet(kubernetes_node: Node) -> None:

@@ -123,6 +123,8 @@ class Forwarder:
 
     def __init__(self, namespace: Path) -> None:
         self._loop = asyncio.new_event_loop()
+        self._servers: list[asyncio.Server] = []
+        self._served: set[asyncio.Task[None]] = set()
         self._failure = 0
         started = threading.Event()
 
@@ -147,6 +149,9 @@ class Forwarder:
         listener = socket.create_server(("127.0.0.1", port))
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task
+            self._served.add(task)
             try:
                 await self._converse(target, reader, writer)
             except OSError:
@@ -157,9 +162,11 @@ class Forwarder:
                 writer.transport.abort()
             except asyncio.CancelledError:
                 writer.transport.abort()
+            finally:
+                self._served.discard(task)
 
         async def begin() -> None:
-            await asyncio.start_server(serve, sock=listener)
+            self._servers.append(await asyncio.start_server(serve, sock=listener))
 
         self._do(begin())
 
@@ -186,11 +193,12 @@ class Forwarder:
 
     def close(self) -> None:
         async def end() -> None:
-            mine = asyncio.current_task()
-            tasks = [task for task in asyncio.all_tasks() if task is not mine]
-            for task in tasks:
+            for server in self._servers:
+                server.close()
+            served = list(self._served)
+            for task in served:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*served, return_exceptions=True)
 
         self._do(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -414,6 +422,9 @@ class Node:
             f"--kubeconfig={self._kubeconfig(f'system:{controllers}')}",
             *everywhere,
             f"--cert-dir={self.directory}/{controllers}",
+            # By default it spares the server, and takes five seconds to begin.
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
             "--use-service-account-credentials",
             f"--service-account-private-key-file={accounts.key}",
             f"--root-ca-file={authority.path}",
