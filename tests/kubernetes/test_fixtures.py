@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +54,24 @@ def test_objects_are_what_tests_make_them(api_server: ApiServer) -> None:
 
     shown = api_server.kubectl("get", "namespace", namespace, "--output=json").stdout
     assert json.loads(shown)["status"]["phase"] == "Active"
+
+
+def test_a_watch_can_begin_with_all_that_there_is(api_server: ApiServer) -> None:
+    namespace = api_server.namespace()
+    api_server.apply([config_map(namespace, "first"), config_map(namespace, "second")])
+    events = api_server.watch(
+        "v1",
+        "ConfigMap",
+        namespace,
+        sendInitialEvents="true",
+        allowWatchBookmarks="true",
+        resourceVersionMatch="NotOlderThan",
+    )
+    assert [next(events)["type"] for _ in range(2)] == ["ADDED", "ADDED"]
+    bookmark = next(events)
+    assert bookmark["type"] == "BOOKMARK"
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    events.close()
 
 
 def test_what_a_test_has_made_is_gone_after_it(api_server: ApiServer) -> None:
@@ -308,13 +325,12 @@ def test_a_node_that_is_lost_and_found(kubernetes_node: Node) -> None:
     kubernetes_node.wait_ready()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a Kubernetes node needs root")
-def test_nothing_of_a_node_stays() -> None:
+def test_nothing_of_a_node_stays(kubernetes_node_with: Callable[..., Node]) -> None:
     def mounts() -> set[str]:
         return set(Path("/proc/self/mounts").read_text().splitlines())
 
     before = mounts()
-    node = Node()
+    node = kubernetes_node_with(cpu_quota_period="100ms")
     cgroup, init = node._cgroup, node.namespaces.init
     namespace = node.api.namespace()
     pod = node.pod(namespace, "stays", "sleep 1000")

@@ -173,6 +173,12 @@ def kubernetes_node(_kubernetes_node: Node) -> Iterator[Node]:
 
 
 @pytest.fixture
+def kubernetes_node_with() -> Iterator[Callable[..., Node]]:
+    """kubernetes_node_with(option, ...) starts one of one's own with other settings."""
+    yield from _factory(Node)
+
+
+@pytest.fixture
 def dns_server() -> Iterator[DnsServer]:
     """A DNS server that knows no name yet."""
     yield from _opened(DnsServer)

@@ -426,8 +426,8 @@ class ApiServer(Server, Client):
         Client.__init__(self, self.port, self.authority.path, certificate=self.user("admin"))
         (self.directory / "audit.yaml").write_text(AUDIT_POLICY)
         self._made: dict[str, None] = {}  # paths of objects, in the order of their creation
-        self.etcd = Etcd()
         try:
+            self.etcd = Etcd()
             self.start()
         except BaseException:
             self.close()
@@ -650,8 +650,8 @@ class ApiServer(Server, Client):
         return account
 
     def renew(self, account: ServiceAccount, *, seconds: int = 3600) -> None:
-        """Gives it another token, in the files as well; the ones before stay valid until their
-        end, or until the account is deleted."""
+        """Gives it another token, in the files as well. Those before stay valid until their end, or
+        until the account is deleted, of which the server may take ten seconds to be aware."""
         path = self.path(reference("v1", "ServiceAccount", account.name, account.namespace))
         request = {
             "apiVersion": "authentication.k8s.io/v1",
