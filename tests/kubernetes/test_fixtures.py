@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from support import process, wait_until
 from support.kubernetes import ApiError, ApiServer, Object, built, reference
+from support.kubernetes_node import Node
+from support.prometheus import Prometheus
 
 READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
 
@@ -44,12 +47,31 @@ def test_objects_are_what_tests_make_them(api_server: ApiServer) -> None:
     api_server.delete(pod)
     assert not api_server.exists(pod)
     events = api_server.watch("v1", "Pod", namespace, resourceVersion=since)
-    kinds = [next(events)["type"] for _ in range(4)]
-    assert kinds == ["MODIFIED", "MODIFIED", "MODIFIED", "DELETED"]
+    kinds = [next(events)["type"] for _ in range(5)]
+    # Its end as well as its Terminating are changes.
+    assert kinds == ["MODIFIED"] * 4 + ["DELETED"]
     events.close()
 
     shown = api_server.kubectl("get", "namespace", namespace, "--output=json").stdout
     assert json.loads(shown)["status"]["phase"] == "Active"
+
+
+def test_a_watch_can_begin_with_all_that_there_is(api_server: ApiServer) -> None:
+    namespace = api_server.namespace()
+    api_server.apply([config_map(namespace, "first"), config_map(namespace, "second")])
+    events = api_server.watch(
+        "v1",
+        "ConfigMap",
+        namespace,
+        sendInitialEvents="true",
+        allowWatchBookmarks="true",
+        resourceVersionMatch="NotOlderThan",
+    )
+    assert [next(events)["type"] for _ in range(2)] == ["ADDED", "ADDED"]
+    bookmark = next(events)
+    assert bookmark["type"] == "BOOKMARK"
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    events.close()
 
 
 def test_what_a_test_has_made_is_gone_after_it(api_server: ApiServer) -> None:
@@ -76,7 +98,7 @@ def test_rights_of_service_accounts(api_server: ApiServer) -> None:
     api_server.revoke(granted, account)
     with pytest.raises(ApiError, match="403"):
         client.listed("v1", "Pod", namespace)
-    with pytest.raises(ApiError, match="403 .*system:anonymous"):
+    with pytest.raises(ApiError, match=r"403 .*system:anonymous"):
         api_server.client().listed("v1", "Pod")
 
     asked = api_server.requests(account, "list")
@@ -139,9 +161,9 @@ def test_the_past_is_forgotten(api_server: ApiServer) -> None:
     event = next(events)
     assert event["type"] == "ERROR" and event["object"]["code"] == 410
     events.close()
-    more = {"limit": 2, "continue": page["metadata"]["continue"]}
+    rest: dict[str, str | int] = {"limit": 2, "continue": page["metadata"]["continue"]}
     with pytest.raises(ApiError, match="410 Expired"):
-        api_server.listed("v1", "ConfigMap", namespace, **more)
+        api_server.listed("v1", "ConfigMap", namespace, **rest)
 
 
 def test_the_past_is_forgotten_without_a_restart(
@@ -155,9 +177,8 @@ def test_the_past_is_forgotten_without_a_restart(
     assert api_server.pid == pid
     (event,) = api_server.watch("v1", "Namespace", resourceVersion=revision(page))
     assert event["type"] == "ERROR" and event["object"]["code"] == 410
-    initial = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-    with pytest.raises(ApiError, match="422 Invalid: .*sendInitialEvents"):
-        next(api_server.watch("v1", "Namespace", **initial))
+    with pytest.raises(ApiError, match=r"422 Invalid: .*sendInitialEvents"):
+        next(api_server.watch("v1", "Namespace", sendInitialEvents="true"))
 
 
 def test_everything_is_forgotten(api_server: ApiServer) -> None:
@@ -212,3 +233,112 @@ def test_load_and_informers(api_server: ApiServer) -> None:
         assert informers.wait(10) == 0
     for each in (*pods[1:], *nodes):
         api_server.delete(each)
+
+
+# ---- node ---------------------------------------------------------------------------------------
+
+
+def test_a_pod_really_runs(kubernetes_node: Node) -> None:
+    node, namespace = kubernetes_node, kubernetes_node.api.namespace()
+    # The address that it finds in its environment is the API server's, as in any cluster.
+    script = "echo hello; nc -w 5 $KUBERNETES_SERVICE_HOST 443 </dev/null && echo here; sleep 1000"
+    pod = node.pod(namespace, "speaks", script)
+    node.api.create(pod)
+    assert node.wait_container(pod, "running")["ready"]
+    wait_until(lambda: node.api.logs(namespace, "speaks") == "hello\nhere\n")
+    done = node.api.kubectl("exec", f"--namespace={namespace}", "speaks", "--", "uname", "-n")
+    assert done.stdout == "speaks\n"
+
+
+def test_a_pod_that_crashes(kubernetes_node: Node) -> None:
+    node, namespace = kubernetes_node, kubernetes_node.api.namespace()
+    pod = node.pod(namespace, "crashes", "exit 3")
+    node.api.create(pod)
+    status = node.wait_container(pod, "waiting", "CrashLoopBackOff", deadline=60)
+    assert status["lastState"]["terminated"]["exitCode"] == 3
+
+
+def test_a_pod_that_takes_too_much_memory(kubernetes_node: Node) -> None:
+    node, namespace = kubernetes_node, kubernetes_node.api.namespace()
+    greedy = "dd if=/dev/zero of=/dev/null bs=64M"
+    limited = {"limits": {"memory": "16Mi"}}
+    pod = node.pod(namespace, "greedy", greedy, restart="Never", resources=limited)
+    node.api.create(pod)
+    status = node.wait_container(pod, "terminated", "OOMKilled", deadline=60)
+    assert status["state"]["terminated"]["exitCode"] == 137
+
+
+def test_prometheus_reaches_pods(
+    kubernetes_node: Node, prometheus: Callable[..., Prometheus]
+) -> None:
+    node, namespace = kubernetes_node, kubernetes_node.api.namespace()
+    labels = {"app": "web"}
+    script = "mkdir www; echo answer 42 >www/metrics; httpd -f -p 8080 -h www"
+    deployment = reference("apps/v1", "Deployment", "web", namespace)
+    deployment["spec"] = {
+        "replicas": 2,
+        "selector": {"matchLabels": labels},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": node.pod(namespace, "web", script)["spec"],
+        },
+    }
+    node.api.create(deployment)
+    wait_until(
+        lambda: node.api.get(deployment)["status"].get("readyReplicas") == 2,
+        deadline=60,
+        what="a rollout",
+    )
+    pods = node.api.listed("v1", "Pod", namespace)["items"]
+    targets = [f"{pod['status']['podIP']}:8080" for pod in pods]
+    with node.inside():
+        scrape = {"job_name": "web", "static_configs": [{"targets": targets}]}
+        running = prometheus({"global": {"scrape_interval": "100ms"}, "scrape_configs": [scrape]})
+    running.wait_for("sum(answer) == 84")
+
+
+def test_readings_of_the_kubelet(kubernetes_node: Node) -> None:
+    node, namespace = kubernetes_node, kubernetes_node.api.namespace()
+    limited = {"limits": {"cpu": "100m"}}
+    pod = node.pod(namespace, "busy", "while :; do :; done", resources=limited)
+    node.api.create(pod)
+    node.wait_container(pod, "running")
+
+    def throttled() -> bool:
+        page = node.api.raw("GET", f"/api/v1/nodes/{node.name}/proxy/metrics/cadvisor").decode()
+        series = [
+            line
+            for line in page.splitlines()
+            if line.startswith("container_cpu_cfs_throttled_periods_total{")
+            and 'container="main"' in line
+            and f'namespace="{namespace}"' in line
+        ]
+        return bool(series) and float(series[0].split()[1]) > 1
+
+    wait_until(throttled, deadline=60)
+
+
+def test_a_node_that_is_lost_and_found(kubernetes_node: Node) -> None:
+    kubernetes_node.freeze_kubelet()
+    kubernetes_node.wait_ready("Unknown")
+    kubernetes_node.thaw_kubelet()
+    kubernetes_node.wait_ready()
+
+
+def test_nothing_of_a_node_stays(kubernetes_node_with: Callable[..., Node]) -> None:
+    def mounts() -> set[str]:
+        return set(Path("/proc/self/mounts").read_text().splitlines())
+
+    before = mounts()
+    node = kubernetes_node_with(cpu_quota_period="100ms")
+    cgroup, init = node._cgroup, node.namespaces.init
+    namespace = node.api.namespace()
+    pod = node.pod(namespace, "stays", "sleep 1000")
+    node.api.create(pod)
+    node.wait_container(pod, "running")
+    pids = process.family(init)
+    assert len(pids) > 3  # at least a shim, a sandbox and the container
+    node.close()
+    assert all(process.is_gone(pid) for pid in pids)
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/{cgroup}"))
+    assert not node.directory.exists() and mounts() == before

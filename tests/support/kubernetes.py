@@ -17,7 +17,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,7 +232,7 @@ class Client:
         *,
         timeout: float = 30,
         **parameters: str | int,
-    ) -> Iterator[Object]:
+    ) -> Generator[Object, None, None]:
         """The events of a watch, until the server ends it or none has come for `timeout`."""
         query = urlencode({"watch": 1, **parameters})
         path = f"{self.collection(api_version, kind, namespace)}?{query}"
@@ -426,8 +426,8 @@ class ApiServer(Server, Client):
         Client.__init__(self, self.port, self.authority.path, certificate=self.user("admin"))
         (self.directory / "audit.yaml").write_text(AUDIT_POLICY)
         self._made: dict[str, None] = {}  # paths of objects, in the order of their creation
-        self.etcd = Etcd()
         try:
+            self.etcd = Etcd()
             self.start()
         except BaseException:
             self.close()
@@ -485,6 +485,17 @@ class ApiServer(Server, Client):
         return self.raw("GET", "/readyz") == b"ok" and self.exists(
             reference("v1", "Namespace", "default")
         )
+
+    def stop(self, deadline: float = 5) -> int:
+        """Ends it in good order, or by force: it waits a minute for connections on which nobody
+        reads, as those of a client that is frozen."""
+        assert self.process
+        ended = self.process
+        try:
+            super().stop(deadline)
+        except AssertionError:
+            self.kill()
+        return ended.returncode
 
     def restart(self) -> None:
         self.stop()
@@ -639,8 +650,8 @@ class ApiServer(Server, Client):
         return account
 
     def renew(self, account: ServiceAccount, *, seconds: int = 3600) -> None:
-        """Gives it another token, in the files as well; the ones before stay valid until their
-        end, or until the account is deleted."""
+        """Gives it another token, in the files as well. Those before stay valid until their end, or
+        until the account is deleted, of which the server may take ten seconds to be aware."""
         path = self.path(reference("v1", "ServiceAccount", account.name, account.namespace))
         request = {
             "apiVersion": "authentication.k8s.io/v1",

@@ -142,7 +142,8 @@ def family(pid: int) -> list[int]:
 
 def is_gone(pid: int) -> bool:
     try:
-        os.waitpid(pid, os.WNOHANG)  # an orphan that has become ours
+        # An orphan that has become ours. Its first thread may end before the others do.
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         pass
     try:

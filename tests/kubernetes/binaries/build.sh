@@ -6,8 +6,8 @@
 #   build.sh --where PART...   builds nothing and says where they are, or would be
 #
 # The parts:
-#   kubernetes     etcd, API server, controller manager, scheduler, kubelet and kubectl; the directory
-#                  KUBEBUILDER_ASSETS where that is set
+#   kubernetes     etcd, API server, controller manager, scheduler, kubelet and kubectl; it is the
+#                  directory KUBEBUILDER_ASSETS where that is set
 #   cert-manager   the custom resource definitions that it ships
 #   load           tests/kubernetes/load
 #

@@ -137,11 +137,6 @@ func makePod(i int, size size) *core.Pod {
 					LocalObjectReference: core.LocalObjectReference{Name: application},
 				}},
 			}, {
-				Name: "scratch",
-				VolumeSource: core.VolumeSource{EmptyDir: &core.EmptyDirVolumeSource{
-					SizeLimit: pointer(resource.MustParse("1Gi")),
-				}},
-			}, {
 				Name:         "kube-api-access",
 				VolumeSource: core.VolumeSource{Projected: tokenVolume()},
 			}},
@@ -181,51 +176,42 @@ func imageName(number int, application string) string {
 	return fmt.Sprintf("registry.example.com/%s/%s:v1.27.3", application, containerName(number))
 }
 
+// makeContainer: the first is the application, all others are what accompanies it.
 func makeContainer(number int, application string) core.Container {
 	port := core.ContainerPort{
 		Name: "http" + suffix(number+1), ContainerPort: int32(8080 + number),
 	}
-	check := func(path string) *core.Probe {
-		return &core.Probe{
-			ProbeHandler: core.ProbeHandler{HTTPGet: &core.HTTPGetAction{
-				Path: path, Port: intstr.FromString(port.Name),
-			}},
-			PeriodSeconds: 10,
-		}
-	}
-	return core.Container{
+	container := core.Container{
 		Name:  containerName(number),
 		Image: imageName(number, application),
-		Args:  []string{"--config=/etc/service/configuration.yaml", "--listen=:8080"},
 		Ports: []core.ContainerPort{port},
-		Env: []core.EnvVar{
-			{Name: "ENVIRONMENT", Value: "production"},
-			{Name: "DATABASE_HOST", Value: "postgres.databases.svc.cluster.local"},
-			{Name: "POD_NAME", ValueFrom: &core.EnvVarSource{
-				FieldRef: &core.ObjectFieldSelector{FieldPath: "metadata.name"},
-			}},
-			{Name: "DATABASE_PASSWORD", ValueFrom: &core.EnvVarSource{
-				SecretKeyRef: &core.SecretKeySelector{
-					LocalObjectReference: core.LocalObjectReference{Name: application},
-					Key:                  "password",
-				},
-			}},
-		},
 		Resources: core.ResourceRequirements{
 			Requests: quantities("250m", "256Mi"),
 			Limits:   quantities("1", "512Mi"),
 		},
-		VolumeMounts: []core.VolumeMount{
-			{Name: "configuration", MountPath: "/etc/service", ReadOnly: true},
-			{Name: "scratch", MountPath: "/tmp"},
-			{
-				Name: "kube-api-access", ReadOnly: true,
-				MountPath: "/var/run/secrets/kubernetes.io/serviceaccount",
-			},
-		},
-		LivenessProbe:  check("/health/live"),
-		ReadinessProbe: check("/health/ready"),
 	}
+	if number > 0 {
+		return container
+	}
+	container.Args = []string{"--config=/etc/service/configuration.yaml", "--listen=:8080"}
+	container.Env = []core.EnvVar{
+		{Name: "ENVIRONMENT", Value: "production"},
+		{Name: "DATABASE_HOST", Value: "postgres.databases.svc.cluster.local"},
+	}
+	container.VolumeMounts = []core.VolumeMount{
+		{Name: "configuration", MountPath: "/etc/service", ReadOnly: true},
+		{
+			Name: "kube-api-access", ReadOnly: true,
+			MountPath: "/var/run/secrets/kubernetes.io/serviceaccount",
+		},
+	}
+	container.ReadinessProbe = &core.Probe{
+		ProbeHandler: core.ProbeHandler{HTTPGet: &core.HTTPGetAction{
+			Path: "/health/ready", Port: intstr.FromString(port.Name),
+		}},
+		PeriodSeconds: 10,
+	}
+	return container
 }
 
 // makePodStatus says that it runs and is ready; one container in fifty has been restarted.
