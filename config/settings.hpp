@@ -50,6 +50,13 @@ struct KubernetesSettings {
   std::string context;     ///< empty: the kubeconfig's current one
 };
 
+/// Of several replicas, one observes.
+struct ElectionSettings {
+  std::string lease;           ///< its name; empty: there is one replica only
+  std::string namespace_name;  ///< empty: the pod's own
+  bool operator==(const ElectionSettings&) const = default;
+};
+
 /// What every kind of probe has in common.
 struct ProbeSettings {
   std::string name;
@@ -69,6 +76,7 @@ struct Settings {
   std::string state_directory;           ///< empty: facts do not survive a restart
   std::vector<std::string> dns_servers;  ///< "address" or "address:port"; empty: resolv.conf
   KubernetesSettings kubernetes;
+  ElectionSettings election;
   std::vector<ProbeSettings> probes;
 };
 

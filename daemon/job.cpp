@@ -5,6 +5,7 @@
 #include "daemon/log.hpp"
 #include "daemon/units.hpp"
 #include "exporter/model/text_format.hpp"
+#include "probes/shard.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +33,7 @@ double to_unix(SystemClock::time_point time) {
 
 // The share of its interval, 0 to 1, by which a probe is late.
 double phase_of(std::string_view name) {
-  return std::ldexp(static_cast<double>(phase_hash(name)), -64);
+  return std::ldexp(static_cast<double>(stable_hash(name)), -64);
 }
 
 Job::Clock::duration fraction(config::Duration whole, double share) {
@@ -66,14 +67,6 @@ struct Job::Run {
   bool begun = false;
   bool over = false;
 };
-
-std::uint64_t phase_hash(std::string_view name) {
-  std::uint64_t hash = 14695981039346656037ULL;  // FNV-1a, then mixed: its high bits alone are poor
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccdULL;
-  hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53ULL;
-  return hash ^ (hash >> 33);
-}
 
 Job::Job(const JobServices& services, JobSpec spec)
     : services_(services), due_timer_([this] { due(); }), deadline_timer_([this] { deadline(); }) {

@@ -28,14 +28,15 @@ struct ProbeServices {
   net::kubernetes::Client kubernetes;
   Environment environment;
 
-  ProbeServices(asio::io_context& probe_loop, std::vector<std::string> dns_servers)
+  ProbeServices(asio::io_context& probe_loop, std::vector<std::string> dns_servers,
+                Shard shard = {})
       : loop(probe_loop),
         wheel(loop),
         offload(loop),
         resolver(loop, wheel, std::move(dns_servers)),
         http(loop, wheel, resolver, tls),
         kubernetes(loop, wheel, http),
-        environment{loop, wheel, offload, resolver, tls, http, kubernetes} {
+        environment{loop, wheel, offload, resolver, tls, http, kubernetes, shard} {
     net::ignore_pg_environment();
   }
 

@@ -32,7 +32,8 @@ class Exposition::Pinned {
     }
     for (const auto& [name, id] : exposition_.by_name_) {
       const Family& family = *exposition_.families_[id];
-      if (!selection.readings && family.metric->keep == Keep::reading) continue;
+      const bool reading = family.metric->keep == Keep::reading;
+      if (!(reading ? selection.readings : selection.facts)) continue;
       families_.push_back({family.metric, slabs_.size(), 0});
       for (const std::shared_ptr<Slab>& slab : family.slabs) {
         if (!slab || slab->entries.empty()) continue;

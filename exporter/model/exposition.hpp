@@ -64,6 +64,7 @@ class Exposition {
   /// What a page shows.
   struct Selection {
     bool readings = true;                   ///< false: facts only, as no reading can be trusted
+    bool facts = true;                      ///< false, with readings: nothing but the extras
     std::optional<std::string_view> owner;  ///< one owner's lines only
   };
 

@@ -83,8 +83,10 @@ class NodeProbe final : public Probe {
       : selector_(options.get<std::string>("selector", "", "label selector: only these nodes")),
         nodes_(std::make_unique<Nodes>(
             environment, net::kubernetes::Query{.resource = kNodes, .label_selector = selector_},
-            [](std::string_view message) {
-              return std::optional(kubernetes::read_node(message));
+            [shard = environment.shard](std::string_view message) -> std::optional<Node> {
+              Node node = kubernetes::read_node(message);
+              if (!shard.owns(node.uid)) return std::nullopt;
+              return node;
             })) {}
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -145,6 +147,7 @@ const ProbeKind node = {
     .metrics = kMetrics,
     .checks = kChecks,
     .first_at_once = true,
+    .divides = true,
 };
 }  // namespace kinds
 

@@ -384,8 +384,11 @@ class PodProbe final : public Probe {
     const auto detail = all_ ? kubernetes::PodDetail::all : kubernetes::PodDetail::basic;
     for (net::kubernetes::Query& query : scope_.queries(kPods)) {
       sources_.push_back(std::make_unique<Source>(
-          environment, std::move(query), [detail](std::string_view message) {
-            return std::optional(kubernetes::read_pod(message, detail));
+          environment, std::move(query),
+          [detail, shard = environment.shard](std::string_view message) -> std::optional<Pod> {
+            Pod pod = kubernetes::read_pod(message, detail);
+            if (!shard.owns(pod.uid)) return std::nullopt;
+            return pod;
           }));
     }
   }
@@ -494,6 +497,7 @@ const ProbeKind pod = {
     .metrics = kMetrics,
     .checks = kChecks,
     .first_at_once = true,
+    .divides = true,
 };
 }  // namespace kinds
 

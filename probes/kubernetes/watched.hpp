@@ -143,7 +143,7 @@ class Watched final : public net::kubernetes::Listener {
  private:
   // Enough to make a bucket's lines worth a slab of their own, few enough to be rendered anew for
   // one event.
-  static constexpr std::uint32_t kBucket = 16;
+  static constexpr std::uint32_t kBucket = 8;
 
   struct Slot {
     std::optional<Object> object;

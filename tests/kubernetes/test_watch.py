@@ -114,19 +114,19 @@ def test_probes_of_one_resource_share_a_watch(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
 ) -> None:
     api_server.apply(pod(namespace, "web-1"))
+    account = api_server.service_account(namespace)
+    api_server.grant(account, READ_PODS, namespace=namespace)
     scope = {"kind": "pod", "namespaces": [namespace]}
     probes = [{"name": "all", **scope}, {"name": "running", **scope, "phases": ["Running"]}]
-    watcher = api_server.kubeconfig("watcher", "system:masters")
-    daemon = vitalsd(probes, kubernetes={"kubeconfig": str(watcher)})
+    access = api_server.kubeconfig("watcher", token=account.token)
+    daemon = vitalsd(probes, kubernetes={"kubeconfig": str(access)})
     assert len(daemon.samples(RESTARTS, pod="web-1")) == 2
-    begun = [
-        request
-        for request in api_server.requests("watcher", "watch")
-        if request["stage"] == "ResponseStarted"
-    ]
-    # The second one to come makes the watch begin anew, with a list for both.
-    assert len(begun) <= 2
-    assert {request["userAgent"] for request in begun} == {"vitalsd"}
+    daemon.end()
+    wait_until(lambda: api_server.requests(account), what="the audit log")
+    watches = {request["auditID"] for request in api_server.requests(account)}
+    # The second probe to come makes the watch begin anew, with a list for both.
+    assert len(watches) <= 2
+    assert {request["userAgent"] for request in api_server.requests(account)} == {"vitalsd"}
 
 
 def test_filters(vitalsd: StartVitalsd, api_server: ApiServer, namespace: str) -> None:
@@ -222,7 +222,7 @@ def test_as_the_service_account_of_a_pod(
     daemon = in_cluster(vitalsd, api_server, account, namespace)
     daemon.wait_failed("pods", "permission")
     error = daemon.log_lines("probe failed", probe="pods")[-1]["error"]
-    for word in ("list", "pods", namespace, account.user):
+    for word in ("watch", "pods", namespace, account.user):
         assert word in error
     granted = api_server.grant(account, READ_PODS, namespace=namespace)
     wait_pods(daemon, "web-1")
