@@ -311,6 +311,20 @@ class NodeApiServer(ApiServer):
             "--kubelet-preferred-address-types=InternalIP",
         ]
 
+    def namespace(self, name: str = "") -> str:
+        name = super().namespace(name)
+        self.wait_prepared(name)
+        return name
+
+    def wait_prepared(self, namespace: str) -> None:
+        """Waits until pods can be there: before, they are refused, or wait ten seconds for what
+        they mount."""
+        for needed in (
+            reference("v1", "ServiceAccount", "default", namespace),
+            reference("v1", "ConfigMap", "kube-root-ca.crt", namespace),
+        ):
+            wait_until(lambda needed=needed: self.exists(needed), what=f"{needed}")
+
     @property
     def inner_url(self) -> str:
         """Where it is on the node, for whom runs there."""
@@ -392,8 +406,7 @@ class Node:
         self._start_controllers()
         self._start_kubelet(period, gates)
         for namespace in ("default", "kube-system"):
-            account = reference("v1", "ServiceAccount", "default", namespace)
-            wait_until(lambda account=account: self.api.exists(account), what=f"{account}")
+            self.api.wait_prepared(namespace)
         self.wait_ready()
 
     # ---- its parts -----------------------------------------------------------------------------

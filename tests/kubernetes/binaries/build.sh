@@ -16,7 +16,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd
 parts=(kubernetes cert-manager load)
-export CGO_ENABLED=0 GOWORK=off
+export CGO_ENABLED=0 GOWORK=off LC_ALL=C
 
 # version MODULE FILE: which one a go.mod asks for.
 version() { sed -En "s|^(require)?[[:space:]]*$1 v([^ ]+).*|\2|p" "$2"; }
