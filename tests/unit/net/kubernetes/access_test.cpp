@@ -1,6 +1,6 @@
 #include "probes/net/kubernetes/access.hpp"
 
-#include "support/temp_directory.hpp"
+#include "unit/support/temp_directory.hpp"
 
 #include <cstdlib>
 #include <string>
