@@ -10,6 +10,7 @@
   X(dns)                 \
   X(filesystem)          \
   X(http)                \
+  X(kubelet)             \
   X(node)                \
   X(pod)                 \
   X(postgres)            \

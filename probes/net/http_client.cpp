@@ -322,6 +322,9 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
   // The run's deadline ends a transfer, nothing else; libcurl's own default for connecting is 300
   // s.
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 86'400L);
+  if (request.limit.count() > 0) {
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.limit.count()));
+  }
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 0L);  // one write a request: nothing to delay
   if (!request.reuse_connection) {
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);

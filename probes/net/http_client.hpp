@@ -10,6 +10,7 @@
 #include "probes/net/timer_wheel.hpp"
 #include "probes/net/tls.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -45,6 +46,7 @@ struct HttpRequest {
   TlsOptions tls;
   std::size_t most_body = std::size_t{1} << 20;  ///< more is an error, decoded or not
   bool reuse_connection = false;                 ///< else a fresh one, closed afterwards
+  std::chrono::milliseconds limit{0};            ///< for the whole of it; 0: the run's deadline
 
   /// If set, the body of a 2xx answer comes here as it arrives and is not kept: first nothing, when
   /// the headers are there, then piece by piece; false ends the transfer, and perform() returns. A

@@ -63,6 +63,7 @@ class Vitalsd(Server):
         environment: Mapping[str, str] | None = None,
         plain: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
+        arguments: Sequence[str] = (),
         ready: bool = True,
         **sections: Any,
     ) -> None:
@@ -74,6 +75,7 @@ class Vitalsd(Server):
         self.environment = dict(environment or {})
         self.secrets = {*secrets, *self.environment.values()}
         self.environment |= plain or {}
+        self.arguments = list(arguments)
         self.configuration: dict[str, Any] = {
             "web": {"listen": f"127.0.0.1:{self.port}"},
             "log": {"format": "json", "level": "debug"},
@@ -102,7 +104,7 @@ class Vitalsd(Server):
         self.write_configuration()
         path = "/-/ready" if ready else "/-/healthy"
         self.launch(
-            [binary(), "--config", self.config_file],
+            [binary(), "--config", self.config_file, *self.arguments],
             lambda: self.get(path)[0] == 200,
             environment={**_sanitizer_options(), **self.environment},
         )
