@@ -15,7 +15,8 @@
   X(pod)                 \
   X(postgres)            \
   X(redis)               \
-  X(tcp)
+  X(tcp)                 \
+  X(workload)
 
 namespace vitalsd {
 
