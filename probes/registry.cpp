@@ -6,6 +6,7 @@
 // One row a kind: the object of that name is defined at the end of the kind's own file.
 #define VITALSD_KINDS(X) \
   X(backup)              \
+  X(cert_manager)        \
   X(certificate)         \
   X(dns)                 \
   X(filesystem)          \
