@@ -26,9 +26,13 @@ constexpr Metric<1> kLastHeard({.name = "vitalsd_watch_last_heard_timestamp_seco
                                         "resource, an event or that there is none."},
                                "resource");
 
+void Following::join(net::kubernetes::Listener& listener) {
+  if (!following_) following_.emplace(environment_.kubernetes, query_, listener);
+}
+
 asio::awaitable<bool> Following::judge(SampleSet& run, Part& part,
                                        net::kubernetes::Listener& listener) {
-  if (!following_) following_.emplace(environment_.kubernetes, query_, listener);
+  join(listener);
   run.doing("waiting for the list of " + query_.text());
   const net::kubernetes::Reflector& reflector = following_->reflector();
   while (!following_->synced() && !reflector.failure()) co_await following_->wait();

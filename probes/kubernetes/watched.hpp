@@ -34,6 +34,9 @@ class Following {
   Following(const Environment& environment, net::kubernetes::Query query)
       : environment_(environment), query_(std::move(query)) {}
 
+  /// Joins the watch if need be: for those who wait for several, so that their lists come at once.
+  void join(net::kubernetes::Listener& listener);
+
   /// Joins the watch if need be, waits for the first list, and judges how fresh it is: fails `part`
   /// where the API server is not heard. False: there is nothing, or nothing that can still be
   /// believed, to publish.
@@ -71,6 +74,8 @@ class Watched final : public net::kubernetes::Listener {
 
   Watched(const Environment& environment, net::kubernetes::Query query, Read read)
       : following_(environment, std::move(query)), read_(std::move(read)) {}
+
+  void join() { following_.join(*this); }
 
   /// As Following::judge.
   asio::awaitable<bool> judge(SampleSet& run, Part& part) {

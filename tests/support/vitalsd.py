@@ -135,7 +135,7 @@ class Vitalsd(Server):
         assert status == 200, f"{path}: {status}: {body.decode()}"
         return body.decode()
 
-    def samples(self, name: str, **labels: str) -> list[Sample]:
+    def samples(self, name: str, /, **labels: str) -> list[Sample]:
         """The samples of a name whose labels include these, by the strict OpenMetrics parser."""
         return [
             sample
@@ -144,7 +144,7 @@ class Vitalsd(Server):
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
-    def text_samples(self, name: str, **labels: str) -> list[Sample]:
+    def text_samples(self, name: str, /, **labels: str) -> list[Sample]:
         """The same from the older format."""
         return [
             sample
@@ -153,7 +153,7 @@ class Vitalsd(Server):
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
-    def value(self, name: str, **labels: str) -> float | None:
+    def value(self, name: str, /, **labels: str) -> float | None:
         """The value of what must be one sample at most; None if there is none."""
         found = self.samples(name, **labels)
         assert len(found) <= 1, found
@@ -167,6 +167,7 @@ class Vitalsd(Server):
         self,
         name: str,
         expected: float | Callable[[float], bool] | None,
+        /,
         *,
         deadline: float = 20,
         **labels: str,

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <iterator>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 
 namespace vitalsd::net::kubernetes {
 namespace {
@@ -52,6 +56,30 @@ std::string name_of(const Resource& resource) {
   std::string name(resource.plural);
   if (!resource.group.empty()) name += '.' + std::string(resource.group);
   return name;
+}
+
+std::vector<std::string_view> Resource::versions() const {
+  std::vector<std::string_view> all = {version};
+  std::ranges::copy_if(older_versions, std::back_inserter(all),
+                       [](std::string_view each) { return !each.empty(); });
+  return all;
+}
+
+bool lists_resource(std::string_view api_resource_list, std::string_view plural) {
+  boost::json::error_code error;
+  const boost::json::value list =
+      boost::json::parse({api_resource_list.data(), api_resource_list.size()}, error);
+  const boost::json::object* const object = list.if_object();
+  const boost::json::value* const found = object ? object->if_contains("resources") : nullptr;
+  const boost::json::array* const resources = found ? found->if_array() : nullptr;
+  if (error || resources == nullptr) {
+    throw ProbeError(Reason::protocol, "the API server's list of resources is malformed");
+  }
+  return std::ranges::any_of(*resources, [&](const boost::json::value& each) {
+    const boost::json::object* const resource = each.if_object();
+    const boost::json::value* const name = resource ? resource->if_contains("name") : nullptr;
+    return name != nullptr && name->is_string() && std::string_view(name->get_string()) == plural;
+  });
 }
 
 ApiError::ApiError(const std::string& what, Status status)

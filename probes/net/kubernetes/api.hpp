@@ -8,6 +8,7 @@
 #include "probes/net/kubernetes/access.hpp"
 #include "probes/net/kubernetes/wire.hpp"
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
@@ -25,11 +26,20 @@ struct Resource {
   std::string_view version;  ///< "v1"
   std::string_view plural;   ///< "pods"
   Format format = Format::protobuf;
+  /// What to make do with where the server does not have it in `version`; best first, "" is none.
+  std::array<std::string_view, 2> older_versions{};
   bool operator==(const Resource&) const = default;
+
+  /// All of them, best first.
+  [[nodiscard]] std::vector<std::string_view> versions() const;
 };
 
 /// "pods", "cronjobs.batch": as kubectl names them.
 std::string name_of(const Resource& resource);
+
+/// Whether an APIResourceList (the answer to GET /apis/GROUP/VERSION) has `plural`. Throws
+/// ProbeError(protocol) for what is none.
+bool lists_resource(std::string_view api_resource_list, std::string_view plural);
 
 /// Refused by the API server. reason(): auth (401), permission (403), mismatch (404), overload
 /// (429), unready (5xx), else protocol.

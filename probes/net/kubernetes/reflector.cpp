@@ -27,6 +27,7 @@ constexpr auto kPageSize = "500";
 // Attempts begin this far apart at least; a failed one doubles it, up to the most.
 constexpr std::chrono::milliseconds kLeastDelay = 1s;
 constexpr std::chrono::milliseconds kMostDelay = 10s;
+constexpr int kNotFound = 404;
 constexpr int kGone = 410;
 
 constexpr std::string_view kListAccept = "application/vnd.kubernetes.protobuf";
@@ -116,7 +117,8 @@ Reflector::Reflector(ReflectorContext& context, Query query)
         attempt_->silent = true;
         const auto attempt = attempt_;
         attempt->cancel.emit(asio::cancellation_type::terminal);
-      }) {}
+      }),
+      version_(query_.resource.version) {}
 
 Reflector::~Reflector() { stop(); }
 
@@ -217,7 +219,13 @@ void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::except
       start_after(rest);
       return;
     }
-    failed({refusal.reason(), refusal.what()}, refusal.status().retry_after);
+    std::string detail = refusal.what();
+    // Whatever the name of a collection: only one that is not served is not found.
+    if (refusal.status().code == kNotFound && query_.resource.format == Format::json) {
+      detail = "the API server does not have " + name_of(query_.resource) + " in version " +
+               std::string(version_) + ": its CustomResourceDefinition is not installed";
+    }
+    failed({refusal.reason(), std::move(detail)}, refusal.status().retry_after);
   } catch (const StoreReplaced&) {
     listed_ = false;
     start_after(rest);
@@ -251,6 +259,7 @@ void Reflector::failed(Failure failure, std::optional<std::chrono::seconds> retr
 }
 
 asio::awaitable<void> Reflector::run(std::shared_ptr<Attempt> attempt) {
+  co_await find_version(attempt);
   if (listed_ && after_failure_) co_await check_revision(attempt);
   if (!listed_ && context_.watch_list) {
     try {
@@ -267,7 +276,9 @@ asio::awaitable<void> Reflector::run(std::shared_ptr<Attempt> attempt) {
 
 Api::Call Reflector::call(std::string_view verb) const {
   Api::Call call;
-  call.path = Api::path_of(query_.resource, query_.namespace_name);
+  Resource served = query_.resource;
+  served.version = version_;
+  call.path = Api::path_of(served, query_.namespace_name);
   call.what = std::string(verb) + ' ' + query_.text();
   const bool json = query_.resource.format == Format::json;
   if (!json) call.accept = verb == "watch" ? kWatchAccept : kListAccept;
@@ -278,6 +289,31 @@ Api::Call Reflector::call(std::string_view verb) const {
     call.parameters.emplace_back("fieldSelector", query_.field_selector);
   }
   return call;
+}
+
+// Asks anew in each attempt, as servers are upgraded; where there is no choice, not at all. That a
+// group has a version does not mean that the resource is in it: CronJobs came late to batch/v1.
+asio::awaitable<void> Reflector::find_version(std::shared_ptr<Attempt> attempt) {
+  const std::vector<std::string_view> versions = query_.resource.versions();
+  if (versions.size() == 1) co_return;
+  std::string tried;
+  for (const std::string_view version : versions) {
+    tried += (tried.empty() ? "" : ", ") + std::string(version);
+    Api::Call call;
+    call.path = "/apis/" + std::string(query_.resource.group) + '/' + std::string(version);
+    call.what = "discover " + name_of(query_.resource);
+    try {
+      const HttpResponse response = co_await Attempt::call(attempt, std::move(call));
+      if (!lists_resource(response.body, query_.resource.plural)) continue;
+    } catch (const ApiError& refusal) {
+      if (refusal.status().code != kNotFound) throw;
+      continue;
+    }
+    if (std::exchange(version_, version) != version) listed_ = false;
+    co_return;
+  }
+  throw ProbeError(Reason::mismatch, "the API server has " + name_of(query_.resource) +
+                                         " in none of the versions that are read: " + tried);
 }
 
 // After a failure the store may be another one: a watch from its future would hear nothing of what

@@ -100,6 +100,7 @@ class Reflector {
   void start_after(Clock::duration delay);
   void start();
   asio::awaitable<void> run(std::shared_ptr<Attempt> attempt);
+  asio::awaitable<void> find_version(std::shared_ptr<Attempt> attempt);
   asio::awaitable<void> check_revision(std::shared_ptr<Attempt> attempt);
   asio::awaitable<void> list_pages(std::shared_ptr<Attempt> attempt);
   asio::awaitable<void> watch(std::shared_ptr<Attempt> attempt, bool with_list);
@@ -120,6 +121,7 @@ class Reflector {
   Timer retry_timer_;
   Timer silence_timer_;
 
+  std::string_view version_;  // of the API, as the server has it
   std::string resource_version_;
   bool listed_ = false;         // all that listen have a list up to resource_version_
   bool after_failure_ = false;  // the store may have been put back meanwhile
