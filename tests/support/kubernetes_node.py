@@ -470,13 +470,17 @@ class Node:
         configuration["featureGates"] = gates
         file = self.directory / "kubelet.yaml"
         file.write_text(yaml.safe_dump(configuration))
+        # The node's file system is one of its own: small, to be filled.
+        self.disk = self.directory / "kubelet"
+        self.disk.mkdir()
+        self.run("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", self.disk)
         kubeconfig = self._kubeconfig(f"system:node:{self.name}", "system:nodes")
         self.kubelet = self._inner(
             "kubelet",
             program("kubelet"),
             f"--config={file}",
             f"--kubeconfig={kubeconfig}",
-            f"--root-dir={self.directory}/kubelet",
+            f"--root-dir={self.disk}",
             f"--hostname-override={self.name}",
             f"--node-ip={NODE_ADDRESS}",
             "--housekeeping-interval=1s",

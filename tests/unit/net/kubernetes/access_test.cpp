@@ -1,6 +1,6 @@
 #include "probes/net/kubernetes/access.hpp"
 
-#include "support/temp_directory.hpp"
+#include "unit/support/temp_directory.hpp"
 
 #include <cstdlib>
 #include <string>
@@ -73,7 +73,7 @@ TEST_F(Kubeconfig, SaysWhatIsWrong) {
               HasSubstr("no base64"));
   EXPECT_THAT(error(config(good, "{}"), "heer"), HasSubstr("did you mean 'here'"));
   EXPECT_THAT(error("contexts: []"), HasSubstr("current-context"));
-  EXPECT_THAT(error("a: ["), HasSubstr("config:1"));
+  EXPECT_THAT(error("a: ["), HasSubstr("config:2:1: not valid YAML"));
   const auto missing = read_access({.kubeconfig = "/nowhere", .context = ""});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error(), "cannot read /nowhere: No such file or directory");

@@ -20,7 +20,7 @@ std::string envelope(const std::string& raw) {
   std::string out(4, '\0');
   out.replace(0, 3, "k8s");
   protozero::pbf_writer unknown(out);
-  unknown.add_message(1, "\x0a\x02v1");
+  unknown.add_message(1, std::string("\x0a\x02v1"));
   unknown.add_message(2, raw);
   return out;
 }
