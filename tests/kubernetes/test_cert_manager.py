@@ -111,7 +111,7 @@ def test_dates_and_readiness(
     check(daemon, "not_ready", 0)
 
 
-@pytest.mark.parametrize("namespaces", [0, 1, 2])
+@pytest.mark.parametrize("namespaces", [0, 2])
 def test_dates_outlive_the_api_server_and_the_daemon(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str, tmp_path: Path, namespaces: int
 ) -> None:
@@ -151,3 +151,20 @@ def test_a_cluster_without_cert_manager(vitalsd: StartVitalsd, api_server: ApiSe
     api_server.apply(certificate(api_server.namespace(), "web", 60))
     daemon.wait_ok("certs", deadline=40)
     daemon.wait_for(EXPIRES, lambda date: date > time.time(), name="web")
+
+
+def test_an_older_server_lists_custom_resources_in_pages(
+    vitalsd: StartVitalsd, api_server_with: Callable[..., ApiServer]
+) -> None:
+    api = api_server_with("--feature-gates=WatchList=false")
+    api.install_cert_manager_crds()
+    namespace = api.namespace()
+    many = {f"web-{i}" for i in range(510)}
+    for name in many:
+        bare = certificate(namespace, name)
+        del bare["status"]
+        api.create(bare)
+    daemon = follow(vitalsd, api, namespace)
+    assert {sample.labels["name"] for sample in daemon.samples(READY, condition="True")} == many
+    api.delete(certificate(namespace, "web-7"))
+    daemon.wait_for(READY, None, name="web-7", condition="True")

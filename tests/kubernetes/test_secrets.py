@@ -31,7 +31,8 @@ def key_lines(certificate: Certificate) -> set[str]:
 
 
 def secret(namespace: str, name: str, certificate: Certificate, **labels: str) -> Object:
-    return raw(namespace, name, certificate.path.read_bytes(), certificate.key.read_bytes(), **labels)
+    public, private = certificate.path.read_bytes(), certificate.key.read_bytes()
+    return raw(namespace, name, public, private, **labels)
 
 
 def raw(namespace: str, name: str, public: bytes, private: bytes = b"", **labels: str) -> Object:

@@ -20,9 +20,7 @@ TEMPLATE: Object = {
     "metadata": {"labels": {"app": "web"}},
     "spec": {"containers": [{"name": "web", "image": "web:1"}]},
 }
-JOB_TEMPLATE: Object = {
-    "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"},
-}
+JOB_TEMPLATE: Object = {"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 RESOURCES = {
     "apps": ["deployments", "statefulsets", "daemonsets"],
     "batch": ["jobs", "cronjobs"],
@@ -218,7 +216,8 @@ def job(namespace: str, name: str, ended: str = "", owner: Object | None = None)
         thing["status"] = {
             "startTime": written(start),
             "conditions": [
-                {"type": kind, "status": "True", "reason": reason} for kind in (before[ended], ended)
+                {"type": each, "status": "True", "reason": reason}
+                for each in (before[ended], ended)
             ],
             "succeeded": int(ended == "Complete"),
             "failed": 3 * int(ended == "Failed"),
@@ -462,7 +461,8 @@ def test_a_right_that_is_lacking_costs_its_own_resource_only(
     }
     assert discovered == {"/apis/batch/v1", "/apis/autoscaling/v2"}
 
-    api_server.grant(account, {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list", "watch"]})
+    lacking = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list", "watch"]}
+    api_server.grant(account, lacking)
     daemon.wait_ok("work")
     assert daemon.samples("kube_job_created", job_name="once")
 

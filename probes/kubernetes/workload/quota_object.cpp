@@ -11,6 +11,13 @@ std::optional<double> amount_of(const Amounts& amounts, std::string_view resourc
   return found->second;
 }
 
+// A map comes in any order, but equal ones are to be equal; and each key is in it once.
+void tidy(Amounts& amounts) {
+  std::ranges::sort(amounts);
+  const auto doubles = std::ranges::unique(amounts, {}, &Amounts::value_type::first);
+  amounts.erase(doubles.begin(), doubles.end());
+}
+
 }  // namespace
 
 std::optional<double> Quota::used_ratio(std::string_view resource) const {
@@ -31,9 +38,8 @@ Quota read_quota(std::string_view message) {
       });
     }
   });
-  // A map comes in any order: equal ones are to be equal.
-  std::ranges::sort(quota.hard);
-  std::ranges::sort(quota.used);
+  tidy(quota.hard);
+  tidy(quota.used);
   return quota;
 }
 
