@@ -87,6 +87,10 @@ step "fuzzers"
 if $full; then tests/fuzz/run.sh 60; else tests/fuzz/run.sh 10; fi
 
 if $full; then
+  for preset in asan tsan; do
+    step "on a real Kubernetes, $preset"
+    live "$preset" kubernetes
+  done
   step "memory over many cycles"
   /usr/bin/python3 tests/bench/memory.py
   step "benchmarks"
