@@ -113,6 +113,24 @@ void Document::read() {
     dns.error("servers", quoted(server) + " is neither an address nor address:port");
   }
 
+  Node& kubernetes = root.section(
+      "kubernetes", "the API server; without it the one of the cluster that this is a pod of");
+  settings_.kubernetes.kubeconfig =
+      kubernetes.get<std::string>("kubeconfig", "", "file with the address and credentials");
+  settings_.kubernetes.context = kubernetes.get<std::string>(
+      "context", "", "of the kubeconfig; without it its current-context");
+  if (!settings_.kubernetes.context.empty() && settings_.kubernetes.kubeconfig.empty()) {
+    kubernetes.error("context", "goes with a kubeconfig, which is missing");
+  }
+
+  if (Node* election = root.find_section(
+          "leader_election", "several replicas, of which one observes and the others stand by")) {
+    settings_.election.lease =
+        election->required<std::string>("lease", "name of a Lease of the Kubernetes API");
+    settings_.election.namespace_name =
+        election->get<std::string>("namespace", "", "of the Lease; without it the pod's own");
+  }
+
   Node& defaults = root.section("defaults", "for probes that do not say otherwise");
   constexpr Duration kDefaultInterval{30'000};
   constexpr Duration kDefaultTimeout{10'000};
@@ -188,7 +206,7 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
   }
   probe.labels = node.map<std::string>("labels", "added to every series of this probe");
   std::ranges::sort(probe.labels);
-  constexpr std::array<std::string_view, 4> kTaken = {"instance", "job", "kind", "probe"};
+  constexpr std::array<std::string_view, 5> kTaken = {"instance", "job", "kind", "probe", "shard"};
   for (const auto& [name, value] : probe.labels) {
     if (!is_label_name(name)) {
       node.error("labels", quoted(name) + " is not a label name: [a-zA-Z_][a-zA-Z0-9_]*");

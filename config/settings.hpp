@@ -44,6 +44,19 @@ struct LimitSettings {
   std::int64_t per_endpoint = 64;  ///< runs at once against one address and port
 };
 
+/// Which Kubernetes API, and as whom.
+struct KubernetesSettings {
+  std::string kubeconfig;  ///< file; empty: in the cluster, as the pod's service account
+  std::string context;     ///< empty: the kubeconfig's current one
+};
+
+/// Of several replicas, one observes.
+struct ElectionSettings {
+  std::string lease;           ///< its name; empty: there is one replica only
+  std::string namespace_name;  ///< empty: the pod's own
+  bool operator==(const ElectionSettings&) const = default;
+};
+
 /// What every kind of probe has in common.
 struct ProbeSettings {
   std::string name;
@@ -62,6 +75,8 @@ struct Settings {
   LimitSettings limits;
   std::string state_directory;           ///< empty: facts do not survive a restart
   std::vector<std::string> dns_servers;  ///< "address" or "address:port"; empty: resolv.conf
+  KubernetesSettings kubernetes;
+  ElectionSettings election;
   std::vector<ProbeSettings> probes;
 };
 

@@ -32,7 +32,7 @@ constexpr auto kShutdown = 5s;      // for runs to end when we stop
 
 App::App(Options options)
     : options_(std::move(options)),
-      services_(loop_, {}),
+      services_(loop_, {}, options_.shard),
       gate_(1, 1),
       heartbeat_(services_.wheel),
       scheduler_({loop_, services_.wheel, gate_, exposition_, board_, metrics_}),
@@ -69,17 +69,19 @@ Exit App::run() {
                                {"open_files", std::to_string(descriptors)},
                                {"probes_at_once", std::to_string(most_running(settings.limits))}});
   if (!settings.state_directory.empty()) {
-    auto state = load_state(state_file_path(settings.state_directory));
-    if (state) {
-      recalled_ = std::move(*state);
-    } else {
-      log::error("starting without the saved state",
-                 {{"file", state_file_path(settings.state_directory)}, {"error", state.error()}});
-    }
+    state_path_ = state_file_path(settings.state_directory);
+    load_saved_state();
   }
   metrics_.set_reload(true);
+  election_settings_ = settings.election;
+  if (!election_settings_.lease.empty()) {
+    services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
+    metrics_.set_leader(false);
+    election_ = std::make_unique<Election>(services_, election_settings_, leadership_,
+                                           [this](bool leads) { leadership_changed(leads); });
+  }
   install(std::move(loaded));
-  scheduler_.on_all_ran([this] { all_ran_ = true; });
+  if (!election_) scheduler_.on_all_ran([this] { all_ran_ = true; });
   web_->start();  // facts are on the page from the first scrape on
   await_signal();
   services_.wheel.arm_after(tick_timer_, kTick);
@@ -92,11 +94,23 @@ Exit App::run() {
     std::_Exit(static_cast<int>(Exit::failure));  // nothing is in a state to be unwound
   }
   web_.reset();
-  if (scheduler_.running() > 0 || services_.offload.hanging() > 0) {
+  services_.wind_down();
+  if (scheduler_.running() > 0 || services_.kubernetes.running() > 0 ||
+      services_.offload.hanging() > 0) {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::ok));  // what hangs cannot be waited for
   }
   return Exit::ok;
+}
+
+void App::load_saved_state() {
+  auto state = load_state(state_path_);
+  if (state) {
+    recalled_ = std::move(*state);
+  } else {
+    log::error("starting without the saved state",
+               {{"file", state_path_}, {"error", state.error()}});
+  }
 }
 
 bool App::serve(const config::WebSettings& web) {
@@ -112,7 +126,10 @@ bool App::serve(const config::WebSettings& web) {
   options.self_metrics = [this] { return metrics_.collect(); };
   options.probes = [this] { return board_.views(); };
   options.healthy = [this] { return heartbeat_.fresh(); };
-  options.ready = [this] { return all_ran_ || Clock::now() - started_ > kReadyAnyway; };
+  options.ready = [this] {
+    return all_ran_ || !leadership_.leads() || Clock::now() - started_ > kReadyAnyway;
+  };
+  options.leads = [this] { return leadership_.leads(); };
   if (web.reload) {
     options.reload = [this](WebOptions::ReloadDone done) {
       asio::post(loop_,
@@ -141,6 +158,7 @@ void App::install(Loaded loaded) {
   const config::Settings& settings = loaded.document->settings();
   log::configure(settings.log);
   services_.resolver.set_servers(settings.dns_servers);
+  services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
   gate_.set_limits(most_running(settings.limits),
                    static_cast<std::size_t>(settings.limits.per_endpoint));
   state_path_ = settings.state_directory.empty() ? "" : state_file_path(settings.state_directory);
@@ -148,13 +166,38 @@ void App::install(Loaded loaded) {
     web_settings_ = settings.web;
     log::warn("changes of web: take effect at the next start");
   }
+  if (!(settings.election == election_settings_)) {
+    election_settings_ = settings.election;
+    log::warn("changes of leader_election: take effect at the next start");
+  }
+  if (leadership_.leads()) {
+    apply(std::move(loaded.jobs));
+  } else {
+    waiting_ = std::move(loaded.jobs);
+  }
+}
+
+void App::apply(std::vector<JobSpec> jobs) {
   const Scheduler::Change change =
-      scheduler_.apply(std::move(loaded.jobs), [this](Job& job) { recall(job); });
+      scheduler_.apply(std::move(jobs), [this](Job& job) { recall(job); });
   recalled_.clear();
   log::info("configuration is in force", {{"added", std::to_string(change.added)},
                                           {"changed", std::to_string(change.changed)},
                                           {"unchanged", std::to_string(change.unchanged)},
                                           {"removed", std::to_string(change.removed)}});
+}
+
+void App::leadership_changed(bool leads) {
+  metrics_.set_leader(leads);
+  if (!leads) {
+    apply({});
+  } else if (waiting_) {
+    apply(*std::exchange(waiting_, std::nullopt));
+  } else {
+    // We led before, and have let go of all probes since.
+    if (!state_path_.empty()) load_saved_state();
+    reloader_.reload([](bool, const std::string&) {});
+  }
 }
 
 // Gives a new job what an earlier process knew, if it is still about the same target.
@@ -201,7 +244,7 @@ SavedState App::current_state() const {
 }
 
 void App::save_state_if_due() {
-  if (state_path_.empty()) return;
+  if (state_path_.empty() || !leadership_.leads()) return;
   std::uint64_t version = 0;
   for (const auto& [name, job] : scheduler_.jobs()) version += job->memory_version();
   const auto age = Clock::now() - saved_at_;
@@ -226,17 +269,19 @@ void App::save_state_if_due() {
 void App::shut_down(std::string_view why) {
   log::info("vitalsd stops", {{"signal", std::string(why)}});
   tick_timer_.disarm();
-  if (!state_path_.empty()) {
+  if (!state_path_.empty() && leadership_.leads()) {
     const std::string error = save_state(state_path_, serialize_state(current_state()));
     if (!error.empty()) log::error("state is not saved", {{"error", error}});
   }
   scheduler_.stop();
+  if (election_) election_->resign();
   end_by_ = Clock::now() + kShutdown;
   finish_when_idle();
 }
 
 void App::finish_when_idle() {
-  if (scheduler_.running() == 0 || Clock::now() >= end_by_) {
+  const bool idle = scheduler_.running() == 0 && (!election_ || election_->idle());
+  if (idle || Clock::now() >= end_by_) {
     services_.wheel.stop();
     loop_.stop();
     return;

@@ -4,6 +4,7 @@
 
 #include "config/settings.hpp"
 #include "daemon/board.hpp"
+#include "daemon/election.hpp"
 #include "daemon/gate.hpp"
 #include "daemon/heartbeat.hpp"
 #include "daemon/reload.hpp"
@@ -34,6 +35,7 @@ class App {
   struct Options {
     std::string config_file;
     std::optional<config::Endpoint> listen;  ///< instead of the configuration's
+    Shard shard;                             ///< of the work that several processes divide
   };
 
   explicit App(Options options);
@@ -44,6 +46,9 @@ class App {
  private:
   bool serve(const config::WebSettings& web);
   void install(Loaded loaded);
+  void apply(std::vector<JobSpec> jobs);
+  void leadership_changed(bool leads);
+  void load_saved_state();
   void recall(Job& job);
   void await_signal();
   void tick();
@@ -60,15 +65,19 @@ class App {
   ProbeServices services_;
   Gate gate_;
   Heartbeat heartbeat_;
+  Leadership leadership_;
   Scheduler scheduler_;
   Reloader reloader_;
   asio::signal_set signals_;
   std::unique_ptr<HttpServer> web_;
+  std::unique_ptr<Election> election_;
+  std::optional<std::vector<JobSpec>> waiting_;  // for us to lead
   net::Timer tick_timer_;
   net::Timer end_timer_;
 
   config::Endpoint listen_;
   config::WebSettings web_settings_;
+  config::ElectionSettings election_settings_;
   std::string state_path_;  // empty: nothing is saved
   SavedState recalled_;
   std::uint64_t saved_version_ = 0;

@@ -86,6 +86,13 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
                                        "; there are:" + known);
       continue;
     }
+    if (!kind->divides && !environment.shard.owns(probe.name)) {
+      // It runs in another process; that its options are in order is seen to here all the same.
+      read_checks(*probe.options, *kind);
+      kind->make(*probe.options, environment);
+      check_labels(probe, *kind);
+      continue;
+    }
     JobSpec job;
     job.name = probe.name;
     job.kind = kind;
@@ -96,6 +103,11 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     job.thresholds = read_checks(*probe.options, *kind);
     job.probe = kind->make(*probe.options, environment);
     check_labels(probe, *kind);
+    if (kind->divides && environment.shard.divided()) {
+      // Else the probe's own series, which each of the processes has, would be one and the same.
+      job.labels.emplace_back("shard", std::to_string(environment.shard.index));
+      std::ranges::sort(job.labels);
+    }
     jobs.push_back(std::move(job));
   }
   document.finish();

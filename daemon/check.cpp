@@ -155,6 +155,7 @@ int run_check(const std::string& config_file, CheckFormat format) {
   }
   const config::Settings& settings = loaded.document->settings();
   services.resolver.set_servers(settings.dns_servers);
+  services.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
   raise_descriptor_limit();
   Gate gate(most_running(settings.limits), static_cast<std::size_t>(settings.limits.per_endpoint));
   Scheduler scheduler(

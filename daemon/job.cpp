@@ -5,6 +5,7 @@
 #include "daemon/log.hpp"
 #include "daemon/units.hpp"
 #include "exporter/model/text_format.hpp"
+#include "probes/shard.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +33,7 @@ double to_unix(SystemClock::time_point time) {
 
 // The share of its interval, 0 to 1, by which a probe is late.
 double phase_of(std::string_view name) {
-  return std::ldexp(static_cast<double>(phase_hash(name)), -64);
+  return std::ldexp(static_cast<double>(stable_hash(name)), -64);
 }
 
 Job::Clock::duration fraction(config::Duration whole, double share) {
@@ -67,18 +68,8 @@ struct Job::Run {
   bool over = false;
 };
 
-std::uint64_t phase_hash(std::string_view name) {
-  std::uint64_t hash = 14695981039346656037ULL;  // FNV-1a, then mixed: its high bits alone are poor
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccdULL;
-  hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53ULL;
-  return hash ^ (hash >> 33);
-}
-
 Job::Job(const JobServices& services, JobSpec spec)
-    : services_(services),
-      due_timer_([this] { due(); }),
-      deadline_timer_([this] { deadline(); }) {
+    : services_(services), due_timer_([this] { due(); }), deadline_timer_([this] { deadline(); }) {
   ProbeView view;
   view.name = spec.name;
   row_ = std::make_unique<Board::Row>(services_.board, std::move(view));
@@ -169,7 +160,8 @@ void Job::install(JobSpec spec) {
 void Job::replace(JobSpec spec) {
   if (run_ && !run_->begun) withdraw();  // the new probe asks anew
   if (run_) {
-    next_spec_ = std::make_unique<JobSpec>(std::move(spec));  // installed when the run has ended, or been given up
+    next_spec_ = std::make_unique<JobSpec>(
+        std::move(spec));  // installed when the run has ended, or been given up
     return;
   }
   install(std::move(spec));
@@ -178,7 +170,9 @@ void Job::replace(JobSpec spec) {
 
 void Job::start(Clock::time_point first) {
   ledger_->publish(framework_part());
-  const auto spread = std::min(services_.first_run_within, spec_.interval);
+  const auto spread = spec_.kind->first_at_once
+                          ? config::Duration::zero()
+                          : std::min(services_.first_run_within, spec_.interval);
   phased_ = false;
   next_due_ = first + fraction(spread, phase_of(spec_.name));
   services_.wheel.arm(due_timer_, next_due_);
@@ -239,6 +233,7 @@ void Job::begin() {
   run->began = Clock::now();
   run->begun = true;
   run->set.set_time_limit(spec_.timeout);
+  run->set.set_constant_labels(ledger_->constant_labels());
   services_.wheel.arm(deadline_timer_, run->began + spec_.timeout);
   boost::asio::co_spawn(
       services_.loop, observe(run),

@@ -143,7 +143,4 @@ class Job {
   std::array<std::uint32_t, kReasons.size()> failures_{};
 };
 
-/// The same number for a name on every start: spreads probes over their intervals.
-std::uint64_t phase_hash(std::string_view name);
-
 }  // namespace vitalsd

@@ -4,18 +4,53 @@
 #include "daemon/reference.hpp"
 #include "daemon/version.hpp"
 
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
+#include <unistd.h>
 
 namespace {
 
 using namespace vitalsd;
 
-int serve(const std::string& config, const std::string& listen) {
-  App::Options options{config, std::nullopt};
+// "0/3"; "auto/3": the number at the end of the host's name, as a StatefulSet gives its pods.
+std::optional<Shard> parse_shard(const std::string& text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string::npos) return std::nullopt;
+  std::string index = text.substr(0, slash);
+  if (index == "auto") {
+    std::array<char, 256> host{};
+    gethostname(host.data(), host.size() - 1);
+    const std::string name = host.data();
+    index = name.substr(name.rfind('-') + 1);
+  }
+  const auto number = config::Scalar<std::int64_t>::parse(index);
+  const auto count = config::Scalar<std::int64_t>::parse(text.substr(slash + 1));
+  constexpr std::int64_t kMost = 1000;
+  if (!number || !count || *count < 1 || *count > kMost || *number < 0 || *number >= *count) {
+    return std::nullopt;
+  }
+  return Shard{static_cast<std::uint32_t>(*number), static_cast<std::uint32_t>(*count)};
+}
+
+int serve(const std::string& config, const std::string& listen, const std::string& shard) {
+  App::Options options{config, std::nullopt, {}};
+  if (!shard.empty()) {
+    const std::optional<Shard> parsed = parse_shard(shard);
+    if (!parsed) {
+      std::fprintf(stderr,
+                   "--shard: %s is not INDEX/COUNT, as 0/3 (the first of three), nor auto/COUNT "
+                   "on a host whose name ends in -INDEX\n",
+                   config::quoted(shard).c_str());
+      return static_cast<int>(Exit::config);
+    }
+    options.shard = *parsed;
+  }
   if (!listen.empty()) {
     const auto endpoint = config::Scalar<config::Endpoint>::parse(listen);
     if (!endpoint) {
@@ -43,6 +78,10 @@ int run(int argc, char** argv) {
   cli.add_option("--config,-c", config, "Configuration file")->capture_default_str();
   cli.add_option("--listen", listen,
                  "HOST:PORT to serve on, instead of the configuration's web.listen");
+  std::string shard;
+  cli.add_option("--shard", shard,
+                 "INDEX/COUNT: this process's share of the work, as 0/3; auto/3 takes the index "
+                 "from the end of the host's name");
   cli.footer(
       "Without a command, vitalsd runs until SIGTERM and reloads on SIGHUP. "
       "Exit: 0 stopped, 1 failed, 2 bad configuration or usage, 3 cannot bind.");
@@ -80,7 +119,7 @@ int run(int argc, char** argv) {
   if (*config_check) return check_configuration(file);
   if (*config_reference) return print(configuration_reference());
   if (*metrics) return print(metrics_reference(markdown));
-  return serve(config, listen);
+  return serve(config, listen, shard);
 }
 
 }  // namespace

@@ -233,6 +233,12 @@ void SelfMetrics::set_reload(bool successful) {
   reload_successful_.Set(successful ? 1 : 0);
   if (successful) reload_timestamp_.SetToCurrentTime();
 }
+void SelfMetrics::set_leader(bool leads) {
+  family(registry_, prometheus::BuildGauge(), "vitalsd_leader",
+         "Whether this replica observes; 0: it stands by.")
+      .Add({})
+      .Set(leads ? 1 : 0);
+}
 void SelfMetrics::count_request(std::string_view route, int status) {
   requests_.Add({{"route", std::string(route)}, {"code", std::to_string(status)}}).Increment();
 }

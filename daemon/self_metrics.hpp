@@ -27,6 +27,8 @@ class SelfMetrics {
   void observe_loop_lag(std::chrono::duration<double> lag);
   void count_dropped_samples(std::size_t count);
   void set_reload(bool successful);
+  /// Whether we hold the lease; where there is none there is no series.
+  void set_leader(bool leads);
   void count_request(std::string_view route, int status);
   void observe_scrape(std::chrono::duration<double> took, std::size_t bytes);
   void set_running(std::size_t runs);

@@ -18,6 +18,7 @@
 #include "exporter/model/metric.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/error.hpp"
+#include "probes/shard.hpp"
 
 #include <memory>
 #include <span>
@@ -37,6 +38,9 @@ class Offload;
 class Resolver;
 class TimerWheel;
 class TlsContexts;
+namespace kubernetes {
+class Client;
+}
 }  // namespace net
 
 /// What probes may use. All of it lives on the probe loop and outlives every probe.
@@ -47,6 +51,8 @@ struct Environment {
   net::Resolver& resolver;
   net::TlsContexts& tls;
   net::HttpClient& http;
+  net::kubernetes::Client& kubernetes;
+  Shard shard;  ///< which objects are ours, for kinds that divide theirs
 };
 
 class Probe {
@@ -81,6 +87,13 @@ struct ProbeKind {
 
   std::span<const MetricInfo* const> metrics;
   std::span<const Check* const> checks = {};
+
+  /// It follows a watch: its first run, which begins it, need not be spread with all the others.
+  bool first_at_once = false;
+
+  /// It watches many objects and, in each of several processes that divide the work, its share of
+  /// them (Environment::shard). Of other kinds each probe runs in one of the processes.
+  bool divides = false;
 
   /// The ecosystem's name for "the target is up" (`pg_up`); the framework publishes it.
   const MetricInfo* up = nullptr;

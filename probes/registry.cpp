@@ -6,13 +6,18 @@
 // One row a kind: the object of that name is defined at the end of the kind's own file.
 #define VITALSD_KINDS(X) \
   X(backup)              \
+  X(cert_manager)        \
   X(certificate)         \
   X(dns)                 \
   X(filesystem)          \
   X(http)                \
+  X(kubelet)             \
+  X(node)                \
+  X(pod)                 \
   X(postgres)            \
   X(redis)               \
-  X(tcp)
+  X(tcp)                 \
+  X(workload)
 
 namespace vitalsd {
 

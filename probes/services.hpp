@@ -2,6 +2,7 @@
 #pragma once
 
 #include "probes/net/http_client.hpp"
+#include "probes/net/kubernetes/client.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/pg_connection.hpp"
 #include "probes/net/resolver.hpp"
@@ -9,6 +10,7 @@
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -23,16 +25,28 @@ struct ProbeServices {
   net::Resolver resolver;
   net::TlsContexts tls;
   net::HttpClient http;
+  net::kubernetes::Client kubernetes;
   Environment environment;
 
-  ProbeServices(asio::io_context& probe_loop, std::vector<std::string> dns_servers)
+  ProbeServices(asio::io_context& probe_loop, std::vector<std::string> dns_servers,
+                Shard shard = {})
       : loop(probe_loop),
         wheel(loop),
         offload(loop),
         resolver(loop, wheel, std::move(dns_servers)),
         http(loop, wheel, resolver, tls),
-        environment{loop, wheel, offload, resolver, tls, http} {
+        kubernetes(loop, wheel, http),
+        environment{loop, wheel, offload, resolver, tls, http, kubernetes, shard} {
     net::ignore_pg_environment();
+  }
+
+  /// After the loop has been stopped: lets what still runs in it unwind.
+  void wind_down() {
+    kubernetes.stop();
+    loop.restart();
+    constexpr std::chrono::milliseconds kAtOnce{100};  // all of it is cancelled and posted
+    while (kubernetes.running() > 0 && loop.run_one_for(kAtOnce) > 0) {
+    }
   }
 };
 

@@ -4,9 +4,9 @@
 set -euo pipefail
 
 packages=(
-  memcached nginx-light openssl postgresql-15 prometheus prometheus-alertmanager python3
-  python3-cryptography python3-dnspython python3-prometheus-client python3-psycopg2 python3-pytest
-  python3-pytest-timeout python3-swift python3-yaml redis-server swift-account swift-container
-  swift-object swift-proxy
+  busybox-static containerd containernetworking-plugins iproute2 memcached nginx-light openssl
+  postgresql-15 prometheus prometheus-alertmanager python3 python3-cryptography python3-dnspython
+  python3-prometheus-client python3-psycopg2 python3-pytest python3-pytest-timeout python3-swift
+  python3-yaml redis-server runc swift-account swift-container swift-object swift-proxy
 )
 "$(dirname "$0")/../deploy/install-packages.sh" "${packages[@]}" "$@"

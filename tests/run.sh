@@ -34,6 +34,14 @@ step "packages"
 deploy/install-build-dependencies.sh
 tests/install-test-dependencies.sh
 
+# Where there is no Go, the tests on Kubernetes are skipped by name; never so in CI.
+if [ -n "${VITALSD_REQUIRE_KUBERNETES:-${CI:-}}" ] || command -v go >/dev/null; then
+  step "Kubernetes from Go modules"
+  quietly tests/kubernetes/binaries/build.sh
+  # What others call KUBEBUILDER_ASSETS has no kubelet.
+  [ -n "${KUBEBUILDER_ASSETS:-}" ] || export VITALSD_REQUIRE_KUBERNETES=1
+fi
+
 # The cache lies outside the tree and knows no absolute paths: another checkout has use of it.
 export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 for preset in release asan tsan; do
@@ -79,6 +87,10 @@ step "fuzzers"
 if $full; then tests/fuzz/run.sh 60; else tests/fuzz/run.sh 10; fi
 
 if $full; then
+  for preset in asan tsan; do
+    step "on a real Kubernetes, $preset"
+    live "$preset" kubernetes
+  done
   step "memory over many cycles"
   /usr/bin/python3 tests/bench/memory.py
   step "benchmarks"

@@ -32,7 +32,8 @@ class Exposition::Pinned {
     }
     for (const auto& [name, id] : exposition_.by_name_) {
       const Family& family = *exposition_.families_[id];
-      if (!selection.readings && family.metric->keep == Keep::reading) continue;
+      const bool reading = family.metric->keep == Keep::reading;
+      if (!(reading ? selection.readings : selection.facts)) continue;
       families_.push_back({family.metric, slabs_.size(), 0});
       for (const std::shared_ptr<Slab>& slab : family.slabs) {
         if (!slab || slab->entries.empty()) continue;
@@ -123,7 +124,7 @@ std::size_t Exposition::bytes() const {
 void Exposition::publish(Owner owner, std::span<Change> changes) {
   const std::lock_guard lock(mutex_);
   for (Change& change : changes) {
-    const bool empty = change.lines.empty() && !change.shared;
+    const bool empty = change.lines.empty();
     if (!change.chunk->placed()) {
       if (!empty) place(owner, change);
     } else if (empty) {
@@ -138,7 +139,7 @@ std::uint32_t Exposition::family_of(const MetricInfo& metric) {
   const auto it = by_name_.find(metric.name);
   if (it != by_name_.end()) return it->second;
   const auto id = static_cast<std::uint32_t>(families_.size());
-  families_.push_back(std::make_unique<Family>(Family{&metric, {}, 0}));
+  families_.push_back(std::make_unique<Family>(Family{.metric = &metric, .slabs = {}, .free = {}}));
   by_name_.emplace(metric.name, id);
   return id;
 }
@@ -155,27 +156,38 @@ Exposition::Slab& Exposition::writable(Family& family, std::uint32_t slab) {
 }
 
 std::uint32_t Exposition::free_place(Family& family) {
-  const auto it = std::ranges::find(family.slabs, nullptr);
-  if (it != family.slabs.end()) return static_cast<std::uint32_t>(it - family.slabs.begin());
+  if (!family.free.empty()) {
+    const std::uint32_t place = family.free.back();
+    family.free.pop_back();
+    return place;
+  }
   family.slabs.emplace_back();
   return static_cast<std::uint32_t>(family.slabs.size() - 1);
+}
+
+bool Exposition::stands_alone(const Change& change) {
+  return change.lines.size() >= (change.keeper ? kKeptSize : kSlabSize);
 }
 
 void Exposition::place(Owner owner, Change& change) {
   Chunk& chunk = *change.chunk;
   chunk.family = family_of(*change.metric);
   Family& family = *families_[chunk.family];
-  const std::size_t size = change.shared ? change.shared->size() : change.lines.size();
+  const std::size_t size = change.lines.size();
   bytes_ += size;
-  if (change.shared || size >= kSlabSize) {  // a slab of its own, without a copy
+  if (stands_alone(change)) {
     chunk.slab = free_place(family);
     auto slab = std::make_shared<Slab>();
-    slab->text = change.lines;
-    slab->shared = std::move(change.shared);
+    if (change.keeper) {
+      slab->kept = change.lines;
+      slab->keeper = std::move(change.keeper);
+    } else {
+      slab->text = change.lines;
+    }
     family.slabs[chunk.slab] = std::move(slab);
   } else {
     const auto takes = [&](std::uint32_t i) {
-      return i < family.slabs.size() && family.slabs[i] && !family.slabs[i]->shared &&
+      return i < family.slabs.size() && family.slabs[i] && !family.slabs[i]->keeper &&
              family.slabs[i]->text.size() + size <= kSlabSize;
     };
     if (!takes(family.open)) {
@@ -207,9 +219,9 @@ std::pair<std::size_t, std::size_t> Exposition::find(const Chunk& chunk) const {
 
 void Exposition::replace(Owner owner, Change& change) {
   Chunk& chunk = *change.chunk;
-  const std::size_t size = change.shared ? change.shared->size() : change.lines.size();
+  const std::size_t size = change.lines.size();
   // A chunk that is or becomes a slab of its own moves: the copy is not worth having.
-  if (change.shared || size >= kSlabSize || families_[chunk.family]->slabs[chunk.slab]->shared) {
+  if (stands_alone(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
     change.metric = families_[chunk.family]->metric;
     remove(chunk);
     place(owner, change);
@@ -233,9 +245,12 @@ void Exposition::remove(Chunk& chunk) {
   Slab& slab = writable(family, chunk.slab);
   const auto entry = slab.entries.begin() + static_cast<std::ptrdiff_t>(index);
   bytes_ -= entry->size;
-  if (!slab.shared) slab.text.erase(at, entry->size);
+  if (!slab.keeper) slab.text.erase(at, entry->size);
   slab.entries.erase(entry);
-  if (slab.entries.empty()) family.slabs[chunk.slab] = nullptr;
+  if (slab.entries.empty()) {
+    family.slabs[chunk.slab] = nullptr;
+    family.free.push_back(chunk.slab);
+  }
   chunk = {};
 }
 

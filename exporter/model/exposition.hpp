@@ -32,6 +32,8 @@ class Exposition {
 
   /// Chunks of at least this many bytes stand in a slab of their own.
   static constexpr std::size_t kSlabSize = 8 * 1024;
+  /// So do those of this size that somebody keeps: it saves their copy.
+  static constexpr std::size_t kKeptSize = 1024;
 
   /// Where an owner's lines in one family stand. Kept by the owner, written by publish() alone.
   struct Chunk {
@@ -47,7 +49,7 @@ class Exposition {
     Chunk* chunk = nullptr;
     const MetricInfo* metric = nullptr;  ///< names the family of a chunk that is not yet placed
     std::string_view lines{};
-    std::shared_ptr<const std::string> shared{};  ///< instead of `lines`: published without a copy
+    std::shared_ptr<const void> keeper{};  ///< if set: keeps `lines`, which need not be copied
   };
 
   /// A family that somebody else renders at each scrape (the process-wide metrics).
@@ -62,6 +64,7 @@ class Exposition {
   /// What a page shows.
   struct Selection {
     bool readings = true;                   ///< false: facts only, as no reading can be trusted
+    bool facts = true;                      ///< false, with readings: nothing but the extras
     std::optional<std::string_view> owner;  ///< one owner's lines only
   };
 
@@ -96,18 +99,18 @@ class Exposition {
   };
   struct Slab {
     std::string text;
-    std::shared_ptr<const std::string> shared;  // the text of a slab of one big chunk
+    std::string_view kept;               // instead: the one chunk of a slab,
+    std::shared_ptr<const void> keeper;  // whose lines this keeps
     std::vector<Entry> entries;
     std::uint32_t next_id = 0;
     int pins = 0;  // scrapes that are copying it; guarded by the mutex as all else
 
-    [[nodiscard]] std::string_view view() const {
-      return shared ? std::string_view(*shared) : text;
-    }
+    [[nodiscard]] std::string_view view() const { return keeper ? kept : text; }
   };
   struct Family {
     const MetricInfo* metric;
     std::vector<std::shared_ptr<Slab>> slabs;  // null: a free place
+    std::vector<std::uint32_t> free;           // those places
     std::uint32_t open = 0;                    // the slab that takes new small chunks
   };
   class Pinned;
@@ -118,7 +121,8 @@ class Exposition {
   [[nodiscard]] std::pair<std::size_t, std::size_t> find(const Chunk& chunk) const;
   void replace(Owner owner, Change& change);
   void remove(Chunk& chunk);
-  std::uint32_t free_place(Family& family);
+  static std::uint32_t free_place(Family& family);
+  static bool stands_alone(const Change& change);
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Family>> families_;

@@ -33,11 +33,7 @@ void Ledger::for_each_line(Do&& action) {
   const auto visit = [&](PartState& state) {
     for (Line& line : state.lines) action(line, nullptr);
     for (Attached& attached : state.attached) {
-      for (std::size_t i = 0; i < attached.lines.size(); ++i) {
-        // The text keeps its fragment alive.
-        action(attached.lines[i], std::shared_ptr<const std::string>(
-                                      attached.fragment, &attached.fragment->families[i].lines));
-      }
+      for (Line& line : attached.lines) action(line, attached.fragment);
     }
   };
   visit(framework_);
@@ -69,9 +65,12 @@ bool Ledger::survives(Line& line, Rule rule, Time now) {
 
 void Ledger::drop(PartState& state, Batch& batch) {
   for (const Line& line : state.lines) batch.removed.push_back(line.chunk);
-  for (const Attached& attached : state.attached) {
-    for (const Line& line : attached.lines) batch.removed.push_back(line.chunk);
-  }
+  for (Attached& attached : state.attached) drop(attached, batch);
+}
+
+void Ledger::drop(Attached& attached, Batch& batch) {
+  for (const Line& line : attached.lines) batch.removed.push_back(line.chunk);
+  attached = {};
 }
 
 void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch,
@@ -80,8 +79,9 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
   part.render(batch.rendering, constant_labels_, duplicates_, rendered);
   const std::span families = std::span(batch.rendering.families).subspan(first);
   std::vector<const MetricInfo*> added;  // few, and the fragments of a set have mostly the same
-  for (const std::shared_ptr<const Fragment>& fragment : part.fragments()) {
-    for (const FamilyLines& family : fragment->families) {
+  for (const Fragment& fragment : part.fragments()) {
+    if (!fragment) continue;
+    for (const Rendering::Family& family : fragment->families) {
       if (!among(added, family.metric)) added.push_back(family.metric);
     }
   }
@@ -118,33 +118,47 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
 void Ledger::apply_fragments(PartState& state, const Part& part,
                              std::span<const MetricInfo* const> added, Rule rule, Time now,
                              Batch& batch) {
-  const auto& wanted = part.fragments();
-  std::erase_if(state.attached, [&](Attached& attached) {
-    if (std::ranges::find(wanted, attached.fragment) != wanted.end()) {
-      for (Line& line : attached.lines) {
-        line.renewed = now;
-        line.missed = false;
-      }
-      return false;
+  const std::vector<Fragment>& wanted = part.fragments();
+  if (state.attached.size() < wanted.size()) state.attached.resize(wanted.size());
+  for (std::size_t i = 0; i < state.attached.size(); ++i) {
+    Attached& attached = state.attached[i];
+    if (i < wanted.size() && wanted[i]) {
+      replace(attached, wanted[i], now, batch);
+      continue;
     }
-    // A fragment goes or stays as a whole: its lines are of one kind of object.
+    // What nothing takes the place of goes or stays as a whole: its lines are of one kind of
+    // object.
     bool stays = false;
     for (Line& line : attached.lines) stays = survives(line, rule, now) || stays;
     for (const Line& line : attached.lines) stays = stays && !among(added, line.metric);
-    if (stays) return false;
-    for (const Line& line : attached.lines) batch.removed.push_back(line.chunk);
-    return true;
-  });
-  for (const std::shared_ptr<const Fragment>& fragment : wanted) {
-    if (std::ranges::find(state.attached, fragment, &Attached::fragment) != state.attached.end()) {
-      continue;
-    }
-    Attached& attached = state.attached.emplace_back(Attached{fragment, {}});
-    for (const FamilyLines& family : fragment->families) {
-      attached.lines.push_back(
-          {.metric = family.metric, .chunk = {}, .pending = 0, .renewed = now});
-    }
+    if (!stays) drop(attached, batch);
   }
+  while (!state.attached.empty() && !state.attached.back().fragment) state.attached.pop_back();
+}
+
+void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Batch& batch) {
+  if (attached.fragment == fragment) {
+    for (Line& line : attached.lines) {
+      line.renewed = now;
+      line.missed = false;
+    }
+    return;
+  }
+  std::vector<Line> lines;
+  lines.reserve(fragment->families.size());
+  for (std::size_t i = 0; i < fragment->families.size(); ++i) {
+    const MetricInfo* const metric = fragment->families[i].metric;
+    Line& line = lines.emplace_back(Line{.metric = metric,
+                                         .chunk = {},
+                                         .pending = static_cast<std::uint32_t>(i) & kNothingPending,
+                                         .renewed = now});
+    const auto old = std::ranges::find(attached.lines, metric, &Line::metric);
+    if (old != attached.lines.end()) line.chunk = std::exchange(old->chunk, {});
+  }
+  for (const Line& old : attached.lines) {
+    if (old.chunk.placed()) batch.removed.push_back(old.chunk);
+  }
+  attached = {fragment, std::move(lines)};
 }
 
 // Whether the part has just the facts that are known: the usual case, found out without a copy.
@@ -186,18 +200,14 @@ void Ledger::commit(Batch& batch) {
   std::vector<Exposition::Change> changes;
   changes.reserve(batch.rendering.families.size() + batch.removed.size());
   for (Exposition::Chunk& chunk : batch.removed) changes.push_back({.chunk = &chunk});
-  for_each_line([&](Line& line, std::shared_ptr<const std::string> attached) {
+  for_each_line([&](Line& line, const Fragment& fragment) {
     if (line.pending == kNothingPending) return;
-    Exposition::Change change{.chunk = &line.chunk, .metric = line.metric};
-    if (!attached) {
-      change.lines = batch.rendering.lines(batch.rendering.families[line.pending]);
-    } else if (attached->size() < Exposition::kSlabSize) {
-      change.lines = *attached;  // too small for a slab of its own
-    } else {
-      change.shared = std::move(attached);
-    }
+    const Rendering& rendering = fragment ? *fragment : batch.rendering;
+    changes.push_back({.chunk = &line.chunk,
+                       .metric = line.metric,
+                       .lines = rendering.lines(rendering.families[line.pending]),
+                       .keeper = fragment});
     line.pending = kNothingPending;
-    changes.push_back(std::move(change));
   });
   exposition_.publish(owner_, changes);
 }

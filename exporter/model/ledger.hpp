@@ -63,6 +63,8 @@ class Ledger {
   /// ours.
   [[nodiscard]] std::size_t duplicates() const { return duplicates_; }
 
+  [[nodiscard]] const std::string& constant_labels() const { return constant_labels_; }
+
   [[nodiscard]] std::vector<StoredFact> facts() const;
   /// Publishes stored facts, before the first run. Those whose metric is not among `metrics`, or
   /// whose labels do not fit it, are ignored.
@@ -81,7 +83,7 @@ class Ledger {
     Time renewed{};
   };
   struct Attached {
-    std::shared_ptr<const Fragment> fragment;
+    Fragment fragment;
     std::vector<Line> lines;  // in the order of the fragment's families
   };
   struct FactValue {
@@ -93,7 +95,7 @@ class Ledger {
   struct PartState {
     std::string key{};
     std::vector<Line> lines{};
-    std::vector<Attached> attached{};
+    std::vector<Attached> attached{};  // a place each, empty ones included
     std::vector<FactValue> facts{};
   };
   /// What one publish() changes: pending lines, and chunks whose lines are gone already.
@@ -106,6 +108,8 @@ class Ledger {
   static Rule rule_for(const std::optional<Failure>& failure);
   static bool survives(Line& line, Rule rule, Time now);
   static void drop(PartState& state, Batch& batch);
+  static void drop(Attached& attached, Batch& batch);
+  static void replace(Attached& attached, const Fragment& fragment, Time now, Batch& batch);
   void apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch,
              RenderedLabels* rendered = nullptr);
   static void apply_fragments(PartState& state, const Part& part,

@@ -48,7 +48,7 @@ constexpr std::string_view unit_name(Unit unit) {
 
 /// A metric without its label count: what the exposition and the reference need.
 struct MetricInfo {
-  static constexpr std::size_t kMostLabels = 8;
+  static constexpr std::size_t kMostLabels = 12;
 
   std::string_view name;
   Type type = Type::gauge;

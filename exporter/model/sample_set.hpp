@@ -32,18 +32,6 @@ struct Failure {
   std::string detail;
 };
 
-/// The lines of one family, rendered.
-struct FamilyLines {
-  const MetricInfo* metric = nullptr;
-  std::string lines;
-};
-
-/// Rendered lines that many published sets may share: an immutable piece of a large set whose owner
-/// renders it anew only when what it describes has changed.
-struct Fragment {
-  std::vector<FamilyLines> families;
-};
-
 /// Lines of several families, rendered one after another into one text.
 struct Rendering {
   struct Family {
@@ -58,6 +46,10 @@ struct Rendering {
     return std::string_view(text).substr(family.begin, family.size);
   }
 };
+
+/// A piece of a large set that its owner renders anew only when what it describes has changed, and
+/// that the sets of many runs share meanwhile.
+using Fragment = std::shared_ptr<const Rendering>;
 
 struct Sample {
   const MetricInfo* metric;
@@ -90,10 +82,10 @@ class Part {
                   std::initializer_list<std::string_view> labels);
   void add_values(const MetricInfo& metric, double value, std::span<const std::string_view> labels);
 
-  /// Adds lines that somebody else keeps. They carry all their labels, `probe` included.
-  void attach(std::shared_ptr<const Fragment> fragment) {
-    fragments_.push_back(std::move(fragment));
-  }
+  /// Adds lines that somebody else keeps. They carry all their labels, the constant ones included.
+  /// The n-th fragment of a run takes the place of the n-th of the run before; null has no lines
+  /// and keeps the place.
+  void attach(Fragment fragment) { fragments_.push_back(std::move(fragment)); }
 
   /// A reading of a declared check; `object` tells it from others of the same check. `thresholds`
   /// are for what the probe itself knows (an option, a limit of the target): they go before the
@@ -111,9 +103,7 @@ class Part {
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
   [[nodiscard]] bool is_complete() const { return complete_; }
   [[nodiscard]] const std::vector<CheckResult>& checks() const { return checks_; }
-  [[nodiscard]] const std::vector<std::shared_ptr<const Fragment>>& fragments() const {
-    return fragments_;
-  }
+  [[nodiscard]] const std::vector<Fragment>& fragments() const { return fragments_; }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] Sample sample(std::size_t index) const;
 
@@ -135,7 +125,7 @@ class Part {
 
   std::vector<Entry> entries_;
   std::string labels_;  // all label values, one after another
-  std::vector<std::shared_ptr<const Fragment>> fragments_;
+  std::vector<Fragment> fragments_;
   std::vector<CheckResult> checks_;
   std::optional<Failure> failure_;
   bool complete_ = false;
@@ -169,6 +159,10 @@ class SampleSet : public Part {
   void set_time_limit(std::chrono::milliseconds limit) { time_limit_ = limit; }
   [[nodiscard]] std::chrono::milliseconds time_limit() const { return time_limit_; }
 
+  /// What every line of the probe begins with, for those who render fragments.
+  void set_constant_labels(std::string labels) { constant_labels_ = std::move(labels); }
+  [[nodiscard]] const std::string& constant_labels() const { return constant_labels_; }
+
   /// What the run is about to do ("connecting to 10.0.0.1:5432"), told if the deadline passes.
   void doing(std::string step) { step_ = std::move(step); }
   [[nodiscard]] const std::string& step() const { return step_; }
@@ -176,6 +170,7 @@ class SampleSet : public Part {
  private:
   Parts parts_;
   std::string step_;
+  std::string constant_labels_;
   std::chrono::milliseconds time_limit_{10'000};
 };
 

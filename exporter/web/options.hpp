@@ -34,6 +34,9 @@ struct WebOptions {
   std::function<std::vector<ProbeView>()> probes;
   std::function<bool()> healthy;  ///< whether the probe loop turns
   std::function<bool()> ready;
+  /// Whether what was observed may be published; a replica that stands by only has series of its
+  /// own. Empty: always.
+  std::function<bool()> leads;
 
   /// Starts a reload and calls back, on any thread, with whether it worked and a text. Empty: POST
   /// /-/reload is not answered.

@@ -167,7 +167,7 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string status_page(const Overview& overview) {
-  const auto& [probes, version, now, healthy] = overview;
+  const auto& [probes, version, now, healthy, leads] = overview;
   std::vector<const ProbeView*> sorted;
   for (const ProbeView& probe : probes) sorted.push_back(&probe);
   std::ranges::sort(sorted, {}, [](const ProbeView* p) {
@@ -175,8 +175,9 @@ std::string status_page(const Overview& overview) {
   });
   const auto ok = std::ranges::count(probes, ProbeView::State::ok, &ProbeView::state);
   const std::string title =
-      healthy ? std::to_string(ok) + " of " + std::to_string(probes.size()) + " probes ok"
-              : "the probe loop does not turn: all states are old";
+      !healthy ? "the probe loop does not turn: all states are old"
+      : !leads ? "standing by: another replica observes"
+               : std::to_string(ok) + " of " + std::to_string(probes.size()) + " probes ok";
   std::string out =
       "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
       "<meta name=viewport content=\"width=device-width\">"
@@ -197,7 +198,7 @@ std::string status_page(const Overview& overview) {
 }
 
 std::string status_json(const Overview& overview) {
-  const auto& [probes, version, now, healthy] = overview;
+  const auto& [probes, version, now, healthy, leads] = overview;
   boost::json::array list;
   for (const ProbeView& probe : probes) {
     boost::json::object& row = list.emplace_back(boost::json::object()).as_object();
@@ -230,6 +231,7 @@ std::string status_json(const Overview& overview) {
   document["version"] = std::string(version);
   document["time"] = iso_time(now);
   document["healthy"] = healthy;
+  document["leads"] = leads;
   document["probes"] = std::move(list);
   return boost::json::serialize(document) + '\n';
 }

@@ -15,6 +15,7 @@ struct Overview {
   std::string_view version;
   ProbeView::Time now;  ///< dates the ages
   bool healthy = true;  ///< false: the probe loop does not turn, so that all states are old ones
+  bool leads = true;    ///< false: another replica observes
 };
 
 /// HTML without scripts: a row a probe, failures first.

@@ -28,7 +28,7 @@ class Passwords {
 
  private:
   std::vector<std::pair<std::string, std::string>> users_;
-  std::unordered_set<std::string> accepted_;  // digests of headers
+  std::unordered_set<std::string> accepted_;        // digests of headers
   std::optional<boost::asio::thread_pool> thread_;  // started when first needed
 };
 

@@ -57,14 +57,16 @@ WebResponse plain(int status, std::string text, std::string_view route) {
   return response;
 }
 
-WebResponse metrics(const WebOptions& options, const WebRequest& request,
-                    std::optional<std::string_view> probe) {
-  const auto start = std::chrono::steady_clock::now();
+bool leads(const WebOptions& options) { return !options.leads || options.leads(); }
+
+WebResponse gather(const WebOptions& options, const WebRequest& request,
+                   std::optional<std::string_view> probe, bool leading) {
   const Format format = negotiate_format(request.accept);
   Exposition::Selection selection;
   selection.owner = probe;
   // When the probe loop stands still, nothing that was read earlier can be called a reading.
-  selection.readings = options.healthy();
+  selection.readings = leading && options.healthy();
+  selection.facts = leading;
   WebResponse response;
   response.route = probe ? "/probes" : "/metrics";
   response.content_type = content_type(format);
@@ -82,6 +84,16 @@ WebResponse metrics(const WebOptions& options, const WebRequest& request,
     options.exposition->write(format, selection, std::move(extras),
                               [&](std::string_view piece) { response.body += piece; });
   }
+  return response;
+}
+
+WebResponse metrics(const WebOptions& options, const WebRequest& request,
+                    std::optional<std::string_view> probe) {
+  const auto start = std::chrono::steady_clock::now();
+  const bool leading = leads(options);
+  WebResponse response = gather(options, request, probe, leading);
+  // It may have ended meanwhile, above all if the process was frozen in between.
+  if (leading && !leads(options)) response = gather(options, request, probe, false);
   if (!probe) options.on_scrape(std::chrono::steady_clock::now() - start, response.body.size());
   return response;
 }
@@ -172,7 +184,7 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   }
   const auto overview = [&] {
     return Overview{options.probes(), options.version, std::chrono::system_clock::now(),
-                    options.healthy()};
+                    options.healthy(), leads(options)};
   };
   if (path == "/") return html(status_page(overview()));
   if (path == "/api/v1/status") {
@@ -182,6 +194,7 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   }
   if (const auto probe = probe_of(path)) {
     if (options.exposition->has_owner(*probe)) return metrics(options, request, probe);
+    if (!leads(options)) return plain(503, "This replica stands by.\n", "/probes");
     return plain(404, "There is no probe of this name; / lists all.\n", "/probes");
   }
   return plain(404,

@@ -1,6 +1,10 @@
-// Kind `certificate`: when certificates expire, of a TLS endpoint or of PEM files. The date is told
-// whether or not the certificate verifies; why it does not is told beside it.
+// Kind `certificate`: when certificates expire, of a TLS endpoint, of PEM files or of TLS Secrets
+// in Kubernetes. The date is told whether or not the certificate verifies; why it does not is told
+// beside it.
 #include "probes/certificate/handshake.hpp"
+#include "probes/certificate/tls_secret.hpp"
+#include "probes/kubernetes/scope.hpp"
+#include "probes/kubernetes/watched.hpp"
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/options.hpp"
@@ -14,6 +18,7 @@
 #include <fstream>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -54,6 +59,8 @@ constexpr Check kExpiryCheck{.name = "expires_in",
                              .warn = 30 * 86'400.0,
                              .critical = 7 * 86'400.0,
                              .help = "time until a certificate expires"};
+
+constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
 
 double now_unix() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -127,6 +134,15 @@ class CertificateProbe final : public Probe {
         endpoint_(options.find<config::Endpoint>("endpoint", "host:port that speaks TLS")),
         patterns_(options.list<std::string>("files", "PEM files; * and ? are allowed")),
         tls_(net::TlsOptions::read(options)) {
+    if (config::Node* secrets =
+            options.find_section("secrets", "TLS Secrets of the Kubernetes cluster, all or some")) {
+      scope_ = kubernetes::Scope::read(*secrets);
+      for (net::kubernetes::Query& query : scope_->queries(kSecrets)) {
+        query.field_selector = "type=kubernetes.io/tls";
+        secrets_.push_back(
+            std::make_unique<Secrets>(environment, std::move(query), &read_tls_secret));
+      }
+    }
     const std::string protocol =
         options.choice("starttls", {"none", "ftp", "imap", "pop3", "postgres", "smtp"},
                        "protocol in which TLS is asked for");
@@ -140,8 +156,8 @@ class CertificateProbe final : public Probe {
     for (const auto& [name, value] : kProtocols) {
       if (protocol == name) start_tls_ = value;
     }
-    if (options.has("endpoint") == options.has("files")) {
-      options.error("files", "give either endpoint or files");
+    if (options.has("endpoint") + options.has("files") + options.has("secrets") != 1) {
+      options.error("files", "give one of endpoint, files and secrets");
     }
     if (!endpoint_ && options.has("starttls")) options.error("starttls", "goes with endpoint");
   }
@@ -149,6 +165,8 @@ class CertificateProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     if (endpoint_) {
       co_await observe_endpoint(out);
+    } else if (scope_) {
+      co_await observe_secrets(out);
     } else {
       co_await observe_files(out);
     }
@@ -156,13 +174,21 @@ class CertificateProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override {
     if (endpoint_) return endpoint_->text();
+    if (scope_) return "TLS Secrets in " + scope_->text();
     std::string text;
     for (const std::string& pattern : patterns_) text += (text.empty() ? "" : " ") + pattern;
     return text;
   }
   [[nodiscard]] std::string endpoint() const override { return endpoint_ ? endpoint_->text() : ""; }
 
+  void inherit(Probe& predecessor) override {
+    auto& old = dynamic_cast<CertificateProbe&>(predecessor);
+    if (old.scope_ == scope_) secrets_ = std::move(old.secrets_);
+  }
+
  private:
+  using Secrets = kubernetes::Watched<TlsSecret>;
+
   asio::awaitable<void> observe_endpoint(SampleSet& out) {
     const ServerCertificate found =
         co_await fetch_certificate(environment_, *endpoint_, start_tls_, tls_, out);
@@ -194,6 +220,25 @@ class CertificateProbe final : public Probe {
     }
   }
 
+  // What can be read belongs to the watch that it comes from, so that it stays known while the API
+  // server is silent; a Secret that cannot be read is a part of its own.
+  asio::awaitable<void> observe_secrets(SampleSet& out) {
+    for (const auto& source : secrets_) source->join();
+    for (const auto& source : secrets_) {
+      Part& part = secrets_.size() == 1 ? out : out.part(source->query().text());
+      if (co_await source->judge(out, part)) {
+        source->for_each([&](const TlsSecret& secret) {
+          if (secret.fault.empty()) {
+            add(part, secret.certificates, secret.key());
+          } else {
+            out.part(secret.key()).fail(secret.reason, secret.fault);
+          }
+        });
+      }
+      part.complete();
+    }
+  }
+
   // One series a name: of several certificates of one name the earliest counts.
   static void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
                   const std::string& source) {
@@ -215,9 +260,12 @@ class CertificateProbe final : public Probe {
   std::vector<std::string> patterns_;
   net::TlsOptions tls_;
   StartTls start_tls_ = StartTls::none;
+  std::optional<kubernetes::Scope> scope_;  // of Secrets
+  std::vector<std::unique_ptr<Secrets>> secrets_;
 };
 
-constexpr auto kMetrics = metric_list(kExpiry, kNotBefore, kChainExpiry, kVerified, kFault);
+constexpr auto kMetrics =
+    metric_list(kExpiry, kNotBefore, kChainExpiry, kVerified, kFault, kubernetes::kLastHeard);
 constexpr std::array<const Check*, 1> kChecks = {&kExpiryCheck};
 
 }  // namespace
@@ -226,7 +274,7 @@ namespace kinds {
 extern const ProbeKind certificate;
 const ProbeKind certificate = {
     .name = "certificate",
-    .help = "Certificates of TLS endpoints and files, and when they expire.",
+    .help = "Certificates of TLS endpoints, files and Secrets, and when they expire.",
     .make = make_probe<CertificateProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

@@ -1,5 +1,6 @@
 // Kind `filesystem`: free space of mounted file systems, by statvfs on threads that may be given
 // up: a dead NFS server holds its own mount and nothing else. Names are node_exporter's.
+#include "probes/filesystem/metrics.hpp"
 #include "probes/filesystem/mounts.hpp"
 #include "probes/net/concurrently.hpp"
 #include "probes/net/offload.hpp"
@@ -21,24 +22,15 @@
 namespace vitalsd {
 namespace {
 
-constexpr Metric kAvail({.name = "node_filesystem_avail_bytes",
-                         .unit = Unit::bytes,
-                         .help = "Space that is left for users other than root."},
-                        "mountpoint", "device", "fstype", "node");
-constexpr Metric kSize({.name = "node_filesystem_size_bytes",
-                        .unit = Unit::bytes,
-                        .help = "Size of the file system."},
-                       "mountpoint", "device", "fstype", "node");
+using filesystem_metrics::kAvail;
+using filesystem_metrics::kFiles;
+using filesystem_metrics::kFilesFree;
+using filesystem_metrics::kSize;
+
 constexpr Metric kFree({.name = "node_filesystem_free_bytes",
                         .unit = Unit::bytes,
                         .help = "Space that is left, what is reserved for root included."},
                        "mountpoint", "device", "fstype", "node");
-constexpr Metric kFiles({.name = "node_filesystem_files",
-                         .help = "Files that the file system can hold."},
-                        "mountpoint", "device", "fstype", "node");
-constexpr Metric kFilesFree({.name = "node_filesystem_files_free",
-                             .help = "Files that can still be made."},
-                            "mountpoint", "device", "fstype", "node");
 constexpr Metric kReadOnly({.name = "node_filesystem_readonly",
                             .help = "Whether the file system is mounted read-only."},
                            "mountpoint", "device", "fstype", "node");

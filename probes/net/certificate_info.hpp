@@ -17,6 +17,7 @@ struct CertificateInfo {
   std::string serial;       ///< decimal
   double not_before = 0;    ///< Unix time
   double not_after = 0;
+  bool operator==(const CertificateInfo&) const = default;
 };
 
 CertificateInfo describe(const X509& certificate);

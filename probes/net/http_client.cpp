@@ -147,6 +147,16 @@ class HttpClient::Impl {
     std::size_t header_bytes = 0;
     std::shared_ptr<X509_STORE> store;
     bool too_large = false;
+    bool ended = false;  // by on_data
+    [[nodiscard]] bool streams() const {
+      constexpr long kFirst = 200;
+      constexpr long kLast = 299;
+      if (!request.on_data) return false;
+      long status = 0;
+      curl_easy_getinfo(handle->easy, CURLINFO_RESPONSE_CODE, &status);
+      return status >= kFirst && status <= kLast;
+    }
+
     char error[CURL_ERROR_SIZE] = {};  // NOLINT(modernize-avoid-c-arrays): libcurl's own form
   };
 
@@ -234,6 +244,10 @@ void HttpClient::Impl::read_results() {
 std::size_t HttpClient::Impl::on_body(char* data, std::size_t size, std::size_t count, void* raw) {
   auto& transfer = *static_cast<Transfer*>(raw);
   const std::size_t bytes = size * count;
+  if (transfer.streams()) {
+    transfer.ended = !transfer.request.on_data(std::string_view(data, bytes));
+    return transfer.ended ? 0 : bytes;
+  }
   if (transfer.response.body.size() + bytes > transfer.request.most_body) {
     transfer.too_large = true;
     return 0;  // ends the transfer
@@ -264,6 +278,10 @@ std::size_t HttpClient::Impl::on_header(char* data, std::size_t size, std::size_
       }
     }
     return bytes;
+  }
+  if (line.empty() && transfer.streams()) {  // the end of the headers
+    transfer.ended = !transfer.request.on_data({});
+    return transfer.ended ? 0 : bytes;
   }
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return bytes;
@@ -296,15 +314,24 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Impl::on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, kUserAgent);
-  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");  // and decodes what comes
+  if (request.on_data) {
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  } else {
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");  // and decodes what comes
+  }
   // The run's deadline ends a transfer, nothing else; libcurl's own default for connecting is 300
   // s.
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 86'400L);
+  if (request.limit.count() > 0) {
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.limit.count()));
+  }
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 0L);  // one write a request: nothing to delay
   if (!request.reuse_connection) {
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);  // health answers are short
+    if (!request.on_data) {
+      curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);  // health answers are short
+    }
   }
 
   // Whom to ask. The URL's host is what SNI and verification use: where another name is wanted for
@@ -393,7 +420,14 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
     }
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, &Impl::on_ssl_context);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, &transfer);
-    if (!tls.certificate.empty()) {
+    if (is_pem(tls.certificate)) {
+      const auto set = [&](CURLoption option, const std::string& pem) {
+        curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_COPY};
+        curl_easy_setopt(easy, option, &blob);
+      };
+      set(CURLOPT_SSLCERT_BLOB, tls.certificate);
+      set(CURLOPT_SSLKEY_BLOB, tls.key);
+    } else if (!tls.certificate.empty()) {
       curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.certificate.c_str());
       curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key.c_str());
     }
@@ -468,7 +502,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
     throw ProbeError(Reason::protocol, "the answer is larger than " +
                                            std::to_string(transfer.request.most_body) + " bytes");
   }
-  if (code != CURLE_OK) {
+  if (code != CURLE_OK && !transfer.ended) {
     std::string text = transfer.error[0] != '\0' ? transfer.error : curl_easy_strerror(code);
     long os_error = 0;
     curl_easy_getinfo(transfer.handle->easy, CURLINFO_OS_ERRNO, &os_error);

@@ -10,8 +10,10 @@
 #include "probes/net/timer_wheel.hpp"
 #include "probes/net/tls.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +46,13 @@ struct HttpRequest {
   TlsOptions tls;
   std::size_t most_body = std::size_t{1} << 20;  ///< more is an error, decoded or not
   bool reuse_connection = false;                 ///< else a fresh one, closed afterwards
+  std::chrono::milliseconds limit{0};            ///< for the whole of it; 0: the run's deadline
+
+  /// If set, the body of a 2xx answer comes here as it arrives and is not kept: first nothing, when
+  /// the headers are there, then piece by piece; false ends the transfer, and perform() returns. A
+  /// stream may take hours, so it has a connection of its own (HTTP/1.1), and does not ask for
+  /// compression, which costs a busy server more than the bytes. Must not throw.
+  std::function<bool(std::string_view)> on_data;
 };
 
 /// Seconds, as blackbox_exporter cuts them.

@@ -6,12 +6,33 @@
 #include <cstdlib>
 #include <utility>
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <sys/stat.h>
 
 namespace vitalsd::net {
+namespace {
+
+// Throws ProbeError(config) where there is no certificate.
+void add_certificates(X509_STORE& store, const std::string& pem) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> in(
+      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  int count = 0;
+  while (true) {
+    const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+        PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), X509_free);
+    if (!certificate) break;
+    X509_STORE_add_cert(&store, certificate.get());
+    ++count;
+  }
+  const std::string why = take_openssl_errors();  // the last read found no more
+  if (count == 0) throw ProbeError(Reason::config, "there is no usable CA certificate: " + why);
+}
+
+}  // namespace
 
 TlsOptions TlsOptions::read(config::Node& options) {
   config::Node& node = options.section("tls", "how to speak TLS");
@@ -51,6 +72,8 @@ std::string system_ca_bundle() {
   return {};
 }
 
+bool is_pem(std::string_view text) { return text.contains("-----BEGIN "); }
+
 TlsContexts::FileState TlsContexts::look(const std::string& file) {
   struct stat status{};
   if (file.empty() || stat(file.c_str(), &status) != 0) return {};
@@ -64,7 +87,9 @@ X509_STORE* TlsContexts::store(const std::string& ca) {
   if (cached.store && cached.file == now) return cached.store.get();
   std::shared_ptr<X509_STORE> made(X509_STORE_new(), X509_STORE_free);
   // Without any bundle the store stays empty: then nothing verifies, which says what is wrong.
-  if (!file.empty() && X509_STORE_load_file(made.get(), file.c_str()) != 1) {
+  if (is_pem(ca)) {
+    add_certificates(*made, ca);
+  } else if (!file.empty() && X509_STORE_load_file(made.get(), file.c_str()) != 1) {
     const std::string why = take_openssl_errors();
     throw ProbeError(Reason::config, "cannot use the CA file " + file + ": " + why);
   }

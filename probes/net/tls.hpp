@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/ssl/context.hpp>
@@ -19,6 +20,7 @@ namespace vitalsd::net {
 
 namespace asio = boost::asio;
 
+/// Where a PEM file is named the PEM text itself may stand, as a kubeconfig has it.
 struct TlsOptions {
   std::string ca;           ///< PEM file; empty: the system's bundle
   bool verify = true;       ///< chain and name
@@ -60,6 +62,9 @@ class TlsContexts {
   std::map<std::string, Store> stores_;
   std::map<std::string, Context> contexts_;
 };
+
+/// Whether this is PEM text rather than the name of a file.
+bool is_pem(std::string_view text);
 
 /// The newest entries of OpenSSL's error queue as one sentence, and empties it.
 std::string take_openssl_errors();

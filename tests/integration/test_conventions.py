@@ -74,7 +74,7 @@ def every_kind(
         },
     )
     kinds = {probe["kind"] for probe in daemon.status()["probes"]}
-    assert kinds == set(re.findall(r"(?m)^# Kind (\w+)$", run("metrics").stdout))
+    assert kinds == set(re.findall(r"(?m)^# Kind ([\w-]+)$", run("metrics").stdout))
     for sample in daemon.samples("probe_success"):
         assert sample.value == 1, daemon.tail()
     return daemon

@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
 LOCAL_NAMES = ("localhost", "127.0.0.1")
+ORGANIZATIONS = ("vitalsd tests",)
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Certificate:
         key.write_bytes(self.key.read_bytes())
 
 
-def _name(common_name: str | None) -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "vitalsd tests")]
+def _name(common_name: str | None, organizations: Sequence[str]) -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in organizations]
     if common_name is not None:
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
     return x509.Name(attributes)
@@ -78,10 +79,19 @@ class Authority:
         age: datetime.timedelta = DAY,
         self_signed: bool = False,
         client: bool = False,
+        organizations: Sequence[str] = ORGANIZATIONS,
     ) -> Certificate:
-        """A leaf that began `age` ago and ends `lifetime` from now, which may be negative."""
-        issuer = None if self_signed else self.certificate
-        return self._make(common_name, names, age, lifetime, issuer=issuer, client=client)
+        """A leaf that began `age` ago and ends `lifetime` from now, which may be negative. To
+        Kubernetes, the `organizations` of a client are its groups."""
+        return self._make(
+            common_name,
+            names,
+            age,
+            lifetime,
+            issuer=None if self_signed else self.certificate,
+            client=client,
+            organizations=organizations,
+        )
 
     def expired(self, **options: object) -> Certificate:
         return self.issue(lifetime=-2 * DAY, age=90 * DAY, **options)  # type: ignore[arg-type]
@@ -96,10 +106,11 @@ class Authority:
         issuer: Certificate | None,
         is_ca: bool = False,
         client: bool = False,
+        organizations: Sequence[str] = ORGANIZATIONS,
     ) -> Certificate:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-        subject = _name(common_name)
+        subject = _name(common_name, organizations)
         signer = issuer.chain[0] if issuer else None
         builder = (
             x509.CertificateBuilder()

@@ -15,6 +15,8 @@ from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
 from support.http_peer import HttpPeer
+from support.kubernetes import ApiServer
+from support.kubernetes_node import Node
 from support.mounts import Mounts
 from support.nginx import Nginx
 from support.postgres import Postgres
@@ -138,6 +140,42 @@ def nginx(_nginx: Nginx) -> Iterator[Nginx]:
     """nginx, its health endpoints well when a test begins."""
     yield _nginx
     _nginx.restore()
+
+
+@pytest.fixture(scope="session")
+def _api_server() -> Iterator[ApiServer]:
+    yield from _opened(ApiServer)
+
+
+@pytest.fixture
+def api_server(_api_server: ApiServer) -> Iterator[ApiServer]:
+    """A Kubernetes API server without nodes. What a test creates and applies, it has alone."""
+    yield _api_server
+    _api_server.restore()
+
+
+@pytest.fixture
+def api_server_with() -> Iterator[Callable[..., ApiServer]]:
+    """api_server_with(option, ...) starts one of one's own with further options."""
+    yield from _factory(ApiServer)
+
+
+@pytest.fixture(scope="session")
+def _kubernetes_node() -> Iterator[Node]:
+    yield from _opened(Node)
+
+
+@pytest.fixture
+def kubernetes_node(_kubernetes_node: Node) -> Iterator[Node]:
+    """A Kubernetes node that runs pods; ready, and without any, when a test begins."""
+    yield _kubernetes_node
+    _kubernetes_node.restore()
+
+
+@pytest.fixture
+def kubernetes_node_with() -> Iterator[Callable[..., Node]]:
+    """kubernetes_node_with(option, ...) starts one of one's own with other settings."""
+    yield from _factory(Node)
 
 
 @pytest.fixture

@@ -17,8 +17,10 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from support.waiting import PATIENCE, wait_until
 
@@ -29,6 +31,17 @@ FIRST_PORT, LAST_PORT = 20_000, 32_000
 # Reads the ids of all frozen processes, a line at each change, until its standard input ends.
 KEEPER = 'while read -r line; do frozen=$line; done; [ -z "$frozen" ] || kill -KILL $frozen'
 
+
+class Place(Protocol):
+    """Where servers can run other than beside the tests, as a network namespace."""
+
+    enter: Sequence[str]  # a command that runs the one after it there, in the same process
+
+    def forward(self, port: int) -> None:
+        """Makes a loopback port of the place one of here."""
+
+
+_place: Place | None = None
 _handed_out: set[int] = set()
 _frozen: set[int] = set()
 _keeper: subprocess.Popen[str] | None = None
@@ -48,8 +61,28 @@ def _tell_keeper() -> None:
         print(*sorted(_frozen), file=_keeper.stdin, flush=True)
 
 
+@contextmanager
+def inside(place: Place) -> Iterator[None]:
+    """Servers that are made meanwhile run there, also when they are started again later; the ports
+    that they listen on are reached from here as if they ran here."""
+    global _place
+    _place, before = place, _place
+    try:
+        yield
+    finally:
+        _place = before
+
+
 def free_port() -> int:
     """A loopback port that is free for TCP and UDP and that no other caller gets."""
+    port = unused_port()
+    if _place:
+        _place.forward(port)
+    return port
+
+
+def unused_port() -> int:
+    """The same, and never one of another place."""
     while True:
         port = random.randint(FIRST_PORT, LAST_PORT)
         if port in _handed_out:
@@ -109,7 +142,8 @@ def family(pid: int) -> list[int]:
 
 def is_gone(pid: int) -> bool:
     try:
-        os.waitpid(pid, os.WNOHANG)  # an orphan that has become ours
+        # An orphan that has become ours. Its first thread may end before the others do.
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         pass
     try:
@@ -157,6 +191,7 @@ class Server:
     def __init__(self) -> None:
         self.directory = server_directory(self.name)
         self.log_file = self.directory / f"{self.name}.log"
+        self.enter: Sequence[str] = _place.enter if _place else ()
         self.process: subprocess.Popen[bytes] | None = None
         self._stopped: set[int] = set()
 
@@ -177,7 +212,7 @@ class Server:
             become += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*become, "--", *map(str, command)],
+                [*become, "--", *self.enter, *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

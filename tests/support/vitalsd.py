@@ -61,17 +61,21 @@ class Vitalsd(Server):
         interval: str = "500ms",
         timeout: str = "400ms",
         environment: Mapping[str, str] | None = None,
+        plain: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
+        arguments: Sequence[str] = (),
         ready: bool = True,
         **sections: Any,
     ) -> None:
         """Starts it with `probes` and further `sections` of the configuration; values of
-        `environment` are secrets. Unless `ready` is false, every probe has run once after that."""
+        `environment` are secrets, those of `plain` are not. Unless `ready` is false, every probe has run once after that."""
         super().__init__()
         self.directory.chmod(0o700)
         self.port = free_port()
         self.environment = dict(environment or {})
         self.secrets = {*secrets, *self.environment.values()}
+        self.environment |= plain or {}
+        self.arguments = list(arguments)
         self.configuration: dict[str, Any] = {
             "web": {"listen": f"127.0.0.1:{self.port}"},
             "log": {"format": "json", "level": "debug"},
@@ -100,7 +104,7 @@ class Vitalsd(Server):
         self.write_configuration()
         path = "/-/ready" if ready else "/-/healthy"
         self.launch(
-            [binary(), "--config", self.config_file],
+            [binary(), "--config", self.config_file, *self.arguments],
             lambda: self.get(path)[0] == 200,
             environment={**_sanitizer_options(), **self.environment},
         )
@@ -131,7 +135,7 @@ class Vitalsd(Server):
         assert status == 200, f"{path}: {status}: {body.decode()}"
         return body.decode()
 
-    def samples(self, name: str, **labels: str) -> list[Sample]:
+    def samples(self, name: str, /, **labels: str) -> list[Sample]:
         """The samples of a name whose labels include these, by the strict OpenMetrics parser."""
         return [
             sample
@@ -140,7 +144,7 @@ class Vitalsd(Server):
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
-    def text_samples(self, name: str, **labels: str) -> list[Sample]:
+    def text_samples(self, name: str, /, **labels: str) -> list[Sample]:
         """The same from the older format."""
         return [
             sample
@@ -149,7 +153,7 @@ class Vitalsd(Server):
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
-    def value(self, name: str, **labels: str) -> float | None:
+    def value(self, name: str, /, **labels: str) -> float | None:
         """The value of what must be one sample at most; None if there is none."""
         found = self.samples(name, **labels)
         assert len(found) <= 1, found
@@ -163,6 +167,7 @@ class Vitalsd(Server):
         self,
         name: str,
         expected: float | Callable[[float], bool] | None,
+        /,
         *,
         deadline: float = 20,
         **labels: str,

@@ -604,11 +604,11 @@ TEST(PhaseHash, SpreadsNamesOverTheInterval) {
   std::array<int, 10> tenths{};
   for (int i = 0; i < kProbes; ++i) {
     const double phase =
-        std::ldexp(static_cast<double>(phase_hash("probe-" + std::to_string(i))), -64);
+        std::ldexp(static_cast<double>(stable_hash("probe-" + std::to_string(i))), -64);
     ++tenths.at(static_cast<std::size_t>(phase * 10));
   }
   for (const int count : tenths) EXPECT_NEAR(count, kProbes / 10, 40);
-  EXPECT_EQ(phase_hash("db"), phase_hash("db"));
+  EXPECT_EQ(stable_hash("db"), stable_hash("db"));
 }
 
 }  // namespace

@@ -47,8 +47,8 @@ class Publisher {
     exposition_.publish(owner_, changes);
   }
   void share(const MetricInfo& metric, std::shared_ptr<const std::string> text) {
-    std::array changes = {change_of(metric, "")};
-    changes[0].shared = std::move(text);
+    std::array changes = {change_of(metric, *text)};
+    changes[0].keeper = std::move(text);
     exposition_.publish(owner_, changes);
   }
 
@@ -188,7 +188,8 @@ TEST(Exposition, LetsAChunkGrowAndShrinkAcrossTheSizeOfASlab) {
 TEST(Exposition, PublishesSharedTextWithoutACopy) {
   Exposition exposition;
   Publisher p(exposition, "p");
-  const auto text = std::make_shared<const std::string>("alpha{} 1\n");
+  const auto text =
+      std::make_shared<const std::string>(std::string(Exposition::kKeptSize, 'x') + '\n');
   p.set(kAlpha, "alpha{} 0\n");
   p.share(kAlpha, text);
   EXPECT_EQ(pieces(exposition).back().data(), text->data());

@@ -379,16 +379,17 @@ TEST_F(LedgerTest, VersionOfFactsCountsTheirChanges) {
 
 // ---- fragments ----------------------------------------------------------------------------------
 
-std::shared_ptr<const Fragment> fragment(const MetricInfo& metric, std::string lines) {
-  return std::make_shared<const Fragment>(Fragment{{{&metric, std::move(lines)}}});
+Fragment fragment(const MetricInfo& metric, std::string lines) {
+  const std::size_t size = lines.size();
+  return std::make_shared<const Rendering>(Rendering{std::move(lines), {{&metric, 0, size}}});
 }
 
 TEST_F(LedgerTest, BigFragmentsAreSharedNotCopied) {
-  const auto big = fragment(kReading, std::string(Exposition::kSlabSize, 'x') + '\n');
+  const auto big = fragment(kReading, std::string(Exposition::kKeptSize, 'x') + '\n');
   returned([&](SampleSet& out) { out.attach(big); });
   bool shared = false;
   exposition.write(Format::text, {}, {}, [&](std::string_view piece) {
-    shared = shared || piece.data() == big->families[0].lines.data();
+    shared = shared || piece.data() == big->text.data();
   });
   EXPECT_TRUE(shared);
 }
@@ -399,14 +400,19 @@ TEST_F(LedgerTest, FragmentsStayWhileTheyAreNamed) {
   returned([&](SampleSet& out) {
     out.attach(a);
     out.attach(b);
-    out.attach(b);  // once is enough
   });
   EXPECT_EQ(published(), "reading{a} 1\nreading{b} 1\n");
   returned([&](SampleSet& out) {
+    out.attach(nullptr);  // b keeps its place
     out.attach(b);
     out.attach(fragment(kOther, "other_reading{c} 1\n"));
   });
   EXPECT_EQ(published(), "other_reading{c} 1\nreading{b} 1\n");
+  returned([&](SampleSet& out) {
+    out.attach(a);
+    out.attach(fragment(kReading, "reading{b} 2\n"));
+  });
+  EXPECT_EQ(published(), "reading{b} 2\nreading{a} 1\n");
   returned([](SampleSet&) {});
   EXPECT_EQ(published(), "");
 }
@@ -433,6 +439,7 @@ TEST_F(LedgerTest, FragmentsOfAFailedRunReplaceTheSameFamilies) {
   returned([](SampleSet& out) {
     out.fail(Reason::unready, "half of it");
     out.attach(fragment(kReading, "reading{} 2\n"));  // the same bucket, rendered anew
+    out.attach(nullptr);
     out.attach(fragment(kFact, "fact{} 2\n"));
   });
   EXPECT_EQ(published(), "fact{} 2\nother_reading{} 1\nreading{} 2\n");

@@ -1,0 +1,104 @@
+#include "probes/kubernetes/time.hpp"
+
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <system_error>
+
+namespace vitalsd::kubernetes {
+
+namespace {
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// Takes the text from its front, piece by piece. After a piece that is not there, all is void.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : rest_(text) {}
+
+  /// Exactly `digits` digits.
+  int number(std::size_t digits) {
+    int value = 0;
+    if (rest_.size() < digits) return fail();
+    for (const char c : rest_.substr(0, digits)) {
+      if (!is_digit(c)) return fail();
+      value = value * 10 + (c - '0');
+    }
+    rest_.remove_prefix(digits);
+    return value;
+  }
+
+  /// One character of `these`; gives it.
+  char one_of(std::string_view these) {
+    const char c = rest_.empty() ? '\0' : rest_.front();
+    if (c == '\0' || !these.contains(c)) return static_cast<char>(fail());
+    rest_.remove_prefix(1);
+    return c;
+  }
+
+  /// "." and digits, or nothing: 0.
+  double fraction() {
+    if (!rest_.starts_with('.')) return 0;
+    std::size_t size = 1;
+    while (size < rest_.size() && is_digit(rest_[size])) ++size;
+    double value = 0;
+    const auto result = std::from_chars(rest_.data(), rest_.data() + size, value);
+    // Digits so small that a double cannot hold them are none.
+    if (size == 1 || result.ec == std::errc::invalid_argument) return fail();
+    rest_.remove_prefix(size);
+    return value;
+  }
+
+  [[nodiscard]] bool whole() const { return good_ && rest_.empty(); }
+
+ private:
+  int fail() {
+    good_ = false;
+    rest_ = {};
+    return 0;
+  }
+
+  std::string_view rest_;
+  bool good_ = true;
+};
+
+}  // namespace
+
+std::optional<double> parse_time(std::string_view text) {
+  Scanner in(text);
+  const int year = in.number(4);
+  in.one_of("-");
+  const int month = in.number(2);
+  in.one_of("-");
+  const int day = in.number(2);
+  in.one_of("Tt");
+  const int hour = in.number(2);
+  in.one_of(":");
+  const int minute = in.number(2);
+  in.one_of(":");
+  const int second = in.number(2);
+  const double fraction = in.fraction();
+  const char zone = in.one_of("Zz+-");
+  int offset_hour = 0;
+  int offset_minute = 0;
+  if (zone == '+' || zone == '-') {
+    offset_hour = in.number(2);
+    in.one_of(":");
+    offset_minute = in.number(2);
+  }
+  const std::chrono::year_month_day date{std::chrono::year{year},
+                                         std::chrono::month{static_cast<unsigned>(month)},
+                                         std::chrono::day{static_cast<unsigned>(day)}};
+  if (!in.whole() || year == 0 || !date.ok() || hour > 23 || minute > 59 || second > 59 ||
+      offset_hour > 23 || offset_minute > 59) {
+    return std::nullopt;
+  }
+  const std::chrono::hours offset_hours{zone == '-' ? -offset_hour : offset_hour};
+  const std::chrono::minutes offset_minutes{zone == '-' ? -offset_minute : offset_minute};
+  const std::chrono::sys_seconds moment =
+      std::chrono::sys_days{date} + std::chrono::hours{hour} + std::chrono::minutes{minute} +
+      std::chrono::seconds{second} - offset_hours - offset_minutes;
+  return static_cast<double>(moment.time_since_epoch().count()) + fraction;
+}
+
+}  // namespace vitalsd::kubernetes

@@ -1,0 +1,59 @@
+#include "probes/kubernetes/watched.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+namespace vitalsd::kubernetes {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+// A bookmark comes about every minute: two missed ones are no accident.
+constexpr auto kStale = 2min;
+// Readings that old are no readings.
+constexpr auto kTooOld = 5min;
+// Of the 2 ms that nothing may exceed on the probe loop.
+constexpr auto kLongest = 1ms;
+
+}  // namespace
+
+constexpr Metric<1> kLastHeard({.name = "vitalsd_watch_last_heard_timestamp_seconds",
+                                .unit = Unit::seconds,
+                                .help = "When the Kubernetes API last said anything about the "
+                                        "resource, an event or that there is none."},
+                               "resource");
+
+void Following::join(net::kubernetes::Listener& listener) {
+  if (!following_) following_.emplace(environment_.kubernetes, query_, listener);
+}
+
+asio::awaitable<bool> Following::judge(SampleSet& run, Part& part,
+                                       net::kubernetes::Listener& listener) {
+  join(listener);
+  run.doing("waiting for the list of " + query_.text());
+  const net::kubernetes::Reflector& reflector = following_->reflector();
+  while (!following_->synced() && !reflector.failure()) co_await following_->wait();
+  if (const std::optional<Failure>& failure = reflector.failure()) {
+    part.fail(failure->reason, failure->detail);
+  }
+  if (!following_->synced()) co_return false;
+  const auto silence = Clock::now() - reflector.heard();
+  if (silence > kStale) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silence).count();
+    part.fail(Reason::timeout,
+              fmt::format("nothing has been heard of {} for {} s", query_.text(), seconds));
+  }
+  part.add(kLastHeard, reflector.heard_at(), query_.text());
+  co_return silence <= kTooOld;
+}
+
+asio::awaitable<void> Courtesy::pause() {
+  if (Clock::now() - since_ < kLongest) co_return;
+  co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+  since_ = Clock::now();
+}
+
+}  // namespace vitalsd::kubernetes

@@ -1,0 +1,34 @@
+// What is kept of a HorizontalPodAutoscaler. Field numbers are those of
+// k8s.io/api/autoscaling/v2/generated.proto; v2beta2 has the same, v1 has those that it has. Pure.
+#pragma once
+
+#include "probes/kubernetes/metadata.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd::kubernetes {
+
+struct Autoscaler {
+  Metadata meta;
+  std::string target_kind;
+  std::string target_name;
+  std::string target_api_version;
+  std::int64_t least = 1;  ///< replicas; without a word one
+  std::int64_t most = 0;
+  std::int64_t current = 0;
+  std::int64_t desired = 0;
+  std::vector<Condition> conditions;  ///< none in v1
+
+  [[nodiscard]] std::string key() const { return meta.key(); }
+  /// It wants as many replicas as it may have, and might have had fewer.
+  [[nodiscard]] bool at_max() const { return most > least && desired >= most; }
+  bool operator==(const Autoscaler&) const = default;
+};
+
+/// Throws ProbeError(protocol) for malformed bytes.
+Autoscaler read_autoscaler(std::string_view message);
+
+}  // namespace vitalsd::kubernetes

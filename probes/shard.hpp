@@ -1,0 +1,23 @@
+// The share of the work that is ours where several processes divide it (`--shard`): each name or
+// uid belongs to exactly one of them, on every start.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace vitalsd {
+
+/// The same number for a text on every start and machine.
+std::uint64_t stable_hash(std::string_view text);
+
+struct Shard {
+  std::uint32_t index = 0;
+  std::uint32_t count = 1;
+
+  [[nodiscard]] bool divided() const { return count > 1; }
+  [[nodiscard]] bool owns(std::string_view key) const {
+    return !divided() || stable_hash(key) % count == index;
+  }
+};
+
+}  // namespace vitalsd

@@ -1,0 +1,208 @@
+"""The documented alert rules that Kubernetes feeds, live: a whole node, whose pods really crash,
+really fill their memory and are really throttled, and a Prometheus with what we ship. vitalsd runs
+as its service account, with the rights that deploy/kubernetes/rbac.yaml gives.
+
+Expressions are as shipped, `for` is shortened. Those that look back over 5 and 15 minutes go on for
+as long after the fault has ended: that they do end is shown by the tests of the rules, which need
+no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+import shorten_rules
+from support import REPOSITORY, wait_until
+from support.kubernetes import Object, ServiceAccount, reference
+from support.kubernetes_node import Node
+from support.prometheus import SHIPPED, Prometheus, shipped_configuration
+from support.vitalsd import Vitalsd
+
+RULE_FILES = (SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml")
+RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
+NAMESPACE = "vcci-production"  # of the guide's rules
+GUIDE, MANUAL = {"document": "guide"}, {"document": "manual"}
+MIB = 1 << 20
+
+# Takes so many MiB of memory, as pages of a file in memory, and keeps them.
+FILL = "dd if=/dev/zero of=/dev/shm/fill bs=1M count={mib} 2>/dev/null; sleep 1000000"
+
+
+
+@dataclass
+class Cluster:
+    node: Node
+    daemon: Vitalsd
+    prometheus: Prometheus
+
+    def run(self, name: str, script: str, **container: Any) -> Object:
+        pod = self.node.pod(NAMESPACE, name, script, **container)
+        self.node.api.create(pod)
+        return pod
+
+    def is_silent(self, *names: str) -> None:
+        self.prometheus.wait_evaluated()
+        for name in names:
+            assert self.prometheus.alerts(name) == []
+
+    def verdict(self, probe: str, check: str, status: int) -> None:
+        labels = {"probe": probe, "check": check}
+        self.daemon.wait_for("vitalsd_check_status", status, deadline=90, **labels)
+
+
+@pytest.fixture(scope="module")
+def cluster(_kubernetes_node: Node) -> Iterator[Cluster]:
+    node = _kubernetes_node
+    node.api.apply(list(yaml.safe_load_all(RBAC.read_text())))
+    account: ServiceAccount = node.api.service_account("vitalsd", "vitalsd")
+    with ExitStack() as closing:
+        closing.callback(node.restore)
+        node.api.namespace(NAMESPACE)
+        node.api.wait_prepared(NAMESPACE)
+        closing.enter_context(node.inside())
+        daemon = Vitalsd(
+            [
+                {"name": "nodes", "kind": "node"},
+                {"name": "pods", "kind": "pod"},
+                {"name": "kubelets", "kind": "kubelet"},
+            ],
+            interval="1s",
+            timeout="1s",
+            plain={**node.api.environment, "VITALSD_SERVICE_ACCOUNT": str(account.directory)},
+            secrets=[account.token],
+        )
+        closing.callback(daemon.close)
+        prometheus = Prometheus(
+            shipped_configuration(
+                [daemon.address], labels={"namespace": "vitalsd", "pod": "vitalsd-0", "node": "n"}
+            ),
+            [shorten_rules.shorten(file.read_text(), at_most="1s") for file in RULE_FILES],
+        )
+        closing.callback(prometheus.close)
+        prometheus.wait_scraped()
+        cluster = Cluster(node, daemon, prometheus)
+        node.wait_container(cluster.run("healthy", "sleep 1000000"), "running")
+        yield cluster
+
+
+@pytest.fixture
+def quiet(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, in order, with one healthy pod that has no limits."""
+    for probe in ("nodes", "pods", "kubelets"):
+        cluster.daemon.wait_ok(probe, deadline=60)
+    cluster.prometheus.wait_for(
+        f'container_memory_working_set_bytes{{namespace="{NAMESPACE}", pod="healthy"}}'
+    )
+    yield cluster
+    for name in cluster.node.api.names("v1", "Pod", NAMESPACE):
+        if name != "healthy":
+            cluster.node.api.delete(reference("v1", "Pod", name, NAMESPACE))
+
+
+def test_a_healthy_cluster_is_silent(quiet: Cluster) -> None:
+    quiet.is_silent(
+        "PodCrashLooping", "PodMemoryHigh", "HighMemoryUsage", "PodCPUThrottling", "DiskSpaceLow"
+    )
+    # Without a limit there is no limit, and of the pause container and the pod's sum no row.
+    assert quiet.daemon.samples("container_spec_memory_limit_bytes", namespace=NAMESPACE) == []
+    rows = quiet.daemon.samples("container_memory_working_set_bytes", namespace=NAMESPACE)
+    assert [(row.labels["pod"], row.labels["container"]) for row in rows] == [("healthy", "main")]
+    assert quiet.daemon.value("vitalsd_cluster_nodes_ready") == 1
+
+
+def test_a_container_that_crashes(quiet: Cluster) -> None:
+    pod = quiet.run("crasher", "exit 3")
+    for document in (GUIDE, MANUAL):
+        alert = quiet.prometheus.wait_firing("PodCrashLooping", deadline=90, **document)
+        assert alert["labels"]["pod"] == "crasher"
+        assert alert["labels"]["container"] == "main"
+        assert "vcci-production/crasher" in alert["annotations"]["summary"]
+    quiet.verdict("pods", "crash_looping", 2)
+    assert "vcci-production/crasher (main)" in quiet.daemon.page("/")
+    labels = {"pod": "crasher", "container": "main"}
+    assert quiet.daemon.value("kube_pod_container_status_last_terminated_exitcode", **labels) == 3
+    quiet.node.api.delete(pod)
+    quiet.verdict("pods", "crash_looping", 0)
+    assert quiet.daemon.samples("kube_pod_container_status_restarts_total", pod="crasher") == []
+
+
+def test_a_container_that_fills_its_memory(quiet: Cluster) -> None:
+    limits = {"limits": {"memory": "64Mi"}}
+    pod = quiet.run("hog", FILL.format(mib=61), resources=limits)
+    for name, document in (("PodMemoryHigh", GUIDE), ("HighMemoryUsage", MANUAL)):
+        alert = quiet.prometheus.wait_firing(name, deadline=90, **document)
+        assert (alert["labels"]["pod"], alert["labels"]["container"]) == ("hog", "main")
+    assert quiet.daemon.value("container_spec_memory_limit_bytes", pod="hog") == 64 * MIB
+    quiet.verdict("kubelets", "container_memory", 2)
+    quiet.node.api.delete(pod)
+    quiet.prometheus.wait_silent("PodMemoryHigh", deadline=60)
+    quiet.prometheus.wait_silent("HighMemoryUsage", deadline=60)
+
+
+def test_a_container_that_is_killed_for_its_memory(quiet: Cluster) -> None:
+    limits = {"limits": {"memory": "16Mi"}}
+    quiet.run("glutton", "exec tail /dev/zero", resources=limits)
+    quiet.verdict("pods", "oom_killed", 1)
+    reasons = quiet.daemon.samples(
+        "kube_pod_container_status_last_terminated_reason", pod="glutton", reason="OOMKilled"
+    )
+    assert len(reasons) == 1
+    assert "vcci-production/glutton (main)" in quiet.daemon.page("/")
+
+
+def test_a_container_that_is_throttled(quiet: Cluster) -> None:
+    """A period is a second here, so that two cores suffice for half of one in throttled time."""
+    loops = "for i in 1 2 3 4; do while :; do :; done & done; wait"
+    quiet.run("spinner", loops, resources={"limits": {"cpu": "100m"}})
+    for name in ("PodCPUThrottling", "ContainerCPUThrottled"):
+        alert = quiet.prometheus.wait_firing(name, deadline=90)
+        assert (alert["labels"]["pod"], alert["labels"]["container"]) == ("spinner", "main")
+
+
+def test_a_node_whose_disk_fills(quiet: Cluster) -> None:
+    file = quiet.node.disk / "fill"
+    quiet.node.run("dd", "if=/dev/zero", f"of={file}", "bs=1M", "count=236")
+    try:
+        for name, document in (("DiskSpaceLow", GUIDE), ("DiskSpaceRunningLow", MANUAL)):
+            alert = quiet.prometheus.wait_firing(name, deadline=90, **document)
+            assert alert["labels"]["node"] == "node-1"
+            assert alert["labels"]["mountpoint"] == "/"
+        quiet.verdict("kubelets", "disk_used", 2)
+    finally:
+        quiet.node.run("rm", str(file))
+    quiet.prometheus.wait_silent("DiskSpaceLow", deadline=60)
+    quiet.prometheus.wait_silent("DiskSpaceRunningLow", deadline=60)
+
+
+def test_pods_that_cannot_start_are_told_by_name(quiet: Cluster) -> None:
+    quiet.run("imageless", "true", image="nowhere.example/none:1")
+    big = {"requests": {"cpu": "1000"}}
+    quiet.run("homeless", "true", resources=big)
+    quiet.verdict("pods", "cannot_start", 2)
+    quiet.verdict("pods", "unschedulable", 2)
+    page = quiet.daemon.page("/")
+    assert "vcci-production/imageless (main: ErrImageNeverPull)" in page
+    assert "vcci-production/homeless" in page
+
+
+def test_a_node_that_is_lost(quiet: Cluster) -> None:
+    quiet.node.freeze_kubelet()
+    try:
+        quiet.verdict("nodes", "not_ready", 2)
+        ready = {"node": "node-1", "condition": "Ready", "status": "unknown"}
+        quiet.daemon.wait_for("kube_node_status_condition", 1, **ready)
+        assert "node-1 (NodeStatusUnknown)" in quiet.daemon.page("/")
+        # Its kubelet does not answer either; the other kinds are well.
+        quiet.daemon.wait_failed("kubelets", "timeout")
+        assert quiet.daemon.value("probe_success", probe="pods") == 1
+    finally:
+        quiet.node.thaw_kubelet()
+    quiet.node.wait_ready()
+    quiet.daemon.wait_ok("kubelets", deadline=60)
+    wait_until(lambda: quiet.daemon.value("vitalsd_cluster_nodes_ready") == 1)

@@ -1,0 +1,52 @@
+// Objects of the kinds workload, cert-manager and certificate (Secrets), as the API server has
+// them, and its list of resources.
+#include "probes/certificate/tls_secret.hpp"
+#include "probes/error.hpp"
+#include "probes/kubernetes/cert_manager/certificate_object.hpp"
+#include "probes/kubernetes/workload/autoscaler_object.hpp"
+#include "probes/kubernetes/workload/job_objects.hpp"
+#include "probes/kubernetes/workload/quota_object.hpp"
+#include "probes/kubernetes/workload/set_objects.hpp"
+#include "probes/kubernetes/workload/volume_objects.hpp"
+#include "probes/net/kubernetes/api.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+using namespace vitalsd;
+
+namespace {
+
+template <class Read>
+void attempt(std::string_view bytes, const Read& read) {
+  try {
+    read(bytes);
+  } catch (const ProbeError&) {  // what malformed ones are answered with
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  attempt(bytes, &kubernetes::read_deployment);
+  attempt(bytes, &kubernetes::read_stateful_set);
+  attempt(bytes, &kubernetes::read_daemon_set);
+  attempt(bytes, &kubernetes::read_job);
+  attempt(bytes, [](std::string_view each) {
+    const kubernetes::CronJob job = kubernetes::read_cron_job(each);
+    constexpr double kNow = 1'800'000'000;
+    constexpr int kMost = 100;
+    if (job.missed_runs(kNow, 0, kMost) > kMost) std::abort();
+  });
+  attempt(bytes, &kubernetes::read_autoscaler);
+  attempt(bytes, &kubernetes::read_quota);
+  attempt(bytes, &kubernetes::read_volume);
+  attempt(bytes, &kubernetes::read_claim);
+  attempt(bytes, &kubernetes::read_managed_certificate);
+  attempt(bytes, &read_tls_secret);
+  attempt(bytes, [](std::string_view each) { net::kubernetes::lists_resource(each, "cronjobs"); });
+  return 0;
+}

@@ -1,0 +1,784 @@
+"""A Kubernetes API server of our own on an etcd of our own: RBAC, service accounts, custom
+resources, and the faults that a client has to live with: gone for a while, silent, forgetful.
+
+Nothing runs pods here (see kubernetes_node for that): pods and nodes have the status that a test
+gives them. Needs no root; the programs come from tests/kubernetes/binaries/build.sh.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.client
+import json
+import os
+import secrets
+import shutil
+import ssl
+import subprocess
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+import yaml
+
+from support import REPOSITORY
+from support.certificates import ORGANIZATIONS, Authority, Certificate
+from support.process import Server, free_port
+from support.waiting import PATIENCE, wait_until
+
+Object = dict[str, Any]  # as in a manifest: apiVersion, kind, metadata and the rest
+
+BUILD = REPOSITORY / "tests" / "kubernetes" / "binaries" / "build.sh"
+
+ADMINISTRATORS = "system:masters"
+SERVICE_ADDRESS = "10.0.0.1"  # where pods find the API server
+NODE_ADDRESS = "192.0.2.10"  # as a node's address, a loopback one is refused
+SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+
+# Requests of the clients under test. What tests themselves do, as administrators, is no news.
+AUDIT_POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: None, userGroups: ["system:masters"]}
+  - {level: None, userGroups: ["system:nodes"]}
+  - {level: None, users: ["system:kube-controller-manager", "system:kube-scheduler"]}
+  - {level: Metadata}
+"""
+
+
+# ---- programs -----------------------------------------------------------------------------------
+
+
+def required() -> bool:
+    """Whether these tests must run, as they must in CI; elsewhere they are skipped by name."""
+    return bool(os.environ.get("CI") or os.environ.get("VITALSD_REQUIRE_KUBERNETES"))
+
+
+def missing(what: str) -> None:
+    """Skips the test for want of something, or fails it where it must run."""
+    if required():
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+@functools.cache
+def _place(part: str) -> Path:
+    where = subprocess.run(
+        [BUILD, "--where", part], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    return Path(where.strip())
+
+
+def built(part: str, name: str = "") -> Path:
+    """A file of what build.sh makes, or the directory of the part."""
+    path = _place(part) / name
+    if not path.exists():
+        missing(f"{name or part} is not built: {BUILD.relative_to(REPOSITORY)} {part}")
+    return path
+
+
+def program(name: str) -> Path:
+    return built("kubernetes", name)
+
+
+# ---- the client of the tests --------------------------------------------------------------------
+
+
+class ApiError(AssertionError):
+    """An answer that is no success. An AssertionError: to wait_until it means not yet."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        try:
+            answer = json.loads(body)
+            self.reason, self.message = answer.get("reason", ""), answer.get("message", "")
+        except (ValueError, AttributeError):
+            self.reason, self.message = "", body.decode(errors="replace")
+        super().__init__(f"{status} {self.reason}: {self.message}")
+
+
+def reference(api_version: str, kind: str, name: str, namespace: str = "") -> Object:
+    """What names an object, for get, patch and delete."""
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+class Client:
+    """Speaks JSON with an API server as one user, by a certificate, a token or not at all."""
+
+    def __init__(
+        self,
+        port: int,
+        authority: Path,
+        *,
+        certificate: Certificate | None = None,
+        token: str = "",
+    ) -> None:
+        self.port = port
+        self.token = token
+        self._tls = ssl.create_default_context(cafile=str(authority))
+        if certificate:
+            self._tls.load_cert_chain(certificate.path, certificate.key)
+        self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
+
+    def _send(
+        self, method: str, path: str, body: object, content_type: str, timeout: float
+    ) -> tuple[http.client.HTTPSConnection, http.client.HTTPResponse]:
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, context=self._tls, timeout=timeout
+        )
+        headers = {"Accept": "application/json", "User-Agent": "tests"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = content_type
+        try:
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise ApiError(response.status, response.read())
+        except BaseException:
+            connection.close()
+            raise
+        return connection, response
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = "application/json",
+        timeout: float = 30,
+    ) -> bytes:
+        """The body of the answer; ApiError if it is none of 2xx."""
+        connection, response = self._send(method, path, body, content_type, timeout * PATIENCE)
+        try:
+            return response.read()
+        finally:
+            connection.close()
+
+    def request(self, method: str, path: str, body: object = None, **options: Any) -> Any:
+        return json.loads(self.raw(method, path, body, **options))
+
+    def _resource(self, api_version: str, kind: str) -> tuple[str, bool]:
+        """The path of a version with the plural of a kind in it, and whether it has namespaces."""
+        known = (api_version, kind)
+        if known not in self._resources:
+            base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+            for each in self.request("GET", base)["resources"]:
+                if "/" not in each["name"]:  # no subresource
+                    self._resources[api_version, each["kind"]] = (
+                        f"{base}/{{}}{each['name']}",
+                        each["namespaced"],
+                    )
+        return self._resources[known]
+
+    def collection(self, api_version: str, kind: str, namespace: str = "") -> str:
+        """The path under which a kind is listed, in one namespace or in all."""
+        path, namespaced = self._resource(api_version, kind)
+        return path.format(f"namespaces/{namespace}/" if namespaced and namespace else "")
+
+    def path(self, thing: Mapping[str, Any]) -> str:
+        """The path of one object; in the namespace default if it has to have one."""
+        metadata = thing["metadata"]
+        namespace = metadata.get("namespace", "default")
+        collection = self.collection(thing["apiVersion"], thing["kind"], namespace)
+        return f"{collection}/{quote(metadata['name'])}"
+
+    # ---- objects -------------------------------------------------------------------------------
+
+    def get(self, thing: Mapping[str, Any]) -> Object:
+        """An object as it is now."""
+        return self.request("GET", self.path(thing))
+
+    def exists(self, thing: Mapping[str, Any]) -> bool:
+        try:
+            self.get(thing)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+    def listed(
+        self, api_version: str, kind: str, namespace: str = "", **parameters: str | int
+    ) -> Object:
+        """A list: `items`, and `metadata` with resourceVersion and continue."""
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        found = self.request("GET", self.collection(api_version, kind, namespace) + query)
+        # Items leave out what the list says for all of them.
+        found["items"] = [{"apiVersion": api_version, "kind": kind, **i} for i in found["items"]]
+        return found
+
+    def names(self, api_version: str, kind: str, namespace: str = "") -> list[str]:
+        items = self.listed(api_version, kind, namespace)["items"]
+        return [item["metadata"]["name"] for item in items]
+
+    def watch(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str = "",
+        *,
+        timeout: float = 30,
+        **parameters: str | int,
+    ) -> Generator[Object, None, None]:
+        """The events of a watch, until the server ends it or none has come for `timeout`."""
+        query = urlencode({"watch": 1, **parameters})
+        path = f"{self.collection(api_version, kind, namespace)}?{query}"
+        connection, response = self._send("GET", path, None, "", timeout * PATIENCE)
+        try:
+            while line := response.readline():
+                yield json.loads(line)
+        finally:
+            connection.close()
+
+    def create(self, thing: Object) -> Object:
+        """Creates an object, its status as well."""
+        collection = self.path(thing).rpartition("/")[0]
+        created = self.request("POST", collection, thing)
+        return self._with_status(thing, created)
+
+    def apply(self, things: Object | Sequence[Object]) -> list[Object]:
+        """Creates these objects or changes them to be so, their status as well."""
+        applied = []
+        for thing in [things] if isinstance(things, dict) else things:
+            spec = {key: value for key, value in thing.items() if key != "status"}
+            done = self.request(
+                "PATCH",
+                f"{self.path(thing)}?fieldManager=tests&force=true",
+                spec,
+                content_type="application/apply-patch+yaml",
+            )
+            applied.append(self._with_status(thing, done))
+        return applied
+
+    def _with_status(self, wanted: Object, now: Object) -> Object:
+        return self.patch_status(now, wanted["status"]) if "status" in wanted else now
+
+    def patch(self, thing: Mapping[str, Any], change: object, subresource: str = "") -> Object:
+        """Merges `change` into an object: null removes, a list replaces."""
+        path = self.path(thing) + (f"/{subresource}" if subresource else "")
+        return self.request("PATCH", path, change, content_type="application/merge-patch+json")
+
+    def patch_status(self, thing: Mapping[str, Any], status: object) -> Object:
+        """Merges `status` into that of an object."""
+        return self.patch(thing, {"status": status}, "status")
+
+    def delete(self, thing: Mapping[str, Any], *, grace: int = 0) -> None:
+        """Deletes an object. With a `grace` a pod that is on a node stays, Terminating, until the
+        node's kubelet confirms its end, which here is for ever."""
+        self.request("DELETE", self.path(thing), {"gracePeriodSeconds": grace})
+
+    # ---- pods ----------------------------------------------------------------------------------
+
+    def logs(self, namespace: str, pod: str, **parameters: str | int) -> str:
+        """What a container of a pod has written, where a node runs it."""
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        return self.raw("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log{query}").decode()
+
+
+# ---- service accounts ---------------------------------------------------------------------------
+
+
+@dataclass
+class ServiceAccount:
+    """A service account as a pod sees it that runs under it."""
+
+    namespace: str
+    name: str
+    directory: Path  # token, ca.crt and namespace: what a pod has mounted
+    token: str = ""
+
+    @property
+    def user(self) -> str:
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
+    @property
+    def groups(self) -> list[str]:
+        group = "system:serviceaccounts"
+        return [group, f"{group}:{self.namespace}", "system:authenticated"]
+
+    def write(self, authority: Path) -> None:
+        """Exchanges all three files at once, as a kubelet does: they are links through a link to
+        the directory of the day."""
+        new = Path(tempfile.mkdtemp(prefix="..", dir=self.directory))
+        new.chmod(0o755)
+        files = {
+            "token": self.token,
+            "ca.crt": authority.read_text(),
+            "namespace": self.namespace,
+        }
+        for name, text in files.items():
+            (new / name).write_text(text)
+        current, coming = self.directory / "..data", self.directory / "..data_tmp"
+        old = current.resolve() if current.exists() else None
+        coming.symlink_to(new.name)
+        coming.rename(current)
+        if old:
+            shutil.rmtree(old)
+            return
+        for name in files:
+            (self.directory / name).symlink_to(f"..data/{name}")
+
+
+# ---- servers ------------------------------------------------------------------------------------
+
+
+class Etcd(Server):
+    name = "etcd"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port, self.peer_port = free_port(), free_port()
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        peers = f"http://127.0.0.1:{self.peer_port}"
+        self.launch(
+            [
+                program("etcd"),
+                f"--data-dir={self.directory}/data",
+                f"--listen-client-urls={self.url}",
+                f"--advertise-client-urls={self.url}",
+                f"--listen-peer-urls={peers}",
+                f"--initial-advertise-peer-urls={peers}",
+                f"--initial-cluster=default={peers}",
+                "--unsafe-no-fsync",
+                "--log-level=warn",
+            ],
+            lambda: self._exchange("GET", "/health")["health"] == "true",
+        )
+
+    def _exchange(self, method: str, path: str, body: object = None) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10 * PATIENCE)
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None)
+            response = connection.getresponse()
+            answer = response.read()
+            assert response.status == 200, answer
+            return json.loads(answer)
+        finally:
+            connection.close()
+
+    def call(self, method: str, message: Mapping[str, Any]) -> Any:
+        """A method of its API by its JSON gateway, such as kv/range."""
+        return self._exchange("POST", f"/v3/{method}", message)
+
+    def compact(self) -> None:
+        """Forgets how it came to be as it is now."""
+        # Who knows all but the last change has missed nothing that is forgotten, and could go on.
+        for _ in range(2):
+            put = self.call("kv/put", {"key": _encode("a change"), "value": ""})
+        self.call("kv/compaction", {"revision": put["header"]["revision"], "physical": True})
+
+    def empty(self) -> None:
+        """Forgets everything; it must not run."""
+        assert not self.running
+        shutil.rmtree(self.directory / "data")
+
+    def close(self) -> None:
+        self.kill()  # nothing of it is of use any more
+        super().close()
+
+
+def _encode(key: str) -> str:
+    return base64.b64encode(key.encode()).decode()
+
+
+class ApiServer(Server, Client):
+    """The API server; as a Client, it is the administrator.
+
+    `options` are further ones of kube-apiserver, of which the last of a name counts, as
+    "--feature-gates=WatchList=false", "--watch-cache=false" or "--goaway-chance=0.02".
+    """
+
+    name = "kube-apiserver"
+    authorization = "RBAC"
+    bind_address = "127.0.0.1"
+
+    def __init__(self, *options: str) -> None:
+        program("kube-apiserver")  # before anything is begun
+        Server.__init__(self)
+        self.options = options
+        self.port, self.secure_port = self.choose_ports()
+        (self.directory / "pki").mkdir()
+        self.authority = Authority(self.directory / "pki", "kubernetes-ca")
+        self._serving = self.authority.issue(
+            "kube-apiserver",
+            ["localhost", "127.0.0.1", SERVICE_ADDRESS, NODE_ADDRESS, *SERVICE_NAMES],
+        )
+        self._accounts = self.authority.issue("service-accounts")
+        Client.__init__(self, self.port, self.authority.path, certificate=self.user("admin"))
+        (self.directory / "audit.yaml").write_text(AUDIT_POLICY)
+        self._made: dict[str, None] = {}  # paths of objects, in the order of their creation
+        try:
+            self.etcd = Etcd()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- its life ------------------------------------------------------------------------------
+
+    def choose_ports(self) -> tuple[int, int]:
+        """The port that the tests find it at, and the one that it listens on."""
+        port = free_port()
+        return port, port
+
+    def arguments(self) -> list[str]:
+        """Those that an API server without nodes has."""
+        return [
+            # Pods name no service account: nobody here would create the one called default.
+            "--disable-admission-plugins=ServiceAccount",
+        ]
+
+    def start(self) -> None:
+        """Starts it, with the data that there is; etcd too if it does not run."""
+        if not self.etcd.running:
+            self.etcd.kill()
+            self.etcd.start()
+        self.launch(
+            [
+                program("kube-apiserver"),
+                f"--etcd-servers={self.etcd.url}",
+                # Compaction is up to the tests.
+                "--etcd-compaction-interval=0",
+                f"--bind-address={self.bind_address}",
+                f"--secure-port={self.secure_port}",
+                # Without it a machine that has no route to elsewhere has no API server.
+                f"--advertise-address={NODE_ADDRESS}",
+                "--endpoint-reconciler-type=none",
+                f"--cert-dir={self.directory}",
+                f"--tls-cert-file={self._serving.path}",
+                f"--tls-private-key-file={self._serving.key}",
+                f"--client-ca-file={self.authority.path}",
+                f"--authorization-mode={self.authorization}",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={self._accounts.path}",
+                f"--service-account-signing-key-file={self._accounts.key}",
+                "--service-cluster-ip-range=10.0.0.0/24",
+                f"--audit-policy-file={self.directory}/audit.yaml",
+                f"--audit-log-path={self.directory}/audit.log",
+                *self.arguments(),
+                *self.options,
+            ],
+            self._is_ready,
+            deadline=60,
+        )
+
+    def _is_ready(self) -> bool:
+        return self.raw("GET", "/readyz") == b"ok" and self.exists(
+            reference("v1", "Namespace", "default")
+        )
+
+    def stop(self, deadline: float = 5) -> int:
+        """Ends it in good order, or by force: it waits a minute for connections on which nobody
+        reads, as those of a client that is frozen."""
+        assert self.process
+        ended = self.process
+        try:
+            super().stop(deadline)
+        except AssertionError:
+            self.kill()
+        return ended.returncode
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @property
+    def _caches(self) -> bool:
+        return "--watch-cache=false" not in self.options
+
+    def compact(self) -> None:
+        """Makes the past unknown: who asks for any revision of before, to watch from it or with
+        the token of a list's next page, is told 410. The API server is restarted for that, as its
+        watch cache knows the recent past too, unless it has none."""
+        self.etcd.compact()
+        if self._caches:
+            self.restart()
+
+    def restore_empty(self) -> None:
+        """As after a disaster without a backup: the same server, certificates and keys, but none of
+        the objects, and revisions that begin anew."""
+        if self.running:
+            self.stop()
+        self.etcd.kill()
+        self.etcd.empty()
+        self._made.clear()
+        self._resources.clear()
+        self.start()
+
+    def restore(self) -> None:
+        """Undoes what a test has done to a server that others use too."""
+        if self.etcd.running:
+            self.etcd.thaw()
+        if self.running:
+            self.thaw()
+        else:
+            self.kill()
+            self.start()
+        self.remove_made()
+
+    def close(self) -> None:
+        self.kill()  # nothing of it is of use any more
+        try:
+            if hasattr(self, "etcd"):
+                self.etcd.close()
+        finally:
+            super().close()
+
+    # ---- objects -------------------------------------------------------------------------------
+
+    def create(self, thing: Object) -> Object:
+        self._made[self.path(thing)] = None
+        return super().create(thing)
+
+    def apply(self, things: Object | Sequence[Object]) -> list[Object]:
+        for thing in [things] if isinstance(things, dict) else things:
+            self._made[self.path(thing)] = None
+        return super().apply(things)
+
+    def remove_made(self) -> None:
+        """Deletes whatever tests have created and applied, whoever wants to hold on to it."""
+        for path in reversed(self._made):
+            try:
+                self.request("DELETE", path, {"gracePeriodSeconds": 0})
+                self._let_go(path)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+        self._made.clear()
+        self._resources.clear()
+
+    def _let_go(self, path: str) -> None:
+        """Removes the finalizers of what is deleted but stays for their sake."""
+        left = self.request("GET", path)
+        if left["metadata"].get("finalizers"):
+            merge = "application/merge-patch+json"
+            change = {"metadata": {"finalizers": None}}
+            self.request("PATCH", path, change, content_type=merge)
+        if left["kind"] == "Namespace":
+            left["spec"] = {"finalizers": []}
+            self.request("PUT", f"{path}/finalize", left)
+
+    def namespace(self, name: str = "") -> str:
+        """A namespace for one test."""
+        name = name or f"test-{secrets.token_hex(4)}"
+        self.apply(reference("v1", "Namespace", name))
+        return name
+
+    def install_cert_manager_crds(self) -> None:
+        """The custom resource definitions that cert-manager ships."""
+        definitions = []
+        for file in sorted(built("cert-manager").glob("*.yaml")):
+            for definition in filter(None, yaml.safe_load_all(file.read_text())):
+                # Labels and annotations are templates for Helm, and of no effect.
+                definition["metadata"] = {"name": definition["metadata"]["name"]}
+                definitions.append(definition)
+        assert definitions, "cert-manager ships no definition"
+        self.apply(definitions)
+        for definition in definitions:
+            spec = definition["spec"]
+            for version in spec["versions"]:
+                if version["served"]:
+                    path = f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}"
+                    wait_until(lambda path=path: self.raw("GET", path), what=path)
+
+    # ---- who may do what -----------------------------------------------------------------------
+
+    def user(self, name: str, *groups: str) -> Certificate:
+        """The certificate of a user; the one called admin may do everything."""
+        groups = groups or ((ADMINISTRATORS,) if name == "admin" else ORGANIZATIONS)
+        return self.authority.issue(name, [], client=True, organizations=groups)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def kubeconfig(self, user: str = "admin", *groups: str, url: str = "", token: str = "") -> Path:
+        """A file with all that a client needs to come in: a user by certificate, or a token."""
+        if token:
+            credentials: Object = {"token": token}
+        else:
+            certificate = self.user(user, *groups)
+            credentials = {
+                "client-certificate": str(certificate.path),
+                "client-key": str(certificate.key),
+            }
+        cluster = {"server": url or self.url, "certificate-authority": str(self.authority.path)}
+        text = yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "tests", "cluster": cluster}],
+                "users": [{"name": user, "user": credentials}],
+                "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": user}}],
+                "current-context": "tests",
+            },
+            sort_keys=False,
+        )
+        handle, path = tempfile.mkstemp(prefix="kubeconfig-", dir=self.directory)
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        return Path(path)
+
+    def service_account(
+        self, namespace: str = "default", name: str = "vitalsd", *, seconds: int = 3600
+    ) -> ServiceAccount:
+        """Creates one, with a token for so long (600 at least), in files as a pod sees them."""
+        self.apply(reference("v1", "ServiceAccount", name, namespace))
+        directory = Path(tempfile.mkdtemp(prefix="serviceaccount-", dir=self.directory))
+        directory.chmod(0o755)
+        account = ServiceAccount(namespace, name, directory)
+        self.renew(account, seconds=seconds)
+        return account
+
+    def renew(self, account: ServiceAccount, *, seconds: int = 3600) -> None:
+        """Gives it another token, in the files as well. Those before stay valid until their end, or
+        until the account is deleted, of which the server may take ten seconds to be aware."""
+        path = self.path(reference("v1", "ServiceAccount", account.name, account.namespace))
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": seconds},
+        }
+        account.token = self.request("POST", f"{path}/token", request)["status"]["token"]
+        account.write(self.authority.path)
+
+    def client(self, account: ServiceAccount | None = None) -> Client:
+        """A client of that account, or one that nobody knows."""
+        return Client(self.port, self.authority.path, token=account.token if account else "")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a pod has in its environment to find the API server."""
+        return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.port)}
+
+    def grant(
+        self, who: ServiceAccount | str, *rules: Mapping[str, Sequence[str]], namespace: str = ""
+    ) -> Object:
+        """Lets an account or a user do what RBAC `rules` say, as {"apiGroups": [""], "resources":
+        ["pods"], "verbs": ["list"]}, in one namespace or in all. In force when this returns; what
+        it returns is for revoke()."""
+        group = "rbac.authorization.k8s.io"
+        prefix = "" if namespace else "Cluster"
+        name = f"test-{secrets.token_hex(4)}"
+        role = reference(f"{group}/v1", f"{prefix}Role", name, namespace)
+        binding = reference(f"{group}/v1", f"{prefix}RoleBinding", name, namespace)
+        if isinstance(who, ServiceAccount):
+            subject = {"kind": "ServiceAccount", "name": who.name, "namespace": who.namespace}
+        else:
+            subject = {"kind": "User", "name": who, "apiGroup": group}
+        role["rules"] = [dict(rule) for rule in rules]
+        binding["subjects"] = [subject]
+        binding["roleRef"] = {"kind": role["kind"], "name": name, "apiGroup": group}
+        self.apply([role, binding])
+        wait_until(lambda: self._allowed(who, rules, namespace), what=f"rights of {who}")
+        return role
+
+    def revoke(self, granted: Object, who: ServiceAccount | str) -> None:
+        """Takes back what grant() has returned; out of force when this returns."""
+        binding = {**granted, "kind": f"{granted['kind']}Binding"}
+        self.delete(binding)
+        self.delete(granted)
+        namespace = granted["metadata"].get("namespace", "")
+        wait_until(
+            lambda: not self._allowed(who, granted["rules"], namespace, every=False),
+            what=f"no rights of {who}",
+        )
+
+    def _allowed(
+        self,
+        who: ServiceAccount | str,
+        rules: Sequence[Mapping[str, Sequence[str]]],
+        namespace: str,
+        *,
+        every: bool = True,
+    ) -> bool:
+        """Whether what the rules say is allowed, all of it or any of it."""
+        answers = []
+        for rule in rules:
+            for verb in rule["verbs"]:
+                for path in rule.get("nonResourceURLs", ()):
+                    what = {"nonResourceAttributes": {"verb": verb, "path": path}}
+                    answers.append(self.may(who, what))
+                for group in rule.get("apiGroups", ()):
+                    for resource in rule.get("resources", ()):
+                        name, _, subresource = resource.partition("/")
+                        attributes = {
+                            "verb": verb,
+                            "group": group,
+                            "resource": name,
+                            "subresource": subresource,
+                            "namespace": namespace,
+                            "name": next(iter(rule.get("resourceNames", ())), ""),
+                        }
+                        answers.append(self.may(who, {"resourceAttributes": attributes}))
+        return all(answers) if every else any(answers)
+
+    def may(self, who: ServiceAccount | str, what: Mapping[str, Any]) -> bool:
+        """Whether somebody may do something, as a SubjectAccessReview asks it."""
+        user = (
+            {"user": who.user, "groups": who.groups}
+            if isinstance(who, ServiceAccount)
+            else {"user": who}
+        )
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {**user, **what},
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(self.request("POST", path, review)["status"]["allowed"])
+
+    # ---- looking at it -------------------------------------------------------------------------
+
+    def requests(self, who: ServiceAccount | str, verb: str = "") -> list[Object]:
+        """What somebody has asked so far, as audit events: verb, requestURI, objectRef,
+        responseStatus, userAgent. A watch is there twice, once when it begins (with the stage
+        ResponseStarted) and once when it ends."""
+        user = who.user if isinstance(who, ServiceAccount) else who
+        log = self.directory / "audit.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        events = []
+        for line in lines:
+            try:
+                events.append(json.loads(line))
+            except ValueError:  # half of a line that is just being written
+                continue
+        return [
+            event
+            for event in events
+            if event["user"].get("username") == user and verb in ("", event["verb"])
+        ]
+
+    def kubectl(
+        self, *arguments: str, check: bool = True, user: str = "admin"
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs the real kubectl as a user."""
+        done = subprocess.run(
+            [program("kubectl"), f"--kubeconfig={self.kubeconfig(user)}", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60 * PATIENCE,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done

@@ -1,0 +1,605 @@
+"""A whole Kubernetes node: API server, controllers, scheduler, and a kubelet that really runs pods
+with Debian's containerd and runc.
+
+It lives in network, mount and process namespaces of its own: it meets no container runtime of this
+machine, and all that it has started ends with the first process of the namespaces. Tests reach its
+API server at a loopback port as always; what has to reach pods and kubelet runs there too, see
+Node.inside(). Needs root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support import images, process
+from support.certificates import Certificate
+from support.kubernetes import (
+    ADMINISTRATORS,
+    NODE_ADDRESS,
+    SERVICE_ADDRESS,
+    ApiServer,
+    Object,
+    missing,
+    program,
+    reference,
+)
+from support.process import Server
+from support.waiting import PATIENCE, wait_until
+
+CLONE_NEWNET = 0x40000000
+BUSYBOX, PAUSE = "localhost/busybox:1", "localhost/pause:1"
+PLUGINS = Path("/usr/lib/cni")
+
+# The first process of the namespaces. What it mounts is private to them: /run, so that containerd
+# can have its usual socket (cAdvisor knows containers by name only then), and writes below /var.
+# It ignores SIGCHLD, for ever and whatever it executes: so orphans of the containers vanish.
+INIT = """
+mount -t tmpfs -o mode=755 run /run && mkdir /run/netns &&
+mkdir var var/written var/work &&
+mount -t overlay -o lowerdir=/var,upperdir=var/written,workdir=var/work var /var &&
+mount --make-rshared / &&
+echo 1 >/proc/sys/net/ipv4/ip_forward &&
+ip link set lo up && ip address add {node}/32 dev lo && ip address add {service}/32 dev lo &&
+trap '' CHLD && : >ready && exec sleep infinity
+"""
+
+CONTAINERD = """
+version = 2
+root = "{directory}/containerd"
+state = "/run/containerd/state"
+[grpc]
+  address = "/run/containerd/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{directory}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  # Where root may not lower scores, runc dies of trying, with a word of a broken pipe at most.
+  restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "{plugins}"
+  conf_dir = "{directory}/cni"
+"""
+
+# Pods get addresses of the node's own; it routes between them and itself.
+NETWORK = {
+    "type": "bridge",
+    "bridge": "pods",
+    "isGateway": True,
+    "ipam": {
+        "type": "host-local",
+        "ranges": [[{"subnet": "10.88.0.0/24"}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    },
+}
+
+KUBELET = """
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+authentication:
+  anonymous: {{enabled: false}}
+  webhook: {{enabled: true}}
+  x509: {{clientCAFile: {authority}}}
+authorization: {{mode: Webhook}}
+tlsCertFile: {certificate}
+tlsPrivateKeyFile: {key}
+cgroupDriver: cgroupfs
+cgroupRoot: /{cgroup}
+failCgroupV1: false
+failSwapOn: false
+enforceNodeAllocatable: []
+makeIPTablesUtilChains: false
+resolvConf: ""
+volumePluginDir: {directory}/volume-plugins
+healthzPort: 0
+# A node that is lost is found out within seconds: it reports each second that it lives.
+nodeLeaseDurationSeconds: 4
+nodeStatusUpdateFrequency: 2s
+nodeStatusReportFrequency: 10s
+# However full this machine is, its pods stay and its images too.
+evictionHard: {{memory.available: 1Mi, nodefs.available: 1%, imagefs.available: 1%}}
+imageGCHighThresholdPercent: 100
+"""
+
+
+class Forwarder:
+    """Makes ports of a network namespace loopback ports of here, in a thread of its own."""
+
+    def __init__(self, namespace: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._servers: list[asyncio.Server] = []
+        self._served: set[asyncio.Task[None]] = set()
+        self._failure = 0
+        started = threading.Event()
+
+        def run() -> None:
+            # The thread, and with it what it connects, is in the namespace; what listens is made
+            # outside, and so is what is accepted from it.
+            libc = ctypes.CDLL(None, use_errno=True)
+            with namespace.open() as handle:
+                if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
+                    self._failure = ctypes.get_errno()
+            started.set()
+            self._loop.run_forever()
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        started.wait()
+        if self._failure:
+            self.close()
+            raise OSError(self._failure, f"setns: {os.strerror(self._failure)}")
+
+    def forward(self, port: int, target: int) -> None:
+        listener = socket.create_server(("127.0.0.1", port))
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task
+            self._served.add(task)
+            try:
+                await self._converse(target, reader, writer)
+            except OSError:
+                # As if the target itself were not there: no end of data in good order.
+                raw = writer.get_extra_info("socket")
+                with contextlib.suppress(OSError):
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+            except asyncio.CancelledError:
+                writer.transport.abort()
+            finally:
+                self._served.discard(task)
+
+        async def begin() -> None:
+            self._servers.append(await asyncio.start_server(serve, sock=listener))
+
+        self._do(begin())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+
+    async def _converse(
+        self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", target)
+        try:
+            await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
+        finally:
+            inner_writer.close()
+            writer.close()
+
+    @staticmethod
+    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+
+    def close(self) -> None:
+        async def end() -> None:
+            for server in self._servers:
+                server.close()
+            served = list(self._served)
+            for task in served:
+                task.cancel()
+            await asyncio.gather(*served, return_exceptions=True)
+
+        self._do(end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+# ---- control groups -----------------------------------------------------------------------------
+
+
+def _hierarchies() -> list[Path]:
+    """Where control groups are mounted: one of version 2, or one a controller of version 1."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(fields[1]) for fields in mounts if fields[2] in ("cgroup", "cgroup2")]
+
+
+def _make_groups(name: str) -> None:
+    for hierarchy in _hierarchies():
+        (hierarchy / name).mkdir()
+        controllers = hierarchy / "cgroup.controllers"
+        if controllers.exists():  # version 2: what children may use has to be said
+            wanted = " ".join(f"+{each}" for each in controllers.read_text().split())
+            (hierarchy / "cgroup.subtree_control").write_text(wanted)
+            (hierarchy / name / "cgroup.subtree_control").write_text(wanted)
+
+
+def _remove_groups(name: str) -> None:
+    """Removes a group and those below it, once the processes in them have ended."""
+
+    def removed() -> bool:
+        for hierarchy in _hierarchies():
+            for path, _, _ in os.walk(hierarchy / name, topdown=False):
+                os.rmdir(path)
+        return True
+
+    wait_until(removed, what=f"the end of the control groups {name}")
+
+
+def _sweep_groups() -> None:
+    """Removes what sessions have left that were killed."""
+    for hierarchy in _hierarchies():
+        for group in hierarchy.glob("vitalsd-node-*"):
+            owner = re.fullmatch(r"vitalsd-node-(\d+)-\w+", group.name)
+            if owner and not Path(f"/proc/{owner[1]}").exists():
+                with contextlib.suppress(AssertionError):
+                    _remove_groups(group.name)
+
+
+# ---- its servers --------------------------------------------------------------------------------
+
+
+class Namespaces(Server):
+    name = "namespaces"
+
+    def __init__(self) -> None:
+        super().__init__()
+        kinds = ("--net", "--mount", "--mount-proc", "--pid", "--fork", "--kill-child")
+        script = INIT.format(node=NODE_ADDRESS, service=SERVICE_ADDRESS)
+        ready = self.directory / "ready"
+        self.launch(["unshare", *kinds, "--", "sh", "-c", script], ready.exists)
+        (self.init,) = process.children(self.pid)
+
+    @property
+    def network(self) -> Path:
+        return Path(f"/proc/{self.init}/ns/net")
+
+
+class Inner(Server):
+    """One that runs on the node with all that it starts; it ends by force only."""
+
+    def __init__(self, name: str, enter: Sequence[str], command: Sequence[str | Path]) -> None:
+        self.name = name
+        super().__init__()
+        self.enter = enter
+        self.command = command
+
+    def start(self, ready: Any = lambda: True) -> None:
+        self.launch(self.command, ready)
+
+    def close(self) -> None:
+        self.kill()
+        super().close()
+
+
+class NodeApiServer(ApiServer):
+    authorization = "Node,RBAC"
+    bind_address = "0.0.0.0"
+
+    def __init__(self, node: Node, *options: str) -> None:
+        self.node = node
+        with node.inside():
+            super().__init__(*options)
+
+    def choose_ports(self) -> tuple[int, int]:
+        # Pods look for port 443, and nothing here would translate it into another one.
+        port = process.unused_port()
+        self.node.forward(port, 443)
+        return port, 443
+
+    def arguments(self) -> list[str]:
+        kubelet = self.authority.issue(
+            "kube-apiserver", [], client=True, organizations=[ADMINISTRATORS]
+        )
+        return [
+            "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",
+            f"--kubelet-certificate-authority={self.authority.path}",
+            f"--kubelet-client-certificate={kubelet.path}",
+            f"--kubelet-client-key={kubelet.key}",
+            "--kubelet-preferred-address-types=InternalIP",
+        ]
+
+    def namespace(self, name: str = "") -> str:
+        name = super().namespace(name)
+        self.wait_prepared(name)
+        return name
+
+    def wait_prepared(self, namespace: str) -> None:
+        """Waits until pods can be there: before, they are refused, or wait ten seconds for what
+        they mount."""
+        for needed in (
+            reference("v1", "ServiceAccount", "default", namespace),
+            reference("v1", "ConfigMap", "kube-root-ca.crt", namespace),
+        ):
+            wait_until(lambda needed=needed: self.exists(needed), what=f"{needed}")
+
+    @property
+    def inner_url(self) -> str:
+        """Where it is on the node, for whom runs there."""
+        return f"https://{SERVICE_ADDRESS}:443"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"KUBERNETES_SERVICE_HOST": SERVICE_ADDRESS, "KUBERNETES_SERVICE_PORT": "443"}
+
+    @property
+    def account_key(self) -> Certificate:
+        return self._accounts
+
+    def _let_go(self, path: str) -> None:
+        """Here controllers remove a namespace with all that is in it, and who else would."""
+        if "/namespaces/" not in path or path.count("/") > 4:
+            with contextlib.suppress(AssertionError):  # it may have gone meanwhile
+                super()._let_go(path)
+
+
+# ---- the node -----------------------------------------------------------------------------------
+
+
+class Node:
+    """The node, by name node-1, and the cluster of which it is the only one.
+
+    `cpu_quota_period` is over what time limits of CPU are counted; `options` are further ones of
+    the API server.
+    """
+
+    name = "node-1"
+
+    def __init__(
+        self,
+        *options: str,
+        cpu_quota_period: str = "1s",
+        monitor_grace_period: str = "8s",
+        feature_gates: Mapping[str, bool] | None = None,
+    ) -> None:
+        if os.geteuid() != 0:
+            missing("a Kubernetes node needs root")
+        for needed in ("containerd", "runc", "nsenter", "ip"):
+            if not shutil.which(needed):
+                missing(f"{needed} is not installed: tests/install-test-dependencies.sh")
+        for file in (PLUGINS / "bridge", images.BUSYBOX):
+            if not file.exists():
+                missing(f"{file} is not installed: tests/install-test-dependencies.sh")
+        for needed in ("kube-controller-manager", "kube-scheduler", "kubelet", "kubectl"):
+            program(needed)
+        self.monitor_grace_period = monitor_grace_period
+        self._closers = contextlib.ExitStack()
+        try:
+            self._start(options, cpu_quota_period, dict(feature_gates or {}))
+        except BaseException as error:
+            for server in (getattr(self, "kubelet", None), getattr(self, "containerd", None)):
+                if server:
+                    error.add_note(server.tail())
+            self.close()
+            raise
+
+    def _start(self, options: Sequence[str], period: str, gates: dict[str, bool]) -> None:
+        _sweep_groups()
+        self._cgroup = f"vitalsd-node-{os.getpid()}-{secrets.token_hex(3)}"
+        self._closers.callback(_remove_groups, self._cgroup)
+        _make_groups(self._cgroup)
+        self.namespaces = Namespaces()
+        self._closers.callback(self.namespaces.close)
+        self._closers.callback(self.namespaces.kill)
+        self.directory = self.namespaces.directory
+        self.enter: Sequence[str] = ("nsenter", f"--net={self.namespaces.network}", "--")
+        whole = ("-t", str(self.namespaces.init), "--net", "--mount", "--pid")
+        self._enter_all = ("nsenter", *whole, f"--wdns={self.directory}", "--")
+        self._forwarder = Forwarder(self.namespaces.network)
+        self._closers.callback(self._forwarder.close)
+
+        self._start_containerd()
+        self.api = NodeApiServer(self, *options)
+        self._closers.callback(self.api.close)
+        self._start_controllers()
+        self._start_kubelet(period, gates)
+        for namespace in ("default", "kube-system"):
+            self.api.wait_prepared(namespace)
+        self.wait_ready()
+
+    # ---- its parts -----------------------------------------------------------------------------
+
+    def _start_containerd(self) -> None:
+        names = {"directory": self.directory, "plugins": PLUGINS, "pause": PAUSE}
+        configuration = self.directory / "containerd.toml"
+        configuration.write_text(CONTAINERD.format(**names))
+        (self.directory / "cni").mkdir()
+        network = {"cniVersion": "0.4.0", "name": "pods", "plugins": [NETWORK]}
+        (self.directory / "cni" / "pods.conflist").write_text(json.dumps(network))
+        self.containerd = self._inner("containerd", "containerd", f"--config={configuration}")
+        self.containerd.start(lambda: self.run("ctr", "version", check=False).returncode == 0)
+        archive = self.directory / "image.tar"
+        self.import_image(images.write_busybox(archive, BUSYBOX))
+        # Holds the namespaces of a pod, and sleeps for as long as busybox can.
+        self.import_image(images.write_busybox(archive, PAUSE, ("/bin/sleep", "2147483647")))
+        archive.unlink()
+
+    def _start_controllers(self) -> None:
+        accounts, authority = self.api.account_key, self.api.authority
+        everywhere = ("--leader-elect=false", "--bind-address=127.0.0.1")
+        controllers, scheduler = "kube-controller-manager", "kube-scheduler"
+        self.controllers = self._server(
+            controllers,
+            f"--kubeconfig={self._kubeconfig(f'system:{controllers}')}",
+            *everywhere,
+            f"--cert-dir={self.directory}/{controllers}",
+            # By default it spares the server, and takes five seconds to begin.
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
+            "--use-service-account-credentials",
+            f"--service-account-private-key-file={accounts.key}",
+            f"--root-ca-file={authority.path}",
+            "--node-monitor-period=1s",
+            f"--node-monitor-grace-period={self.monitor_grace_period}",
+        )
+        self.scheduler = self._server(
+            scheduler,
+            f"--kubeconfig={self._kubeconfig(f'system:{scheduler}')}",
+            *everywhere,
+            f"--cert-dir={self.directory}/{scheduler}",
+        )
+        for server in (self.controllers, self.scheduler):
+            server.start()
+
+    def _start_kubelet(self, period: str, gates: dict[str, bool]) -> None:
+        serving = self.api.authority.issue(self.name, [self.name, NODE_ADDRESS])
+        configuration = yaml.safe_load(
+            KUBELET.format(
+                directory=self.directory,
+                authority=self.api.authority.path,
+                certificate=serving.path,
+                key=serving.key,
+                cgroup=self._cgroup,
+            )
+        )
+        if period != "100ms":  # the default, which needs no leave
+            configuration["cpuCFSQuotaPeriod"] = period
+            gates = {"CustomCPUCFSQuotaPeriod": True, **gates}
+        configuration["featureGates"] = gates
+        file = self.directory / "kubelet.yaml"
+        file.write_text(yaml.safe_dump(configuration))
+        # The node's file system is one of its own: small, to be filled.
+        self.disk = self.directory / "kubelet"
+        self.disk.mkdir()
+        self.run("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", self.disk)
+        kubeconfig = self._kubeconfig(f"system:node:{self.name}", "system:nodes")
+        self.kubelet = self._inner(
+            "kubelet",
+            program("kubelet"),
+            f"--config={file}",
+            f"--kubeconfig={kubeconfig}",
+            f"--root-dir={self.disk}",
+            f"--hostname-override={self.name}",
+            f"--node-ip={NODE_ADDRESS}",
+            "--housekeeping-interval=1s",
+        )
+        self.kubelet.start()
+
+    def _kubeconfig(self, user: str, *groups: str) -> Path:
+        return self.api.kubeconfig(user, *groups, url=self.api.inner_url)
+
+    def _inner(self, name: str, *command: str | Path) -> Inner:
+        """A server in all namespaces of the node."""
+        server = Inner(name, self._enter_all, command)
+        self._closers.callback(server.close)
+        return server
+
+    def _server(self, name: str, *arguments: str) -> Inner:
+        """One that only needs its network."""
+        server = Inner(name, self.enter, [program(name), *arguments])
+        self._closers.callback(server.close)
+        return server
+
+    # ---- the way in ----------------------------------------------------------------------------
+
+    def forward(self, port: int, target: int = 0) -> None:
+        """Makes a loopback port of the node, the same one or another one, a port of here."""
+        self._forwarder.forward(port, target or port)
+
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """Servers that are made meanwhile, as vitalsd or Prometheus, run in the node's network,
+        where pods, kubelet and API server are; their ports are reached from here as always."""
+        return process.inside(self)
+
+    def run(self, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs a command on the node to its end."""
+        done = subprocess.run(
+            [*self._enter_all, *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60 * PATIENCE,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def import_image(self, archive: Path) -> None:
+        """Gives the node the images of an OCI archive; pods use them with the policy Never."""
+        self.run("ctr", "--namespace=k8s.io", "images", "import", archive)
+
+    # ---- pods and kubelet ----------------------------------------------------------------------
+
+    def pod(
+        self, namespace: str, name: str, script: str, *, restart: str = "Always", **container: Any
+    ) -> Object:
+        """A pod, yet to be created, of one container "main" in which busybox runs a script.
+        `container` are further fields of it, such as resources."""
+        made = reference("v1", "Pod", name, namespace)
+        main = {
+            "name": "main",
+            "image": BUSYBOX,
+            "imagePullPolicy": "Never",
+            "command": ["sh", "-c", script],
+            **container,
+        }
+        made["spec"] = {
+            "restartPolicy": restart,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [main],
+        }
+        return made
+
+    def container(self, pod: Object, name: str = "main") -> Object:
+        """The status of a container of a pod as it is now; LookupError if it has none yet."""
+        statuses = self.api.get(pod)["status"].get("containerStatuses", [])
+        return {status["name"]: status for status in statuses}[name]
+
+    def wait_container(self, pod: Object, state: str, reason: str = "", **options: Any) -> Object:
+        """Waits until a container is `running`, `waiting` or `terminated`, for that reason."""
+
+        def reached() -> Object:
+            status = self.container(pod)
+            assert status["state"].get(state, {}).get("reason", "") == reason, status["state"]
+            assert state in status["state"], status["state"]
+            return status
+
+        return wait_until(reached, what=f"{pod['metadata']['name']}: {state} {reason}", **options)
+
+    def ready(self) -> str:
+        """Whether the node is ready: True, False or Unknown."""
+        conditions = self.api.get(reference("v1", "Node", self.name))["status"]["conditions"]
+        return {each["type"]: each["status"] for each in conditions}["Ready"]
+
+    def wait_ready(self, ready: str = "True", *, deadline: float = 60) -> None:
+        wait_until(
+            lambda: self.ready() == ready,
+            deadline=deadline,
+            what=lambda: f"{self.name} is ready: {ready}\n{self.kubelet.tail()}",
+        )
+
+    def freeze_kubelet(self) -> None:
+        """The node is silent from now on, and soon taken for lost; its pods run on."""
+        self.kubelet.freeze()
+
+    def thaw_kubelet(self) -> None:
+        self.kubelet.thaw()
+
+    # ---- its end -------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Undoes what a test has done to a node that others use too."""
+        for server in (self.containerd, self.kubelet, self.controllers, self.scheduler):
+            if server.running:
+                server.thaw()
+            else:
+                server.kill()
+                server.start()
+        self.api.restore()
+        self.wait_ready()
+
+    def close(self) -> None:
+        """Ends it, whatever state it is in."""
+        self._closers.close()

@@ -1,0 +1,96 @@
+#include "probes/net/kubernetes/access.hpp"
+
+#include "unit/support/temp_directory.hpp"
+
+#include <cstdlib>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vitalsd::net::kubernetes {
+namespace {
+
+using testing::HasSubstr;
+
+class Kubeconfig : public testing::Test {
+ protected:
+  std::expected<Access, std::string> read(const std::string& text, const std::string& context = "") {
+    const std::string file = directory.file("config", text);
+    return read_access({.kubeconfig = file, .context = context});
+  }
+  std::string error(const std::string& text, const std::string& context = "") {
+    const auto access = read(text, context);
+    return access ? "accepted" : access.error();
+  }
+  // One context whose cluster and user are these mappings.
+  static std::string config(const std::string& cluster, const std::string& user) {
+    return "apiVersion: v1\nkind: Config\ncurrent-context: here\n"
+           "contexts: [{name: here, context: {cluster: c, user: u, namespace: web}}]\n"
+           "clusters: [{name: c, cluster: " +
+           cluster + "}]\nusers: [{name: u, user: " + user + "}]\n";
+  }
+
+  test::TempDirectory directory;
+};
+
+TEST_F(Kubeconfig, GivesServerAndToken) {
+  const auto access = read(config("{server: 'https://10.0.0.1:6443/'}", "{token: abc}"));
+  ASSERT_TRUE(access) << access.error();
+  EXPECT_EQ(access->server.text(), "https://10.0.0.1:6443");
+  EXPECT_EQ(access->token.read(), "abc");
+  EXPECT_EQ(access->namespace_name, "web");
+  EXPECT_TRUE(access->tls.verify);
+}
+
+TEST_F(Kubeconfig, FilesLieBesideIt) {
+  ASSERT_FALSE(directory.file("t", "from a file\n").empty());
+  const auto access = read(config("{server: 'https://a', certificate-authority: ca.pem}",
+                                  "{tokenFile: t, client-certificate: c.pem, client-key: k.pem}"));
+  ASSERT_TRUE(access) << access.error();
+  EXPECT_EQ(access->token.read(), "from a file");
+  EXPECT_THAT(access->tls.ca, HasSubstr("/ca.pem"));
+  EXPECT_THAT(access->tls.certificate, HasSubstr("/c.pem"));
+}
+
+TEST_F(Kubeconfig, DataStandsInIt) {
+  // "-----BEGIN CERTIFICATE-----\n" in base64
+  const auto access = read(config("{server: 'https://a', certificate-authority-data: "
+                                  "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==}",
+                                  "{}"));
+  ASSERT_TRUE(access) << access.error();
+  EXPECT_EQ(access->tls.ca, "-----BEGIN CERTIFICATE-----\n");
+}
+
+TEST_F(Kubeconfig, SaysWhatIsWrong) {
+  const std::string good = "{server: 'https://a'}";
+  EXPECT_THAT(error(config(good, "{exec: {command: aws}}")), HasSubstr("not supported"));
+  EXPECT_THAT(error(config(good, "{auth-provider: {name: gcp}}")), HasSubstr("not supported"));
+  EXPECT_THAT(error(config(good, "{username: x, password: secret}")), HasSubstr("password"));
+  EXPECT_THAT(error(config(good, "{client-certificate: c}")), HasSubstr("go together"));
+  EXPECT_THAT(error(config("{server: a}", "{}")), HasSubstr("no URL"));
+  EXPECT_THAT(error(config("{server: 'https://a', certificate-authority-data: '*'}", "{}")),
+              HasSubstr("no base64"));
+  EXPECT_THAT(error(config(good, "{}"), "heer"), HasSubstr("did you mean 'here'"));
+  EXPECT_THAT(error("contexts: []"), HasSubstr("current-context"));
+  EXPECT_THAT(error("a: ["), HasSubstr("config:2:1: not valid YAML"));
+  const auto missing = read_access({.kubeconfig = "/nowhere", .context = ""});
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error(), "cannot read /nowhere: No such file or directory");
+}
+
+TEST_F(Kubeconfig, KeepsSecretsOutOfErrors) {
+  EXPECT_THAT(error(config("{server: 'https://a'}",
+                           "{username: x, password: hush, token: hush2, exec: {}}")),
+              testing::Not(HasSubstr("hush")));
+}
+
+TEST(InCluster, NeedsTheEnvironmentOfAPod) {
+  unsetenv("KUBERNETES_SERVICE_HOST");  // NOLINT(concurrency-mt-unsafe)
+  const auto access = read_access({});
+  ASSERT_FALSE(access);
+  EXPECT_THAT(access.error(), HasSubstr("no pod of a cluster"));
+}
+
+}  // namespace
+}  // namespace vitalsd::net::kubernetes

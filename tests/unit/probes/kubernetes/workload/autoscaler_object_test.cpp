@@ -1,0 +1,69 @@
+#include "probes/kubernetes/workload/autoscaler_object.hpp"
+
+#include "unit/support/protobuf.hpp"
+
+namespace vitalsd::kubernetes {
+namespace {
+
+using test::Message;
+using test::metadata;
+
+Message autoscaler() {
+  const Message target = Message().text(1, "Deployment").text(2, "web").text(3, "apps/v1");
+  const Message condition = Message()
+                                .text(1, "ScalingActive")
+                                .text(2, "False")
+                                .time(3, 90)
+                                .text(4, "FailedGetResourceMetric");
+  return Message()
+      .message(1, metadata("web"))
+      .message(2, Message().message(1, target).number(2, 2).number(3, 9).message(4, Message()))
+      .message(3, Message().number(3, 4).number(4, 9).message(6, condition));
+}
+
+TEST(AutoscalerObject, ReadsAll) {
+  const Autoscaler web = read_autoscaler(test::with_unknown_fields(autoscaler()).bytes());
+  EXPECT_EQ(web.key(), "shop/web");
+  EXPECT_EQ(web.target_kind, "Deployment");
+  EXPECT_EQ(web.target_name, "web");
+  EXPECT_EQ(web.target_api_version, "apps/v1");
+  EXPECT_EQ(web.least, 2);
+  EXPECT_EQ(web.most, 9);
+  EXPECT_EQ(web.current, 4);
+  EXPECT_EQ(web.desired, 9);
+  ASSERT_EQ(web.conditions.size(), 1U);
+  EXPECT_EQ(web.conditions[0].type.get(), "ScalingActive");
+  EXPECT_EQ(web.conditions[0].reason.get(), "FailedGetResourceMetric");
+  EXPECT_EQ(web.conditions[0].since, 90);
+  EXPECT_TRUE(web.at_max());
+}
+
+TEST(AutoscalerObject, ReadsVersionOne) {
+  // There, fields 4 and 5 are percentages of CPU.
+  const Message spec = Message().number(2, 1).number(3, 5).number(4, 80);
+  const Message status = Message().number(3, 2).number(4, 3).number(5, 60);
+  const Autoscaler web = read_autoscaler(
+      Message().message(1, metadata("web")).message(2, spec).message(3, status).bytes());
+  EXPECT_EQ(web.most, 5);
+  EXPECT_EQ(web.current, 2);
+  EXPECT_EQ(web.desired, 3);
+  EXPECT_FALSE(web.at_max());
+}
+
+TEST(AutoscalerObject, IsAtItsMostIfItHasAChoice) {
+  Autoscaler web;
+  EXPECT_EQ(web.least, 1);
+  web.most = web.desired = 1;
+  EXPECT_FALSE(web.at_max());
+  web.most = web.desired = 2;
+  EXPECT_TRUE(web.at_max());
+  web.desired = 1;
+  EXPECT_FALSE(web.at_max());
+}
+
+TEST(AutoscalerObject, RefusesWhatIsMalformed) {
+  test::expect_hostile_bytes_refused(autoscaler().bytes(), &read_autoscaler);
+}
+
+}  // namespace
+}  // namespace vitalsd::kubernetes
