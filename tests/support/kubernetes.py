@@ -765,7 +765,7 @@ class ApiServer(Server, Client):
         return [
             event
             for event in events
-            if event["user"]["username"] == user and verb in ("", event["verb"])
+            if event["user"].get("username") == user and verb in ("", event["verb"])
         ]
 
     def kubectl(
