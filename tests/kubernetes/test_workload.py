@@ -319,8 +319,12 @@ def autoscaler(namespace: str, name: str = "web", *, desired: int = 3) -> Object
         "HorizontalPodAutoscaler",
         name,
         namespace,
-        spec={"scaleTargetRef": target, "maxReplicas": 5},
-        status={"currentReplicas": 3, "desiredReplicas": desired},
+        spec={"scaleTargetRef": target, "maxReplicas": 5, "targetCPUUtilizationPercentage": 80},
+        status={
+            "currentReplicas": 3,
+            "desiredReplicas": desired,
+            "currentCPUUtilizationPercentage": 60,
+        },
     )
 
 
@@ -334,6 +338,9 @@ def test_an_autoscaler_at_its_most(
     assert daemon.value("kube_horizontalpodautoscaler_spec_min_replicas", **labels) == 1
     assert daemon.value("kube_horizontalpodautoscaler_spec_max_replicas", **labels) == 5
     assert daemon.value("kube_horizontalpodautoscaler_status_current_replicas", **labels) == 3
+    cpu = {"metric_name": "cpu", "metric_target_type": "utilization", **labels}
+    assert daemon.value("kube_horizontalpodautoscaler_spec_target_metric", **cpu) == 80
+    assert daemon.value("kube_horizontalpodautoscaler_status_target_metric", **cpu) == 60
     check(daemon, "autoscaler_at_max", 0)
     blind = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric"}
     status = {"currentReplicas": 5, "desiredReplicas": 5, "conditions": [blind]}
@@ -478,6 +485,9 @@ def test_an_older_version_of_an_api(
     labels = {"namespace": namespace, "horizontalpodautoscaler": "web"}
     assert daemon.value("kube_horizontalpodautoscaler_spec_max_replicas", **labels) == 5
     assert daemon.value("kube_horizontalpodautoscaler_status_desired_replicas", **labels) == 5
+    cpu = {"metric_name": "cpu", "metric_target_type": "utilization", **labels}
+    assert daemon.value("kube_horizontalpodautoscaler_spec_target_metric", **cpu) == 80
+    assert daemon.value("kube_horizontalpodautoscaler_status_target_metric", **cpu) == 60
     check(daemon, "autoscaler_at_max", 1)
 
 

@@ -11,6 +11,14 @@
 
 namespace vitalsd::kubernetes {
 
+/// One thing that an autoscaler goes by, wanted or as it is.
+struct AutoscalerReading {
+  std::string metric;     ///< "cpu"
+  std::string_view type;  ///< "value", "average", "utilization"
+  double value = 0;       ///< in base units; utilization in percent of what is requested
+  bool operator==(const AutoscalerReading&) const = default;
+};
+
 struct Autoscaler {
   Metadata meta;
   std::string target_kind;
@@ -20,6 +28,8 @@ struct Autoscaler {
   std::int64_t most = 0;
   std::int64_t current = 0;
   std::int64_t desired = 0;
+  std::vector<AutoscalerReading> targets;  ///< of several of one metric and type the first
+  std::vector<AutoscalerReading> readings;
   std::vector<Condition> conditions;  ///< none in v1
 
   [[nodiscard]] std::string key() const { return meta.key(); }

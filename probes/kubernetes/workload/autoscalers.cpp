@@ -35,6 +35,16 @@ constexpr Metric kCondition({.name = "kube_horizontalpodautoscaler_status_condit
                              .help = "Whether the autoscaler's condition has this status; it "
                                      "cannot see its readings where ScalingActive is false."},
                             VITALSD_AUTOSCALER, "condition", "status");
+constexpr std::string_view kItsName = "kube-state-metrics' name";
+constexpr Metric kTarget({.name = "kube_horizontalpodautoscaler_spec_target_metric",
+                          .help = "What the autoscaler wants a reading to be, by its name and by "
+                                  "how it is meant: value, average, or utilization in percent.",
+                          .waiver = kItsName},
+                         VITALSD_AUTOSCALER, "metric_name", "metric_target_type");
+constexpr Metric kReading({.name = "kube_horizontalpodautoscaler_status_target_metric",
+                           .help = "What the autoscaler has last read, as its target.",
+                           .waiver = kItsName},
+                          VITALSD_AUTOSCALER, "metric_name", "metric_target_type");
 constexpr Metric kGeneration({.name = "kube_horizontalpodautoscaler_metadata_generation",
                               .help = "Generation of the autoscaler as it is wanted."},
                              VITALSD_AUTOSCALER);
@@ -64,6 +74,8 @@ class Autoscalers final : public WatchedSection<Autoscaler> {
     put(kMost, static_cast<double>(object.most));
     put(kCurrent, static_cast<double>(object.current));
     put(kDesired, static_cast<double>(object.desired));
+    for (const auto& [metric, type, value] : object.targets) put(kTarget, value, metric, type);
+    for (const auto& [metric, type, value] : object.readings) put(kReading, value, metric, type);
     for (const Condition& condition : object.conditions) {
       for (const auto& [status, value] : statuses(condition)) {
         put(kCondition, value, condition.type.get(), status);
@@ -94,8 +106,8 @@ class Autoscalers final : public WatchedSection<Autoscaler> {
   }
 };
 
-constexpr auto kMetrics =
-    metric_list(kInfo, kLeast, kMost, kCurrent, kDesired, kCondition, kGeneration);
+constexpr auto kMetrics = metric_list(kInfo, kLeast, kMost, kCurrent, kDesired, kTarget, kReading,
+                                      kCondition, kGeneration);
 constexpr std::array<const Check*, 2> kChecks = {&kAtMax, &kBlind};
 
 }  // namespace

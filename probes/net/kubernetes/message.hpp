@@ -20,6 +20,12 @@ class Field {
 
   [[nodiscard]] std::uint32_t tag() const { return reader_.tag(); }
 
+  /// Whether it is a string or a message: for a number of which versions of the API make different
+  /// use.
+  [[nodiscard]] bool has_bytes() const {
+    return reader_.wire_type() == protozero::pbf_wire_type::length_delimited;
+  }
+
   /// A string or a message; valid as long as the whole.
   std::string_view bytes() {
     expect(protozero::pbf_wire_type::length_delimited);
