@@ -179,6 +179,27 @@ std::optional<seconds> parse_duration(std::string_view text) {
 
 // ---- clocks ------------------------------------------------------------------------------------
 
+std::expected<const date::time_zone*, std::string> find_zone(std::string_view name) {
+  constexpr const char* kNoDatabase = "no database of time zones (Debian: package tzdata)";
+  try {
+    if (date::get_tzdb().zones.empty()) return Error(kNoDatabase);
+  } catch (const std::exception&) {
+    return Error(kNoDatabase);
+  }
+  const date::time_zone* zone = nullptr;
+  try {
+    zone = date::locate_zone(name);
+  } catch (const std::exception&) {
+    return Error("unknown time zone " + quoted(name));
+  }
+  try {
+    (void)zone->get_info(sys_seconds());  // the zone's file is read at its first use
+  } catch (const std::exception& error) {
+    return Error("time zone " + quoted(name) + " cannot be read: " + error.what());
+  }
+  return zone;
+}
+
 /// A stretch of time during which a zone's clocks are the same distance from UTC.
 struct Stretch {
   sys_seconds begin;
@@ -232,12 +253,9 @@ std::expected<CronSchedule, std::string> CronSchedule::parse(std::string_view sc
     return Error("schedule " + quoted(schedule) + ": a time zone belongs into timeZone");
   }
   if (!time_zone.empty()) {
-    try {
-      result.zone_ = date::locate_zone(time_zone);
-      (void)result.zone_->get_info(sys_seconds());  // reads the zone's file
-    } catch (const std::exception&) {
-      return Error("unknown time zone " + quoted(time_zone));
-    }
+    const auto zone = find_zone(time_zone);
+    if (!zone) return Error(zone.error());
+    result.zone_ = *zone;
   }
 
   constexpr std::string_view kEvery = "@every ";
@@ -267,7 +285,7 @@ std::expected<CronSchedule, std::string> CronSchedule::parse(std::string_view sc
       if (!bits) return Error("schedule " + quoted(schedule) + ": " + bits.error());
       result.fields_[i] |= *bits;
     }
-    // Kubernetes accepts a lone comma, as a schedule that never comes.
+    // The controller reads a lone comma as a schedule that never comes.
     if (result.fields_[i] == 0) {
       return Error("schedule " + quoted(schedule) + ": no " + std::string(kRules[i].name));
     }
@@ -378,6 +396,12 @@ std::optional<double> CronSchedule::next(double after) const {
       every_ > seconds(0) ? from + every_ : Search(*this, from + seconds(1)).run();
   if (!found) return std::nullopt;
   return static_cast<double>(found->time_since_epoch().count());
+}
+
+int CronSchedule::missed(double last, double now, int most) const {
+  int count = 0;
+  for (auto time = next(last); count < most && time && *time <= now; time = next(*time)) ++count;
+  return count;
 }
 
 }  // namespace vitalsd::kubernetes
