@@ -3,8 +3,10 @@
 #include "probes/error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <utility>
+#include <variant>
 
 #include <boost/json/basic_parser_impl.hpp>
 
@@ -19,6 +21,25 @@ constexpr std::size_t kMostBytes = std::size_t{32} << 20;
 constexpr std::size_t kMostDepth = 32;
 constexpr std::size_t kMostObjects = 50'000;  // a node has at most some hundred pods
 constexpr std::size_t kMostName = 64;         // of a member; we look for none that is longer
+
+/// Places of objects, or of lists of them, that we look into.
+constexpr std::array<std::string_view, 17> kObjects = {"",
+                                                       "/node",
+                                                       "/node/cpu",
+                                                       "/node/memory",
+                                                       "/node/fs",
+                                                       "/node/runtime",
+                                                       "/node/runtime/imageFs",
+                                                       "/node/runtime/containerFs",
+                                                       "/pods",
+                                                       "/pods/podRef",
+                                                       "/pods/cpu",
+                                                       "/pods/memory",
+                                                       "/pods/containers",
+                                                       "/pods/containers/cpu",
+                                                       "/pods/containers/memory",
+                                                       "/pods/volume",
+                                                       "/pods/volume/pvcRef"};
 
 ProbeError bad_summary(const std::string& why) {
   return {Reason::protocol, "the kubelet's summary: " + why};
@@ -39,6 +60,7 @@ class Handler {
   bool on_document_end(error_code&) { return true; }
 
   bool on_object_begin(error_code&) {
+    begin("an object");
     objects_.push_back(path_.size());
     if (path_ == "/pods") {
       count();
@@ -79,7 +101,12 @@ class Handler {
 
   bool on_string(json::string_view part, std::size_t, error_code&) {
     append(part, kMostBytes);
-    if (std::string* const target = text_target()) *target = text_;
+    const Target place = target();
+    if (auto* const* const text = std::get_if<std::string*>(&place)) {
+      **text = text_;
+    } else {
+      refuse("a string", place);
+    }
     text_.clear();
     return true;
   }
@@ -92,17 +119,28 @@ class Handler {
   }
   bool on_double(double value, json::string_view, error_code&) { return number(value); }
 
-  bool on_array_begin(error_code&) { return true; }
+  bool on_bool(bool, error_code&) {
+    refuse("true or false", target());
+    return true;
+  }
+
+  bool on_array_begin(error_code&) {
+    begin("a list");
+    return true;
+  }
+
   bool on_array_end(std::size_t, error_code&) { return true; }
   bool on_number_part(json::string_view, error_code&) { return true; }
-  bool on_bool(bool, error_code&) { return true; }
-  bool on_null(error_code&) { return true; }
+  bool on_null(error_code&) { return true; }  // as if it were not there
   bool on_comment_part(json::string_view, error_code&) { return true; }
   bool on_comment(json::string_view, error_code&) { return true; }
 
   KubeletSummary summary;
 
  private:
+  /// A place for a string or a number; or for nothing that we look at.
+  using Target = std::variant<std::monostate, std::string*, std::optional<double>*>;
+
   PodSummary& pod() { return summary.pods.back(); }
   ContainerSummary& container() { return pod().containers.back(); }
   VolumeSummary& volume() { return pod().volumes.back(); }
@@ -116,50 +154,72 @@ class Handler {
     return true;
   }
 
-  std::string* text_target() {
+  /// Throws for a value that is not what its place holds. Members that we do not know may be
+  /// anything.
+  void refuse(std::string_view value, const Target& place) const {
+    const char* expected = nullptr;
+    if (std::holds_alternative<std::string*>(place)) expected = "a string";
+    if (std::holds_alternative<std::optional<double>*>(place)) expected = "a number";
+    if (std::ranges::find(kObjects, path_) != kObjects.end()) expected = "an object";
+    if (expected == nullptr) return;
+    throw bad_summary((path_.empty() ? "the document" : path_.substr(1)) + " is " +
+                      std::string(value) + ", not " + expected);
+  }
+
+  void begin(std::string_view value) {
+    const Target place = target();
+    if (place != Target()) refuse(value, place);
+  }
+
+  bool number(double value) {
+    const Target place = target();
+    if (auto* const* const number = std::get_if<std::optional<double>*>(&place)) {
+      // The API's numbers are unsigned and of 64 bits.
+      if (!(value >= 0 && value <= 0x1p64)) throw bad_summary(path_.substr(1) + " is out of range");
+      **number = path_.ends_with("NanoSeconds") ? value / 1e9 : value;
+    } else {
+      refuse("a number", place);
+    }
+    return true;
+  }
+
+  /// Where the value that comes next belongs.
+  Target target() {
+    const std::size_t slash = path_.rfind('/');
+    if (slash == std::string::npos) return {};
+    const std::string_view object = std::string_view(path_).substr(0, slash);
+    const std::string_view name = std::string_view(path_).substr(slash + 1);
+    if (FsStats* const fs = fs_target(object)) {
+      if (name == "availableBytes") return &fs->available_bytes;
+      if (name == "capacityBytes") return &fs->capacity_bytes;
+      if (name == "usedBytes") return &fs->used_bytes;
+      if (name == "inodes") return &fs->inodes;
+      if (name == "inodesFree") return &fs->inodes_free;
+    }
+    if (object.ends_with("/cpu")) {
+      UsageStats* const usage = usage_target(object.substr(0, object.rfind('/')));
+      if (usage && name == "usageCoreNanoSeconds") return &usage->cpu_seconds;
+    }
+    if (object.ends_with("/memory")) {
+      UsageStats* const usage = usage_target(object.substr(0, object.rfind('/')));
+      if (usage && name == "usageBytes") return &usage->memory_usage_bytes;
+      if (usage && name == "workingSetBytes") return &usage->memory_working_set_bytes;
+      if (usage && name == "availableBytes") return &usage->memory_available_bytes;
+    }
     if (path_ == "/node/nodeName") return &summary.node;
     if (path_ == "/pods/podRef/name") return &pod().name;
     if (path_ == "/pods/podRef/namespace") return &pod().namespace_name;
-    if (path_ == "/pods/podRef/uid") return &pod().uid;
     if (path_ == "/pods/containers/name") return &container().name;
     if (path_ == "/pods/volume/name") return &volume().name;
     if (path_ == "/pods/volume/pvcRef/name") return &volume().claim;
     if (path_ == "/pods/volume/pvcRef/namespace") return &volume().claim_namespace;
-    return nullptr;
-  }
-
-  bool number(double value) {
-    const std::size_t slash = path_.rfind('/');
-    if (slash == std::string::npos) return true;
-    const std::string_view object = std::string_view(path_).substr(0, slash);
-    const std::string_view name = std::string_view(path_).substr(slash + 1);
-    if (FsStats* const fs = fs_target(object)) {
-      if (name == "availableBytes") fs->available_bytes = value;
-      if (name == "capacityBytes") fs->capacity_bytes = value;
-      if (name == "usedBytes") fs->used_bytes = value;
-      if (name == "inodes") fs->inodes = value;
-      if (name == "inodesFree") fs->inodes_free = value;
-    } else if (object.ends_with("/cpu")) {
-      UsageStats* const usage = usage_target(object.substr(0, object.rfind('/')));
-      if (usage && name == "usageCoreNanoSeconds") usage->cpu_seconds = value / 1e9;
-    } else if (object.ends_with("/memory")) {
-      UsageStats* const usage = usage_target(object.substr(0, object.rfind('/')));
-      if (usage && name == "usageBytes") usage->memory_usage_bytes = value;
-      if (usage && name == "workingSetBytes") usage->memory_working_set_bytes = value;
-      if (usage && name == "availableBytes") usage->memory_available_bytes = value;
-    } else if (path_ == "/pods/containers/rootfs/usedBytes") {
-      container().rootfs_used_bytes = value;
-    } else if (path_ == "/pods/containers/logs/usedBytes") {
-      container().logs_used_bytes = value;
-    }
-    return true;
+    return {};
   }
 
   FsStats* fs_target(std::string_view object) {
     if (object == "/node/fs") return &summary.fs;
     if (object == "/node/runtime/imageFs") return &summary.image_fs;
     if (object == "/node/runtime/containerFs") return &summary.container_fs;
-    if (object == "/pods/ephemeral-storage") return &pod().ephemeral_storage;
     if (object == "/pods/volume") return &volume().fs;
     return nullptr;
   }

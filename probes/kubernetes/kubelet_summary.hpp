@@ -1,6 +1,7 @@
 // What a kubelet says of its node, pods, containers and volumes: the JSON of /stats/summary
 // (k8s.io/kubelet/pkg/apis/stats/v1alpha1), read as its bytes arrive and kept as far as it is of
-// use. Every number of it is optional: what the kubelet did not say is nothing, never 0. Pure.
+// use. Every number of it is optional: what the kubelet did not say, or says is null, is nothing,
+// never 0. Pure.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +32,6 @@ struct UsageStats {
 struct ContainerSummary {
   std::string name;
   UsageStats usage;
-  std::optional<double> rootfs_used_bytes;  ///< the writable layer
-  std::optional<double> logs_used_bytes;
 };
 
 struct VolumeSummary {
@@ -45,9 +44,7 @@ struct VolumeSummary {
 struct PodSummary {
   std::string name;
   std::string namespace_name;
-  std::string uid;
   UsageStats usage;
-  FsStats ephemeral_storage;
   std::vector<ContainerSummary> containers;
   std::vector<VolumeSummary> volumes;
 };
@@ -68,11 +65,13 @@ class SummaryReader {
   SummaryReader(const SummaryReader&) = delete;
   SummaryReader& operator=(const SummaryReader&) = delete;
 
-  /// Takes a piece. Throws ProbeError(protocol) for what is not JSON, and for more of it than a
-  /// kubelet can have to say: 32 MiB, 32 levels, 50,000 pods, containers and volumes together.
+  /// Takes a piece. Throws ProbeError(protocol) for what is not JSON (with the place in bytes), for
+  /// a member that we look at and that is of the wrong type, below 0 or over 2^64 (with its name),
+  /// and for more than a kubelet can have to say: 32 MiB, 32 levels, 50,000 pods, containers and
+  /// volumes together. The reader is of no use after that.
   void feed(std::string_view bytes);
 
-  /// After the last piece. Throws ProbeError(protocol) if the text ends too early or is no summary.
+  /// After the last piece. Throws ProbeError(protocol) if the text ends too early or names no node.
   KubeletSummary finish();
 
  private:
