@@ -37,7 +37,7 @@ std::string_view take_until(std::string_view& text, std::string_view any_of) {
 
 /// The whole text as a number, NaN and +Inf among them.
 std::optional<double> to_double(std::string_view text) {
-  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with("+") && !text.starts_with("+-")) text.remove_prefix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;

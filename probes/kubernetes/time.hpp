@@ -7,8 +7,9 @@
 
 namespace vitalsd::kubernetes {
 
-/// Seconds since 1970, with their fraction. Nothing where the text is no RFC 3339 date-time, names
-/// a date that does not exist, lies outside the years 1 to 9999, or is a leap second (23:59:60),
+/// Seconds since 1970, before it below 0, with their fraction as far as a double holds it (some
+/// tenths of a microsecond in our days). Nothing where the text is no RFC 3339 date-time, names a
+/// date that does not exist, lies outside the years 1 to 9999, or is a leap second (23:59:60),
 /// which Go's parser refuses as well.
 std::optional<double> parse_time(std::string_view text);
 
