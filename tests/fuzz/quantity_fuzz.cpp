@@ -1,0 +1,23 @@
+// Amounts as the API server writes them, copied from what users wrote.
+#include "probes/kubernetes/quantity.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+using namespace vitalsd;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const auto amount = kubernetes::parse_quantity(text);
+  if (!amount) return 0;
+  if (!std::isfinite(*amount)) std::abort();
+  if (text[0] != '+' && text[0] != '-' &&
+      kubernetes::parse_quantity('-' + std::string(text)) != -*amount) {
+    std::abort();
+  }
+  return 0;
+}
