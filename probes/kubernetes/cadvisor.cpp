@@ -165,8 +165,8 @@ void CadvisorReader::read_row(std::string_view text) {
   if (!cpu.value.empty() && cpu.value != "total") return;
   if (!std::isfinite(*value) || (is_limit_ && (*value <= 0 || *value >= kNoLimit))) return;
   Instance& found = instance(namespace_name.value, pod.value, container.value, id.value);
-  if (is_start_) found.started = *value;
-  if (column_ < families_.size()) found.metrics.values[column_] = *value;
+  if (is_start_) found.started = value;
+  if (column_ < families_.size()) found.metrics.values[column_] = value;
 }
 
 CadvisorReader::Instance& CadvisorReader::instance(std::string_view namespace_name,

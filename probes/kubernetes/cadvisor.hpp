@@ -47,7 +47,7 @@ class CadvisorReader {
     std::optional<double> started;
   };
   struct Hash : std::hash<std::string_view> {
-    using is_transparent = void;
+    using is_transparent = void;  // NOLINT(*-identifier-naming)
   };
 
   void read_line(std::string_view line);

@@ -16,7 +16,7 @@
 #include <string_view>
 
 namespace date {
-class time_zone;
+class time_zone;  // NOLINT(*-identifier-naming)
 }
 
 namespace vitalsd::kubernetes {

@@ -22,24 +22,95 @@ constexpr std::size_t kMostDepth = 32;
 constexpr std::size_t kMostObjects = 50'000;  // a node has at most some hundred pods
 constexpr std::size_t kMostName = 64;         // of a member; we look for none that is longer
 
-/// Places of objects, or of lists of them, that we look into.
-constexpr std::array<std::string_view, 17> kObjects = {"",
-                                                       "/node",
-                                                       "/node/cpu",
-                                                       "/node/memory",
-                                                       "/node/fs",
-                                                       "/node/runtime",
-                                                       "/node/runtime/imageFs",
-                                                       "/node/runtime/containerFs",
-                                                       "/pods",
-                                                       "/pods/podRef",
-                                                       "/pods/cpu",
-                                                       "/pods/memory",
-                                                       "/pods/containers",
-                                                       "/pods/containers/cpu",
-                                                       "/pods/containers/memory",
-                                                       "/pods/volume",
-                                                       "/pods/volume/pvcRef"};
+/// A place for a string or a number; or for an object or list that we look into.
+using Target = std::variant<std::monostate, std::string*, std::optional<double>*>;
+
+KubeletSummary& whole(KubeletSummary& summary) { return summary; }
+PodSummary& pod(KubeletSummary& summary) { return summary.pods.back(); }
+ContainerSummary& container(KubeletSummary& summary) { return pod(summary).containers.back(); }
+VolumeSummary& volume(KubeletSummary& summary) { return pod(summary).volumes.back(); }
+UsageStats& node_usage(KubeletSummary& summary) { return summary.usage; }
+UsageStats& pod_usage(KubeletSummary& summary) { return pod(summary).usage; }
+UsageStats& container_usage(KubeletSummary& summary) { return container(summary).usage; }
+FsStats& node_fs(KubeletSummary& summary) { return summary.fs; }
+FsStats& image_fs(KubeletSummary& summary) { return summary.image_fs; }
+FsStats& container_fs(KubeletSummary& summary) { return summary.container_fs; }
+FsStats& volume_fs(KubeletSummary& summary) { return volume(summary).fs; }
+
+template <auto part, auto member>
+Target in(KubeletSummary& summary) {
+  return &(part(summary).*member);
+}
+
+struct Place {
+  std::string_view path;
+  Target (*target)(KubeletSummary&) = nullptr;  // null: an object, or a list of them
+};
+
+/// All that we look at, by path.
+constexpr std::array kPlaces = {
+    Place{""},
+    Place{"/node"},
+    Place{"/node/cpu"},
+    Place{"/node/cpu/usageCoreNanoSeconds", in<node_usage, &UsageStats::cpu_seconds>},
+    Place{"/node/fs"},
+    Place{"/node/fs/availableBytes", in<node_fs, &FsStats::available_bytes>},
+    Place{"/node/fs/capacityBytes", in<node_fs, &FsStats::capacity_bytes>},
+    Place{"/node/fs/inodes", in<node_fs, &FsStats::inodes>},
+    Place{"/node/fs/inodesFree", in<node_fs, &FsStats::inodes_free>},
+    Place{"/node/fs/usedBytes", in<node_fs, &FsStats::used_bytes>},
+    Place{"/node/memory"},
+    Place{"/node/memory/availableBytes", in<node_usage, &UsageStats::memory_available_bytes>},
+    Place{"/node/memory/usageBytes", in<node_usage, &UsageStats::memory_usage_bytes>},
+    Place{"/node/memory/workingSetBytes", in<node_usage, &UsageStats::memory_working_set_bytes>},
+    Place{"/node/nodeName", in<whole, &KubeletSummary::node>},
+    Place{"/node/runtime"},
+    Place{"/node/runtime/containerFs"},
+    Place{"/node/runtime/containerFs/availableBytes", in<container_fs, &FsStats::available_bytes>},
+    Place{"/node/runtime/containerFs/capacityBytes", in<container_fs, &FsStats::capacity_bytes>},
+    Place{"/node/runtime/containerFs/inodes", in<container_fs, &FsStats::inodes>},
+    Place{"/node/runtime/containerFs/inodesFree", in<container_fs, &FsStats::inodes_free>},
+    Place{"/node/runtime/containerFs/usedBytes", in<container_fs, &FsStats::used_bytes>},
+    Place{"/node/runtime/imageFs"},
+    Place{"/node/runtime/imageFs/availableBytes", in<image_fs, &FsStats::available_bytes>},
+    Place{"/node/runtime/imageFs/capacityBytes", in<image_fs, &FsStats::capacity_bytes>},
+    Place{"/node/runtime/imageFs/inodes", in<image_fs, &FsStats::inodes>},
+    Place{"/node/runtime/imageFs/inodesFree", in<image_fs, &FsStats::inodes_free>},
+    Place{"/node/runtime/imageFs/usedBytes", in<image_fs, &FsStats::used_bytes>},
+    Place{"/pods"},
+    Place{"/pods/containers"},
+    Place{"/pods/containers/cpu"},
+    Place{"/pods/containers/cpu/usageCoreNanoSeconds",
+          in<container_usage, &UsageStats::cpu_seconds>},
+    Place{"/pods/containers/memory"},
+    Place{"/pods/containers/memory/availableBytes",
+          in<container_usage, &UsageStats::memory_available_bytes>},
+    Place{"/pods/containers/memory/usageBytes",
+          in<container_usage, &UsageStats::memory_usage_bytes>},
+    Place{"/pods/containers/memory/workingSetBytes",
+          in<container_usage, &UsageStats::memory_working_set_bytes>},
+    Place{"/pods/containers/name", in<container, &ContainerSummary::name>},
+    Place{"/pods/cpu"},
+    Place{"/pods/cpu/usageCoreNanoSeconds", in<pod_usage, &UsageStats::cpu_seconds>},
+    Place{"/pods/memory"},
+    Place{"/pods/memory/availableBytes", in<pod_usage, &UsageStats::memory_available_bytes>},
+    Place{"/pods/memory/usageBytes", in<pod_usage, &UsageStats::memory_usage_bytes>},
+    Place{"/pods/memory/workingSetBytes", in<pod_usage, &UsageStats::memory_working_set_bytes>},
+    Place{"/pods/podRef"},
+    Place{"/pods/podRef/name", in<pod, &PodSummary::name>},
+    Place{"/pods/podRef/namespace", in<pod, &PodSummary::namespace_name>},
+    Place{"/pods/volume"},
+    Place{"/pods/volume/availableBytes", in<volume_fs, &FsStats::available_bytes>},
+    Place{"/pods/volume/capacityBytes", in<volume_fs, &FsStats::capacity_bytes>},
+    Place{"/pods/volume/inodes", in<volume_fs, &FsStats::inodes>},
+    Place{"/pods/volume/inodesFree", in<volume_fs, &FsStats::inodes_free>},
+    Place{"/pods/volume/name", in<volume, &VolumeSummary::name>},
+    Place{"/pods/volume/pvcRef"},
+    Place{"/pods/volume/pvcRef/name", in<volume, &VolumeSummary::claim>},
+    Place{"/pods/volume/pvcRef/namespace", in<volume, &VolumeSummary::claim_namespace>},
+    Place{"/pods/volume/usedBytes", in<volume_fs, &FsStats::used_bytes>},
+};
+static_assert(std::ranges::is_sorted(kPlaces, {}, &Place::path));
 
 ProbeError bad_summary(const std::string& why) {
   return {Reason::protocol, "the kubelet's summary: " + why};
@@ -67,10 +138,10 @@ class Handler {
       summary.pods.emplace_back();
     } else if (path_ == "/pods/containers") {
       count();
-      pod().containers.emplace_back();
+      pod(summary).containers.emplace_back();
     } else if (path_ == "/pods/volume") {
       count();
-      pod().volumes.emplace_back();
+      pod(summary).volumes.emplace_back();
     }
     return true;
   }
@@ -101,12 +172,7 @@ class Handler {
 
   bool on_string(json::string_view part, std::size_t, error_code&) {
     append(part, kMostBytes);
-    const Target place = target();
-    if (auto* const* const text = std::get_if<std::string*>(&place)) {
-      **text = text_;
-    } else {
-      refuse("a string", place);
-    }
+    if (std::string* const text = expect<std::string>("a string")) *text = text_;
     text_.clear();
     return true;
   }
@@ -120,7 +186,7 @@ class Handler {
   bool on_double(double value, json::string_view, error_code&) { return number(value); }
 
   bool on_bool(bool, error_code&) {
-    refuse("true or false", target());
+    if (const Place* const here = place()) refuse(*here, "true or false");
     return true;
   }
 
@@ -138,13 +204,6 @@ class Handler {
   KubeletSummary summary;
 
  private:
-  /// A place for a string or a number; or for nothing that we look at.
-  using Target = std::variant<std::monostate, std::string*, std::optional<double>*>;
-
-  PodSummary& pod() { return summary.pods.back(); }
-  ContainerSummary& container() { return pod().containers.back(); }
-  VolumeSummary& volume() { return pod().volumes.back(); }
-
   void count() {
     if (++count_ > kMostObjects) throw bad_summary("too many pods, containers or volumes");
   }
@@ -154,81 +213,42 @@ class Handler {
     return true;
   }
 
-  /// Throws for a value that is not what its place holds. Members that we do not know may be
-  /// anything.
-  void refuse(std::string_view value, const Target& place) const {
-    const char* expected = nullptr;
-    if (std::holds_alternative<std::string*>(place)) expected = "a string";
-    if (std::holds_alternative<std::optional<double>*>(place)) expected = "a number";
-    if (std::ranges::find(kObjects, path_) != kObjects.end()) expected = "an object";
-    if (expected == nullptr) return;
+  /// Where the value that comes next belongs; null if we do not look at it.
+  [[nodiscard]] const Place* place() const {
+    const auto* const found =
+        std::ranges::lower_bound(kPlaces, std::string_view(path_), {}, &Place::path);
+    return found != kPlaces.end() && found->path == path_ ? found : nullptr;
+  }
+
+  [[noreturn]] void refuse(const Place& here, std::string_view value) {
+    constexpr std::array<std::string_view, 3> kExpected = {"an object", "a string", "a number"};
+    const Target target = here.target != nullptr ? here.target(summary) : Target();
     throw bad_summary((path_.empty() ? "the document" : path_.substr(1)) + " is " +
-                      std::string(value) + ", not " + expected);
+                      std::string(value) + ", not " + std::string(kExpected[target.index()]));
+  }
+
+  /// Where the string or number that comes next is kept; null if we do not look at it.
+  template <class Value>
+  Value* expect(std::string_view value) {
+    const Place* const here = place();
+    if (here == nullptr) return nullptr;
+    const Target target = here->target != nullptr ? here->target(summary) : Target();
+    if (auto* const* const found = std::get_if<Value*>(&target)) return *found;
+    refuse(*here, value);
   }
 
   void begin(std::string_view value) {
-    const Target place = target();
-    if (place != Target()) refuse(value, place);
+    const Place* const here = place();
+    if (here != nullptr && here->target != nullptr) refuse(*here, value);
   }
 
   bool number(double value) {
-    const Target place = target();
-    if (auto* const* const number = std::get_if<std::optional<double>*>(&place)) {
-      // The API's numbers are unsigned and of 64 bits.
-      if (!(value >= 0 && value <= 0x1p64)) throw bad_summary(path_.substr(1) + " is out of range");
-      **number = path_.ends_with("NanoSeconds") ? value / 1e9 : value;
-    } else {
-      refuse("a number", place);
-    }
+    auto* const number = expect<std::optional<double>>("a number");
+    if (number == nullptr) return true;
+    // The API's numbers are unsigned and of 64 bits.
+    if (!(value >= 0 && value <= 0x1p64)) throw bad_summary(path_.substr(1) + " is out of range");
+    *number = path_.ends_with("NanoSeconds") ? value / 1e9 : value;
     return true;
-  }
-
-  /// Where the value that comes next belongs.
-  Target target() {
-    const std::size_t slash = path_.rfind('/');
-    if (slash == std::string::npos) return {};
-    const std::string_view object = std::string_view(path_).substr(0, slash);
-    const std::string_view name = std::string_view(path_).substr(slash + 1);
-    if (FsStats* const fs = fs_target(object)) {
-      if (name == "availableBytes") return &fs->available_bytes;
-      if (name == "capacityBytes") return &fs->capacity_bytes;
-      if (name == "usedBytes") return &fs->used_bytes;
-      if (name == "inodes") return &fs->inodes;
-      if (name == "inodesFree") return &fs->inodes_free;
-    }
-    if (object.ends_with("/cpu")) {
-      UsageStats* const usage = usage_target(object.substr(0, object.rfind('/')));
-      if (usage && name == "usageCoreNanoSeconds") return &usage->cpu_seconds;
-    }
-    if (object.ends_with("/memory")) {
-      UsageStats* const usage = usage_target(object.substr(0, object.rfind('/')));
-      if (usage && name == "usageBytes") return &usage->memory_usage_bytes;
-      if (usage && name == "workingSetBytes") return &usage->memory_working_set_bytes;
-      if (usage && name == "availableBytes") return &usage->memory_available_bytes;
-    }
-    if (path_ == "/node/nodeName") return &summary.node;
-    if (path_ == "/pods/podRef/name") return &pod().name;
-    if (path_ == "/pods/podRef/namespace") return &pod().namespace_name;
-    if (path_ == "/pods/containers/name") return &container().name;
-    if (path_ == "/pods/volume/name") return &volume().name;
-    if (path_ == "/pods/volume/pvcRef/name") return &volume().claim;
-    if (path_ == "/pods/volume/pvcRef/namespace") return &volume().claim_namespace;
-    return {};
-  }
-
-  FsStats* fs_target(std::string_view object) {
-    if (object == "/node/fs") return &summary.fs;
-    if (object == "/node/runtime/imageFs") return &summary.image_fs;
-    if (object == "/node/runtime/containerFs") return &summary.container_fs;
-    if (object == "/pods/volume") return &volume().fs;
-    return nullptr;
-  }
-
-  UsageStats* usage_target(std::string_view object) {
-    if (object == "/node") return &summary.usage;
-    if (object == "/pods") return &pod().usage;
-    if (object == "/pods/containers") return &container().usage;
-    return nullptr;
   }
 
   std::string path_;

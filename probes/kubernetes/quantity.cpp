@@ -55,8 +55,10 @@ std::optional<double> parse_quantity(std::string_view text) {
   if (found == kSuffixes.end()) return std::nullopt;
 
   double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + size, number);
-  if (error != std::errc() || end != text.data() + size) return std::nullopt;
+  const std::string_view digits = text.substr(0, size);
+  const char* const last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, number);
+  if (error != std::errc() || end != last) return std::nullopt;
   const double value = number * found->factor / found->divisor;
   if (!std::isfinite(value)) return std::nullopt;
   return negative ? -value : value;

@@ -42,7 +42,8 @@ class Scanner {
     std::size_t size = 1;
     while (size < rest_.size() && is_digit(rest_[size])) ++size;
     double value = 0;
-    const auto result = std::from_chars(rest_.data(), rest_.data() + size, value);
+    const std::string_view digits = rest_.substr(0, size);
+    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     // Digits so small that a double cannot hold them are none.
     if (size == 1 || result.ec == std::errc::invalid_argument) return fail();
     rest_.remove_prefix(size);
