@@ -37,9 +37,9 @@ FsStats& image_fs(KubeletSummary& summary) { return summary.image_fs; }
 FsStats& container_fs(KubeletSummary& summary) { return summary.container_fs; }
 FsStats& volume_fs(KubeletSummary& summary) { return volume(summary).fs; }
 
-template <auto part, auto member>
+template <auto Part, auto Member>
 Target in(KubeletSummary& summary) {
-  return &(part(summary).*member);
+  return &(Part(summary).*Member);
 }
 
 struct Place {

@@ -56,9 +56,8 @@ std::optional<double> parse_quantity(std::string_view text) {
 
   double number = 0;
   const std::string_view digits = text.substr(0, size);
-  const char* const last = digits.data() + digits.size();
-  const auto [end, error] = std::from_chars(digits.data(), last, number);
-  if (error != std::errc() || end != last) return std::nullopt;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   const double value = number * found->factor / found->divisor;
   if (!std::isfinite(value)) return std::nullopt;
   return negative ? -value : value;
