@@ -390,7 +390,6 @@ asio::awaitable<void> Reflector::watch(std::shared_ptr<Attempt> attempt, bool wi
   }
   call.on_data = [this, attempt, &events, &listing](std::string_view piece) {
     if (attempt->reflector == nullptr) return false;
-    hear(listing ? Clock::duration(kAnswerSilence) : kWatchSilence);
     try {
       if (piece.empty() && listing) {
         list_begins();
@@ -403,6 +402,7 @@ asio::awaitable<void> Reflector::watch(std::shared_ptr<Attempt> attempt, bool wi
     } catch (...) {  // cannot pass libcurl; Attempt::call rethrows it
       attempt->error = std::current_exception();
     }
+    hear(listing ? Clock::duration(kAnswerSilence) : kWatchSilence);
     // Somebody came to listen while the list was under way: the next one is for them.
     return attempt->error == nullptr && (listing || listed_);
   };
