@@ -70,7 +70,8 @@ def cluster(_kubernetes_node: Node) -> Iterator[Cluster]:
             [
                 {"name": "nodes", "kind": "node"},
                 {"name": "pods", "kind": "pod"},
-                {"name": "kubelets", "kind": "kubelet"},
+                # A node at work takes its time to answer.
+                {"name": "kubelets", "kind": "kubelet", "interval": "3s", "timeout": "3s"},
             ],
             interval="1s",
             timeout="1s",
