@@ -100,7 +100,11 @@ class HttpClient::Impl {
         tls_(tls),
         timer_([this] { timed_out(); }),
         sockets_(loop, [this](int socket, SocketWatch::Event event) {
-          act(socket, event == SocketWatch::Event::readable ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
+          if (event == SocketWatch::Event::readable) {
+            read(socket);
+          } else {
+            act(socket, CURL_CSELECT_OUT);
+          }
         }) {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_ALL); });
@@ -135,8 +139,9 @@ class HttpClient::Impl {
   };
 
   struct Transfer {
-    explicit Transfer(const HttpRequest& asked) : request(asked) {}
+    Transfer(Impl& owner, const HttpRequest& asked) : client(owner), request(asked) {}
 
+    Impl& client;
     const HttpRequest& request;
     std::unique_ptr<Handle> handle;
     std::shared_ptr<Pending<CURLcode>> pending;
@@ -171,6 +176,7 @@ class HttpClient::Impl {
   void stop(Transfer& transfer);
   static void read_phases(Transfer& transfer, double resolve_seconds);
   void act(curl_socket_t socket, int events);
+  void read(curl_socket_t socket);
   void timed_out();
   void read_results();
 
@@ -182,6 +188,7 @@ class HttpClient::Impl {
   SocketWatch sockets_;
   CURLM* multi_;
   std::vector<std::unique_ptr<Handle>> idle_;
+  std::size_t streamed_ = 0;  // bytes given to on_data since somebody began to count
   bool kick_posted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted to the loop
 };
@@ -220,6 +227,21 @@ int HttpClient::Impl::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
   return 0;
 }
 
+// libcurl reads one TLS record a call, and an event of a watch is a record: all that has come is
+// read at once.
+void HttpClient::Impl::read(curl_socket_t socket) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kLongest = std::chrono::milliseconds(1);
+  const auto until = Clock::now() + kLongest;
+  streamed_ = 0;
+  std::size_t before = 0;
+  do {
+    before = streamed_;
+    act(socket, CURL_CSELECT_IN);
+  } while (streamed_ > before && sockets_.watches(socket) && Clock::now() < until);
+  if (streamed_ > 0 && streamed_ == before) sockets_.gather(socket, streamed_);
+}
+
 void HttpClient::Impl::timed_out() { act(CURL_SOCKET_TIMEOUT, 0); }
 
 void HttpClient::Impl::act(curl_socket_t socket, int events) {
@@ -245,6 +267,7 @@ std::size_t HttpClient::Impl::on_body(char* data, std::size_t size, std::size_t 
   auto& transfer = *static_cast<Transfer*>(raw);
   const std::size_t bytes = size * count;
   if (transfer.streams()) {
+    transfer.client.streamed_ += bytes;
     transfer.ended = !transfer.request.on_data(std::string_view(data, bytes));
     return transfer.ended ? 0 : bytes;
   }
@@ -480,7 +503,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   const std::chrono::duration<double> resolving = std::chrono::steady_clock::now() - began;
   out.doing("waiting for an answer from " + endpoint.text());
 
-  Transfer transfer(request);
+  Transfer transfer(*this, request);
   if (idle_.empty()) {
     transfer.handle = std::make_unique<Handle>();
   } else {

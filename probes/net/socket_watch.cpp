@@ -1,19 +1,36 @@
 #include "probes/net/socket_watch.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cstddef>
+#include <chrono>
 #include <utility>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 namespace vitalsd::net {
 
+using namespace std::chrono_literals;
 using Descriptor = boost::asio::posix::stream_descriptor;
 
+namespace {
+
+constexpr auto kReading = static_cast<std::size_t>(SocketWatch::Event::readable);
+constexpr auto kWriting = static_cast<std::size_t>(SocketWatch::Event::writable);
+// Of a stream that brings less than this at a time, a wake-up costs more than what it brings.
+constexpr std::size_t kMuch = 32 * 1024;
+constexpr std::chrono::milliseconds kLeastRest = 1ms;
+constexpr std::chrono::milliseconds kMostRest = 200ms;  // nothing is published more often
+
+}  // namespace
+
 struct SocketWatch::Watched {
-  Watched(boost::asio::io_context& loop, int socket) : descriptor(loop, socket), number(socket) {}
+  Watched(boost::asio::io_context& loop, int socket)
+      : descriptor(loop, socket), timer(loop), number(socket) {}
 
   Descriptor descriptor;
+  boost::asio::steady_timer timer;  // finer than the wheel's slots
+  std::chrono::milliseconds rest{0};
   int number;
   std::array<bool, 2> wanted{};  // by Event
   std::array<bool, 2> waiting{};
@@ -22,6 +39,7 @@ struct SocketWatch::Watched {
   // Lets go of the socket without closing it; waits end with an error.
   void release() {
     gone = true;
+    timer.cancel();
     descriptor.release();
   }
 };
@@ -38,10 +56,29 @@ void SocketWatch::set(int socket, bool readable, bool writable) {
   std::shared_ptr<Watched>& place = sockets_[socket];
   if (!place) place = std::make_shared<Watched>(loop_, socket);
   place->wanted = {readable, writable};
+  if (writable) place->timer.cancel();  // it rests no longer
   wait(place);
 }
 
+void SocketWatch::gather(int socket, std::size_t bytes) {
+  const auto found = sockets_.find(socket);
+  if (found == sockets_.end() || found->second->waiting[kWriting]) return;
+  const std::shared_ptr<Watched> watched = found->second;
+  watched->rest =
+      bytes > kMuch ? watched->rest / 2 : std::clamp(2 * watched->rest, kLeastRest, kMostRest);
+  watched->waiting[kReading] = true;
+  watched->descriptor.release();  // else each piece that comes wakes the loop all the same
+  watched->timer.expires_after(watched->rest);
+  watched->timer.async_wait([this, watched](const boost::system::error_code&) {
+    if (watched->gone) return;
+    watched->descriptor.assign(watched->number);
+    watched->waiting[kReading] = false;
+    wait(watched);
+  });
+}
+
 void SocketWatch::wait(const std::shared_ptr<Watched>& watched) {
+  if (!watched->descriptor.is_open()) return;  // it rests
   wait_for(watched, Event::readable);
   wait_for(watched, Event::writable);
 }
@@ -50,7 +87,7 @@ void SocketWatch::wait_for(const std::shared_ptr<Watched>& watched, Event event)
   const auto index = static_cast<std::size_t>(event);
   if (!watched->wanted[index] || watched->waiting[index]) return;
   watched->waiting[index] = true;
-  const auto type = event == Event::readable ? Descriptor::wait_read : Descriptor::wait_write;
+  const auto type = index == kReading ? Descriptor::wait_read : Descriptor::wait_write;
   watched->descriptor.async_wait(
       type, [this, watched, event, index](const boost::system::error_code& error) {
         watched->waiting[index] = false;

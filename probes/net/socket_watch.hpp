@@ -2,9 +2,11 @@
 // they can (c-ares, libcurl). Probe loop only.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include <boost/asio/io_context.hpp>
 
@@ -24,6 +26,12 @@ class SocketWatch {
   /// What to watch a socket for from now on. With neither it is let go of, for the library to close
   /// it.
   void set(int socket, bool readable, bool writable);
+
+  [[nodiscard]] bool watches(int socket) const { return sockets_.contains(socket); }
+
+  /// From within `ready`, for a stream: so many bytes have come. Where that is little, the socket
+  /// is left alone for a while, the longer the less comes, so that more is read at once.
+  void gather(int socket, std::size_t bytes);
 
  private:
   struct Watched;

@@ -161,6 +161,12 @@ def test_a_container_that_is_throttled(quiet: Cluster) -> None:
     """A period is a second here, so that two cores suffice for half of one in throttled time."""
     loops = "for i in 1 2 3 4; do while :; do :; done & done; wait"
     quiet.run("spinner", loops, resources={"limits": {"cpu": "100m"}})
+    throttled = "container_cpu_cfs_throttled_seconds_total"
+    wait_until(
+        lambda: (quiet.daemon.value(throttled, pod="spinner") or 0) > 1,
+        deadline=90,
+        what=lambda: f"throttling; of {quiet.daemon.page('/probes/kubelets/metrics')}",
+    )
     for name in ("PodCPUThrottling", "ContainerCPUThrottled"):
         alert = quiet.prometheus.wait_firing(name, deadline=90)
         assert (alert["labels"]["pod"], alert["labels"]["container"]) == ("spinner", "main")

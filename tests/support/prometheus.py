@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.client
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,19 @@ class Prometheus(Server):
             assert len(firing) == 1, firing
             return firing[0]
 
-        return wait_until(one, deadline=deadline, what=f"{name} {labels or ''} fires")
+        def what() -> str:
+            operands = {
+                operand: self.query(operand)
+                for expression in self._expressions(name)
+                for operand in re.split(r"\s(?:/|\*|-|and|[<>=!]=?)\s", expression)
+            }
+            return f"{name} {labels or ''} fires; alerts: {self.alerts(name)}; of {operands}"
+
+        return wait_until(one, deadline=deadline, what=what)
+
+    def _expressions(self, name: str) -> list[str]:
+        rules = [rule for group in self.api("rules")["groups"] for rule in group["rules"]]
+        return [rule["query"] for rule in rules if rule["name"] == name]
 
     def wait_silent(self, name: str, *, deadline: float = 30, **labels: str) -> None:
         """Waits until no such alert is pending or firing."""
