@@ -15,12 +15,14 @@ namespace vitalsd {
 class Leadership {
  public:
   /// Goes on while the process, or the whole machine, sleeps.
+  // NOLINTBEGIN(readability-identifier-naming): names that the standard asks of a clock
   struct Clock {
     using rep = std::int64_t;
     using period = std::nano;
     using duration = std::chrono::nanoseconds;
     using time_point = std::chrono::time_point<Clock>;
     static constexpr bool is_steady = true;
+    // NOLINTEND(readability-identifier-naming)
     static time_point now() {
       timespec time{};
       clock_gettime(CLOCK_BOOTTIME, &time);
