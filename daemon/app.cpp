@@ -237,20 +237,25 @@ SavedState App::current_state() const {
   SavedState state;
   for (const auto& [name, job] : scheduler_.jobs()) {
     JobMemory memory = job->memory();
-    if (!memory.last_success && memory.facts.empty()) continue;
+    if (!memory.last_success && memory.facts.empty() && memory.notes.empty()) continue;
     state[name] = {std::string(job->spec().kind->name), job->target(), std::move(memory)};
   }
   return state;
 }
 
 void App::save_state_if_due() {
-  if (state_path_.empty() || !leadership_.leads()) return;
+  if (!leadership_.leads()) return;
   std::uint64_t version = 0;
   for (const auto& [name, job] : scheduler_.jobs()) version += job->memory_version();
   const auto age = Clock::now() - saved_at_;
-  if (age < kSaveFacts || (version == saved_version_ && age < kSaveAnyway)) return;
+  const auto rest = state_path_.empty() ? kTick : kSaveFacts;
+  if (age < rest || (version == saved_version_ && age < kSaveAnyway)) return;
   saved_version_ = version;
   saved_at_ = Clock::now();
+  if (state_path_.empty()) {
+    for (const auto& [name, job] : scheduler_.jobs()) job->forgo_saving();
+    return;
+  }
   const auto write = [path = state_path_, text = serialize_state(current_state())](
                          const net::StopFlag&) { return save_state(path, text); };
   const auto run = [](net::Offload& offload, std::string path, auto work) -> asio::awaitable<void> {
@@ -258,11 +263,13 @@ void App::save_state_if_due() {
     if (!error.empty()) log::error("state is not saved", {{"error", error}});
   };
   asio::co_spawn(loop_, run(services_.offload, state_path_, write),
-                 [](const std::exception_ptr& error) {
+                 [this](const std::exception_ptr& error) {
                    // A disk that hangs from last time: the next save says so again if it still
                    // does.
                    if (error)
                      log::error("state is not saved", {{"error", "an earlier write still hangs"}});
+                   // What cannot be saved is to be seen all the same.
+                   for (const auto& [name, job] : scheduler_.jobs()) job->saved();
                  });
 }
 

@@ -124,8 +124,12 @@ void Job::install(JobSpec spec) {
   const bool same_target = !first && spec.kind == spec_.kind && target == probe_->target();
   JobMemory kept;
   if (same_target) {
-    kept = memory();
-    if (!abandoned_ || abandoned_->over) spec.probe->inherit(*probe_);
+    kept = {last_success_, ledger_->facts()};
+    if (!abandoned_ || abandoned_->over) {
+      spec.probe->inherit(*probe_);
+    } else if (Notes* notes = probe_->notes()) {
+      kept.notes = notes->take();
+    }
   }
   spec_ = std::move(spec);
   probe_ = std::move(spec_.probe);
@@ -142,6 +146,8 @@ void Job::install(JobSpec spec) {
       parts_ok_ = parts_failed_ = 0;
     }
     restore(kept);
+  } else if (!kept.notes.empty()) {
+    restore({.last_success = {}, .facts = {}, .notes = std::move(kept.notes)});
   }
   row_->update([&](ProbeView& view) {
     view.kind = spec_.kind->name;
@@ -389,11 +395,34 @@ void Job::note(const std::optional<Failure>& failure, const std::vector<CheckRes
   });
 }
 
-JobMemory Job::memory() const { return {last_success_, ledger_->facts()}; }
+JobMemory Job::memory() const {
+  JobMemory memory{last_success_, ledger_->facts()};
+  if (Notes* notes = probe_->notes()) memory.notes = notes->take();
+  return memory;
+}
+
+void Job::saved() {
+  if (Notes* notes = probe_->notes()) notes->saved();
+}
+
+void Job::forgo_saving() {
+  Notes* notes = probe_->notes();
+  if (notes == nullptr) return;
+  notes->take();
+  notes->saved();
+}
+
+std::uint64_t Job::memory_version() const {
+  const Notes* notes = probe_->notes();
+  return ledger_->fact_version() + (notes != nullptr ? notes->version() : 0);
+}
 
 void Job::restore(const JobMemory& memory) {
   if (memory.last_success) last_success_ = memory.last_success;
   if (!memory.facts.empty()) ledger_->restore(memory.facts, spec_.kind->metrics);
+  if (Notes* notes = probe_->notes(); notes != nullptr && !memory.notes.empty()) {
+    notes->restore(memory.notes);
+  }
   row_->update([&](ProbeView& view) { view.last_success = last_success_; });
 }
 

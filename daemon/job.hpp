@@ -57,6 +57,7 @@ struct JobServices {
 struct JobMemory {
   std::optional<std::chrono::system_clock::time_point> last_success;
   std::vector<StoredFact> facts;
+  std::string notes{};  ///< the probe's own
 };
 
 class Job {
@@ -93,8 +94,12 @@ class Job {
   [[nodiscard]] std::string target() const { return probe_->target(); }
   [[nodiscard]] JobMemory memory() const;
   void restore(const JobMemory& memory);
-  /// Counts up whenever memory() changes, except for the last success.
-  [[nodiscard]] std::uint64_t memory_version() const { return ledger_->fact_version(); }
+  /// What memory() gave last is on the disk, or cannot be.
+  void saved();
+  /// There is nothing that memory() could be saved to.
+  void forgo_saving();
+  /// Changes whenever memory() does, except for the last success.
+  [[nodiscard]] std::uint64_t memory_version() const;
 
  private:
   struct Run;

@@ -57,6 +57,7 @@ SavedProbe read_probe(const json::object& object) {
     probe.memory.last_success = std::chrono::system_clock::time_point(
         std::chrono::nanoseconds(since_epoch->to_number<std::int64_t>()));
   }
+  if (object.if_contains("notes") != nullptr) probe.memory.notes = text_at(object, "notes");
   for (const json::value& each : object.at("facts").as_array()) {
     const json::object& fact = each.as_object();
     StoredFact& stored = probe.memory.facts.emplace_back();
@@ -90,6 +91,7 @@ std::string serialize_state(const SavedState& state) {
       probe["last_success_ns"] =
           std::chrono::nanoseconds(saved.memory.last_success->time_since_epoch()).count();
     }
+    if (!saved.memory.notes.empty()) probe["notes"] = saved.memory.notes;
     json::array& facts = probe["facts"].emplace_array();
     for (const StoredFact& stored : saved.memory.facts) {
       json::array labels;

@@ -20,6 +20,7 @@
 #include "probes/error.hpp"
 #include "probes/shard.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -55,6 +56,26 @@ struct Environment {
   Shard shard;  ///< which objects are ours, for kinds that divide theirs
 };
 
+/// What a kind has to remember over a restart beside its facts: what it has counted, how far it has
+/// read. Probe loop only.
+class Notes {
+ public:
+  Notes() = default;
+  virtual ~Notes() = default;
+  Notes(const Notes&) = delete;
+  Notes& operator=(const Notes&) = delete;
+
+  /// All of it, in a text of the kind's own.
+  virtual std::string take() = 0;
+  /// What take() gave last is on the disk, or there is none that it could be put on: what is
+  /// published only from now on is never taken back by a crash.
+  virtual void saved() = 0;
+  /// What an earlier process took, before the first run; a text that makes no sense is ignored.
+  virtual void restore(std::string_view text) = 0;
+  /// Changes when there is something new that is worth being saved.
+  [[nodiscard]] virtual std::uint64_t version() const = 0;
+};
+
 class Probe {
  public:
   Probe() = default;
@@ -75,6 +96,9 @@ class Probe {
   /// else is worth keeping, from the probe that this one replaces. `predecessor` is of the same
   /// class and does not run.
   virtual void inherit(Probe& /*predecessor*/) {}
+
+  /// Null for those whose facts are all that they remember.
+  virtual Notes* notes() { return nullptr; }
 };
 
 /// One row of the registry.

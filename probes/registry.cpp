@@ -12,6 +12,7 @@
   X(filesystem)          \
   X(http)                \
   X(kubelet)             \
+  X(logs)                \
   X(node)                \
   X(pod)                 \
   X(postgres)            \

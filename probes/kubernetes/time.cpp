@@ -3,7 +3,8 @@
 #include <charconv>
 #include <chrono>
 #include <cstddef>
-#include <system_error>
+#include <cstdint>
+#include <limits>
 
 namespace vitalsd::kubernetes {
 
@@ -36,18 +37,15 @@ class Scanner {
     return c;
   }
 
-  /// "." and digits, or nothing: 0.
-  double fraction() {
-    if (!rest_.starts_with('.')) return 0;
+  /// "." and digits, or nothing.
+  std::string_view fraction() {
+    if (!rest_.starts_with('.')) return {};
     std::size_t size = 1;
     while (size < rest_.size() && is_digit(rest_[size])) ++size;
-    double value = 0;
     const std::string_view digits = rest_.substr(0, size);
-    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    // Digits so small that a double cannot hold them are none.
-    if (size == 1 || result.ec == std::errc::invalid_argument) return fail();
     rest_.remove_prefix(size);
-    return value;
+    if (size == 1) fail();
+    return digits;
   }
 
   [[nodiscard]] bool whole() const { return good_ && rest_.empty(); }
@@ -63,9 +61,12 @@ class Scanner {
   bool good_ = true;
 };
 
-}  // namespace
+struct Moment {
+  std::chrono::sys_seconds second;
+  std::string_view fraction;  // "." and digits, or nothing
+};
 
-std::optional<double> parse_time(std::string_view text) {
+std::optional<Moment> parse_moment(std::string_view text) {
   Scanner in(text);
   const int year = in.number(4);
   in.one_of("-");
@@ -78,7 +79,7 @@ std::optional<double> parse_time(std::string_view text) {
   const int minute = in.number(2);
   in.one_of(":");
   const int second = in.number(2);
-  const double fraction = in.fraction();
+  const std::string_view fraction = in.fraction();
   const char zone = in.one_of("Zz+-");
   int offset_hour = 0;
   int offset_minute = 0;
@@ -96,10 +97,38 @@ std::optional<double> parse_time(std::string_view text) {
   }
   const std::chrono::hours offset_hours{zone == '-' ? -offset_hour : offset_hour};
   const std::chrono::minutes offset_minutes{zone == '-' ? -offset_minute : offset_minute};
-  const std::chrono::sys_seconds moment =
-      std::chrono::sys_days{date} + std::chrono::hours{hour} + std::chrono::minutes{minute} +
-      std::chrono::seconds{second} - offset_hours - offset_minutes;
-  return static_cast<double>(moment.time_since_epoch().count()) + fraction;
+  return Moment{std::chrono::sys_days{date} + std::chrono::hours{hour} +
+                    std::chrono::minutes{minute} + std::chrono::seconds{second} - offset_hours -
+                    offset_minutes,
+                fraction};
+}
+
+}  // namespace
+
+std::optional<double> parse_time(std::string_view text) {
+  const std::optional<Moment> moment = parse_moment(text);
+  if (!moment) return std::nullopt;
+  // Digits so small that a double cannot hold them are none.
+  double fraction = 0;
+  std::from_chars(moment->fraction.data(), moment->fraction.data() + moment->fraction.size(),
+                  fraction);
+  return static_cast<double>(moment->second.time_since_epoch().count()) + fraction;
+}
+
+std::optional<std::int64_t> parse_nanoseconds(std::string_view text) {
+  const std::optional<Moment> moment = parse_moment(text);
+  if (!moment) return std::nullopt;
+  constexpr std::int64_t kPerSecond = 1'000'000'000;
+  const std::int64_t seconds = moment->second.time_since_epoch().count();
+  if (seconds < 0 || seconds >= std::numeric_limits<std::int64_t>::max() / kPerSecond) {
+    return std::nullopt;
+  }
+  std::int64_t nanoseconds = 0;
+  std::int64_t digit = kPerSecond / 10;
+  for (std::size_t i = 1; i < moment->fraction.size() && digit > 0; ++i, digit /= 10) {
+    nanoseconds += digit * (moment->fraction[i] - '0');
+  }
+  return seconds * kPerSecond + nanoseconds;
 }
 
 }  // namespace vitalsd::kubernetes

@@ -1,5 +1,7 @@
 #include "probes/net/kubernetes/client.hpp"
 
+#include "probes/net/kubernetes/stream.hpp"
+
 #include <algorithm>
 
 namespace vitalsd::net::kubernetes {
@@ -13,6 +15,7 @@ void Client::set_access(const AccessOptions& options) {
 
 void Client::stop() {
   for (const auto& reflector : reflectors_) reflector->stop();
+  for (Stream* const stream : streams_) stream->stop();
 }
 
 Reflector& Client::reflector(const Query& query) {

@@ -6,9 +6,12 @@
 #include "probes/net/kubernetes/reflector.hpp"
 
 #include <memory>
+#include <set>
 #include <vector>
 
 namespace vitalsd::net::kubernetes {
+
+class Stream;
 
 class Client {
  public:
@@ -38,18 +41,21 @@ class Client {
     Listener& listener_;
   };
 
-  /// Gives up all watches, for good. Then the loop must run until nothing is running().
+  /// Gives up all watches and streams, for good. Then the loop must run until nothing is running().
   void stop();
   /// Attempts that have not unwound.
   [[nodiscard]] int running() const { return context_.running; }
 
  private:
+  friend class Stream;
+
   Reflector& reflector(const Query& query);
   void drop_idle();
 
   Api api_;
   ReflectorContext context_;
   std::vector<std::unique_ptr<Reflector>> reflectors_;
+  std::set<Stream*> streams_;
 };
 
 }  // namespace vitalsd::net::kubernetes

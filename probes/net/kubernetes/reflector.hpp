@@ -49,13 +49,13 @@ struct Query {
   [[nodiscard]] std::string text() const;
 };
 
-/// What all reflectors of one API server share.
+/// What all reflectors and streams of one API server share.
 struct ReflectorContext {
   asio::io_context& loop;
   TimerWheel& wheel;
   const Api& api;
   bool watch_list = true;  ///< whether it knows WatchList, as far as we know
-  int running = 0;         ///< attempts that have not unwound yet
+  int running = 0;         ///< attempts and streams that have not unwound yet
 };
 
 class Reflector {

@@ -495,6 +495,11 @@ TEST_F(JobReloadTest, WaitsForTheEndOfARun) {
 TEST_F(JobReloadTest, DoesNotInheritFromAProbeThatIsStuck) {
   target.behaviour = [&](SampleSet&) { return door.wait_whatever_happens(); };
   start();
+  test::FakeNotes notes;
+  test::FakeNotes heir;
+  notes.text = "counted so far";
+  target.notes = &notes;
+  next.notes = &heir;
   ASSERT_TRUE(until([&] { return runs("stuck") == 1; }));
   JobSpec again = successor();
   again.interval = 100ms;
@@ -502,6 +507,7 @@ TEST_F(JobReloadTest, DoesNotInheritFromAProbeThatIsStuck) {
   EXPECT_EQ(next.inherited, 0);
   ASSERT_TRUE(until([&] { return runs("stuck") >= 3; }));
   EXPECT_EQ(next.begun, 0);  // the old one may hold the connection
+  EXPECT_EQ(heir.text, "counted so far");
   door.open();
   ASSERT_TRUE(until([&] { return runs("ok") >= 1; }));
   EXPECT_EQ(next.begun, 1);
@@ -597,6 +603,25 @@ TEST_F(JobTest, PublishesWhatItIsRemindedOfBeforeItsFirstRun) {
   EXPECT_EQ(value("vitalsd_probe_last_success_timestamp_seconds"), 1767225600);
   ASSERT_TRUE(until([&] { return runs("failed") == 2; }));
   EXPECT_EQ(value("fake_fact"), 2);
+}
+
+TEST_F(JobTest, TakesAndGivesBackTheNotesOfItsProbe) {
+  test::FakeNotes notes;
+  target.notes = &notes;
+  target.behaviour = returning([](SampleSet&) {});
+  job.emplace(services, spec(target));
+  job->restore({.last_success = {}, .facts = {}, .notes = "read to the end"});
+  EXPECT_EQ(notes.text, "read to the end");
+  const std::uint64_t version = job->memory_version();
+  ++notes.count;
+  EXPECT_NE(job->memory_version(), version);
+  EXPECT_EQ(job->memory().notes, "read to the end");
+  EXPECT_EQ(notes.on_disk, "");
+  job->saved();
+  EXPECT_EQ(notes.on_disk, "read to the end");
+  notes.text = "and a line more";
+  job->forgo_saving();
+  EXPECT_EQ(notes.on_disk, "and a line more");
 }
 
 TEST(PhaseHash, SpreadsNamesOverTheInterval) {

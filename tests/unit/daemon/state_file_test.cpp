@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 using test::TempDirectory;
 
 SavedState one_probe(std::vector<StoredFact> facts) {
-  return {{"p", {"backup", "/backups", {std::nullopt, std::move(facts)}}}};
+  return {{"p", {"backup", "/backups", {std::nullopt, std::move(facts), {}}}}};
 }
 
 std::string error_of(std::string_view text) {
@@ -34,6 +34,7 @@ TEST(StateFile, RoundTrips) {
       {"a/b \"é\"\n", "cert_expiry_timestamp", {"cn", "", "\\"}, -0.1}};
   SavedState state = one_probe(facts);
   state["p"].memory.last_success = success;
+  state["p"].memory.notes = R"({"read": "to the \"end\""})";
   state["q"] = {"tcp", "h:1", {}};
 
   const auto read = parse_state(serialize_state(state));
@@ -43,6 +44,8 @@ TEST(StateFile, RoundTrips) {
   EXPECT_EQ(read->at("p").target, "/backups");
   EXPECT_EQ(read->at("p").memory.last_success, success);
   EXPECT_EQ(read->at("p").memory.facts, facts);
+  EXPECT_EQ(read->at("p").memory.notes, state["p"].memory.notes);
+  EXPECT_EQ(read->at("q").memory.notes, "");
   EXPECT_EQ(read->at("q").memory.last_success, std::nullopt);
   EXPECT_TRUE(read->at("q").memory.facts.empty());
 }

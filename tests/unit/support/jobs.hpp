@@ -13,6 +13,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -62,9 +63,23 @@ struct Target {
   int begun = 0;
   int ended = 0;  ///< by return or exception
   int inherited = 0;
+  Notes* notes = nullptr;
 };
 
 inline asio::awaitable<void> nothing() { co_return; }
+
+/// Notes in which a test writes.
+struct FakeNotes final : Notes {
+  std::string text{};
+  std::string taken{};
+  std::string on_disk{};
+  std::uint64_t count = 0;
+
+  std::string take() override { return taken = text; }
+  void saved() override { on_disk = taken; }
+  void restore(std::string_view from) override { text = from; }
+  [[nodiscard]] std::uint64_t version() const override { return count; }
+};
 
 class FakeProbe final : public Probe {
  public:
@@ -84,6 +99,7 @@ class FakeProbe final : public Probe {
   void inherit(Probe& predecessor) override {
     if (dynamic_cast<FakeProbe&>(predecessor).name_ == name_) ++target_.inherited;
   }
+  Notes* notes() override { return target_.notes; }
 
  private:
   Target& target_;
