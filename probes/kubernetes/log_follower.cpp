@@ -384,6 +384,7 @@ bool LogFollower::some_untried() const {
 asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   counts_.begin(unix_nanoseconds());
   for (const auto& source : sources_) source->join();
+  begin_some();  // there may be room for more since a reload
   for (const auto& source : sources_) {
     Part& part = sources_.size() == 1 ? run : run.part(source->text());
     co_await source->judge(run, part);

@@ -30,7 +30,9 @@ OBEDIENT = "trap 'exit 1' TERM; while :; do sleep 1000 & wait; done"
 # So many lines, several in each millisecond or so.
 BURST = "i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo ERROR $i; done; sleep 1000000"
 # So many, a few milliseconds apart.
-STEADY = "i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo ERROR $i; usleep 4000; done; sleep 1000000"
+STEADY = (
+    "i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo ERROR $i; usleep 4000; done; " + OBEDIENT
+)
 
 StartVitalsd = Callable[..., Vitalsd]
 
@@ -335,7 +337,7 @@ def test_a_container_that_restarts_while_nobody_listens(cluster: Cluster) -> Non
     )
     cluster.api.start()
     cluster.wait_counted(daemon, 3)
-    assert cluster.node.container(pod)["restartCount"] == 1
+    wait_until(lambda: cluster.node.container(pod)["restartCount"] == 1, deadline=30)
 
 
 def test_a_right_that_lacks_is_named(cluster: Cluster) -> None:
