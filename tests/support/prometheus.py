@@ -103,7 +103,7 @@ class Prometheus(Server):
         """Waits until an expression gives something, as a comparison does once it holds."""
         return wait_until(lambda: self.query(expression), deadline=deadline, what=expression)
 
-    def alerts(self, name: str | None = None, **labels: str) -> list[dict[str, Any]]:
+    def alerts(self, name: str | None = None, /, **labels: str) -> list[dict[str, Any]]:
         """Pending and firing alerts, with `labels`, `state` and `annotations` each."""
         wanted = {**labels, **({"alertname": name} if name else {})}
         return [
@@ -112,10 +112,10 @@ class Prometheus(Server):
             if wanted.items() <= alert["labels"].items()
         ]
 
-    def firing(self, name: str | None = None, **labels: str) -> list[dict[str, Any]]:
+    def firing(self, name: str | None = None, /, **labels: str) -> list[dict[str, Any]]:
         return [alert for alert in self.alerts(name, **labels) if alert["state"] == "firing"]
 
-    def wait_firing(self, name: str, *, deadline: float = 30, **labels: str) -> dict[str, Any]:
+    def wait_firing(self, name: str, /, *, deadline: float = 30, **labels: str) -> dict[str, Any]:
         """Waits until exactly one such alert fires, and returns it."""
 
         def one() -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Prometheus(Server):
         rules = [rule for group in self.api("rules")["groups"] for rule in group["rules"]]
         return [rule["query"] for rule in rules if rule["name"] == name]
 
-    def wait_silent(self, name: str, *, deadline: float = 30, **labels: str) -> None:
+    def wait_silent(self, name: str, /, *, deadline: float = 30, **labels: str) -> None:
         """Waits until no such alert is pending or firing."""
         wait_until(
             lambda: not self.alerts(name, **labels),
@@ -145,7 +145,7 @@ class Prometheus(Server):
             what=f"{name} {labels or ''} is silent",
         )
 
-    def has_alerted(self, name: str, *, since: float, **labels: str) -> bool:
+    def has_alerted(self, name: str, /, *, since: float, **labels: str) -> bool:
         """Whether such an alert was pending or firing at any evaluation since that Unix time."""
         wanted = {"alertname": name, **labels}.items()
         selector = ",".join(f'{label}="{value}"' for label, value in wanted)
