@@ -70,6 +70,20 @@ void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
   }
 }
 
+// What is published twice is alerted twice, and summed up twice.
+void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
+                   const std::vector<JobSpec>& earlier) {
+  if (!job.kind->divides) return;
+  const auto other = std::ranges::find_if(earlier, [&](const JobSpec& each) {
+    return each.kind == job.kind && each.name != job.name && job.probe->overlaps(*each.probe);
+  });
+  if (other == earlier.end()) return;
+  probe.options->error("name", config::quoted(probe.name) + " may watch what " +
+                                   config::quoted(other->name) +
+                                   " watches as well: give them namespaces or selectors that have "
+                                   "nothing in common, or make them one");
+}
+
 }  // namespace
 
 std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment) {
@@ -103,6 +117,7 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     job.thresholds = read_checks(*probe.options, *kind);
     job.probe = kind->make(*probe.options, environment);
     check_labels(probe, *kind);
+    check_overlap(probe, job, jobs);
     if (kind->divides && environment.shard.divided()) {
       // Else the probe's own series, which each of the processes has, would be one and the same.
       job.labels.emplace_back("shard", std::to_string(environment.shard.index));

@@ -92,6 +92,10 @@ class Probe {
   /// The host:port that it connects to, whose concurrent runs are capped; empty: none.
   [[nodiscard]] virtual std::string endpoint() const { return {}; }
 
+  /// Whether there may be an object of which both publish, which is an error: for kinds that watch
+  /// many (`divides`). `other` is of the same class.
+  [[nodiscard]] virtual bool overlaps(const Probe& /*other*/) const { return false; }
+
   /// After a reload that left kind and target as they were: take over the connection, or whatever
   /// else is worth keeping, from the probe that this one replaces. `predecessor` is of the same
   /// class and does not run.

@@ -5,6 +5,7 @@
 #include "probes/filesystem/metrics.hpp"
 #include "probes/kubernetes/cadvisor.hpp"
 #include "probes/kubernetes/kubelet_summary.hpp"
+#include "probes/kubernetes/label_selector.hpp"
 #include "probes/kubernetes/node_object.hpp"
 #include "probes/kubernetes/watched.hpp"
 #include "probes/net/concurrently.hpp"
@@ -214,7 +215,7 @@ class KubeletProbe final : public Probe {
  public:
   KubeletProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
-        selector_(options.get<std::string>("selector", "", "label selector: only these nodes")),
+        selector_(options.get<kubernetes::LabelSelector>("selector", {}, "only these nodes")),
         tls_(net::TlsOptions::read(options)),
         summary_(options.get<bool>("summary", true,
                                    "file systems, volumes, CPU and memory of nodes and pods")),
@@ -222,7 +223,8 @@ class KubeletProbe final : public Probe {
         concurrency_(static_cast<std::size_t>(options.get<std::int64_t>(
             "concurrency", 32, "kubelets that are asked at a time", {1, 1000}))),
         nodes_(std::make_unique<Nodes>(
-            environment, net::kubernetes::Query{.resource = kNodes, .label_selector = selector_},
+            environment,
+            net::kubernetes::Query{.resource = kNodes, .label_selector = selector_.text()},
             [shard = environment.shard](std::string_view message) -> std::optional<Node> {
               Node node = kubernetes::read_node(message);
               if (!shard.owns(node.name)) return std::nullopt;
@@ -264,7 +266,12 @@ class KubeletProbe final : public Probe {
   }
 
   [[nodiscard]] std::string target() const override {
-    return selector_.empty() ? "kubelets of all nodes" : "kubelets of nodes with " + selector_;
+    return selector_.empty() ? "kubelets of all nodes"
+                             : "kubelets of nodes with " + selector_.text();
+  }
+
+  [[nodiscard]] bool overlaps(const Probe& other) const override {
+    return !selector_.disjoint(dynamic_cast<const KubeletProbe&>(other).selector_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -466,7 +473,7 @@ class KubeletProbe final : public Probe {
   }
 
   const Environment& environment_;
-  std::string selector_;
+  kubernetes::LabelSelector selector_;
   net::TlsOptions tls_;
   bool summary_;
   bool cadvisor_;

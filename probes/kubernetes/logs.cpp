@@ -104,6 +104,14 @@ class LogsProbe final : public Probe {
     return text + (containers_.empty() ? "pods in " : " in ") + scope_.text();
   }
 
+  [[nodiscard]] bool overlaps(const Probe& other) const override {
+    const auto& probe = dynamic_cast<const LogsProbe&>(other);
+    const bool apart =
+        !containers_.empty() && !probe.containers_.empty() &&
+        std::ranges::find_first_of(containers_, probe.containers_) == containers_.end();
+    return !apart && scope_.overlaps(probe.scope_);
+  }
+
   void inherit(Probe& predecessor) override {
     follower_ = std::move(dynamic_cast<LogsProbe&>(predecessor).follower_);
     follower_->counts().set_patterns(patterns_);

@@ -1,6 +1,7 @@
 // Kind `node`: conditions, capacity and taints of the cluster's nodes, from one watch. Names and
 // labels are kube-state-metrics' (docs/metrics/cluster/node-metrics.md).
 #include "probes/kubernetes/faulty.hpp"
+#include "probes/kubernetes/label_selector.hpp"
 #include "probes/kubernetes/node_object.hpp"
 #include "probes/kubernetes/watched.hpp"
 
@@ -80,9 +81,10 @@ void add_samples(Part& part, const Node& node) {
 class NodeProbe final : public Probe {
  public:
   NodeProbe(config::Node& options, const Environment& environment)
-      : selector_(options.get<std::string>("selector", "", "label selector: only these nodes")),
+      : selector_(options.get<kubernetes::LabelSelector>("selector", {}, "only these nodes")),
         nodes_(std::make_unique<Nodes>(
-            environment, net::kubernetes::Query{.resource = kNodes, .label_selector = selector_},
+            environment,
+            net::kubernetes::Query{.resource = kNodes, .label_selector = selector_.text()},
             [shard = environment.shard](std::string_view message) -> std::optional<Node> {
               Node node = kubernetes::read_node(message);
               if (!shard.owns(node.uid)) return std::nullopt;
@@ -117,7 +119,11 @@ class NodeProbe final : public Probe {
   }
 
   [[nodiscard]] std::string target() const override {
-    return selector_.empty() ? "all nodes" : "nodes with " + selector_;
+    return selector_.empty() ? "all nodes" : "nodes with " + selector_.text();
+  }
+
+  [[nodiscard]] bool overlaps(const Probe& other) const override {
+    return !selector_.disjoint(dynamic_cast<const NodeProbe&>(other).selector_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -127,7 +133,7 @@ class NodeProbe final : public Probe {
  private:
   using Nodes = kubernetes::Watched<Node>;
 
-  std::string selector_;
+  kubernetes::LabelSelector selector_;
   std::unique_ptr<Nodes> nodes_;
 };
 

@@ -409,10 +409,19 @@ class PodProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override { return "pods in " + scope_.text(); }
 
+  [[nodiscard]] bool overlaps(const Probe& other) const override {
+    const auto& probe = dynamic_cast<const PodProbe&>(other);
+    const bool apart = !phases_.empty() && !probe.phases_.empty() &&
+                       std::ranges::find_first_of(phases_, probe.phases_) == phases_.end();
+    return !apart && scope_.overlaps(probe.scope_);
+  }
+
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<PodProbe&>(predecessor);
-    // The same objects, if not the same families of them.
-    if (old.scope_ == scope_ && old.all_ == all_) sources_ = std::move(old.sources_);
+    // Of the same pods the same lines.
+    if (old.scope_ == scope_ && old.all_ == all_ && old.phases_ == phases_) {
+      sources_ = std::move(old.sources_);
+    }
   }
 
  private:

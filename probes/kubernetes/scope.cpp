@@ -21,7 +21,7 @@ Scope Scope::read(config::Node& options) {
   Scope scope;
   scope.namespaces =
       options.list<std::string>("namespaces", "only these; without it all namespaces");
-  scope.selector = options.get<std::string>("selector", "", "label selector: app=web,tier!=cache");
+  scope.selector = options.get<LabelSelector>("selector", {}, "app=web,tier!=cache");
   std::ranges::sort(scope.namespaces);
   const auto doubles = std::ranges::unique(scope.namespaces);
   if (!doubles.empty()) options.error("namespaces", "a namespace is named twice");
@@ -38,9 +38,11 @@ std::vector<net::kubernetes::Query> Scope::queries(
     const net::kubernetes::Resource& resource) const {
   std::vector<net::kubernetes::Query> queries;
   for (const std::string& name : namespaces) {
-    queries.push_back({.resource = resource, .namespace_name = name, .label_selector = selector});
+    queries.push_back(
+        {.resource = resource, .namespace_name = name, .label_selector = selector.text()});
   }
-  if (namespaces.empty()) queries.push_back({.resource = resource, .label_selector = selector});
+  if (namespaces.empty())
+    queries.push_back({.resource = resource, .label_selector = selector.text()});
   return queries;
 }
 
@@ -48,8 +50,14 @@ std::string Scope::text() const {
   std::string text;
   for (const std::string& name : namespaces) text += (text.empty() ? "" : ", ") + name;
   if (text.empty()) text = "all namespaces";
-  if (!selector.empty()) text += " with " + selector;
+  if (!selector.empty()) text += " with " + selector.text();
   return text;
+}
+
+bool Scope::overlaps(const Scope& other) const {
+  const bool apart = !namespaces.empty() && !other.namespaces.empty() &&
+                     std::ranges::find_first_of(namespaces, other.namespaces) == namespaces.end();
+  return !apart && !selector.disjoint(other.selector);
 }
 
 }  // namespace vitalsd::kubernetes

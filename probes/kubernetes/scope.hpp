@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/node.hpp"
+#include "probes/kubernetes/label_selector.hpp"
 #include "probes/net/kubernetes/reflector.hpp"
 
 #include <string>
@@ -13,7 +14,7 @@ namespace vitalsd::kubernetes {
 /// suffice; without names it is one watch for all of them.
 struct Scope {
   std::vector<std::string> namespaces;
-  std::string selector;  ///< of labels: "app=web,tier!=cache"
+  LabelSelector selector;
 
   /// Reads `namespaces` and `selector`.
   static Scope read(config::Node& options);
@@ -21,6 +22,8 @@ struct Scope {
       const net::kubernetes::Resource& resource) const;
   /// "all namespaces", "web, shop with app=web".
   [[nodiscard]] std::string text() const;
+  /// Whether there may be an object that is in both.
+  [[nodiscard]] bool overlaps(const Scope& other) const;
   bool operator==(const Scope&) const = default;
 };
 

@@ -114,6 +114,10 @@ class CertManagerProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override { return "Certificates in " + scope_.text(); }
 
+  [[nodiscard]] bool overlaps(const Probe& other) const override {
+    return scope_.overlaps(dynamic_cast<const CertManagerProbe&>(other).scope_);
+  }
+
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<CertManagerProbe&>(predecessor);
     if (old.scope_ == scope_) sources_ = std::move(old.sources_);

@@ -60,6 +60,13 @@ class WorkloadProbe final : public Probe {
     return (text.empty() ? "workloads" : text) + " in " + scope_.text();
   }
 
+  [[nodiscard]] bool overlaps(const Probe& other) const override {
+    const auto& probe = dynamic_cast<const WorkloadProbe&>(other);
+    const auto same = std::ranges::find_first_of(sections_, probe.sections_, {}, &Followed::kind,
+                                                 &Followed::kind);
+    return same != sections_.end() && scope_.overlaps(probe.scope_);
+  }
+
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<WorkloadProbe&>(predecessor);
     if (old.scope_ != scope_) return;
