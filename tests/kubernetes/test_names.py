@@ -51,7 +51,7 @@ def test_names_of_a_cluster(vitalsd: Callable[..., Vitalsd], api_server: ApiServ
     )
     for name in ("nodes", "pods", "workloads"):
         daemon.wait_ok(name)
-    wait_until(lambda: {"kube_resourcequota", "vitalsd_log_lines_total"} <= daemon.names())
+    wait_until(lambda: {"kube_resourcequota", "vitalsd_log_lines"} <= daemon.names())
     text = (REPOSITORY / "docs" / "metrics.md").read_text()
     documented = set(re.findall(r"`([a-z_0-9]+)[`{]", text))
     counters = {name.removesuffix("_total") for name in documented}
