@@ -3,8 +3,7 @@ which each has its part of the objects."""
 
 from __future__ import annotations
 
-import os
-import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from kubernetes.test_watch import RESTARTS, pod
 from support import wait_until
 from support.http_peer import HttpPeer, answer
 from support.kubernetes import ApiServer, ServiceAccount
-from support.prometheus import Prometheus
+from support.prometheus import Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd
 
 LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
@@ -123,6 +122,99 @@ def test_a_frozen_leader_is_silent_when_it_thaws(
     wait_leader(first, deadline=20)
     first.wait_ok("api")
     second.start()
+
+
+def other_leader(replicas: list[Vitalsd], former: Vitalsd) -> Vitalsd:
+    """Waits until another replica leads and observes."""
+    others = [replica for replica in replicas if replica is not former]
+    wait_until(lambda: any(map(leads, others)), what="another leader")
+    (leader,) = filter(leads, others)
+    leader.wait_ok("pods")
+    return leader
+
+
+def test_prometheus_sees_one_daemon(
+    replica: Callable[..., Vitalsd],
+    prometheus: Callable[..., Prometheus],
+    api_server: ApiServer,
+) -> None:
+    """Whatever becomes of three replicas: each object has one series, without a restart that was
+    none, and with each that was one."""
+    namespace = api_server.namespace()
+    steady = [pod(namespace, f"web-{i}", restarts=i) for i in range(5)]
+    unlucky = pod(namespace, "job-1", restarts=7)
+    api_server.apply([*steady, unlucky])
+    replicas = [
+        replica({"name": "pods", "kind": "pod", "namespaces": [namespace]}) for _ in range(3)
+    ]
+    wait_until(lambda: any(map(leads, replicas)), what="a leader")
+    (leader,) = filter(leads, replicas)
+    leader.wait_ok("pods")
+    configuration = shipped_configuration([each.address for each in replicas])
+    # Beside what we ship, which makes one series of theirs, as they are told apart.
+    (shipped,) = configuration["scrape_configs"]
+    apart = {key: value for key, value in shipped.items() if key != "metric_relabel_configs"}
+    configuration["scrape_configs"].append({**apart, "job_name": "apart"})
+    watcher = prometheus(configuration)
+    began = time.time()
+    watcher.wait_for(f'count({RESTARTS}{{job="vitalsd"}}) == {len(steady) + 1}')
+    watcher.wait_for(f'count({RESTARTS}{{job="apart"}}) == {len(steady) + 1}')
+
+    def since(moment: float) -> str:
+        return f"{round((time.time() - moment) * 1000)}ms"
+
+    def most(moment: float) -> float | None:
+        """How many daemons had a series of one object at a time, since then."""
+        count = f'max(count by (pod) ({RESTARTS}{{job="apart"}}))'
+        return watcher.value(f"max_over_time({count}[{since(moment)}:100ms])")
+
+    def published_by(daemon: Vitalsd) -> str:
+        return f'count({RESTARTS}{{job="apart", instance="{daemon.address}"}}) == {len(steady) + 1}'
+
+    # It stops in order.
+    former = leader
+    former.end()
+    leader = other_leader(replicas, former)
+    watcher.wait_for(published_by(leader))
+    former.start()
+
+    # It is killed.
+    killed, former = time.time(), leader
+    former.kill()
+    leader = other_leader(replicas, former)
+    watcher.wait_for(published_by(leader))
+    former.start()
+    assert most(killed) == 1
+
+    # It freezes, misses a restart, and comes back as if nothing had been.
+    frozen, former = time.time(), leader
+    former.freeze()
+    restarted = pod(namespace, "job-1", restarts=8)
+    api_server.patch_status(restarted, restarted["status"])
+    leader = other_leader(replicas, former)
+    watcher.wait_for(published_by(leader))
+    # Nor does the API server tell it that it leads no longer: it goes by its own clock.
+    api_server.freeze()
+    thawed = time.time()
+    former.thaw()
+    scrapes = f'sum_over_time(up{{job="apart", instance="{former.address}"}}[%s]) > 10'
+    wait_until(lambda: watcher.query(scrapes % since(thawed)), what="scrapes of the former leader")
+    assert leads(leader)
+    api_server.thaw()
+    assert most(frozen) == 1
+
+    shipped_series = f'{RESTARTS}{{job="vitalsd"}}[{since(began)}]'
+    series = watcher.query(f"count_over_time({shipped_series})")
+    assert sorted(labels["pod"] for labels, _ in series) == [
+        "job-1", *(each["metadata"]["name"] for each in steady)
+    ]
+    grown = {
+        labels["pod"]: value for labels, value in watcher.query(f"increase({shipped_series})")
+    }
+    assert grown.pop("job-1") > 0
+    assert set(grown.values()) == {0.0} and len(grown) == len(steady)
+    assert {value for _, value in watcher.query(f"resets({shipped_series})")} == {0.0}
+    assert {value for _, value in watcher.query(f"changes({shipped_series})")} == {0.0, 1.0}
 
 
 def test_without_the_api_server_nobody_leads(
