@@ -72,7 +72,9 @@ class SelectorParser {
       return {};
     }
     skip_space();
-    if (take("!=")) return read_value([&](std::string value) { wanted.not_among.insert(value); });
+    if (take("!=")) {
+      return read_value([&](std::string value) { wanted.not_among.insert(std::move(value)); });
+    }
     if (take("==") || take("=")) {
       return read_value([&](std::string value) { narrow(wanted, {std::move(value)}); });
     }

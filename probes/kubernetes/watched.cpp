@@ -11,10 +11,6 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-// A bookmark comes about every minute: two missed ones are no accident.
-constexpr auto kStale = 2min;
-// Readings that old are no readings.
-constexpr auto kTooOld = 5min;
 // Of the 2 ms that nothing may exceed on the probe loop.
 constexpr auto kLongest = 1ms;
 
@@ -41,13 +37,14 @@ asio::awaitable<bool> Following::judge(SampleSet& run, Part& part,
   }
   if (!following_->synced()) co_return false;
   const auto silence = Clock::now() - reflector.heard();
-  if (silence > kStale) {
+  const net::kubernetes::Patience& patience = environment_.kubernetes.patience();
+  if (silence > patience.stale) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silence).count();
     part.fail(Reason::timeout,
               fmt::format("nothing has been heard of {} for {} s", query_.text(), seconds));
   }
   part.add(kLastHeard, reflector.heard_at(), query_.text());
-  co_return silence <= kTooOld;
+  co_return silence <= patience.too_old;
 }
 
 asio::awaitable<void> Courtesy::pause() {

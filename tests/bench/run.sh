@@ -25,6 +25,8 @@ if [ ! -x "$telegraf" ] && command -v go >/dev/null; then
     ./cmd/telegraf) >&2
 fi
 
+# What is said of the figures stays as it is.
+remarks=$(sed -n '/^## /,$p' docs/benchmarks.md)
 result=$(mktemp)
 /usr/bin/python3 tests/bench/bench.py ${telegraf:+$([ -x "$telegraf" ] && echo "--telegraf=$telegraf")} \
   "$@" | tee "$result"
@@ -46,6 +48,7 @@ times cheaper than its peer as the budget asks for.
 
 END
     cat "$result"
+    printf '\n%s\n' "$remarks"
   } >docs/benchmarks.md
 fi
 rm -f "$result"

@@ -15,13 +15,14 @@ class Stream;
 
 class Client {
  public:
-  Client(asio::io_context& loop, TimerWheel& wheel, HttpClient& http)
-      : api_(http), context_{loop, wheel, api_} {}
+  Client(asio::io_context& loop, TimerWheel& wheel, HttpClient& http, const Patience& patience = {})
+      : api_(http), context_{loop, wheel, api_, patience} {}
 
   /// Whom to ask from now on; another API server than before means new lists.
   void set_access(const AccessOptions& options);
 
   [[nodiscard]] const Api& api() const { return api_; }
+  [[nodiscard]] const Patience& patience() const { return context_.patience; }
 
   /// A listener's place at the watch of what it asks for. Must end before the client does.
   class Following {

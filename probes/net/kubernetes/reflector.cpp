@@ -16,17 +16,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A watch of a quiet resource gets a bookmark about every minute.
-constexpr auto kWatchSilence = 100s;
-// Anything else is an answer that we wait for: connection, headers, the rest of a list.
-constexpr auto kAnswerSilence = 30s;
 // The server ends a watch after so long; at random, so that those of many clients spread.
 constexpr int kLeastWatchSeconds = 300;
 constexpr int kMostWatchSeconds = 600;
 constexpr auto kPageSize = "500";
-// Attempts begin this far apart at least; a failed one doubles it, up to the most.
-constexpr std::chrono::milliseconds kLeastDelay = 1s;
-constexpr std::chrono::milliseconds kMostDelay = 10s;
 constexpr int kNotFound = 404;
 constexpr int kGone = 410;
 
@@ -172,7 +165,7 @@ void Reflector::start_after(Clock::duration delay) {
 
 void Reflector::start() {
   attempt_ = std::make_shared<Attempt>(*this);
-  context_.wheel.arm_after(silence_timer_, kAnswerSilence);
+  context_.wheel.arm_after(silence_timer_, context_.patience.answer);
   asio::co_spawn(
       context_.loop, run(attempt_),
       asio::bind_cancellation_slot(attempt_->cancel.slot(),
@@ -205,7 +198,7 @@ void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::except
   for (Seat& seat : seats_) seat.listening = false;
   // Not at once: a server that ends every watch immediately is not to be hammered.
   const Clock::duration rest =
-      std::max<Clock::duration>(attempt->began + kLeastDelay - Clock::now(), 0s);
+      std::max<Clock::duration>(attempt->began + context_.patience.least_delay - Clock::now(), 0s);
   if (!error) {  // the server ended the watch, as it does every few minutes
     start_after(listed_ ? rest : 0s);
     return;
@@ -248,7 +241,9 @@ void Reflector::failed(Failure failure, std::optional<std::chrono::seconds> retr
   failure_ = std::move(failure);
   after_failure_ = true;
   constexpr int kMostDoublings = 4;
-  const auto delay = std::min(kLeastDelay * (1 << std::min(failures_, kMostDoublings)), kMostDelay);
+  const auto delay =
+      std::min(context_.patience.least_delay * (1 << std::min(failures_, kMostDoublings)),
+               context_.patience.most_delay);
   ++failures_;
   const auto jittered =
       std::chrono::duration_cast<std::chrono::milliseconds>(delay * (0.75 + share() / 2));
@@ -344,7 +339,7 @@ asio::awaitable<void> Reflector::list_pages(std::shared_ptr<Attempt> attempt) {
     if (!token.empty()) call.parameters.emplace_back("continue", token);
     call.on_data = [this, attempt, &list](std::string_view piece) {
       if (attempt->reflector == nullptr) return false;
-      hear(kAnswerSilence);
+      hear(context_.patience.answer);
       try {
         list.feed(piece);
       } catch (...) {  // cannot pass libcurl; Attempt::call rethrows it
@@ -402,7 +397,7 @@ asio::awaitable<void> Reflector::watch(std::shared_ptr<Attempt> attempt, bool wi
     } catch (...) {  // cannot pass libcurl; Attempt::call rethrows it
       attempt->error = std::current_exception();
     }
-    hear(listing ? Clock::duration(kAnswerSilence) : kWatchSilence);
+    hear(listing ? context_.patience.answer : context_.patience.watch);
     // Somebody came to listen while the list was under way: the next one is for them.
     return attempt->error == nullptr && (listing || listed_);
   };

@@ -49,11 +49,29 @@ struct Query {
   [[nodiscard]] std::string text() const;
 };
 
+/// How long what may take. Tests have less time.
+struct Patience {
+  using Time = std::chrono::milliseconds;
+  /// Without a byte of an answer: connection, headers, the rest of a list.
+  Time answer = std::chrono::seconds(30);
+  /// Without a byte of a watch: one of a quiet resource gets a bookmark about every minute.
+  Time watch = std::chrono::seconds(100);
+  /// Attempts begin this far apart at least; a failed one doubles it, up to the most.
+  Time least_delay = std::chrono::seconds(1);
+  Time most_delay = std::chrono::seconds(10);
+  /// Without an event or bookmark until the resource's probes fail: two missed ones are no
+  /// accident.
+  Time stale = std::chrono::minutes(2);
+  /// And until their readings are gone.
+  Time too_old = std::chrono::minutes(5);
+};
+
 /// What all reflectors and streams of one API server share.
 struct ReflectorContext {
   asio::io_context& loop;
   TimerWheel& wheel;
   const Api& api;
+  Patience patience{};
   bool watch_list = true;  ///< whether it knows WatchList, as far as we know
   int running = 0;         ///< attempts and streams that have not unwound yet
 };
