@@ -69,9 +69,7 @@ LogPosition& LogCounts::position(const std::string& container) {
 }
 
 void LogCounts::forget_unless(const std::function<bool(const std::string&)>& is_there) {
-  std::erase_if(positions_, [&](const auto& each) {
-    return !is_there(each.first.substr(0, each.first.find('/')));
-  });
+  std::erase_if(positions_, [&](const auto& each) { return !is_there(each.first); });
 }
 
 void LogCounts::drop_old_rows(std::int64_t now) {

@@ -60,10 +60,10 @@ class LogCounts final : public Notes {
   Row& row(const std::string& namespace_name, const std::string& container);
   void count(Row& row, std::string_view line);
 
-  /// How far the log of a container ("uid/name") has been read; begun if need be.
+  /// How far the log of a container ("namespace/pod/name") has been read; begun if need be.
   LogPosition& position(const std::string& container);
   void forget(const std::string& container) { positions_.erase(container); }
-  /// Forgets those of other pods than `is_there` says are there, by uid.
+  /// Forgets those of other containers than `is_there` says are there.
   void forget_unless(const std::function<bool(const std::string&)>& is_there);
 
   std::string take() override;

@@ -63,9 +63,7 @@ class LogFollower::Source final : public net::kubernetes::Listener {
   void seen(std::string_view object) override {
     owner_.seen(*this, read_pod(object, PodDetail::basic));
   }
-  void gone(std::string_view object) override {
-    owner_.gone(read_pod(object, PodDetail::basic).uid);
-  }
+  void gone(std::string_view object) override { owner_.gone(read_pod(object, PodDetail::basic)); }
   void list_ends() override {
     has_listed_ = true;
     owner_.listed(*this);
@@ -82,6 +80,7 @@ struct LogFollower::Container {
   enum class Step : unsigned char { previous, present, follow };
   // As the watch tells, which is later than the kubelet knows.
   struct Instance {
+    std::string uid;  // of the pod
     std::int64_t restarts = 0;
     bool running = false;
     bool operator==(const Instance&) const = default;
@@ -154,40 +153,47 @@ LogFollower::~LogFollower() = default;
 // ---- pods come and go ---------------------------------------------------------------------------
 
 void LogFollower::seen(Source& source, const Pod& pod) {
-  if (!environment_.shard.owns(pod.uid)) return;
-  pods_[pod.uid] = {.source = &source, .list = source.list()};
+  const std::string pod_key = pod.key();
+  if (!environment_.shard.owns(pod_key)) return;
+  pods_[pod_key] = {.uid = pod.uid, .source = &source, .list = source.list()};
   for (const ContainerStatus& status : pod.containers) {
     const std::string& name = status.name;
     if (!wanted_.empty() && std::ranges::find(wanted_, name) == wanted_.end()) continue;
-    const Container::Instance instance{.restarts = status.restarts, .running = status.running};
-    const bool started = instance != Container::Instance{} ||
+    counts_.row(pod.namespace_name, name);  // at 0, before anything can be counted
+    const bool has_run = status.running || status.restarts > 0 ||
                          !status.terminated_reason.get().empty() ||
                          !status.last_terminated_reason.get().empty();
-    const std::string key = pod.uid + '/' + name;
-    const auto found = containers_.find(key);
-    if (found == containers_.end()) {
-      counts_.row(pod.namespace_name, name);  // at 0, before anything can be counted
-      if (!started) continue;
-      auto made = std::make_unique<Container>(*this, key, pod, name);
-      made->instance = instance;
-      enqueue(*containers_.emplace(key, std::move(made)).first->second);
-      continue;
-    }
-    Container& container = *found->second;
+    if (!has_run) continue;
+    std::unique_ptr<Container>& place = containers_[pod_key + '/' + name];
+    if (!place) place = std::make_unique<Container>(*this, pod_key + '/' + name, pod, name);
+    Container& container = *place;
+    const Container::Instance instance{
+        .uid = pod.uid, .restarts = status.restarts, .running = status.running};
     if (container.instance == instance) continue;
+    const bool same_pod = container.instance.uid == pod.uid;
+    container.pod_gone = false;
     container.instance = instance;
-    if (container.state == State::resting || container.state == State::pausing) enqueue(container);
+    if (container.state == State::resting || container.state == State::pausing) {
+      enqueue(container);
+    } else if (container.state == State::open && !same_pod) {
+      environment_.wheel.arm_after(container.timer, kLastWords);
+    }
   }
 }
 
-void LogFollower::gone(const std::string& uid) {
-  pods_.erase(uid);
-  const std::string prefix = uid + '/';
+void LogFollower::gone(const Pod& pod) {
+  const auto known = pods_.find(pod.key());
+  if (known != pods_.end() && known->second.uid == pod.uid) gone(known);
+}
+
+void LogFollower::gone(Pods::iterator pod) {
+  const std::string prefix = pod->first + '/';
+  pods_.erase(pod);
   for (auto next = containers_.lower_bound(prefix);
        next != containers_.end() && next->first.starts_with(prefix);) {
     Container& container = *(next++)->second;
     if (container.state == State::opening || container.state == State::open) {
-      container.pod_gone = true;
+      container.pod_gone = true;  // nothing more is asked for, but what is on its way is taken
       environment_.wheel.arm_after(container.timer, kLastWords);
     } else {
       remove(container);
@@ -196,17 +202,15 @@ void LogFollower::gone(const std::string& uid) {
 }
 
 void LogFollower::listed(const Source& source) {
-  std::vector<std::string> missing;
-  for (const auto& [uid, pod] : pods_) {
-    if (pod.source == &source && pod.list != source.list()) missing.push_back(uid);
+  for (auto next = pods_.begin(); next != pods_.end();) {
+    const auto pod = next++;
+    if (pod->second.source == &source && pod->second.list != source.list()) gone(pod);
   }
-  for (const std::string& uid : missing) gone(uid);
   if (!std::ranges::all_of(sources_, &Source::has_listed)) return;
   // Of pods that went while no vitalsd was there.
-  counts_.forget_unless([&](const std::string& uid) {
-    const auto container = containers_.lower_bound(uid + '/');
-    return pods_.contains(uid) ||
-           (container != containers_.end() && container->first.starts_with(uid + '/'));
+  counts_.forget_unless([&](const std::string& container) {
+    return containers_.contains(container) ||
+           pods_.contains(container.substr(0, container.rfind('/')));
   });
 }
 
@@ -271,13 +275,14 @@ void LogFollower::ask(Container& container) {
 void LogFollower::on_data(Container& container, std::string_view piece) {
   bytes_read_ += piece.size();
   container.reader.feed(piece);
-  if (!container.pod_gone) container.hear(environment_.wheel);
+  const bool draining = container.pod_gone || container.asked.uid != container.instance.uid;
+  if (!draining) container.hear(environment_.wheel);
 }
 
 void LogFollower::on_end(Container& container, const Stream::End& end) {
   using Step = Container::Step;
   container.stream.reset();
-  if (container.step == Step::previous) {
+  if (container.step == Step::previous && !container.pod_gone) {
     const bool none = end.status == kBadRequest || end.status == kNotFound;
     // Of an instance whose files are lost the kubelet says no more than that something failed.
     const bool lost = end.status >= kServerError && container.previous_failures + 1 >= kMostTries;
@@ -384,11 +389,11 @@ bool LogFollower::some_untried() const {
 asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   counts_.begin(unix_nanoseconds());
   for (const auto& source : sources_) source->join();
-  begin_some();  // there may be room for more since a reload
   for (const auto& source : sources_) {
     Part& part = sources_.size() == 1 ? run : run.part(source->text());
     co_await source->judge(run, part);
   }
+  environment_.wheel.arm_after(begin_timer_, 0s);  // there may be room for more since a reload
   run.doing("asking for logs");
   const auto patience = Clock::now() + run.time_limit() / 2;
   while (some_untried() && Clock::now() < patience) {
@@ -398,7 +403,7 @@ asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   std::map<const Source*, std::vector<const Container*>> failing;
   for (const auto& [key, container] : containers_) {
     if (!container->failure) continue;
-    const auto pod = pods_.find(key.substr(0, key.find('/')));
+    const auto pod = pods_.find(key.substr(0, key.rfind('/')));
     if (pod != pods_.end()) failing[pod->second.source].push_back(container.get());
   }
   for (const auto& source : sources_) {

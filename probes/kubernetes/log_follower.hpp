@@ -62,12 +62,15 @@ class LogFollower {
     pausing,  // after an end or a failure
   };
   struct PodEntry {
+    std::string uid;
     Source* source = nullptr;
     std::uint32_t list = 0;  // the last one that it was seen in or after
   };
+  using Pods = std::map<std::string, PodEntry>;  // by "namespace/name"
 
   void seen(Source& source, const Pod& pod);
-  void gone(const std::string& uid);
+  void gone(const Pod& pod);
+  void gone(Pods::iterator pod);
   void listed(const Source& source);
 
   [[nodiscard]] std::size_t number(State state) const {
@@ -89,9 +92,11 @@ class LogFollower {
   std::size_t most_streams_ = 0;
   LogCounts counts_;
   std::uint64_t bytes_read_ = 0;
-  std::array<std::size_t, 5> numbers_{};                          // of containers, by state
-  std::map<std::string, PodEntry> pods_;                          // by uid
-  std::map<std::string, std::unique_ptr<Container>> containers_;  // by "uid/name"
+  std::array<std::size_t, 5> numbers_{};  // of containers, by state
+  Pods pods_;
+  // By "namespace/pod/name", as the API names logs: a pod that takes another one's name takes its
+  // place, so that a log that is asked for while that happens has one reader all the same.
+  std::map<std::string, std::unique_ptr<Container>> containers_;
   std::deque<std::string> queue_;  // of containers_; those that are not queued any more too
   net::Timer begin_timer_;
   std::vector<std::unique_ptr<Source>> sources_;

@@ -1,6 +1,7 @@
 // Moments as the API server writes them.
 #include "probes/kubernetes/time.hpp"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -15,5 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto time = kubernetes::parse_time(text);
   if (time && !(*time > kYear1 - kDay && *time < kYear10000 + kDay)) std::abort();
+  const auto exact = kubernetes::parse_nanoseconds(text);
+  if (exact && (!time || std::abs(static_cast<double>(*exact) / 1e9 - *time) > 1e-5)) std::abort();
   return 0;
 }

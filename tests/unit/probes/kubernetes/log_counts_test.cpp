@@ -115,7 +115,7 @@ TEST_F(LogCountsTest, ForgetsPodsAndWhatNobodyLooksBackFor) {
   counts.position("there/api");
   EXPECT_TRUE(counts.position("gone/api").take(kBegun));
   EXPECT_TRUE(counts.position("there/api").take(kBegun));
-  counts.forget_unless([](const std::string& uid) { return uid == "there"; });
+  counts.forget_unless([](const std::string& name) { return name == "there/api"; });
   std::string text = counts.take();
   EXPECT_FALSE(text.contains("gone"));
   EXPECT_TRUE(text.contains("there/api"));

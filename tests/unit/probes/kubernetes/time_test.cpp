@@ -76,6 +76,18 @@ TEST(Time, RefusesWhatIsNone) {
   EXPECT_EQ(parse_time(std::string(100'000, '2')), std::nullopt);
 }
 
+TEST(Time, IsExactInNanoseconds) {
+  EXPECT_EQ(parse_nanoseconds("1970-01-01T00:00:00Z"), 0);
+  EXPECT_EQ(parse_nanoseconds("2026-11-23T12:00:00.000000001Z"), 1795435200'000'000'001);
+  EXPECT_EQ(parse_nanoseconds("2026-11-23T14:00:00.123456789+02:00"), 1795435200'123'456'789);
+  EXPECT_EQ(parse_nanoseconds("2026-11-23T12:00:00.5Z"), 1795435200'500'000'000);
+  EXPECT_EQ(parse_nanoseconds("2026-11-23T12:00:00.9999999999Z"), 1795435200'999'999'999);
+  for (const char* text : {"1969-12-31T23:59:59.5Z", "2263-01-01T00:00:00Z", "0001-01-01T00:00:00Z",
+                           "2026-11-23T12:00:00.Z", "2026-11-23T12:00:00", ""}) {
+    EXPECT_EQ(parse_nanoseconds(text), std::nullopt) << text;
+  }
+}
+
 TEST(Time, TakesLongFractions) {
   EXPECT_EQ(parse_time("1970-01-01T00:00:01." + std::string(100'000, '0') + "1Z"), 1);
   EXPECT_EQ(parse_time("1970-01-01T00:00:01.5" + std::string(100'000, '0') + "Z"), 1.5);
