@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+#include <boost/algorithm/string/replace.hpp>
+
 namespace vitalsd {
 namespace {
 
@@ -206,6 +208,7 @@ class Share {
 
 // What lasts of a node between runs.
 struct NodeMemory {
+  bool failed = false;  // when it was last asked, or it has not answered yet
   Share cpu;
   std::map<std::string, Share> throttled;  // by container, "namespace/pod (name)"
 };
@@ -243,9 +246,14 @@ class KubeletProbe final : public Probe {
       if (!token) throw ProbeError(Reason::auth, token.error());
       token_ = std::move(*token);
     }
-    std::vector<Node> nodes;
-    nodes_->for_each([&](const Node& node) { nodes.push_back(node); });
     std::erase_if(memory_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
+    std::vector<Node> nodes;
+    // Where many hang, as of a lost zone, those that answer must not wait for them.
+    for (const bool failed : {false, true}) {
+      nodes_->for_each([&](const Node& node) {
+        if (memory_[node.name].failed == failed) nodes.push_back(node);
+      });
+    }
     for (const Node& node : nodes) out.part(node.name);
     out.doing("asking " + std::to_string(nodes.size()) + " kubelets");
 
@@ -284,6 +292,19 @@ class KubeletProbe final : public Probe {
     config::Duration spread{0};  // over which the nodes are begun
     config::Duration limit{0};   // for one request
     std::size_t next = 0;
+
+    // That of a request that begins now, for the node of that index. Who is behind for the sake of
+    // kubelets that hang has less patience: the rest shall have their turn in this run.
+    [[nodiscard]] config::Duration limit_for(std::size_t index, Clock::time_point due,
+                                             std::size_t concurrency) const {
+      const auto whole = out.time_limit();
+      const auto now = Clock::now();
+      if (now - due <= whole / 10) return limit;
+      constexpr int kRequests = 2;
+      const auto left = std::chrono::floor<config::Duration>(began + whole * 9 / 10 - now);
+      const auto rows = static_cast<long>((nodes.size() - index + concurrency - 1) / concurrency);
+      return std::clamp(left / (kRequests * rows), whole / 50, limit);
+    }
   };
 
   asio::awaitable<void> work(Round& round) {
@@ -295,8 +316,11 @@ class KubeletProbe final : public Probe {
       if (early > net::TimerWheel::kSlot) co_await net::pause(environment_.wheel, early);
       const Node& node = round.nodes[index];
       Part& part = round.out.part(node.name);
+      bool& failed = memory_[node.name].failed;
+      failed = true;
       try {
-        co_await ask(round, node, part);
+        co_await ask(round, node, round.limit_for(index, due, concurrency_), part);
+        failed = false;
       } catch (const ProbeError& error) {
         part.fail(error.reason(), error.what());
       }
@@ -304,19 +328,21 @@ class KubeletProbe final : public Probe {
     }
   }
 
-  asio::awaitable<void> ask(const Round& round, const Node& node, Part& part) {
+  // With that limit for each request.
+  asio::awaitable<void> ask(const Round& round, const Node& node, config::Duration limit,
+                            Part& part) {
     if (node.internal_ip.empty()) {
       throw ProbeError(Reason::config, "the node has no address of type InternalIP");
     }
     Part samples;  // rendered at once, so that the end of the run has little to do
     if (summary_) {
       kubernetes::SummaryReader reader;
-      co_await get(round, node, "/stats/summary", "nodes/stats", reader);
+      co_await get(limit, node, "/stats/summary", "nodes/stats", reader);
       add_summary(node, reader.finish(), samples, part);
     }
     if (cadvisor_) {
       kubernetes::CadvisorReader reader(kFamilies);
-      co_await get(round, node, "/metrics/cadvisor", "nodes/metrics", reader);
+      co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
       add_containers(node, reader.finish(), samples, part);
     }
     auto rendering = std::make_shared<Rendering>();
@@ -328,7 +354,7 @@ class KubeletProbe final : public Probe {
 
   // Streams a page of a kubelet into `reader`.
   template <class Reader>
-  asio::awaitable<void> get(const Round& round, const Node& node, std::string path,
+  asio::awaitable<void> get(config::Duration limit, const Node& node, std::string path,
                             std::string_view right, Reader& reader) {
     constexpr std::uint16_t kKubeletPort = 10250;
     net::HttpRequest request;
@@ -343,7 +369,7 @@ class KubeletProbe final : public Probe {
       request.tls.key = access_.tls.key;
     }
     request.bearer = token_;
-    request.limit = round.limit;
+    request.limit = limit;
     request.reuse_connection = true;
     std::exception_ptr error;
     request.on_data = [&](std::string_view piece) {
@@ -355,10 +381,11 @@ class KubeletProbe final : public Probe {
       return error == nullptr;
     };
     SampleSet steps;
-    const net::HttpResponse response = co_await environment_.http.perform(request, steps);
+    net::HttpResponse response = co_await environment_.http.perform(request, steps);
     if (error) std::rethrow_exception(error);
     if (response.status >= 200 && response.status <= 299) co_return;
     constexpr std::size_t kShown = 300;
+    if (!token_.empty()) boost::replace_all(response.body, token_, "[the token]");
     const std::string detail = request.url.text() + ": status " + std::to_string(response.status) +
                                ": " + response.body.substr(0, kShown);
     if (response.status == 401) throw ProbeError(Reason::auth, detail);
