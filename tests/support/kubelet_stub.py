@@ -131,24 +131,23 @@ class KubeletStub:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ")
         address = writer.get_extra_info("sockname")[0]
+        reply = self.answers.get((address, path), self.answers.get(path, answer(status=404)))
+        self.asked.append(Asked(address, path, time.monotonic()))
         self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            self.most_at_once = max(self.most_at_once, self._at_once)
-            self.asked.append(Asked(address, path, time.monotonic()))
             if f"Authorization: Bearer {self.token}" not in head:
-                writer.write(answer("Unauthorized", 401))
-                return True
-            reply = self.answers.get((address, path), self.answers.get(path, answer(status=404)))
+                reply = answer("Unauthorized", 401)
             if callable(reply):
                 # Who waits for the answer may give it up.
                 await self._unless_closed(reader, reply(writer))
                 return False
             await asyncio.sleep(self.delay)
-            writer.write(reply)
-            await writer.drain()
-            return method == "GET" and b"Connection: close" not in reply
         finally:
-            self._at_once -= 1
+            self._at_once -= 1  # before the peer can have its answer, and ask anew
+        writer.write(reply)
+        await writer.drain()
+        return method == "GET" and b"Connection: close" not in reply
 
     @staticmethod
     async def _unless_closed(reader: asyncio.StreamReader, work: Awaitable[None]) -> None:
