@@ -390,8 +390,8 @@ class KubeletProbe final : public Probe {
                                ": " + response.body.substr(0, kShown);
     if (response.status == 401) throw ProbeError(Reason::auth, detail);
     if (response.status == 403) {
-      throw ProbeError(Reason::permission,
-                       detail + "; it needs the right to get " + std::string(right));
+      throw ProbeError(Reason::permission, detail + "; it needs the right to get resource \"" +
+                                               std::string(right) + "\" in API group \"\"");
     }
     throw ProbeError(Reason::mismatch, detail);
   }

@@ -143,7 +143,7 @@ def test_a_kubelet_that_refuses(
     for path, right in ((SUMMARY, "nodes/stats"), (CADVISOR, "nodes/metrics")):
         said = forbidden.format(f"subresource={right.removeprefix('nodes/')}")
         stub.answers[BAD, path] = answer(said, 403)
-        text = wait_error(daemon, "permission", f"needs the right to get {right}")
+        text = wait_error(daemon, "permission", f'get resource "{right}" in API group ""')
         assert text.startswith(f"bad: https://{BAD}:{stub.port}{path}: status 403: {said}")
         wait_parts(daemon, 1, 1)
         wait_nodes(daemon, "good")
