@@ -6,6 +6,8 @@
 #include "probes/kubernetes/cadvisor.hpp"
 #include "probes/kubernetes/kubelet_summary.hpp"
 #include "probes/kubernetes/node_object.hpp"
+#include "probes/kubernetes/pace.hpp"
+#include "probes/kubernetes/share.hpp"
 #include "probes/kubernetes/watched.hpp"
 #include "probes/net/concurrently.hpp"
 #include "probes/net/pause.hpp"
@@ -26,12 +28,12 @@
 namespace vitalsd {
 namespace {
 
-using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using kubernetes::ContainerMetrics;
 using kubernetes::FsStats;
 using kubernetes::KubeletSummary;
 using kubernetes::Node;
+using kubernetes::Share;
 
 constexpr net::kubernetes::Resource kNodes{.group = "", .version = "v1", .plural = "nodes"};
 
@@ -176,36 +178,6 @@ constexpr Check kThrottled{.name = "throttled",
                                "scheduling periods in which a container was held up, over all, "
                                "within a minute"};
 
-// Kubelets look at their containers every ten to fifteen seconds: over less than a minute a
-// difference of their counters says little.
-constexpr auto kWindow = 60s;
-
-// The share by which one counter grew while another one did, over the last whole window.
-class Share {
- public:
-  void see(Clock::time_point now, double part, double whole) {
-    if (!begun_ || part < part_ || whole < whole_) {  // the first look, or another instance
-      begun_ = true;
-      share_.reset();
-    } else if (now - since_ < kWindow) {
-      return;
-    } else {
-      share_ = whole > whole_ ? (part - part_) / (whole - whole_) : 0;
-    }
-    since_ = now;
-    part_ = part;
-    whole_ = whole;
-  }
-  [[nodiscard]] const std::optional<double>& share() const { return share_; }
-
- private:
-  bool begun_ = false;
-  Clock::time_point since_{};
-  double part_ = 0;
-  double whole_ = 0;
-  std::optional<double> share_;
-};
-
 // What lasts of a node between runs.
 struct NodeMemory {
   bool failed = false;  // when it was last asked, or it has not answered yet
@@ -257,13 +229,9 @@ class KubeletProbe final : public Probe {
     for (const Node& node : nodes) out.part(node.name);
     out.doing("asking " + std::to_string(nodes.size()) + " kubelets");
 
-    Round round{.out = out, .nodes = nodes, .began = Clock::now()};
-    const std::size_t rows = (nodes.size() + concurrency_ - 1) / concurrency_;
-    const auto whole = out.time_limit();
-    if (rows > 1) round.spread = whole / 2;
-    // One that hangs must not take the others' time, nor a slow one be cut off without need.
-    const auto share = (whole - round.spread) * 9 / 10 / static_cast<long>(std::max(rows, 1UL));
-    round.limit = std::clamp(share, std::min<config::Duration>(whole * 4 / 10, 3s), whole * 9 / 10);
+    Round round{.out = out,
+                .nodes = nodes,
+                .pace = {Clock::now(), out.time_limit(), nodes.size(), concurrency_}};
     std::vector<asio::awaitable<void>> workers;
     for (std::size_t i = 0; i < std::min(concurrency_, nodes.size()); ++i) {
       workers.push_back(work(round));
@@ -288,38 +256,21 @@ class KubeletProbe final : public Probe {
   struct Round {
     SampleSet& out;
     const std::vector<Node>& nodes;
-    Clock::time_point began;
-    config::Duration spread{0};  // over which the nodes are begun
-    config::Duration limit{0};   // for one request
+    kubernetes::Pace pace;
     std::size_t next = 0;
-
-    // That of a request that begins now, for the node of that index. Who is behind for the sake of
-    // kubelets that hang has less patience: the rest shall have their turn in this run.
-    [[nodiscard]] config::Duration limit_for(std::size_t index, Clock::time_point due,
-                                             std::size_t concurrency) const {
-      const auto whole = out.time_limit();
-      const auto now = Clock::now();
-      if (now - due <= whole / 10) return limit;
-      constexpr int kRequests = 2;
-      const auto left = std::chrono::floor<config::Duration>(began + whole * 9 / 10 - now);
-      const auto rows = static_cast<long>((nodes.size() - index + concurrency - 1) / concurrency);
-      return std::clamp(left / (kRequests * rows), whole / 50, limit);
-    }
   };
 
   asio::awaitable<void> work(Round& round) {
     while (round.next < round.nodes.size()) {
       const std::size_t index = round.next++;
-      const auto due = round.began + round.spread * static_cast<long>(index) /
-                                         static_cast<long>(round.nodes.size());
-      const auto early = due - Clock::now();
+      const auto early = round.pace.due(index) - Clock::now();
       if (early > net::TimerWheel::kSlot) co_await net::pause(environment_.wheel, early);
       const Node& node = round.nodes[index];
       Part& part = round.out.part(node.name);
       bool& failed = memory_[node.name].failed;
       failed = true;
       try {
-        co_await ask(round, node, round.limit_for(index, due, concurrency_), part);
+        co_await ask(round, node, round.pace.limit(index, Clock::now()), part);
         failed = false;
       } catch (const ProbeError& error) {
         part.fail(error.reason(), error.what());

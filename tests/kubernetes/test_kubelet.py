@@ -139,9 +139,10 @@ def test_a_kubelet_that_refuses(
     assert nodes(daemon, CONTAINER) == {"bad", "good"}
     assert daemon.value(CONTAINER, node="good", container="postgres") is not None
 
-    forbidden = "Forbidden (user=system:serviceaccount:vitalsd:vitalsd, verb=get, resource=nodes, {})"
+    user = "system:serviceaccount:vitalsd:vitalsd"
+    forbidden = f"Forbidden (user={user}, verb=get, resource=nodes, subresource(s)=[{{}}])"
     for path, right in ((SUMMARY, "nodes/stats"), (CADVISOR, "nodes/metrics")):
-        said = forbidden.format(f"subresource={right.removeprefix('nodes/')}")
+        said = forbidden.format(right.removeprefix("nodes/"))
         stub.answers[BAD, path] = answer(said, 403)
         text = wait_error(daemon, "permission", f'get resource "{right}" in API group ""')
         assert text.startswith(f"bad: https://{BAD}:{stub.port}{path}: status 403: {said}")
