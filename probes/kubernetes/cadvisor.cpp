@@ -14,6 +14,7 @@ namespace vitalsd::kubernetes {
 
 namespace {
 
+constexpr std::size_t kMostBytes = std::size_t{128} << 20;  // of some KiB a container
 constexpr std::size_t kMostLine = std::size_t{64} << 10;
 constexpr std::size_t kMostStored = std::size_t{64} << 20;
 
@@ -89,6 +90,8 @@ void CadvisorReader::fail(const std::string& why) const {
 }
 
 void CadvisorReader::feed(std::string_view bytes) {
+  if (bytes.size() > kMostBytes - size_) fail("the page has more than 128 MiB");
+  size_ += bytes.size();
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     const std::string_view piece = bytes.substr(0, end);

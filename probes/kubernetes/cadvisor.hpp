@@ -34,7 +34,7 @@ class CadvisorReader {
 
   /// Takes a piece. Throws ProbeError(protocol), with number and fault of the line, for a line that
   /// is longer than 64 KiB or no sample (labels and value are looked at in the families asked for
-  /// only), and for more containers than any node has (64 MiB of them).
+  /// only), and for more than any node has to say (128 MiB, or 64 MiB of containers).
   void feed(std::string_view bytes);
 
   /// After the last piece: the containers, ordered by namespace, pod and name. Throws
@@ -59,6 +59,7 @@ class CadvisorReader {
   std::span<const std::string_view> families_;
   std::vector<Instance> instances_;
   std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index_;  // into instances_
+  std::size_t size_ = 0;                                                       // bytes so far
   std::size_t stored_ = 0;                                                     // bytes, about
   std::string rest_;  // of a line, until its end comes
   std::string key_;   // room for building one

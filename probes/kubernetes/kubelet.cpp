@@ -7,6 +7,8 @@
 #include "probes/kubernetes/kubelet_summary.hpp"
 #include "probes/kubernetes/label_selector.hpp"
 #include "probes/kubernetes/node_object.hpp"
+#include "probes/kubernetes/pace.hpp"
+#include "probes/kubernetes/share.hpp"
 #include "probes/kubernetes/watched.hpp"
 #include "probes/net/concurrently.hpp"
 #include "probes/net/pause.hpp"
@@ -22,15 +24,17 @@
 #include <utility>
 #include <vector>
 
+#include <boost/algorithm/string/replace.hpp>
+
 namespace vitalsd {
 namespace {
 
-using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using kubernetes::ContainerMetrics;
 using kubernetes::FsStats;
 using kubernetes::KubeletSummary;
 using kubernetes::Node;
+using kubernetes::Share;
 
 constexpr net::kubernetes::Resource kNodes{.group = "", .version = "v1", .plural = "nodes"};
 
@@ -175,38 +179,9 @@ constexpr Check kThrottled{.name = "throttled",
                                "scheduling periods in which a container was held up, over all, "
                                "within a minute"};
 
-// Kubelets look at their containers every ten to fifteen seconds: over less than a minute a
-// difference of their counters says little.
-constexpr auto kWindow = 60s;
-
-// The share by which one counter grew while another one did, over the last whole window.
-class Share {
- public:
-  void see(Clock::time_point now, double part, double whole) {
-    if (!begun_ || part < part_ || whole < whole_) {  // the first look, or another instance
-      begun_ = true;
-      share_.reset();
-    } else if (now - since_ < kWindow) {
-      return;
-    } else {
-      share_ = whole > whole_ ? (part - part_) / (whole - whole_) : 0;
-    }
-    since_ = now;
-    part_ = part;
-    whole_ = whole;
-  }
-  [[nodiscard]] const std::optional<double>& share() const { return share_; }
-
- private:
-  bool begun_ = false;
-  Clock::time_point since_{};
-  double part_ = 0;
-  double whole_ = 0;
-  std::optional<double> share_;
-};
-
 // What lasts of a node between runs.
 struct NodeMemory {
+  bool failed = false;  // when it was last asked, or it has not answered yet
   Share cpu;
   std::map<std::string, Share> throttled;  // by container, "namespace/pod (name)"
 };
@@ -245,19 +220,20 @@ class KubeletProbe final : public Probe {
       if (!token) throw ProbeError(Reason::auth, token.error());
       token_ = std::move(*token);
     }
-    std::vector<Node> nodes;
-    nodes_->for_each([&](const Node& node) { nodes.push_back(node); });
     std::erase_if(memory_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
+    std::vector<Node> nodes;
+    // Where many hang, as of a lost zone, those that answer must not wait for them.
+    for (const bool failed : {false, true}) {
+      nodes_->for_each([&](const Node& node) {
+        if (memory_[node.name].failed == failed) nodes.push_back(node);
+      });
+    }
     for (const Node& node : nodes) out.part(node.name);
     out.doing("asking " + std::to_string(nodes.size()) + " kubelets");
 
-    Round round{.out = out, .nodes = nodes, .began = Clock::now()};
-    const std::size_t rows = (nodes.size() + concurrency_ - 1) / concurrency_;
-    const auto whole = out.time_limit();
-    if (rows > 1) round.spread = whole / 2;
-    // One that hangs must not take the others' time, nor a slow one be cut off without need.
-    const auto share = (whole - round.spread) * 9 / 10 / static_cast<long>(std::max(rows, 1UL));
-    round.limit = std::clamp(share, std::min<config::Duration>(whole * 4 / 10, 3s), whole * 9 / 10);
+    Round round{.out = out,
+                .nodes = nodes,
+                .pace = {Clock::now(), out.time_limit(), nodes.size(), concurrency_}};
     std::vector<asio::awaitable<void>> workers;
     for (std::size_t i = 0; i < std::min(concurrency_, nodes.size()); ++i) {
       workers.push_back(work(round));
@@ -287,23 +263,22 @@ class KubeletProbe final : public Probe {
   struct Round {
     SampleSet& out;
     const std::vector<Node>& nodes;
-    Clock::time_point began;
-    config::Duration spread{0};  // over which the nodes are begun
-    config::Duration limit{0};   // for one request
+    kubernetes::Pace pace;
     std::size_t next = 0;
   };
 
   asio::awaitable<void> work(Round& round) {
     while (round.next < round.nodes.size()) {
       const std::size_t index = round.next++;
-      const auto due = round.began + round.spread * static_cast<long>(index) /
-                                         static_cast<long>(round.nodes.size());
-      const auto early = due - Clock::now();
+      const auto early = round.pace.due(index) - Clock::now();
       if (early > net::TimerWheel::kSlot) co_await net::pause(environment_.wheel, early);
       const Node& node = round.nodes[index];
       Part& part = round.out.part(node.name);
+      bool& failed = memory_[node.name].failed;
+      failed = true;
       try {
-        co_await ask(round, node, part);
+        co_await ask(round, node, round.pace.limit(index, Clock::now()), part);
+        failed = false;
       } catch (const ProbeError& error) {
         part.fail(error.reason(), error.what());
       }
@@ -311,19 +286,21 @@ class KubeletProbe final : public Probe {
     }
   }
 
-  asio::awaitable<void> ask(const Round& round, const Node& node, Part& part) {
+  // With that limit for each request.
+  asio::awaitable<void> ask(const Round& round, const Node& node, config::Duration limit,
+                            Part& part) {
     if (node.internal_ip.empty()) {
       throw ProbeError(Reason::config, "the node has no address of type InternalIP");
     }
     Part samples;  // rendered at once, so that the end of the run has little to do
     if (summary_) {
       kubernetes::SummaryReader reader;
-      co_await get(round, node, "/stats/summary", "nodes/stats", reader);
+      co_await get(limit, node, "/stats/summary", "nodes/stats", reader);
       add_summary(node, reader.finish(), samples, part);
     }
     if (cadvisor_) {
       kubernetes::CadvisorReader reader(kFamilies);
-      co_await get(round, node, "/metrics/cadvisor", "nodes/metrics", reader);
+      co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
       add_containers(node, reader.finish(), samples, part);
     }
     auto rendering = std::make_shared<Rendering>();
@@ -335,7 +312,7 @@ class KubeletProbe final : public Probe {
 
   // Streams a page of a kubelet into `reader`.
   template <class Reader>
-  asio::awaitable<void> get(const Round& round, const Node& node, std::string path,
+  asio::awaitable<void> get(config::Duration limit, const Node& node, std::string path,
                             std::string_view right, Reader& reader) {
     constexpr std::uint16_t kKubeletPort = 10250;
     net::HttpRequest request;
@@ -350,7 +327,7 @@ class KubeletProbe final : public Probe {
       request.tls.key = access_.tls.key;
     }
     request.bearer = token_;
-    request.limit = round.limit;
+    request.limit = limit;
     request.reuse_connection = true;
     std::exception_ptr error;
     request.on_data = [&](std::string_view piece) {
@@ -362,16 +339,17 @@ class KubeletProbe final : public Probe {
       return error == nullptr;
     };
     SampleSet steps;
-    const net::HttpResponse response = co_await environment_.http.perform(request, steps);
+    net::HttpResponse response = co_await environment_.http.perform(request, steps);
     if (error) std::rethrow_exception(error);
     if (response.status >= 200 && response.status <= 299) co_return;
     constexpr std::size_t kShown = 300;
+    if (!token_.empty()) boost::replace_all(response.body, token_, "[the token]");
     const std::string detail = request.url.text() + ": status " + std::to_string(response.status) +
                                ": " + response.body.substr(0, kShown);
     if (response.status == 401) throw ProbeError(Reason::auth, detail);
     if (response.status == 403) {
-      throw ProbeError(Reason::permission,
-                       detail + "; it needs the right to get " + std::string(right));
+      throw ProbeError(Reason::permission, detail + "; it needs the right to get resource \"" +
+                                               std::string(right) + "\" in API group \"\"");
     }
     throw ProbeError(Reason::mismatch, detail);
   }

@@ -11,6 +11,7 @@ import yaml
 
 from support import REPOSITORY, wait_until
 from support.kubernetes import ApiServer, Object, ServiceAccount
+from support.kubernetes_node import Node
 from support.vitalsd import Vitalsd
 
 RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
@@ -22,8 +23,8 @@ PROBES = [
     {"name": "managed", "kind": "cert-manager"},
     {"name": "secrets", "kind": "certificate", "secrets": {"namespaces": ["web"]}},
 ]
-# Who needs which rule, by the rule's first resource. Those of kubelets and logs are tried where
-# there are some.
+# Who needs which rule, by the rule's first resource. Those of kubelets are tried below, on a
+# whole node, and those of logs where there are some.
 NEEDED_BY = {
     "nodes": {"nodes"},
     "pods": {"pods"},
@@ -33,7 +34,12 @@ NEEDED_BY = {
     "resourcequotas": {"workloads"},
     "certificates": {"managed"},
 }
-ELSEWHERE = {"nodes/stats", "nodes/metrics", "pods/log"}
+# Those that a kubelet asks the API server about, and what it has to say.
+OF_KUBELETS = {
+    "nodes/stats": ("/stats/summary", "stats"),
+    "nodes/metrics": ("/metrics/cadvisor", "metrics"),
+}
+ELSEWHERE = {*OF_KUBELETS, "pods/log"}
 
 StartVitalsd = Callable[..., Vitalsd]
 
@@ -128,3 +134,59 @@ def test_a_rule_that_lacks_is_named(
     assert 'cannot list' in error or 'cannot watch' in error
     (probe,) = NEEDED_BY[resource]
     assert daemon.failures(probe).keys() == {"permission"}
+
+
+# ---- on a whole node ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kubelets(vitalsd: StartVitalsd, kubernetes_node: Node) -> Iterator[Callable[[], Vitalsd]]:
+    """Starts a daemon that asks the node's kubelet, with the rights that there are by then."""
+    node = kubernetes_node
+    node.api.apply(shipped())
+    account = node.api.service_account("vitalsd", "vitalsd")
+
+    def begin() -> Vitalsd:
+        with node.inside():
+            return vitalsd(
+                [{"name": "nodes", "kind": "node"}, {"name": "kubelets", "kind": "kubelet"}],
+                interval="3s",
+                timeout="3s",
+                plain={**node.api.environment, "VITALSD_SERVICE_ACCOUNT": str(account.directory)},
+                secrets=[account.token],
+            )
+
+    yield begin
+
+
+def test_a_kubelet_answers_with_it(kubelets: Callable[[], Vitalsd]) -> None:
+    daemon = kubelets()
+    daemon.wait_ok("kubelets", deadline=60)
+    assert daemon.samples("node_memory_working_set_bytes", node="node-1")
+    assert daemon.samples("node_filesystem_size_bytes", node="node-1", mountpoint="/")
+
+
+@pytest.mark.parametrize("right", OF_KUBELETS)
+def test_a_right_at_the_kubelet_that_lacks_is_named(
+    kubelets: Callable[[], Vitalsd], kubernetes_node: Node, right: str
+) -> None:
+    role = cluster_role()
+    rest = [rule for rule in role["rules"] if rule["resources"] != [right]]
+    assert len(rest) == len(role["rules"]) - 1
+    kubernetes_node.api.apply({**role, "rules": rest})
+    daemon = kubelets()
+    page, subresource = OF_KUBELETS[right]
+    # The kubelet asks the API server, and remembers for a while what it was told.
+    wait_until(
+        lambda: daemon.failures("kubelets").get("permission"),
+        deadline=60,
+        what=lambda: str(failing(daemon)),
+    )
+    text = failing(daemon)["kubelets"]
+    assert text.startswith("node-1: https://") and f"{page}: status 403: " in text
+    # What the kubelet says, and what we make of it.
+    said = "user=system:serviceaccount:vitalsd:vitalsd, verb=get, resource=nodes, subresource"
+    assert said in text and subresource in text
+    needed = f'it needs the right to get resource "{right}" in API group ""'
+    assert text.endswith(needed)
+    assert daemon.value("probe_success", probe="nodes") == 1

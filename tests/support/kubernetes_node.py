@@ -311,6 +311,17 @@ class NodeApiServer(ApiServer):
             "--kubelet-preferred-address-types=InternalIP",
         ]
 
+    def apply(self, things: Object | Sequence[Object]) -> list[Object]:
+        """As always; a namespace that an earlier test has deleted may take its time to end."""
+        things = [things] if isinstance(things, dict) else things
+        for thing in things:
+            if thing["kind"] == "Namespace":
+                wait_until(lambda thing=thing: not self._ends(thing), what=f"the end of {thing}")
+        return super().apply(things)
+
+    def _ends(self, thing: Object) -> bool:
+        return self.exists(thing) and "deletionTimestamp" in self.get(thing)["metadata"]
+
     def namespace(self, name: str = "") -> str:
         name = super().namespace(name)
         self.wait_prepared(name)

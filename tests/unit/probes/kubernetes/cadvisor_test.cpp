@@ -244,6 +244,12 @@ TEST(Cadvisor, HasLimits) {
         for (int i = 0; i < 1'000; ++i) reader.feed(usage("c", filling + std::to_string(i), "1"));
       },
       ProbeError);
+
+  // A page without an end, though nothing of it is kept.
+  const std::string comments(std::size_t{1} << 20, '\n');
+  CadvisorReader patient(kUsage);
+  for (int i = 0; i < 128; ++i) patient.feed(comments);
+  EXPECT_THROW(patient.feed("\n"), ProbeError);
 }
 
 }  // namespace

@@ -1,0 +1,412 @@
+"""Kind kubelet against kubelets that refuse, hang, lie and are many: nodes are those of a real API
+server, their kubelets are stubs. Of a kubelet's failure only its own node may suffer. What a real
+one says is the business of tests/e2e/test_kubernetes_alerts.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import wait_until
+from support.certificates import Authority
+from support.fault_proxy import FaultProxy
+from support.http_peer import answer
+from support.kubelet_stub import CADVISOR, RECORDED, SUMMARY, KubeletStub, node
+from support.kubernetes import ApiServer, ServiceAccount
+from support.vitalsd import Vitalsd
+
+READ_NODES = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
+MEMORY = "node_memory_working_set_bytes"
+CONTAINER = "container_memory_working_set_bytes"
+GOOD, BAD = "127.0.0.1", "127.0.0.2"
+MANY = [f"127.0.1.{i}" for i in range(1, 201)]
+MIB = 1 << 20
+
+StartVitalsd = Callable[..., Vitalsd]
+
+
+@pytest.fixture
+def account(api_server: ApiServer) -> ServiceAccount:
+    account = api_server.service_account(api_server.namespace())
+    api_server.grant(account, READ_NODES)
+    return account
+
+
+@pytest.fixture
+def stub_of() -> Iterator[Callable[..., KubeletStub]]:
+    """stub_of(authority, token) makes one whose certificate is of that authority."""
+    made = []
+
+    def make(authority: Authority, token: str) -> KubeletStub:
+        certificate = authority.issue("kubelet", [GOOD, BAD, *MANY])
+        made.append(KubeletStub(certificate, token))
+        return made[-1]
+
+    yield make
+    for stub in made:
+        stub.close()
+
+
+@pytest.fixture
+def stub(
+    stub_of: Callable[..., KubeletStub], api_server: ApiServer, account: ServiceAccount
+) -> KubeletStub:
+    return stub_of(api_server.authority, account.token)
+
+
+@pytest.fixture
+def watch(
+    vitalsd: StartVitalsd, api_server: ApiServer, account: ServiceAccount
+) -> Callable[..., Vitalsd]:
+    def start(interval: str = "1s", timeout: str = "900ms", **options: Any) -> Vitalsd:
+        return vitalsd(
+            [{"name": "kubelets", "kind": "kubelet", **options}],
+            interval=interval,
+            timeout=timeout,
+            plain={**api_server.environment, "VITALSD_SERVICE_ACCOUNT": str(account.directory)},
+            secrets=[account.token],
+        )
+
+    return start
+
+
+def error(daemon: Vitalsd) -> str:
+    (probe,) = daemon.status()["probes"]
+    return probe.get("error", "")
+
+
+def wait_error(daemon: Vitalsd, reason: str, text: str) -> str:
+    """Waits until the probe fails for this reason; what it says must match."""
+    (probe,) = wait_until(
+        lambda: [
+            probe
+            for probe in daemon.status()["probes"]
+            if probe.get("reason") == reason and re.search(text, probe["error"])
+        ],
+        deadline=30,
+        what=lambda: f"{reason}: {text}; it says: {error(daemon)}",
+    )
+    return probe["error"]
+
+
+def nodes(daemon: Vitalsd, metric: str = MEMORY) -> set[str]:
+    return {sample.labels["node"] for sample in daemon.samples(metric)}
+
+
+def wait_nodes(daemon: Vitalsd, *names: str) -> None:
+    wait_until(lambda: nodes(daemon) == set(names), what=lambda: f"{names}, not {nodes(daemon)}")
+
+
+def wait_parts(daemon: Vitalsd, ok: int, failed: int) -> None:
+    daemon.wait_for("vitalsd_probe_parts", ok, state="ok")
+    daemon.wait_for("vitalsd_probe_parts", failed, state="failed")
+
+
+def summary(memory: int) -> bytes:
+    """The recorded summary, of a node that uses so much memory."""
+    page = json.loads((RECORDED / "summary.json").read_text())
+    page["node"]["memory"]["workingSetBytes"] = memory
+    return answer(json.dumps(page))
+
+
+def wait_fresh(daemon: Vitalsd, stub: KubeletStub, *nodes: str) -> None:
+    """Readings of these nodes follow what their kubelets say."""
+    wait_fresh.memory += MIB
+    stub.answers[SUMMARY] = summary(wait_fresh.memory)
+    for name in nodes:
+        daemon.wait_for(MEMORY, wait_fresh.memory, node=name)
+
+
+wait_fresh.memory = 1024 * MIB
+
+
+# ---- who may ask, and whom ----------------------------------------------------------------------
+
+
+def test_a_kubelet_that_refuses(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    api_server.apply([stub.node("good", GOOD), stub.node("bad", BAD)])
+    daemon = watch()
+    daemon.wait_ok("kubelets")
+    wait_nodes(daemon, "bad", "good")
+    assert nodes(daemon, CONTAINER) == {"bad", "good"}
+    assert daemon.value(CONTAINER, node="good", container="postgres") is not None
+
+    user = "system:serviceaccount:vitalsd:vitalsd"
+    forbidden = f"Forbidden (user={user}, verb=get, resource=nodes, subresource(s)=[{{}}])"
+    for path, right in ((SUMMARY, "nodes/stats"), (CADVISOR, "nodes/metrics")):
+        said = forbidden.format(right.removeprefix("nodes/"))
+        stub.answers[BAD, path] = answer(said, 403)
+        text = wait_error(daemon, "permission", f'get resource "{right}" in API group ""')
+        assert text.startswith(f"bad: https://{BAD}:{stub.port}{path}: status 403: {said}")
+        wait_parts(daemon, 1, 1)
+        wait_nodes(daemon, "good")
+        wait_fresh(daemon, stub, "good")
+        del stub.answers[BAD, path]
+        daemon.wait_ok("kubelets")
+        wait_nodes(daemon, "bad", "good")
+
+
+def test_a_token_that_one_kubelet_does_not_know(
+    watch: Callable[..., Vitalsd],
+    api_server: ApiServer,
+    account: ServiceAccount,
+    stub: KubeletStub,
+    stub_of: Callable[..., KubeletStub],
+) -> None:
+    stranger = stub_of(api_server.authority, "another token")
+    api_server.apply([stub.node("good"), stranger.node("bad")])
+    daemon = watch()
+    text = wait_error(daemon, "auth", "^bad: ")
+    assert text == f"bad: https://127.0.0.1:{stranger.port}{SUMMARY}: status 401: Unauthorized"
+    wait_nodes(daemon, "good")
+    wait_fresh(daemon, stub, "good")
+
+    # Tokens rotate, and each run takes the one of the day.
+    api_server.renew(account)
+    daemon.secrets.add(account.token)
+    stub.token = stranger.token = account.token
+    daemon.wait_ok("kubelets")
+    wait_nodes(daemon, "bad", "good")
+
+
+def test_a_kubelet_that_repeats_the_token(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, account: ServiceAccount, stub: KubeletStub
+) -> None:
+    api_server.apply([stub.node("good"), stub.node("bad", BAD)])
+    stub.on(BAD, answer(f"no entry for Bearer {account.token}, sorry", 500))
+    daemon = watch()
+    text = wait_error(daemon, "mismatch", "status 500: ")
+    assert text.endswith("status 500: no entry for Bearer [the token], sorry")
+    wait_nodes(daemon, "good")
+
+
+def test_certificates_of_an_authority_of_the_kubelets_own(
+    watch: Callable[..., Vitalsd],
+    api_server: ApiServer,
+    account: ServiceAccount,
+    stub: KubeletStub,
+    stub_of: Callable[..., KubeletStub],
+    certificates: Authority,
+) -> None:
+    other = stub_of(certificates, account.token)
+    api_server.apply([stub.node("theirs"), other.node("own")])
+
+    # Without tls.ca it is the API server's own.
+    daemon = watch()
+    wait_error(daemon, "tls", "^own: ")
+    wait_nodes(daemon, "theirs")
+    wait_fresh(daemon, stub, "theirs")
+    assert not other.asked  # nor has it seen the token
+
+    (probe,) = daemon.configuration["probes"]
+    probe["tls"] = {"ca": str(certificates.path)}
+    daemon.reload()
+    wait_error(daemon, "tls", "^theirs: ")
+    wait_nodes(daemon, "own")
+    wait_fresh(daemon, other, "own")
+
+    probe["tls"] = {"verify": False}
+    daemon.reload()
+    daemon.wait_ok("kubelets")
+    wait_nodes(daemon, "own", "theirs")
+
+
+# ---- kubelets that are of no use ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [("refuse", "connect"), ("reset", "tls"), ("silent", "timeout"), ("garbage", "tls")],
+)
+def test_a_network_that_fails_one_node(
+    watch: Callable[..., Vitalsd],
+    api_server: ApiServer,
+    stub: KubeletStub,
+    fault_proxy: Callable[..., FaultProxy],
+    mode: str,
+    reason: str,
+) -> None:
+    proxy = fault_proxy(stub.port)
+    api_server.apply([stub.node(f"good-{i}") for i in range(3)])
+    api_server.apply(node("bad", "127.0.0.1", proxy.port))
+    good = [f"good-{i}" for i in range(3)]
+    daemon = watch()
+    daemon.wait_ok("kubelets")
+    proxy.set_mode(mode)
+    wait_error(daemon, reason, "^bad: ")
+    wait_nodes(daemon, *good)
+    wait_parts(daemon, 3, 1)
+    wait_fresh(daemon, stub, *good)
+    proxy.set_mode("ok")
+    daemon.wait_ok("kubelets")
+    wait_nodes(daemon, "bad", *good)
+
+
+def test_a_kubelet_that_hangs(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    good = [f"good-{i}" for i in range(3)]
+    api_server.apply([stub.node(name) for name in good])
+    api_server.apply(stub.node("bad", BAD))
+    daemon = watch()
+    daemon.wait_ok("kubelets")
+    for path in (SUMMARY, CADVISOR):
+        stub.answers[BAD, path] = stub.hang
+        wait_error(daemon, "timeout", "^bad: ")
+        # One failed run costs no reading; of the second in a row those of the node alone.
+        wait_nodes(daemon, *good)
+        wait_parts(daemon, 3, 1)
+        wait_fresh(daemon, stub, *good)
+        del stub.answers[BAD, path]
+        daemon.wait_ok("kubelets")
+        wait_nodes(daemon, "bad", *good)
+
+
+def status_object(code: int) -> bytes:
+    return answer(json.dumps({"kind": "Status", "apiVersion": "v1", "code": code}))
+
+
+SUMMARY_TEXT = (RECORDED / "summary.json").read_bytes()
+CADVISOR_TEXT = (RECORDED / "cadvisor.txt").read_bytes()
+CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n"
+HOSTILE = {
+    "half of a summary": (answer(SUMMARY_TEXT[:5000]), None, "protocol", "incomplete JSON"),
+    "a summary cut off": (CUT_OFF + SUMMARY_TEXT, None, "protocol", "bytes remaining"),
+    "another object": (status_object(200), None, "protocol", "it names no node"),
+    "a login page": (answer("<html><body>Log in</body></html>"), None, "protocol", "summary: "),
+    "nothing": (answer(), None, "protocol", "summary: "),
+    "a list": (answer("[]"), None, "protocol", "it names no node"),
+    "text for a number": (
+        answer('{"node": {"nodeName": "n", "memory": {"workingSetBytes": "much"}}}'),
+        None,
+        "protocol",
+        "node/memory/workingSetBytes is a string, not a number",
+    ),
+    "nesting": (answer('{"a":' * 10_000), None, "protocol", "too deep"),
+    "33 MiB": (answer(b"[" + b" " * (33 * MIB)), None, "protocol", "more than 32 MiB"),
+    "too many pods": (
+        answer('{"node": {"nodeName": "n"}, "pods": [' + ",".join(["{}"] * 50_001) + "]}"),
+        None,
+        "protocol",
+        "too many pods",
+    ),
+    "a large refusal": (answer(b"x" * (2 * MIB), 500), None, "protocol", "larger than 1048576"),
+    "a place elsewhere": (
+        answer("", 302, Location="https://elsewhere.test/"), None, "mismatch", "status 302"
+    ),
+    "half of a line": (None, answer(CADVISOR_TEXT[:-9]), "protocol", "line .*: "),
+    "a page cut off": (None, CUT_OFF + CADVISOR_TEXT, "protocol", "bytes remaining"),
+    "a line of 65 KiB": (
+        None, answer(b"a" * (65 << 10)), "protocol", "line 1: longer than 64 KiB"
+    ),
+    "no page of metrics": (None, answer("<html>\n"), "protocol", "line 1: no name of a metric"),
+}
+
+
+def highest_memory(daemon: Vitalsd) -> int:
+    """In bytes, since its start."""
+    text = Path(f"/proc/{daemon.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) << 10
+
+
+def test_hostile_answers(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    api_server.apply([stub.node("good", GOOD), stub.node("bad", BAD)])
+    endless = {
+        "an endless text": (
+            stub.endless(b'"' + b"x" * MIB), None, "protocol", "summary: "
+        ),
+        "endless space": (stub.endless(b" " * MIB), None, "protocol", "more than 32 MiB"),
+        "an endless line": (None, stub.endless(b"x" * MIB), "protocol", "longer than 64 KiB"),
+        "endless comments": (
+            None, stub.endless(b"# x\n" * (MIB // 4)), "protocol", "more than 128 MiB"
+        ),
+    }
+    daemon = watch(interval="2s", timeout="1900ms")
+    daemon.wait_ok("kubelets")
+    before = highest_memory(daemon)
+    for what, (of_summary, of_cadvisor, reason, text) in {**HOSTILE, **endless}.items():
+        if of_summary:
+            stub.answers[BAD, SUMMARY] = of_summary
+        else:
+            stub.answers.pop((BAD, SUMMARY), None)
+        if of_cadvisor:
+            stub.answers[BAD, CADVISOR] = of_cadvisor
+        said = wait_error(daemon, reason, f"^bad: .*{text}")
+        assert len(said) < 1000, what
+        assert "good" in nodes(daemon), what
+        assert stub.sent < 600 * MIB, what
+    wait_fresh(daemon, stub, "good")
+    # The longest text that is ever kept is what a summary may have.
+    assert highest_memory(daemon) - before < 80 * MIB
+
+
+def test_a_node_that_cannot_be_asked(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    nowhere = stub.node("nowhere")
+    nowhere["status"]["addresses"] = [{"type": "Hostname", "address": "nowhere"}]
+    api_server.apply([stub.node("good"), nowhere])
+    daemon = watch()
+    wait_error(daemon, "config", "^nowhere: the node has no address of type InternalIP")
+    wait_nodes(daemon, "good")
+
+    # Nodes come and go.
+    api_server.delete(nowhere)
+    api_server.apply(stub.node("new", BAD))
+    daemon.wait_ok("kubelets")
+    wait_nodes(daemon, "good", "new")
+
+
+# ---- many of them -------------------------------------------------------------------------------
+
+
+def test_many_kubelets_are_asked_a_few_at_a_time(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    api_server.apply([stub.node(f"node-{i:03}", address) for i, address in enumerate(MANY)])
+    stub.delay = 0.01
+    daemon = watch(interval="4s", timeout="3900ms", concurrency=8)
+    names = {f"node-{i:03}" for i in range(len(MANY))}
+    daemon.wait_ok("kubelets")
+    assert nodes(daemon) == nodes(daemon, CONTAINER) == names
+    assert 1 < stub.most_at_once <= 8
+
+    # Of one whole run: each node once, evenly over half of the time that there is, or more.
+    daemon.wait_runs("kubelets", 2)
+    times: dict[str, list[float]] = defaultdict(list)
+    for asked in list(stub.asked):
+        if asked.path == SUMMARY:
+            times[asked.address].append(asked.at)
+    assert times.keys() == set(MANY)
+    second = sorted(at[1] for at in times.values())
+    assert second[-1] - second[0] > 1.7
+    middle = (second[0] + second[-1]) / 2
+    assert 0.3 < sum(at < middle for at in second) / len(second) < 0.7
+    assert 1 < stub.most_at_once <= 8
+
+
+def test_many_kubelets_that_hang_do_not_keep_the_others_waiting(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    """As when a zone is lost: a third of all, more than fit into a run one after another."""
+    api_server.apply([stub.node(f"node-{i:03}", address) for i, address in enumerate(MANY)])
+    lost = {i for i in range(len(MANY)) if i % 3 == 0}
+    daemon = watch(interval="4s", timeout="3900ms", concurrency=8)
+    daemon.wait_ok("kubelets")
+    for i in lost:
+        stub.on(MANY[i], stub.hang)
+    there = {f"node-{i:03}" for i in range(len(MANY)) if i not in lost}
+    wait_until(lambda: nodes(daemon) == there, deadline=30, what="the others' readings")
+    wait_parts(daemon, len(there), len(lost))
+    wait_fresh(daemon, stub, *sorted(there)[:3], *sorted(there)[-3:])
+    assert nodes(daemon) == there

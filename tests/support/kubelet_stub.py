@@ -1,0 +1,161 @@
+"""A kubelet that does what a test tells it: TLS, a check of the token, recorded pages, and every way
+to answer badly. For faults and scale only; the real one is that of kubernetes_node."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from support import REPOSITORY
+from support.certificates import Certificate
+from support.http_peer import answer
+from support.kubernetes import Object, reference
+from support.process import free_port
+
+SUMMARY, CADVISOR = "/stats/summary", "/metrics/cadvisor"
+RECORDED = REPOSITORY / "tests" / "data" / "kubernetes"
+
+Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    address: str  # of the node
+    path: str
+    at: float  # time.monotonic()
+
+
+def node(name: str, address: str, port: int, **labels: str) -> Object:
+    """A Node whose kubelet is there."""
+    thing = reference("v1", "Node", name)
+    thing["metadata"]["labels"] = labels
+    thing["status"] = {
+        "addresses": [{"type": "InternalIP", "address": address}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        "capacity": {"cpu": "4", "memory": "16Gi"},
+    }
+    return thing
+
+
+class KubeletStub:
+    """The kubelets of all nodes with a loopback address, at one port. `answers` has bytes, or a
+    function that writes them, by path or by (address, path), which comes first."""
+
+    def __init__(self, certificate: Certificate, token: str) -> None:
+        self.token = token
+        self.port = free_port()
+        self.delay = 0.0  # before each answer
+        self.answers: dict[str | tuple[str, str], bytes | Answer] = {
+            SUMMARY: answer((RECORDED / "summary.json").read_bytes()),
+            CADVISOR: answer((RECORDED / "cadvisor.txt").read_bytes()),
+        }
+        self.asked: list[Asked] = []
+        self.most_at_once = 0
+        self.sent = 0  # bytes, by endless()
+        self._at_once = 0
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate.path, certificate.key)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._do(self._listen())
+
+    def node(self, name: str, address: str = "127.0.0.1", **labels: str) -> Object:
+        return node(name, address, self.port, **labels)
+
+    def on(self, address: str, summary: bytes | Answer, cadvisor: bytes | Answer = b"") -> None:
+        """What one node answers from now on."""
+        self.answers[address, SUMMARY] = summary
+        if cadvisor:
+            self.answers[address, CADVISOR] = cadvisor
+
+    def close(self) -> None:
+        self._do(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    # ---- bad answers ---------------------------------------------------------------------------
+
+    @staticmethod
+    async def hang(_: asyncio.StreamWriter) -> None:
+        """No answer, as of a kubelet that is frozen."""
+        await asyncio.Event().wait()
+
+    def endless(self, piece: bytes) -> Answer:
+        """An answer without an end, as fast as it is taken."""
+
+        async def write(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not writer.is_closing():
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)  # drain() alone lets nobody else have a turn
+                self.sent += len(piece)
+
+        return write
+
+    # ---- the server ----------------------------------------------------------------------------
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(
+            self._serve, "0.0.0.0", self.port, ssl=self._tls, backlog=1024
+        )
+
+    async def _end(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._converse(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the peer has gone, or we have
+        finally:
+            writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, path, _ = head[0].split(" ")
+        address = writer.get_extra_info("sockname")[0]
+        reply = self.answers.get((address, path), self.answers.get(path, answer(status=404)))
+        self.asked.append(Asked(address, path, time.monotonic()))
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            if f"Authorization: Bearer {self.token}" not in head:
+                reply = answer("Unauthorized", 401)
+            if callable(reply):
+                # Who waits for the answer may give it up.
+                await self._unless_closed(reader, reply(writer))
+                return False
+            await asyncio.sleep(self.delay)
+        finally:
+            self._at_once -= 1  # before the peer can have its answer, and ask anew
+        writer.write(reply)
+        await writer.drain()
+        return method == "GET" and b"Connection: close" not in reply
+
+    @staticmethod
+    async def _unless_closed(reader: asyncio.StreamReader, work: Awaitable[None]) -> None:
+        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(reader.read(1))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*tasks, return_exceptions=True)
