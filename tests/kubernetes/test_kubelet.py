@@ -375,21 +375,22 @@ def test_many_kubelets_are_asked_a_few_at_a_time(
 ) -> None:
     api_server.apply([stub.node(f"node-{i:03}", address) for i, address in enumerate(MANY)])
     stub.delay = 0.01
-    daemon = watch(interval="4s", timeout="3900ms", concurrency=8)
+    # Long enough for a busy machine to make 400 connections in one run.
+    daemon = watch(interval="8s", timeout="7900ms", concurrency=8)
     names = {f"node-{i:03}" for i in range(len(MANY))}
-    daemon.wait_ok("kubelets")
+    daemon.wait_ok("kubelets", deadline=30)
     assert nodes(daemon) == nodes(daemon, CONTAINER) == names
     assert 1 < stub.most_at_once <= 8
 
     # Of one whole run: each node once, evenly over half of the time that there is, or more.
-    daemon.wait_runs("kubelets", 2)
+    daemon.wait_runs("kubelets", 2, deadline=40)
     times: dict[str, list[float]] = defaultdict(list)
     for asked in list(stub.asked):
         if asked.path == SUMMARY:
             times[asked.address].append(asked.at)
     assert times.keys() == set(MANY)
     second = sorted(at[1] for at in times.values())
-    assert second[-1] - second[0] > 1.7
+    assert second[-1] - second[0] > 3.4
     middle = (second[0] + second[-1]) / 2
     assert 0.3 < sum(at < middle for at in second) / len(second) < 0.7
     assert 1 < stub.most_at_once <= 8

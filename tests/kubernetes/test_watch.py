@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from support import wait_until
 from support.kubernetes import ApiServer, Object, reference
@@ -250,6 +251,28 @@ def test_a_rotated_token_is_taken_up(
     api_server.apply(reference("v1", "ServiceAccount", account.name, namespace))
     api_server.renew(account)
     daemon.secrets.add(account.token)
+    daemon.wait_ok("pods")
+
+
+def test_rotated_certificates_are_taken_up(
+    vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
+) -> None:
+    """The server's, and that of the client, whose files are exchanged in place."""
+    api_server.apply(pod(namespace, "web-1"))
+    kubeconfig = api_server.kubeconfig("before")
+    (old,) = (user["user"] for user in yaml.safe_load(kubeconfig.read_text())["users"])
+    granted = api_server.grant("before", READ_PODS, namespace=namespace)
+    daemon = follow(vitalsd, api_server, namespace, kubeconfig)
+    wait_pods(daemon, "web-1")
+    api_server.grant("after", READ_PODS, namespace=namespace)
+    new = api_server.user("after")
+    shutil.copy(new.path, old["client-certificate"])
+    shutil.copy(new.key, old["client-key"])
+    api_server.revoke(granted, "before")
+    api_server.renew_certificate()
+    api_server.restart()
+    api_server.apply(pod(namespace, "web-2"))
+    wait_pods(daemon, "web-1", "web-2")
     daemon.wait_ok("pods")
 
 

@@ -418,10 +418,7 @@ class ApiServer(Server, Client):
         self.port, self.secure_port = self.choose_ports()
         (self.directory / "pki").mkdir()
         self.authority = Authority(self.directory / "pki", "kubernetes-ca")
-        self._serving = self.authority.issue(
-            "kube-apiserver",
-            ["localhost", "127.0.0.1", SERVICE_ADDRESS, NODE_ADDRESS, *SERVICE_NAMES],
-        )
+        self.renew_certificate()
         self._accounts = self.authority.issue("service-accounts")
         Client.__init__(self, self.port, self.authority.path, certificate=self.user("admin"))
         (self.directory / "audit.yaml").write_text(AUDIT_POLICY)
@@ -500,6 +497,13 @@ class ApiServer(Server, Client):
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def renew_certificate(self) -> None:
+        """Gives the server another certificate, from its next start on."""
+        self._serving = self.authority.issue(
+            "kube-apiserver",
+            ["localhost", "127.0.0.1", SERVICE_ADDRESS, NODE_ADDRESS, *SERVICE_NAMES],
+        )
 
     @property
     def _caches(self) -> bool:
