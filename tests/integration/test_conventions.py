@@ -22,7 +22,7 @@ EXAMPLES = sorted((REPOSITORY / "config" / "examples").glob("*.yaml"))
 
 
 # Those are on the page of tests/kubernetes/test_names.py.
-OF_A_CLUSTER = {"cert-manager", "kubelet", "node", "pod", "workload"}
+OF_A_CLUSTER = {"cert-manager", "kubelet", "logs", "node", "pod", "workload"}
 
 
 @pytest.fixture

@@ -43,6 +43,12 @@ def test_names_of_a_cluster(vitalsd: Callable[..., Vitalsd], api_server: ApiServ
             {"name": "nodes", "kind": "node"},
             {"name": "pods", "kind": "pod", "families": "all"},
             {"name": "workloads", "kind": "workload"},
+            # Of a pod that no node runs, there is a count and no log.
+            {
+                "name": "logs",
+                "kind": "logs",
+                "patterns": [{"name": "error", "match": "ERROR"}],
+            },
         ],
         interval="1s",
         timeout="900ms",
@@ -50,7 +56,7 @@ def test_names_of_a_cluster(vitalsd: Callable[..., Vitalsd], api_server: ApiServ
     )
     for name in ("nodes", "pods", "workloads"):
         daemon.wait_ok(name)
-    wait_until(lambda: "kube_resourcequota" in daemon.names())
+    wait_until(lambda: {"kube_resourcequota", "vitalsd_log_lines"} <= daemon.names())
     text = (REPOSITORY / "docs" / "metrics.md").read_text()
     documented = set(re.findall(r"`([a-z_0-9]+)[`{]", text))
     counters = {name.removesuffix("_total") for name in documented}
