@@ -1,6 +1,10 @@
 """What a large cluster costs vitalsd, beside what it costs the informers of client-go, which every
 exporter in Go is built on: a real API server with 1,000 nodes and 20,000 pods of 2 containers.
-Rows of bench.py."""
+Rows of bench.py.
+
+    kubernetes.py [NODES PODS]     measures; fewer of them to try things
+    kubernetes.py --families       what a pod costs on the page, by family
+"""
 
 from __future__ import annotations
 
@@ -158,11 +162,39 @@ def bench_kubernetes() -> Iterator[Row]:
                 yield Row("... memory", memory_mb(daemon.pid), "MB", 64, theirs["rss_bytes"] / 1e6, name)
 
 
+def families() -> None:
+    """Prints what a pod of two containers costs on the page, by family."""
+    pods = 200
+    with running(ApiServer) as api:
+        load(api, 10, pods)
+        for name in ("basic", "all"):
+            make = lambda: Vitalsd(  # noqa: E731
+                [{"name": "pods", "kind": "pod", "families": name}],
+                interval="5s",
+                timeout="5s",
+                kubernetes={"kubeconfig": str(api.kubeconfig())},
+            )
+            with running(make) as daemon:
+                wait_until(lambda: restarts(daemon) >= 2 * pods, deadline=60)
+                lines = get(daemon.port, "/probes/pods/metrics")[1].decode().splitlines()
+            sizes: dict[str, int] = {}
+            for line in lines:
+                if line.startswith("kube_pod_"):
+                    family = line.split("{")[0]
+                    sizes[family] = sizes.get(family, 0) + len(line) + 1
+            print(f"families: {name}: {sum(sizes.values()) / pods:.0f} bytes a pod")
+            for family, size in sorted(sizes.items()):
+                print(f"| `{family}` | {size / pods:.0f} |")
+
+
 def main() -> None:
     global NODES, PODS
-    if len(sys.argv) > 2:  # fewer, to try things
+    if len(sys.argv) > 2:
         NODES, PODS = int(sys.argv[1]), int(sys.argv[2])
     process.begin()
+    if sys.argv[1:] == ["--families"]:
+        families()
+        return
     for row in bench_kubernetes():
         print(row.line(), flush=True)
 
