@@ -16,6 +16,7 @@ import yaml
 from support import REPOSITORY, wait_until
 from support.kubernetes import Object, ServiceAccount, reference
 from support.kubernetes_node import Node
+from support.prometheus import Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd
 
 RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
@@ -313,6 +314,27 @@ def test_reload(cluster: Cluster) -> None:
     cluster.wait_counted(daemon, 2)
     cluster.wait_counted(daemon, 1, "warning")
     assert cluster.counted(daemon, "rate-limit") is None
+
+
+def test_the_lines_of_a_day_by_promql(
+    cluster: Cluster, prometheus: Callable[..., Prometheus], tmp_path: Path
+) -> None:
+    """As docs/kubernetes.md asks for them; a restart of vitalsd adds nothing, and takes nothing."""
+    daemon = cluster.follow(state=tmp_path)
+    cluster.run("writer", OBEDIENT)
+    cluster.wait_counted(daemon, 0)
+    watcher = prometheus(shipped_configuration([daemon.address]))
+    of_a_day = 'sum by (pattern) (increase(vitalsd_log_lines_total{probe="logs"}[24h]))'
+    watcher.wait_for(f"{of_a_day} == 0")
+    cluster.speak("writer", *["ERROR"] * 40)
+    cluster.wait_counted(daemon, 40)
+    daemon.restart()
+    cluster.speak("writer", *["ERROR"] * 20)
+    cluster.wait_counted(daemon, 60)
+    # increase() extends what it has seen by half an interval between two scrapes on each side.
+    watcher.wait_for(f"{of_a_day} > 59")
+    (error,) = (value for labels, value in watcher.query(of_a_day) if labels["pattern"] == "error")
+    assert 59 < error < 66
 
 
 # ---- faults -------------------------------------------------------------------------------------
