@@ -304,3 +304,31 @@ def test_a_network_between(
         assert daemon.value("pg_up") == 0, mode
         proxy.set_mode("ok")
         daemon.wait_ok("db")
+
+
+def test_an_answer_that_ends_anywhere(
+    vitalsd: Daemon, fault_proxy: Callable[..., FaultProxy], postgres: Postgres
+) -> None:
+    """During the log-in, in the description of a row, in a row: a fault each time, and none that
+    lasts."""
+    proxies = {}
+    for limit in (1, 4, 5, 8, 9, 13, 50, 100, 200, 300, 400, 500):
+        proxy = fault_proxy(postgres.port)
+        proxy.set_mode("truncate", limit=limit)
+        proxies[f"db-{limit}"] = proxy
+    url = "postgresql://monitor@127.0.0.1:{port}/{name}?sslmode=disable"
+    probes = [
+        db(postgres, name, url=url.format(port=proxy.port, name=postgres.database))
+        for name, proxy in proxies.items()
+    ]
+    daemon = vitalsd(
+        probes, environment=passwords(postgres), interval="1s", timeout="900ms", ready=False
+    )
+    for name in proxies:
+        wait_until(lambda: daemon.failures(name), what=f"{name} fails")  # noqa: B023
+        assert set(daemon.failures(name)) <= {"connect", "protocol"}, name
+        assert daemon.value("pg_up", probe=name) == 0
+    for proxy in proxies.values():
+        proxy.set_mode("ok")
+    for name in proxies:
+        daemon.wait_ok(name)
