@@ -324,10 +324,14 @@ def test_an_answer_that_ends_anywhere(
         timeout="900ms",
         ready=False,
     )
-    for name in proxies:
-        daemon.wait_failed(name, "protocol")
-        assert daemon.value("redis_up", probe=name) == 0
+    def all_are(up: int) -> bool:
+        values = [sample.value for sample in daemon.samples("redis_up")]
+        return values == [up] * len(proxies)
+
+    wait_until(lambda: all_are(0), what="faults")
+    failures = daemon.samples("vitalsd_probe_failures_total")
+    assert {sample.labels["probe"] for sample in failures} == proxies.keys()
+    assert {sample.labels["reason"] for sample in failures} <= {"protocol"}
     for proxy in proxies.values():
         proxy.set_mode("ok")
-    for name in proxies:
-        daemon.wait_ok(name)
+    wait_until(lambda: all_are(1), what="recovery")
