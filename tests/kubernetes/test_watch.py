@@ -114,14 +114,18 @@ def old_api_server() -> Iterator[ApiServer]:
 def test_probes_of_one_resource_share_a_watch(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
 ) -> None:
-    api_server.apply(pod(namespace, "web-1"))
+    api_server.apply([pod(namespace, "web-1"), pod(namespace, "web-2", phase="Failed")])
     account = api_server.service_account(namespace)
     api_server.grant(account, READ_PODS, namespace=namespace)
     scope = {"kind": "pod", "namespaces": [namespace]}
-    probes = [{"name": "all", **scope}, {"name": "running", **scope, "phases": ["Running"]}]
+    probes = [
+        {"name": "running", **scope, "phases": ["Running"]},
+        {"name": "ended", **scope, "phases": ["Failed", "Succeeded"]},
+    ]
     access = api_server.kubeconfig("watcher", token=account.token)
     daemon = vitalsd(probes, kubernetes={"kubeconfig": str(access)})
-    assert len(daemon.samples(RESTARTS, pod="web-1")) == 2
+    found = {(each.labels["probe"], each.labels["pod"]) for each in daemon.samples(RESTARTS)}
+    assert found == {("running", "web-1"), ("ended", "web-2")}
     daemon.end()
     wait_until(lambda: api_server.requests(account), what="the audit log")
     watches = {request["auditID"] for request in api_server.requests(account)}
