@@ -20,6 +20,15 @@ if $full && [ -z "${VITALSD_FULL_RUN:-}" ]; then
 fi
 
 step() { printf '\n==> %s (%d s)\n' "$*" "$SECONDS"; }
+failed=()
+# run NAME COMMAND...: a step that tests. The first failure ends it all; with --full, which takes
+# more than an hour, the others are still told.
+run() {
+  local name=$1
+  shift
+  step "$name"
+  if $full; then "$@" || failed+=("$name"); else "$@"; fi
+}
 # Lines of a log that say something; the whole log if the command fails.
 quietly() {
   local log status=0
@@ -54,13 +63,14 @@ export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktra
 export TSAN_OPTIONS=second_deadlock_stack=1
 # units PRESET: on two threads of execution, as GoogleTest shards.
 units() {
-  local shard pids=()
+  local shard status=0 pids=()
   for shard in 0 1; do
     GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=$shard \
       "build/$1/tests/unit_tests" --gtest_brief=1 &
     pids+=($!)
   done
-  for shard in "${pids[@]}"; do wait "$shard"; done
+  for shard in "${pids[@]}"; do wait "$shard" || status=1; done
+  return $status
 }
 # live BUILD DIRECTORY...: the pytest files of these directories against that daemon.
 live() {
@@ -69,32 +79,25 @@ live() {
   (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd /usr/bin/python3 -m pytest -q "$@")
 }
 
-step "what may include what"
-quietly ctest --test-dir build/release -R '^arrow' -j2
+run "what may include what" quietly ctest --test-dir build/release -R '^arrow' -j2
 for preset in release asan tsan; do
-  step "units, $preset"
-  units "$preset"
+  run "units, $preset" units "$preset"
 done
-
-step "on real servers, release"
-live release
+run "on real servers, release" live release
 for preset in asan tsan; do
-  step "on real servers, $preset"
-  live "$preset" integration
+  run "on real servers, $preset" live "$preset" integration
 done
-
-step "fuzzers"
-if $full; then tests/fuzz/run.sh 60; else tests/fuzz/run.sh 10; fi
+run "fuzzers" tests/fuzz/run.sh "$($full && echo 60 || echo 10)"
 
 if $full; then
-  step "on a real Kubernetes, asan"
-  live asan kubernetes
+  run "on a real Kubernetes, asan" live asan kubernetes
   # Where threads have to do with it.
-  step "on a real Kubernetes, tsan"
-  live tsan kubernetes/test_watch.py kubernetes/test_replicas.py
-  step "memory over many cycles"
-  /usr/bin/python3 tests/bench/memory.py
-  step "benchmarks"
-  tests/bench/run.sh
+  run "on a real Kubernetes, tsan" live tsan kubernetes/test_watch.py kubernetes/test_replicas.py
+  run "memory over many cycles" /usr/bin/python3 tests/bench/memory.py
+  run "benchmarks" tests/bench/run.sh
+fi
+if [ ${#failed[@]} -gt 0 ]; then
+  step "failed:" "${failed[@]/%/;}"
+  exit 1
 fi
 step "all is well"

@@ -11,6 +11,8 @@ namespace vitalsd {
 
 class RedisInfo {
  public:
+  using Field = std::pair<std::string_view, std::string_view>;  // name and value
+
   /// Lines that are no fields are passed over: sections differ between versions and vendors.
   explicit RedisInfo(std::string text);
   RedisInfo(const RedisInfo&) = delete;
@@ -24,14 +26,13 @@ class RedisInfo {
   [[nodiscard]] std::optional<double> is(std::string_view field, std::string_view good) const;
 
   /// Fields whose names are `prefix` and a number: db0, slave0.
-  [[nodiscard]] std::vector<std::pair<std::string_view, std::string_view>> numbered(
-      std::string_view prefix) const;
+  [[nodiscard]] std::vector<Field> numbered(std::string_view prefix) const;
 
   [[nodiscard]] bool empty() const { return fields_.empty(); }
 
  private:
   std::string text_;
-  std::vector<std::pair<std::string_view, std::string_view>> fields_;  // sorted, into text_
+  std::vector<Field> fields_;  // into text_
 };
 
 /// One value of a compound field such as "keys=12,expires=3": the text behind `name=`.

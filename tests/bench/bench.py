@@ -46,13 +46,15 @@ class Row:
     what: str
     ours: float
     unit: str
-    budget: float
+    budget: float | None  # None: only to compare
     peer: float | None = None
     peer_name: str = ""
     reference: float | None = None  # what the peer needed where the budgets were set
 
     @property
     def held(self) -> str:
+        if self.budget is None:
+            return ""
         if self.ours <= self.budget:
             return "yes"
         # Machines differ, and so does what else they do: beside the peer they count alike.
@@ -64,9 +66,9 @@ class Row:
     def line(self) -> str:
         ratio = f"{self.peer / self.ours:.1f}" if self.peer else ""
         peer = f"{self.peer:.4g} {self.unit} ({self.peer_name})" if self.peer else ""
-        held = self.held
+        budget = "" if self.budget is None else f"{self.budget:g} {self.unit}"
         ours = f"{self.ours:.3g} {self.unit}"
-        return f"| {self.what} | {ours} | {peer} | {ratio} | {self.budget:g} {self.unit} | {held} |"
+        return f"| {self.what} | {ours} | {peer} | {ratio} | {budget} | {self.held} |"
 
 
 # ---- measuring ----------------------------------------------------------------------------------
@@ -187,6 +189,13 @@ def peer_per_request(program: Program, paths: Sequence[str], pause: float) -> fl
     return (cpu_seconds(program.pid) - cpu) / count
 
 
+def floor_per_request(how: str, *target: object, per_second: float, ca: Path | None = None) -> float:
+    """CPU seconds for one request without a program around it (tests/bench/floor.cpp)."""
+    command = [BUILD / "bench_floor", how, *target, per_second, WINDOW, *([ca] if ca else [])]
+    answer = subprocess.run([str(word) for word in command], capture_output=True, check=True)
+    return float(answer.stdout) / 1e6
+
+
 # ---- the peers ----------------------------------------------------------------------------------
 
 
@@ -271,6 +280,10 @@ def bench_http_and_tcp() -> Iterator[Row]:
         paths = [f"/probe?module=http&target=http://{host}:{peer.http}/" for host in hosts]
         theirs = peer_per_request(peer_blackbox, paths, 0.01)
         yield Row("one HTTP probe, fresh connection", ours * 1e6, "us", 110, theirs * 1e6, "blackbox_exporter", 420)
+        bare = floor_per_request("curl", f"http://127.1.0.1:{peer.http}/", per_second=100)
+        yield Row("... beside the bare library", ours * 1e6, "us", None, bare * 1e6, "libcurl")
+        bare = floor_per_request("sockets", "127.1.0.1", peer.http, per_second=100)
+        yield Row("... beside the bare system calls", ours * 1e6, "us", None, bare * 1e6, "sockets")
         probes = [
             {"name": f"tcp-{i}", "kind": "tcp", "endpoint": f"{host}:{peer.tcp}"}
             for i, host in enumerate(hosts)
@@ -321,7 +334,10 @@ def bench_https(authority: Authority) -> Iterator[Row]:
         ours = ours_per_run(probes, "1s")
         with running(lambda: blackbox(authority)) as peer:
             theirs = peer_per_request(peer, [f"/probe?module=https&target={url}"], 0.05)
-        yield Row("one HTTPS probe, fresh connection, verified", ours * 1e3, "ms", 2, theirs * 1e3, "blackbox_exporter")
+        what = "one HTTPS probe, fresh connection, verified"
+        bare = floor_per_request("curl", url, per_second=20, ca=authority.path)
+        yield Row(what, ours * 1e3, "ms", 2, bare * 1e3, "libcurl, CAs cached", 1.5)
+        yield Row("... beside an exporter", ours * 1e3, "ms", None, theirs * 1e3, "blackbox_exporter")
 
 
 def bench_memory(authority: Authority) -> Iterator[Row]:
@@ -483,7 +499,14 @@ def bench_ten_thousand(telegraf_file: str | None) -> Iterator[Row]:
 
     name = "Telegraf"
     what = "10,000 probes every 10 s, a tenth hung"
-    yield Row(f"{what}: CPU a probe", ours["us"], "us", 90, theirs and theirs["us"], name)
+    yield Row(f"{what}: CPU a probe", ours["us"], "us", 90, theirs and theirs["us"], name, 131)
+    with running(Peer) as peer:
+        web_floor, tcp_floor = (
+            floor_per_request(how, "127.1.0.1", port, per_second=500)
+            for how, port in (("sockets", peer.http), ("connect", peer.tcp))
+        )
+    bare = (web_floor + tcp_floor) / 2
+    yield Row("... beside the bare system calls", ours["us"], "us", None, bare * 1e6, "sockets")
     yield Row("... memory", ours["mb"], "MB", 64, theirs and theirs["mb"], name)
     yield Row("... p99 off its rhythm", worst(ours_rhythm), "ms", 5, their_rhythm and worst(their_rhythm), name)
     probed = ours_rhythm["http"]["targets"] + ours_rhythm["tcp"]["targets"]
