@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
+import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support import wait_until
+from support import REPOSITORY, wait_until
 from support.service_manager import ServiceManager
-from support.vitalsd import Vitalsd
+from support.vitalsd import Vitalsd, binary
 from support.wedge import wedged
 
 Daemon = Callable[..., Vitalsd]
@@ -94,9 +96,33 @@ def test_a_password_among_the_credentials(vitalsd: Daemon, tmp_path: Path) -> No
         "name": "api",
         "kind": "http",
         "url": "http://127.0.0.1:1/",
-        "bearer": {"credential": "api"},
+        "bearer_token": {"credential": "api"},
     }
     daemon = vitalsd(
         [probe], plain={"CREDENTIALS_DIRECTORY": str(tmp_path)}, secrets=["a-secret-of-the-api"]
     )
     assert daemon.failures("api").keys() == {"connect"}
+
+
+# ---- the unit -----------------------------------------------------------------------------------
+
+UNIT = REPOSITORY / "deploy" / "systemd" / "vitalsd.service"
+
+
+def analyze(*arguments: str | Path) -> str:
+    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
+    file = tmp_path / UNIT.name
+    file.write_text(UNIT.read_text().replace("/usr/bin/vitalsd", str(binary())))
+    assert analyze("verify", file) == ""
+
+
+def test_the_unit_exposes_little() -> None:
+    """2.0 of 10; what is left is what the kind filesystem must see, and the network."""
+    said = analyze("security", "--offline=yes", UNIT)
+    found = re.search(r"Overall exposure level for vitalsd.service: ([0-9.]+)", said)
+    assert found and float(found[1]) <= 2.0, said
