@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support import REPOSITORY, wait_until
+from support import REPOSITORY
 from support.service_manager import ServiceManager
 from support.vitalsd import Vitalsd, binary
 from support.wedge import wedged
@@ -51,9 +51,8 @@ def test_start_reload_and_stop(vitalsd: Daemon, manager: ServiceManager) -> None
     assert "not valid, the old one stays: " in refused["STATUS"]
     assert "probes[0].STOPPING" in refused["STATUS"]
 
-    os.kill(daemon.pid, signal.SIGTERM)
+    daemon.end()
     assert manager.hear("STOPPING")["STOPPING"] == "1"
-    wait_until(lambda: not daemon.running, what="its end")
     assert not any("WATCHDOG" in each for each in manager.told)
 
 
