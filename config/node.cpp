@@ -128,7 +128,7 @@ Secret Node::secret(std::string_view key, std::string_view help) {
             "{env: NAME}");
     return Secret::literal(value.text);
   }
-  constexpr std::string_view kForms = "expected {file: PATH} or {env: NAME}";
+  constexpr std::string_view kForms = "expected {file: PATH}, {env: NAME} or {credential: NAME}";
   if (value.kind != Value::Kind::mapping) {
     error(key, std::string(kForms) + ", found " + std::string(value.kind_name()));
     return {};
@@ -136,12 +136,14 @@ Secret Node::secret(std::string_view key, std::string_view help) {
   Node source(value, path_of(key), *problems_);
   const auto file = source.find<std::string>("file", "");
   const auto environment = source.find<std::string>("env", "");
+  const auto credential = source.find<std::string>("credential", "");
   source.finish();
-  if (source.has("file") == source.has("env")) {
-    error(key, std::string(kForms) + ", one of the two");
+  if (source.has("file") + source.has("env") + source.has("credential") != 1) {
+    error(key, std::string(kForms) + ", one of them");
     return {};
   }
   if (file) return Secret::file(*file);
+  if (credential) return Secret::credential(*credential);
   return environment ? Secret::environment(*environment) : Secret();
 }
 

@@ -8,35 +8,56 @@
 
 namespace vitalsd::config {
 
-std::expected<std::string, std::string> Secret::read() const {
+namespace {
+
+// nullptr: not set.
+const char* variable(const std::string& name) {
+  return std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): never set
+}
+
+std::expected<std::string, std::string> content(const std::string& path) {
   constexpr std::size_t kLargest = 64 * 1024;
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return std::unexpected("cannot read " + path + ": " + std::strerror(errno));
+  std::string value(kLargest + 1, '\0');
+  in.read(value.data(), static_cast<std::streamsize>(value.size()));
+  value.resize(static_cast<std::size_t>(in.gcount()));
+  if (in.bad()) return std::unexpected("cannot read " + path + ": " + std::strerror(errno));
+  if (value.size() > kLargest) return std::unexpected(path + " is larger than 64 KiB: no secret");
+  if (value.ends_with('\n')) value.pop_back();
+  if (value.ends_with('\r')) value.pop_back();
+  if (value.empty()) return std::unexpected(path + " is empty");
+  return value;
+}
+
+}  // namespace
+
+std::expected<std::string, std::string> Secret::read() const {
   switch (source_) {
     case Source::none:
       return std::string();
     case Source::literal:
       return where_;
     case Source::environment: {
-      const char* value = std::getenv(where_.c_str());  // NOLINT(concurrency-mt-unsafe): never set
+      const char* const value = variable(where_);
       if (value == nullptr || *value == '\0') {
         return std::unexpected("environment variable " + where_ +
                                (value == nullptr ? " is not set" : " is empty"));
       }
       return std::string(value);
     }
+    case Source::credential: {
+      const char* const directory = variable("CREDENTIALS_DIRECTORY");
+      if (directory == nullptr) {
+        return std::unexpected("there is no credential " + where_ +
+                               ": CREDENTIALS_DIRECTORY is not set (LoadCredential= of systemd)");
+      }
+      return content(std::string(directory) + '/' + where_);
+    }
     case Source::file:
       break;
   }
-  std::ifstream in(where_, std::ios::binary);
-  if (!in) return std::unexpected("cannot read " + where_ + ": " + std::strerror(errno));
-  std::string value(kLargest + 1, '\0');
-  in.read(value.data(), static_cast<std::streamsize>(value.size()));
-  value.resize(static_cast<std::size_t>(in.gcount()));
-  if (in.bad()) return std::unexpected("cannot read " + where_ + ": " + std::strerror(errno));
-  if (value.size() > kLargest) return std::unexpected(where_ + " is larger than 64 KiB: no secret");
-  if (value.ends_with('\n')) value.pop_back();
-  if (value.ends_with('\r')) value.pop_back();
-  if (value.empty()) return std::unexpected(where_ + " is empty");
-  return value;
+  return content(where_);
 }
 
 }  // namespace vitalsd::config

@@ -14,6 +14,8 @@ class Secret {
   static Secret literal(std::string value) { return {Source::literal, std::move(value)}; }
   static Secret file(std::string path) { return {Source::file, std::move(path)}; }
   static Secret environment(std::string name) { return {Source::environment, std::move(name)}; }
+  /// A file of this name in $CREDENTIALS_DIRECTORY, where systemd puts those of LoadCredential=.
+  static Secret credential(std::string name) { return {Source::credential, std::move(name)}; }
 
   /// Whether a source was given at all.
   explicit operator bool() const { return source_ != Source::none; }
@@ -23,7 +25,7 @@ class Secret {
   [[nodiscard]] std::expected<std::string, std::string> read() const;
 
  private:
-  enum class Source : unsigned char { none, literal, file, environment };
+  enum class Source : unsigned char { none, literal, file, environment, credential };
   Secret(Source source, std::string where) : source_(source), where_(std::move(where)) {}
 
   Source source_ = Source::none;

@@ -35,6 +35,7 @@ App::App(Options options)
       services_(loop_, {}, options_.shard),
       gate_(1, 1),
       heartbeat_(services_.wheel),
+      service_manager_(services_.wheel),
       scheduler_({loop_, services_.wheel, gate_, exposition_, board_, metrics_}),
       reloader_(options_.config_file, services_.environment, metrics_,
                 [this](Loaded loaded) { install(std::move(loaded)); }),
@@ -84,6 +85,7 @@ Exit App::run() {
   if (!election_) scheduler_.on_all_ran([this] { all_ran_ = true; });
   web_->start();  // facts are on the page from the first scrape on
   await_signal();
+  service_manager_.ready("Serves on " + config::Endpoint{listen_.host, web_->port()}.text());
   services_.wheel.arm_after(tick_timer_, kTick);
   try {
     loop_.run();
@@ -213,12 +215,17 @@ void App::await_signal() {
   signals_.async_wait([this](const boost::system::error_code& error, int signal) {
     if (error) return;
     if (signal == SIGHUP) {
-      reloader_.reload([](bool, const std::string&) {});
+      reload();
       await_signal();
     } else {
       shut_down(signal == SIGTERM ? "SIGTERM" : "SIGINT");
     }
   });
+}
+
+void App::reload() {
+  service_manager_.reloading();
+  reloader_.reload([this](bool, const std::string& outcome) { service_manager_.ready(outcome); });
 }
 
 void App::tick() {
@@ -275,6 +282,7 @@ void App::save_state_if_due() {
 
 void App::shut_down(std::string_view why) {
   log::info("vitalsd stops", {{"signal", std::string(why)}});
+  service_manager_.stopping();
   tick_timer_.disarm();
   if (!state_path_.empty() && leadership_.leads()) {
     const std::string error = save_state(state_path_, serialize_state(current_state()));

@@ -10,6 +10,7 @@
 #include "daemon/reload.hpp"
 #include "daemon/scheduler.hpp"
 #include "daemon/self_metrics.hpp"
+#include "daemon/service_manager.hpp"
 #include "daemon/state_file.hpp"
 #include "exporter/model/exposition.hpp"
 #include "exporter/web/http_server.hpp"
@@ -51,6 +52,7 @@ class App {
   void load_saved_state();
   void recall(Job& job);
   void await_signal();
+  void reload();
   void tick();
   void save_state_if_due();
   [[nodiscard]] SavedState current_state() const;
@@ -65,6 +67,7 @@ class App {
   ProbeServices services_;
   Gate gate_;
   Heartbeat heartbeat_;
+  ServiceManager service_manager_;
   Leadership leadership_;
   Scheduler scheduler_;
   Reloader reloader_;

@@ -128,8 +128,10 @@ std::string configuration_reference() {
       "One YAML file. Unknown and duplicate keys are errors; durations (`500ms`, `30s`, `5m`, "
       "`24h`, `30d`)\n"
       "and sizes (`512B`, `10kB`, `1MiB`) need a unit, ratios are `80%` or `0.8`. A secret is "
-      "`{file: PATH}`\n"
-      "or `{env: NAME}`, read at each connection; the text itself is taken with a warning.\n\n"
+      "`{file: PATH}`,\n"
+      "`{env: NAME}` or `{credential: NAME}` (of systemd), read at each connection; the text "
+      "itself "
+      "is taken\nwith a warning.\n\n"
       "## Top level\n\n";
   out += options_table(config::describe_settings());
   for (const ProbeKind* kind : probe_kinds()) {

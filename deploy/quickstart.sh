@@ -133,7 +133,8 @@ touch -d "2 minutes ago" "$scratch/backups/vcci_production.sql.gz"
 
 mkdir "$scratch/prometheus"
 cp deploy/prometheus/documented.yaml deploy/prometheus/vitalsd.yaml "$scratch/prometheus/"
-sed -e "s/localhost:9747/127.0.0.1:$vitalsd_port/" -e 's/\(scrape\|evaluation\)_interval: .*/\1_interval: 1s/' \
+sed -e '/^# With the routes/,/^$/d' -e "s/localhost:9747/127.0.0.1:$vitalsd_port/" \
+  -e 's/\(scrape\|evaluation\)_interval: .*/\1_interval: 1s/' \
   deploy/prometheus/prometheus.yaml >"$scratch/prometheus/prometheus.yaml"
 [ "$(id -u)" = 0 ] && chown -R nobody:nogroup "$scratch"
 start prometheus prometheus --config.file="$scratch/prometheus/prometheus.yaml" \

@@ -52,7 +52,7 @@ def watch(
 ) -> Iterator[Watch]:
     """Two certificates with 60 days left, and one that has never been issued."""
     api = api_server
-    api.install_cert_manager_crds()
+    api.install_definitions("cert-manager")
     api.apply(list(yaml.safe_load_all(RBAC.read_text())))
     account = api.service_account("vitalsd", "vitalsd")
     api.namespace(NAMESPACE)

@@ -24,7 +24,7 @@ READY = "certmanager_certificate_ready_status"
 
 @pytest.fixture
 def namespace(api_server: ApiServer) -> str:
-    api_server.install_cert_manager_crds()
+    api_server.install_definitions("cert-manager")
     return api_server.namespace()
 
 
@@ -147,7 +147,7 @@ def test_a_cluster_without_cert_manager(vitalsd: StartVitalsd, api_server: ApiSe
         "the API server does not have certificates.cert-manager.io in version v1: its"
         " CustomResourceDefinition is not installed"
     )
-    api_server.install_cert_manager_crds()
+    api_server.install_definitions("cert-manager")
     api_server.apply(certificate(api_server.namespace(), "web", 60))
     daemon.wait_ok("certs", deadline=40)
     daemon.wait_for(EXPIRES, lambda date: date > time.time(), name="web")
@@ -157,7 +157,7 @@ def test_an_older_server_lists_custom_resources_in_pages(
     vitalsd: StartVitalsd, api_server_with: Callable[..., ApiServer]
 ) -> None:
     api = api_server_with("--feature-gates=WatchList=false")
-    api.install_cert_manager_crds()
+    api.install_definitions("cert-manager")
     namespace = api.namespace()
     many = {f"web-{i}" for i in range(510)}
     for name in many:

@@ -193,7 +193,7 @@ def test_everything_is_forgotten(api_server: ApiServer) -> None:
 
 
 def test_cert_manager_is_known(api_server: ApiServer) -> None:
-    api_server.install_cert_manager_crds()
+    api_server.install_definitions("cert-manager")
     certificate = reference("cert-manager.io/v1", "Certificate", "web", api_server.namespace())
     certificate["spec"] = {"secretName": "web", "issuerRef": {"name": "x"}, "dnsNames": ["a.test"]}
     certificate["status"] = {"notAfter": "2030-01-01T00:00:00Z"}

@@ -61,7 +61,7 @@ def cluster_role() -> Object:
 def daemon(vitalsd: StartVitalsd, api_server: ApiServer) -> Iterator[Vitalsd]:
     """With all the rights, in a cluster that has cert-manager's resources."""
     api = api_server
-    api.install_cert_manager_crds()
+    api.install_definitions("cert-manager")
     api.namespace("web")
     api.apply(shipped())
     account = api.service_account("vitalsd", "vitalsd")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from support import process
+from support.alertmanager import Alertmanager, Receivers
 from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
@@ -206,6 +207,18 @@ def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
 def prometheus() -> Iterator[Callable[..., Prometheus]]:
     """prometheus(configuration, rules) starts one."""
     yield from _factory(Prometheus)
+
+
+@pytest.fixture
+def receivers() -> Iterator[Receivers]:
+    """A PagerDuty and a Slack that note what they are told."""
+    yield from _opened(Receivers)
+
+
+@pytest.fixture
+def alertmanager() -> Iterator[Callable[..., Alertmanager]]:
+    """alertmanager(receivers) starts one."""
+    yield from _factory(Alertmanager)
 
 
 @pytest.fixture

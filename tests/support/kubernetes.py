@@ -56,6 +56,13 @@ rules:
 # ---- programs -----------------------------------------------------------------------------------
 
 
+class Definitions(yaml.SafeLoader):
+    """Reads `=`, which is among the values of a field, as the text that it is."""
+
+
+Definitions.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
+
+
 def required() -> bool:
     """Whether these tests must run, as they must in CI; elsewhere they are skipped by name."""
     return bool(os.environ.get("CI") or os.environ.get("VITALSD_REQUIRE_KUBERNETES"))
@@ -587,15 +594,18 @@ class ApiServer(Server, Client):
         self.apply(reference("v1", "Namespace", name))
         return name
 
-    def install_cert_manager_crds(self) -> None:
-        """The custom resource definitions that cert-manager ships."""
+    def install_definitions(self, part: str, *kinds: str) -> None:
+        """The custom resource definitions that cert-manager, or prometheus-operator, ships; all, or
+        those of some kinds."""
         definitions = []
-        for file in sorted(built("cert-manager").glob("*.yaml")):
-            for definition in filter(None, yaml.safe_load_all(file.read_text())):
-                # Labels and annotations are templates for Helm, and of no effect.
+        for file in sorted(built(part).glob("*.yaml")):
+            for definition in filter(None, yaml.load_all(file.read_text(), Definitions)):
+                if kinds and definition["spec"]["names"]["kind"] not in kinds:
+                    continue
+                # Labels and annotations may be templates for Helm, and are of no effect.
                 definition["metadata"] = {"name": definition["metadata"]["name"]}
                 definitions.append(definition)
-        assert definitions, "cert-manager ships no definition"
+        assert definitions, f"{part} ships no definition"
         self.apply(definitions)
         for definition in definitions:
             spec = definition["spec"]
@@ -603,8 +613,6 @@ class ApiServer(Server, Client):
                 if version["served"]:
                     path = f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}"
                     wait_until(lambda path=path: self.raw("GET", path), what=path)
-
-    # ---- who may do what -----------------------------------------------------------------------
 
     def user(self, name: str, *groups: str) -> Certificate:
         """The certificate of a user; the one called admin may do everything."""

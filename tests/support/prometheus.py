@@ -28,11 +28,14 @@ def shipped_configuration(
     labels: Mapping[str, str] | None = None,
     interval: str = "200ms",
     rules: Sequence[Path] = (),
+    alertmanagers: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The scrape configuration that we ship, pointed at `targets`, each with the `labels` that a
-    service discovery would attach, and with shorter intervals. Everything else is as it is."""
+    """The configuration that we ship, pointed at `targets`, each with the `labels` that a service
+    discovery would attach, and with shorter intervals. Everything else is as it is."""
     configuration = yaml.safe_load((SHIPPED / "prometheus.yaml").read_text())
     configuration["global"] = {"scrape_interval": interval, "evaluation_interval": interval}
+    [alerting] = configuration["alerting"]["alertmanagers"]
+    alerting["static_configs"] = [{"targets": list(alertmanagers)}]
     configuration["rule_files"] = [str(rule) for rule in rules]
     scrape = configuration["scrape_configs"][0]
     scrape["static_configs"] = [{"targets": list(targets), "labels": dict(labels or {})}]

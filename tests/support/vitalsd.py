@@ -47,6 +47,12 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
     )
 
 
+def sanitized() -> bool:
+    """Whether the daemon is built with a sanitizer, which needs memory of its own for all that it
+    watches, and holds on to what is freed."""
+    return binary().parent.name in ("asan", "tsan")
+
+
 def _sanitizer_options() -> dict[str, str]:
     return {name: os.environ[name] for name in os.environ if name.endswith("SAN_OPTIONS")}
 

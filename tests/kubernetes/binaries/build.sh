@@ -9,13 +9,15 @@
 #   kubernetes     etcd, API server, controller manager, scheduler, kubelet and kubectl; it is the
 #                  directory KUBEBUILDER_ASSETS where that is set
 #   cert-manager   the custom resource definitions that it ships
+#   prometheus-operator   likewise
+#   helm           Helm 3
 #   load           tests/kubernetes/load
 #
-# Needs Go 1.24. The first time takes ten minutes on two cores and 4 GB of Go's own build cache.
+# Needs Go 1.26. The first time takes ten minutes on two cores and 4 GB of Go's own build cache.
 set -euo pipefail
 cd "$(dirname "$0")"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd
-parts=(kubernetes cert-manager load)
+parts=(kubernetes cert-manager prometheus-operator helm load)
 export CGO_ENABLED=0 GOWORK=off LC_ALL=C
 
 # version MODULE FILE: which one a go.mod asks for.
@@ -23,6 +25,9 @@ version() { sed -En "s|^(require)?[[:space:]]*$1 v([^ ]+).*|\2|p" "$2"; }
 kubernetes=$(version k8s.io/kubernetes kubernetes/go.mod)
 etcd=$(version go.etcd.io/etcd/server/v3 etcd/go.mod)
 cert_manager=$(version github.com/cert-manager/cert-manager cert-manager/go.mod)
+prometheus_operator=$(version github.com/prometheus-operator/prometheus-operator \
+  prometheus-operator/go.mod)
+helm=$(version helm.sh/helm/v3 helm/go.mod)
 
 # The version is what clients see at /version: without it, they take the server for an older one.
 minor=${kubernetes#*.}
@@ -47,6 +52,14 @@ place() {
       name=cert-manager-$cert_manager
       made_from=(cert-manager/go.mod cert-manager/go.sum)
       ;;
+    prometheus-operator)
+      name=prometheus-operator-$prometheus_operator
+      made_from=(prometheus-operator/go.mod prometheus-operator/go.sum)
+      ;;
+    helm)
+      name=helm-$helm
+      made_from=(helm/go.mod helm/go.sum)
+      ;;
     load)
       name=kubernetes-load
       made_from=(../load/go.mod ../load/go.sum ../load/*.go)
@@ -59,6 +72,14 @@ place() {
   echo "$cache/$name-$(cat "${made_from[@]}" - <<<"$linked" | sha256sum | cut -c1-12)"
 }
 
+# definitions MODULE FOLDER PART DIRECTORY: the custom resource definitions that a module ships.
+definitions() {
+  # Named, as nothing imports it: "go mod download" alone would leave it out.
+  (cd "$3" && go mod download "$1")
+  cp "$(cd "$3" && go list -m -f '{{.Dir}}' "$1")/$2"/*.yaml "$4"
+  chmod -R u+w "$4"
+}
+
 # make PART DIRECTORY
 make() {
   case "$1" in
@@ -67,12 +88,16 @@ make() {
       (cd etcd && go build -trimpath -ldflags "-s -w" -o "$2/etcd" go.etcd.io/etcd/server/v3)
       (cd kubernetes && go build -trimpath -ldflags "$linked" -o "$2/" tool)
       ;;
-    cert-manager)
-      # Named, as nothing imports it: "go mod download" alone would leave it out.
-      (cd cert-manager && go mod download github.com/cert-manager/cert-manager)
-      cp "$(cd cert-manager &&
-        go list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)"/deploy/crds/*.yaml "$2"
-      chmod -R u+w "$2"
+    cert-manager) definitions github.com/cert-manager/cert-manager deploy/crds "$@" ;;
+    prometheus-operator)
+      definitions github.com/prometheus-operator/prometheus-operator \
+        example/prometheus-operator-crd "$@"
+      ;;
+    helm)
+      # Which Kubernetes it takes charts to be for, where it is not told: else 1.20.
+      local chartutil=helm.sh/helm/v3/pkg/chartutil
+      (cd helm && go build -trimpath -o "$2/" -ldflags \
+        "-s -w -X $chartutil.k8sVersionMajor=1 -X $chartutil.k8sVersionMinor=${minor%%.*}" tool)
       ;;
     load)
       (cd ../load && go build -trimpath -ldflags "-s -w" -o "$2/load" .)
@@ -88,7 +113,7 @@ fi
 for part in "${@:-${parts[@]}}"; do
   directory=$(place "$part")
   if [ ! -d "$directory" ]; then
-    command -v go >/dev/null || { echo "build.sh: needs Go 1.24 or newer" >&2; exit 3; }
+    command -v go >/dev/null || { echo "build.sh: needs Go 1.26 or newer" >&2; exit 3; }
     mkdir -p "$cache"
     # Another checkout may be building the same.
     exec 9>"$cache/.build-$part.lock"

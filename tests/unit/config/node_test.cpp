@@ -200,15 +200,16 @@ TEST(Node, WarnsOfSecretsInTheFileItself) {
 }
 
 TEST(Node, WantsOneSourceOfASecret) {
-  constexpr std::string_view kForms = "expected {file: PATH} or {env: NAME}";
+  constexpr std::string_view kForms = "expected {file: PATH}, {env: NAME} or {credential: NAME}";
   const auto problems_of = [](std::string_view text) {
     Reading in(text);
     in.node.secret("p", "");
     return in.finish();
   };
   const std::string front = "f:1:4: p: " + std::string(kForms);
-  EXPECT_EQ(problems_of("p: {file: a, env: B}"), front + ", one of the two\n");
-  EXPECT_EQ(problems_of("p: {}"), front + ", one of the two\n");
+  EXPECT_EQ(problems_of("p: {file: a, env: B}"), front + ", one of them\n");
+  EXPECT_EQ(problems_of("p: {}"), front + ", one of them\n");
+  EXPECT_EQ(problems_of("p: {credential: a, env: B}"), front + ", one of them\n");
   EXPECT_EQ(problems_of("p: [a]"), front + ", found a list\n");
   EXPECT_EQ(problems_of("p: {fiel: a, env: B}"),
             "f:1:5: p.fiel: unknown key (did you mean 'file'?)\n");

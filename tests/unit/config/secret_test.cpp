@@ -8,6 +8,7 @@
 
 #include "unit/support/temp_directory.hpp"
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace vitalsd::config {
@@ -46,6 +47,19 @@ TEST(Secret, FileLosesOneLineEnd) {
     EXPECT_EQ(*Secret::file(directory.file("secret", content)).read(), "p w ");
   }
   EXPECT_EQ(*Secret::file(directory.file("secret", "p\n\n")).read(), "p\n");
+}
+
+TEST(Secret, CredentialIsAFileInADirectoryOfTheEnvironment) {
+  const TempDirectory directory;
+  EXPECT_EQ(directory.file("db", "p w\n"), directory.path("db"));
+  const Secret secret = Secret::credential("db");
+  EXPECT_EQ(error_of(secret),
+            "there is no credential db: CREDENTIALS_DIRECTORY is not set (LoadCredential= of "
+            "systemd)");
+  setenv("CREDENTIALS_DIRECTORY", directory.path("").c_str(), 1);
+  EXPECT_EQ(*secret.read(), "p w");
+  EXPECT_THAT(error_of(Secret::credential("other")), testing::HasSubstr("No such file"));
+  unsetenv("CREDENTIALS_DIRECTORY");
 }
 
 TEST(Secret, FileIsReadAnewEachTime) {

@@ -1,0 +1,48 @@
+{{- define "vitalsd.name" -}}
+{{- if contains "vitalsd" .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-vitalsd{{ end -}}
+{{- end }}
+
+{{- define "vitalsd.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ default (include "vitalsd.name" .) .Values.serviceAccount.name -}}
+{{- else }}{{ default "default" .Values.serviceAccount.name }}{{ end -}}
+{{- end }}
+
+{{- define "vitalsd.selector" -}}
+app.kubernetes.io/name: vitalsd
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "vitalsd.labels" -}}
+{{ include "vitalsd.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "vitalsd.image" -}}
+{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest -}}
+{{- else }}{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end -}}
+{{- end }}
+
+{{- define "vitalsd.elects" -}}
+{{- if gt (int .Values.replicas) 1 }}true{{ end -}}
+{{- end }}
+
+{{/* vitalsd.yaml */}}
+{{- define "vitalsd.configuration" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $_ := set $config "state" (dict "directory" "/var/lib/vitalsd") -}}
+{{- if include "vitalsd.elects" . -}}
+{{- $_ := set $config "leader_election" (dict "lease" (include "vitalsd.name" .)) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end }}
+
+{{/* What the values must not ask for; a message for each. */}}
+{{- define "vitalsd.validate" -}}
+{{- if gt (int .Values.replicas) 2 }}{{ fail "replicas: 1, or 2 of which one stands by; more do nothing" }}{{ end -}}
+{{- if and (gt (int .Values.shards) 1) (gt (int .Values.replicas) 1) }}{{ fail "shards and replicas: one of them is 1" }}{{ end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}{{ fail "serviceMonitor and podMonitor: with both, everything is scraped twice" }}{{ end -}}
+{{- if and .Values.persistence.enabled (gt (int .Values.replicas) 1) (not .Values.persistence.existingClaim) }}{{ fail "persistence: two replicas need an existingClaim that both can mount (ReadWriteMany)" }}{{ end -}}
+{{- if and .Values.persistence.existingClaim (gt (int .Values.shards) 1) }}{{ fail "persistence.existingClaim: shards have a claim each" }}{{ end -}}
+{{- end }}

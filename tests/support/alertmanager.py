@@ -1,0 +1,135 @@
+"""An Alertmanager 0.25 of our own with the configuration that we ship, and the PagerDuty and Slack
+that it tells."""
+
+from __future__ import annotations
+
+import copy
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from support import REPOSITORY
+from support.http_peer import HttpPeer, Request, answer
+from support.process import Server, free_port
+
+SHIPPED = REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yaml"
+ROUTING_KEY, WEBHOOK_PATH = "0123456789abcdef0123456789abcdef", "/services/T0/B0/webhook-secret"
+WAITS = ("group_wait", "group_interval")
+
+
+@dataclass
+class Receivers:
+    """What PagerDuty and Slack were told, in the order of its arrival."""
+
+    pages: list[dict[str, Any]] = field(default_factory=list)  # Events API v2
+    messages: list[dict[str, Any]] = field(default_factory=list)  # of Slack's webhook
+    peer: HttpPeer = field(default_factory=HttpPeer)
+
+    def __post_init__(self) -> None:
+        self.peer.answers = {"/v2/enqueue": self._page, WEBHOOK_PATH: self._message}
+
+    def close(self) -> None:
+        self.peer.close()
+
+    def _page(self, request: Request) -> bytes:
+        self.pages.append(json.loads(request.body))
+        return answer('{"status": "success"}', 202)
+
+    def _message(self, request: Request) -> bytes:
+        self.messages.append(json.loads(request.body))
+        return answer("ok")
+
+    def paged(self, action: str, text: str = "") -> list[dict[str, Any]]:
+        """Pages with this event_action that contain the text."""
+        return [p for p in self.pages if p["event_action"] == action and text in json.dumps(p)]
+
+    def told(self, text: str) -> list[dict[str, Any]]:
+        """Messages of Slack that contain the text."""
+        return [message for message in self.messages if text in json.dumps(message)]
+
+
+def shortened(configuration: Any) -> Any:
+    """The same without patience: what follows in minutes follows at once."""
+    if isinstance(configuration, dict):
+        return {
+            key: ("100ms" if key == "group_interval" else "0s") if key in WAITS else shortened(value)
+            for key, value in configuration.items()
+        }
+    if isinstance(configuration, list):
+        return [shortened(value) for value in configuration]
+    return configuration
+
+
+class Alertmanager(Server):
+    name = "alertmanager"
+
+    def __init__(self, receivers: Receivers, changes: Mapping[str, Any] | None = None) -> None:
+        """`changes` replace parts of the shipped configuration by their names at its top."""
+        super().__init__()
+        self.port = free_port()
+        key, webhook = self.directory / "routing-key", self.directory / "webhook-url"
+        key.write_text(ROUTING_KEY)
+        webhook.write_text(receivers.peer.url(WEBHOOK_PATH))
+        written = shortened(yaml.safe_load(SHIPPED.read_text()))
+        written |= copy.deepcopy(dict(changes or {}))
+        written["global"]["slack_api_url_file"] = str(webhook)
+        written["global"]["pagerduty_url"] = receivers.peer.url("/v2/enqueue")
+        for receiver in written["receivers"]:
+            for pagerduty in receiver.get("pagerduty_configs", []):
+                pagerduty["routing_key_file"] = str(key)
+        (self.directory / "alertmanager.yaml").write_text(yaml.safe_dump(written))
+        self.launch(
+            [
+                "prometheus-alertmanager",
+                f"--config.file={self.directory}/alertmanager.yaml",
+                f"--storage.path={self.directory}/data",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+                f"--web.external-url=http://127.0.0.1:{self.port}",
+                "--cluster.listen-address=",
+                "--log.level=debug",  # tells of what it does not send
+            ],
+            lambda: self._request("GET", "/-/ready")[0] == 200,
+        )
+
+    def _request(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def post(self, *alerts: Mapping[str, str], resolved: bool = False) -> None:
+        """Alerts with these labels, as a Prometheus sends them."""
+        sent = [
+            {
+                "labels": dict(labels),
+                "annotations": {
+                    "summary": f"{labels['alertname']} of {labels.get('node', 'it')}",
+                    "description": "More of it.",
+                    "runbook_url": f"https://runbooks.example/{labels['alertname']}.md",
+                },
+                **({"endsAt": datetime.now(UTC).isoformat()} if resolved else {}),
+            }
+            for labels in alerts
+        ]
+        status, answered = self._request("POST", "/api/v2/alerts", sent)
+        assert status == 200, answered
+
+    def states(self) -> dict[str, str]:
+        """`active` or `suppressed`, by the alerts' names and nodes."""
+        status, body = self._request("GET", "/api/v2/alerts")
+        assert status == 200, body
+        return {
+            " ".join(filter(None, (a["labels"]["alertname"], a["labels"].get("node")))): a["status"][
+                "state"
+            ]
+            for a in json.loads(body)
+        }

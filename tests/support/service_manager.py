@@ -1,0 +1,40 @@
+"""What systemd is to a service: a socket that it reports to, without systemd."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from pathlib import Path
+
+
+class ServiceManager:
+    def __init__(self, address: str) -> None:
+        """At a path, or with @ at the beginning in the abstract namespace."""
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1) if address[0] == "@" else address)
+        self.told: list[dict[str, str]] = []
+
+    @classmethod
+    def at(cls, directory: Path) -> ServiceManager:
+        return cls(str(directory / "notify"))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def hear(self, key: str, *, deadline: float = 20) -> dict[str, str]:
+        """Waits for the next report that has this word, passing over others."""
+        end = time.monotonic() + deadline
+        while select.select([self._socket], [], [], max(0, end - time.monotonic()))[0]:
+            lines = self._socket.recv(65536).decode().splitlines()
+            self.told.append(dict(line.split("=", 1) for line in lines))
+            if key in self.told[-1]:
+                return self.told[-1]
+        raise AssertionError(f"{key} was not reported; told: {self.told[-20:]}")
+
+    def is_silent(self, seconds: float) -> bool:
+        """Whether nothing comes for so long; what has come before is taken away first."""
+        while select.select([self._socket], [], [], 0)[0]:
+            self._socket.recv(65536)
+        return not select.select([self._socket], [], [], seconds)[0]
