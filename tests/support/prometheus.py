@@ -90,10 +90,12 @@ class Prometheus(Server):
         return answer["data"]
 
     def query(self, expression: str) -> list[tuple[Labels, float]]:
-        """An instant vector: labels and value of each element."""
+        """An instant vector: labels and value of each element; of a scalar, one without labels."""
+        answer = self.api("query", query=expression)
+        if answer["resultType"] == "scalar":
+            return [({}, float(answer["result"][1]))]
         return [
-            (element["metric"], float(element["value"][1]))
-            for element in self.api("query", query=expression)["result"]
+            (element["metric"], float(element["value"][1])) for element in answer["result"]
         ]
 
     def value(self, expression: str) -> float | None:
