@@ -1,6 +1,7 @@
 // The command line. No logic of its own: each command is a function of another file.
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
+#include "daemon/health_check.hpp"
 #include "daemon/reference.hpp"
 #include "daemon/version.hpp"
 
@@ -106,6 +107,12 @@ int run(int argc, char** argv) {
   CLI::App* config_reference =
       config_command->add_subcommand("reference", "Print every key as a Markdown page");
 
+  CLI::App* health =
+      cli.add_subcommand("healthcheck", "Ask a running vitalsd whether its probe loop turns");
+  std::string url = "http://127.0.0.1:9747/-/healthy";
+  health->add_option("--url", url, "Its health page")->capture_default_str();
+  health->footer("Exit: 0 healthy, 1 not healthy or no answer.");
+
   CLI::App* metrics = cli.add_subcommand("metrics", "List every metric that can be published");
   bool markdown = false;
   metrics->add_flag("--markdown", markdown, "As a Markdown page");
@@ -118,6 +125,7 @@ int run(int argc, char** argv) {
   if (*check) return run_check(config, format == "json" ? CheckFormat::json : CheckFormat::text);
   if (*config_check) return check_configuration(file);
   if (*config_reference) return print(configuration_reference());
+  if (*health) return check_health(url);
   if (*metrics) return print(metrics_reference(markdown));
   return serve(config, listen, shard);
 }

@@ -193,6 +193,13 @@ def test_the_address_to_listen_on(vitalsd: Daemon, config: Callable[..., Path]) 
 # ---- the rest -----------------------------------------------------------------------------------
 
 
+def test_a_health_check_of_nobody() -> None:
+    url = f"http://127.0.0.1:{free_port()}/-/healthy"
+    done = run("healthcheck", "--url", url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{url}: {url[7:-10]}: Connection refused\n"
+
+
 def test_version_and_help() -> None:
     version = run("--version")
     assert version.returncode == 0

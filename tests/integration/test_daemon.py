@@ -12,7 +12,7 @@ from pathlib import Path
 from support import wait_until
 from support.process import free_port
 from support.redis import Redis
-from support.vitalsd import Vitalsd
+from support.vitalsd import Vitalsd, run
 from support.wedge import wedged
 
 Daemon = Callable[..., Vitalsd]
@@ -30,6 +30,8 @@ def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path
     )
     daemon.wait_ok("port")
     assert daemon.value("vcci_last_successful_backup_timestamp") is not None
+    health_check = ("healthcheck", "--url", f"http://{daemon.address}/-/healthy")
+    assert run(*health_check).returncode == 0
     with wedged(daemon.pid):
         wait_until(lambda: daemon.get("/-/healthy")[0] == 503, what="it is unhealthy")
         assert daemon.samples("probe_success") == []
@@ -37,6 +39,9 @@ def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path
         assert daemon.value("vcci_last_successful_backup_timestamp") is not None
         assert "the probe loop does not turn" in daemon.page("/")
         assert daemon.status()["healthy"] is False
+        done = run(*health_check)
+        assert done.returncode == 1
+        assert "/-/healthy: status 503: The probe loop does not turn." in done.stderr
     wait_until(lambda: daemon.get("/-/healthy")[0] == 200, what="it is healthy again")
     daemon.wait_ok("port")
 

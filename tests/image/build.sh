@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# build.sh: builds the image by buildah, on a Debian that debootstrap makes where no registry is, and
+# prints the archive that it is in. Packages, compiled files and images are kept in a cache outside
+# the tree; what has not changed is not built again. Debian 12, as root.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+cache=${VITALSD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd}/image
+base=localhost/debian:bookworm name=localhost/vitalsd:test
+mkdir -p "$cache"
+exec 9>"$cache/lock" # of two test runs one builds
+flock 9
+
+# Its state is the cache's, and no business of the machine's own containers.
+export CONTAINERS_STORAGE_CONF=$cache/storage.conf BUILDAH_ISOLATION=chroot BUILDER=buildah
+cat >"$CONTAINERS_STORAGE_CONF" <<END
+[storage]
+driver = "${VITALSD_STORAGE_DRIVER:-overlay}"
+graphroot = "$cache/storage"
+runroot = "$cache/run"
+END
+
+if ! buildah inspect --type=image "$base" >/dev/null 2>&1; then
+  # As this machine has it: where it gets Debian's packages from, the image does.
+  sources=$(apt-get indextargets --format 'deb $(SITE) $(RELEASE) $(COMPONENT)' \
+    'Created-By: Packages' 'Origin: Debian' | sort -u)
+  [ -n "$sources" ] || { echo "apt has no lists of Debian's: apt-get update" >&2; exit 1; }
+  mirror=$(awk '$3 == "bookworm" {print $2; exit}' <<<"$sources")
+  root=$(mktemp -d "$cache/root.XXXXXX")
+  trap 'rm -rf "$root"' EXIT
+  debootstrap --variant=minbase bookworm "$root" "$mirror" >&2
+  echo "$sources" >"$root/etc/apt/sources.list"
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  container=$(buildah from scratch)
+  buildah add --quiet "$container" "$root" / >&2
+  buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+  buildah commit --quiet --rm "$container" "$base" >&2
+fi
+
+compiled=${CCACHE_DIR:-$HOME/.cache/ccache}
+mkdir -p "$compiled"
+deploy/build-image.sh "$name" --quiet --layers --pull-never --network=host \
+  --volume="$compiled:/root/.cache/ccache" --build-arg=BASE="$base" >&2
+archive=$cache/vitalsd.tar
+rm -f "$archive"
+buildah push --quiet "$name" "oci-archive:$archive:$name" >&2
+echo "$archive"
