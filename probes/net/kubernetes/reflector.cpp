@@ -225,7 +225,12 @@ void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::except
   } catch (const ProbeError& failure) {
     failed({failure.reason(), failure.what()}, std::nullopt);
   } catch (const boost::system::system_error& failure) {
-    if (attempt->silent) {
+    if (attempt->silent && listed_ && heard_ > attempt->began) {
+      // Of what never changes a server has no bookmarks either, if its store does not report
+      // progress: no fault, if it answers now.
+      in_doubt_ = true;
+      start_after(rest);
+    } else if (attempt->silent) {
       failed({Reason::timeout,
               "nothing is heard of " + query_.text() + ": " + attempt->scratch.step()},
              std::nullopt);
@@ -239,7 +244,7 @@ void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::except
 
 void Reflector::failed(Failure failure, std::optional<std::chrono::seconds> retry_after) {
   failure_ = std::move(failure);
-  after_failure_ = true;
+  in_doubt_ = true;
   constexpr int kMostDoublings = 4;
   const auto delay =
       std::min(context_.patience.least_delay * (1 << std::min(failures_, kMostDoublings)),
@@ -255,7 +260,7 @@ void Reflector::failed(Failure failure, std::optional<std::chrono::seconds> retr
 
 asio::awaitable<void> Reflector::run(std::shared_ptr<Attempt> attempt) {
   co_await find_version(attempt);
-  if (listed_ && after_failure_) co_await check_revision(attempt);
+  if (listed_ && in_doubt_) co_await check_revision(attempt);
   if (!listed_ && context_.watch_list) {
     try {
       co_await watch(attempt, true);
@@ -311,8 +316,8 @@ asio::awaitable<void> Reflector::find_version(std::shared_ptr<Attempt> attempt) 
                                          " in none of the versions that are read: " + tried);
 }
 
-// After a failure the store may be another one: a watch from its future would hear nothing of what
-// is gone. One object's worth of a list tells.
+// After a failure or a silence the store may be another one: a watch from its future would hear
+// nothing of what is gone. One object's worth of a list tells.
 asio::awaitable<void> Reflector::check_revision(std::shared_ptr<Attempt> attempt) {
   Api::Call call = this->call("list");
   call.parameters.emplace_back("limit", "1");
@@ -390,7 +395,7 @@ asio::awaitable<void> Reflector::watch(std::shared_ptr<Attempt> attempt, bool wi
         list_begins();
       } else if (piece.empty()) {
         failure_.reset();
-        after_failure_ = false;
+        in_doubt_ = false;
       } else {
         events.feed(piece);
       }
@@ -445,7 +450,7 @@ void Reflector::list_ends() {
   listed_ = true;
   failure_.reset();
   failures_ = 0;
-  after_failure_ = false;
+  in_doubt_ = false;
   for (Seat& seat : seats_) {
     if (seat.listening) {
       seat.listener->list_ends();

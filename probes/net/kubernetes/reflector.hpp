@@ -54,7 +54,8 @@ struct Patience {
   using Time = std::chrono::milliseconds;
   /// Without a byte of an answer: connection, headers, the rest of a list.
   Time answer = std::chrono::seconds(30);
-  /// Without a byte of a watch: one of a quiet resource gets a bookmark about every minute.
+  /// Without a byte of a watch until the server is asked again: a quiet resource gets a bookmark
+  /// about every minute from most servers.
   Time watch = std::chrono::seconds(100);
   /// Attempts begin this far apart at least; a failed one doubles it, up to the most.
   Time least_delay = std::chrono::seconds(1);
@@ -141,9 +142,9 @@ class Reflector {
 
   std::string_view version_;  // of the API, as the server has it
   std::string resource_version_;
-  bool listed_ = false;         // all that listen have a list up to resource_version_
-  bool after_failure_ = false;  // the store may have been put back meanwhile
-  int failures_ = 0;            // in a row
+  bool listed_ = false;    // all that listen have a list up to resource_version_
+  bool in_doubt_ = false;  // the store may have been put back meanwhile
+  int failures_ = 0;       // in a row
   std::optional<Failure> failure_;
   Clock::time_point heard_{};
   double heard_at_ = 0;

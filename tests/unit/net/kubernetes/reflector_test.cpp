@@ -323,16 +323,63 @@ TEST(Reflector, SurvivesAWatchThatIsCutOffAnywhere) {
   }
 }
 
-TEST(Reflector, GivesUpAWatchThatHasGoneSilent) {
+// As some servers do where nothing changes. Each new watch is heard, so that nobody is told.
+TEST(Reflector, AsksAgainWhereAWatchIsSilent) {
   Ground ground;
   int watches = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
     if (asks(target, "sendInitialEvents")) return kNoWatchList;
     if (!asks(target, "watch=1")) return {http_answer(200, list({"a"}, 7))};
+    if (++watches < 4) return {http_stream(), true};
+    return {http_stream() + http_piece(event("ADDED", object("b", 8))), true};
+  };
+  Patience less = impatient();
+  less.watch = 50ms;
+  World world(ground, script, less);
+  world.follow();
+  bool failed = false;
+  ASSERT_TRUE(world.until([&] {
+    failed |= world.failure().has_value();
+    return world.kept.names.contains("b");
+  }));
+  EXPECT_FALSE(failed);
+  EXPECT_EQ(world.kept.lists, 1);
+}
+
+TEST(Reflector, SeesAfterASilenceThatTheStoreIsAnother) {
+  Ground ground;
+  int watches = 0;
+  const auto script = [&](const std::string& target) -> HttpScript::Reply {
+    if (asks(target, "sendInitialEvents")) return kNoWatchList;
+    if (!asks(target, "watch=1")) {
+      return {http_answer(200, watches == 0 ? list({"gone"}, 7) : list({"a"}, 3))};
+    }
+    ++watches;
+    return {http_stream(), true};
+  };
+  Patience less = impatient();
+  less.watch = 50ms;
+  World world(ground, script, less);
+  world.follow();
+  ASSERT_TRUE(world.until([&] { return world.kept.names == Names{"a"}; }));
+  EXPECT_FALSE(world.failure().has_value());
+}
+
+TEST(Reflector, FailsWhereAServerGoesSilent) {
+  Ground ground;
+  int watches = 0;
+  int attempts = 0;
+  const auto script = [&](const std::string& target) -> HttpScript::Reply {
+    if (asks(target, "sendInitialEvents")) return kNoWatchList;
+    if (!asks(target, "watch=1")) {
+      if (watches == 1 && ++attempts == 1) return {"", true};
+      return {http_answer(200, list({"a"}, 7))};
+    }
     if (++watches == 1) return {http_stream(), true};
     return {http_stream() + http_piece(event("ADDED", object("b", 8))), true};
   };
   Patience less = impatient();
+  less.answer = 200ms;
   less.watch = 50ms;
   less.least_delay = less.most_delay = 50ms;  // long enough for the failure to be seen
   World world(ground, script, less);
