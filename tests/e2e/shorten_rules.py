@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,20 @@ def milliseconds(duration: str) -> int:
     return sum(int(number) * UNITS_MS[unit] for number, unit in parts)
 
 
-def shorten(text: str, *, divide: float = 60, at_most: str = "5s", interval: str = "200ms") -> str:
-    """The text of a rule file or scrape configuration with shorter times, proved to be the same."""
+def shorten(
+    text: str,
+    *,
+    divide: float = 60,
+    at_most: str = "5s",
+    interval: str = "200ms",
+    waits: Sequence[str] = WAITS,
+) -> str:
+    """The text of a rule file or scrape configuration with shorter times, proved to be the same.
+    `waits` are those that are shortened beside intervals."""
 
     def replacement(match: re.Match[str]) -> str:
         indent, key, value, rest = match.groups()
-        if key in WAITS:
+        if key in waits:
             shorter = min(milliseconds(value) / divide, milliseconds(at_most))
         elif key in INTERVALS:
             shorter = milliseconds(interval)
@@ -52,7 +61,7 @@ def shorten(text: str, *, divide: float = 60, at_most: str = "5s", interval: str
         return f"{indent}{key}: {shorter}ms{rest}"
 
     shortened = LINE.sub(replacement, text)
-    longest = dict.fromkeys(WAITS, milliseconds(at_most))
+    longest = dict.fromkeys(waits, milliseconds(at_most))
     longest |= dict.fromkeys(INTERVALS, milliseconds(interval))
     prove_only_shortened(text, shortened, longest)
     return shortened

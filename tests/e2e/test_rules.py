@@ -95,7 +95,7 @@ def test_shortened_rules_differ_in_durations_only(tmp_path: Path) -> None:
         short = shorten_rules.shorten(text)
         (tmp_path / file.name).write_text(short)
         # Take the durations away, and the very bytes are the same.
-        durations = re.compile(r"(?m)^( *(?:for|\w*interval): ).*$")
+        durations = re.compile(r"(?m)^( *(?:for|keep_firing_for|\w*interval): ).*$")
         assert durations.sub(r"\1", short) == durations.sub(r"\1", text)
     promtool("check", "config", tmp_path / "prometheus.yaml")
 
