@@ -2,7 +2,7 @@
 # build-image.sh NAME[:TAG] [OPTION...]: builds the image of the commit that is checked out. It takes
 # docker, podman or buildah, what there is of them; BUILDER=... says which. Options are the builder's.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 if [[ $# -eq 0 || $1 == -* ]]; then
   sed -n '2,3s/^# \{0,1\}//p' "$0" >&2
   exit 2

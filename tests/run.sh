@@ -79,6 +79,13 @@ live() {
   (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd /usr/bin/python3 -m pytest -q "$@")
 }
 
+# The image, for the tests that install it; where Kubernetes is skipped, so are they.
+image() {
+  local name=localhost/vitalsd:test
+  quietly tests/image/buildah.sh deploy/build-image.sh "$name"
+  tests/image/buildah.sh buildah images --format '{{.Size}}' "$name"
+}
+if [ -n "${VITALSD_REQUIRE_KUBERNETES:-${CI:-}}" ]; then run "the image" image; fi
 run "what may include what" quietly ctest --test-dir build/release -R '^arrow' -j2
 for preset in release asan tsan; do
   run "units, $preset" units "$preset"

@@ -5,8 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 deploy/install-build-dependencies.sh
-tests/install-test-dependencies.sh prometheus-blackbox-exporter prometheus-node-exporter \
-  prometheus-postgres-exporter prometheus-pushgateway prometheus-redis-exporter
+tests/install-test-dependencies.sh
 export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake --preset release -DVITALSD_TESTS=ON >/dev/null
 cmake --build --preset release >/dev/null

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# build.sh: builds the image by buildah, on a Debian that debootstrap makes where no registry is, and
-# prints the archive that it is in. Packages, compiled files and images are kept in a cache outside
-# the tree; what has not changed is not built again. Debian 12, as root.
+# buildah.sh COMMAND...: runs a command that builds or moves images by buildah, where no registry is:
+# the Debian that our Dockerfile starts from is made by debootstrap. Images, and what was compiled for
+# them, stay in a cache outside the tree; what has not changed is not built again. Debian 12, as root.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
 
 cache=${VITALSD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd}/image
-base=localhost/debian:bookworm name=localhost/vitalsd:test
-mkdir -p "$cache"
+base=docker.io/library/debian:bookworm-slim
+mkdir -p "$cache/tmp"
 exec 9>"$cache/lock" # of two test runs one builds
 flock 9
 
 # Its state is the cache's, and no business of the machine's own containers.
-export CONTAINERS_STORAGE_CONF=$cache/storage.conf BUILDAH_ISOLATION=chroot BUILDER=buildah
+export BUILDER=buildah BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
+export CONTAINERS_STORAGE_CONF=$cache/storage.conf TMPDIR=$cache/tmp
 cat >"$CONTAINERS_STORAGE_CONF" <<END
 [storage]
 driver = "${VITALSD_STORAGE_DRIVER:-overlay}"
@@ -26,7 +26,7 @@ if ! buildah inspect --type=image "$base" >/dev/null 2>&1; then
     'Created-By: Packages' 'Origin: Debian' | sort -u)
   [ -n "$sources" ] || { echo "apt has no lists of Debian's: apt-get update" >&2; exit 1; }
   mirror=$(awk '$3 == "bookworm" {print $2; exit}' <<<"$sources")
-  root=$(mktemp -d "$cache/root.XXXXXX")
+  root=$(mktemp -d)
   trap 'rm -rf "$root"' EXIT
   debootstrap --variant=minbase bookworm "$root" "$mirror" >&2
   echo "$sources" >"$root/etc/apt/sources.list"
@@ -36,12 +36,4 @@ if ! buildah inspect --type=image "$base" >/dev/null 2>&1; then
   buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
   buildah commit --quiet --rm "$container" "$base" >&2
 fi
-
-compiled=${CCACHE_DIR:-$HOME/.cache/ccache}
-mkdir -p "$compiled"
-deploy/build-image.sh "$name" --quiet --layers --pull-never --network=host \
-  --volume="$compiled:/root/.cache/ccache" --build-arg=BASE="$base" >&2
-archive=$cache/vitalsd.tar
-rm -f "$archive"
-buildah push --quiet "$name" "oci-archive:$archive:$name" >&2
-echo "$archive"
+"$@"

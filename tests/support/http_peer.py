@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from support.process import free_port
+from support.process import free_port, listener
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class HttpPeer:
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = listener(self.port)
         threading.Thread(target=self._serve, daemon=True).start()
 
     def url(self, path: str = "/") -> str:

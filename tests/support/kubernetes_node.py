@@ -23,7 +23,7 @@ import subprocess
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -41,6 +41,8 @@ from support.kubernetes import (
 )
 from support.process import Server
 from support.waiting import PATIENCE, wait_until
+
+T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 BUSYBOX, PAUSE = "localhost/busybox:1", "localhost/pause:1"
@@ -146,8 +148,21 @@ class Forwarder:
             raise OSError(self._failure, f"setns: {os.strerror(self._failure)}")
 
     def forward(self, port: int, target: int) -> None:
-        listener = socket.create_server(("127.0.0.1", port))
+        self._accept(socket.create_server(("127.0.0.1", port)), target)
 
+    def expose(self, address: str, port: int) -> None:
+        """Makes a loopback port of the namespace one of another address there."""
+        self._accept(self.listener(address, port), port)
+
+    def listener(self, address: str, port: int) -> socket.socket:
+        """What listens in the namespace; who accepts from it may be anywhere."""
+
+        async def listen() -> socket.socket:
+            return socket.create_server((address, port))
+
+        return self._do(listen())
+
+    def _accept(self, listener: socket.socket, target: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task
@@ -170,8 +185,8 @@ class Forwarder:
 
         self._do(begin())
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
 
     async def _converse(
         self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -518,6 +533,13 @@ class Node:
     def forward(self, port: int, target: int = 0) -> None:
         """Makes a loopback port of the node, the same one or another one, a port of here."""
         self._forwarder.forward(port, target or port)
+
+    def expose(self, port: int) -> None:
+        """Lets pods reach what listens at a loopback port of the node, at the node's address."""
+        self._forwarder.expose(NODE_ADDRESS, port)
+
+    def listener(self, port: int) -> socket.socket:
+        return self._forwarder.listener("127.0.0.1", port)
 
     def inside(self) -> contextlib.AbstractContextManager[None]:
         """Servers that are made meanwhile, as vitalsd or Prometheus, run in the node's network,

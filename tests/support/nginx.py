@@ -116,7 +116,8 @@ class Nginx(Server):
 
     def _listens(self) -> bool:
         ports = [self.port, self.tls_port, *(port for port, _ in self._extra.values())]
-        return all(accepts_connections(port) for port in ports)
+        # Where its ports are forwarded, to connect says nothing: it has to answer.
+        return all(accepts_connections(port) for port in ports) and self.get("/")[0] != 0
 
     def _install(self, name: str, certificate: Certificate) -> None:
         certificate.install(self.directory / f"{name}.pem", self.directory / f"{name}.key")

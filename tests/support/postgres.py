@@ -204,6 +204,14 @@ class Postgres(Server):
         finally:
             self.release()
 
+    def change_password(self, role: str, password: str) -> None:
+        """The role's connections end: it has to come anew."""
+        self.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+        )
+        self.passwords[role] = password
+
     def refuse_archiving(self, refuse: bool = True) -> None:
         """Makes archive_command fail, or succeed again."""
         flag = self.directory / "refuse-archiving"

@@ -40,6 +40,9 @@ class Place(Protocol):
     def forward(self, port: int) -> None:
         """Makes a loopback port of the place one of here."""
 
+    def listener(self, port: int) -> socket.socket:
+        """What listens at a loopback port of the place, to be served from here."""
+
 
 _place: Place | None = None
 _handed_out: set[int] = set()
@@ -95,6 +98,11 @@ def unused_port() -> int:
                 continue
         _handed_out.add(port)
         return port
+
+
+def listener(port: int) -> socket.socket:
+    """What listens at a loopback port, for a peer that is a thread of the tests."""
+    return _place.listener(port) if _place else socket.create_server(("127.0.0.1", port))
 
 
 def accepts_connections(port: int) -> bool:
@@ -207,12 +215,13 @@ class Server:
         """Starts it and waits until it is ready; a log with the reason is part of any failure."""
         assert self.process is None, f"{self.name} runs already"
         # setpriv and not preexec_fn, which runs Python in a forked child of a threaded process.
-        become = ["setpriv", "--pdeathsig", self.death_signal]
-        if user:
-            become += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        mortal = ["setpriv", "--pdeathsig", self.death_signal]
+        start = [*mortal, "--", *self.enter]
+        if user:  # who could not enter, and whose new identity takes the signal away
+            start += [*mortal, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*become, "--", *self.enter, *map(str, command)],
+                [*start, *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

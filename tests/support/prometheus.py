@@ -1,9 +1,11 @@
-"""A Prometheus 2.42 of our own, with the configuration and rules that a test gives it."""
+"""A Prometheus of our own, Debian's 2.42 if no other, with the configuration and rules that a test
+gives it."""
 
 from __future__ import annotations
 
 import copy
 import http.client
+import itertools
 import json
 import re
 import time
@@ -42,12 +44,37 @@ def shipped_configuration(
     return configuration
 
 
+def cluster_configuration(
+    api: str, credentials: Path, *, interval: str, alertmanagers: Sequence[str]
+) -> dict[str, Any]:
+    """What we ship for a Prometheus in a cluster, for one that runs beside it: it has the address
+    of the API server and the files of a service account said."""
+    configuration = yaml.safe_load((SHIPPED / "kubernetes.yaml").read_text())
+    configuration["global"] = {"scrape_interval": interval, "evaluation_interval": interval}
+    [alerting] = configuration["alerting"]["alertmanagers"]
+    alerting["static_configs"] = [{"targets": list(alertmanagers)}]
+    configuration["rule_files"] = []
+    [discovery] = configuration["scrape_configs"][0]["kubernetes_sd_configs"]
+    discovery["api_server"] = api
+    discovery["authorization"] = {"credentials_file": str(credentials / "token")}
+    discovery["tls_config"] = {"ca_file": str(credentials / "ca.crt")}
+    return configuration
+
+
 class Prometheus(Server):
     name = "prometheus"
 
-    def __init__(self, configuration: Mapping[str, Any], rules: Sequence[str] = ()) -> None:
-        """`rules` are the texts of rule files, beside those that the configuration names."""
+    def __init__(
+        self,
+        configuration: Mapping[str, Any],
+        rules: Sequence[str] = (),
+        *,
+        program: str | Path = "prometheus",
+    ) -> None:
+        """`rules` are the texts of rule files, beside those that the configuration names; `program`
+        another Prometheus than Debian's."""
         super().__init__()
+        self.program = program
         self.port = free_port()
         written = copy.deepcopy(dict(configuration))
         for number, text in enumerate(rules):
@@ -64,7 +91,7 @@ class Prometheus(Server):
     def start(self) -> None:
         self.launch(
             [
-                "prometheus",
+                self.program,
                 f"--config.file={self.directory}/prometheus.yaml",
                 f"--storage.tsdb.path={self.directory}/data",
                 f"--web.listen-address=127.0.0.1:{self.port}",
@@ -156,6 +183,23 @@ class Prometheus(Server):
         selector = ",".join(f'{label}="{value}"' for label, value in wanted)
         window = max(1, round((time.time() - since) * 1000))
         return bool(self.query(f"present_over_time(ALERTS{{{selector}}}[{window}ms])"))
+
+    def has_fired(self, *, since: float) -> set[str]:
+        """Alerts that fired at any evaluation since that Unix time."""
+        window = max(1, round((time.time() - since) * 1000))
+        found = self.query(f'present_over_time(ALERTS{{alertstate="firing"}}[{window}ms])')
+        return {labels["alertname"] for labels, _ in found}
+
+    def history(self, series: str, *, since: float) -> list[tuple[float, float]]:
+        """Its samples since that Unix time, whoever was scraped: when, and what."""
+        window = round((time.time() - since) * 1000)
+        found = self.api("query", query=f"{series}[{window}ms]")["result"]
+        return sorted((float(when), float(what)) for each in found for when, what in each["values"])
+
+    def longest_gap(self, series: str, *, since: float) -> float:
+        """Seconds between two samples of it, or until now."""
+        moments = [when for when, _ in self.history(series, since=since)]
+        return max(b - a for a, b in itertools.pairwise([*moments, time.time()]))
 
     def evaluations(self) -> dict[str, str]:
         """When each group of rules was last evaluated."""

@@ -11,13 +11,14 @@
 #   cert-manager   the custom resource definitions that it ships
 #   prometheus-operator   likewise
 #   helm           Helm 3
+#   prometheus     one with service discovery in Kubernetes, which Debian's is built without
 #   load           tests/kubernetes/load
 #
 # Needs Go 1.26. The first time takes ten minutes on two cores and 4 GB of Go's own build cache.
 set -euo pipefail
 cd "$(dirname "$0")"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd
-parts=(kubernetes cert-manager prometheus-operator helm load)
+parts=(kubernetes cert-manager prometheus-operator helm prometheus load)
 export CGO_ENABLED=0 GOWORK=off LC_ALL=C
 
 # version MODULE FILE: which one a go.mod asks for.
@@ -28,6 +29,7 @@ cert_manager=$(version github.com/cert-manager/cert-manager cert-manager/go.mod)
 prometheus_operator=$(version github.com/prometheus-operator/prometheus-operator \
   prometheus-operator/go.mod)
 helm=$(version helm.sh/helm/v3 helm/go.mod)
+prometheus=$(version github.com/prometheus/prometheus prometheus/go.mod)
 
 # The version is what clients see at /version: without it, they take the server for an older one.
 minor=${kubernetes#*.}
@@ -59,6 +61,10 @@ place() {
     helm)
       name=helm-$helm
       made_from=(helm/go.mod helm/go.sum)
+      ;;
+    prometheus)
+      name=prometheus-$prometheus
+      made_from=(prometheus/go.mod prometheus/go.sum)
       ;;
     load)
       name=kubernetes-load
@@ -98,6 +104,10 @@ make() {
       local chartutil=helm.sh/helm/v3/pkg/chartutil
       (cd helm && go build -trimpath -o "$2/" -ldflags \
         "-s -w -X $chartutil.k8sVersionMajor=1 -X $chartutil.k8sVersionMinor=${minor%%.*}" tool)
+      ;;
+    prometheus)
+      (cd prometheus && go build -trimpath -ldflags "-s -w" -o "$2/" \
+        -tags remove_all_sd,enable_kubernetes_sd tool)
       ;;
     load)
       (cd ../load && go build -trimpath -ldflags "-s -w" -o "$2/load" .)
