@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 import shorten_rules
+from kubernetes.test_cert_manager import certificate
 from support import REPOSITORY, wait_until
 from support.certificates import Authority
 from support.http_peer import HttpPeer, Request, answer
@@ -267,6 +268,8 @@ def platform(
         closing.callback(node.restore)
         closing.callback(redis.restore)
         node.api.namespace(NAMESPACE)
+        node.api.install_definitions("cert-manager")
+        node.api.apply(certificate(NAMESPACE, "web", 60))
         limits = {"limits": {"memory": "64Mi"}}
         pod = node.pod(NAMESPACE, "api-0", "sleep 1000000", resources=limits)
         node.api.create(pod)
@@ -288,7 +291,7 @@ def platform(
             environment={"MAIN": _postgres.passwords["monitor"], "CACHE": redis.password},
         )
         closing.callback(servers.close)
-        cluster = in_cluster(node)
+        cluster = in_cluster(node, {"name": "certs", "kind": "cert-manager"})
         closing.callback(cluster.close)
         configuration = shipped_configuration([servers.address, cluster.address])
         labels = {"namespace": NAMESPACE, "pod": "api-0"}
@@ -336,7 +339,11 @@ def test_every_panel_has_data(healthy: Platform) -> None:
     for title in ("Pod CPU Usage", "Pod Memory Usage"):
         assert [labels for labels, _ in healthy.results(title)[0]] == [{"pod": "api-0"}]
     [success] = healthy.results("Probe success")
-    assert len(success) == 9
+    assert len(success) == 10
+    [[(_, first)]] = healthy.results("First certificate ends")
+    [certificates] = healthy.results("Certificates that end first")
+    assert {labels.get("name") for labels, _ in certificates} == {None, "web"}
+    assert 59 < first <= 60
 
 
 def test_legends_name_labels_that_are_there(healthy: Platform) -> None:
@@ -346,8 +353,7 @@ def test_legends_name_labels_that_are_there(healthy: Platform) -> None:
         for target, found in zip(panel["targets"], healthy.results(title), strict=True):
             wanted = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
             seen = {name for labels, _ in found for name in labels}
-            # Of cert-manager's certificates, of which there are none here.
-            assert wanted - {"name", "namespace"} <= seen, (title, seen)
+            assert wanted <= seen, (title, seen)
 
 
 def test_variables_have_their_defaults_among_what_they_find(healthy: Platform) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -36,9 +37,9 @@ def endpoint_certificate(name: str, port: int, authority: Authority) -> dict[str
     return {"name": name, "kind": "certificate", "endpoint": f"127.0.0.1:{port}", "tls": tls}
 
 
-def in_cluster(node: Node) -> Vitalsd:
-    """A daemon that watches nodes, pods and kubelets from the node, as its service account and with
-    the rights that we ship."""
+def in_cluster(node: Node, *probes: Mapping[str, Any]) -> Vitalsd:
+    """A daemon that watches nodes, pods, kubelets and what `probes` name from the node, as its
+    service account and with the rights that we ship."""
     node.api.apply(list(yaml.safe_load_all(RBAC.read_text())))
     account = node.api.service_account("vitalsd", "vitalsd")
     with node.inside():
@@ -48,6 +49,7 @@ def in_cluster(node: Node) -> Vitalsd:
                 {"name": "pods", "kind": "pod"},
                 # A node at work takes its time to answer.
                 {"name": "kubelets", "kind": "kubelet", "interval": "3s", "timeout": "3s"},
+                *probes,
             ],
             interval="1s",
             timeout="1s",
