@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import shorten_rules
 from kubernetes.test_cert_manager import certificate
@@ -142,6 +143,16 @@ def test_panels_do_not_overlap() -> None:
     assert len(taken) == 24 * (1 + max(y for _, y in taken))
 
 
+def test_promtool_finds_no_fault_with_the_queries(tmp_path: Path) -> None:
+    queries = [expression for panel in PANELS.values() for expression in expressions(panel)]
+    recorded = [{"record": f"query:{n}", "expr": text} for n, text in enumerate(queries)]
+    file = tmp_path / "queries.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recorded}]}))
+    check = ["promtool", "check", "rules", file]
+    run = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 def test_it_has_what_the_guide_has() -> None:
     assert set(PANELS) >= GUIDE
 
@@ -230,6 +241,16 @@ class Platform:
             found and not any(isnan(value) for _, value in found) for found in self.results(title)
         )
 
+    def wait_for_data(self) -> None:
+        """Waits until Prometheus has seen all that panels read while all is well."""
+
+        def missing() -> list[str]:
+            return [t for t in PANELS if t not in OF_FAULTS and not self.has_data(t)]
+
+        wait_until(
+            lambda: not missing(), deadline=60, what=lambda: f"data for {missing()}", every=0.2
+        )
+
     def color(self, title: str) -> str:
         """What colour Grafana gives a stat; unknown is one of its own."""
         defaults = PANELS[title]["fieldConfig"]["defaults"]
@@ -302,17 +323,15 @@ def platform(
         closing.callback(prometheus.close)
         redis.look_up(hits=100, misses=0)
         node.wait_container(pod, "running", deadline=60)
-        yield Platform([servers, cluster], prometheus)
+        platform = Platform([servers, cluster], prometheus)
+        platform.wait_for_data()
+        yield platform
 
 
 @pytest.fixture
 def healthy(platform: Platform, nginx: Nginx) -> Iterator[Platform]:
-    """All servers are well, and Prometheus has seen all that the panels read."""
-
-    def missing() -> list[str]:
-        return [t for t in PANELS if t not in OF_FAULTS and not platform.has_data(t)]
-
-    wait_until(lambda: not missing(), deadline=60, what=lambda: f"data for {missing()}", every=0.2)
+    """All servers are well, and Prometheus knows it."""
+    platform.wait_for_data()
     yield platform
     for daemon in platform.daemons:
         if not daemon.running:
@@ -320,7 +339,7 @@ def healthy(platform: Platform, nginx: Nginx) -> Iterator[Platform]:
 
 
 def test_every_panel_has_data(healthy: Platform) -> None:
-    """That they have is what `healthy` waits for. Here: it is what is true."""
+    """That they have is what `healthy` waits for. Here: it says what is true."""
     # How late vitalsd is served, and with it the alerts, are this machine's business.
     wait_until(
         lambda: {c for title, c in healthy.colors().items() if title != "Alerts firing"}
