@@ -36,6 +36,7 @@ from support.prometheus import SHIPPED, Prometheus, shipped_configuration
 from support.redis import Redis
 from support.s3 import S3
 from support.vitalsd import Vitalsd
+from support.watching import cache, database, endpoint_certificate
 
 DOCUMENTED = SHIPPED / "documented.yaml"
 RULE_FILES = (DOCUMENTED, SHIPPED / "vitalsd.yaml")
@@ -186,21 +187,6 @@ class Watch:
         self.prometheus.wait_silent(name, **labels)
 
 
-def database(name: str, server: Postgres, password: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": "postgres",
-        "url": server.url(),
-        "password": {"env": password},
-        "tls": {"ca": str(server.authority.path)},
-    }
-
-
-def endpoint_certificate(name: str, port: int, authority: Authority) -> dict[str, Any]:
-    tls = {"ca": str(authority.path)}
-    return {"name": name, "kind": "certificate", "endpoint": f"127.0.0.1:{port}", "tls": tls}
-
-
 def backups(store: Store) -> dict[str, Any]:
     criteria = {"pattern": "*.dump.gz", "min_size": "1KiB", "max_age": "24h"}
     return {"name": store.probe, "kind": "backup", **criteria, **store.configuration()}
@@ -239,12 +225,7 @@ def platform(
         probes = [
             database("main-db", _postgres, "MAIN") | {"labels": OWN},
             database("other-db", _other_postgres, "OTHER"),
-            {
-                "name": "cache",
-                "kind": "redis",
-                "url": _redis_server.url(),
-                "password": {"env": "CACHE"},
-            },
+            cache("cache", _redis_server, "CACHE"),
             {"name": "api", "kind": "http", "url": _nginx.url("/health/ready"), "expect": healthy},
             {"name": "api-live", "kind": "http", "url": _nginx.url("/health/live")},
             endpoint_certificate("front-tls", ports[0], certificates),

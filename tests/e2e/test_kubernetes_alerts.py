@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import yaml
 
 import shorten_rules
-from support import REPOSITORY, wait_until
-from support.kubernetes import Object, ServiceAccount, reference
+from support import wait_until
+from support.kubernetes import Object, reference
 from support.kubernetes_node import Node
 from support.prometheus import SHIPPED, Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd
+from support.watching import in_cluster
 
 RULE_FILES = (SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml")
-RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
 NAMESPACE = "vcci-production"  # of the guide's rules
 GUIDE, MANUAL = {"document": "guide"}, {"document": "manual"}
 MIB = 1 << 20
@@ -59,26 +58,13 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(_kubernetes_node: Node) -> Iterator[Cluster]:
     node = _kubernetes_node
-    node.api.apply(list(yaml.safe_load_all(RBAC.read_text())))
-    account: ServiceAccount = node.api.service_account("vitalsd", "vitalsd")
     with ExitStack() as closing:
         closing.callback(node.restore)
         node.api.namespace(NAMESPACE)
         node.api.wait_prepared(NAMESPACE)
-        closing.enter_context(node.inside())
-        daemon = Vitalsd(
-            [
-                {"name": "nodes", "kind": "node"},
-                {"name": "pods", "kind": "pod"},
-                # A node at work takes its time to answer.
-                {"name": "kubelets", "kind": "kubelet", "interval": "3s", "timeout": "3s"},
-            ],
-            interval="1s",
-            timeout="1s",
-            plain={**node.api.environment, "VITALSD_SERVICE_ACCOUNT": str(account.directory)},
-            secrets=[account.token],
-        )
+        daemon = in_cluster(node)
         closing.callback(daemon.close)
+        closing.enter_context(node.inside())
         prometheus = Prometheus(
             shipped_configuration(
                 [daemon.address], labels={"namespace": "vitalsd", "pod": "vitalsd-0", "node": "n"}
