@@ -4,10 +4,10 @@
 set -euo pipefail
 
 packages=(
-  busybox-static containerd containernetworking-plugins iproute2 memcached nginx-light openssl
-  postgresql-15 prometheus prometheus-alertmanager python3 python3-cryptography python3-dnspython
-  python3-prometheus-client python3-psycopg2 python3-pytest python3-pytest-timeout python3-swift
-  python3-yaml redis-server runc swift-account swift-container swift-object swift-proxy
-  systemd
+  busybox-static containerd containernetworking-plugins debootstrap iproute2 lintian memcached
+  nginx-light openssl postgresql-15 prometheus prometheus-alertmanager python3 python3-cryptography
+  python3-dnspython python3-prometheus-client python3-psycopg2 python3-pytest python3-pytest-timeout
+  python3-swift python3-yaml redis-server runc swift-account swift-container swift-object
+  swift-proxy systemd
 )
 "$(dirname "$0")/../deploy/install-packages.sh" "${packages[@]}" "$@"

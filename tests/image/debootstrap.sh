@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# debootstrap.sh DIRECTORY: makes the root file system of the least Debian 12 there, whose packages
-# come from where this machine's do. An archive of it is kept in a cache outside the tree. Debian 12,
-# as root.
+# debootstrap.sh DIRECTORY: makes the root file system of the least Debian 12 there, which gets its
+# packages from where this machine does. It is kept as an archive in a cache outside the tree. Debian
+# 12, as root.
 set -euo pipefail
 root=$1
 
@@ -28,3 +28,4 @@ if [ ! -e "$archive" ]; then
 fi
 tar -C "$root" --numeric-owner -xpf "$archive"
 echo "$sources" >"$root/etc/apt/sources.list"
+cp -L /etc/resolv.conf "$root/etc/"
