@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # debootstrap.sh DIRECTORY: makes the root file system of the least Debian 12 there, which gets its
-# packages from where this machine does. It is kept as an archive in a cache outside the tree. Debian
-# 12, as root.
+# packages from where this machine does. It is kept as an archive in a cache outside the tree.
+# Debian 12, as root.
 set -euo pipefail
 root=$1
 

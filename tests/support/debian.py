@@ -8,6 +8,8 @@ import subprocess
 from support import REPOSITORY
 from support.process import server_directory
 
+BOOTSTRAP = REPOSITORY / "tests" / "image" / "debootstrap.sh"
+
 # Mounts of its own, which go with it; the root is one, or nothing there could say what it lies on.
 ENTER = 'mount --bind "$0" "$0"; mount -t proc proc "$0/proc"; exec chroot "$@"'
 
@@ -15,9 +17,8 @@ ENTER = 'mount --bind "$0" "$0"; mount -t proc proc "$0/proc"; exec chroot "$@"'
 class Debian:
     def __init__(self) -> None:
         self.root = server_directory("debian")
-        self.root.chmod(0o755)
         try:
-            subprocess.run([REPOSITORY / "tests" / "image" / "debootstrap.sh", self.root], check=True)
+            subprocess.run([BOOTSTRAP, self.root], check=True)
         except BaseException:
             self.close()
             raise
