@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support import REPOSITORY
 from support.debian import Debian
 from support.process import Server, free_port
 from support.vitalsd import binary, run, sanitized
@@ -71,6 +72,20 @@ def test_lintian_finds_no_fault(package: Path) -> None:
     command = ["lintian", "--allow-root", "--fail-on=error,warning", package]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def words(*command: str) -> set[str]:
+    """All options and commands that the help tells of."""
+    said = run(*command, "--help").stdout
+    found = set(re.findall("--[a-z]+", said))
+    for name in re.findall(r"^  (\S+)", said.partition("Subcommands:\n")[2], re.MULTILINE):
+        found |= {name} | words(*command, name)
+    return found
+
+
+def test_the_manual_page_lacks_no_option() -> None:
+    page = (REPOSITORY / "deploy" / "debian" / "vitalsd.8").read_text().replace("\\", "")
+    assert {word for word in words() if not re.search(rf"(?<![a-z]){word}\b", page)} == set()
 
 
 def install(debian: Debian, package: Path) -> None:
