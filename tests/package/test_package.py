@@ -33,12 +33,12 @@ echo enabled
 
 
 def pack(directory: Path, *variables: str) -> Path:
-    """Makes the package of what is built."""
+    """Makes the package of what is built, as one whose own files nobody else reads."""
     configuration = binary().parent / "CPackConfig.cmake"
     command: list[str | Path] = ["cpack", "--config", configuration, "-B", directory]
     for variable in variables:
         command += ["-D", variable]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, umask=0o077)
     assert done.returncode == 0, done.stdout + done.stderr
     (made,) = directory.glob("*.deb")
     return made
