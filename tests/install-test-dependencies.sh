@@ -4,13 +4,11 @@
 set -euo pipefail
 
 packages=(
-  buildah busybox-static containerd containernetworking-plugins debootstrap iproute2 memcached
-  nginx-light openssl
-  postgresql-15 prometheus prometheus-alertmanager prometheus-blackbox-exporter
+  buildah busybox-static containerd containernetworking-plugins debootstrap iproute2 lintian memcached
+  nginx-light openssl postgresql-15 prometheus prometheus-alertmanager prometheus-blackbox-exporter
   prometheus-node-exporter prometheus-postgres-exporter prometheus-pushgateway
-  prometheus-redis-exporter python3 python3-cryptography python3-dnspython
-  python3-prometheus-client python3-psycopg2 python3-pytest python3-pytest-timeout python3-swift
-  python3-yaml redis-server runc swift-account swift-container swift-object swift-proxy
-  systemd
+  prometheus-redis-exporter python3 python3-cryptography python3-dnspython python3-prometheus-client
+  python3-psycopg2 python3-pytest python3-pytest-timeout python3-swift python3-yaml redis-server runc
+  swift-account swift-container swift-object swift-proxy systemd
 )
 "$(dirname "$0")/../deploy/install-packages.sh" "${packages[@]}" "$@"

@@ -21,16 +21,9 @@ runroot = "$cache/run"
 END
 
 if ! buildah inspect --type=image "$base" >/dev/null 2>&1; then
-  # As this machine has it: where it gets Debian's packages from, the image does.
-  sources=$(apt-get indextargets --format 'deb $(SITE) $(RELEASE) $(COMPONENT)' \
-    'Created-By: Packages' 'Origin: Debian' | sort -u)
-  [ -n "$sources" ] || { echo "apt has no lists of Debian's: apt-get update" >&2; exit 1; }
-  mirror=$(awk '$3 == "bookworm" {print $2; exit}' <<<"$sources")
-  root=$(mktemp -d)
+  root=$(mktemp -d "$cache/root.XXXXXX")
   trap 'rm -rf "$root"' EXIT
-  debootstrap --variant=minbase bookworm "$root" "$mirror" >&2
-  echo "$sources" >"$root/etc/apt/sources.list"
-  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  "$(dirname "$0")/debootstrap.sh" "$root" >&2
   container=$(buildah from scratch)
   buildah add --quiet "$container" "$root" / >&2
   buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
