@@ -38,6 +38,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- toYaml $config -}}
 {{- end }}
 
+{{/* The sections of it that take effect at the next start. */}}
+{{- define "vitalsd.atStart" -}}
+{{- pick (include "vitalsd.configuration" . | fromYaml) "web" "leader_election" | toYaml -}}
+{{- end }}
+
 {{/* What the values must not ask for; a message for each. */}}
 {{- define "vitalsd.validate" -}}
 {{- if gt (int .Values.replicas) 2 }}{{ fail "replicas: 1, or 2 of which one stands by; more do nothing" }}{{ end -}}

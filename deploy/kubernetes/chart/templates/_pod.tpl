@@ -3,9 +3,10 @@
 metadata:
   labels: {{- include "vitalsd.labels" . | nindent 4 }}
     {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
-  {{- with .Values.podAnnotations }}
-  annotations: {{- toYaml . | nindent 4 }}
-  {{- end }}
+  annotations:
+    # Of what a running vitalsd does not take up: a change of it replaces the pod.
+    checksum/config: {{ include "vitalsd.atStart" . | sha256sum }}
+    {{- with .Values.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
   serviceAccountName: {{ include "vitalsd.serviceAccount" . }}
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
