@@ -100,6 +100,7 @@ if $full; then
   run "on a real Kubernetes, asan" live asan kubernetes
   # Where threads have to do with it.
   run "on a real Kubernetes, tsan" live tsan kubernetes/test_watch.py kubernetes/test_replicas.py
+  run "the same binary twice" tests/image/reproducible.sh
   run "memory over many cycles" /usr/bin/python3 tests/bench/memory.py
   run "benchmarks" tests/bench/run.sh
 fi

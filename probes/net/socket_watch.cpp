@@ -64,6 +64,7 @@ void SocketWatch::gather(int socket, std::size_t bytes) {
   const auto found = sockets_.find(socket);
   if (found == sockets_.end() || found->second->waiting[kWriting]) return;
   const std::shared_ptr<Watched> watched = found->second;
+  if (!watched->descriptor.is_open()) return;  // it rests
   watched->rest =
       bytes > kMuch ? watched->rest / 2 : std::clamp(2 * watched->rest, kLeastRest, kMostRest);
   watched->waiting[kReading] = true;

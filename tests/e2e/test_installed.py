@@ -25,7 +25,7 @@ from bench.bench import (
     redis_exporter,
 )
 from support import wait_until
-from support.install import APPLICATION, DAY, HOUR, NAMESPACE, Installation
+from support.install import APPLICATION, BUILDAH, DAY, HOUR, NAMESPACE, Installation
 from support.kubernetes import ApiError, Object, reference
 from support.kubernetes_node import Node
 from support.waiting import PATIENCE
@@ -62,6 +62,19 @@ def test_a_newcomers_way(installed: Installation) -> None:
     assert pod["spec"]["serviceAccountName"] == "vitalsd"
     installed.prometheus.wait_evaluated()
     assert installed.alerts() == []
+
+
+def test_the_image(installed: Installation) -> None:
+    name = "{image[repository]}:{image[tag]}".format(**installed.values)
+    inspect = f"{BUILDAH} buildah inspect --type=image --format='{{{{json .Docker.config}}}}' {name}"
+    config = json.loads(installed.run(inspect))
+    assert config["User"] == "65532:65532"
+    [how, *command] = config["Healthcheck"]["Test"]
+    assert how == "CMD"
+    run = f"kubectl --namespace={NAMESPACE} exec deployment/vitalsd -- "
+    installed.run(run + " ".join(command))
+    with pytest.raises(AssertionError, match="executable file not found"):
+        installed.run(run + "sh -c true")
 
 
 # ---- the platform's faults ----------------------------------------------------------------------

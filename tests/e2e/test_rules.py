@@ -39,6 +39,17 @@ def test_promtool_finds_no_fault_with_the_scrape_configuration() -> None:
     promtool("check", "config", SHIPPED / "prometheus.yaml")
 
 
+def test_in_a_cluster_the_scrape_is_the_same() -> None:
+    [here], [there] = (
+        yaml.safe_load((SHIPPED / name).read_text())["scrape_configs"]
+        for name in ("prometheus.yaml", "kubernetes.yaml")
+    )
+    where = {"static_configs", "kubernetes_sd_configs", "relabel_configs"}
+    assert {k: v for k, v in here.items() if k not in where} == {
+        k: v for k, v in there.items() if k not in where
+    }
+
+
 @pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
 def test_rules_fire_and_stay_silent(file: Path) -> None:
     promtool("test", "rules", file)
