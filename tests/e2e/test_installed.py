@@ -77,6 +77,51 @@ def test_the_image(installed: Installation) -> None:
         installed.run(run + "sh -c true")
 
 
+Rule = tuple[str, str]  # resource.group, verbs
+
+
+def rules(installed: Installation, account: str) -> set[Rule]:
+    """What it may do where the application is."""
+    command = f"kubectl auth can-i --list --namespace={APPLICATION} --as=system:serviceaccount:"
+    lines = installed.run(command + account).splitlines()
+    matches = (re.fullmatch(r"(\S+) .* \[([^]]*)\]", line) for line in lines)
+    return {(match[1], match[2]) for match in matches if match}
+
+
+@pytest.mark.timeout(600)
+def test_rights(installed: Installation) -> None:
+    """Each of them is needed, and named where it lacks; there are no others."""
+    select = f"--all-namespaces --selector=app.kubernetes.io/instance={NAMESPACE}"
+    command = f"kubectl get clusterroles,roles {select} --output=json"
+    roles = json.loads(installed.run(command))["items"]
+    granted = {
+        (".".join(filter(None, (resource, group))), " ".join(rule["verbs"]))
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert rules(installed, f"{NAMESPACE}:vitalsd") - rules(installed, "default:default") == granted
+
+    def told(resource: str) -> bool:
+        lacks = f'resource "{resource}" in API group'
+        probes = installed.status()["probes"]
+        return any(
+            each.get("reason") == "permission" and lacks in each["error"] for each in probes
+        )
+
+    for role in roles:
+        meta = role["metadata"]
+        name = reference(role["apiVersion"], role["kind"], meta["name"], meta.get("namespace", ""))
+        for rule in role["rules"]:
+            [resource] = rule["resources"]
+            rest = [each for each in role["rules"] if each is not rule]
+            installed.api.patch(name, {"rules": rest})
+            installed.replace_pod()  # what is watched already goes on
+            wait_until(lambda r=resource: told(r), what=f"the lack of {resource}", deadline=60)
+        installed.api.patch(name, {"rules": role["rules"]})
+
+
 # ---- the platform's faults ----------------------------------------------------------------------
 
 
@@ -291,8 +336,8 @@ def test_an_upgrade(installed: Installation) -> None:
 def leads(installed: Installation, pod: Object) -> bool:
     try:
         return "\nvitalsd_leader 1\n" in installed.page("/metrics", pod)
-    except ApiError:
-        return False  # it does not answer yet
+    except LookupError:
+        return False
 
 
 def test_an_eviction(installed: Installation) -> None:

@@ -10,6 +10,9 @@ mkdir -p "$cache/tmp"
 exec 9>"$cache/lock" # of two test runs one builds
 flock 9
 
+# Each commit leaves an image or two: a cache that has grown too large begins anew.
+if [ "$(du -sm "$cache" | cut -f1)" -gt 8192 ]; then rm -rf "$cache/storage" "$cache/run"; fi
+
 # Its state is the cache's, and no business of the machine's own containers.
 export BUILDER=buildah BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
 export CONTAINERS_STORAGE_CONF=$cache/storage.conf TMPDIR=$cache/tmp

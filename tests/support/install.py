@@ -222,12 +222,19 @@ class Installation:
         ]
 
     def pod(self) -> Object:
-        (pod,) = self.pods()
-        return pod
+        pods = self.pods()
+        assert len(pods) == 1, [pod["metadata"]["name"] for pod in pods]
+        return pods[0]
+
+    def replace_pod(self) -> None:
+        self.api.delete(self.pod())
 
     def page(self, path: str, pod: Object | None = None) -> str:
-        """A page of vitalsd, by way of the API server."""
-        return self.api.raw("GET", f"{self._path(pod)}:9747/proxy{path}").decode()
+        """A page of vitalsd, by way of the API server; LookupError if it does not answer yet."""
+        try:
+            return self.api.raw("GET", f"{self._path(pod)}:9747/proxy{path}").decode()
+        except ApiError as error:
+            raise LookupError(str(error)) from error
 
     def evict(self, pod: Object) -> None:
         """ApiError where the budget of disruptions is spent."""
@@ -254,14 +261,11 @@ class Installation:
     def wait_well(self, deadline: float = 90) -> None:
         """Waits until every probe that is configured succeeds."""
         wanted = {probe["name"]: "ok" for probe in self.in_force["config"]["probes"]}
-
-        def well() -> bool:
-            try:
-                return self.states() == wanted
-            except (ApiError, ValueError):
-                return False  # there is no pod now, or two, or it does not answer yet
-
-        wait_until(well, what=lambda: f"all is well:\n{self.describe()}", deadline=deadline)
+        wait_until(
+            lambda: self.states() == wanted,
+            what=lambda: f"all is well:\n{self.describe()}",
+            deadline=deadline,
+        )
 
     def log(self) -> str:
         return self.api.logs(NAMESPACE, self.pod()["metadata"]["name"])

@@ -71,12 +71,7 @@ int CronJob::missed_runs(double now, double grace, int most) const {
   if (suspended || !next_schedule || *next_schedule + grace > now) return 0;
   if (concurrency_policy == "Forbid" && active > 0) return 0;
   const auto times = CronSchedule::parse(schedule, time_zone);
-  int missed = 0;
-  for (std::optional<double> time = next_schedule; times && time && *time + grace <= now;
-       time = times->next(*time)) {
-    if (++missed >= most) break;
-  }
-  return missed;
+  return times ? 1 + times->missed(*next_schedule, now - grace, most - 1) : 0;
 }
 
 Job read_job(std::string_view message) {
