@@ -66,8 +66,8 @@ def test_a_newcomers_way(installed: Installation) -> None:
 
 def test_the_image(installed: Installation) -> None:
     name = "{image[repository]}:{image[tag]}".format(**installed.values)
-    inspect = f"{BUILDAH} buildah inspect --type=image --format='{{{{json .Docker.config}}}}' {name}"
-    config = json.loads(installed.run(inspect))
+    inspected = installed.run(f"{BUILDAH} buildah inspect --type=image {name}")
+    config = json.loads(inspected)["Docker"]["config"]
     assert config["User"] == "65532:65532"
     [how, *command] = config["Healthcheck"]["Test"]
     assert how == "CMD"

@@ -227,7 +227,7 @@ class Installation:
         return pods[0]
 
     def replace_pod(self) -> None:
-        self.api.delete(self.pod())
+        self.api.request("DELETE", self._path(), {"gracePeriodSeconds": 0})
 
     def page(self, path: str, pod: Object | None = None) -> str:
         """A page of vitalsd, by way of the API server; LookupError if it does not answer yet."""
@@ -299,6 +299,7 @@ class Installation:
 
     def _remove(self) -> None:
         self.run(self.commands["Later"][-1], check=False)
+        self.run(f"kubectl --namespace={APPLICATION} delete pods --all", check=False)
         self.api.delete(reference("v1", "Namespace", NAMESPACE))
 
     def close(self) -> None:
