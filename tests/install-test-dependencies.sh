@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests against real servers need, if any is missing. Debian
-# 12, as root. The tests start the servers themselves: none of them is started as a service.
+# Installs the Debian packages that the tests need, if any is missing: the sanitizers and the real
+# servers. Debian 12, as root. The tests start the servers themselves: none is started as a service.
 set -euo pipefail
 
 packages=(
-  buildah busybox-static containerd containernetworking-plugins debootstrap iproute2 lintian memcached
-  nginx-light openssl postgresql-15 prometheus prometheus-alertmanager prometheus-blackbox-exporter
-  prometheus-node-exporter prometheus-postgres-exporter prometheus-pushgateway
-  prometheus-redis-exporter python3 python3-cryptography python3-dnspython python3-prometheus-client
-  python3-psycopg2 python3-pytest python3-pytest-timeout python3-swift python3-yaml redis-server runc
-  swift-account swift-container swift-object swift-proxy systemd
+  buildah busybox-static containerd containernetworking-plugins debootstrap iproute2
+  libclang-rt-19-dev lintian memcached nginx-light openssl postgresql-15 prometheus
+  prometheus-alertmanager prometheus-blackbox-exporter prometheus-node-exporter
+  prometheus-postgres-exporter prometheus-pushgateway prometheus-redis-exporter python3
+  python3-cryptography python3-dnspython python3-prometheus-client python3-psycopg2 python3-pytest
+  python3-pytest-timeout python3-swift python3-yaml redis-server runc swift-account swift-container
+  swift-object swift-proxy systemd
 )
 "$(dirname "$0")/../deploy/install-packages.sh" "${packages[@]}" "$@"
