@@ -20,74 +20,6 @@ void make_room(std::string& text, std::size_t size) {
 
 }  // namespace
 
-// The slabs of a page, kept from change for as long as this lives.
-class Exposition::Pinned {
- public:
-  Pinned(const Exposition& exposition, const Selection& selection) : exposition_(exposition) {
-    const std::lock_guard lock(exposition_.mutex_);
-    if (selection.owner) {
-      const auto it = exposition_.owner_names_.find(*selection.owner);
-      if (it == exposition_.owner_names_.end()) return;
-      owner_ = it->second;
-    }
-    for (const auto& [name, id] : exposition_.by_name_) {
-      const Family& family = *exposition_.families_[id];
-      const bool reading = family.metric->keep == Keep::reading;
-      if (!(reading ? selection.readings : selection.facts)) continue;
-      families_.push_back({family.metric, slabs_.size(), 0});
-      for (const std::shared_ptr<Slab>& slab : family.slabs) {
-        if (!slab || slab->entries.empty()) continue;
-        ++slab->pins;
-        slabs_.push_back(slab);
-      }
-      families_.back().end = slabs_.size();
-      if (families_.back().begin == families_.back().end) families_.pop_back();
-    }
-  }
-  ~Pinned() {
-    // Under the lock: the publisher that next finds no pin must see that our reads are over.
-    const std::lock_guard lock(exposition_.mutex_);
-    for (const std::shared_ptr<Slab>& slab : slabs_) --slab->pins;
-  }
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-
-  struct View {
-    const MetricInfo* metric;
-    std::size_t begin;
-    std::size_t end;
-  };
-  [[nodiscard]] const std::vector<View>& families() const { return families_; }
-
-  // Calls `header` before the first line of the family, if there is any.
-  template <class Header>
-  void write(const View& family, const Header& header, const Sink& sink) const {
-    bool first = true;
-    const auto put = [&](std::string_view text) {
-      if (std::exchange(first, false)) header();
-      sink(text);
-    };
-    for (std::size_t i = family.begin; i < family.end; ++i) {
-      const std::string_view text = slabs_[i]->view();
-      if (!owner_) {
-        put(text);
-        continue;
-      }
-      std::size_t at = 0;
-      for (const Entry& entry : slabs_[i]->entries) {
-        if (entry.owner == *owner_) put(text.substr(at, entry.size));
-        at += entry.size;
-      }
-    }
-  }
-
- private:
-  const Exposition& exposition_;
-  std::optional<Owner> owner_;
-  std::vector<View> families_;
-  std::vector<std::shared_ptr<Slab>> slabs_;
-};
-
 Exposition::Owner Exposition::add_owner(std::string name) {
   const std::lock_guard lock(mutex_);
   assert(!owner_names_.contains(name));
@@ -114,11 +46,6 @@ void Exposition::remove_owner(Owner owner) {
 bool Exposition::has_owner(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   return owner_names_.contains(name);
-}
-
-std::size_t Exposition::bytes() const {
-  const std::lock_guard lock(mutex_);
-  return bytes_;
 }
 
 void Exposition::publish(Owner owner, std::span<Change> changes) {
@@ -174,7 +101,6 @@ void Exposition::place(Owner owner, Change& change) {
   chunk.family = family_of(*change.metric);
   Family& family = *families_[chunk.family];
   const std::size_t size = change.lines.size();
-  bytes_ += size;
   if (stands_alone(change)) {
     chunk.slab = free_place(family);
     auto slab = std::make_shared<Slab>();
@@ -235,8 +161,6 @@ void Exposition::replace(Owner owner, Change& change) {
   make_room(slab.text, slab.text.size() - old_size + size);
   slab.text.replace(at, old_size, change.lines);
   slab.entries[index].size = static_cast<std::uint32_t>(size);
-  bytes_ += size;
-  bytes_ -= old_size;
 }
 
 void Exposition::remove(Chunk& chunk) {
@@ -244,7 +168,6 @@ void Exposition::remove(Chunk& chunk) {
   const auto [index, at] = find(chunk);
   Slab& slab = writable(family, chunk.slab);
   const auto entry = slab.entries.begin() + static_cast<std::ptrdiff_t>(index);
-  bytes_ -= entry->size;
   if (!slab.keeper) slab.text.erase(at, entry->size);
   slab.entries.erase(entry);
   if (slab.entries.empty()) {
@@ -254,34 +177,93 @@ void Exposition::remove(Chunk& chunk) {
   chunk = {};
 }
 
-void Exposition::write(Format format, const Selection& selection, std::vector<Extra> extras,
-                       const Sink& sink) const {
-  const Pinned pinned(*this, selection);
+std::unique_ptr<const Exposition::Page> Exposition::page(Format format, const Selection& selection,
+                                                         std::vector<Extra> extras) const {
+  return std::make_unique<const Page>(*this, format, selection, std::move(extras));
+}
+
+// ---- pages --------------------------------------------------------------------------------------
+
+Exposition::Page::Page(const Exposition& exposition, Format format, const Selection& selection,
+                       std::vector<Extra> extras)
+    : exposition_(exposition) {
   std::ranges::sort(extras, {}, &Extra::name);
+  pin(selection);
+  pieces_.reserve(slabs_.size() + families_.size() + 2 * extras.size() + 1);
   auto extra = extras.begin();
-  std::string header;
-  const auto write_extra = [&] {
-    MetricInfo info;
-    info.name = extra->name;
-    info.help = extra->help;
-    info.type = extra->type;
-    header.clear();
-    append_header(header, info, extra->type_name, format);
-    sink(header);
-    sink(extra->lines);
-    ++extra;
-  };
-  for (const Pinned::View& family : pinned.families()) {
-    while (extra != extras.end() && extra->name < family.metric->name) write_extra();
-    const auto write_header = [&] {
-      header.clear();
-      append_header(header, *family.metric, {}, format);
-      sink(header);
-    };
-    pinned.write(family, write_header, sink);
+  for (const View& family : families_) {
+    while (extra != extras.end() && extra->name < family.metric->name) add_extra(*extra++, format);
+    add_family(family, format);
   }
-  while (extra != extras.end()) write_extra();
-  if (!end_of_page(format).empty()) sink(end_of_page(format));
+  while (extra != extras.end()) add_extra(*extra++, format);
+  add(end_of_page(format));
+}
+
+Exposition::Page::~Page() {
+  // Under the lock: the publisher that next finds no pin must see that all reads are over.
+  const std::lock_guard lock(exposition_.mutex_);
+  for (const std::shared_ptr<Slab>& slab : slabs_) --slab->pins;
+}
+
+void Exposition::Page::pin(const Selection& selection) {
+  const std::lock_guard lock(exposition_.mutex_);
+  if (selection.owner) {
+    const auto it = exposition_.owner_names_.find(*selection.owner);
+    if (it == exposition_.owner_names_.end()) return;
+    owner_ = it->second;
+  }
+  for (const auto& [name, id] : exposition_.by_name_) {
+    const Family& family = *exposition_.families_[id];
+    const bool reading = family.metric->keep == Keep::reading;
+    if (!(reading ? selection.readings : selection.facts)) continue;
+    const std::size_t begin = slabs_.size();
+    for (const std::shared_ptr<Slab>& slab : family.slabs) {
+      if (!slab || slab->entries.empty()) continue;
+      ++slab->pins;
+      slabs_.push_back(slab);
+    }
+    if (slabs_.size() > begin) families_.push_back({family.metric, begin, slabs_.size()});
+  }
+}
+
+void Exposition::Page::add(std::string_view piece) {
+  if (piece.empty()) return;
+  pieces_.push_back(piece);
+  size_ += piece.size();
+}
+
+void Exposition::Page::add_family(const View& family, Format format) {
+  bool first = true;
+  const auto add_lines = [&](std::string_view lines) {
+    if (std::exchange(first, false)) {
+      append_header(texts_.emplace_back(), *family.metric, {}, format);
+      add(texts_.back());
+    }
+    add(lines);
+  };
+  for (std::size_t i = family.begin; i < family.end; ++i) {
+    const std::string_view lines = slabs_[i]->view();
+    if (!owner_) {
+      add_lines(lines);
+      continue;
+    }
+    std::size_t at = 0;
+    for (const Entry& entry : slabs_[i]->entries) {
+      if (entry.owner == *owner_) add_lines(lines.substr(at, entry.size));
+      at += entry.size;
+    }
+  }
+}
+
+void Exposition::Page::add_extra(Extra& extra, Format format) {
+  MetricInfo info;
+  info.name = extra.name;
+  info.help = extra.help;
+  info.type = extra.type;
+  std::string& text = texts_.emplace_back();
+  append_header(text, info, extra.type_name, format);
+  text += extra.lines;
+  add(text);
 }
 
 }  // namespace vitalsd

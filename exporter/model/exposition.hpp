@@ -4,8 +4,8 @@
 //
 // The lines of one owner in one family are a chunk. Chunks are mostly small and there are many
 // (10,000 probes with a dozen families each), so they stand together in slabs of some 8 KiB, and a
-// scrape copies slabs. It pins those that it is about to copy, under the lock but in microseconds,
-// and copies them without it; publishing into a pinned slab works on a copy of that slab.
+// scrape sends slabs. It pins them, under the lock but in microseconds, and sends them as they
+// stand; publishing into a pinned slab works on a copy of that slab.
 #pragma once
 
 #include "exporter/model/metric.hpp"
@@ -13,7 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -68,7 +68,8 @@ class Exposition {
     std::optional<std::string_view> owner;  ///< one owner's lines only
   };
 
-  using Sink = std::function<void(std::string_view)>;
+  /// What a scrape gets, as of one moment: what is published meanwhile does not change it.
+  class Page;
 
   Exposition() = default;
   Exposition(const Exposition&) = delete;
@@ -83,13 +84,10 @@ class Exposition {
   /// Applies all changes at once. Chunks and lines of `changes` must stay until it returns.
   void publish(Owner owner, std::span<Change> changes);
 
-  /// Writes the families that have lines, in the order of their names, `extras` among them, then
-  /// the end of the page. The sink gets pieces that are valid during the call.
-  void write(Format format, const Selection& selection, std::vector<Extra> extras,
-             const Sink& sink) const;
-
-  /// Bytes of all published lines.
-  [[nodiscard]] std::size_t bytes() const;
+  /// The families that have lines, in the order of their names, `extras` among them, and the end of
+  /// the page. The exposition must outlive it.
+  [[nodiscard]] std::unique_ptr<const Page> page(Format format, const Selection& selection,
+                                                 std::vector<Extra> extras) const;
 
  private:
   struct Entry {
@@ -103,7 +101,7 @@ class Exposition {
     std::shared_ptr<const void> keeper;  // whose lines this keeps
     std::vector<Entry> entries;
     std::uint32_t next_id = 0;
-    int pins = 0;  // scrapes that are copying it; guarded by the mutex as all else
+    int pins = 0;  // pages that show it; guarded by the mutex as all else
 
     [[nodiscard]] std::string_view view() const { return keeper ? kept : text; }
   };
@@ -113,8 +111,6 @@ class Exposition {
     std::vector<std::uint32_t> free;           // those places
     std::uint32_t open = 0;                    // the slab that takes new small chunks
   };
-  class Pinned;
-
   std::uint32_t family_of(const MetricInfo& metric);
   Slab& writable(Family& family, std::uint32_t slab);
   void place(Owner owner, Change& change);
@@ -130,7 +126,40 @@ class Exposition {
   std::vector<std::string> owners_;                    // empty: a free place
   std::vector<Owner> free_owners_;
   std::map<std::string, Owner, std::less<>> owner_names_;
-  std::size_t bytes_ = 0;
+};
+
+class Exposition::Page {
+ public:
+  Page(const Exposition& exposition, Format format, const Selection& selection,
+       std::vector<Extra> extras);
+  ~Page();
+  Page(const Page&) = delete;
+  Page& operator=(const Page&) = delete;
+
+  /// One after another they are the page. Valid as long as it lives.
+  [[nodiscard]] std::span<const std::string_view> pieces() const { return pieces_; }
+  /// Bytes of all of them.
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+ private:
+  struct View {  // a family, and its slabs among slabs_
+    const MetricInfo* metric;
+    std::size_t begin;
+    std::size_t end;
+  };
+
+  void pin(const Selection& selection);
+  void add_family(const View& family, Format format);
+  void add_extra(Extra& extra, Format format);
+  void add(std::string_view piece);
+
+  const Exposition& exposition_;
+  std::optional<Owner> owner_;  // whose lines alone it shows
+  std::vector<View> families_;
+  std::vector<std::shared_ptr<Slab>> slabs_;
+  std::deque<std::string> texts_;  // what is no slab's: headers and extras
+  std::vector<std::string_view> pieces_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace vitalsd

@@ -3,10 +3,16 @@
 #include "exporter/web/password.hpp"
 #include "exporter/web/routes.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <ctime>
 #include <list>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -40,6 +46,60 @@ using TlsStream = asio::ssl::stream<beast::tcp_stream>;
 constexpr std::size_t kMostBodyBytes = 1024;  // no route reads one
 
 std::string_view to_view(beast::string_view text) { return {text.data(), text.size()}; }
+
+// A body that is text, or a page. Of a page a connection holds only as much as it sends at once, so
+// that neither many scrapers nor slow ones cost a copy of it each.
+struct Body {
+  struct value_type {
+    std::string text;
+    std::unique_ptr<const Exposition::Page> page;
+  };
+
+  static std::uint64_t size(const value_type& body) {
+    return body.page ? body.page->size() : body.text.size();
+  }
+
+  class writer {  // NOLINT(readability-identifier-naming): the names are Beast's
+   public:
+    using const_buffers_type = asio::const_buffer;
+
+    template <bool isRequest, class Fields>
+    writer(const http::header<isRequest, Fields>& /*header*/, const value_type& body)
+        : body_(body) {}
+
+    void init(beast::error_code& error) {
+      error = {};
+      if (body_.page) rest_ = body_.page->pieces();
+    }
+
+    boost::optional<std::pair<const_buffers_type, bool>> get(beast::error_code& error) {
+      error = {};
+      if (!body_.page) return {{asio::buffer(body_.text), false}};
+      chunk_.clear();
+      while (!rest_.empty() && chunk_.size() < kChunk) {
+        const std::string_view piece = rest_.front().substr(taken_);
+        const std::string_view now = piece.substr(0, kChunk - chunk_.size());
+        if (chunk_.empty()) chunk_.reserve(std::min(kChunk, body_.page->size()));
+        chunk_ += now;
+        taken_ += now.size();
+        if (now.size() == piece.size()) {
+          rest_ = rest_.subspan(1);
+          taken_ = 0;
+        }
+      }
+      return {{asio::buffer(chunk_), !rest_.empty()}};
+    }
+
+   private:
+    static constexpr std::size_t kChunk = std::size_t{64} << 10;
+
+    const value_type& body_;
+    std::span<const std::string_view> rest_;
+    std::size_t taken_ = 0;  // of the first of them
+    std::string chunk_;
+  };
+};
+using Response = http::response<Body>;
 
 // Certificate files as a context, read anew when one of them changes.
 class ServerTls {
@@ -206,10 +266,10 @@ class HttpServer::Impl {
         co_return;
       }
       if (error) co_return;
-      http::response<http::string_body> response = co_await answer(parser.get());
+      Response response = co_await answer(parser.get());
       lowest.expires_after(options_.response_timeout);
       const bool close = !response.keep_alive();
-      http::serializer<false, http::string_body> serializer(response);
+      http::serializer<false, Body> serializer(response);
       if (parser.get().method() == http::verb::head) {
         co_await http::async_write_header(stream, serializer, asio::use_awaitable);
       } else {
@@ -221,17 +281,16 @@ class HttpServer::Impl {
 
   template <class Stream>
   asio::awaitable<void> refuse(Stream& stream, beast::tcp_stream& lowest, http::status status) {
-    http::response<http::string_body> response(status, 11);
+    Response response(status, 11);
     response.keep_alive(false);
-    response.body() = std::string(to_view(http::obsolete_reason(status))) + '\n';
+    response.body().text = std::string(to_view(http::obsolete_reason(status))) + '\n';
     response.prepare_payload();
     options_.on_request("other", static_cast<int>(status));
     lowest.expires_after(options_.request_timeout);
     co_await http::async_write(stream, response, asio::use_awaitable);
   }
 
-  asio::awaitable<http::response<http::string_body>> answer(
-      const http::request<http::string_body>& in) {
+  asio::awaitable<Response> answer(const http::request<http::string_body>& in) {
     const WebRequest request{to_view(in.method_string()), to_view(in.target()),
                              to_view(in[http::field::accept]),
                              to_view(in[http::field::accept_encoding])};
@@ -250,14 +309,14 @@ class HttpServer::Impl {
       out = respond(options_, request);
     }
     options_.on_request(out.route, out.status);
-    http::response<http::string_body> response(static_cast<http::status>(out.status), in.version());
+    Response response(static_cast<http::status>(out.status), in.version());
     response.set(http::field::content_type, beast::string_view(out.content_type));
     response.set(http::field::vary, "Accept, Accept-Encoding");
     response.set("X-Content-Type-Options", "nosniff");
     if (out.gzip) response.set(http::field::content_encoding, "gzip");
     for (const auto& [name, value] : out.headers) response.set(beast::string_view(name), value);
     response.keep_alive(in.keep_alive());
-    response.body() = std::move(out.body);
+    response.body() = {std::move(out.body), std::move(out.page)};
     response.prepare_payload();
     co_return response;
   }

@@ -73,16 +73,13 @@ WebResponse gather(const WebOptions& options, const WebRequest& request,
   response.gzip = accepts_gzip(request.accept_encoding);
   std::vector<Exposition::Extra> extras;
   if (!probe) extras = options.self_metrics();
+  auto page = options.exposition->page(format, selection, std::move(extras));
   if (response.gzip) {
     GzipWriter gzip;
-    options.exposition->write(format, selection, std::move(extras),
-                              [&](std::string_view piece) { gzip.write(piece); });
+    for (const std::string_view piece : page->pieces()) gzip.write(piece);
     response.body = gzip.finish();
   } else {
-    constexpr std::size_t kHeadersAndExtras = 64 * 1024;
-    response.body.reserve((probe ? 0 : options.exposition->bytes()) + kHeadersAndExtras);
-    options.exposition->write(format, selection, std::move(extras),
-                              [&](std::string_view piece) { response.body += piece; });
+    response.page = std::move(page);
   }
   return response;
 }
@@ -94,7 +91,10 @@ WebResponse metrics(const WebOptions& options, const WebRequest& request,
   WebResponse response = gather(options, request, probe, leading);
   // It may have ended meanwhile, above all if the process was frozen in between.
   if (leading && !leads(options)) response = gather(options, request, probe, false);
-  if (!probe) options.on_scrape(std::chrono::steady_clock::now() - start, response.body.size());
+  if (!probe) {
+    options.on_scrape(std::chrono::steady_clock::now() - start,
+                      response.page ? response.page->size() : response.body.size());
+  }
   return response;
 }
 

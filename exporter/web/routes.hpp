@@ -1,8 +1,10 @@
 // Requests to responses, without any I/O: what each URL answers. Web thread only.
 #pragma once
 
+#include "exporter/model/exposition.hpp"
 #include "exporter/web/options.hpp"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +24,7 @@ struct WebResponse {
   std::string_view content_type = "text/plain; charset=utf-8";
   bool gzip = false;  ///< the body is compressed
   std::string body;
+  std::unique_ptr<const Exposition::Page> page;  ///< instead of `body`, if set
   std::vector<std::pair<std::string_view, std::string>> headers;
   std::string_view route = "other";  ///< for the metric of requests: a closed set
 };

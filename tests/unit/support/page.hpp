@@ -15,12 +15,15 @@
 
 namespace vitalsd::test {
 
+inline std::string text_of(const Exposition::Page& page) {
+  std::string out;
+  for (const std::string_view piece : page.pieces()) out += piece;
+  return out;
+}
+
 inline std::string page(const Exposition& exposition, const Exposition::Selection& selection = {},
                         Format format = Format::text, std::vector<Exposition::Extra> extras = {}) {
-  std::string out;
-  exposition.write(format, selection, std::move(extras),
-                   [&](std::string_view piece) { out += piece; });
-  return out;
+  return text_of(*exposition.page(format, selection, std::move(extras)));
 }
 
 /// The sample lines of a page, without HELP and TYPE.

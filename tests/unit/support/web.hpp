@@ -18,6 +18,7 @@
 namespace vitalsd::test {
 
 inline constexpr Metric kWebReading({.name = "connections", .help = "Open connections."});
+inline constexpr Metric kWebRows({.name = "table_rows", .help = "Rows of a table."}, "table");
 inline constexpr Metric kWebFact({.name = "cert_expiry",
                                   .help = "When the certificate ends.",
                                   .keep = Keep::fact});
@@ -45,6 +46,15 @@ class WebDaemon {
     options.on_scrape = [this](std::chrono::duration<double>, std::size_t bytes) {
       scraped_bytes = bytes;
     };
+  }
+
+  /// Publishes so many samples of 128 bytes and more, all of this value, for the probe "db".
+  void publish(std::size_t samples, double value) {
+    SampleSet set;
+    for (std::size_t i = 0; i < samples; ++i) {
+      set.add(kWebRows, value, std::to_string(i) + std::string(100, 'x'));
+    }
+    db_.publish(set, std::nullopt, {}, {});
   }
 
   std::atomic<bool> healthy = true;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,7 @@ class Client {
   Response receive(bool to_head = false) {
     http::response_parser<http::string_body> parser;
     parser.skip(to_head);
+    parser.body_limit(boost::none);
     wait([&] { return http::async_read(stream_, buffer_, parser, asio::use_future); });
     return parser.release();
   }
@@ -203,6 +205,23 @@ TEST_F(HttpServerTest, EndsAConnectionThatDoesNotRead) {
   }
   EXPECT_TRUE(served);
   EXPECT_TRUE(deaf.is_closed());
+}
+
+TEST_F(HttpServerTest, SendsAPageAsOfOneMoment) {
+  constexpr std::size_t kSamples = 128 * 1024;  // 16 MB: more than all buffers on its way
+  daemon.publish(kSamples, 1);
+  Client client = connect();
+  client.send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+  const auto deadline = test::Clock::now() + test::kPatience;
+  while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
+  daemon.publish(kSamples, 2);
+  daemon.publish(1, 3);
+  const std::string page = client.receive().body();
+  EXPECT_EQ(page.size(), daemon.scraped_bytes);
+  std::size_t samples = 0;
+  for (std::size_t at = 0; (at = page.find("x\"} 1\n", at)) != std::string::npos; ++at) ++samples;
+  EXPECT_EQ(samples, kSamples);
+  EXPECT_TRUE(client.get("/metrics").body().contains("x\"} 3\n"));
 }
 
 TEST_F(HttpServerTest, GivesTheLongestWaitersPlaceToNewClients) {
