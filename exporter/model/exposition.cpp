@@ -146,7 +146,15 @@ std::pair<std::size_t, std::size_t> Exposition::find(const Chunk& chunk) const {
 void Exposition::replace(Owner owner, Change& change) {
   Chunk& chunk = *change.chunk;
   const std::size_t size = change.lines.size();
-  // A chunk that is or becomes a slab of its own moves: the copy is not worth having.
+  // What stays with a keeper needs no more than another view.
+  if (change.keeper && stands_alone(change) && families_[chunk.family]->slabs[chunk.slab]->keeper) {
+    Slab& slab = writable(*families_[chunk.family], chunk.slab);
+    slab.kept = change.lines;
+    slab.keeper = std::move(change.keeper);
+    slab.entries.front().size = static_cast<std::uint32_t>(size);
+    return;
+  }
+  // Another chunk that is or becomes a slab of its own moves: the copy is not worth having.
   if (stands_alone(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
     change.metric = families_[chunk.family]->metric;
     remove(chunk);

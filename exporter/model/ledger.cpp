@@ -81,7 +81,7 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
   std::vector<const MetricInfo*> added;  // few, and the fragments of a set have mostly the same
   for (const Fragment& fragment : part.fragments()) {
     if (!fragment) continue;
-    for (const Rendering::Family& family : fragment->families) {
+    for (const FragmentFamily& family : *fragment) {
       if (!among(added, family.metric)) added.push_back(family.metric);
     }
   }
@@ -145,15 +145,21 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
     return;
   }
   std::vector<Line> lines;
-  lines.reserve(fragment->families.size());
-  for (std::size_t i = 0; i < fragment->families.size(); ++i) {
-    const MetricInfo* const metric = fragment->families[i].metric;
-    Line& line = lines.emplace_back(Line{.metric = metric,
+  lines.reserve(fragment->size());
+  for (std::size_t i = 0; i < fragment->size(); ++i) {
+    const FragmentFamily& family = (*fragment)[i];
+    Line& line = lines.emplace_back(Line{.metric = family.metric,
                                          .chunk = {},
                                          .pending = static_cast<std::uint32_t>(i) & kNothingPending,
                                          .renewed = now});
-    const auto old = std::ranges::find(attached.lines, metric, &Line::metric);
-    if (old != attached.lines.end()) line.chunk = std::exchange(old->chunk, {});
+    const auto old = std::ranges::find(attached.lines, family.metric, &Line::metric);
+    if (old == attached.lines.end()) continue;
+    line.chunk = std::exchange(old->chunk, {});
+    const FragmentFamily& before =
+        (*attached.fragment)[static_cast<std::size_t>(old - attached.lines.begin())];
+    if (before.keeper == family.keeper && before.lines.data() == family.lines.data()) {
+      line.pending = kNothingPending;
+    }
   }
   for (const Line& old : attached.lines) {
     if (old.chunk.placed()) batch.removed.push_back(old.chunk);
@@ -202,11 +208,12 @@ void Ledger::commit(Batch& batch) {
   for (Exposition::Chunk& chunk : batch.removed) changes.push_back({.chunk = &chunk});
   for_each_line([&](Line& line, const Fragment& fragment) {
     if (line.pending == kNothingPending) return;
-    const Rendering& rendering = fragment ? *fragment : batch.rendering;
+    const std::size_t i = line.pending;
     changes.push_back({.chunk = &line.chunk,
                        .metric = line.metric,
-                       .lines = rendering.lines(rendering.families[line.pending]),
-                       .keeper = fragment});
+                       .lines = fragment ? (*fragment)[i].lines
+                                         : batch.rendering.lines(batch.rendering.families[i]),
+                       .keeper = fragment ? (*fragment)[i].keeper : nullptr});
     line.pending = kNothingPending;
   });
   exposition_.publish(owner_, changes);

@@ -9,12 +9,28 @@
 namespace vitalsd {
 namespace {
 
-// Plain ASCII, which is nearly all labels, needs no copy to be made printable.
+// Plain ASCII, which is nearly all labels, needs no copy to be made printable. All of the text is
+// looked at, as the compiler makes that many bytes at once.
 bool is_plain(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c != 0 && (c & 0x80) == 0; });
+  unsigned odd = 0;
+  for (const char c : text) {
+    odd |= static_cast<unsigned>(c == 0) | static_cast<unsigned>((c & 0x80) != 0);
+  }
+  return odd == 0;
 }
 
 }  // namespace
+
+Fragment to_fragment(Rendering rendering) {
+  rendering.text.shrink_to_fit();
+  const auto kept = std::make_shared<const Rendering>(std::move(rendering));
+  auto families = std::make_shared<std::vector<FragmentFamily>>();
+  families->reserve(kept->families.size());
+  for (const Rendering::Family& family : kept->families) {
+    families->push_back({family.metric, kept->lines(family), kept});
+  }
+  return families;
+}
 
 void Part::add_values(const MetricInfo& metric, double value,
                       std::initializer_list<std::string_view> labels) {

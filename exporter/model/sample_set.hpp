@@ -48,8 +48,17 @@ struct Rendering {
 };
 
 /// A piece of a large set that its owner renders anew only when what it describes has changed, and
-/// that the sets of many runs share meanwhile.
-using Fragment = std::shared_ptr<const Rendering>;
+/// that the sets of many runs share meanwhile: lines of several families. Those of a family that
+/// are kept by the same as before, at the same place, have not changed.
+struct FragmentFamily {
+  const MetricInfo* metric;
+  std::string_view lines;
+  std::shared_ptr<const void> keeper;  ///< of `lines`
+};
+using Fragment = std::shared_ptr<const std::vector<FragmentFamily>>;
+
+/// All of a rendering, kept whole.
+Fragment to_fragment(Rendering rendering);
 
 struct Sample {
   const MetricInfo* metric;
@@ -99,6 +108,12 @@ class Part {
   /// Says that this part is complete. Needed only where parts are observed one after another: those
   /// that are not complete when the run throws count as failed with it.
   void complete() { complete_ = true; }
+
+  /// Forgets the samples, but keeps the room for them.
+  void clear() {
+    entries_.clear();
+    labels_.clear();
+  }
 
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
   [[nodiscard]] bool is_complete() const { return complete_; }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <boost/flyweight.hpp>
 #include <boost/flyweight/no_locking.hpp>
@@ -11,7 +12,26 @@
 namespace vitalsd::kubernetes {
 
 /// A name or reason that many objects share. Probe loop only.
-using SharedText = boost::flyweight<std::string, boost::flyweights::no_locking>;
+class SharedText {
+ public:
+  SharedText() : value_(none()) {}
+  explicit SharedText(std::string_view text)
+      : value_(text.empty() ? none() : Value(std::string(text))) {}
+
+  [[nodiscard]] const std::string& get() const { return value_.get(); }
+  bool operator==(const SharedText&) const = default;
+
+ private:
+  using Value = boost::flyweight<std::string, boost::flyweights::no_locking>;
+
+  // Most have no text: to share it, they need not look it up.
+  static const Value& none() {
+    static const Value value;
+    return value;
+  }
+
+  Value value_;
+};
 
 /// A value of its own, or none, in the room of a pointer.
 template <class T>

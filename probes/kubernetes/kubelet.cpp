@@ -303,11 +303,10 @@ class KubeletProbe final : public Probe {
       co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
       add_containers(node, reader.finish(), samples, part);
     }
-    auto rendering = std::make_shared<Rendering>();
+    Rendering rendering;
     std::size_t duplicates = 0;
-    samples.render(*rendering, round.out.constant_labels(), duplicates);
-    rendering->text.shrink_to_fit();
-    part.attach(std::move(rendering));
+    samples.render(rendering, round.out.constant_labels(), duplicates);
+    part.attach(to_fragment(std::move(rendering)));
   }
 
   // Streams a page of a kubelet into `reader`.

@@ -89,7 +89,7 @@ struct LogFollower::Container {
   Container(LogFollower& follower, std::string container_key, const Pod& its_pod,
             std::string container_name)
       : key(std::move(container_key)),
-        namespace_name(its_pod.namespace_name),
+        namespace_name(its_pod.namespace_name.get()),
         pod(its_pod.name),
         name(std::move(container_name)),
         row(follower.counts_.row(namespace_name, name)),
@@ -157,9 +157,9 @@ void LogFollower::seen(Source& source, const Pod& pod) {
   if (!environment_.shard.owns(pod_key)) return;
   pods_[pod_key] = {.uid = pod.uid, .source = &source, .list = source.list()};
   for (const ContainerStatus& status : pod.containers) {
-    const std::string& name = status.name;
+    const std::string& name = status.name.get();
     if (!wanted_.empty() && std::ranges::find(wanted_, name) == wanted_.end()) continue;
-    counts_.row(pod.namespace_name, name);  // at 0, before anything can be counted
+    counts_.row(pod.namespace_name.get(), name);  // at 0, before anything can be counted
     const bool has_run = status.running || status.restarts > 0 ||
                          !status.terminated_reason.get().empty() ||
                          !status.last_terminated_reason.get().empty();

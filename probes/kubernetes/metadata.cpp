@@ -95,9 +95,9 @@ std::string_view resource_unit(std::string_view resource) {
 Condition read_condition(std::string_view message, const ConditionFields& fields) {
   Condition out;
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 1) out.type = std::string(field.bytes());
-    if (field.tag() == 2) out.status = std::string(field.bytes());
-    if (field.tag() == fields.reason) out.reason = std::string(field.bytes());
+    if (field.tag() == 1) out.type = SharedText(field.bytes());
+    if (field.tag() == 2) out.status = SharedText(field.bytes());
+    if (field.tag() == fields.reason) out.reason = SharedText(field.bytes());
     if (field.tag() == fields.last_transition) out.since = read_time(field.bytes());
   });
   return out;

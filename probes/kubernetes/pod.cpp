@@ -309,15 +309,15 @@ class PodSamples {
     const auto put_reason = [&]<class Twins>(const std::string& reason) {
       if (!reason.empty()) put_twin<Twins>(container, 1, reason);
     };
-    put_reason.operator()<WaitingReason>(container.waiting_reason);
-    put_reason.operator()<LastTerminatedReason>(container.last_terminated_reason);
+    put_reason.operator()<WaitingReason>(container.waiting_reason.get());
+    put_reason.operator()<LastTerminatedReason>(container.last_terminated_reason.get());
     if (!container.init) put(kLastExitCode, container.last_exit_code, container.name.get());
     if (!all_) return;
     put_twin<Ready>(container, flag(container.ready));
     put_twin<Waiting>(container, flag(!container.waiting_reason.get().empty()));
     put_twin<Running>(container, flag(container.running));
     put_twin<Terminated>(container, flag(!container.terminated_reason.get().empty()));
-    put_reason.operator()<TerminatedReason>(container.terminated_reason);
+    put_reason.operator()<TerminatedReason>(container.terminated_reason.get());
     if (container.image) {
       put_twin<Info>(container, 1, container.image->name, container.image->id,
                      container.image->container_id);
@@ -443,7 +443,7 @@ class PodProbe final : public Probe {
     const auto look = [&](const Pod& pod) {
       if (!wanted(pod)) return;
       for (const ContainerStatus& container : pod.containers) {
-        const std::string& waiting = container.waiting_reason;
+        const std::string& waiting = container.waiting_reason.get();
         if (waiting == "CrashLoopBackOff") {
           crash_looping.add(pod.key() + " (" + container.name.get() + ')');
         } else if (!waiting.empty() && waiting != "ContainerCreating" &&
@@ -469,7 +469,7 @@ class PodProbe final : public Probe {
         not_ready.add(pod.key());
       }
     };
-    for (const auto& source : sources_) source->for_each(look);
+    for (const auto& source : sources_) source->for_each_suspect(look);
     for (const auto* each :
          {&crash_looping, &cannot_start, &oom_killed, &unschedulable, &not_ready, &failed}) {
       each->report(out);

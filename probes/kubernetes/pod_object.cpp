@@ -7,8 +7,6 @@ namespace {
 
 constexpr ConditionFields kPodCondition{.reason = 5, .last_transition = 4};
 
-SharedText shared(std::string_view text) { return SharedText(std::string(text)); }
-
 struct Terminated {
   SharedText reason;
   int exit_code = 0;
@@ -19,11 +17,11 @@ Terminated read_terminated(std::string_view message) {
   Terminated out;
   for_each_field(message, [&](Field& field) {
     if (field.tag() == 1) out.exit_code = static_cast<int>(field.integer());
-    if (field.tag() == 3) out.reason = shared(field.bytes());
+    if (field.tag() == 3) out.reason = SharedText(field.bytes());
     if (field.tag() == 6) out.finished = read_time(field.bytes());
   });
   // As the kubelet puts it where the runtime says nothing.
-  if (out.reason.get().empty()) out.reason = shared(out.exit_code == 0 ? "Completed" : "Error");
+  if (out.reason.get().empty()) out.reason = SharedText(out.exit_code == 0 ? "Completed" : "Error");
   return out;
 }
 
@@ -34,7 +32,7 @@ void read_state(std::string_view message, ContainerStatus& out) {
       for_each_field(state.bytes(), [&](Field& field) {
         if (field.tag() == 1) reason = field.bytes();
       });
-      out.waiting_reason = shared(reason);
+      out.waiting_reason = SharedText(reason);
     }
     if (state.tag() == 2) {
       out.running = true;
@@ -60,7 +58,7 @@ ContainerStatus read_container_status(std::string_view message, bool init, PodDe
   ContainerStatus out;
   out.init = init;
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 1) out.name = shared(field.bytes());
+    if (field.tag() == 1) out.name = SharedText(field.bytes());
     if (field.tag() == 2) read_state(field.bytes(), out);
     if (field.tag() == 3) read_last_state(field.bytes(), out);
     if (field.tag() == 4) out.ready = field.boolean();
@@ -89,7 +87,7 @@ ContainerResources read_container(std::string_view message, bool init) {
 
 void read_spec(std::string_view message, Pod& pod, PodDetail detail) {
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 10) pod.node = shared(field.bytes());
+    if (field.tag() == 10) pod.node = SharedText(field.bytes());
     if (detail == PodDetail::basic) return;
     Pod::Detail& more = pod.detail.make();
     if (field.tag() == 2) more.resources.push_back(read_container(field.bytes(), false));
@@ -103,14 +101,14 @@ void read_spec(std::string_view message, Pod& pod, PodDetail detail) {
 
 void read_status(std::string_view message, Pod& pod, PodDetail detail) {
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 1) pod.phase = shared(field.bytes());
+    if (field.tag() == 1) pod.phase = SharedText(field.bytes());
     if (field.tag() == 2) {
       Condition condition = read_condition(field.bytes(), kPodCondition);
-      const std::string& type = condition.type;
+      const std::string& type = condition.type.get();
       const bool basic = type == "Ready" || type == "PodScheduled";
       if (basic || detail == PodDetail::all) pod.conditions.push_back(std::move(condition));
     }
-    if (field.tag() == 4) pod.reason = shared(field.bytes());
+    if (field.tag() == 4) pod.reason = SharedText(field.bytes());
     if (field.tag() == 8) {
       pod.containers.push_back(read_container_status(field.bytes(), false, detail));
     }
@@ -127,10 +125,10 @@ void read_status(std::string_view message, Pod& pod, PodDetail detail) {
 }
 
 void take(Metadata meta, Pod& pod, PodDetail detail) {
-  pod.namespace_name = shared(meta.namespace_name);
+  pod.namespace_name = SharedText(meta.namespace_name);
   pod.name = std::move(meta.name);
   pod.uid = std::move(meta.uid);
-  pod.owner_kind = shared(meta.owner_kind);
+  pod.owner_kind = SharedText(meta.owner_kind);
   pod.deleted = meta.deleted;
   if (detail == PodDetail::basic) return;
   pod.detail.make().owner_name = std::move(meta.owner_name);
@@ -143,6 +141,16 @@ const Condition* Pod::condition(std::string_view type) const {
   const auto found = std::ranges::find_if(
       conditions, [&](const Condition& condition) { return condition.type.get() == type; });
   return found == conditions.end() ? nullptr : &*found;
+}
+
+bool Pod::suspect() const {
+  const auto has_trouble = [](const ContainerStatus& container) {
+    return !container.waiting_reason.get().empty() ||
+           container.last_terminated_reason.get() == "OOMKilled";
+  };
+  const auto is_false = [](const Condition& condition) { return condition.status.get() != "True"; };
+  return phase.get() == "Failed" || std::ranges::any_of(conditions, is_false) ||
+         std::ranges::any_of(containers, has_trouble);
 }
 
 Pod read_pod(std::string_view message, PodDetail detail) {

@@ -75,6 +75,8 @@ struct Pod {
 
   [[nodiscard]] std::string key() const { return namespace_name.get() + '/' + name; }
   [[nodiscard]] const Condition* condition(std::string_view type) const;
+  /// Whether it may have a fault, now or, as some count with time only, later.
+  [[nodiscard]] bool suspect() const;
   bool operator==(const Pod&) const = default;
 };
 

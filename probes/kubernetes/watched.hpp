@@ -1,13 +1,15 @@
 // The objects of one resource as a probe keeps them: fed by the Kubernetes client's watch, and
-// published in small buckets, of which only those that an event has touched are rendered anew. So
-// the cost of a run follows change and not size. Probe loop only.
+// published in small buckets. Only what an event has touched is rendered anew, so that the cost of
+// a run follows change and not size. Probe loop only.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
+#include "probes/kubernetes/patchwork.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/probe.hpp"
 
 #include <array>
+#include <bit>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -60,7 +62,8 @@ class Courtesy {
 };
 
 /// What is kept of an object. key() tells it from all others of its resource ("namespace/name");
-/// equal objects are published alike.
+/// equal objects are published alike. One of which checks may have something to say, now or later,
+/// may tell so by suspect(): then they need not look at all others.
 template <class Object>
 concept Watchable = std::equality_comparable<Object> && requires(const Object& object) {
   { object.key() } -> std::convertible_to<std::string>;
@@ -87,15 +90,27 @@ class Watched final : public net::kubernetes::Listener {
   asio::awaitable<void> publish(const SampleSet& run, Part& part, const Render& render) {
     if (labels_ != run.constant_labels()) {
       labels_ = run.constant_labels();
-      for (Bucket& bucket : buckets_) bucket.dirty = true;
+      for (Bucket& bucket : buckets_) bucket.changed = kAll;
     }
     Courtesy courtesy;
+    Part samples;
+    Patchwork::Patch patch;
     for (std::size_t i = 0; i < buckets_.size(); ++i) {  // there may be more after each pause
-      if (!std::exchange(buckets_[i].dirty, false)) continue;
-      buckets_[i].fragment = rendered(i, render);
+      Bucket& bucket = buckets_[i];
+      const Places changed = std::exchange(bucket.changed, 0);
+      if (changed == 0) continue;
+      patch.clear();
+      for (std::uint32_t place = 0; place < kBucket; ++place) {
+        if ((changed & bit(place)) == 0) continue;
+        samples.clear();
+        const Slot& slot = (*bucket.slots)[place];
+        if (slot.object) render(samples, *slot.object);
+        patch.set(place, samples, labels_);
+      }
+      bucket.lines.apply(patch);
       co_await courtesy.pause();
     }
-    for (const Bucket& bucket : buckets_) part.attach(bucket.fragment);
+    for (const Bucket& bucket : buckets_) part.attach(bucket.lines.fragment());
   }
 
   template <class Do>
@@ -103,6 +118,16 @@ class Watched final : public net::kubernetes::Listener {
     for (const Bucket& bucket : buckets_) {
       for (const Slot& slot : *bucket.slots) {
         if (slot.object) action(*slot.object);
+      }
+    }
+  }
+
+  /// As for_each, but those alone of which suspect() is true.
+  template <class Do>
+  void for_each_suspect(const Do& action) const {
+    for (const Bucket& bucket : buckets_) {
+      for (Places rest = bucket.suspects; rest != 0; rest &= rest - 1) {
+        action(*(*bucket.slots)[static_cast<std::size_t>(std::countr_zero(rest))].object);
       }
     }
   }
@@ -121,11 +146,17 @@ class Watched final : public net::kubernetes::Listener {
     if (!object) return;
     const auto [place, is_new] = places_.try_emplace(object->key(), 0);
     if (is_new) place->second = free_slot();
-    Slot& kept = slot(place->second);
+    const std::uint32_t index = place->second;
+    Slot& kept = slot(index);
     kept.list = list_;
     if (kept.object == object) return;
     kept.object = std::move(object);
-    touch(place->second);
+    Bucket& bucket = buckets_[index / kBucket];
+    bucket.changed |= bit(index);
+    if constexpr (requires { kept.object->suspect(); }) {
+      bucket.suspects =
+          kept.object->suspect() ? bucket.suspects | bit(index) : bucket.suspects & ~bit(index);
+    }
   }
 
   void gone(std::string_view bytes) override {
@@ -146,9 +177,10 @@ class Watched final : public net::kubernetes::Listener {
   }
 
  private:
-  // Enough to make a bucket's lines worth a slab of their own, few enough to be rendered anew for
-  // one event.
-  static constexpr std::uint32_t kBucket = 8;
+  static constexpr std::uint32_t kBucket = Patchwork::kPlaces;
+  using Places = std::uint32_t;  // of a bucket, a bit each
+  static constexpr Places kAll = (Places{1} << kBucket) - 1;
+  static constexpr Places bit(std::uint32_t index) { return Places{1} << index % kBucket; }
 
   struct Slot {
     std::optional<Object> object;
@@ -157,8 +189,9 @@ class Watched final : public net::kubernetes::Listener {
   struct Bucket {
     std::unique_ptr<std::array<Slot, kBucket>> slots =
         std::make_unique<std::array<Slot, kBucket>>();
-    Fragment fragment;
-    bool dirty = true;
+    Patchwork lines;
+    Places changed = 0;
+    Places suspects = 0;
   };
 
   Slot& slot(std::uint32_t index) { return (*buckets_[index / kBucket].slots)[index % kBucket]; }
@@ -178,26 +211,12 @@ class Watched final : public net::kubernetes::Listener {
     return index;
   }
 
-  void touch(std::uint32_t index) { buckets_[index / kBucket].dirty = true; }
-
   void clear(std::uint32_t index) {
     slot(index).object.reset();
     free_.push_back(index);
-    touch(index);
-  }
-
-  template <class Render>
-  Fragment rendered(std::size_t bucket, const Render& render) const {
-    Part part;
-    for (const Slot& slot : *buckets_[bucket].slots) {
-      if (slot.object) render(part, *slot.object);
-    }
-    auto rendering = std::make_shared<Rendering>();
-    std::size_t duplicates = 0;
-    part.render(*rendering, labels_, duplicates);
-    if (rendering->families.empty()) return nullptr;
-    rendering->text.shrink_to_fit();  // kept for long
-    return rendering;
+    Bucket& bucket = buckets_[index / kBucket];
+    bucket.changed |= bit(index);
+    bucket.suspects &= ~bit(index);
   }
 
   Following following_;

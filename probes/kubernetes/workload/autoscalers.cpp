@@ -92,7 +92,7 @@ class Autoscalers final : public WatchedSection<Autoscaler> {
         at_max.add(object.key() + " (" + std::to_string(object.most) + ')');
       }
       for (const Condition& condition : object.conditions) {
-        const std::string& type = condition.type;
+        const std::string& type = condition.type.get();
         // That somebody has scaled to 0 by hand is how autoscaling is switched off.
         if ((type == "ScalingActive" || type == "AbleToScale") &&
             condition.status.get() == "False" && condition.reason.get() != "ScalingDisabled") {

@@ -21,7 +21,7 @@ void read_job_status(std::string_view message, Job& out) {
   for_each_field(message, [&](Field& field) {
     if (field.tag() == 1) {
       Condition condition = read_condition(field.bytes(), kJobCondition);
-      const std::string& type = condition.type;
+      const std::string& type = condition.type.get();
       if (type == "Complete" || type == "Failed") out.conditions.push_back(std::move(condition));
     }
     if (field.tag() == 2) out.started = read_time(field.bytes());

@@ -51,8 +51,8 @@ Volume read_volume(std::string_view message) {
     if (field.tag() == 2) read_volume_spec(field.bytes(), volume);
     if (field.tag() == 3) {
       for_each_field(field.bytes(), [&](Field& status) {
-        if (status.tag() == 1) volume.phase = std::string(status.bytes());
-        if (status.tag() == 3) volume.reason = std::string(status.bytes());
+        if (status.tag() == 1) volume.phase = SharedText(status.bytes());
+        if (status.tag() == 3) volume.reason = SharedText(status.bytes());
       });
     }
   });
@@ -66,7 +66,7 @@ Claim read_claim(std::string_view message) {
     if (field.tag() == 2) read_claim_spec(field.bytes(), claim);
     if (field.tag() == 3) {
       for_each_field(field.bytes(), [&](Field& status) {
-        if (status.tag() == 1) claim.phase = std::string(status.bytes());
+        if (status.tag() == 1) claim.phase = SharedText(status.bytes());
         if (status.tag() == 3) read_storage(status.bytes(), claim.capacity);
       });
     }

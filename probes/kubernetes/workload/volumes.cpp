@@ -71,7 +71,7 @@ class Volumes final : public WatchedSection<Volume> {
     Faulty failed(kFailed);
     for_each([&](const Volume& volume) {
       if (volume.phase.get() != "Failed") return;
-      const std::string& reason = volume.reason;
+      const std::string& reason = volume.reason.get();
       failed.add(reason.empty() ? volume.name : volume.name + " (" + reason + ')');
     });
     failed.report(out);

@@ -382,15 +382,16 @@ TEST_F(LedgerTest, VersionOfFactsCountsTheirChanges) {
 
 Fragment fragment(const MetricInfo& metric, std::string lines) {
   const std::size_t size = lines.size();
-  return std::make_shared<const Rendering>(Rendering{std::move(lines), {{&metric, 0, size}}});
+  return to_fragment({std::move(lines), {{&metric, 0, size}}});
 }
 
 TEST_F(LedgerTest, BigFragmentsAreSharedNotCopied) {
   const auto big = fragment(kReading, std::string(Exposition::kKeptSize, 'x') + '\n');
   returned([&](SampleSet& out) { out.attach(big); });
   const auto page = exposition.page(Format::text, {}, {});
-  EXPECT_TRUE(std::ranges::any_of(
-      page->pieces(), [&](std::string_view piece) { return piece.data() == big->text.data(); }));
+  EXPECT_TRUE(std::ranges::any_of(page->pieces(), [&](std::string_view piece) {
+    return piece.data() == big->front().lines.data();
+  }));
 }
 
 TEST_F(LedgerTest, FragmentsStayWhileTheyAreNamed) {
