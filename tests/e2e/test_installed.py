@@ -103,11 +103,11 @@ def test_rights(installed: Installation) -> None:
     }
     assert rules(installed, f"{NAMESPACE}:vitalsd") - rules(installed, "default:default") == granted
 
-    def told(resource: str) -> bool:
-        lacks = f'resource "{resource}" in API group'
+    def lacks(resource: str) -> bool:
+        named = f'resource "{resource}" in API group'
         probes = installed.status()["probes"]
         return any(
-            each.get("reason") == "permission" and lacks in each["error"] for each in probes
+            each.get("reason") == "permission" and named in each["error"] for each in probes
         )
 
     for role in roles:
@@ -118,7 +118,7 @@ def test_rights(installed: Installation) -> None:
             rest = [each for each in role["rules"] if each is not rule]
             installed.api.patch(name, {"rules": rest})
             installed.replace_pod()  # what is watched already goes on
-            wait_until(lambda r=resource: told(r), what=f"the lack of {resource}", deadline=60)
+            wait_until(lambda r=resource: lacks(r), what=f"the lack of {resource}", deadline=60)
         installed.api.patch(name, {"rules": role["rules"]})
 
 

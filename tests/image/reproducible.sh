@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the last commit twice, from nothing, in checkouts of different names: the binaries have to be
-# the same. Takes ten minutes on two cores.
+# the same. Takes some seven minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
