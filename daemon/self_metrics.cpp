@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -126,14 +127,10 @@ std::vector<double> proc_stat() {
   return fields;
 }
 
-double boot_time() {
-  std::ifstream in("/proc/stat");
-  std::string word;
-  while (in >> word) {
-    double value = 0;
-    if (word == "btime" && in >> value) return value;
-  }
-  return 0;
+double seconds_of(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
 // The metrics that every Prometheus client library gives for its process.
@@ -148,7 +145,9 @@ void add_process_metrics(std::vector<Exposition::Extra>& out) {
                stat[kResident] * static_cast<double>(sysconf(_SC_PAGESIZE)));
     add_single(out, "process_virtual_memory_bytes", "Virtual memory size in bytes.", Type::gauge,
                stat[kVirtual]);
-    static const double boot = boot_time();
+    // Not btime of /proc/stat: that is cut to the second, and a process would have started before
+    // what it was started after.
+    static const double boot = seconds_of(CLOCK_REALTIME) - seconds_of(CLOCK_BOOTTIME);
     add_single(out, "process_start_time_seconds",
                "Start time of the process since unix epoch in seconds.", Type::gauge,
                boot + stat[kStart] / ticks);

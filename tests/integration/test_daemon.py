@@ -6,6 +6,7 @@ import contextlib
 import resource
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,15 @@ def test_open_files(vitalsd: Daemon) -> None:
     (line,) = daemon.log_lines("vitalsd starts")
     assert int(line["open_files"]) == hard
     assert int(line["probes_at_once"]) == (hard - 256) // 2
+
+
+def test_the_start_of_the_process(vitalsd: Daemon) -> None:
+    """As exact as the kernel tells it, in ticks: a restart lies after what it follows."""
+    before = time.time()
+    daemon = vitalsd([])
+    started = daemon.value("process_start_time_seconds")
+    assert started is not None
+    assert before - 0.02 < started < time.time()
 
 
 def test_a_thousand_probes_keep_their_rhythm_beside_those_that_hang(vitalsd: Daemon) -> None:
