@@ -1,3 +1,3 @@
-"""Loads the fixtures of tests/support for every test."""
+"""Loads the fixtures of tests/support, and the streams, for every test."""
 
-pytest_plugins = ["support.fixtures"]
+pytest_plugins = ["support.fixtures", "support.streams"]

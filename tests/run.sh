@@ -2,8 +2,11 @@
 # The one test command: installs what is missing, builds, and runs every test. Debian 12, as root.
 #
 #   tests/run.sh          all tests; what CI runs
-#   tests/run.sh --full   and the long forms: fuzzers by the minute, memory over many cycles,
-#                         benchmarks; the output goes to docs/full-run.txt as well
+#   tests/run.sh --full   and the long forms: fuzzers by the minute, sanitizers on Kubernetes, memory
+#                         over many cycles, benchmarks; the output goes to docs/full-run.txt as well
+#
+# Steps run side by side, see docs/testing.md. The output of a step comes as one piece when the step
+# ends; a step that fails ends what depends on it, and no other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,93 +22,134 @@ if $full && [ -z "${VITALSD_FULL_RUN:-}" ]; then
   exit
 fi
 
-step() { printf '\n==> %s (%d s)\n' "$*" "$SECONDS"; }
-failed=()
-# run NAME COMMAND...: a step that tests. The first failure ends it all; with --full, which takes
-# more than an hour, the others are still told.
-run() {
-  local name=$1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+touch "$scratch/steps"
+TIMEFORMAT='%R %U %S' # seconds: wall, user, system
+
+# step NAME COMMAND...: runs a command, prints its output when it ends, and notes what it cost.
+step() {
+  local name=$1 log status=0 wall user system
   shift
-  step "$name"
-  if $full; then "$@" || failed+=("$name"); else "$@"; fi
-}
-# Lines of a log that say something; the whole log if the command fails.
-quietly() {
-  local log status=0
-  log=$(mktemp)
-  "$@" >"$log" 2>&1 || status=$?
-  if [ $status -ne 0 ]; then cat "$log"; else grep -E 'warning:' "$log" || true; fi
-  rm -f "$log"
+  log=$(mktemp "$scratch/step.XXXXXX")
+  printf -- '--> %s (%d s)\n' "$name" "$SECONDS"
+  { time "$@" >"$log" 2>&1 </dev/null; } 2>"$log.time" || status=$?
+  read -r wall user system < <(tail -n 1 "$log.time")
+  {
+    flock 9
+    printf '\n==> %s: %s (%d s)\n' "$name" "$([ $status = 0 ] && echo passed || echo FAILED)" "$SECONDS"
+    cat "$log"
+    awk -v name="$name" -v status=$status -v wall="$wall" -v cpu="$user $system" '
+      BEGIN { split(cpu, of); printf "%s\t%d\t%.0f\t%.0f\n", name, status, wall, of[1] + of[2] }
+    ' >>"$scratch/steps"
+  } 9>"$scratch/lock"
   return $status
 }
 
-step "packages"
-deploy/install-build-dependencies.sh
-tests/install-test-dependencies.sh
+# summary: what each step cost. Fails if a step has failed.
+summary() {
+  printf '\n%-44s %8s %8s\n' step 'wall, s' 'CPU, s'
+  awk -F '\t' '
+    { printf "%-44s %8d %8d%s\n", $1, $3, $4, $2 ? "  FAILED" : ""; cpu += $4; failed += $2 != 0 }
+    END { printf "%-44s %8d %8d\n", "all", '$SECONDS', cpu; exit failed != 0 }
+  ' "$scratch/steps"
+}
+
+# Lines of a log that say something; the whole log if the command fails.
+quietly() {
+  local log status=0
+  log=$(mktemp "$scratch/log.XXXXXX")
+  "$@" >"$log" 2>&1 || status=$?
+  if [ $status -ne 0 ]; then cat "$log"; else grep -E 'warning:' "$log" || true; fi
+  return $status
+}
+
+# ---- what is built ------------------------------------------------------------------------------
+
+packages() { deploy/install-build-dependencies.sh && tests/install-test-dependencies.sh; }
+step packages packages || { summary; exit 1; }
 
 # Where there is no Go, the tests on Kubernetes are skipped by name; never so in CI.
+kubernetes=false
 if [ -n "${VITALSD_REQUIRE_KUBERNETES:-${CI:-}}" ] || command -v go >/dev/null; then
-  step "Kubernetes from Go modules"
-  quietly tests/kubernetes/binaries/build.sh
+  kubernetes=true
   # What others call KUBEBUILDER_ASSETS has no kubelet.
   [ -n "${KUBEBUILDER_ASSETS:-}" ] || export VITALSD_REQUIRE_KUBERNETES=1
 fi
 
 # The cache lies outside the tree and knows no absolute paths: another checkout has use of it.
 export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
-for preset in release asan tsan; do
-  step "build $preset"
-  quietly cmake --preset "$preset" -DVITALSD_TESTS=ON
-  quietly cmake --build --preset "$preset"
-done
+build() {
+  quietly cmake --preset "$1" -DVITALSD_TESTS=ON && quietly nice cmake --build --preset "$1"
+}
+
+# The image, for the tests that install it.
+image() {
+  local name=localhost/vitalsd:test
+  quietly tests/image/buildah.sh deploy/build-image.sh "$name" &&
+    tests/image/buildah.sh buildah images --format '{{.Size}}' "$name"
+}
+
+# ---- what is tested -----------------------------------------------------------------------------
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=second_deadlock_stack=1
-# units PRESET: on two threads of execution, as GoogleTest shards.
-units() {
-  local shard status=0 pids=()
-  for shard in 0 1; do
-    GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=$shard \
-      "build/$1/tests/unit_tests" --gtest_brief=1 &
-    pids+=($!)
-  done
-  for shard in "${pids[@]}"; do wait "$shard" || status=1; done
-  return $status
-}
-# live BUILD DIRECTORY...: the pytest files of these directories against that daemon.
+if $full; then long=all; else long=$(git rev-list --count HEAD)/5; fi
+
+# live BUILD ARGUMENT...: pytest against the daemon of that build; its arguments select the tests.
 live() {
   local build=$1
   shift
-  (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd /usr/bin/python3 -m pytest -q "$@")
+  (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd \
+    /usr/bin/python3 -m pytest -q --long="$long" "$@")
+}
+units() { "build/$1/tests/unit_tests" --gtest_brief=1; }
+arrows() { ctest --test-dir build/release -R '^arrow' -j2 --output-on-failure | tail -n 4; }
+
+# The streams of tests on real servers, each on servers of its own. They mostly wait.
+on_a_node() {
+  if $kubernetes; then step "image" image || return; fi
+  step "stream node" live release -m node
+}
+on_an_api_server() { step "stream api" live release -m api; }
+on_other_servers() { step "stream servers" live release -m servers -n 3 --dist loadfile; }
+
+sanitizer() { # PRESET PYTEST-ARGUMENT...
+  local preset=$1
+  shift
+  step "build $preset" build "$preset" || return
+  step "units, $preset" units "$preset"
+  step "integration, $preset" live "$preset" -n 2 --dist loadfile "$@"
+}
+without_servers() {
+  step "what may include what" arrows
+  step "units, release" units release
+  sanitizer asan -m "not serial" integration
+  step "fuzzers" tests/fuzz/run.sh "$($full && echo 60 || echo 0)"
+  sanitizer tsan -m "threads and not serial" integration kubernetes
 }
 
-# The image, for the tests that install it; where Kubernetes is skipped, so are they.
-image() {
-  local name=localhost/vitalsd:test
-  quietly tests/image/buildah.sh deploy/build-image.sh "$name"
-  tests/image/buildah.sh buildah images --format '{{.Size}}' "$name"
-}
-if [ -n "${VITALSD_REQUIRE_KUBERNETES:-${CI:-}}" ]; then run "the image" image; fi
-run "what may include what" quietly ctest --test-dir build/release -R '^arrow' -j2
-for preset in release asan tsan; do
-  run "units, $preset" units "$preset"
-done
-run "on real servers, release" live release
-for preset in asan tsan; do
-  run "on real servers, $preset" live "$preset" integration
-done
-run "fuzzers" tests/fuzz/run.sh "$($full && echo 60 || echo 10)"
+if $kubernetes; then step "Kubernetes from Go modules" quietly tests/kubernetes/binaries/build.sh & fi
+step "build release" build release || true
+wait
+summary >/dev/null || { summary; exit 1; }
+
+# Each notes the failures of its steps, and goes on after them.
+set +e
+on_a_node &
+on_an_api_server &
+on_other_servers &
+without_servers &
+wait
+step "serial" live release -m serial
+step "serial, asan" live asan -m serial integration
 
 if $full; then
-  run "on a real Kubernetes, asan" live asan kubernetes
+  step "on a real Kubernetes, asan" live asan kubernetes
   # Where threads have to do with it.
-  run "on a real Kubernetes, tsan" live tsan kubernetes/test_watch.py kubernetes/test_replicas.py
-  run "the same binary twice" tests/image/reproducible.sh
-  run "memory over many cycles" /usr/bin/python3 tests/bench/memory.py
-  run "benchmarks" tests/bench/run.sh
+  step "on a real Kubernetes, tsan" live tsan kubernetes/test_watch.py kubernetes/test_replicas.py
+  step "the same binary twice" tests/image/reproducible.sh
+  step "memory over many cycles" /usr/bin/python3 tests/bench/memory.py
+  step "benchmarks" tests/bench/run.sh
 fi
-if [ ${#failed[@]} -gt 0 ]; then
-  step "failed:" "${failed[@]/%/;}"
-  exit 1
-fi
-step "all is well"
+summary

@@ -283,13 +283,16 @@ def watch(
         found = platform.prometheus.alerts()
         return [alert for alert in found if alert["labels"]["alertname"] != "ProbeLoopLag"]
 
+    def silent() -> bool:
+        """On a loaded machine a run may be late, and one late run may be pending for a moment."""
+        platform.prometheus.wait_evaluated()
+        return not alerts()
+
     wait_until(
-        lambda: not alerts(),
+        silent,
         deadline=30,
         what=lambda: f"no alert; there are {[alert['labels'] for alert in alerts()]}",
     )
-    platform.prometheus.wait_evaluated()
-    assert alerts() == []
     yield platform
     platform.disks.free()
     if not platform.daemon.running:

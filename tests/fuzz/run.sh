@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every fuzzer on its stored corpus and then for SECONDS each (10 without an argument), two at a
-# time. New finds stay in the build directory; a crash is left beside them, to become a file of the
-# corpus.
+# Runs every fuzzer on its stored corpus and then for SECONDS each (10 without an argument, none with
+# 0), two at a time. New finds stay in the build directory; a crash is left beside them, to become a
+# file of the corpus.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export seconds=${1:-10} found=build/asan/fuzz/found
@@ -10,7 +10,9 @@ one() {
   local name
   name=$(basename "$1" _fuzz)
   mkdir -p "$found/$name"
-  if "$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+  local runs=-1 # for ever, but for the time
+  [ "$seconds" -gt 0 ] || runs=0
+  if "$1" -runs="$runs" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
     -artifact_prefix="$found/$name-" "$found/$name" "tests/fuzz/corpus/$name" \
     >"$found/$name.log" 2>&1; then
     echo "fuzz $name: no finding in $(sed -n 's/^Done \([0-9]*\) runs in \([0-9]*\).*/\1 runs, \2 s/p' "$found/$name.log")"

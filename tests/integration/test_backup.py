@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import pytest
+
 from support import wait_until
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
@@ -19,6 +21,8 @@ from support.http_peer import HttpPeer, Request, answer
 from support.nginx import Nginx
 from support.s3 import PAGE, S3
 from support.vitalsd import Vitalsd
+
+pytestmark = pytest.mark.threads
 
 Daemon = Callable[..., Vitalsd]
 

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+import pytest
+
 from support.certificates import DAY, Authority, Certificate
 from support.nginx import Nginx
 from support.postgres import Postgres
 from support.process import free_port
 from support.vitalsd import Vitalsd
+
+pytestmark = pytest.mark.threads
 
 Daemon = Callable[..., Vitalsd]
 

@@ -97,6 +97,7 @@ def test_check_as_json(config: Callable[..., Path], examples: dict[int, str]) ->
     assert all(0 <= probe["duration_seconds"] < PATIENCE for probe in probes.values())
 
 
+@pytest.mark.serial
 def test_check_ends_at_the_deadline(config: Callable[..., Path], nginx: Nginx) -> None:
     """One that hangs costs its own time-out, which it may have for the whole of its interval."""
     silent = f"kind: http, url: '{nginx.url('/silent')}', timeout: 1s"

@@ -17,6 +17,8 @@ from support.postgres import Postgres
 from support.redis import Redis
 from support.vitalsd import TEXT, Vitalsd, run
 
+pytestmark = pytest.mark.threads
+
 DATA = REPOSITORY / "tests" / "data"
 EXAMPLES = sorted((REPOSITORY / "config" / "examples").glob("*.yaml"))
 

@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from support import wait_until
 from support.process import free_port
 from support.redis import Redis
 from support.vitalsd import Vitalsd, run
 from support.wedge import wedged
+
+pytestmark = pytest.mark.threads
 
 Daemon = Callable[..., Vitalsd]
 
@@ -70,6 +74,7 @@ def test_the_start_of_the_process(vitalsd: Daemon) -> None:
     assert before - 0.02 < started < time.time()
 
 
+@pytest.mark.serial
 def test_a_thousand_probes_keep_their_rhythm_beside_those_that_hang(vitalsd: Daemon) -> None:
     """900 of them run at each of their due times, while 100 hang until their deadlines: the backlog
     of their target is full, so that it does not even accept."""

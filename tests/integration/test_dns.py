@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from support.dns_server import DnsServer
 from support.nginx import Nginx
 from support.process import free_port
@@ -140,6 +142,7 @@ def test_a_record_that_changes(vitalsd: Daemon, dns_server: DnsServer) -> None:
     daemon.wait_ok("moves")
 
 
+@pytest.mark.serial
 def test_a_late_server_delays_only_its_own(
     vitalsd: Daemon, dns_server: DnsServer, nginx: Nginx
 ) -> None:

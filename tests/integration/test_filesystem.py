@@ -14,6 +14,8 @@ from support.nginx import Nginx
 from support.vitalsd import Vitalsd, run
 from support.waiting import PATIENCE
 
+pytestmark = pytest.mark.threads
+
 Daemon = Callable[..., Vitalsd]
 
 QUICK = {"interval": "300ms", "timeout": "250ms"}
@@ -98,6 +100,7 @@ def test_the_root_of_a_host(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> 
     assert mountpoints(daemon) == {"/", "/var"}
 
 
+@pytest.mark.serial
 def test_dead_mounts(vitalsd: Daemon, mounts: Mounts, nginx: Nginx, tmp_path: Path) -> None:
     """Four that never answer delay nothing: not their neighbours in the same probe, no other probe,
     no scrape and not the end of the daemon."""

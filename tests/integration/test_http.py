@@ -263,6 +263,7 @@ def test_answers_that_make_no_sense(vitalsd: Daemon, http_peer: HttpPeer, nginx:
 # ---- time ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.serial
 def test_where_the_time_goes(vitalsd: Daemon, http_peer: HttpPeer, dns_server: DnsServer) -> None:
     """Each phase is that of its delay, and together they are the run."""
     dns_server.set("late.test", delay=0.15)
@@ -329,6 +330,7 @@ def test_servers_that_hang(
     assert daemon.failures("good") == {}
 
 
+@pytest.mark.threads
 def test_a_ca_file_that_is_replaced(
     vitalsd: Daemon, nginx: Nginx, certificates: Authority, tmp_path: Path
 ) -> None:

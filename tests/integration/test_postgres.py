@@ -208,6 +208,7 @@ def test_a_server_that_is_full_from_the_start(
 # ---- hanging, ending, coming back ---------------------------------------------------------------
 
 
+@pytest.mark.serial
 def test_a_server_that_freezes(vitalsd: Daemon, postgres: Postgres) -> None:
     """The run ends at its deadline, /metrics answers all the while, and nothing needs a restart."""
     daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from support import wait_until
 from support.certificates import Authority
 from support.dns_server import DnsServer
@@ -13,6 +15,8 @@ from support.postgres import Postgres
 from support.process import free_port
 from support.redis import Redis
 from support.vitalsd import Vitalsd
+
+pytestmark = pytest.mark.threads
 
 Daemon = Callable[..., Vitalsd]
 

@@ -16,6 +16,8 @@ from support.redis import Redis
 from support.s3 import S3
 from support.vitalsd import Vitalsd, run
 
+pytestmark = pytest.mark.threads
+
 Daemon = Callable[..., Vitalsd]
 
 QUICK = {"interval": "400ms", "timeout": "350ms"}

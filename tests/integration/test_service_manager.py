@@ -18,6 +18,8 @@ from support.service_manager import ServiceManager
 from support.vitalsd import Vitalsd, binary
 from support.wedge import wedged
 
+pytestmark = pytest.mark.threads
+
 Daemon = Callable[..., Vitalsd]
 PROBE = {"name": "port", "kind": "tcp", "endpoint": "127.0.0.1:1"}
 

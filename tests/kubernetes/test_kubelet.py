@@ -370,6 +370,7 @@ def test_a_node_that_cannot_be_asked(
 # ---- many of them -------------------------------------------------------------------------------
 
 
+@pytest.mark.threads
 def test_many_kubelets_are_asked_a_few_at_a_time(
     watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
 ) -> None:

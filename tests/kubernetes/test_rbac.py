@@ -16,7 +16,9 @@ from support.vitalsd import Vitalsd
 
 RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
 
-PROBES = [
+Probe = dict[str, Any]
+
+PROBES: list[Probe] = [
     {"name": "nodes", "kind": "node"},
     {"name": "pods", "kind": "pod"},
     {"name": "workloads", "kind": "workload"},
@@ -58,8 +60,8 @@ def cluster_role() -> Object:
 
 
 @pytest.fixture
-def daemon(vitalsd: StartVitalsd, api_server: ApiServer) -> Iterator[Vitalsd]:
-    """With all the rights, in a cluster that has cert-manager's resources."""
+def account(api_server: ApiServer) -> ServiceAccount:
+    """One with all the rights, in a cluster that has cert-manager's resources."""
     api = api_server
     api.install_definitions("cert-manager")
     api.namespace("web")
@@ -77,12 +79,19 @@ def daemon(vitalsd: StartVitalsd, api_server: ApiServer) -> Iterator[Vitalsd]:
         "subjects": [{"kind": "ServiceAccount", "name": "vitalsd", "namespace": "vitalsd"}],
     }
     api.apply(secrets)
-    yield start(vitalsd, api, account)
+    return account
 
 
-def start(vitalsd: StartVitalsd, api: ApiServer, account: ServiceAccount) -> Vitalsd:
+@pytest.fixture
+def daemon(vitalsd: StartVitalsd, api_server: ApiServer, account: ServiceAccount) -> Vitalsd:
+    return start(vitalsd, api_server, account, PROBES)
+
+
+def start(
+    vitalsd: StartVitalsd, api: ApiServer, account: ServiceAccount, probes: list[Probe]
+) -> Vitalsd:
     return vitalsd(
-        PROBES,
+        probes,
         interval="1s",
         timeout="900ms",
         plain={**api.environment, "VITALSD_SERVICE_ACCOUNT": str(account.directory)},
@@ -113,7 +122,50 @@ def test_every_rule_is_known_here() -> None:
     assert first == NEEDED_BY.keys() | ELSEWHERE
 
 
-@pytest.mark.parametrize("resource", NEEDED_BY)
+def test_each_right_that_lacks_is_named(
+    vitalsd: StartVitalsd, api_server: ApiServer, account: ServiceAccount
+) -> None:
+    """With a probe for each resource, and without any right."""
+    groups = {
+        resource: rule["apiGroups"][0]
+        for rule in cluster_role()["rules"]
+        for resource in rule["resources"]
+        if resource not in ELSEWHERE
+    }
+    api_server.apply({**cluster_role(), "rules": []})
+    probes = [{"name": name, **only(name)} for name in groups]
+    daemon = start(vitalsd, api_server, account, probes)
+
+    def all_name_it() -> bool:
+        said = failing(daemon)
+        for resource, group in groups.items():
+            assert f'resource "{resource}" in API group "{group}"' in said[resource], resource
+            assert "cannot list" in said[resource] or "cannot watch" in said[resource]
+            assert daemon.failures(resource).keys() == {"permission"}
+        return True
+
+    wait_until(all_name_it, deadline=30, what=lambda: str(failing(daemon)))
+
+
+def only(resource: str) -> Probe:
+    """A probe that needs no right but those on one resource."""
+    kinds = {"nodes": "node", "pods": "pod", "certificates": "cert-manager"}
+    if resource in kinds:
+        return {"kind": kinds[resource]}
+    return {"kind": "workload", "resources": [resource]}
+
+
+# Two of them on every commit.
+SPOT_CHECKS = {"nodes", "jobs"}
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        pytest.param(each, marks=() if each in SPOT_CHECKS else pytest.mark.long)
+        for each in NEEDED_BY
+    ],
+)
 def test_a_rule_that_lacks_is_named(
     daemon: Vitalsd, api_server: ApiServer, resource: str
 ) -> None:

@@ -258,13 +258,13 @@ class Installation:
         (pid,) = (p for p in on_node if Path(f"/proc/{p}/comm").read_text() == "vitalsd\n")
         return pid
 
-    def wait_well(self, deadline: float = 90) -> None:
+    def wait_well(self) -> None:
         """Waits until every probe that is configured succeeds."""
         wanted = {probe["name"]: "ok" for probe in self.in_force["config"]["probes"]}
         wait_until(
             lambda: self.states() == wanted,
             what=lambda: f"all is well:\n{self.describe()}",
-            deadline=deadline,
+            deadline=90,
         )
 
     def log(self) -> str:

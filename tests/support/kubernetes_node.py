@@ -224,10 +224,24 @@ class Forwarder:
 # ---- control groups -----------------------------------------------------------------------------
 
 
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+
+def control_group_hierarchies(mounts: str) -> list[Path]:
+    """Where kubelet and runc look for control groups: one hierarchy of version 2, or one for each
+    controller of version 1, out of the text of /proc/self/mounts. Containers and chroots on this
+    machine may show the same hierarchies again in other places."""
+    found = {}
+    for line in mounts.splitlines():
+        _, place, kind, *_ = line.split()
+        path = Path(place)
+        if kind in ("cgroup", "cgroup2") and CONTROL_GROUPS in (path, path.parent):
+            found[path] = None  # a place can be mounted over
+    return list(found)
+
+
 def _hierarchies() -> list[Path]:
-    """Where control groups are mounted: one of version 2, or one a controller of version 1."""
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return [Path(fields[1]) for fields in mounts if fields[2] in ("cgroup", "cgroup2")]
+    return control_group_hierarchies(Path("/proc/self/mounts").read_text())
 
 
 def _make_groups(name: str) -> None:

@@ -9,6 +9,7 @@ children could not notice the death of their parent, is killed by a shell that w
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import pwd
 import random
@@ -27,6 +28,9 @@ from support.waiting import PATIENCE, wait_until
 PR_SET_CHILD_SUBREAPER = 36
 # Below the range from which the kernel takes the ports of outgoing connections.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
+# A lock on the byte at the offset PORT reserves the port among all test sessions of this machine.
+# The kernel releases the locks of a session when it ends, however it ends.
+RESERVATIONS = Path(tempfile.gettempdir()) / "vitalsd-test-ports"
 
 # Reads the ids of all frozen processes, a line at each change, until its standard input ends.
 KEEPER = 'while read -r line; do frozen=$line; done; [ -z "$frozen" ] || kill -KILL $frozen'
@@ -45,7 +49,8 @@ class Place(Protocol):
 
 
 _place: Place | None = None
-_handed_out: set[int] = set()
+_reserved: set[int] = set()
+_reservations: int | None = None
 _frozen: set[int] = set()
 _keeper: subprocess.Popen[str] | None = None
 
@@ -88,7 +93,7 @@ def unused_port() -> int:
     """The same, and never one of another place."""
     while True:
         port = random.randint(FIRST_PORT, LAST_PORT)
-        if port in _handed_out:
+        if not _reserve(port):
             continue
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             try:
@@ -96,8 +101,22 @@ def unused_port() -> int:
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        _handed_out.add(port)
         return port
+
+
+def _reserve(port: int) -> bool:
+    """Whether no other caller has the port, in this session or in one beside it."""
+    global _reservations
+    if port in _reserved:
+        return False
+    if _reservations is None:
+        _reservations = os.open(RESERVATIONS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.lockf(_reservations, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _reserved.add(port)
+    return True
 
 
 def listener(port: int) -> socket.socket:

@@ -1,0 +1,49 @@
+"""Which tests run beside which: a pytest plugin that gives each test the mark of its stream, so that
+tests/run.sh can run the streams side by side, each with servers of its own."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+# The fixtures that decide, dearest first: a test belongs to the first stream one of whose fixtures
+# it uses. All other tests are of the stream "servers".
+STREAMS = {
+    "node": {"_kubernetes_node", "kubernetes_node_with"},
+    "api": {"_api_server", "api_server_with"},
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        default="all",
+        metavar="all|K/N",
+        help="which tests marked long to run: all, or the K-th of N samples (default: all)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(stream(item))
+    left_out = [item for item in items if not in_sample(item, config.getoption("--long"))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def stream(item: pytest.Item) -> str:
+    """The stream of a test. Tests that measure time run alone, after the others."""
+    if item.get_closest_marker("serial"):
+        return "serial"
+    used = set(getattr(item, "fixturenames", ()))
+    return next((name for name, fixtures in STREAMS.items() if fixtures & used), "servers")
+
+
+def in_sample(item: pytest.Item, sample: str) -> bool:
+    if sample == "all" or not item.get_closest_marker("long"):
+        return True
+    number, count = map(int, sample.split("/"))
+    return zlib.crc32(item.nodeid.encode()) % count == number % count
