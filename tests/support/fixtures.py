@@ -38,13 +38,25 @@ def pytest_sessionstart() -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # ends as Ctrl-C does, with every teardown
 
 
+# Command lines of processes that workers of pytest-xdist have left behind.
+_left_by_workers: list[str] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _left_by_workers.extend(getattr(node, "workeroutput", {}).get("left", []))
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Whatever a fixture failed to end is ended here, and fails the session.
 
     A hook and no fixture: pytest ends an autouse fixture of the session before the others.
     """
-    if left := process.end_all():
+    left = process.end_all()
+    if hasattr(session.config, "workeroutput"):  # a worker, whose errors nobody sees
+        session.config.workeroutput["left"] = left
+    elif left := [*left, *_left_by_workers]:
         raise pytest.UsageError("processes were left behind:\n" + "\n".join(left))
 
 

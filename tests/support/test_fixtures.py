@@ -11,9 +11,11 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import dns.message
 import dns.query
@@ -22,7 +24,7 @@ import psycopg2
 import pytest
 from cryptography import x509
 
-from support import process, wait_until
+from support import REPOSITORY, process, wait_until
 from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
@@ -416,3 +418,47 @@ def test_prometheus_fires_and_resolves(prometheus: Callable[..., Prometheus], ng
     assert running.wait_firing("On")["labels"]["job"] == "nginx"
     nginx.answer("/health/live", 200, "switch 0\\n")
     running.wait_silent("On")
+
+
+# ---- the session --------------------------------------------------------------------------------
+
+LEAVING = """
+import subprocess
+
+def test_leaves_a_process_behind():
+    subprocess.Popen(["sleep", "1000"])
+
+def test_leaves_nothing():
+    pass
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-n2"]], ids=["alone", "in-workers"])
+def test_a_session_that_leaves_processes_behind_fails(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "test_leaving.py").write_text(LEAVING)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "support.fixtures", *options, tmp_path]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY / "tests",
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "tests")},
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "processes were left behind:\nsleep 1000\n" in done.stderr
+
+
+def test_two_sessions_never_have_one_port() -> None:
+    """The second session tries the first one's ports, and passes them by."""
+    port = process.unused_port()
+    script = f"from support import process\nprint(process._reserve({port}))"
+    other = subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "tests")},
+    )
+    assert other.stdout == "False\n"
+    assert not process._reserve(port)
