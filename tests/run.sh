@@ -22,8 +22,20 @@ if $full && [ -z "${VITALSD_FULL_RUN:-}" ]; then
   exit
 fi
 
+# Each job has a process group of its own, so that an interrupted run ends them with all that they
+# have started.
+set -m
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+clean_up() {
+  trap - EXIT
+  local job
+  for job in $(jobs -p); do kill -- "-$job" 2>/dev/null || true; done
+  wait
+  rm -rf "$scratch"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 touch "$scratch/steps"
 TIMEFORMAT='%R %U %S' # seconds: wall, user, system
 
