@@ -31,7 +31,8 @@ if [ "$(id -u)" = 0 ]; then
 fi
 say "Building"
 command -v ccache >/dev/null &&
-  export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+  export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 \
+    CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 cmake --preset release -DVITALSD_TESTS=OFF >/dev/null
 cmake --build --preset release --target vitalsd
 vitalsd=$root/build/release/vitalsd
