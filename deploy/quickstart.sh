@@ -30,8 +30,7 @@ if [ "$(id -u)" = 0 ]; then
   deploy/install-build-dependencies.sh "${runtime_packages[@]}"
 fi
 say "Building"
-command -v ccache >/dev/null &&
-  export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+if command -v ccache >/dev/null; then . deploy/compiler-cache.sh; fi
 cmake --preset release -DVITALSD_TESTS=OFF >/dev/null
 cmake --build --preset release --target vitalsd
 vitalsd=$root/build/release/vitalsd

@@ -89,8 +89,7 @@ if [ -n "${VITALSD_REQUIRE_KUBERNETES:-${CI:-}}" ] || command -v go >/dev/null; 
   [ -n "${KUBEBUILDER_ASSETS:-}" ] || export VITALSD_REQUIRE_KUBERNETES=1
 fi
 
-# The cache lies outside the tree and knows no absolute paths: another checkout has use of it.
-export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+. deploy/compiler-cache.sh
 build() {
   quietly cmake --preset "$1" -DVITALSD_TESTS=ON && quietly nice cmake --build --preset "$1"
 }

@@ -1,12 +1,14 @@
 #include "exporter/web/http_server.hpp"
 
+#include "exporter/web/connection.hpp"
 #include "exporter/web/password.hpp"
 #include "exporter/web/routes.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <ctime>
+#include <exception>
 #include <list>
 #include <memory>
 #include <optional>
@@ -25,14 +27,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/read_size.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/status.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <pthread.h>
-#include <sys/stat.h>
 
 namespace vitalsd {
 namespace {
@@ -41,111 +43,40 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 using asio::ip::tcp;
-using TlsStream = asio::ssl::stream<beast::tcp_stream>;
+using Request = http::request<http::string_body>;
+using Parser = http::request_parser<http::string_body>;
 
-constexpr std::size_t kMostBodyBytes = 1024;  // no route reads one
+constexpr std::size_t kMostBodyBytes = 1024;           // no route reads one
+constexpr std::size_t kChunk = std::size_t{64} << 10;  // of what is read or sent at once
 
 std::string_view to_view(beast::string_view text) { return {text.data(), text.size()}; }
 
-// A body that is text, or a page. Of a page a connection holds only as much as it sends at once, so
-// that neither many scrapers nor slow ones cost a copy of it each.
-struct Body {
-  struct value_type {
-    std::string text;
-    std::unique_ptr<const Exposition::Page> page;
-  };
-
-  static std::uint64_t size(const value_type& body) {
-    return body.page ? body.page->size() : body.text.size();
-  }
-
-  class writer {  // NOLINT(readability-identifier-naming): the names are Beast's
-   public:
-    using const_buffers_type = asio::const_buffer;
-
-    template <bool isRequest, class Fields>
-    writer(const http::header<isRequest, Fields>& /*header*/, const value_type& body)
-        : body_(body) {}
-
-    void init(beast::error_code& error) {
-      error = {};
-      if (body_.page) rest_ = body_.page->pieces();
-    }
-
-    boost::optional<std::pair<const_buffers_type, bool>> get(beast::error_code& error) {
-      error = {};
-      if (!body_.page) return {{asio::buffer(body_.text), false}};
-      chunk_.clear();
-      while (!rest_.empty() && chunk_.size() < kChunk) {
-        const std::string_view piece = rest_.front().substr(taken_);
-        const std::string_view now = piece.substr(0, kChunk - chunk_.size());
-        if (chunk_.empty()) chunk_.reserve(std::min(kChunk, body_.page->size()));
-        chunk_ += now;
-        taken_ += now.size();
-        if (now.size() == piece.size()) {
-          rest_ = rest_.subspan(1);
-          taken_ = 0;
-        }
-      }
-      return {{asio::buffer(chunk_), !rest_.empty()}};
-    }
-
-   private:
-    static constexpr std::size_t kChunk = std::size_t{64} << 10;
-
-    const value_type& body_;
-    std::span<const std::string_view> rest_;
-    std::size_t taken_ = 0;  // of the first of them
-    std::string chunk_;
-  };
+// How a response goes to the client.
+struct Manner {
+  unsigned version = 11;  // of HTTP, as Beast counts
+  bool keep_alive = false;
+  bool with_body = true;
 };
-using Response = http::response<Body>;
 
-// Certificate files as a context, read anew when one of them changes.
-class ServerTls {
- public:
-  explicit ServerTls(const WebOptions& options) : options_(options) { load(); }
-
-  std::shared_ptr<asio::ssl::context> context() {
-    if (changed() != loaded_) {
-      try {
-        load();
-      } catch (const std::exception&) {
-        // Half-written files: go on with the certificate that we have, try again next time.
-      }
-    }
-    return context_;
-  }
-
- private:
-  [[nodiscard]] std::vector<std::time_t> changed() const {
-    std::vector<std::time_t> times;
-    for (const std::string& file : {options_.certificate, options_.key, options_.client_ca}) {
-      struct stat status{};
-      times.push_back(!file.empty() && stat(file.c_str(), &status) == 0 ? status.st_mtime : 0);
-    }
-    return times;
-  }
-
-  void load() {
-    const std::vector<std::time_t> times = changed();
-    auto made = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
-    made->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
-                      asio::ssl::context::no_tlsv1_1);
-    made->use_certificate_chain_file(options_.certificate);
-    made->use_private_key_file(options_.key, asio::ssl::context::pem);
-    if (!options_.client_ca.empty()) {
-      made->load_verify_file(options_.client_ca);
-      made->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
-    }
-    context_ = std::move(made);
-    loaded_ = times;
-  }
-
-  const WebOptions& options_;
-  std::shared_ptr<asio::ssl::context> context_;
-  std::vector<std::time_t> loaded_;
-};
+// Status line and headers, with the empty line behind them.
+std::string head_of(const WebResponse& response, std::size_t size, Manner manner) {
+  const std::string_view reason =
+      to_view(http::obsolete_reason(static_cast<http::status>(response.status)));
+  std::string head = manner.version == 10 ? "HTTP/1.0 " : "HTTP/1.1 ";
+  ((head += std::to_string(response.status)) += ' ') += reason;
+  const auto field = [&](std::string_view name, std::string_view value) {
+    (((head += "\r\n") += name) += ": ") += value;
+  };
+  field("Content-Type", response.content_type);
+  field("Vary", "Accept, Accept-Encoding");
+  field("X-Content-Type-Options", "nosniff");
+  if (response.gzip) field("Content-Encoding", "gzip");
+  for (const auto& [name, value] : response.headers) field(name, value);
+  if (manner.version == 10 && manner.keep_alive) field("Connection", "keep-alive");
+  if (manner.version != 10 && !manner.keep_alive) field("Connection", "close");
+  field("Content-Length", std::to_string(size));
+  return head += "\r\n\r\n";
+}
 
 }  // namespace
 
@@ -219,78 +150,104 @@ class HttpServer::Impl {
   }
 
   asio::awaitable<void> serve(std::shared_ptr<Session> session, tcp::socket socket) {
-    beast::tcp_stream stream(std::move(socket));
-    stream.socket().set_option(tcp::no_delay(true));
-    if (!tls_) {
-      co_await talk(*session, stream, stream);
-      beast::error_code ignored;
-      stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
-      co_return;
+    Connection connection(std::move(socket), tls_ ? tls_->context() : nullptr);
+    if (tls_) {
+      start_waiting(*session);
+      connection.expires_after(options_.request_timeout);
+      co_await connection.handshake();
+      stop_waiting(*session);
     }
-    const auto context = tls_->context();  // kept while the connection lives
-    TlsStream tls(std::move(stream), *context);
-    start_waiting(*session);
-    beast::get_lowest_layer(tls).expires_after(options_.request_timeout);
-    co_await tls.async_handshake(asio::ssl::stream_base::server, asio::use_awaitable);
-    stop_waiting(*session);
-    co_await talk(*session, tls, beast::get_lowest_layer(tls));
-    beast::get_lowest_layer(tls).expires_after(options_.request_timeout);
-    co_await tls.async_shutdown(asio::as_tuple(asio::use_awaitable));
+    co_await talk(*session, connection);
+    connection.expires_after(options_.request_timeout);
+    co_await connection.shutdown();
   }
 
   // Requests and responses until one side has had enough. Errors of the connection end it by
   // exception; they concern the client alone.
-  template <class Stream>
-  asio::awaitable<void> talk(Session& session, Stream& stream, beast::tcp_stream& lowest) {
+  asio::awaitable<void> talk(Session& session, Connection& connection) {
     beast::flat_buffer buffer;
     for (bool first = true;; first = false) {
-      http::request_parser<http::string_body> parser;
+      Parser parser;
       parser.header_limit(static_cast<std::uint32_t>(options_.most_header_bytes));
       parser.body_limit(kMostBodyBytes);
-      lowest.expires_after(first ? options_.request_timeout : options_.idle_timeout);
+      connection.expires_after(first ? options_.request_timeout : options_.idle_timeout);
       start_waiting(session);
-      const auto [error, size] =
-          co_await http::async_read(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
+      const http::status received = co_await receive(connection, buffer, parser);
       stop_waiting(session);
-      if (error == http::error::header_limit) {
-        co_await refuse(stream, lowest, http::status::request_header_fields_too_large);
+      if (received == http::status::unknown) co_return;
+      if (received != http::status::ok) {
+        connection.expires_after(options_.request_timeout);
+        const WebResponse refusal = refuse(received);
+        co_await send(connection, refusal, {});
         co_return;
       }
-      if (error == http::error::body_limit) {
-        co_await refuse(stream, lowest, http::status::payload_too_large);
-        co_return;
-      }
-      if (error && error.category() == http::make_error_code(http::error::bad_method).category() &&
-          error != http::error::end_of_stream && error != http::error::partial_message) {
-        co_await refuse(stream, lowest, http::status::bad_request);
-        co_return;
-      }
-      if (error) co_return;
-      Response response = co_await answer(parser.get());
-      lowest.expires_after(options_.response_timeout);
-      const bool close = !response.keep_alive();
-      http::serializer<false, Body> serializer(response);
-      if (parser.get().method() == http::verb::head) {
-        co_await http::async_write_header(stream, serializer, asio::use_awaitable);
-      } else {
-        co_await http::async_write(stream, serializer, asio::use_awaitable);
-      }
-      if (close) co_return;
+      const Request& request = parser.get();
+      const WebResponse response = co_await answer(request);
+      connection.expires_after(options_.response_timeout);
+      const Manner manner{.version = request.version(),
+                          .keep_alive = request.keep_alive(),
+                          .with_body = request.method() != http::verb::head};
+      co_await send(connection, response, manner);
+      if (!manner.keep_alive) co_return;
     }
   }
 
-  template <class Stream>
-  asio::awaitable<void> refuse(Stream& stream, beast::tcp_stream& lowest, http::status status) {
-    Response response(status, 11);
-    response.keep_alive(false);
-    response.body().text = std::string(to_view(http::obsolete_reason(status))) + '\n';
-    response.prepare_payload();
-    options_.on_request("other", static_cast<int>(status));
-    lowest.expires_after(options_.request_timeout);
-    co_await http::async_write(stream, response, asio::use_awaitable);
+  // Reads one request. Not `ok`: what to refuse it with, or `unknown` where the connection has
+  // ended. What belongs to the next request stays in the buffer.
+  static asio::awaitable<http::status> receive(Connection& connection, beast::flat_buffer& buffer,
+                                               Parser& parser) {
+    parser.eager(true);
+    for (beast::error_code error;;) {
+      if (buffer.size() > 0) {
+        buffer.consume(parser.put(buffer.data(), error));
+        if (error == http::error::header_limit) {
+          co_return http::status::request_header_fields_too_large;
+        }
+        if (error == http::error::body_limit) co_return http::status::payload_too_large;
+        if (error && error != http::error::need_more) co_return http::status::bad_request;
+        if (parser.is_done()) co_return http::status::ok;
+      }
+      const std::size_t most = beast::read_size(buffer, kChunk);
+      buffer.commit(co_await connection.read_some(buffer.prepare(most), error));
+      if (error) co_return http::status::unknown;
+    }
   }
 
-  asio::awaitable<Response> answer(const http::request<http::string_body>& in) {
+  // Of a page a connection holds only as much as it sends at once, so that neither many scrapers
+  // nor slow ones cost a copy of it each.
+  static asio::awaitable<void> send(Connection& connection, const WebResponse& response,
+                                    Manner manner) {
+    const std::string_view text = response.body;
+    std::span<const std::string_view> pieces(&text, 1);
+    if (response.page) pieces = response.page->pieces();
+    const std::size_t size = response.page ? response.page->size() : text.size();
+    std::string chunk = head_of(response, size, manner);
+    if (manner.with_body) {
+      chunk.reserve(std::min(kChunk, chunk.size() + size));
+      for (std::string_view piece : pieces) {
+        while (!piece.empty()) {
+          if (chunk.size() == kChunk) {
+            co_await connection.write(asio::buffer(chunk));
+            chunk.clear();
+          }
+          const std::string_view now = piece.substr(0, kChunk - chunk.size());
+          chunk += now;
+          piece.remove_prefix(now.size());
+        }
+      }
+    }
+    co_await connection.write(asio::buffer(chunk));
+  }
+
+  [[nodiscard]] WebResponse refuse(http::status status) const {
+    WebResponse response;
+    response.status = static_cast<int>(status);
+    response.body = std::string(to_view(http::obsolete_reason(status))) + '\n';
+    options_.on_request(response.route, response.status);
+    return response;
+  }
+
+  asio::awaitable<WebResponse> answer(const Request& in) {
     const WebRequest request{to_view(in.method_string()), to_view(in.target()),
                              to_view(in[http::field::accept]),
                              to_view(in[http::field::accept_encoding])};
@@ -309,16 +266,7 @@ class HttpServer::Impl {
       out = respond(options_, request);
     }
     options_.on_request(out.route, out.status);
-    Response response(static_cast<http::status>(out.status), in.version());
-    response.set(http::field::content_type, beast::string_view(out.content_type));
-    response.set(http::field::vary, "Accept, Accept-Encoding");
-    response.set("X-Content-Type-Options", "nosniff");
-    if (out.gzip) response.set(http::field::content_encoding, "gzip");
-    for (const auto& [name, value] : out.headers) response.set(beast::string_view(name), value);
-    response.keep_alive(in.keep_alive());
-    response.body() = {std::move(out.body), std::move(out.page)};
-    response.prepare_payload();
-    co_return response;
+    co_return out;
   }
 
   // Waits for the daemon's answer, which comes from another thread; not for ever, as a probe loop

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # buildah.sh COMMAND...: runs a command that builds or moves images by buildah, where no registry is:
-# the Debian that our Dockerfile starts from is made by debootstrap. Images, and what was compiled for
-# them, stay in a cache outside the tree; what has not changed is not built again. Debian 12, as root.
+# the Debian that our Dockerfile starts from is made by debootstrap. Images stay in a cache outside the
+# tree; what has not changed is not built again. Debian 12, as root.
 set -euo pipefail
 
 cache=${VITALSD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd}/image
@@ -12,6 +12,11 @@ flock 9
 
 # Each commit leaves an image or two: a cache that has grown too large begins anew.
 if [ "$(du -sm "$cache" | cut -f1)" -gt 8192 ]; then rm -rf "$cache/storage" "$cache/run"; fi
+
+# The image is compiled of what the tests' own build has left in the compiler's cache.
+BUILD_CCACHE=$(ccache --get-config cache_dir)
+export BUILD_CCACHE
+mkdir -p "$BUILD_CCACHE"
 
 # Its state is the cache's, and no business of the machine's own containers.
 export BUILDER=buildah BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true

@@ -120,6 +120,29 @@ TEST_F(HttpServerTest, KeepsConnectionsAlive) {
   EXPECT_EQ(client.receive().body(), "vitalsd is ready.\n");
 }
 
+TEST_F(HttpServerTest, KeepsAConnectionOfHttp10AliveWhenAskedTo) {
+  Client client = connect();
+  for (int i = 0; i < 2; ++i) {
+    client.send("GET /-/healthy HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    const Response response = client.receive();
+    EXPECT_EQ(response.version(), 10U);
+    EXPECT_EQ(response[http::field::connection], "keep-alive");
+  }
+}
+
+TEST_F(HttpServerTest, TakesRequestsInPieces) {
+  Client client = connect();
+  const std::string_view request =
+      "POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+  for (const char& c : request) client.send({&c, 1});
+  EXPECT_EQ(client.receive().result_int(), 405U);
+  // The second one has only begun when the first is answered.
+  client.send("GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\nGET /-/re");
+  EXPECT_EQ(client.receive().body(), "vitalsd is healthy.\n");
+  client.send("ady HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(client.receive().body(), "vitalsd is ready.\n");
+}
+
 TEST_F(HttpServerTest, ClosesWhenAskedTo) {
   Client client = connect();
   EXPECT_EQ(client.get("/-/healthy", "Connection: close\r\n").result_int(), 200U);
