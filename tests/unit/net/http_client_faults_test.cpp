@@ -13,6 +13,8 @@
 
 #include "unit/support/http_script.hpp"
 #include "unit/support/io_faults.hpp"
+#include "unit/support/jobs.hpp"
+#include "unit/support/stalled_job.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
@@ -55,6 +57,28 @@ asio::awaitable<void> answer_by_stream(Wire& wire) {
   co_await wire.send(test::http_piece("hello "));
   co_await wire.send(test::http_piece("world"));
   co_await wire.send(test::http_stream_end());
+}
+
+asio::awaitable<std::string> get(HttpClient& client, std::uint16_t port, SampleSet& out) {
+  HttpRequest request;
+  request.url.scheme = "http";
+  request.url.host = "127.0.0.1";
+  request.url.port = port;
+  const HttpResponse response = co_await client.perform(request, out);
+  co_return response.body;
+}
+
+TEST(HttpClientDeadlineTest, EndsARunWhoseServerFallsSilent) {
+  test::JobHouse house;
+  ProbeServices services(house.loop, {});
+  test::Peer peer(house.loop, &answer);
+  constexpr std::size_t kBody = 4;
+  const auto conversation = [&](std::uint16_t port, SampleSet& out) {
+    return get(services.http, port, out);
+  };
+  EXPECT_EQ(test::run_with_stall(house, peer, kBody, conversation),
+            "timeout: no answer within 50ms while waiting for an answer from 127.0.0.1:" +
+                std::to_string(peer.port()));
 }
 
 class HttpClientFaults : public testing::TestWithParam<std::tuple<Fault, Kind>> {

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "unit/support/io_faults.hpp"
+#include "unit/support/jobs.hpp"
+#include "unit/support/stalled_job.hpp"
 #include "unit/support/temp_directory.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -459,6 +461,30 @@ TEST_F(PgConnectionTest, ReadsNumbersAndTruthOfTextCells) {
   EXPECT_TRUE(result.is_true(5, 0));
   EXPECT_FALSE(result.is_true(6, 0));
   EXPECT_FALSE(result.is_true(2, 0));
+}
+
+asio::awaitable<std::string> query_at(const Environment& environment, std::uint16_t port,
+                                      SampleSet& out) {
+  PgOptions options;
+  options.endpoint = {"127.0.0.1", port};
+  options.database = "app";
+  options.user = "monitor";
+  options.sslmode = "disable";
+  co_return co_await query(environment, options, out);
+}
+
+TEST(PgConnectionDeadlineTest, EndsARunWhoseServerFallsSilent) {
+  test::JobHouse house;
+  ProbeServices services(house.loop, {});
+  Server server;
+  test::Peer peer(house.loop, [&server](Wire& wire) { return serve(wire, server); });
+  constexpr std::size_t kRow = 9;
+  const auto conversation = [&](std::uint16_t port, SampleSet& out) {
+    return query_at(services.environment, port, out);
+  };
+  EXPECT_EQ(test::run_with_stall(house, peer, kRow, conversation),
+            "timeout: no answer within 50ms while connecting to 127.0.0.1:" +
+                std::to_string(peer.port()));
 }
 
 // ---- faults at each step ------------------------------------------------------------------------

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "unit/support/io_faults.hpp"
+#include "unit/support/jobs.hpp"
+#include "unit/support/stalled_job.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
@@ -272,6 +274,33 @@ TEST_F(RedisConnectionTest, ReportsTlsFailureWhenTheServerSpeaksNone) {
   options.tls.emplace();
   EXPECT_THAT(failure_of("-ERR Protocol error\r\n", Reason::tls, options),
               HasSubstr("TLS handshake: "));
+}
+
+asio::awaitable<std::string> ping(const Environment& environment, std::uint16_t port,
+                                  SampleSet& out) {
+  RedisOptions options;
+  options.endpoint = {"127.0.0.1", port};
+  RedisConnection connection = co_await RedisConnection::open(environment, options, out);
+  std::vector<std::string> words = {"PING"};
+  const RedisReply reply = co_await connection.expect(std::move(words), Kind::text);
+  co_return reply.text;
+}
+asio::awaitable<void> pong(test::Wire& wire) {
+  co_await wire.receive();
+  co_await wire.send("+PONG\r\n");
+}
+
+TEST(RedisConnectionDeadlineTest, EndsARunWhoseServerFallsSilent) {
+  test::JobHouse house;
+  ProbeServices services(house.loop, {});
+  test::Peer peer(house.loop, &pong);
+  constexpr std::size_t kReply = 2;
+  const auto conversation = [&](std::uint16_t port, SampleSet& out) {
+    return ping(services.environment, port, out);
+  };
+  EXPECT_EQ(test::run_with_stall(house, peer, kReply, conversation),
+            "timeout: no answer within 50ms while connecting to 127.0.0.1:" +
+                std::to_string(peer.port()));
 }
 
 // ---- faults at each step ------------------------------------------------------------------------
