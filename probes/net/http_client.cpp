@@ -153,7 +153,8 @@ class HttpClient::Impl {
     std::size_t header_bytes = 0;
     std::shared_ptr<X509_STORE> store;
     bool too_large = false;
-    bool ended = false;  // by on_data
+    bool has_head = false;  // all of the headers
+    bool ended = false;     // by on_data
     [[nodiscard]] bool streams() const {
       constexpr long kFirst = 200;
       constexpr long kLast = 299;
@@ -331,6 +332,7 @@ std::size_t HttpClient::Impl::on_header(char* data, std::size_t size, std::size_
   while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
   if (line.starts_with("HTTP/")) {  // after a "100 Continue" there is another one
     transfer.response.headers.clear();
+    transfer.has_head = false;
     if (transfer.request.url.scheme == "https" && !transfer.response.certificate_expiry) {
       curl_tlssessioninfo* info = nullptr;
       curl_easy_getinfo(transfer.handle->easy, CURLINFO_TLS_SSL_PTR, &info);
@@ -341,7 +343,9 @@ std::size_t HttpClient::Impl::on_header(char* data, std::size_t size, std::size_
     }
     return bytes;
   }
-  if (line.empty() && transfer.streams()) {  // the end of the headers
+  if (line.empty()) {  // the end of the headers
+    transfer.has_head = true;
+    if (!transfer.streams()) return bytes;
     transfer.ended = !transfer.request.on_data({});
     return transfer.ended ? 0 : bytes;
   }
@@ -588,6 +592,10 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
     // What libcurl says of a header line beyond 100 KB.
     if (code == CURLE_OUT_OF_MEMORY) text = "a header is too long, or memory is short";
     throw ProbeError(reason_of(code), text);
+  }
+  // libcurl takes the end of a connection for the end of the headers.
+  if (!transfer.has_head) {
+    throw ProbeError(Reason::protocol, "the connection was closed within the headers");
   }
   long status = 0;
   long version = 0;

@@ -42,11 +42,14 @@ std::string one_line(std::string_view message) {
 Reason reason_of_text(std::string_view text) {
   if (text.contains("no password supplied")) return Reason::auth;
   if (text.contains("SSL") || text.contains("certificate")) return Reason::tls;
-  if (text.contains("closed the connection") || text.contains("expected authentication") ||
-      text.contains("invalid response") || text.contains("protocol")) {
-    return Reason::protocol;
-  }
-  return Reason::connect;
+  constexpr std::array<std::string_view, 7> kNonsense = {
+      "closed the connection", "expected authentication",
+      "invalid response",      "protocol",
+      "unexpected message",    "SCRAM",
+      "server signature",  // which only somebody without the password gets wrong
+  };
+  const auto said = [&](std::string_view what) { return text.contains(what); };
+  return std::ranges::any_of(kNonsense, said) ? Reason::protocol : Reason::connect;
 }
 
 ProbeError connect_error(std::string_view message) {

@@ -1,0 +1,373 @@
+#include "probes/net/redis_connection.hpp"
+
+#include "probes/services.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "unit/support/io_faults.hpp"
+#include "unit/support/jobs.hpp"
+#include "unit/support/stalled_job.hpp"
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vitalsd::net {
+namespace {
+
+using test::Endings;
+using test::Fault;
+using test::TlsPhase;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Kind = RedisReply::Kind;
+
+// ---- RESP ---------------------------------------------------------------------------------------
+
+// All whole replies in the bytes, which come at once or in pieces of that size.
+std::vector<RedisReply> read_all(std::string_view bytes, std::size_t piece = SIZE_MAX) {
+  RespReader reader;
+  std::vector<RedisReply> replies;
+  for (std::size_t at = 0; at < bytes.size(); at += std::min(piece, bytes.size())) {
+    reader.feed(bytes.substr(at, piece));
+    while (auto reply = reader.next()) replies.push_back(std::move(*reply));
+  }
+  return replies;
+}
+
+// What the reader says of bytes that it refuses.
+std::string refusal(std::string_view bytes) {
+  try {
+    read_all(bytes);
+  } catch (const ProbeError& error) {
+    EXPECT_EQ(error.reason(), Reason::protocol);
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(RespReaderTest, ReadsEachKindOfReply) {
+  const auto replies =
+      read_all("+OK\r\n-ERR no\r\n:-12\r\n$5\r\na\r\nbc\r\n$-1\r\n*-1\r\n$0\r\n\r\n");
+  ASSERT_EQ(replies.size(), 7U);
+  EXPECT_EQ(replies[0].kind, Kind::text);
+  EXPECT_EQ(replies[0].text, "OK");
+  EXPECT_EQ(replies[1].kind, Kind::error);
+  EXPECT_EQ(replies[1].text, "ERR no");
+  EXPECT_EQ(replies[2].kind, Kind::integer);
+  EXPECT_EQ(replies[2].integer, -12);
+  EXPECT_EQ(replies[3].kind, Kind::text);
+  EXPECT_EQ(replies[3].text, "a\r\nbc");
+  EXPECT_EQ(replies[4].kind, Kind::nil);
+  EXPECT_EQ(replies[5].kind, Kind::nil);
+  EXPECT_EQ(replies[6].kind, Kind::text);
+  EXPECT_EQ(replies[6].text, "");
+}
+
+TEST(RespReaderTest, ReadsListsInLists) {
+  const auto replies = read_all("*3\r\n:1\r\n*2\r\n$1\r\nx\r\n$-1\r\n*0\r\n");
+  ASSERT_EQ(replies.size(), 1U);
+  const std::vector<RedisReply>& items = replies[0].items;
+  ASSERT_EQ(items.size(), 3U);
+  EXPECT_EQ(items[0].integer, 1);
+  ASSERT_EQ(items[1].items.size(), 2U);
+  EXPECT_EQ(items[1].items[0].text, "x");
+  EXPECT_EQ(items[1].items[1].kind, Kind::nil);
+  EXPECT_EQ(items[2].kind, Kind::list);
+  EXPECT_TRUE(items[2].items.empty());
+}
+
+TEST(RespReaderTest, ReadsTheSameInPiecesOfAnySize) {
+  const std::string bytes = "*3\r\n$8\r\nnew\r\nrow\r\n:4096\r\n-ERR x\r\n";
+  for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
+    const auto replies = read_all(bytes, piece);
+    ASSERT_EQ(replies.size(), 1U) << piece;
+    ASSERT_EQ(replies[0].items.size(), 3U) << piece;
+    EXPECT_EQ(replies[0].items[0].text, "new\r\nrow") << piece;
+    EXPECT_EQ(replies[0].items[1].integer, 4096) << piece;
+    EXPECT_EQ(replies[0].items[2].text, "ERR x") << piece;
+  }
+}
+
+TEST(RespReaderTest, HasNothingBeforeAReplyIsWhole) {
+  RespReader reader;
+  EXPECT_FALSE(reader.next());
+  reader.feed("$4\r\nhal");
+  EXPECT_FALSE(reader.next());
+  reader.feed("f\r\n");
+  EXPECT_EQ(reader.next().value().text, "half");
+  EXPECT_FALSE(reader.next());
+}
+
+TEST(RespReaderTest, RefusesWhatIsNotResp2) {
+  for (const std::string_view bytes :
+       {"HTTP/1.1 400 Bad Request\r\n", "%1\r\n+a\r\n+b\r\n", "_\r\n", ":12x\r\n", "$x\r\n"}) {
+    EXPECT_THAT(refusal(bytes), HasSubstr("not RESP2: ")) << bytes;
+  }
+}
+
+TEST(RespReaderTest, TakesAMebibyteForOneReplyAndNoMore) {
+  constexpr std::size_t kMost = std::size_t{1} << 20;
+  const std::string head = "$1000000\r\n";
+  RespReader reader;
+  reader.feed(head);
+  reader.feed(std::string(kMost - head.size(), 'x'));
+  EXPECT_THROW(reader.feed("x"), ProbeError);
+  EXPECT_EQ(refusal("+" + std::string(kMost, 'x')), "the reply is larger than 1048576 bytes");
+}
+
+TEST(RespReaderTest, CountsBytesAndItemsAnewForEachReply) {
+  RespReader reader;
+  const std::string text = "$600000\r\n" + std::string(600'000, 'x') + "\r\n";
+  std::string list = "*6000\r\n";
+  for (int i = 0; i < 6000; ++i) list += ":1\r\n";
+  for (int i = 0; i < 3; ++i) {
+    reader.feed(text);
+    EXPECT_EQ(reader.next().value().text.size(), 600'000U);
+    reader.feed(list);
+    EXPECT_EQ(reader.next().value().items.size(), 6000U);
+  }
+}
+
+TEST(RespReaderTest, RefusesAListOfMoreThan10000Items) {
+  const std::string whole = "*9999\r\n";  // and the list itself
+  std::string items;
+  for (int i = 0; i < 9999; ++i) items += ":1\r\n";
+  EXPECT_EQ(read_all(whole + items).at(0).items.size(), 9999U);
+  // By its length alone, before anything is allocated for it.
+  for (const std::string_view bytes : {"*10000\r\n", "*2147483647\r\n", "*2\r\n:1\r\n*9999\r\n"}) {
+    EXPECT_EQ(refusal(bytes), "the reply has too many items") << bytes;
+  }
+}
+
+TEST(RespReaderTest, CountsTheItemsOfAllNestedLists) {
+  std::string bytes = "*101\r\n";
+  for (int i = 0; i < 101; ++i) {
+    bytes += "*99\r\n";
+    for (int j = 0; j < 99; ++j) bytes += ":1\r\n";
+  }
+  EXPECT_EQ(refusal(bytes), "the reply has too many items");
+}
+
+TEST(RespReaderTest, RefusesListsThatAreNestedTooDeep) {
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) bytes += "*1\r\n";
+  EXPECT_NE(refusal(bytes), "none");
+}
+
+// ---- errors -------------------------------------------------------------------------------------
+
+TEST(RedisErrorTest, MapsTheServersCodes) {
+  const std::vector<std::pair<std::string, Reason>> rows = {
+      {"NOAUTH Authentication required.", Reason::auth},
+      {"WRONGPASS invalid username-password pair or user is disabled.", Reason::auth},
+      {"ERR invalid password", Reason::auth},
+      {"ERR Client sent AUTH, but no password is set", Reason::auth},
+      {"ERR AUTH <password> called without any password configured for the default user",
+       Reason::auth},
+      {"NOPERM this user has no permissions to run the 'info' command", Reason::permission},
+      {"LOADING Redis is loading the dataset in memory", Reason::unready},
+      {"MASTERDOWN Link with MASTER is down", Reason::unready},
+      {"BUSY Redis is busy running a script.", Reason::unready},
+      {"ERR max number of clients reached", Reason::overload},
+      {"ERR unknown command 'INFO'", Reason::mismatch},
+      {"LOADINGS", Reason::mismatch},
+      {"", Reason::mismatch},
+  };
+  for (const auto& [text, reason] : rows) {
+    const ProbeError error = redis_error(text);
+    EXPECT_EQ(error.reason(), reason) << text;
+    EXPECT_EQ(error.what(), text);
+  }
+}
+
+// ---- the connection -----------------------------------------------------------------------------
+
+// Answers the conversation below, each reply in pieces that are steps of their own.
+asio::awaitable<void> serve(test::Wire& wire) {
+  std::string question = co_await wire.receive();
+  if (question != "*3\r\n$4\r\nAUTH\r\n$7\r\nmonitor\r\n$6\r\nsecret\r\n") co_return;
+  co_await wire.send("+OK\r\n");
+  question = co_await wire.receive();
+  if (question != "*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n") co_return;
+  co_await wire.send("+OK\r\n");
+  co_await wire.receive();
+  co_await wire.send("$20\r\nused_memory:");
+  co_await wire.send("4096\r\nx:\r\n");
+  co_await wire.receive();
+  co_await wire.send("*3\r\n$6\r\nmaster\r\n");
+  co_await wire.send(":7\r\n*0\r\n");
+}
+
+class RedisConnectionTest : public testing::Test {
+ protected:
+  // A client whose server answers with the reply, whatever it is asked.
+  std::string failure_of(std::string reply, Reason reason, RedisOptions options = {}) {
+    test::Peer peer(loop_, [&reply](test::Wire& wire) { return answer(wire, reply); });
+    peer.listen();
+    options.endpoint = {"127.0.0.1", peer.port()};
+    SampleSet out;
+    try {
+      test::Task(loop_, ask(services_.environment, options, out)).get();
+    } catch (const ProbeError& error) {
+      EXPECT_EQ(error.reason(), reason) << reason_name(error.reason());
+      return error.what();
+    }
+    return "none";
+  }
+  static asio::awaitable<void> answer(test::Wire& wire, const std::string& reply) {
+    for (;;) {
+      co_await wire.receive();
+      co_await wire.send(reply);
+    }
+  }
+  static asio::awaitable<std::string> ask(const Environment& environment,
+                                          const RedisOptions& options, SampleSet& out) {
+    RedisConnection connection = co_await RedisConnection::open(environment, options, out);
+    std::vector<std::string> words = {"PING"};
+    const RedisReply reply = co_await connection.expect(std::move(words), Kind::text);
+    co_return reply.text;
+  }
+
+  asio::io_context loop_{1};
+  ProbeServices services_{loop_, {}};
+};
+
+TEST_F(RedisConnectionTest, ReportsWhatTheServerRefuses) {
+  EXPECT_EQ(failure_of("-NOAUTH Authentication required.\r\n", Reason::auth),
+            "NOAUTH Authentication required.");
+  EXPECT_EQ(failure_of("-LOADING wait\r\n", Reason::unready), "LOADING wait");
+  RedisOptions with_password;
+  with_password.password = config::Secret::literal("secret");
+  EXPECT_EQ(failure_of("-WRONGPASS no\r\n", Reason::auth, with_password), "WRONGPASS no");
+}
+
+TEST_F(RedisConnectionTest, ReportsAReplyOfAnotherType) {
+  EXPECT_EQ(failure_of(":1\r\n", Reason::protocol), "the reply to PING is of another type");
+  RedisOptions with_database;
+  with_database.database = 2;
+  EXPECT_EQ(failure_of("*0\r\n", Reason::protocol, with_database),
+            "the reply to SELECT is of another type");
+}
+
+TEST_F(RedisConnectionTest, ReportsAReplyThatIsNotRedis) {
+  EXPECT_THAT(failure_of("HTTP/1.1 400 Bad Request\r\n\r\n", Reason::protocol),
+              HasSubstr("not RESP2: "));
+}
+
+TEST_F(RedisConnectionTest, ReportsAPasswordThatCannotBeReadBeforeItConnects) {
+  RedisOptions options;
+  options.password = config::Secret::file("/nonexistent/password");
+  EXPECT_THAT(failure_of("+OK\r\n", Reason::config, options), HasSubstr("/nonexistent/password"));
+}
+
+TEST_F(RedisConnectionTest, ReportsTlsFailureWhenTheServerSpeaksNone) {
+  RedisOptions options;
+  options.tls.emplace();
+  EXPECT_THAT(failure_of("-ERR Protocol error\r\n", Reason::tls, options),
+              HasSubstr("TLS handshake: "));
+}
+
+asio::awaitable<std::string> ping(const Environment& environment, std::uint16_t port,
+                                  SampleSet& out) {
+  RedisOptions options;
+  options.endpoint = {"127.0.0.1", port};
+  RedisConnection connection = co_await RedisConnection::open(environment, options, out);
+  std::vector<std::string> words = {"PING"};
+  const RedisReply reply = co_await connection.expect(std::move(words), Kind::text);
+  co_return reply.text;
+}
+asio::awaitable<void> pong(test::Wire& wire) {
+  co_await wire.receive();
+  co_await wire.send("+PONG\r\n");
+}
+
+TEST(RedisConnectionDeadlineTest, EndsARunWhoseServerFallsSilent) {
+  test::JobHouse house;
+  ProbeServices services(house.loop, {});
+  test::Peer peer(house.loop, &pong);
+  constexpr std::size_t kReply = 2;
+  const auto conversation = [&](std::uint16_t port, SampleSet& out) {
+    return ping(services.environment, port, out);
+  };
+  EXPECT_EQ(test::run_with_stall(house, peer, kReply, conversation),
+            "timeout: no answer within 50ms while connecting to 127.0.0.1:" +
+                std::to_string(peer.port()));
+}
+
+// ---- faults at each step ------------------------------------------------------------------------
+
+class RedisConnectionFaults : public testing::TestWithParam<std::tuple<Fault, bool>> {
+ protected:
+  asio::awaitable<std::string> converse(std::uint16_t port, SampleSet& out) {
+    RedisOptions options;
+    options.endpoint = {"127.0.0.1", port};
+    if (with_tls_) {
+      options.tls.emplace();
+      options.tls->ca = certificate_.certificate;
+      options.tls->server_name = "peer";
+    }
+    options.user = "monitor";
+    options.password = config::Secret::literal("secret");
+    options.database = 2;
+    RedisConnection connection =
+        co_await RedisConnection::open(services_.environment, options, out);
+    std::vector<std::string> info = {"INFO", "memory"};
+    const RedisReply memory = co_await connection.expect(std::move(info), Kind::text);
+    std::vector<std::string> role = {"ROLE"};
+    const RedisReply master = co_await connection.ask(std::move(role));
+    co_return memory.text + master.items.at(0).text + std::to_string(master.items.at(1).integer);
+  }
+
+  // What a fault may be reported as.
+  static Endings endings(Fault fault, TlsPhase phase) {
+    if (fault == Fault::refuse) return {Reason::connect};
+    if (phase == TlsPhase::begins) return {Reason::tls};
+    // RST is seen while we ask, or while the answer is read.
+    Endings endings = {Reason::protocol};
+    if (fault == Fault::reset) endings.insert(Reason::connect);
+    if (phase == TlsPhase::finishes) endings.insert(Reason::tls);
+    return endings;
+  }
+
+  const bool with_tls_ = std::get<bool>(GetParam());
+  test::Certificate certificate_ = test::make_certificate("peer");
+  test::ServerContext context_ = test::server_context(certificate_);
+  asio::io_context loop_{1};
+  ProbeServices services_{loop_, {}};
+  test::Peer peer_{loop_, &serve, with_tls_ ? context_.get() : nullptr};
+};
+
+TEST_P(RedisConnectionFaults, EndWellAtEachStep) {
+  const Fault fault = std::get<Fault>(GetParam());
+  const std::size_t stride = with_tls_ && fault == Fault::cut ? 41 : 1;
+  const auto conversation = [this](std::uint16_t port, SampleSet& out) {
+    return converse(port, out);
+  };
+  const std::size_t steps = test::fail_each_step(peer_, fault, conversation, &endings, stride);
+  RecordProperty("steps", static_cast<int>(steps));
+  // A connection accepted, four questions read, six pieces written; the handshake has three steps.
+  if (fault == Fault::cut) {
+    EXPECT_GE(steps, with_tls_ ? 20U : 60U);
+  } else if (fault != Fault::refuse) {
+    EXPECT_GE(steps, with_tls_ ? 14U : 11U);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RedisConnectionFaults,
+                         testing::Combine(testing::ValuesIn(test::kFaults), testing::Bool()),
+                         [](const auto& info) {
+                           return std::string(test::fault_name(std::get<Fault>(info.param))) +
+                                  (std::get<bool>(info.param) ? "_tls" : "_plain");
+                         });
+
+}  // namespace
+}  // namespace vitalsd::net

@@ -1,0 +1,427 @@
+#include "probes/net/s3.hpp"
+
+#include "config/problems.hpp"
+#include "config/yaml.hpp"
+#include "probes/services.hpp"
+
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unit/support/http_script.hpp"
+#include "unit/support/io_faults.hpp"
+#include "unit/support/temp_directory.hpp"
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vitalsd::net {
+namespace {
+
+using test::http_answer;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+// ---- text ---------------------------------------------------------------------------------------
+
+TEST(PercentEncodeTest, LeavesUnreservedCharactersAndEncodesTheRest) {
+  EXPECT_EQ(percent_encode("AZaz09-._~", false), "AZaz09-._~");
+  EXPECT_EQ(percent_encode("a b+c&d=e%f", false), "a%20b%2Bc%26d%3De%25f");
+  EXPECT_EQ(percent_encode("\xc3\xbc\n", false), "%C3%BC%0A");
+  EXPECT_EQ(percent_encode("a/b", true), "a/b");
+  EXPECT_EQ(percent_encode("a/b", false), "a%2Fb");
+}
+
+TEST(PercentDecodeTest, UndoesTheEncodingOfEachByte) {
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+  EXPECT_EQ(percent_decode(percent_encode(all, false)), all);
+  EXPECT_EQ(percent_decode(percent_encode(all, true)), all);
+}
+
+TEST(PercentDecodeTest, TakesPlusForABlankAndLeavesWhatIsNoEncoding) {
+  EXPECT_EQ(percent_decode("a+b%2bc"), "a b+c");
+  for (const std::string_view text : {"%", "%4", "%zz", "%4z", "100%", "%-1"}) {
+    EXPECT_EQ(percent_decode(text), text);
+  }
+  EXPECT_EQ(percent_decode("%%41"), "%A");
+}
+
+TEST(IsoTimeTest, ReadsSecondsAndPassesOverTheirFraction) {
+  EXPECT_EQ(parse_iso_time("1970-01-01T00:00:00Z"), 0);
+  EXPECT_EQ(parse_iso_time("2026-11-23T02:00:05Z"), 1795399205);
+  EXPECT_EQ(parse_iso_time("2026-11-23T02:00:05.999Z"), 1795399205);
+}
+
+TEST(IsoTimeTest, RefusesOtherForms) {
+  for (const std::string_view text :
+       {"", "2026-11-23", "2026-11-23T02:00:05", "2026-11-23T02:00:05+01:00",
+        "2026-11-23T02:00:05Z ", "2026-11-23T02:00:05.1xZ", "2026-13-23T02:00:05Z", "yesterday"}) {
+    EXPECT_EQ(parse_iso_time(text), std::nullopt) << text;
+  }
+}
+
+TEST(HttpTimeTest, ReadsTheFormOfTheDateHeaderOnly) {
+  EXPECT_EQ(parse_http_time("Mon, 23 Nov 2026 02:00:05 GMT"), 1795399205);
+  for (const std::string_view text : {"", "Mon, 23 Nov 2026 02:00:05", "23 Nov 2026 02:00:05 GMT",
+                                      "Mon, 23 Nov 2026 02:00:05 GMT+1", "now"}) {
+    EXPECT_EQ(parse_http_time(text), std::nullopt) << text;
+  }
+}
+
+// ---- pages --------------------------------------------------------------------------------------
+
+std::string contents(std::string_view key, std::string_view size = "7",
+                     std::string_view modified = "2026-11-23T02:00:05.000Z") {
+  return "<Contents><Key>" + std::string(key) + "</Key><LastModified>" + std::string(modified) +
+         "</LastModified><Size>" + std::string(size) + "</Size></Contents>";
+}
+std::string page(const std::string& inner) {
+  return R"(<?xml version="1.0" encoding="UTF-8"?>)"
+         R"(<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">)" +
+         inner + "</ListBucketResult>";
+}
+std::string refusal(std::string_view xml) {
+  try {
+    parse_s3_page(xml);
+  } catch (const ProbeError& error) {
+    EXPECT_EQ(error.reason(), Reason::protocol);
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(S3PageTest, ReadsObjectsAndWhetherThereAreMore) {
+  const S3Page last = parse_s3_page(page(contents("db/a&amp;b", "18446744073709551615")));
+  ASSERT_EQ(last.objects.size(), 1U);
+  EXPECT_EQ(last.objects[0].key, "db/a&b");
+  EXPECT_EQ(last.objects[0].size, 18446744073709551615U);
+  EXPECT_EQ(last.objects[0].modified, 1795399205);
+  EXPECT_EQ(last.continuation, "");
+  const S3Page first = parse_s3_page(
+      page("<IsTruncated>true</IsTruncated><NextContinuationToken>1/x==</NextContinuationToken>" +
+           contents("a") + contents("b")));
+  EXPECT_EQ(first.objects.size(), 2U);
+  EXPECT_EQ(first.continuation, "1/x==");
+  EXPECT_TRUE(parse_s3_page(page("<IsTruncated>false</IsTruncated>")).objects.empty());
+}
+
+TEST(S3PageTest, DecodesKeysOnlyWhereTheServerSaysThatTheyAreEncoded) {
+  const std::string key = contents("a%2Bb+c");
+  EXPECT_EQ(parse_s3_page(page(key)).objects.at(0).key, "a%2Bb+c");
+  EXPECT_EQ(parse_s3_page(page("<EncodingType>url</EncodingType>" + key)).objects.at(0).key,
+            "a+b c");
+}
+
+TEST(S3PageTest, RefusesWhatIsNoList) {
+  EXPECT_THAT(refusal(""), StartsWith("not XML: "));
+  EXPECT_THAT(refusal(page(contents("a")).substr(0, 150)), StartsWith("not XML: "));
+  EXPECT_EQ(refusal("<html><body>Hello</body></html>"), "the answer is no ListBucketResult");
+}
+
+TEST(S3PageTest, RefusesObjectsThatLackSomething) {
+  for (const std::string& object :
+       {contents(""), contents("a", ""), contents("a", "-1"), contents("a", "7x"),
+        contents("a", "18446744073709551616"), contents("a", "7", ""), contents("a", "7", "now"),
+        std::string("<Contents/>")}) {
+    EXPECT_EQ(refusal(page(object)), "the list has an object without key, size or time") << object;
+  }
+}
+
+TEST(S3PageTest, RefusesAListThatGoesOnNowhere) {
+  EXPECT_EQ(refusal(page("<IsTruncated>true</IsTruncated>")),
+            "the list goes on, but the server does not say where");
+}
+
+std::string error_xml(std::string_view code, std::string_view message = "") {
+  return "<Error><Code>" + std::string(code) + "</Code><Message>" + std::string(message) +
+         "</Message></Error>";
+}
+
+TEST(S3ErrorTest, GoesByTheCodeBeforeTheStatus) {
+  const std::vector<std::pair<std::string, Reason>> rows = {
+      {"AccessDenied", Reason::permission},   {"SignatureDoesNotMatch", Reason::auth},
+      {"InvalidAccessKeyId", Reason::auth},   {"ExpiredToken", Reason::auth},
+      {"RequestTimeTooSkewed", Reason::auth}, {"NoSuchBucket", Reason::mismatch},
+      {"PermanentRedirect", Reason::config},  {"SlowDown", Reason::overload},
+  };
+  for (const auto& [code, reason] : rows) {
+    EXPECT_EQ(s3_error(500, error_xml(code)).reason(), reason) << code;
+  }
+  EXPECT_EQ(
+      s3_error(400, "<ErrorResponse>" + error_xml("ExpiredTokenException") + "</ErrorResponse>")
+          .reason(),
+      Reason::auth);
+}
+
+TEST(S3ErrorTest, GoesByTheStatusWhereThereIsNoCodeThatItKnows) {
+  const std::map<int, Reason> rows = {{301, Reason::config},     {307, Reason::config},
+                                      {400, Reason::mismatch},   {401, Reason::auth},
+                                      {403, Reason::permission}, {404, Reason::mismatch},
+                                      {500, Reason::unready},    {503, Reason::unready}};
+  for (const auto& [status, reason] : rows) {
+    EXPECT_EQ(s3_error(status, "").reason(), reason) << status;
+    EXPECT_EQ(s3_error(status, error_xml("Strange")).reason(), reason) << status;
+    EXPECT_EQ(s3_error(status, "not XML").reason(), reason) << status;
+  }
+}
+
+TEST(S3ErrorTest, SaysStatusCodeAndMessage) {
+  EXPECT_STREQ(s3_error(403, error_xml("AccessDenied", "Access Denied")).what(),
+               "status 403, AccessDenied: 'Access Denied'");
+  EXPECT_STREQ(s3_error(502, "<html>").what(), "status 502");
+}
+
+// ---- options ------------------------------------------------------------------------------------
+
+// Options as they are configured, and what is wrong with them.
+std::pair<S3Options, std::string> read_options(std::string_view yaml) {
+  config::Problems problems("f");
+  config::Value tree = config::parse_yaml(yaml, problems);
+  config::Node node(tree, "", problems);
+  S3Options options = S3Options::read(node);
+  node.finish();
+  return {std::move(options), problems.text()};
+}
+
+TEST(S3OptionsTest, AsksAwsForABucketInTheHost) {
+  const auto [options, problems] = read_options("{bucket: b, region: eu-central-1}");
+  EXPECT_EQ(problems, "");
+  EXPECT_EQ(options.endpoint.text(), "https://s3.eu-central-1.amazonaws.com");
+  EXPECT_FALSE(options.path_style);
+}
+
+TEST(S3OptionsTest, PutsTheBucketInThePathWhereTheHostCannotHaveIt) {
+  EXPECT_TRUE(read_options("{bucket: b.c}").first.path_style);
+  EXPECT_TRUE(read_options("{bucket: b, endpoint: 'http://s3:9000/'}").first.path_style);
+  EXPECT_FALSE(
+      read_options("{bucket: b, endpoint: 'http://s3:9000', style: virtual}").first.path_style);
+  EXPECT_TRUE(read_options("{bucket: b, style: path}").first.path_style);
+  EXPECT_EQ(read_options("{bucket: b, endpoint: 'http://s3/x//'}").first.endpoint.path, "/x");
+}
+
+TEST(S3OptionsTest, ReportsWhatDoesNotGoTogether) {
+  EXPECT_THAT(read_options("{bucket: b, access_key: {env: A}}").second,
+              HasSubstr("access_key and secret_key go together"));
+  EXPECT_THAT(read_options("{bucket: b, session_token: {env: A}}").second,
+              HasSubstr("goes with access_key"));
+  EXPECT_THAT(read_options("{bucket: b, endpoint: 'ftp://s3'}").second,
+              HasSubstr("the scheme is http or https"));
+}
+
+// ---- a bucket -----------------------------------------------------------------------------------
+
+// Variables of the environment for as long as it lives; all others of AWS are unset.
+class AwsEnvironment {
+ public:
+  explicit AwsEnvironment(const std::map<std::string, std::string>& values = {}) {
+    clear();
+    for (const auto& [name, value] : values) setenv(name.c_str(), value.c_str(), 1);
+  }
+  ~AwsEnvironment() { clear(); }
+  AwsEnvironment(const AwsEnvironment&) = delete;
+  AwsEnvironment& operator=(const AwsEnvironment&) = delete;
+
+ private:
+  static void clear() {
+    for (const char* name :
+         {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+          "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME"}) {
+      unsetenv(name);
+    }
+  }
+};
+
+class S3BucketTest : public testing::Test {
+ protected:
+  S3BucketTest() {
+    peer_.listen();
+    options_.bucket = "backups";
+    options_.prefix = "db/";
+    options_.region = "eu-central-1";
+    options_.endpoint.scheme = "http";
+    options_.endpoint.host = "127.0.0.1";
+    options_.endpoint.port = peer_.port();
+    options_.path_style = true;
+    options_.sts_endpoint = options_.endpoint;
+  }
+
+  // The keys of all pages, or the reason and the text of the failure.
+  std::string list(S3Bucket& bucket) {
+    SampleSet out;
+    try {
+      return test::Task(loop_, keys(bucket, out)).get();
+    } catch (const ProbeError& error) {
+      return std::string(reason_name(error.reason())) + ": " + error.what();
+    }
+  }
+  static asio::awaitable<std::string> keys(S3Bucket& bucket, SampleSet& out) {
+    std::string found;
+    const auto take = [&found](const S3Page& more) {
+      for (const S3Object& object : more.objects) found += object.key + ' ';
+    };
+    co_await bucket.list(out, take);
+    co_return found;
+  }
+  S3Bucket bucket() { return {services_.environment, options_}; }
+  void use_keys() {
+    options_.access_key = config::Secret::literal("AKIA");
+    options_.secret_key = config::Secret::literal("secret");
+  }
+
+  // The request's first line and headers.
+  asio::awaitable<void> serve(test::Wire& wire) {
+    for (;;) {
+      std::string request;
+      while (!request.contains("\r\n\r\n")) request += co_await wire.receive();
+      requests.push_back(request);
+      co_await wire.send(answers.at(requests.size() - 1));
+    }
+  }
+
+  AwsEnvironment nothing_in_the_environment_;
+  asio::io_context loop_{1};
+  ProbeServices services_{loop_, {}};
+  std::vector<std::string> answers;
+  std::vector<std::string> requests;
+  test::Peer peer_{loop_, [this](test::Wire& wire) { return serve(wire); }};
+  S3Options options_;
+};
+
+TEST_F(S3BucketTest, FollowsThePagesToTheEnd) {
+  use_keys();
+  answers = {http_answer(200,
+                         page("<IsTruncated>true</IsTruncated>"
+                              "<NextContinuationToken>a+/=</NextContinuationToken>" +
+                              contents("db/1")),
+                         "Date: Mon, 23 Nov 2026 02:00:04 GMT\r\n"),
+             http_answer(200, page(contents("db/2")), "Date: Mon, 23 Nov 2026 02:00:05 GMT\r\n")};
+  S3Bucket store = bucket();
+  EXPECT_EQ(store.server_time(), std::nullopt);
+  EXPECT_EQ(list(store), "db/1 db/2 ");
+  EXPECT_EQ(store.server_time(), 1795399205);
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_THAT(requests[0], StartsWith("GET /backups?encoding-type=url&list-type=2&max-keys=1000"
+                                      "&prefix=db%2F HTTP/1.1\r\n"));
+  EXPECT_THAT(requests[1],
+              StartsWith("GET /backups?continuation-token=a%2B%2F%3D&encoding-type=url&list-type=2"
+                         "&max-keys=1000&prefix=db%2F HTTP/1.1\r\n"));
+}
+
+TEST_F(S3BucketTest, SignsWithTheConfiguredKeys) {
+  use_keys();
+  options_.session_token = config::Secret::literal("session");
+  answers = {http_answer(200, page(""))};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "");
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_THAT(requests[0], HasSubstr("Authorization: AWS4-HMAC-SHA256 Credential=AKIA/"));
+  EXPECT_THAT(requests[0], HasSubstr("/eu-central-1/s3/aws4_request"));
+  EXPECT_THAT(requests[0], HasSubstr("x-amz-security-token: session\r\n"));
+  EXPECT_THAT(requests[0], Not(HasSubstr("secret")));
+}
+
+TEST_F(S3BucketTest, TakesKeysFromTheEnvironment) {
+  const AwsEnvironment environment({{"AWS_ACCESS_KEY_ID", "FROMENV"},
+                                    {"AWS_SECRET_ACCESS_KEY", "x"},
+                                    {"AWS_SESSION_TOKEN", "y"}});
+  answers = {http_answer(200, page(""))};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "");
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_THAT(requests[0], HasSubstr("Credential=FROMENV/"));
+  EXPECT_THAT(requests[0], HasSubstr("x-amz-security-token: y\r\n"));
+}
+
+TEST_F(S3BucketTest, SaysThatThereAreNoCredentials) {
+  S3Bucket store = bucket();
+  EXPECT_THAT(list(store), StartsWith("config: no credentials: "));
+  EXPECT_TRUE(requests.empty());
+}
+
+TEST_F(S3BucketTest, ReportsRefusals) {
+  use_keys();
+  answers = {http_answer(403, error_xml("AccessDenied")),
+             http_answer(404, error_xml("NoSuchBucket")), http_answer(200, "<html/>")};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "permission: status 403, AccessDenied");
+  EXPECT_EQ(list(store), "mismatch: status 404, NoSuchBucket");
+  EXPECT_EQ(list(store), "protocol: the answer is no ListBucketResult");
+}
+
+std::string assumed(std::string_view expires) {
+  return "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+         "<AccessKeyId>ASSUMED</AccessKeyId><SecretAccessKey>x</SecretAccessKey>"
+         "<SessionToken>t</SessionToken><Expiration>" +
+         std::string(expires) +
+         "</Expiration></Credentials></AssumeRoleWithWebIdentityResult>"
+         "</AssumeRoleWithWebIdentityResponse>";
+}
+
+class S3WebIdentityTest : public S3BucketTest {
+ protected:
+  test::TempDirectory directory_;
+  AwsEnvironment environment_{{{"AWS_WEB_IDENTITY_TOKEN_FILE", directory_.file("token", "jwt+/=")},
+                               {"AWS_ROLE_ARN", "arn:aws:iam::1:role/reader"}}};
+};
+
+TEST_F(S3WebIdentityTest, AssumesTheRoleOnceForManyLists) {
+  answers = {http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page("")),
+             http_answer(200, page(""))};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "");
+  EXPECT_EQ(list(store), "");
+  ASSERT_EQ(requests.size(), 3U);
+  EXPECT_THAT(requests[0], StartsWith("POST / HTTP/1.1\r\n"));
+  EXPECT_THAT(requests[0], HasSubstr("RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Freader"));
+  EXPECT_THAT(requests[0], HasSubstr("&RoleSessionName=vitalsd&WebIdentityToken=jwt%2B%2F%3D"));
+  EXPECT_THAT(requests[1], HasSubstr("Credential=ASSUMED/"));
+  EXPECT_THAT(requests[2], HasSubstr("Credential=ASSUMED/"));
+}
+
+TEST_F(S3WebIdentityTest, AssumesTheRoleAnewWhenItsKeysRunOutSoon) {
+  answers = {http_answer(200, assumed("2001-01-01T00:00:00Z")), http_answer(200, page("")),
+             http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "");
+  EXPECT_EQ(list(store), "");
+  EXPECT_EQ(requests.size(), 4U);
+}
+
+TEST_F(S3WebIdentityTest, AssumesTheRoleAnewAfterARefusal) {
+  answers = {http_answer(200, assumed("2999-01-01T00:00:00Z")),
+             http_answer(403, error_xml("ExpiredToken")),
+             http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "auth: status 403, ExpiredToken");
+  EXPECT_EQ(list(store), "");
+  EXPECT_EQ(requests.size(), 4U);
+}
+
+TEST_F(S3WebIdentityTest, ReportsWhatTheTokenServiceRefuses) {
+  answers = {
+      http_answer(400, "<ErrorResponse>" + error_xml("InvalidIdentityToken") + "</ErrorResponse>"),
+      http_answer(200, "<AssumeRoleWithWebIdentityResponse/>"), http_answer(200, assumed("soon"))};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "auth: status 400, InvalidIdentityToken");
+  EXPECT_EQ(list(store), "protocol: the token service's answer has no credentials");
+  EXPECT_EQ(list(store), "protocol: the token service's answer has no credentials");
+}
+
+TEST_F(S3WebIdentityTest, SaysWhatTheEnvironmentLacks) {
+  unsetenv("AWS_ROLE_ARN");
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "config: AWS_ROLE_ARN is not set");
+}
+
+}  // namespace
+}  // namespace vitalsd::net

@@ -1,0 +1,233 @@
+#include "probes/net/stream.hpp"
+
+#include "probes/services.hpp"
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "unit/support/io_faults.hpp"
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/ssl.h>
+
+namespace vitalsd::net {
+namespace {
+
+using test::Fault;
+using test::Wire;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Sends back what comes.
+asio::awaitable<void> echo(Wire& wire) {
+  for (;;) {
+    std::string bytes = co_await wire.receive();
+    co_await wire.send(std::move(bytes));
+  }
+}
+
+class StreamTest : public testing::Test {
+ protected:
+  StreamTest() {
+    peer_.listen();
+    secure_.listen();
+    tls_.ca = certificate_.certificate;
+    tls_.server_name = "peer";
+  }
+
+  // A Task needs results that can be made without a value.
+  using Opened = std::optional<Stream>;
+  asio::awaitable<Opened> open(const test::Peer& peer, const TlsOptions* tls, SampleSet& out) {
+    const config::Endpoint endpoint{"127.0.0.1", peer.port()};
+    co_return co_await open_stream(services_.environment, endpoint, tls, out);
+  }
+  Stream plain() {
+    SampleSet out;
+    return *test::Task(loop_, open(peer_, nullptr, out)).get();
+  }
+  Stream secure() {
+    SampleSet out;
+    return *test::Task(loop_, open(secure_, &tls_, out)).get();
+  }
+  // Why TLS cannot be made.
+  std::string refusal() {
+    SampleSet out;
+    try {
+      test::Task(loop_, open(secure_, &tls_, out)).get();
+    } catch (const ProbeError& error) {
+      EXPECT_EQ(error.reason(), Reason::tls);
+      return error.what();
+    }
+    return "none";
+  }
+
+  static asio::awaitable<std::string> ask(Stream& stream, std::string question) {
+    co_await stream.write(question);
+    std::string answer;
+    std::array<char, 4096> piece{};
+    while (answer.size() < question.size()) {
+      const std::size_t size = co_await stream.read_some(piece);
+      answer.append(piece.data(), size);
+    }
+    co_return answer;
+  }
+  static asio::awaitable<bool> send(Stream& stream, std::string bytes) {
+    co_await stream.write(bytes);
+    co_return true;
+  }
+  static asio::awaitable<std::size_t> read(Stream& stream) {
+    std::array<char, 64> piece{};
+    co_return co_await stream.read_some(piece);
+  }
+  // The reason and the text of a conversation that fails.
+  std::string failure(Stream& stream) {
+    try {
+      return "none: " + test::Task(loop_, ask(stream, "question")).get();
+    } catch (const ProbeError& error) {
+      return std::string(reason_name(error.reason())) + ": " + error.what();
+    }
+  }
+
+  asio::io_context loop_{1};
+  ProbeServices services_{loop_, {}};
+  test::Certificate certificate_ = test::make_certificate("peer");
+  test::ServerContext context_ = test::server_context(certificate_);
+  test::Peer peer_{loop_, &echo};
+  test::Peer secure_{loop_, &echo, context_.get()};
+  TlsOptions tls_;
+};
+
+TEST_F(StreamTest, CarriesBytesBothWays) {
+  Stream stream = plain();
+  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  EXPECT_EQ(stream.ssl(), nullptr);
+}
+
+TEST_F(StreamTest, CarriesMoreThanTheSocketTakesAtOnce) {
+  const std::string much(std::size_t{300} << 10, 'x');
+  Stream first = plain();
+  EXPECT_EQ(test::Task(loop_, ask(first, much)).get(), much);
+  Stream second = secure();
+  EXPECT_EQ(test::Task(loop_, ask(second, much)).get(), much);
+}
+
+TEST_F(StreamTest, MayBeMovedWithItsTls) {
+  Stream first = secure();
+  Stream second = std::move(first);
+  EXPECT_EQ(test::Task(loop_, ask(second, "question")).get(), "question");
+  EXPECT_NE(second.ssl(), nullptr);
+}
+
+TEST_F(StreamTest, SaysWhatItIsDoing) {
+  SampleSet out;
+  auto connecting = test::Task(loop_, open(secure_, &tls_, out));
+  const std::string place = "127.0.0.1:" + std::to_string(secure_.port());
+  EXPECT_TRUE(test::run_until(loop_, [&] { return out.step() == "connecting to " + place; }));
+  connecting.get();
+  EXPECT_EQ(out.step(), "making TLS with " + place);
+}
+
+TEST_F(StreamTest, ReportsTheEndOfTheStreamAsProtocol) {
+  Stream stream = plain();
+  peer_.arm(0, Fault::close);
+  EXPECT_EQ(failure(stream), "protocol: reading the answer: the connection was closed");
+}
+
+TEST_F(StreamTest, ReportsAnEndWithoutTlsFarewellAlike) {
+  Stream stream = secure();
+  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  secure_.arm(0, Fault::close);
+  EXPECT_EQ(failure(stream), "protocol: reading the answer: the connection was closed");
+}
+
+TEST_F(StreamTest, ReportsAConnectionThatIsResetWhileItAsks) {
+  Stream stream = plain();
+  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  peer_.hang_up();
+  EXPECT_TRUE(test::run_until(loop_, [&] { return stream.hung_up(); }));
+  EXPECT_THAT(failure(stream),
+              StartsWith("protocol: reading the answer: "));  // after an answer RST
+  EXPECT_THAT(failure(stream), StartsWith("connect: sending the request: "));
+}
+
+TEST_F(StreamTest, KnowsWhenThePeerHasHungUp) {
+  Stream stream = plain();
+  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  EXPECT_FALSE(stream.hung_up());
+  peer_.hang_up();
+  EXPECT_TRUE(test::run_until(loop_, [&] { return stream.hung_up(); }));
+}
+
+TEST_F(StreamTest, TakesAnIdlePeerThatSpeaksForOneThatHasHungUp) {
+  Stream stream = plain();
+  test::Task(loop_, send(stream, "unread")).get();
+  EXPECT_TRUE(test::run_until(loop_, [&] { return stream.hung_up(); }));
+}
+
+TEST_F(StreamTest, EndsAReadThatIsCancelled) {
+  Stream stream = plain();
+  auto reading = test::Task(loop_, read(stream));
+  test::settle(loop_);
+  EXPECT_FALSE(reading.done());
+  reading.cancel();
+  ASSERT_TRUE(test::run_until(loop_, [&] { return reading.done(); }));
+  try {
+    reading.get();
+    ADD_FAILURE() << "it has read";
+  } catch (const boost::system::system_error& error) {
+    EXPECT_EQ(error.code(), asio::error::operation_aborted);
+  }
+}
+
+TEST_F(StreamTest, VerifiesTheCertificateAgainstTheCas) {
+  EXPECT_EQ(refusal(), "none");
+  tls_.ca = test::make_certificate("other").certificate;
+  EXPECT_THAT(refusal(), StartsWith("the certificate does not verify: "));
+  tls_.verify = false;
+  EXPECT_EQ(refusal(), "none");
+}
+
+TEST_F(StreamTest, VerifiesTheNameThatItIsGivenOrElseTheHosts) {
+  tls_.server_name = "another";
+  EXPECT_EQ(refusal(), "the certificate does not verify: hostname mismatch");
+  tls_.server_name = "";  // then it is the address
+  EXPECT_EQ(refusal(), "the certificate does not verify: IP address mismatch");
+  tls_.verify = false;
+  EXPECT_EQ(refusal(), "none");
+}
+
+TEST_F(StreamTest, ReportsAServerThatSpeaksNoTls) {
+  SampleSet out;
+  try {
+    test::Task(loop_, open(peer_, &tls_, out)).get();  // which gets its own hello back
+    ADD_FAILURE() << "there is TLS";
+  } catch (const ProbeError& error) {
+    EXPECT_EQ(error.reason(), Reason::tls);
+    EXPECT_THAT(error.what(), StartsWith("TLS handshake: "));
+  }
+}
+
+TEST(SetPeerNameTest, SendsNamesButNoAddresses) {
+  using Context = std::unique_ptr<SSL_CTX, test::detail::Freeing<SSL_CTX_free>>;
+  using Ssl = std::unique_ptr<SSL, test::detail::Freeing<SSL_free>>;
+  const Context context(SSL_CTX_new(TLS_client_method()));
+  const auto sent = [&](const std::string& name) -> std::string {
+    const Ssl ssl(SSL_new(context.get()));
+    set_peer_name(ssl.get(), name, true);
+    const char* const found = SSL_get_servername(ssl.get(), TLSEXT_NAMETYPE_host_name);
+    return found == nullptr ? "" : found;
+  };
+  EXPECT_EQ(sent("db.example"), "db.example");
+  EXPECT_EQ(sent("192.0.2.1"), "");
+  EXPECT_EQ(sent("2001:db8::1"), "");
+}
+
+}  // namespace
+}  // namespace vitalsd::net

@@ -1,0 +1,202 @@
+#include "probes/net/tcp.hpp"
+
+#include "probes/services.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "unit/support/io_faults.hpp"
+#include "unit/support/loop.hpp"
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vitalsd::net {
+namespace {
+
+using namespace std::chrono_literals;
+using asio::ip::tcp;
+using asio::ip::udp;
+using testing::AllOf;
+using testing::HasSubstr;
+
+// A name server to which each name has the same IPv4 addresses.
+class OneAnswer {
+ public:
+  explicit OneAnswer(asio::io_context& loop)
+      : socket_(loop, udp::endpoint(asio::ip::address_v4::loopback(), 0)) {
+    receive();
+  }
+
+  [[nodiscard]] std::string address() const {
+    return "127.0.0.1:" + std::to_string(socket_.local_endpoint().port());
+  }
+
+  std::vector<std::string> addresses;
+
+ private:
+  void receive() {
+    socket_.async_receive_from(asio::buffer(query_), client_,
+                               [this](const boost::system::error_code& error, std::size_t size) {
+                                 if (error) return;
+                                 answer(std::string(query_.data(), size));
+                                 receive();
+                               });
+  }
+  // RFC 1035, 4.1: the query's header and question, and a record for each address.
+  void answer(const std::string& query) {
+    constexpr std::size_t kHeader = 12;
+    const std::size_t end = query.find('\0', kHeader) + 5;
+    std::string records;
+    char count = 0;
+    if (query[end - 3] == 1) {  // IPv4 is asked for
+      for (const std::string& text : addresses) {
+        records += std::string("\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4", 12);
+        for (const auto byte : asio::ip::make_address_v4(text).to_bytes()) {
+          records += static_cast<char>(byte);
+        }
+        ++count;
+      }
+    }
+    const std::string header =
+        query.substr(0, 2) + std::string("\x81\x80\0\1\0", 5) + count + std::string(4, '\0');
+    socket_.send_to(asio::buffer(header + query.substr(kHeader, end - kHeader) + records), client_);
+  }
+
+  udp::socket socket_;
+  udp::endpoint client_;
+  std::array<char, 512> query_{};
+};
+
+class TcpConnectTest : public testing::Test {
+ protected:
+  // A Task needs results that can be made without a value.
+  using Connected = std::optional<tcp::socket>;
+  asio::awaitable<Connected> start(config::Endpoint endpoint) {
+    co_return co_await connect(services_.environment, endpoint, out_);
+  }
+  // Whom it has got a connection to, or the reason and the text of the failure.
+  std::string connect_to(const std::string& host, std::uint16_t port) {
+    try {
+      const Connected socket = test::Task(loop_, start({host, port})).get();
+      return socket->remote_endpoint().address().to_string();
+    } catch (const ProbeError& error) {
+      return std::string(reason_name(error.reason())) + ": " + error.what();
+    }
+  }
+  tcp::acceptor listener(const std::string& address, std::uint16_t port = 0) {
+    return {loop_, tcp::endpoint(asio::ip::make_address(address), port)};
+  }
+  // A port at which nobody listens, and nobody will meanwhile.
+  tcp::acceptor deaf() {
+    tcp::acceptor acceptor(loop_, tcp::v4());
+    acceptor.bind({asio::ip::address_v4::loopback(), 0});
+    return acceptor;
+  }
+
+  asio::io_context loop_{1};
+  OneAnswer names_{loop_};
+  ProbeServices services_{loop_, {names_.address()}};
+  SampleSet out_;
+};
+
+TEST_F(TcpConnectTest, ConnectsToAnAddressAndSaysSo) {
+  const tcp::acceptor peer = listener("127.0.0.1");
+  const std::uint16_t port = peer.local_endpoint().port();
+  EXPECT_EQ(connect_to("127.0.0.1", port), "127.0.0.1");
+  EXPECT_EQ(out_.step(), "connecting to 127.0.0.1:" + std::to_string(port));
+}
+
+TEST_F(TcpConnectTest, NamesTheAddressThatRefuses) {
+  const tcp::acceptor peer = deaf();
+  const std::string port = std::to_string(peer.local_endpoint().port());
+  const std::string refusal = "connect: 127.0.0.1:" + port + ": Connection refused";
+  EXPECT_EQ(connect_to("127.0.0.1", peer.local_endpoint().port()), refusal);
+  names_.addresses = {"127.0.0.1"};
+  EXPECT_EQ(connect_to("one.example", peer.local_endpoint().port()), refusal);
+}
+
+TEST_F(TcpConnectTest, ReportsANameThatDoesNotResolveWhileItResolvesIt) {
+  EXPECT_THAT(connect_to("none.example", 1), testing::StartsWith("dns: none.example: "));
+  EXPECT_EQ(out_.step(), "resolving none.example");
+}
+
+TEST_F(TcpConnectTest, GoesOnAtOnceWhenAnAddressRefuses) {
+  const tcp::acceptor peer = listener("127.0.0.3");
+  names_.addresses = {"127.0.0.1", "127.0.0.2", "127.0.0.3"};
+  services_.resolver.set_servers({names_.address()});
+  auto connecting = test::Task(loop_, start({"three.example", peer.local_endpoint().port()}));
+  EXPECT_TRUE(test::run_until(loop_, [&] { return out_.step().starts_with("connecting"); }));
+  services_.wheel.stop();  // so nothing waits for the next one's time
+  EXPECT_EQ(connecting.get()->remote_endpoint().address().to_string(), "127.0.0.3");
+}
+
+TEST_F(TcpConnectTest, NamesAllAddressesWhereEachRefuses) {
+  const tcp::acceptor peer = deaf();
+  const std::string port = std::to_string(peer.local_endpoint().port());
+  names_.addresses = {"127.0.0.1", "127.0.0.2"};
+  EXPECT_THAT(connect_to("two.example", peer.local_endpoint().port()),
+              AllOf(testing::StartsWith("connect: "),
+                    HasSubstr("127.0.0.1:" + port + ": Connection refused"), HasSubstr("; "),
+                    HasSubstr("127.0.0.2:" + port + ": Connection refused")));
+}
+
+// Listens at 127.0.0.2 and answers no more: the kernel drops what its full queue cannot take.
+class SilentAddress : public TcpConnectTest {
+ protected:
+  SilentAddress() {
+    silent_.bind({asio::ip::make_address("127.0.0.2"), 0});
+    silent_.listen(0);
+    for (int i = 0; i < 2; ++i) {
+      queue_.emplace_back(loop_, tcp::v4());
+      queue_.back().async_connect(silent_.local_endpoint(), [](const auto& /*error*/) {});
+    }
+    test::settle(loop_);
+  }
+
+  // From now on the name needs no query, nor a socket for one.
+  void resolve_to(std::vector<std::string> addresses) {
+    names_.addresses = std::move(addresses);
+    test::Task(loop_, services_.resolver.resolve("two.example")).get();
+  }
+
+  tcp::acceptor silent_{loop_, tcp::v4()};
+  std::vector<tcp::socket> queue_;
+};
+
+TEST_F(SilentAddress, DelaysTheNextAddressByAQuarterOfASecondOnly) {
+  const tcp::acceptor live = listener("127.0.0.1", silent_.local_endpoint().port());
+  resolve_to({"127.0.0.2", "127.0.0.1"});
+  const std::ptrdiff_t descriptors = test::open_descriptors();
+  const auto began = test::Clock::now();
+  EXPECT_EQ(connect_to("two.example", silent_.local_endpoint().port()), "127.0.0.1");
+  EXPECT_GE(test::Clock::now() - began, 250ms);
+  // The attempt that came too late is given up.
+  EXPECT_TRUE(test::run_until(loop_, [&] { return test::open_descriptors() == descriptors; }));
+}
+
+TEST_F(SilentAddress, LeavesNoSocketBehindWhenTheRaceIsCancelled) {
+  resolve_to({"127.0.0.2", "127.0.0.3"});
+  const std::ptrdiff_t descriptors = test::open_descriptors();
+  auto connecting = test::Task(loop_, start({"two.example", silent_.local_endpoint().port()}));
+  EXPECT_TRUE(test::run_until(loop_, [&] { return out_.step().starts_with("connecting"); }));
+  connecting.cancel();
+  ASSERT_TRUE(test::run_until(loop_, [&] { return connecting.done(); }));
+  EXPECT_THROW(connecting.get(), boost::system::system_error);
+  EXPECT_TRUE(test::run_until(loop_, [&] { return test::open_descriptors() == descriptors; }));
+}
+
+}  // namespace
+}  // namespace vitalsd::net
