@@ -1,0 +1,63 @@
+#include "daemon/limits.hpp"
+
+#include <string>
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+namespace vitalsd {
+namespace {
+
+// The limit on open files, as it was again afterwards.
+class LimitsTest : public testing::Test {
+ protected:
+  LimitsTest() { getrlimit(RLIMIT_NOFILE, &before); }
+  ~LimitsTest() override { setrlimit(RLIMIT_NOFILE, &before); }
+
+  void set_soft(rlim_t soft) const {
+    rlimit limit = before;
+    limit.rlim_cur = soft;
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  }
+
+  rlimit before{};
+};
+
+TEST_F(LimitsTest, RaisesTheSoftLimitToTheHardOne) {
+  set_soft(before.rlim_max - 1);
+  EXPECT_EQ(raise_descriptor_limit(), before.rlim_max);
+  rlimit now{};
+  getrlimit(RLIMIT_NOFILE, &now);
+  EXPECT_EQ(now.rlim_cur, before.rlim_max);
+  EXPECT_EQ(raise_descriptor_limit(), before.rlim_max);  // nothing is left to raise
+}
+
+TEST_F(LimitsTest, RunsAsManyProbesAsThereAreDescriptorsFor) {
+  if (before.rlim_max < 1000) GTEST_SKIP() << "the hard limit is too low";
+  set_soft(1000);
+  EXPECT_EQ(most_running({}), 372U);  // two each, after 256 for the rest
+}
+
+TEST_F(LimitsTest, RunsAFewProbesWithNextToNoDescriptors) {
+  set_soft(400);
+  EXPECT_EQ(most_running({}), 128U);
+}
+
+TEST_F(LimitsTest, RunsAsManyProbesAsTheConfigurationSays) {
+  set_soft(400);
+  config::LimitSettings limits;
+  limits.running = 7;
+  EXPECT_EQ(most_running(limits), 7U);
+}
+
+TEST_F(LimitsTest, LeavesAllThatWasWrittenWhereItGivesPagesBack) {
+  static std::string written;
+  written = "written after the program was loaded";
+  const char* const before_it = written.data();
+  give_back_startup_pages();
+  EXPECT_EQ(written.data(), before_it);
+  EXPECT_EQ(written, "written after the program was loaded");
+}
+
+}  // namespace
+}  // namespace vitalsd

@@ -1,0 +1,238 @@
+// Through the kind that asks for it: what a server shows, whether or not it verifies.
+#include "probes/certificate/handshake.hpp"
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "unit/support/certificate.hpp"
+#include "unit/support/kinds.hpp"
+#include "unit/support/temp_directory.hpp"
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using asio::ip::tcp;
+
+// A TLS server on the test's loop, that may say something in clear text before.
+class TlsServer {
+ public:
+  using Preface = std::function<asio::awaitable<void>(tcp::socket&)>;
+
+  TlsServer(asio::io_context& loop, const test::Certificate& certificate, Preface preface = {})
+      : state_(std::make_shared<State>(tcp::acceptor(loop, {asio::ip::address_v4::loopback(), 0}),
+                                       std::move(preface))) {
+    state_->context.use_certificate_chain(asio::buffer(certificate.certificate));
+    state_->context.use_private_key(asio::buffer(certificate.key), asio::ssl::context::pem);
+    asio::co_spawn(loop, serve(state_), asio::detached);
+  }
+  ~TlsServer() { state_->acceptor.close(); }
+  TlsServer(const TlsServer&) = delete;
+  TlsServer& operator=(const TlsServer&) = delete;
+
+  [[nodiscard]] std::string endpoint() const {
+    return "127.0.0.1:" + std::to_string(state_->acceptor.local_endpoint().port());
+  }
+  void want_a_certificate() {
+    state_->context.set_verify_mode(asio::ssl::verify_peer |
+                                    asio::ssl::verify_fail_if_no_peer_cert);
+  }
+
+ private:
+  struct State {
+    tcp::acceptor acceptor;
+    Preface preface;
+    asio::ssl::context context{asio::ssl::context::tls_server};
+  };
+
+  static asio::awaitable<void> serve(std::shared_ptr<State> state) {
+    while (state->acceptor.is_open()) {
+      try {
+        tcp::socket socket = co_await state->acceptor.async_accept(asio::use_awaitable);
+        if (state->preface) co_await state->preface(socket);
+        asio::ssl::stream<tcp::socket> tls(std::move(socket), state->context);
+        co_await tls.async_handshake(asio::ssl::stream_base::server, asio::use_awaitable);
+        char byte = 0;
+        co_await tls.async_read_some(asio::buffer(&byte, 1), asio::use_awaitable);
+      } catch (const boost::system::system_error&) {
+        continue;  // the client has gone, or we have refused it, or all is over
+      }
+    }
+  }
+
+  std::shared_ptr<State> state_;
+};
+
+class HandshakeTest : public testing::Test {
+ protected:
+  test::Observation observe(const std::string& endpoint, const std::string& more = "") {
+    return house.observe("certificate", "endpoint: '" + endpoint + '\'' + more);
+  }
+  [[nodiscard]] std::string trusting(const test::Certificate& ca, const std::string& more = "") {
+    return ", tls: {ca: '" + directory.file("ca.pem", ca.certificate) + '\'' + more + '}';
+  }
+
+  // Lines that are expected, and what is said to them; first what is said unasked.
+  static TlsServer::Preface speech(std::string greeting,
+                                   std::vector<std::pair<std::string, std::string>> turns) {
+    return [=](tcp::socket& socket) -> asio::awaitable<void> {
+      co_await asio::async_write(socket, asio::buffer(greeting), asio::use_awaitable);
+      for (const auto& [expected, answer] : turns) {
+        std::string line;
+        co_await asio::async_read_until(socket, asio::dynamic_buffer(line), "\r\n",
+                                        asio::use_awaitable);
+        EXPECT_EQ(line, expected + "\r\n");
+        co_await asio::async_write(socket, asio::buffer(answer), asio::use_awaitable);
+      }
+    };
+  }
+
+  test::KindHouse house;
+  test::TempDirectory directory;
+  test::Certificate ca = test::make_certificate("our CA");
+  test::Certificate certificate = test::make_certificate("shop.example", ca);
+};
+
+TEST_F(HandshakeTest, TakesACertificateThatVerifies) {
+  const TlsServer server(house.loop, certificate);
+  const test::Observation run =
+      observe(server.endpoint(), trusting(ca, ", server_name: shop.example"));
+  EXPECT_EQ(run.failure(), "");
+  const test::Labels source = {{"source", server.endpoint()}};
+  EXPECT_EQ(run.value("cert_verified", source), 1);
+  EXPECT_EQ(run.count("cert_verify_fault"), 0U);
+  const auto expiry =
+      run.value("cert_expiry_timestamp", {{"cn", "shop.example"}, {"source", server.endpoint()}});
+  EXPECT_TRUE(expiry);
+  EXPECT_EQ(run.value("cert_chain_expiry_timestamp", source), expiry);
+}
+
+TEST_F(HandshakeTest, TellsTheDateOfOneThatDoesNot) {
+  const TlsServer server(house.loop, certificate);
+  const auto expect_fault = [&](const test::Observation& run, const std::string& fault) {
+    EXPECT_EQ(run.value("cert_verified", {{"source", server.endpoint()}}), 0) << fault;
+    EXPECT_EQ(run.value("cert_verify_fault", {{"source", server.endpoint()}, {"fault", fault}}), 1)
+        << fault << run.text();
+    EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
+    EXPECT_EQ(run.reason(), "mismatch");
+    EXPECT_FALSE(run.threw());
+  };
+  expect_fault(observe(server.endpoint(), trusting(ca, ", server_name: other.example")),
+               "wrong_host");
+  expect_fault(observe(server.endpoint(), trusting(ca)), "wrong_host");  // the address
+  const test::Certificate other = test::make_certificate("another CA");
+  expect_fault(observe(server.endpoint(), trusting(other, ", server_name: shop.example")),
+               "untrusted");
+}
+
+TEST_F(HandshakeTest, KnowsACertificateThatSignsItself) {
+  const TlsServer server(house.loop, ca);
+  const test::Certificate other = test::make_certificate("another CA");
+  const test::Observation run = observe(server.endpoint(), trusting(other));
+  EXPECT_EQ(
+      run.value("cert_verify_fault", {{"source", server.endpoint()}, {"fault", "self_signed"}}), 1);
+}
+
+TEST_F(HandshakeTest, SaysNothingOfWhatItIsNotAskedToVerify) {
+  const TlsServer server(house.loop, certificate);
+  const test::Observation run = observe(server.endpoint(), ", tls: {verify: false}");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.count("cert_verified"), 0U);
+  EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
+}
+
+TEST_F(HandshakeTest, SeesTheCertificateOfAServerThatWantsOneOfOurs) {
+  TlsServer server(house.loop, certificate);
+  server.want_a_certificate();
+  const test::Observation run =
+      observe(server.endpoint(), trusting(ca, ", server_name: shop.example"));
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("cert_verified", {{"source", server.endpoint()}}), 1);
+}
+
+TEST_F(HandshakeTest, AsksForTlsAsTheProtocolWantsIt) {
+  const std::vector<std::pair<std::string, TlsServer::Preface>> protocols = {
+      {"smtp",
+       speech("220-mail\r\n220 ready\r\n",
+              {{"EHLO vitalsd", "250-mail\r\n250 STARTTLS\r\n"}, {"STARTTLS", "220 go\r\n"}})},
+      {"ftp", speech("220 ftp\r\n", {{"AUTH TLS", "234 go\r\n"}})},
+      {"imap", speech("* OK imap\r\n", {{"a STARTTLS", "a OK go\r\n"}})},
+      {"pop3", speech("+OK pop\r\n", {{"STLS", "+OK go\r\n"}})},
+      {"postgres", [](tcp::socket& socket) -> asio::awaitable<void> {
+         std::array<char, 8> request{};
+         co_await asio::async_read(socket, asio::buffer(request), asio::use_awaitable);
+         EXPECT_EQ(std::string(request.data(), request.size()),
+                   std::string("\0\0\0\x08\x04\xd2\x16\x2f", 8));
+         co_await asio::async_write(socket, asio::buffer("S", 1), asio::use_awaitable);
+       }}};
+  for (const auto& [name, preface] : protocols) {
+    const TlsServer server(house.loop, certificate, preface);
+    const test::Observation run = observe(
+        server.endpoint(), ", starttls: " + name + trusting(ca, ", server_name: shop.example"));
+    EXPECT_EQ(run.failure(), "") << name;
+    EXPECT_EQ(run.value("cert_verified", {{"source", server.endpoint()}}), 1) << name;
+  }
+}
+
+TEST_F(HandshakeTest, SaysWhereAServerOffersNoTls) {
+  const TlsServer smtp(
+      house.loop, certificate,
+      speech("220 ready\r\n", {{"EHLO vitalsd", "250 mail\r\n"}, {"STARTTLS", "502 what?\r\n"}}));
+  EXPECT_EQ(observe(smtp.endpoint(), ", starttls: smtp").failure(),
+            "mismatch: STARTTLS was answered with '502 what?'");
+  const TlsServer postgres(
+      house.loop, certificate, [](tcp::socket& socket) -> asio::awaitable<void> {
+        co_await asio::async_write(socket, asio::buffer("N", 1), asio::use_awaitable);
+      });
+  EXPECT_EQ(observe(postgres.endpoint(), ", starttls: postgres").failure(),
+            "mismatch: the server speaks no TLS");
+}
+
+TEST_F(HandshakeTest, RefusesALineOrAnAnswerThatDoesNotEnd) {
+  const TlsServer line(house.loop, certificate, speech(std::string(10'000, 'x'), {}));
+  EXPECT_EQ(observe(line.endpoint(), ", starttls: imap").failure(),
+            "protocol: the server's line does not end");
+  std::string lines;
+  for (int i = 0; i < 200; ++i) lines += "220-more\r\n";
+  const TlsServer answer(house.loop, certificate, speech(lines, {}));
+  EXPECT_EQ(observe(answer.endpoint(), ", starttls: smtp").failure(),
+            "protocol: the server's answer does not end");
+}
+
+TEST_F(HandshakeTest, SaysThatAServerSpeaksNoTls) {
+  const TlsServer server(house.loop, certificate, speech("SSH-2.0-OpenSSH_9.2\r\n", {}));
+  const test::Observation run = observe(server.endpoint());
+  EXPECT_EQ(run.reason(), "tls");
+  EXPECT_TRUE(run.threw());
+  EXPECT_EQ(run.names().size(), 0U);
+}
+
+TEST(VerifyFaultTest, HasANameForEach) {
+  std::set<std::string_view> names;
+  for (const VerifyFault fault :
+       {VerifyFault::expired, VerifyFault::not_yet_valid, VerifyFault::self_signed,
+        VerifyFault::untrusted, VerifyFault::wrong_host, VerifyFault::other}) {
+    names.insert(fault_name(fault));
+  }
+  EXPECT_EQ(names.size(), 6U);
+  EXPECT_FALSE(names.contains(""));
+}
+
+}  // namespace
+}  // namespace vitalsd

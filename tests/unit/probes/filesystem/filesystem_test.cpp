@@ -1,0 +1,115 @@
+// Against the file systems that this machine has: / and /proc are everywhere.
+#include "probes/filesystem/mounts.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "unit/support/environment.hpp"
+#include "unit/support/kinds.hpp"
+#include <gtest/gtest.h>
+#include <sys/statvfs.h>
+
+namespace vitalsd {
+namespace {
+
+class FilesystemTest : public testing::Test {
+ protected:
+  static Mount mount_at(const std::string& mountpoint) {
+    const std::vector<Mount> table = read_mount_table();
+    const auto found = std::ranges::find(table, mountpoint, &Mount::mountpoint);
+    return found == table.end() ? Mount() : *found;
+  }
+  static test::Labels labels(const Mount& mount, const std::string& shown) {
+    return {
+        {"mountpoint", shown}, {"device", mount.device}, {"fstype", mount.fstype}, {"node", "n1"}};
+  }
+
+  test::KindHouse house;
+};
+
+TEST_F(FilesystemTest, WatchesTheRootUnlessItIsToldOtherwise) {
+  const test::Observation run = house.observe("filesystem", "node: n1");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.parts(), 1U);
+  const test::Labels root = labels(mount_at("/"), "/");
+  struct statvfs values{};
+  ASSERT_EQ(statvfs("/", &values), 0);
+  const auto block = static_cast<double>(values.f_frsize);
+  const double size = static_cast<double>(values.f_blocks) * block;
+  EXPECT_EQ(run.value("node_filesystem_size_bytes", root), size);
+  EXPECT_EQ(run.value("node_filesystem_readonly", root), mount_at("/").read_only ? 1 : 0);
+  const double free = run.value("node_filesystem_free_bytes", root).value_or(-1);
+  const double avail = run.value("node_filesystem_avail_bytes", root).value_or(-1);
+  EXPECT_GE(free, avail);  // what is reserved for root is free, and not available
+  EXPECT_LE(free, size);
+  // As df has it: of what can be used by others than root.
+  ASSERT_GT(size - free + avail, 0);
+  EXPECT_EQ(run.reading("used", "/"), 1 - avail / (size - free + avail));
+  EXPECT_EQ(run.count("node_filesystem_files"), values.f_files == 0 ? 0U : 1U);
+}
+
+TEST_F(FilesystemTest, HasNoSpaceToTellOfWhereThereIsNone) {
+  const test::Observation run = house.observe("filesystem", "mounts: [/proc], node: n1");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.count("node_filesystem_readonly"), 1U);
+  EXPECT_EQ(run.count("node_filesystem_size_bytes"), 0U);
+  EXPECT_EQ(run.count("node_filesystem_avail_bytes"), 0U);
+  EXPECT_EQ(run.reading("used", "/proc"), std::nullopt);
+  EXPECT_EQ(run.reading("files_used", "/proc"), std::nullopt);
+}
+
+TEST_F(FilesystemTest, SaysWhereNothingIsMountedAndGoesOn) {
+  const test::Observation run =
+      house.observe("filesystem", "mounts: [/, /nowhere, '/proc/nothing*'], node: n1");
+  EXPECT_EQ(run.failure("/"), "");
+  EXPECT_EQ(run.failure("/nowhere"), "mismatch: nothing is mounted there");
+  EXPECT_EQ(run.failure("/proc/nothing*"), "mismatch: nothing is mounted there");
+  EXPECT_EQ(run.count("node_filesystem_readonly"), 1U);
+  EXPECT_FALSE(run.threw());
+}
+
+TEST_F(FilesystemTest, CountsAMountOnceThatSeveralPatternsMatch) {
+  const test::Observation run =
+      house.observe("filesystem", "mounts: [/proc, '/pro*', '/p??c'], node: n1");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.count("node_filesystem_readonly"), 1U);
+  EXPECT_EQ(run.duplicates(), 0U);
+}
+
+// As in a shell: "/*" is what lies in /, not all that lies below it.
+TEST_F(FilesystemTest, MatchesNamesAndNotWholePaths) {
+  const test::Observation run = house.observe("filesystem", "mounts: ['/*'], node: n1");
+  std::size_t there = 0;
+  for (const Mount& mount : read_mount_table()) {
+    const std::string& path = mount.mountpoint;
+    if (path.find('/', 1) == std::string::npos) ++there;
+  }
+  EXPECT_EQ(run.parts(), there);
+}
+
+TEST_F(FilesystemTest, LeavesOutThePrefixOfTheHostsRoot) {
+  const test::Observation run = house.observe("filesystem", "mounts: [/], root: /proc/, node: n1");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.parts(), 1U);
+  EXPECT_EQ(run.value("node_filesystem_readonly", labels(mount_at("/proc"), "/")),
+            mount_at("/proc").read_only ? 1 : 0);
+}
+
+TEST_F(FilesystemTest, TakesNoOtherDirectoryForTheHostsRoot) {
+  const test::Observation run =
+      house.observe("filesystem", "mounts: ['/*', /], root: /pro, node: n1");
+  EXPECT_EQ(run.names().size(), 0U);  // /proc only begins like it
+  EXPECT_EQ(run.reason(), "mismatch");
+}
+
+TEST_F(FilesystemTest, NamesTheNodeThatItRunsOn) {
+  const test::Variable name("NODE_NAME", "worker-7");
+  const test::Observation run = house.observe("filesystem", "mounts: [/proc]");
+  test::Labels expected = labels(mount_at("/proc"), "/proc");
+  expected["node"] = "worker-7";
+  EXPECT_TRUE(run.value("node_filesystem_readonly", expected));
+}
+
+}  // namespace
+}  // namespace vitalsd

@@ -1,0 +1,296 @@
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "unit/support/conversation.hpp"
+#include "unit/support/kinds.hpp"
+#include "unit/support/temp_directory.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+std::string bulk(const std::string& text) {
+  return '$' + std::to_string(text.size()) + "\r\n" + text + "\r\n";
+}
+
+const std::string kInfo =
+    "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\n"
+    "uptime_in_seconds:3600\r\n"
+    "# Clients\r\nconnected_clients:5\r\nblocked_clients:1\r\nmaxclients:10000\r\n"
+    "# Memory\r\nused_memory:400\r\nused_memory_rss:800\r\nused_memory_peak:500\r\n"
+    "maxmemory:1000\r\nmaxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:2.00\r\n"
+    "# Persistence\r\nloading:0\r\nrdb_changes_since_last_save:3\r\n"
+    "rdb_last_save_time:1700000000\r\nrdb_last_bgsave_status:ok\r\naof_enabled:0\r\n"
+    "aof_last_bgrewrite_status:ok\r\naof_last_write_status:err\r\n"
+    "# Stats\r\ntotal_commands_processed:77\r\ntotal_net_input_bytes:11\r\n"
+    "total_net_output_bytes:22\r\nrejected_connections:2\r\nexpired_keys:4\r\nevicted_keys:6\r\n"
+    "keyspace_hits:100\r\nkeyspace_misses:50\r\n"
+    "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"
+    "# Keyspace\r\ndb0:keys=12,expires=3,avg_ttl=0\r\ndb7:keys=1,expires=0,avg_ttl=0\r\n";
+
+class RedisTest : public testing::Test {
+ protected:
+  asio::awaitable<void> serve(test::Line& line) {
+    for (;;) {
+      std::string command;
+      const int words = std::stoi((co_await line.read_until("\r\n")).substr(1));
+      for (int i = 0; i < words; ++i) {
+        const std::string head = co_await line.read_until("\r\n");
+        std::string word = co_await line.read(std::stoul(head.substr(1)) + 2);
+        word.resize(word.size() - 2);
+        command += (command.empty() ? "" : " ") + word;
+      }
+      commands.push_back(command);
+      const auto known = replies.find(command);
+      co_await line.write(known == replies.end() ? "-ERR unknown command\r\n" : known->second);
+      if (hangs_up) co_return;
+    }
+  }
+
+  void set_info(const std::string& text) { replies["INFO"] = bulk(text); }
+  // INFO as it is, but for one field.
+  void set_field(const std::string& field, const std::string& value) {
+    std::string text = kInfo;
+    const std::size_t at = text.find("\n" + field + ':') + 1;
+    ASSERT_NE(at, 0U);
+    text.replace(at, text.find("\r\n", at) + 2 - at,
+                 value.empty() ? "" : field + ':' + value + "\r\n");
+    set_info(text);
+  }
+  test::Observation observe(const std::string& more = "") {
+    return house.observe("redis", options("", more));
+  }
+  [[nodiscard]] std::string options(const std::string& path = "",
+                                    const std::string& more = "") const {
+    return "url: 'redis://" + peer.endpoint() + path + '\'' + more;
+  }
+
+  test::KindHouse house;
+  std::map<std::string, std::string> replies{{"INFO", bulk(kInfo)}};
+  std::vector<std::string> commands;
+  bool hangs_up = false;
+  test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
+};
+
+TEST_F(RedisTest, PublishesWhatInfoSays) {
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), "");
+  const std::map<std::string, double> expected = {
+      {"redis_loading_dump_file", 0},
+      {"redis_memory_used_bytes", 400},
+      {"redis_memory_max_bytes", 1000},
+      {"redis_memory_limited", 1},
+      {"redis_memory_used_peak_bytes", 500},
+      {"redis_memory_used_rss_bytes", 800},
+      {"redis_mem_fragmentation_ratio", 2},
+      {"redis_keyspace_hits_total", 100},
+      {"redis_keyspace_misses_total", 50},
+      {"redis_evicted_keys_total", 6},
+      {"redis_expired_keys_total", 4},
+      {"redis_connected_clients", 5},
+      {"redis_blocked_clients", 1},
+      {"redis_max_clients", 10000},
+      {"redis_rejected_connections_total", 2},
+      {"redis_commands_processed_total", 77},
+      {"redis_net_input_bytes_total", 11},
+      {"redis_net_output_bytes_total", 22},
+      {"redis_uptime_in_seconds", 3600},
+      {"redis_rdb_last_save_timestamp_seconds", 1700000000},
+      {"redis_rdb_last_bgsave_status", 1},
+      {"redis_rdb_changes_since_last_save", 3},
+      {"redis_aof_enabled", 0},
+      {"redis_aof_last_write_status", 0},
+      {"redis_aof_last_bgrewrite_status", 1},
+      {"redis_connected_slaves", 0}};
+  for (const auto& [name, value] : expected) EXPECT_EQ(run.value(name), value) << name;
+  EXPECT_EQ(run.value("redis_db_keys", {{"db", "db0"}}), 12);
+  EXPECT_EQ(run.value("redis_db_keys_expiring", {{"db", "db0"}}), 3);
+  EXPECT_EQ(run.value("redis_db_keys", {{"db", "db7"}}), 1);
+  EXPECT_EQ(run.value("redis_instance_info", {{"role", "master"},
+                                              {"redis_version", "7.0.15"},
+                                              {"redis_mode", "standalone"},
+                                              {"maxmemory_policy", "allkeys-lru"}}),
+            1);
+  EXPECT_EQ(run.reading("memory"), 0.4);
+  // A master has no link to one, and a first reading of look-ups says nothing of the last minutes.
+  EXPECT_EQ(run.count("redis_master_link_up"), 0U);
+  EXPECT_EQ(run.count("redis_cache_hit_rate"), 0U);
+  EXPECT_EQ(run.reading("hit_rate"), std::nullopt);
+}
+
+TEST_F(RedisTest, LeavesOutWhatInfoDoesNotSay) {
+  set_info("used_memory:7\r\n");  // as managed services cut it down
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.names(), (std::set<std::string>{"redis_memory_used_bytes", "redis_instance_info",
+                                                "redis_loading_dump_file"}));
+  EXPECT_EQ(run.reading("memory"), std::nullopt);
+}
+
+TEST_F(RedisTest, HasNoRatioWithoutAMemoryLimit) {
+  set_field("maxmemory", "0");
+  const test::Observation run = observe();
+  EXPECT_EQ(run.value("redis_memory_limited"), 0);
+  EXPECT_EQ(run.count("redis_memory_max_bytes"), 0U);
+  EXPECT_EQ(run.reading("memory"), std::nullopt);
+}
+
+TEST_F(RedisTest, IsNotReadyWhileItLoads) {
+  set_info("used_memory:7\r\nloading:1\r\nloading_loaded_perc:42.5\r\n");
+  const test::Observation run = observe(", lists: [queue]");
+  EXPECT_EQ(run.failure(), "unready: loading its data, 42.5% done");
+  EXPECT_FALSE(run.threw());
+  EXPECT_EQ(run.value("redis_loading_dump_file"), 1);
+  EXPECT_EQ(commands, std::vector<std::string>{"INFO"});  // look-ups are refused now
+}
+
+TEST_F(RedisTest, TellsAReplicaThatHasLostItsMaster) {
+  set_info(kInfo + "master_link_status:down\r\n");
+  EXPECT_EQ(observe().value("redis_master_link_up"), 0);
+}
+
+TEST_F(RedisTest, RefusesWhatIsNoInfo) {
+  set_info("# nothing\r\n");
+  EXPECT_EQ(observe().failure(), "protocol: INFO has no used_memory");
+  replies["INFO"] = ":7\r\n";
+  EXPECT_EQ(observe().failure(), "protocol: the reply to INFO is of another type");
+  replies["INFO"] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+  EXPECT_EQ(observe().reason(), "protocol");
+}
+
+TEST_F(RedisTest, SaysWhyTheServerRefuses) {
+  const std::map<std::string, std::string> reasons = {
+      {"NOAUTH Authentication required.", "auth"},
+      {"NOPERM this user has no permissions to run the 'info' command", "permission"},
+      {"LOADING Redis is loading the dataset in memory", "unready"},
+      {"ERR max number of clients reached", "overload"},
+      {"ERR unknown command 'INFO'", "mismatch"}};
+  for (const auto& [text, reason] : reasons) {
+    replies["INFO"] = '-' + text + "\r\n";
+    const test::Observation run = observe();
+    EXPECT_EQ(run.failure(), reason + ": " + text);
+    EXPECT_TRUE(run.threw());
+    EXPECT_EQ(run.names().size(), 0U);
+  }
+}
+
+TEST_F(RedisTest, SignsInAndChoosesItsDatabase) {
+  const test::TempDirectory directory;
+  const std::string secret = directory.file("password", "hush hush\n");
+  replies["AUTH monitor hush hush"] = replies["SELECT 3"] = "+OK\r\n";
+  replies["LLEN q"] = ":5\r\n";
+  const test::Observation run =
+      house.observe("redis", "url: 'redis://monitor@" + peer.endpoint() +
+                                 "/3', password: {file: '" + secret + "'}, lists: [q]");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(commands,
+            (std::vector<std::string>{"AUTH monitor hush hush", "SELECT 3", "INFO", "LLEN q"}));
+  EXPECT_EQ(run.value("redis_key_size", {{"db", "db3"}, {"key", "q"}}), 5);
+}
+
+TEST_F(RedisTest, KeepsItsPasswordToItself) {
+  const test::TempDirectory directory;
+  const std::string secret = directory.file("password", "hush");
+  replies["AUTH hush"] = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+  const test::Observation run = observe(", password: {file: '" + secret + "'}");
+  EXPECT_EQ(run.reason(), "auth");
+  EXPECT_FALSE(run.text().contains("hush")) << run.text();
+  EXPECT_EQ(commands.size(), 1U);
+}
+
+TEST_F(RedisTest, DoesNotConnectWithoutItsPassword) {
+  const test::Observation run = observe(", password: {file: /nonexistent/password}");
+  EXPECT_EQ(run.reason(), "config");
+  EXPECT_EQ(peer.accepted(), 0);
+}
+
+TEST_F(RedisTest, MeasuresListsEachForItself) {
+  replies["LLEN celery"] = ":1200\r\n";
+  replies["LLEN nothing"] = ":0\r\n";
+  replies["LLEN set"] = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+  const test::Observation run = observe(", lists: [celery, set, nothing]");
+  EXPECT_EQ(run.value("redis_key_size", {{"db", "db0"}, {"key", "celery"}}), 1200);
+  EXPECT_EQ(run.value("redis_key_size", {{"db", "db0"}, {"key", "nothing"}}), 0);
+  EXPECT_EQ(run.count("redis_key_size"), 2U);
+  EXPECT_EQ(run.reading("list_length", "celery"), 1200);
+  EXPECT_EQ(run.failure("celery"), "");
+  EXPECT_TRUE(run.failure("set").starts_with("mismatch: WRONGTYPE")) << run.failure("set");
+  EXPECT_EQ(run.value("redis_memory_used_bytes"), 400);
+}
+
+TEST_F(RedisTest, KeepsItsConnection) {
+  const auto probe = house.make("redis", options());
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(peer.accepted(), 1);
+}
+
+TEST_F(RedisTest, ConnectsAnewWhereTheServerHasHungUp) {
+  const auto probe = house.make("redis", options());
+  hangs_up = true;  // after each reply
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  test::run_for(house.loop, std::chrono::milliseconds(5));  // the end of the connection comes
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(peer.accepted(), 2);
+}
+
+TEST_F(RedisTest, DropsAConnectionThatARunWasCancelledOn) {
+  const auto probe = house.make("redis", options());
+  replies["INFO"] = "";  // no answer
+  auto task = house.begin(*probe);
+  ASSERT_TRUE(house.until([&] { return commands.size() == 1; }));
+  task.cancel();
+  EXPECT_THROW(task.get(), boost::system::system_error);
+  set_info(kInfo);  // would be taken for the answer to another question there
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(peer.accepted(), 2);
+}
+
+TEST_F(RedisTest, TellsTheHitRateOfTheLastMinutesWithoutItsOwnLookUps) {
+  replies["LLEN q"] = ":3\r\n";
+  const auto probe = house.make("redis", options("", ", lists: [q]"));
+  EXPECT_EQ(house.observe(*probe).count("redis_cache_hit_rate"), 0U);
+  std::string text = kInfo;  // 5 hits more, one of which is ours, and 12 misses
+  text.replace(text.find("keyspace_hits:100"), 17, "keyspace_hits:105");
+  text.replace(text.find("keyspace_misses:50"), 18, "keyspace_misses:62");
+  set_info(text);
+  const test::Observation run = house.observe(*probe);
+  EXPECT_EQ(run.value("redis_cache_hit_rate"), 0.25);
+  EXPECT_EQ(run.reading("hit_rate"), 0.25);
+}
+
+TEST_F(RedisTest, HandsConnectionAndLookUpsToItsSuccessor) {
+  const auto old = house.make("redis", options());
+  house.observe(*old);
+  const auto successor = house.make("redis", options("", ", lists: [q]"));
+  replies["LLEN q"] = ":0\r\n";
+  successor->inherit(*old);
+  set_field("keyspace_hits", "130");
+  EXPECT_EQ(house.observe(*successor).value("redis_cache_hit_rate"), 1);
+  EXPECT_EQ(peer.accepted(), 1);
+}
+
+TEST_F(RedisTest, HandsNoConnectionToAnotherUser) {
+  const auto old = house.make("redis", options());
+  house.observe(*old);
+  const auto successor = house.make("redis", "url: 'redis://other@" + peer.endpoint() + '\'');
+  successor->inherit(*old);
+  house.observe(*successor);
+  EXPECT_EQ(peer.accepted(), 2);
+}
+
+TEST_F(RedisTest, ConnectsToAnIpv6Literal) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
+  const test::Conversation other(
+      house.loop, [this](test::Line& line) { return serve(line); },
+      asio::ip::address_v6::loopback());
+  const auto probe = house.make("redis", "url: 'redis://" + other.endpoint() + "/2'");
+  replies["SELECT 2"] = "+OK\r\n";
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(probe->target(), other.endpoint() + "/2");
+}
+
+}  // namespace
+}  // namespace vitalsd

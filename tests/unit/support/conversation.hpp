@@ -1,0 +1,184 @@
+// A TCP server on the test's own loop that speaks any protocol: a coroutine of the test's for each
+// connection.
+#pragma once
+
+#include <array>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/system/system_error.hpp>
+
+namespace vitalsd::test {
+
+namespace asio = boost::asio;
+
+/// One connection, from the server's side. The end of the connection ends the script that waits
+/// for it, by an exception that the server takes.
+class Line {
+ public:
+  explicit Line(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {}
+
+  /// All up to `delimiter`, which is included.
+  asio::awaitable<std::string> read_until(std::string_view delimiter) {
+    const std::size_t size = co_await asio::async_read_until(socket_, asio::dynamic_buffer(buffer_),
+                                                             delimiter, asio::use_awaitable);
+    co_return take(size);
+  }
+  asio::awaitable<std::string> read(std::size_t size) {
+    if (buffer_.size() < size) {
+      co_await asio::async_read(socket_, asio::dynamic_buffer(buffer_),
+                                asio::transfer_at_least(size - buffer_.size()),
+                                asio::use_awaitable);
+    }
+    co_return take(size);
+  }
+  asio::awaitable<void> write(std::string bytes) {
+    co_await asio::async_write(socket_, asio::buffer(bytes), asio::use_awaitable);
+  }
+  /// Silence until the client hangs up.
+  asio::awaitable<void> be_silent() {
+    std::array<char, 4096> ignored{};
+    for (;;) co_await socket_.async_read_some(asio::buffer(ignored), asio::use_awaitable);
+  }
+
+ private:
+  std::string take(std::size_t size) {
+    std::string out = buffer_.substr(0, size);
+    buffer_.erase(0, size);
+    return out;
+  }
+
+  asio::ip::tcp::socket socket_;
+  std::string buffer_;
+};
+
+/// Whether this machine has ::1.
+inline bool has_ipv6() {
+  asio::io_context loop;
+  boost::system::error_code error;
+  asio::ip::tcp::acceptor acceptor(loop);
+  acceptor.open(asio::ip::tcp::v6(), error);
+  if (!error) acceptor.bind({asio::ip::address_v6::loopback(), 0}, error);
+  return !error;
+}
+
+/// An address at which nobody listens, and nobody else can for as long as this lives.
+class ClosedPort {
+ public:
+  ClosedPort() {
+    socket_.open(asio::ip::tcp::v4());
+    socket_.bind({asio::ip::address_v4::loopback(), 0});
+  }
+  [[nodiscard]] std::string endpoint() const {
+    return "127.0.0.1:" + std::to_string(socket_.local_endpoint().port());
+  }
+
+ private:
+  asio::io_context loop_;  // never runs
+  asio::ip::tcp::socket socket_{loop_};
+};
+
+class Conversation {
+ public:
+  using Script = std::function<asio::awaitable<void>(Line&)>;
+
+  Conversation(asio::io_context& loop, Script script,
+               const asio::ip::address& address = asio::ip::address_v4::loopback())
+      : state_(std::make_shared<State>(asio::ip::tcp::acceptor(loop, {address, 0}),
+                                       std::move(script))) {
+    asio::co_spawn(loop, accept(state_), asio::detached);
+  }
+  ~Conversation() {
+    boost::system::error_code ignored;
+    state_->acceptor.close(ignored);
+  }
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const { return state_->acceptor.local_endpoint().port(); }
+  /// "127.0.0.1:4711", "[::1]:4711".
+  [[nodiscard]] std::string endpoint() const {
+    const auto at = state_->acceptor.local_endpoint();
+    const std::string host = at.address().to_string();
+    return (at.address().is_v6() ? '[' + host + ']' : host) + ':' + std::to_string(at.port());
+  }
+  /// Connections so far.
+  [[nodiscard]] int accepted() const { return state_->accepted; }
+
+ private:
+  struct State {
+    asio::ip::tcp::acceptor acceptor;
+    Script script;
+    int accepted = 0;
+  };
+
+  static asio::awaitable<void> accept(std::shared_ptr<State> state) {
+    try {
+      for (;;) {
+        Line line(co_await state->acceptor.async_accept(asio::use_awaitable));
+        ++state->accepted;
+        asio::co_spawn(state->acceptor.get_executor(), converse(state, std::move(line)),
+                       asio::detached);
+      }
+    } catch (const boost::system::system_error&) {
+      co_return;  // closed
+    }
+  }
+  static asio::awaitable<void> converse(std::shared_ptr<State> state, Line line) {
+    try {
+      co_await state->script(line);
+    } catch (const boost::system::system_error&) {
+      co_return;  // the client has hung up
+    }
+  }
+
+  std::shared_ptr<State> state_;
+};
+
+/// A request as it came.
+struct HttpCall {
+  std::string method;
+  std::string target;
+  std::string head;  ///< with the request line
+  std::string body;
+
+  /// The value of a header, whose name is in lower case here; empty: there is none.
+  [[nodiscard]] std::string header(std::string_view name) const {
+    std::string lower;
+    for (const char c : head) lower += static_cast<char>(std::tolower(c));
+    const std::string front = "\r\n" + std::string(name) + ": ";
+    const std::size_t at = lower.find(front);
+    if (at == std::string::npos) return "";
+    const std::size_t begin = at + front.size();
+    return head.substr(begin, head.find("\r\n", begin) - begin);
+  }
+};
+
+inline asio::awaitable<HttpCall> read_http(Line& line) {
+  HttpCall call;
+  call.head = co_await line.read_until("\r\n\r\n");
+  const std::size_t space = call.head.find(' ');
+  call.method = call.head.substr(0, space);
+  call.target = call.head.substr(space + 1, call.head.find(' ', space + 1) - space - 1);
+  const std::string length = call.header("content-length");
+  if (!length.empty()) call.body = co_await line.read(std::stoul(length));
+  co_return call;
+}
+
+}  // namespace vitalsd::test
