@@ -69,6 +69,12 @@ std::string trust_name(const TlsOptions& tls) {
          std::to_string(std::hash<std::string>()(tls.ca + '\n' + tls.certificate + '\n' + tls.key));
 }
 
+// An IPv6 address as a name.
+std::string address_name(std::string address) {
+  std::ranges::replace(address, ':', '-');
+  return "address-" + address;
+}
+
 struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
@@ -422,9 +428,11 @@ void HttpClient::Impl::prepare(Transfer& transfer, const Addresses& addresses) {
   // A kept connection that was verified by other CAs is not ours to use. libcurl does not know of
   // them, but it does tell connections apart by the name of where they lead to.
   const bool kept = request.reuse_connection && url.scheme == "https";
-  const std::string place = kept ? trust_name(request.tls) : bracketed(name);
+  // Nor does it take an address with colons for a name of its cache.
+  const bool colons = name.contains(':');
+  const std::string place = kept ? trust_name(request.tls) : colons ? address_name(name) : name;
   const std::string entry = place + ':' + std::to_string(port);
-  if (kept) {
+  if (kept || colons) {
     append(transfer.connect_to, bracketed(name) + ':' + std::to_string(port) + ':' + entry);
     curl_easy_setopt(easy, CURLOPT_CONNECT_TO, transfer.connect_to.get());
   }

@@ -1,0 +1,331 @@
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "unit/support/conversation.hpp"
+#include "unit/support/http_script.hpp"
+#include "unit/support/kinds.hpp"
+#include "unit/support/temp_directory.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using test::http_answer;
+using test::HttpCall;
+
+class HttpTest : public testing::Test {
+ protected:
+  using Answer = std::function<std::string(const HttpCall&)>;
+
+  // One request a connection, as the probe has it.
+  test::Conversation::Script script() {
+    return [this](test::Line& line) -> asio::awaitable<void> {
+      calls.push_back(co_await test::read_http(line));
+      co_await line.write(answer(calls.back()));
+    };
+  }
+  void answer_always(const std::string& bytes) {
+    answer = [bytes](const HttpCall&) { return bytes; };
+  }
+
+  [[nodiscard]] std::string url(const std::string& target = "/") const {
+    return "http://" + peer.endpoint() + target;
+  }
+  [[nodiscard]] static std::string quoted(const std::string& text) { return '\'' + text + '\''; }
+  test::Observation observe(const std::string& more = "", const std::string& target = "/") {
+    return house.observe("http", "url: " + quoted(url(target)) + more);
+  }
+  static std::string redirect(int status, const std::string& location) {
+    return http_answer(status, "", "Location: " + location + "\r\n");
+  }
+
+  test::KindHouse house;
+  Answer answer = [](const HttpCall&) { return http_answer(200, "hello"); };
+  std::vector<HttpCall> calls;
+  test::Conversation peer{house.loop, script()};
+};
+
+TEST_F(HttpTest, PublishesWhatTheAnswerIsLike) {
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("probe_http_status_code"), 200);
+  EXPECT_EQ(run.value("probe_http_redirects"), 0);
+  EXPECT_EQ(run.value("probe_http_version"), 1.1);
+  EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 5);
+  EXPECT_EQ(run.value("probe_http_ssl"), 0);
+  for (const std::string phase : {"resolve", "connect", "processing", "transfer"}) {
+    EXPECT_GE(run.value("probe_http_duration_seconds", {{"phase", phase}}).value_or(-1), 0)
+        << phase;
+  }
+  // Of TLS there is none, so there is neither a time nor an expiry.
+  EXPECT_EQ(run.count("probe_http_duration_seconds"), 4U);
+  EXPECT_EQ(run.count("probe_ssl_earliest_cert_expiry"), 0U);
+  EXPECT_GT(run.reading("duration").value_or(0), 0);
+}
+
+TEST_F(HttpTest, AsksAsItIsTold) {
+  const test::Observation run = observe(
+      ", method: POST, headers: {X-Who: me, Accept: text/plain}, body: 'a=1'", "/path?query=1");
+  EXPECT_EQ(run.failure(), "");
+  ASSERT_EQ(calls.size(), 1U);
+  EXPECT_EQ(calls[0].method, "POST");
+  EXPECT_EQ(calls[0].target, "/path?query=1");
+  EXPECT_EQ(calls[0].header("x-who"), "me");
+  EXPECT_EQ(calls[0].header("accept"), "text/plain");
+  EXPECT_EQ(calls[0].header("host"), peer.endpoint());
+  EXPECT_EQ(calls[0].body, "a=1");
+}
+
+TEST_F(HttpTest, AsksAnIpv6Literal) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
+  const test::Conversation other(house.loop, script(), asio::ip::address_v6::loopback());
+  const auto probe = house.make("http", "url: 'http://" + other.endpoint() + "/x'");
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(calls.at(0).header("host"), other.endpoint());
+  EXPECT_EQ(probe->endpoint(), other.endpoint());
+  EXPECT_EQ(probe->target(), "http://" + other.endpoint() + "/x");
+}
+
+TEST_F(HttpTest, HidesTheQueryAndTheUser) {
+  const auto probe = house.make("http", "url: 'http://h/x?token=hush'");
+  EXPECT_EQ(probe->target(), "http://h/x?…");
+  EXPECT_EQ(probe->endpoint(), "h:80");
+  EXPECT_EQ(house.make("http", "url: 'https://h'")->endpoint(), "h:443");
+}
+
+// ---- what the answer has to look like -----------------------------------------------------------
+
+TEST_F(HttpTest, ExpectsASuccess) {
+  answer_always(http_answer(503, "sorry"));
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), "mismatch: status 503, expected 2xx");
+  EXPECT_FALSE(run.threw());
+  EXPECT_EQ(run.value("probe_http_status_code"), 503);
+  EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 5);
+}
+
+TEST_F(HttpTest, ExpectsTheStatusThatIsAskedFor) {
+  answer_always(http_answer(404, ""));
+  EXPECT_EQ(observe(", expect: {status: 404}").failure(), "");
+  EXPECT_EQ(observe(", expect: {status: [200, 4xx]}").failure(), "");
+  EXPECT_EQ(observe(", expect: {status: [200, 5xx]}").failure(),
+            "mismatch: status 404, expected 200 or 5xx");
+}
+
+TEST_F(HttpTest, ExpectsHeadersAndABody) {
+  answer_always(http_answer(200, "all is well", "X-App: 1\r\n"));
+  EXPECT_EQ(observe(", expect: {headers: [x-app], body: 'all.*well', not_body: error}").failure(),
+            "");
+  EXPECT_EQ(observe(", expect: {headers: [X-Other], body: '^well', not_body: is}").failure(),
+            "mismatch: no header X-Other; the body does not match '^well'; the body matches 'is'");
+}
+
+TEST_F(HttpTest, ExpectsValuesOfJson) {
+  answer_always(http_answer(200, R"({"status": "ok", "n": 3, "on": true, "a": [{"b": null}]})"));
+  EXPECT_EQ(
+      observe(", expect: {json: {/status: ok, /n: '3', /on: 'true', /a/0/b: 'null'}}").failure(),
+      "");
+  const test::Observation run = observe(", expect: {json: {/status: bad, /missing: x}}");
+  EXPECT_EQ(run.reason(), "mismatch");
+  EXPECT_TRUE(run.failure().contains("/status")) << run.failure();
+  EXPECT_TRUE(run.failure().contains("/missing")) << run.failure();
+  EXPECT_FALSE(run.threw());
+}
+
+TEST_F(HttpTest, ExpectsJsonOfWhatIsNone) {
+  answer_always(http_answer(200, "<html>"));
+  EXPECT_EQ(observe(", expect: {json: {/status: ok}}").reason(), "mismatch");
+  answer_always(http_answer(200, ""));
+  EXPECT_EQ(observe(", expect: {json: {/status: ok}}").reason(), "mismatch");
+}
+
+TEST_F(HttpTest, TakesAnEmptyAnswer) {
+  answer_always(http_answer(200, ""));
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 0);
+}
+
+TEST_F(HttpTest, TakesAHeadWithoutABody) {
+  answer_always("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+  const test::Observation run = observe(", method: HEAD");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(calls.at(0).method, "HEAD");
+}
+
+// ---- what is no answer --------------------------------------------------------------------------
+
+TEST_F(HttpTest, SaysWhereNobodyListens) {
+  const test::ClosedPort nobody;
+  const test::Observation run = house.observe("http", "url: 'http://" + nobody.endpoint() + "/'");
+  EXPECT_EQ(run.reason(), "connect");
+  EXPECT_TRUE(run.threw());
+  EXPECT_EQ(run.names().size(), 0U);
+  EXPECT_EQ(run.reading("duration"), std::nullopt);
+}
+
+TEST_F(HttpTest, SaysThatANameDoesNotResolve) {
+  EXPECT_EQ(house.observe("http", "url: 'http://nowhere.invalid/'").reason(), "dns");
+}
+
+TEST_F(HttpTest, SaysThatAnAnswerIsNoHttp) {
+  answer_always("SSH-2.0-OpenSSH_9.2\r\n");
+  EXPECT_EQ(observe().reason(), "protocol");
+  answer_always("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort");
+  EXPECT_EQ(observe().reason(), "protocol");
+  answer_always("");
+  const test::Observation run = observe();
+  EXPECT_TRUE(run.threw());
+  EXPECT_EQ(run.names().size(), 0U);
+}
+
+TEST_F(HttpTest, SaysThatAServerSpeaksNoTls) {
+  const test::Conversation plain(house.loop, [](test::Line& line) -> asio::awaitable<void> {
+    co_await line.write("SSH-2.0-OpenSSH_9.2\r\n");
+    co_await line.be_silent();
+  });
+  EXPECT_EQ(house.observe("http", "url: 'https://" + plain.endpoint() + "/'").reason(), "tls");
+}
+
+TEST_F(HttpTest, RefusesALargerBodyThanItMayTake) {
+  answer_always(http_answer(200, std::string(1025, 'x')));
+  EXPECT_EQ(observe(", max_body: 1KiB").reason(), "protocol");
+  answer_always(http_answer(200, std::string(1024, 'x')));
+  EXPECT_EQ(observe(", max_body: 1KiB").failure(), "");
+}
+
+// ---- credentials --------------------------------------------------------------------------------
+
+class HttpCredentials : public HttpTest {
+ protected:
+  [[nodiscard]] std::string basic() const {
+    return ", user: me, password: {file: " + quoted(secret) + '}';
+  }
+
+  test::TempDirectory directory;
+  std::string secret = directory.file("secret", "hush\n");
+};
+
+TEST_F(HttpCredentials, SignsIn) {
+  EXPECT_EQ(observe(basic()).failure(), "");
+  EXPECT_EQ(calls.at(0).header("authorization"), "Basic bWU6aHVzaA==");
+  EXPECT_EQ(observe(", bearer_token: {file: " + quoted(secret) + '}').failure(), "");
+  EXPECT_EQ(calls.at(1).header("authorization"), "Bearer hush");
+}
+
+TEST_F(HttpCredentials, ReadsSecretsAnewForEachRun) {
+  const auto probe = house.make("http", "url: " + quoted(url()) + basic());
+  house.observe(*probe);
+  std::ignore = directory.file("secret", "rotated");
+  house.observe(*probe);
+  EXPECT_EQ(calls.at(1).header("authorization"), "Basic bWU6cm90YXRlZA==");
+}
+
+TEST_F(HttpCredentials, DoesNotAskWithoutItsSecret) {
+  const test::Observation run =
+      observe(", user: me, password: {file: " + quoted(directory.path("missing")) + '}');
+  EXPECT_EQ(run.reason(), "config");
+  EXPECT_EQ(peer.accepted(), 0);
+}
+
+TEST_F(HttpCredentials, StayWithTheHostThatTheyAreFor) {
+  const test::Conversation elsewhere(house.loop, script());
+  const std::string there = "http://" + elsewhere.endpoint() + "/there";
+  answer = [&](const HttpCall& call) {
+    return call.target == "/there" ? http_answer(200, "") : redirect(302, there);
+  };
+  const test::Observation run =
+      observe(basic() + ", headers: {Cookie: session=hush, X-Other: stays}");
+  EXPECT_EQ(run.failure(), "");
+  ASSERT_EQ(calls.size(), 2U);
+  EXPECT_EQ(calls[0].header("cookie"), "session=hush");
+  EXPECT_EQ(calls[1].header("authorization"), "");
+  EXPECT_EQ(calls[1].header("cookie"), "");
+  EXPECT_EQ(calls[1].header("x-other"), "stays");
+  EXPECT_EQ(calls[1].header("host"), elsewhere.endpoint());
+}
+
+TEST_F(HttpCredentials, GoAlongOnOneHost) {
+  answer = [&](const HttpCall& call) {
+    return call.target == "/there" ? http_answer(200, "") : redirect(301, "/there");
+  };
+  EXPECT_EQ(observe(basic()).failure(), "");
+  EXPECT_EQ(calls.at(1).header("authorization"), calls.at(0).header("authorization"));
+}
+
+TEST_F(HttpCredentials, AreNotInWhatARunSays) {
+  answer_always(http_answer(401, "who?"));
+  EXPECT_EQ(observe(basic(), "/?token=hush").failure(), "mismatch: status 401, expected 2xx");
+  answer_always("nonsense\r\n\r\n");
+  const test::Observation run = observe(basic(), "/?token=hush");
+  EXPECT_TRUE(run.threw());
+  EXPECT_FALSE(run.text().contains("hush")) << run.text();
+}
+
+// ---- redirects ----------------------------------------------------------------------------------
+
+TEST_F(HttpTest, FollowsRedirects) {
+  answer = [&](const HttpCall& call) {
+    if (call.target == "/a/b") return redirect(301, "c");
+    if (call.target == "/a/c") return redirect(308, url("/d?x=1"));
+    return http_answer(200, "arrived");
+  };
+  const test::Observation run = observe("", "/a/b");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(calls.at(2).target, "/d?x=1");
+  EXPECT_EQ(run.value("probe_http_redirects"), 2);
+  EXPECT_EQ(run.value("probe_http_status_code"), 200);
+  EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 7);
+}
+
+TEST_F(HttpTest, StopsWhereItIsLedInCircles) {
+  answer_always(redirect(302, "/"));
+  const test::Observation run = observe(", redirects: 3");
+  EXPECT_EQ(calls.size(), 4U);
+  EXPECT_EQ(run.value("probe_http_redirects"), 3);
+  EXPECT_EQ(run.failure(), "mismatch: status 302, expected 2xx");
+}
+
+TEST_F(HttpTest, StaysWhereItShallNotFollow) {
+  answer_always(redirect(302, "/login"));
+  EXPECT_EQ(observe(", redirects: 0, expect: {status: 302}").failure(), "");
+  EXPECT_EQ(calls.size(), 1U);
+}
+
+TEST_F(HttpTest, AsksAgainByGetOnlyWhereTheStatusSaysSo) {
+  int status_of_redirect = 0;
+  answer = [&](const HttpCall& call) {
+    return call.target == "/" ? redirect(status_of_redirect, "/there") : http_answer(200, "");
+  };
+  for (const int status : {301, 302, 303, 307, 308}) {
+    status_of_redirect = status;
+    calls.clear();
+    EXPECT_EQ(observe(", method: POST, body: data").failure(), "");
+    const bool keeps = status >= 307;
+    EXPECT_EQ(calls.at(1).method, keeps ? "POST" : "GET") << status;
+    EXPECT_EQ(calls.at(1).body, keeps ? "data" : "") << status;
+  }
+}
+
+TEST_F(HttpTest, KeepsAHeadAHead) {
+  answer = [&](const HttpCall& call) {
+    return call.target == "/" ? redirect(303, "/there") : http_answer(200, "");
+  };
+  EXPECT_EQ(observe(", method: HEAD").failure(), "");
+  EXPECT_EQ(calls.at(1).method, "HEAD");
+}
+
+TEST_F(HttpTest, FollowsToUrlsOfHttpOnly) {
+  answer_always(redirect(302, "file:///etc/passwd"));
+  const test::Observation run = observe();
+  EXPECT_EQ(run.reason(), "mismatch");
+  EXPECT_TRUE(run.failure().contains("file:///etc/passwd")) << run.failure();
+  EXPECT_EQ(calls.size(), 1U);
+}
+
+}  // namespace
+}  // namespace vitalsd
