@@ -215,6 +215,8 @@ class DnsProbe final : public Probe {
         const std::unique_ptr<Query> asked(static_cast<Query*>(raw));
         Answer answer{status, {}};
         if (status == ARES_SUCCESS) answer.status = asked->parse(data, size, answer.records);
+        // Some of c-ares's parsers take an answer for good that has an alias and nothing else.
+        if (answer.status == ARES_SUCCESS && answer.records.empty()) answer.status = ARES_ENODATA;
         asked->pending->succeed(std::move(answer));
       };
       ares_query(channel->handle(), query_.c_str(), ns_c_in, type_->number, done, query.release());

@@ -1,0 +1,190 @@
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "unit/support/dns_script.hpp"
+#include "unit/support/kinds.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using test::dns_name;
+using test::dns_number;
+using test::DnsScript;
+
+constexpr int kA = 1;
+constexpr int kNs = 2;
+constexpr int kCname = 5;
+constexpr int kSoa = 6;
+constexpr int kMx = 15;
+constexpr int kTxt = 16;
+constexpr int kAaaa = 28;
+constexpr int kSrv = 33;
+
+std::string txt(const std::string& text) { return static_cast<char>(text.size()) + text; }
+
+class DnsTest : public testing::Test {
+ protected:
+  DnsScript::Script script() {
+    return [this](const DnsScript::Query& query) { return answer(query); };
+  }
+  void answer_records(const std::vector<DnsScript::Record>& records) {
+    answer = [records](const DnsScript::Query&) { return DnsScript::Answer{.records = records}; };
+  }
+  test::Observation observe(const std::string& type, const std::string& more = "") {
+    return house.observe(
+        "dns", "query: shop.example, server: '" + server.endpoint() + "', type: " + type + more);
+  }
+
+  test::KindHouse house;
+  DnsScript::Script answer = [](const DnsScript::Query&) {
+    return DnsScript::Answer{.records = {{kA, "\x0a\x01\x01\x01"}, {kA, "\x0a\x01\x01\x02"}}};
+  };
+  DnsScript server{house.loop, script()};
+};
+
+TEST_F(DnsTest, CountsTheRecords) {
+  const test::Observation run = observe("A");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("probe_dns_answer_rrs"), 2);
+  EXPECT_GE(run.value("probe_dns_duration_seconds").value_or(-1), 0);
+  ASSERT_EQ(server.queries().size(), 1U);
+  EXPECT_EQ(server.queries()[0].name, "shop.example");
+  EXPECT_EQ(server.queries()[0].type, kA);
+  EXPECT_FALSE(server.queries()[0].tcp);
+}
+
+TEST_F(DnsTest, ReadsRecordsOfEachType) {
+  const std::string host = dns_name("a.example");
+  const std::string v6 = dns_number(0x20010db8, 4) + std::string(11, '\0') + '\x07';
+  struct Case {
+    std::string type;
+    int number;
+    std::string data, text;
+  };
+  for (const Case& each : std::vector<Case>{
+           {"A", kA, "\x0a\x01\x01\x01", "10.1.1.1"},
+           {"AAAA", kAaaa, v6, "2001:db8::7"},
+           {"MX", kMx, dns_number(10, 2) + host, "10 a.example"},
+           {"NS", kNs, host, "a.example"},
+           {"SOA", kSoa,
+            host + dns_name("root.example") + dns_number(1, 4) + dns_number(2, 4) +
+                dns_number(3, 4) + dns_number(4, 4) + dns_number(5, 4),
+            "a.example"},
+           {"SRV", kSrv, dns_number(1, 2) + dns_number(2, 2) + dns_number(5060, 2) + host,
+            "1 2 5060 a.example"},
+           {"TXT", kTxt, txt("v=spf1 ") + txt("-all"), "v=spf1 -all"}}) {
+    answer_records({{each.number, each.data}});
+    const test::Observation run = observe(each.type, ", answers: ['" + each.text + "']");
+    EXPECT_EQ(run.failure(), "") << each.type;
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1) << each.type;
+    EXPECT_EQ(server.queries().back().type, each.number);
+  }
+}
+
+TEST_F(DnsTest, CountsEachTextAsOne) {
+  answer_records({{kTxt, txt("a") + txt("b")}, {kTxt, txt("c")}});
+  const test::Observation run = observe("TXT", ", answers: [ab, c]");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("probe_dns_answer_rrs"), 2);
+}
+
+TEST_F(DnsTest, CountsWhatItAskedForOnly) {
+  // The record of an alias comes along; what it stands for is of the same name in this answer.
+  answer_records({{kA, "\x0a\x01\x01\x01"}, {kCname, dns_name("shop.example")}});
+  EXPECT_EQ(observe("A").value("probe_dns_answer_rrs"), 1);
+}
+
+TEST_F(DnsTest, MissesWhatMustBeThere) {
+  const test::Observation run = observe("A", ", answers: [10.1.1.2, 10.1.1.9]");
+  EXPECT_EQ(run.failure(), "mismatch: no '10.1.1.9' in the answer, which has '10.1.1.1, 10.1.1.2'");
+  EXPECT_FALSE(run.threw());
+  EXPECT_EQ(run.value("probe_dns_answer_rrs"), 2);
+}
+
+TEST_F(DnsTest, SaysWhyThereIsNoAnswer) {
+  const std::map<int, std::string> codes = {
+      {1, "protocol"}, {2, "mismatch"}, {3, "mismatch"}, {5, "mismatch"}};
+  for (const auto& [code, reason] : codes) {
+    answer = [code](const DnsScript::Query&) { return DnsScript::Answer{.code = code}; };
+    const test::Observation run = observe("A");
+    EXPECT_EQ(run.reason(), reason) << code;
+    EXPECT_TRUE(run.failure().contains("shop.example: ")) << run.failure();
+    EXPECT_TRUE(run.threw());
+    EXPECT_EQ(run.names().size(), 0U);
+  }
+}
+
+TEST_F(DnsTest, TakesANameWithoutSuchARecordForAMismatch) {
+  answer_records({});
+  EXPECT_EQ(observe("A").reason(), "mismatch");
+  answer_records({{kCname, dns_name("other.example")}});  // an alias of what has none either
+  for (const std::string type : {"A", "AAAA", "MX", "NS", "SRV", "TXT"}) {
+    const test::Observation run = observe(type);
+    EXPECT_EQ(run.reason(), "mismatch") << type;
+    EXPECT_EQ(run.names().size(), 0U) << type;
+  }
+}
+
+TEST_F(DnsTest, RefusesRecordsThatAreCutOff) {
+  answer_records({{kMx, "\x01"}});
+  const test::Observation run = observe("MX");
+  EXPECT_EQ(run.reason(), "protocol");
+  EXPECT_TRUE(run.threw());
+}
+
+TEST_F(DnsTest, AsksByTcpWhereItIsTold) {
+  EXPECT_EQ(observe("A", ", protocol: tcp").value("probe_dns_answer_rrs"), 2);
+  ASSERT_EQ(server.queries().size(), 1U);
+  EXPECT_TRUE(server.queries()[0].tcp);
+}
+
+TEST_F(DnsTest, AsksAgainByTcpForALongAnswer) {
+  answer = [](const DnsScript::Query& query) {
+    DnsScript::Answer out;
+    out.truncated = !query.tcp;
+    for (int i = 0; query.tcp && i < 200; ++i) {
+      out.records.push_back({kA, "\x0a\x01\x01" + std::string(1, static_cast<char>(i))});
+    }
+    return out;
+  };
+  EXPECT_EQ(observe("A").value("probe_dns_answer_rrs"), 200);
+  EXPECT_EQ(server.queries().size(), 2U);
+}
+
+TEST_F(DnsTest, SaysThatNobodyListens) {
+  const test::ClosedPort nobody;
+  const test::Observation run = house.observe(
+      "dns", "query: shop.example, protocol: tcp, server: '" + nobody.endpoint() + '\'');
+  EXPECT_EQ(run.reason(), "connect");
+}
+
+TEST_F(DnsTest, IsCancelledWhileTheServerIsSilent) {
+  answer = [](const DnsScript::Query&) { return DnsScript::Answer{.silent = true}; };
+  const auto probe = house.make("dns", "query: shop.example, server: '" + server.endpoint() + '\'');
+  auto task = house.begin(*probe);
+  ASSERT_TRUE(house.until([&] { return !server.queries().empty(); }));
+  task.cancel();
+  ASSERT_TRUE(house.until([&] { return task.done(); }));
+  EXPECT_THROW(task.get(), boost::system::system_error);
+  answer_records({{kA, "\x0a\x01\x01\x01"}});
+  EXPECT_EQ(house.observe(*probe).value("probe_dns_answer_rrs"), 1);
+}
+
+TEST_F(DnsTest, AsksAnIpv6Literal) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
+  const DnsScript other(house.loop, script(), asio::ip::address_v6::loopback());
+  const auto probe = house.make("dns", "query: shop.example, server: '" + other.endpoint() + '\'');
+  EXPECT_EQ(house.observe(*probe).value("probe_dns_answer_rrs"), 2);
+  EXPECT_EQ(probe->target(), "shop.example A at " + other.endpoint());
+  EXPECT_EQ(probe->endpoint(), other.endpoint());
+}
+
+TEST_F(DnsTest, SaysThatItsServerHasNoAddress) {
+  EXPECT_EQ(house.observe("dns", "query: a.example, server: 'nowhere.invalid:53'").reason(), "dns");
+}
+
+}  // namespace
+}  // namespace vitalsd
