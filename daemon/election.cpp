@@ -27,7 +27,6 @@ using net::kubernetes::ApiError;
 
 constexpr net::kubernetes::Resource kLeases{
     .group = "coordination.k8s.io", .version = "v1", .plural = "leases"};
-constexpr std::chrono::seconds kLimit{5};  // for one attempt
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
 
@@ -128,11 +127,13 @@ struct Election::Attempt {
 };
 
 Election::Election(ProbeServices& services, config::ElectionSettings settings,
-                   Leadership& leadership, std::function<void(bool)> on_change)
+                   Leadership& leadership, std::function<void(bool)> on_change,
+                   const ElectionPace& pace)
     : services_(services),
       settings_(std::move(settings)),
       leadership_(leadership),
       on_change_(std::move(on_change)),
+      pace_(pace),
       identity_(make_identity()),
       next_timer_([this] { try_now(); }),
       limit_timer_([this] {
@@ -165,7 +166,7 @@ void Election::give_back() {
 
 void Election::try_now() {
   attempt_ = std::make_shared<Attempt>(this);
-  services_.wheel.arm_after(limit_timer_, kLimit);
+  services_.wheel.arm_after(limit_timer_, pace_.limit);
   asio::co_spawn(
       services_.loop, campaign(attempt_),
       asio::bind_cancellation_slot(attempt_->cancel.slot(),
@@ -208,7 +209,8 @@ asio::awaitable<void> Election::campaign(std::shared_ptr<Attempt> attempt) {
     lease.holder = identity_;
     lease.acquired = now_text();
   }
-  lease.seconds = kDuration.count();
+  // Whole seconds are all that a Lease can say: the others wait rather too long than too short.
+  lease.seconds = std::chrono::ceil<std::chrono::seconds>(pace_.duration).count();
   co_await write(attempt, std::move(lease));
   if (!resigning_) won(asked);
 }
@@ -242,7 +244,7 @@ void Election::ended(const std::exception_ptr& error) {
     give_back();
     return;
   }
-  services_.wheel.arm_after(next_timer_, kPeriod);
+  services_.wheel.arm_after(next_timer_, pace_.period);
   std::string trouble;
   try {
     if (error) std::rethrow_exception(error);
@@ -251,7 +253,8 @@ void Election::ended(const std::exception_ptr& error) {
   } catch (const ProbeError& failure) {
     trouble = failure.what();
   } catch (const boost::system::system_error&) {
-    trouble = "no answer within 5 s";
+    trouble =
+        fmt::format("no answer within {} s", std::chrono::duration<double>(pace_.limit).count());
   }
   if (trouble != trouble_ && !trouble.empty()) {
     log::warn("the lease cannot be looked after", {{"lease", settings_.lease}, {"error", trouble}});
@@ -260,7 +263,7 @@ void Election::ended(const std::exception_ptr& error) {
 }
 
 void Election::won(Leadership::Clock::time_point asked) {
-  const auto end = asked + kDuration;
+  const auto end = asked + pace_.duration;
   const auto left = end - Leadership::Clock::now();
   if (left <= left.zero()) return;
   leadership_.lead_until(end);

@@ -19,16 +19,20 @@
 
 namespace vitalsd {
 
+/// How long a lease is good for, and how often its holder renews it: the other replica takes over
+/// at most their sum, and the time of a request, after the holder was last heard of. Tests are in a
+/// greater hurry than people.
+struct ElectionPace {
+  std::chrono::milliseconds duration{11'000};
+  std::chrono::milliseconds period{2'000};
+  std::chrono::milliseconds limit{5'000};  ///< for one attempt
+};
+
 class Election {
  public:
-  /// How long a lease is good for, and how often its holder renews it: the other replica takes over
-  /// at most their sum, and the time of a request, after the holder was last heard of.
-  static constexpr std::chrono::seconds kDuration{11};
-  static constexpr std::chrono::seconds kPeriod{2};
-
   /// `on_change` is told when we have become the leader, and when we are it no longer.
   Election(ProbeServices& services, config::ElectionSettings settings, Leadership& leadership,
-           std::function<void(bool leads)> on_change);
+           std::function<void(bool leads)> on_change, const ElectionPace& pace = {});
   ~Election();
   Election(const Election&) = delete;
   Election& operator=(const Election&) = delete;
@@ -55,6 +59,7 @@ class Election {
   config::ElectionSettings settings_;
   Leadership& leadership_;
   std::function<void(bool)> on_change_;
+  ElectionPace pace_;
   std::string identity_;
   bool leads_ = false;
   bool resigning_ = false;
