@@ -212,7 +212,11 @@ asio::awaitable<void> Election::campaign(std::shared_ptr<Attempt> attempt) {
   // Whole seconds are all that a Lease can say: the others wait rather too long than too short.
   lease.seconds = std::chrono::ceil<std::chrono::seconds>(pace_.duration).count();
   co_await write(attempt, std::move(lease));
-  if (!resigning_) won(asked);
+  if (resigning_) {
+    leads_ = true;  // as far as the API server knows: it has to be given back
+  } else {
+    won(asked);
+  }
 }
 
 // Whether nobody holds it, or whoever does has not renewed it for as long as it is good for.

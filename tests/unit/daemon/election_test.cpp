@@ -310,6 +310,17 @@ TEST_F(ElectionTest, GivesTheLeaseBack) {
   EXPECT_EQ(one->calls.size(), calls);  // and does not stand for it again
 }
 
+TEST_F(ElectionTest, GivesBackWhatIsWonWhileItResigns) {
+  const auto one = candidate();
+  one->write_takes = 30ms;
+  ASSERT_TRUE(until([&] { return store.writes.size() == 1; }));  // the answer is on its way
+  test::on_loop(loop, [&] { one->election->resign(); });
+  ASSERT_TRUE(until([&] { return one->election->idle(); }));
+  EXPECT_FALSE(one->leadership.leads());
+  EXPECT_EQ(one->changes, std::vector<bool>{});
+  EXPECT_EQ(store.holder(), "");
+}
+
 TEST_F(ElectionTest, LeavesALeaseAloneThatIsAnothersWhenItResigns) {
   const auto one = candidate({.duration = 1s, .period = 5s});
   ASSERT_TRUE(until([&] { return one->leadership.leads() && one->election->idle(); }));
