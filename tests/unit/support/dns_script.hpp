@@ -48,8 +48,8 @@ class DnsScript {
     std::string data;
   };
   struct Answer {
-    std::vector<Record> records;  ///< of the name that was asked for
-    int code = 0;                 ///< 3: NXDOMAIN
+    std::vector<Record> records{};  ///< of the name that was asked for
+    int code = 0;                   ///< 3: NXDOMAIN
     bool truncated = false;
     bool silent = false;
   };
