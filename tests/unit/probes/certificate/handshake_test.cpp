@@ -84,8 +84,8 @@ class HandshakeTest : public testing::Test {
   test::Observation observe(const std::string& endpoint, const std::string& more = "") {
     return house.observe("certificate", "endpoint: '" + endpoint + '\'' + more);
   }
-  [[nodiscard]] std::string trusting(const test::Certificate& ca, const std::string& more = "") {
-    return ", tls: {ca: '" + directory.file("ca.pem", ca.certificate) + '\'' + more + '}';
+  [[nodiscard]] std::string trusting(const test::Certificate& root, const std::string& more = "") {
+    return ", tls: {ca: '" + directory.file("ca.pem", root.certificate) + '\'' + more + '}';
   }
 
   // Lines that are expected, and what is said to them; first what is said unasked.
