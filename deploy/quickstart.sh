@@ -32,7 +32,7 @@ fi
 say "Building"
 command -v ccache >/dev/null &&
   export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 \
-    CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+    CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros,locale
 cmake --preset release -DVITALSD_TESTS=OFF >/dev/null
 cmake --build --preset release --target vitalsd
 vitalsd=$root/build/release/vitalsd

@@ -53,7 +53,7 @@ fi
 
 # The cache lies outside the tree and knows no absolute paths: another checkout has use of it.
 export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 \
-  CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+  CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros,locale
 for preset in release asan tsan; do
   step "build $preset"
   quietly cmake --preset "$preset" -DVITALSD_TESTS=ON

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 deploy/install-build-dependencies.sh
 tests/install-test-dependencies.sh
 export VITALSD_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 \
-  CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+  CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros,locale
 cmake --preset release -DVITALSD_TESTS=ON >/dev/null
 cmake --build --preset release >/dev/null
 
