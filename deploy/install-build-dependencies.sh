@@ -4,9 +4,10 @@ set -euo pipefail
 
 packages=(
   ca-certificates ccache clang-19 cmake dpkg-dev file git libboost-json1.81-dev libboost-url1.81-dev
-  libboost1.81-dev libc-ares-dev libcli11-dev libcrypt-dev libcurl4-openssl-dev libgtest-dev
-  libgmock-dev libhiredis-dev libhowardhinnant-date-dev libjemalloc-dev libpq-dev libprotozero-dev
-  libpugixml-dev libre2-dev libspdlog-dev libssl-dev libyaml-cpp-dev lld-19 ninja-build pkg-config
+  libboost1.81-dev libc-ares-dev libc6-dev libcli11-dev libcrypt-dev libcurl4-openssl-dev
+  libgtest-dev libgmock-dev libhiredis-dev libhowardhinnant-date-dev libjemalloc-dev libpq-dev
+  libprotozero-dev libpugixml-dev libre2-dev libspdlog-dev libssl-dev libyaml-cpp-dev
+  linux-libc-dev lld-19 ninja-build pkg-config
   prometheus-cpp-dev tzdata zlib1g-dev
 )
 "$(dirname "$0")/install-packages.sh" "${packages[@]}" "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# install-packages.sh PACKAGE...: installs those Debian packages that are missing. Debian 12, as root.
-# No server is started by being installed.
+# install-packages.sh PACKAGE...: installs the Debian packages if any is missing, and then brings the
+# others up to date as well, so that an image built the same day is compiled with the same headers and
+# has hits in the same compiler cache. Debian 12, as root. No server is started by being installed.
 set -euo pipefail
 
 missing=()
@@ -17,4 +18,4 @@ if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
 fi
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+apt-get install -y -qq --no-install-recommends "$@" >/dev/null
