@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# install-packages.sh PACKAGE...: installs the Debian packages if any is missing, and then brings the
+# install-packages.sh [--upgrade] PACKAGE...: installs those Debian packages that are missing. Debian 12,
+# as root. No server is started by being installed. With --upgrade, where one is missing, it brings the
 # others up to date as well, so that an image built the same day is compiled with the same headers and
-# has hits in the same compiler cache. Debian 12, as root. No server is started by being installed.
+# has hits in the same compiler cache.
 set -euo pipefail
 
-missing=()
+upgrade=false packages=() missing=()
 for package in "$@"; do
+  if [ "$package" = --upgrade ]; then upgrade=true; else packages+=("$package"); fi
+done
+for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
     missing+=("$package")
 done
@@ -18,4 +22,5 @@ if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
 fi
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+$upgrade || packages=("${missing[@]}")
+apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null

@@ -78,7 +78,7 @@ quietly() {
 
 # ---- what is built ------------------------------------------------------------------------------
 
-packages() { deploy/install-build-dependencies.sh && tests/install-test-dependencies.sh; }
+packages() { deploy/install-build-dependencies.sh --upgrade && tests/install-test-dependencies.sh; }
 step packages packages || { summary; exit 1; }
 
 # Where there is no Go, the tests on Kubernetes are skipped by name; never so in CI.
