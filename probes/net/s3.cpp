@@ -230,7 +230,8 @@ asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
 }
 
 asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
-  const auto now = std::chrono::system_clock::now();
+  // In seconds, which hold each year that a server may name; nanoseconds end in 2262.
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (assumed_ && now < assumed_until_) co_return *assumed_;
   const std::string role = environment_text("AWS_ROLE_ARN");
   if (role.empty()) throw ProbeError(Reason::config, "AWS_ROLE_ARN is not set");
@@ -265,10 +266,8 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
     throw ProbeError(Reason::protocol, "the token service's answer has no credentials");
   }
   constexpr std::chrono::minutes kMargin{5};  // renewed before they run out
-  assumed_until_ = std::chrono::system_clock::time_point(
-                       std::chrono::duration_cast<std::chrono::system_clock::duration>(
-                           std::chrono::duration<double>(*expires))) -
-                   kMargin;
+  assumed_until_ =
+      std::chrono::sys_seconds(std::chrono::seconds(static_cast<std::int64_t>(*expires))) - kMargin;
   assumed_ = std::move(assumed);
   co_return *assumed_;
 }

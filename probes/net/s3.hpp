@@ -70,7 +70,7 @@ class S3Bucket {
   S3Options options_;
   std::optional<double> server_time_;
   std::optional<AwsCredentials> assumed_;  // by web identity, until assumed_until_
-  std::chrono::system_clock::time_point assumed_until_{};
+  std::chrono::sys_seconds assumed_until_{};
 };
 
 /// Reads the XML of a page. Throws ProbeError(protocol).

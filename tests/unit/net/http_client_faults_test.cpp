@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <tuple>
-#include <utility>
 
 #include "unit/support/http_script.hpp"
 #include "unit/support/io_faults.hpp"

@@ -285,8 +285,8 @@ TEST_F(PgConnectionTest, TellsTheServerToEndStatementsAfterTheRunsTimeLimit) {
   EXPECT_EQ(server_.set, message('Q', zero_ended("SET statement_timeout = 1234")));
 }
 
-asio::awaitable<void> take_password(Wire& wire, const std::string& request, std::string& into) {
-  co_await wire.send(request);
+asio::awaitable<void> take_password(Wire& wire, std::string request, std::string& into) {
+  co_await wire.send(std::move(request));
   into = co_await wire.receive();
 }
 

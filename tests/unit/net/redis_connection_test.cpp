@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -26,7 +25,6 @@ namespace {
 using test::Endings;
 using test::Fault;
 using test::TlsPhase;
-using testing::ElementsAre;
 using testing::HasSubstr;
 using Kind = RedisReply::Kind;
 

@@ -5,9 +5,7 @@
 #include "probes/services.hpp"
 
 #include <cstdlib>
-#include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,7 +24,6 @@ namespace vitalsd::net {
 namespace {
 
 using test::http_answer;
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -283,36 +280,36 @@ class S3BucketTest : public testing::Test {
     for (;;) {
       std::string request;
       while (!request.contains("\r\n\r\n")) request += co_await wire.receive();
-      requests.push_back(request);
-      co_await wire.send(answers.at(requests.size() - 1));
+      requests_.push_back(request);
+      co_await wire.send(answers_.at(requests_.size() - 1));
     }
   }
 
   AwsEnvironment nothing_in_the_environment_;
   asio::io_context loop_{1};
   ProbeServices services_{loop_, {}};
-  std::vector<std::string> answers;
-  std::vector<std::string> requests;
+  std::vector<std::string> answers_;
+  std::vector<std::string> requests_;
   test::Peer peer_{loop_, [this](test::Wire& wire) { return serve(wire); }};
   S3Options options_;
 };
 
 TEST_F(S3BucketTest, FollowsThePagesToTheEnd) {
   use_keys();
-  answers = {http_answer(200,
-                         page("<IsTruncated>true</IsTruncated>"
-                              "<NextContinuationToken>a+/=</NextContinuationToken>" +
-                              contents("db/1")),
-                         "Date: Mon, 23 Nov 2026 02:00:04 GMT\r\n"),
-             http_answer(200, page(contents("db/2")), "Date: Mon, 23 Nov 2026 02:00:05 GMT\r\n")};
+  answers_ = {http_answer(200,
+                          page("<IsTruncated>true</IsTruncated>"
+                               "<NextContinuationToken>a+/=</NextContinuationToken>" +
+                               contents("db/1")),
+                          "Date: Mon, 23 Nov 2026 02:00:04 GMT\r\n"),
+              http_answer(200, page(contents("db/2")), "Date: Mon, 23 Nov 2026 02:00:05 GMT\r\n")};
   S3Bucket store = bucket();
   EXPECT_EQ(store.server_time(), std::nullopt);
   EXPECT_EQ(list(store), "db/1 db/2 ");
   EXPECT_EQ(store.server_time(), 1795399205);
-  ASSERT_EQ(requests.size(), 2U);
-  EXPECT_THAT(requests[0], StartsWith("GET /backups?encoding-type=url&list-type=2&max-keys=1000"
-                                      "&prefix=db%2F HTTP/1.1\r\n"));
-  EXPECT_THAT(requests[1],
+  ASSERT_EQ(requests_.size(), 2U);
+  EXPECT_THAT(requests_[0], StartsWith("GET /backups?encoding-type=url&list-type=2&max-keys=1000"
+                                       "&prefix=db%2F HTTP/1.1\r\n"));
+  EXPECT_THAT(requests_[1],
               StartsWith("GET /backups?continuation-token=a%2B%2F%3D&encoding-type=url&list-type=2"
                          "&max-keys=1000&prefix=db%2F HTTP/1.1\r\n"));
 }
@@ -320,38 +317,38 @@ TEST_F(S3BucketTest, FollowsThePagesToTheEnd) {
 TEST_F(S3BucketTest, SignsWithTheConfiguredKeys) {
   use_keys();
   options_.session_token = config::Secret::literal("session");
-  answers = {http_answer(200, page(""))};
+  answers_ = {http_answer(200, page(""))};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "");
-  ASSERT_EQ(requests.size(), 1U);
-  EXPECT_THAT(requests[0], HasSubstr("Authorization: AWS4-HMAC-SHA256 Credential=AKIA/"));
-  EXPECT_THAT(requests[0], HasSubstr("/eu-central-1/s3/aws4_request"));
-  EXPECT_THAT(requests[0], HasSubstr("x-amz-security-token: session\r\n"));
-  EXPECT_THAT(requests[0], Not(HasSubstr("secret")));
+  ASSERT_EQ(requests_.size(), 1U);
+  EXPECT_THAT(requests_[0], HasSubstr("Authorization: AWS4-HMAC-SHA256 Credential=AKIA/"));
+  EXPECT_THAT(requests_[0], HasSubstr("/eu-central-1/s3/aws4_request"));
+  EXPECT_THAT(requests_[0], HasSubstr("x-amz-security-token: session\r\n"));
+  EXPECT_THAT(requests_[0], Not(HasSubstr("secret")));
 }
 
 TEST_F(S3BucketTest, TakesKeysFromTheEnvironment) {
   const AwsEnvironment environment({{"AWS_ACCESS_KEY_ID", "FROMENV"},
                                     {"AWS_SECRET_ACCESS_KEY", "x"},
                                     {"AWS_SESSION_TOKEN", "y"}});
-  answers = {http_answer(200, page(""))};
+  answers_ = {http_answer(200, page(""))};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "");
-  ASSERT_EQ(requests.size(), 1U);
-  EXPECT_THAT(requests[0], HasSubstr("Credential=FROMENV/"));
-  EXPECT_THAT(requests[0], HasSubstr("x-amz-security-token: y\r\n"));
+  ASSERT_EQ(requests_.size(), 1U);
+  EXPECT_THAT(requests_[0], HasSubstr("Credential=FROMENV/"));
+  EXPECT_THAT(requests_[0], HasSubstr("x-amz-security-token: y\r\n"));
 }
 
 TEST_F(S3BucketTest, SaysThatThereAreNoCredentials) {
   S3Bucket store = bucket();
   EXPECT_THAT(list(store), StartsWith("config: no credentials: "));
-  EXPECT_TRUE(requests.empty());
+  EXPECT_TRUE(requests_.empty());
 }
 
 TEST_F(S3BucketTest, ReportsRefusals) {
   use_keys();
-  answers = {http_answer(403, error_xml("AccessDenied")),
-             http_answer(404, error_xml("NoSuchBucket")), http_answer(200, "<html/>")};
+  answers_ = {http_answer(403, error_xml("AccessDenied")),
+              http_answer(404, error_xml("NoSuchBucket")), http_answer(200, "<html/>")};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "permission: status 403, AccessDenied");
   EXPECT_EQ(list(store), "mismatch: status 404, NoSuchBucket");
@@ -375,40 +372,40 @@ class S3WebIdentityTest : public S3BucketTest {
 };
 
 TEST_F(S3WebIdentityTest, AssumesTheRoleOnceForManyLists) {
-  answers = {http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page("")),
-             http_answer(200, page(""))};
+  answers_ = {http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page("")),
+              http_answer(200, page(""))};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "");
   EXPECT_EQ(list(store), "");
-  ASSERT_EQ(requests.size(), 3U);
-  EXPECT_THAT(requests[0], StartsWith("POST / HTTP/1.1\r\n"));
-  EXPECT_THAT(requests[0], HasSubstr("RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Freader"));
-  EXPECT_THAT(requests[0], HasSubstr("&RoleSessionName=vitalsd&WebIdentityToken=jwt%2B%2F%3D"));
-  EXPECT_THAT(requests[1], HasSubstr("Credential=ASSUMED/"));
-  EXPECT_THAT(requests[2], HasSubstr("Credential=ASSUMED/"));
+  ASSERT_EQ(requests_.size(), 3U);
+  EXPECT_THAT(requests_[0], StartsWith("POST / HTTP/1.1\r\n"));
+  EXPECT_THAT(requests_[0], HasSubstr("RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Freader"));
+  EXPECT_THAT(requests_[0], HasSubstr("&RoleSessionName=vitalsd&WebIdentityToken=jwt%2B%2F%3D"));
+  EXPECT_THAT(requests_[1], HasSubstr("Credential=ASSUMED/"));
+  EXPECT_THAT(requests_[2], HasSubstr("Credential=ASSUMED/"));
 }
 
 TEST_F(S3WebIdentityTest, AssumesTheRoleAnewWhenItsKeysRunOutSoon) {
-  answers = {http_answer(200, assumed("2001-01-01T00:00:00Z")), http_answer(200, page("")),
-             http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
+  answers_ = {http_answer(200, assumed("2001-01-01T00:00:00Z")), http_answer(200, page("")),
+              http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "");
   EXPECT_EQ(list(store), "");
-  EXPECT_EQ(requests.size(), 4U);
+  EXPECT_EQ(requests_.size(), 4U);
 }
 
 TEST_F(S3WebIdentityTest, AssumesTheRoleAnewAfterARefusal) {
-  answers = {http_answer(200, assumed("2999-01-01T00:00:00Z")),
-             http_answer(403, error_xml("ExpiredToken")),
-             http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
+  answers_ = {http_answer(200, assumed("2999-01-01T00:00:00Z")),
+              http_answer(403, error_xml("ExpiredToken")),
+              http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "auth: status 403, ExpiredToken");
   EXPECT_EQ(list(store), "");
-  EXPECT_EQ(requests.size(), 4U);
+  EXPECT_EQ(requests_.size(), 4U);
 }
 
 TEST_F(S3WebIdentityTest, ReportsWhatTheTokenServiceRefuses) {
-  answers = {
+  answers_ = {
       http_answer(400, "<ErrorResponse>" + error_xml("InvalidIdentityToken") + "</ErrorResponse>"),
       http_answer(200, "<AssumeRoleWithWebIdentityResponse/>"), http_answer(200, assumed("soon"))};
   S3Bucket store = bucket();

@@ -22,6 +22,13 @@ using namespace std::chrono_literals;
 using Event = SocketWatch::Event;
 
 class SocketWatchTest : public testing::Test {
+ public:
+  ~SocketWatchTest() override {
+    watch_.reset();
+    test::settle(loop_);  // what is cancelled ends before its socket is closed
+    for (const int end : ends_) close(end);
+  }
+
  protected:
   SocketWatchTest() {
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_.data()), 0);
@@ -31,12 +38,6 @@ class SocketWatchTest : public testing::Test {
       if (act_) act_();
     });
   }
-  ~SocketWatchTest() override {
-    watch_.reset();
-    test::settle(loop_);  // what is cancelled ends before its socket is closed
-    for (const int end : ends_) close(end);
-  }
-
   [[nodiscard]] int mine() const { return ends_[0]; }
   void peer_sends(std::string_view bytes) const {
     ASSERT_EQ(write(ends_[1], bytes.data(), bytes.size()), std::ssize(bytes));

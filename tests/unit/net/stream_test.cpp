@@ -6,9 +6,8 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "unit/support/io_faults.hpp"
 #include <boost/asio/awaitable.hpp>
@@ -22,7 +21,6 @@ namespace {
 
 using test::Fault;
 using test::Wire;
-using testing::HasSubstr;
 using testing::StartsWith;
 
 // Sends back what comes.
