@@ -120,7 +120,7 @@ arrows() { ctest --test-dir build/release -R '^arrow' -j2 --output-on-failure | 
 # The streams of tests on real servers, each on servers of its own. They mostly wait.
 on_a_node() {
   if $kubernetes; then step "image" image || return; fi
-  step "stream node" live release -m node
+  step "stream node" live release -m node -n 2 --dist loadfile
 }
 on_an_api_server() { step "stream api" live release -m api; }
 on_other_servers() { step "stream servers" live release -m servers -n 3 --dist loadfile; }
