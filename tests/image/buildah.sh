@@ -10,8 +10,20 @@ mkdir -p "$cache/tmp"
 exec 9>"$cache/lock" # of two test runs one builds
 flock 9
 
+# What is mounted there although nobody else has the lock is of builds that were killed: it would be
+# counted again below, and could not be removed.
+unmount_below() {
+  local place
+  while read -r place; do umount "$place"; done < <(
+    awk -v below="$1/" 'index($2, below) == 1 {print $2}' /proc/self/mounts | sort -r
+  )
+}
+unmount_below "$cache/storage/overlay"
 # Each commit leaves an image or two: a cache that has grown too large begins anew.
-if [ "$(du -sm "$cache" | cut -f1)" -gt 8192 ]; then rm -rf "$cache/storage" "$cache/run"; fi
+if [ "$(du -sm "$cache" | cut -f1)" -gt 8192 ]; then
+  unmount_below "$cache/storage"
+  rm -rf "$cache/storage" "$cache/run"
+fi
 
 # The image is compiled of what the tests' own build has left in the compiler's cache.
 BUILD_CCACHE=$(ccache --get-config cache_dir)

@@ -305,34 +305,3 @@ def test_a_network_between(
         assert daemon.value("pg_up") == 0, mode
         proxy.set_mode("ok")
         daemon.wait_ok("db")
-
-
-def test_an_answer_that_ends_anywhere(
-    vitalsd: Daemon, fault_proxy: Callable[..., FaultProxy], postgres: Postgres
-) -> None:
-    """During the log-in, in the description of a row, in a row: a fault each time, and none that
-    lasts."""
-    proxies = {}
-    for limit in (1, 4, 5, 8, 9, 13, 50, 100, 200, 300, 400, 500):
-        proxy = fault_proxy(postgres.port)
-        proxy.set_mode("truncate", limit=limit)
-        proxies[f"db-{limit}"] = proxy
-    url = "postgresql://monitor@127.0.0.1:{port}/{name}?sslmode=disable"
-    probes = [
-        db(postgres, name, url=url.format(port=proxy.port, name=postgres.database))
-        for name, proxy in proxies.items()
-    ]
-    daemon = vitalsd(
-        probes, environment=passwords(postgres), interval="1s", timeout="900ms", ready=False
-    )
-    def all_are(up: int) -> bool:
-        values = [sample.value for sample in daemon.samples("pg_up")]
-        return values == [up] * len(proxies)
-
-    wait_until(lambda: all_are(0), what="faults")
-    failures = daemon.samples("vitalsd_probe_failures_total")
-    assert {sample.labels["probe"] for sample in failures} == proxies.keys()
-    assert {sample.labels["reason"] for sample in failures} <= {"connect", "protocol"}
-    for proxy in proxies.values():
-        proxy.set_mode("ok")
-    wait_until(lambda: all_are(1), what="recovery")

@@ -306,32 +306,3 @@ def test_a_network_between(
         assert daemon.value("redis_up") == 0, mode
         proxy.set_mode("ok")
         daemon.wait_ok("cache")
-
-
-def test_an_answer_that_ends_anywhere(
-    watch: Daemon, fault_proxy: Callable[..., FaultProxy], redis_server: Redis
-) -> None:
-    """In the middle of a line, of a length, of a text: a fault each time, and none that lasts."""
-    proxies = {}
-    for limit in (*range(1, 12), *range(12, 1000, 123)):
-        proxy = fault_proxy(redis_server.port)
-        proxy.set_mode("truncate", limit=limit)
-        proxies[f"cache-{limit}"] = proxy
-    url = "redis://monitor@127.0.0.1:{}"
-    daemon = watch(
-        *(cache(redis_server, name, url=url.format(proxy.port)) for name, proxy in proxies.items()),
-        interval="1s",
-        timeout="900ms",
-        ready=False,
-    )
-    def all_are(up: int) -> bool:
-        values = [sample.value for sample in daemon.samples("redis_up")]
-        return values == [up] * len(proxies)
-
-    wait_until(lambda: all_are(0), what="faults")
-    failures = daemon.samples("vitalsd_probe_failures_total")
-    assert {sample.labels["probe"] for sample in failures} == proxies.keys()
-    assert {sample.labels["reason"] for sample in failures} <= {"protocol"}
-    for proxy in proxies.values():
-        proxy.set_mode("ok")
-    wait_until(lambda: all_are(1), what="recovery")
