@@ -143,6 +143,7 @@ def test_a_container_that_is_killed_for_its_memory(quiet: Cluster) -> None:
     assert "vcci-production/glutton (main)" in quiet.daemon.page("/")
 
 
+@pytest.mark.serial  # it has to get more of the processor than its limit
 def test_a_container_that_is_throttled(quiet: Cluster) -> None:
     """A period is a second here, so that two cores suffice for half of one in throttled time. Of a
     pod whose containers all have limits the kernel may book that time on the pod and not on the

@@ -109,8 +109,8 @@ class Installation:
         names = [f"{host}.shop.example" for host in ("db", "cache", "api")]
         self.values["hostAliases"] = [{"ip": NODE_ADDRESS, "hostnames": names}]
         self.values["volumes"][0]["volume"] = {"hostPath": {"path": str(self.backups)}}
-        self.values["config"]["defaults"] = {"interval": "1s", "timeout": "1s"}
-        # A node at work takes its time to answer.
+        # A node at work takes its time to answer, and a kubelet more than others.
+        self.values["config"]["defaults"] = {"interval": "2s", "timeout": "2s"}
         kubelets = next(p for p in self.values["config"]["probes"] if p["kind"] == "kubelet")
         kubelets |= {"interval": "3s", "timeout": "3s"}
         self._write_values(self.values)
