@@ -109,7 +109,8 @@ def test_rights(installed: Installation) -> None:
     of_workloads = watched - {"nodes", "nodes/stats", "nodes/metrics", "pods"}
     each = [{"name": r, "kind": "workload", "resources": [r]} for r in sorted(of_workloads)]
     others = [probe for probe in probes if probe["kind"] != "workload"]
-    installed.install({**installed.values, "config": {"probes": [*others, *each]}})
+    config = {**installed.values["config"], "probes": [*others, *each]}
+    installed.install({**installed.values, "config": config})
 
     def lacks(resource: str) -> bool:
         named = f'resource "{resource}" in API group'

@@ -208,7 +208,7 @@ class Installation:
         return sorted(found - {"ProbeLoopLag"})
 
     def wait_silent(self) -> None:
-        wait_until(lambda: not self.alerts(), what=lambda: f"silence of {self.alerts()}", deadline=60)
+        wait_until(lambda: not self.alerts(), what=lambda: f"silence of {self.alerts()}", deadline=90)
 
     # ---- the pod -------------------------------------------------------------------------------
 
