@@ -3,6 +3,7 @@ tests/run.sh can run the streams side by side, each with servers of its own."""
 
 from __future__ import annotations
 
+import re
 import zlib
 
 import pytest
@@ -28,7 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(stream(item))
-    left_out = [item for item in items if not in_sample(item, config.getoption("--long"))]
+    sample = config.getoption("--long")
+    if not re.fullmatch(r"all|\d+/[1-9]\d*", sample):
+        raise pytest.UsageError(f"--long={sample}: give all, or K/N with N of 1 or more")
+    left_out = [item for item in items if not in_sample(item, sample)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
