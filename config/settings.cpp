@@ -85,7 +85,8 @@ std::unique_ptr<Document> Document::load(const std::string& file) {
   return std::make_unique<Document>(file, text.view());
 }
 
-Document::Document(std::string file, std::string_view text) : problems_(std::move(file)) {
+Document::Document(std::string file, std::string_view text)
+    : text_(text), problems_(std::move(file)) {
   tree_ = parse_yaml(text, problems_);
   // After a syntax error the tree is a torso: what it lacks is not worth a message.
   if (problems_.has_errors() && tree_.kind == Value::Kind::null) return;

@@ -92,6 +92,7 @@ class Document {
   Document(const Document&) = delete;
   Document& operator=(const Document&) = delete;
 
+  [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] Settings& settings() { return settings_; }
   [[nodiscard]] Problems& problems() { return problems_; }
 
@@ -105,6 +106,7 @@ class Document {
   void read_web(Node& web);
   void read_probe(Node& node, Duration default_interval, Duration default_timeout);
 
+  std::string text_;
   Problems problems_;
   Value tree_;
   std::optional<Node> root_;

@@ -22,12 +22,10 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kTick = 1s;
-constexpr auto kSaveFacts = 10s;    // at most this often while facts change
-constexpr auto kSaveAnyway = 300s;  // times of success alone are not worth more
-constexpr auto kReadyAnyway = 15s;  // ready though some probes have not ended a first run
-constexpr auto kSettled = 10s;      // after which starting is over
-constexpr auto kShutdown = 5s;      // for runs to end when we stop
+constexpr auto kReadyAnyway = 15s;    // ready though some probes have not ended a first run
+constexpr auto kSettled = 10s;        // after which starting is over
+constexpr auto kSaveAtEnd = 2'500ms;  // half of the time there is
+
 }  // namespace
 
 App::App(Options options)
@@ -37,11 +35,18 @@ App::App(Options options)
       heartbeat_(services_.wheel),
       service_manager_(services_.wheel),
       scheduler_({loop_, services_.wheel, gate_, exposition_, board_, metrics_}),
+      state_(loop_, services_.wheel, scheduler_, leadership_, metrics_, options_.shard),
       reloader_(options_.config_file, services_.environment, metrics_,
                 [this](Loaded loaded) { install(std::move(loaded)); }),
-      signals_(loop_, SIGTERM, SIGINT, SIGHUP),
-      tick_timer_([this] { tick(); }),
-      end_timer_([this] { finish_when_idle(); }) {
+      lifecycle_(loop_, services_.wheel,
+                 {.tick = [this] { tick(); },
+                  .reload = [this] { reload(); },
+                  .stopping =
+                      [this](std::string_view signal) {
+                        log::info("vitalsd stops", {{"signal", std::string(signal)}});
+                        service_manager_.stopping();
+                      }},
+                 owners()) {
   services_.wheel.on_lag = [this](Clock::duration lag) { metrics_.observe_loop_lag(lag); };
 }
 
@@ -69,24 +74,23 @@ Exit App::run() {
                                {"probes", std::to_string(loaded.jobs.size())},
                                {"open_files", std::to_string(descriptors)},
                                {"probes_at_once", std::to_string(most_running(settings.limits))}});
-  if (!settings.state_directory.empty()) {
-    state_path_ = state_file_path(settings.state_directory);
-    load_saved_state();
-  }
   metrics_.set_reload(true);
   election_settings_ = settings.election;
   if (!election_settings_.lease.empty()) {
     services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
     metrics_.set_leader(false);
-    election_ = std::make_unique<Election>(services_, election_settings_, leadership_,
-                                           [this](bool leads) { leadership_changed(leads); });
+    election_ = std::make_unique<Election>(
+        services_, election_settings_, leadership_,
+        [this](bool leads) { leadership_changed(leads); }, options_.election_pace);
   }
+  reloader_.set_in_force(loaded.document->text());
   install(std::move(loaded));
-  if (!election_) scheduler_.on_all_ran([this] { all_ran_ = true; });
-  web_->start();  // facts are on the page from the first scrape on
-  await_signal();
-  service_manager_.ready("Serves on " + config::Endpoint{listen_.host, web_->port()}.text());
-  services_.wheel.arm_after(tick_timer_, kTick);
+  if (election_) {
+    start_serving();
+  } else {
+    begin_to_observe();
+  }
+  lifecycle_.begin();
   try {
     loop_.run();
   } catch (const std::exception& e) {
@@ -97,22 +101,33 @@ Exit App::run() {
   }
   web_.reset();
   services_.wind_down();
-  if (scheduler_.running() > 0 || services_.kubernetes.running() > 0 ||
-      services_.offload.hanging() > 0) {
+  if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.offload.hanging() > 0) {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::ok));  // what hangs cannot be waited for
   }
   return Exit::ok;
 }
 
-void App::load_saved_state() {
-  auto state = load_state(state_path_);
-  if (state) {
-    recalled_ = std::move(*state);
-  } else {
-    log::error("starting without the saved state",
-               {{"file", state_path_}, {"error", state.error()}});
-  }
+// What takes time to end. The state is saved before the lease goes: who takes it reads the file.
+std::vector<Lifecycle::Owner> App::owners() {
+  return {
+      {.stop = [this] { reloader_.stop(); }, .idle = [this] { return reloader_.idle(); }},
+      {.stop = [this] { state_.finish(); },
+       .idle = [this] { return state_.idle(); },
+       .patience = kSaveAtEnd},
+      {.stop = [this] { scheduler_.stop(); }, .idle = [this] { return scheduler_.running() == 0; }},
+      {.stop =
+           [this] {
+             if (election_) election_->resign();
+           },
+       .idle = [this] { return !election_ || election_->idle(); }}};
+}
+
+// From now on the page is answered.
+void App::start_serving() {
+  if (std::exchange(serves_, true)) return;
+  web_->start();
+  service_manager_.ready("Serves on " + config::Endpoint{listen_.host, web_->port()}.text());
 }
 
 bool App::serve(const config::WebSettings& web) {
@@ -163,7 +178,7 @@ void App::install(Loaded loaded) {
   services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
   gate_.set_limits(most_running(settings.limits),
                    static_cast<std::size_t>(settings.limits.per_endpoint));
-  state_path_ = settings.state_directory.empty() ? "" : state_file_path(settings.state_directory);
+  state_.set_directory(settings.state_directory);
   if (!(settings.web == web_settings_)) {
     web_settings_ = settings.web;
     log::warn("changes of web: take effect at the next start");
@@ -172,17 +187,26 @@ void App::install(Loaded loaded) {
     election_settings_ = settings.election;
     log::warn("changes of leader_election: take effect at the next start");
   }
-  if (leadership_.leads()) {
+  if (state_.begun()) {
     apply(std::move(loaded.jobs));
   } else {
     waiting_ = std::move(loaded.jobs);
   }
 }
 
+// Facts are on the page from the first scrape on, so it is answered once the state has been read.
+void App::begin_to_observe() {
+  state_.begin([this] {
+    if (waiting_) apply(*std::exchange(waiting_, std::nullopt));
+    if (!election_) scheduler_.on_all_ran([this] { all_ran_ = true; });
+    start_serving();
+  });
+}
+
 void App::apply(std::vector<JobSpec> jobs) {
   const Scheduler::Change change =
-      scheduler_.apply(std::move(jobs), [this](Job& job) { recall(job); });
-  recalled_.clear();
+      scheduler_.apply(std::move(jobs), [this](Job& job) { state_.recall(job); });
+  state_.forget();
   log::info("configuration is in force", {{"added", std::to_string(change.added)},
                                           {"changed", std::to_string(change.changed)},
                                           {"unchanged", std::to_string(change.unchanged)},
@@ -191,36 +215,14 @@ void App::apply(std::vector<JobSpec> jobs) {
 
 void App::leadership_changed(bool leads) {
   metrics_.set_leader(leads);
-  if (!leads) {
-    apply({});
-  } else if (waiting_) {
-    apply(*std::exchange(waiting_, std::nullopt));
-  } else {
-    // We led before, and have let go of all probes since.
-    if (!state_path_.empty()) load_saved_state();
-    reloader_.reload([](bool, const std::string&) {});
+  if (leads) {
+    begin_to_observe();
+    return;
   }
-}
-
-// Gives a new job what an earlier process knew, if it is still about the same target.
-void App::recall(Job& job) {
-  const auto saved = recalled_.find(job.spec().name);
-  if (saved == recalled_.end()) return;
-  if (saved->second.kind == job.spec().kind->name && saved->second.target == job.target()) {
-    job.restore(saved->second.memory);
-  }
-}
-
-void App::await_signal() {
-  signals_.async_wait([this](const boost::system::error_code& error, int signal) {
-    if (error) return;
-    if (signal == SIGHUP) {
-      reload();
-      await_signal();
-    } else {
-      shut_down(signal == SIGTERM ? "SIGTERM" : "SIGINT");
-    }
-  });
+  state_.end();
+  apply({});
+  // What was in force is built again for the next time, whatever has become of the file.
+  reloader_.install_again();
 }
 
 void App::reload() {
@@ -229,79 +231,14 @@ void App::reload() {
 }
 
 void App::tick() {
-  services_.wheel.arm_after(tick_timer_, kTick);
   metrics_.set_running(gate_.inside());
   metrics_.set_hanging_threads(services_.offload.hanging());
   reloader_.reload_if_changed();
-  save_state_if_due();
+  state_.save_if_due();
   if (!settled_ && Clock::now() - started_ > kSettled) {
     settled_ = true;
     give_back_startup_pages();
   }
-}
-
-SavedState App::current_state() const {
-  SavedState state;
-  for (const auto& [name, job] : scheduler_.jobs()) {
-    JobMemory memory = job->memory();
-    if (!memory.last_success && memory.facts.empty() && memory.notes.empty()) continue;
-    state[name] = {std::string(job->spec().kind->name), job->target(), std::move(memory)};
-  }
-  return state;
-}
-
-void App::save_state_if_due() {
-  if (!leadership_.leads()) return;
-  std::uint64_t version = 0;
-  for (const auto& [name, job] : scheduler_.jobs()) version += job->memory_version();
-  const auto age = Clock::now() - saved_at_;
-  const auto rest = state_path_.empty() ? kTick : kSaveFacts;
-  if (age < rest || (version == saved_version_ && age < kSaveAnyway)) return;
-  saved_version_ = version;
-  saved_at_ = Clock::now();
-  if (state_path_.empty()) {
-    for (const auto& [name, job] : scheduler_.jobs()) job->forgo_saving();
-    return;
-  }
-  const auto write = [path = state_path_, text = serialize_state(current_state())](
-                         const net::StopFlag&) { return save_state(path, text); };
-  const auto run = [](net::Offload& offload, std::string path, auto work) -> asio::awaitable<void> {
-    const std::string error = co_await offload.run(std::move(path), std::move(work));
-    if (!error.empty()) log::error("state is not saved", {{"error", error}});
-  };
-  asio::co_spawn(loop_, run(services_.offload, state_path_, write),
-                 [this](const std::exception_ptr& error) {
-                   // A disk that hangs from last time: the next save says so again if it still
-                   // does.
-                   if (error)
-                     log::error("state is not saved", {{"error", "an earlier write still hangs"}});
-                   // What cannot be saved is to be seen all the same.
-                   for (const auto& [name, job] : scheduler_.jobs()) job->saved();
-                 });
-}
-
-void App::shut_down(std::string_view why) {
-  log::info("vitalsd stops", {{"signal", std::string(why)}});
-  service_manager_.stopping();
-  tick_timer_.disarm();
-  if (!state_path_.empty() && leadership_.leads()) {
-    const std::string error = save_state(state_path_, serialize_state(current_state()));
-    if (!error.empty()) log::error("state is not saved", {{"error", error}});
-  }
-  scheduler_.stop();
-  if (election_) election_->resign();
-  end_by_ = Clock::now() + kShutdown;
-  finish_when_idle();
-}
-
-void App::finish_when_idle() {
-  const bool idle = scheduler_.running() == 0 && (!election_ || election_->idle());
-  if (idle || Clock::now() >= end_by_) {
-    services_.wheel.stop();
-    loop_.stop();
-    return;
-  }
-  services_.wheel.arm_after(end_timer_, net::TimerWheel::kSlot);
 }
 
 }  // namespace vitalsd

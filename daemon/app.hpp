@@ -7,24 +7,24 @@
 #include "daemon/election.hpp"
 #include "daemon/gate.hpp"
 #include "daemon/heartbeat.hpp"
+#include "daemon/lifecycle.hpp"
 #include "daemon/reload.hpp"
 #include "daemon/scheduler.hpp"
 #include "daemon/self_metrics.hpp"
 #include "daemon/service_manager.hpp"
-#include "daemon/state_file.hpp"
+#include "daemon/state_keeper.hpp"
 #include "exporter/model/exposition.hpp"
 #include "exporter/web/http_server.hpp"
 #include "probes/services.hpp"
 
-#include <functional>
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 
 namespace vitalsd {
 
@@ -37,6 +37,7 @@ class App {
     std::string config_file;
     std::optional<config::Endpoint> listen;  ///< instead of the configuration's
     Shard shard;                             ///< of the work that several processes divide
+    ElectionPace election_pace{};
   };
 
   explicit App(Options options);
@@ -47,17 +48,13 @@ class App {
  private:
   bool serve(const config::WebSettings& web);
   void install(Loaded loaded);
+  void start_serving();
+  void begin_to_observe();
   void apply(std::vector<JobSpec> jobs);
   void leadership_changed(bool leads);
-  void load_saved_state();
-  void recall(Job& job);
-  void await_signal();
   void reload();
   void tick();
-  void save_state_if_due();
-  [[nodiscard]] SavedState current_state() const;
-  void shut_down(std::string_view why);
-  void finish_when_idle();
+  [[nodiscard]] std::vector<Lifecycle::Owner> owners();
 
   Options options_;
   asio::io_context loop_{1};
@@ -70,24 +67,19 @@ class App {
   ServiceManager service_manager_;
   Leadership leadership_;
   Scheduler scheduler_;
+  StateKeeper state_;
   Reloader reloader_;
-  asio::signal_set signals_;
   std::unique_ptr<HttpServer> web_;
   std::unique_ptr<Election> election_;
-  std::optional<std::vector<JobSpec>> waiting_;  // for us to lead
-  net::Timer tick_timer_;
-  net::Timer end_timer_;
+  Lifecycle lifecycle_;
+  std::optional<std::vector<JobSpec>> waiting_;  // for us to observe
 
   config::Endpoint listen_;
   config::WebSettings web_settings_;
   config::ElectionSettings election_settings_;
-  std::string state_path_;  // empty: nothing is saved
-  SavedState recalled_;
-  std::uint64_t saved_version_ = 0;
-  std::chrono::steady_clock::time_point saved_at_{};
-  std::chrono::steady_clock::time_point end_by_{};
   std::chrono::steady_clock::time_point started_{};
   bool settled_ = false;
+  bool serves_ = false;
   std::atomic<bool> all_ran_ = false;
 };
 

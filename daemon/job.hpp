@@ -94,6 +94,8 @@ class Job {
   [[nodiscard]] std::string target() const { return probe_->target(); }
   [[nodiscard]] JobMemory memory() const;
   void restore(const JobMemory& memory);
+  /// Whether neither a run nor restore() has given it anything to remember.
+  [[nodiscard]] bool knows_nothing() const { return !last_success_ && ledger_->facts().empty(); }
   /// What memory() gave last is on the disk, or cannot be.
   void saved();
   /// There is nothing that memory() could be saved to.

@@ -2,7 +2,6 @@
 
 #include "daemon/build.hpp"
 #include "daemon/log.hpp"
-#include "probes/net/offload.hpp"
 
 #include <exception>
 #include <utility>
@@ -12,11 +11,24 @@
 
 namespace vitalsd {
 
-Loaded load_configuration(const std::string& file, const Environment& environment) {
+namespace {
+
+Loaded build(std::unique_ptr<config::Document> document, const Environment& environment) {
   Loaded loaded;
-  loaded.document = config::Document::load(file);
+  loaded.document = std::move(document);
   loaded.jobs = build_jobs(*loaded.document, environment);
   return loaded;
+}
+
+}  // namespace
+
+Loaded load_configuration(const std::string& file, const Environment& environment) {
+  return build(config::Document::load(file), environment);
+}
+
+Loaded load_configuration(const std::string& file, std::string_view text,
+                          const Environment& environment) {
+  return build(std::make_unique<config::Document>(file, text), environment);
 }
 
 void log_warnings(const config::Problems& problems) {
@@ -31,7 +43,8 @@ Reloader::Reloader(std::string file, const Environment& environment, SelfMetrics
       environment_(environment),
       metrics_(metrics),
       install_(std::move(install)),
-      seen_(look()) {}
+      seen_(look()),
+      thread_(environment.loop, 1) {}
 
 Reloader::FileState Reloader::look() const {
   struct stat status{};
@@ -48,47 +61,100 @@ void Reloader::reload_if_changed() {
   reload([](bool, const std::string&) {});
 }
 
-void Reloader::reload(std::function<void(bool, std::string)> done) {
+void Reloader::reload(Done done) {
   waiting_.push_back(std::move(done));
-  if (busy_) return;
-  busy_ = true;
-  asio::co_spawn(environment_.loop, work(), [this](const std::exception_ptr& error) {
-    busy_ = false;
-    if (error) std::rethrow_exception(error);
-    if (!waiting_.empty()) {
-      auto next = std::move(waiting_.back());
-      waiting_.pop_back();
-      reload(std::move(next));
-    }
-  });
+  if (stopped_) {
+    served_ = std::exchange(waiting_, {});
+    answer(false, "vitalsd stops.\n");
+  } else if (!busy_) {
+    work();
+  }
 }
 
-asio::awaitable<void> Reloader::work() {
+void Reloader::install_again() {
+  again_ = busy_;
+  if (stopped_ || busy_) return;
+  submit([file = file_, text = in_force_, &environment = environment_](
+             const net::StopFlag&) { return load_configuration(file, text, environment); },
+         [this](Loaded loaded) {
+           // It was without a fault once, but what it refers to may be gone.
+           if (!stopped_ && !loaded.document->problems().has_errors()) install_(std::move(loaded));
+         });
+}
+
+void Reloader::stop() {
+  stopped_ = true;
+  served_.insert(served_.end(), waiting_.begin(), waiting_.end());
+  waiting_.clear();
+  answer(false, "vitalsd stops.\n");
+}
+
+void Reloader::work() {
   served_ = std::exchange(waiting_, {});
   seen_ = look();  // before reading: a change in between is found next time
-  const auto read = [file = file_, &environment = environment_](const net::StopFlag&) {
-    return load_configuration(file, environment);
+  submit([file = file_, &environment = environment_](
+             const net::StopFlag&) { return load_configuration(file, environment); },
+         [this](Loaded loaded) {
+           if (!stopped_) finish(std::move(loaded));
+         });
+}
+
+// Does `read` on the thread and then `then` with its result here. What either throws is a reload
+// that has failed.
+template <class Read, class Then>
+void Reloader::submit(Read read, Then then) {
+  busy_ = true;
+  const auto run = [](Reloader& self, Read task, Then after) -> asio::awaitable<void> {
+    after(co_await self.thread_.run(self.file_, std::move(task)));
   };
-  finish(co_await environment_.offload.run(file_, read));
+  asio::co_spawn(environment_.loop, run(*this, std::move(read), std::move(then)),
+                 [this](const std::exception_ptr& error) {
+                   busy_ = false;
+                   try {
+                     if (error) std::rethrow_exception(error);
+                   } catch (const std::exception& e) {
+                     fail(e.what());
+                   }
+                   next();
+                 });
+}
+
+void Reloader::next() {
+  if (stopped_ || busy_) return;
+  if (again_) {
+    install_again();
+  } else if (!waiting_.empty()) {
+    work();
+  }
 }
 
 void Reloader::finish(Loaded loaded) {
   const config::Problems& problems = loaded.document->problems();
-  const bool good = !problems.has_errors();
-  std::string text;
-  if (good) {
+  if (!problems.has_errors()) {
     log_warnings(problems);
+    in_force_ = loaded.document->text();
+    again_ = false;
     install_(std::move(loaded));
-    text = "Configuration reloaded.\n";
-  } else {
-    for (const config::Problem& problem : problems.list()) {
-      log::error("configuration is not valid, the old one stays",
-                 {{"problem", problems.line(problem)}});
-    }
-    text = "Configuration is not valid, the old one stays:\n" + problems.text();
+    metrics_.set_reload(true);
+    answer(true, "Configuration reloaded.\n");
+    return;
   }
-  metrics_.set_reload(good);
-  for (const auto& done : std::exchange(served_, {})) done(good, text);
+  for (const config::Problem& problem : problems.list()) {
+    log::error("configuration is not valid, the old one stays",
+               {{"problem", problems.line(problem)}});
+  }
+  metrics_.set_reload(false);
+  answer(false, "Configuration is not valid, the old one stays:\n" + problems.text());
+}
+
+void Reloader::fail(const std::string& why) {
+  log::error("configuration cannot be loaded, the old one stays", {{"error", why}});
+  metrics_.set_reload(false);
+  answer(false, "Configuration cannot be loaded, the old one stays: " + why + '\n');
+}
+
+void Reloader::answer(bool worked, const std::string& text) {
+  for (const Done& done : std::exchange(served_, {})) done(worked, text);
 }
 
 }  // namespace vitalsd

@@ -1,10 +1,12 @@
 // Reading the configuration, at start and again: a file is read and all its probes are built on a
-// thread of the pool, and only a configuration without a fault reaches the loop. Probe loop only.
+// thread of its own, which no dead mount of a probe can take away, and only a configuration without
+// a fault reaches the loop. Probe loop only.
 #pragma once
 
 #include "config/settings.hpp"
 #include "daemon/job.hpp"
 #include "daemon/self_metrics.hpp"
+#include "probes/net/offload.hpp"
 #include "probes/probe.hpp"
 
 #include <cstdint>
@@ -12,6 +14,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -27,6 +31,10 @@ struct Loaded {
 /// Reads the file and builds its probes. Any thread; blocks on the file.
 Loaded load_configuration(const std::string& file, const Environment& environment);
 
+/// The same from the text of a file that was read earlier.
+Loaded load_configuration(const std::string& file, std::string_view text,
+                          const Environment& environment);
+
 /// Logs what is doubtful about a configuration without errors.
 void log_warnings(const config::Problems& problems);
 
@@ -36,14 +44,28 @@ class Reloader {
   Reloader(std::string file, const Environment& environment, SelfMetrics& metrics,
            std::function<void(Loaded)> install);
 
+  using Done = std::function<void(bool, std::string)>;
+
   /// Reads the file and installs it, or leaves everything as it is and says why. `done` is called
   /// with whether it worked and a text for people. A call during a reload starts another one after
   /// it.
-  void reload(std::function<void(bool, std::string)> done);
+  void reload(Done done);
 
   /// Reloads if the file has changed since it was last read, following symlinks (a ConfigMap is
   /// swapped by one).
   void reload_if_changed();
+
+  /// What was read elsewhere and is in force.
+  void set_in_force(std::string text) { in_force_ = std::move(text); }
+
+  /// Builds the probes of the configuration in force once more and installs them: the file may be
+  /// invalid by now. A reload that is under way and works does as well.
+  void install_again();
+
+  /// Installs nothing any more; who waits is told.
+  void stop();
+  /// Whether nothing is being read.
+  [[nodiscard]] bool idle() const { return !busy_; }
 
  private:
   struct FileState {
@@ -55,8 +77,13 @@ class Reloader {
   };
 
   [[nodiscard]] FileState look() const;
-  asio::awaitable<void> work();
+  template <class Read, class Then>
+  void submit(Read read, Then then);
+  void work();
   void finish(Loaded loaded);
+  void fail(const std::string& why);
+  void answer(bool worked, const std::string& text);
+  void next();
 
   std::string file_;
   const Environment& environment_;
@@ -64,8 +91,12 @@ class Reloader {
   std::function<void(Loaded)> install_;
   FileState seen_;
   bool busy_ = false;
-  std::vector<std::function<void(bool, std::string)>> waiting_;  // for the next reload
-  std::vector<std::function<void(bool, std::string)>> served_;   // by the one under way
+  bool stopped_ = false;
+  std::vector<Done> waiting_;  // for the next reload
+  std::vector<Done> served_;   // by the one under way
+  bool again_ = false;         // install_again(), if the reload under way fails
+  std::string in_force_;       // the text of that file
+  net::Offload thread_;
 };
 
 }  // namespace vitalsd

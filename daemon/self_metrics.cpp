@@ -238,6 +238,17 @@ void SelfMetrics::set_leader(bool leads) {
       .Add({})
       .Set(leads ? 1 : 0);
 }
+void SelfMetrics::set_state_saved(bool saved) {
+  family(registry_, prometheus::BuildGauge(), "vitalsd_state_last_save_successful",
+         "Whether the last attempt to save the state file succeeded.")
+      .Add({})
+      .Set(saved ? 1 : 0);
+  if (!saved) return;
+  family(registry_, prometheus::BuildGauge(), "vitalsd_state_last_save_success_timestamp_seconds",
+         "When the state file was last saved, in Unix time.")
+      .Add({})
+      .SetToCurrentTime();
+}
 void SelfMetrics::count_request(std::string_view route, int status) {
   requests_.Add({{"route", std::string(route)}, {"code", std::to_string(status)}}).Increment();
 }

@@ -29,6 +29,8 @@ class SelfMetrics {
   void set_reload(bool successful);
   /// Whether we hold the lease; where there is none there is no series.
   void set_leader(bool leads);
+  /// Whether the state was saved last time; without a state directory there is no series.
+  void set_state_saved(bool saved);
   void count_request(std::string_view route, int status);
   void observe_scrape(std::chrono::duration<double> took, std::size_t bytes);
   void set_running(std::size_t runs);

@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -18,6 +18,8 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <fcntl.h>
+#include <fmt/chrono.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 namespace vitalsd {
@@ -75,11 +77,50 @@ std::string error_of(const char* action, const std::string& path) {
   return std::string("cannot ") + action + ' ' + path + ": " + std::strerror(errno);
 }
 
-}  // namespace
+constexpr std::string_view kNoFile = "there is none";
 
-std::string state_file_path(const std::string& directory) {
-  return (std::filesystem::path(directory) / "state.json").string();
+// The whole file, kNoFile, or what went wrong.
+std::expected<std::string, std::string> read_text(const std::string& path) {
+  // Without O_NONBLOCK opening a FIFO would wait for somebody who writes it.
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) {
+    return std::unexpected(errno == ENOENT ? std::string(kNoFile) : error_of("read", path));
+  }
+  std::string text;
+  std::array<char, std::size_t{64} << 10> piece{};
+  ssize_t size = 0;
+  do {
+    size = read(file, piece.data(), piece.size());
+    if (size > 0) text.append(piece.data(), static_cast<std::size_t>(size));
+  } while (size > 0 || (size < 0 && errno == EINTR));
+  auto result = size < 0
+                    ? std::expected<std::string, std::string>(std::unexpect, error_of("read", path))
+                    : std::move(text);
+  close(file);
+  return result;
 }
+
+// Writes a file and flushes it to the disk; empty, or what went wrong.
+std::string write_text(const std::string& path, std::string_view rest) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0) return error_of("write", path);
+  while (!rest.empty()) {
+    const ssize_t written = write(file, rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      std::string error = error_of("write", path);
+      close(file);
+      return error;
+    }
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+  const bool flushed = fsync(file) == 0;
+  std::string error = flushed ? "" : error_of("write", path);
+  if (close(file) != 0 && flushed) error = error_of("write", path);
+  return error;
+}
+
+}  // namespace
 
 std::string serialize_state(const SavedState& state) {
   json::object probes;
@@ -128,36 +169,79 @@ std::expected<SavedState, std::string> parse_state(std::string_view text) {
   }
 }
 
-std::expected<SavedState, std::string> load_state(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    if (errno == ENOENT) return SavedState{};
-    return std::unexpected(error_of("read", path));
-  }
-  std::ostringstream text;
-  text << in.rdbuf();
-  return parse_state(text.view());
+StateFile::StateFile(const std::string& directory, const Shard& shard) {
+  const std::filesystem::path in(directory);
+  path_ = (in / "state.json").string();
+  if (shard.count <= 1) return;
+  unsharded_ = path_;
+  path_ = (in / ("state-" + std::to_string(shard.index) + "-of-" + std::to_string(shard.count) +
+                 ".json"))
+              .string();
 }
 
-std::string save_state(const std::string& path, const std::string& text) {
-  const std::string fresh = path + ".new";
-  const int file = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file < 0) return error_of("write", fresh);
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const ssize_t written = write(file, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const std::string error = error_of("write", fresh);
-      close(file);
-      return error;
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
+StateFile::~StateFile() {
+  if (lock_file_ >= 0) close(lock_file_);
+}
+
+// The lock is of the open file, so it goes with the process, whatever ends it.
+void StateFile::take_lock() {
+  if (lock_ == Lock::ours || lock_ == Lock::unsupported) return;
+  const std::string path = path_ + ".lock";
+  lock_problem_.clear();
+  if (lock_file_ < 0) lock_file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_file_ < 0) {
+    lock_ = Lock::free;
+    lock_problem_ = error_of("open", path);
+  } else if (flock(lock_file_, LOCK_EX | LOCK_NB) == 0) {
+    lock_ = Lock::ours;
+  } else if (errno == EWOULDBLOCK) {
+    lock_ = Lock::others;
+    lock_problem_ = "another process has locked " + path;
+  } else {
+    lock_ = Lock::unsupported;
+    lock_problem_ = error_of("lock", path) + ": two processes could write this file";
   }
-  const bool flushed = fsync(file) == 0;
-  if (close(file) != 0 || !flushed) return error_of("write", fresh);
-  if (std::rename(fresh.c_str(), path.c_str()) != 0) return error_of("replace", path);
-  return {};
+}
+
+// Moves the file out of the way; the new name, or nothing where that fails.
+std::string StateFile::set_aside() {
+  const std::string aside =
+      path_ + ".unusable-" + fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::time(nullptr)));
+  if (std::rename(path_.c_str(), aside.c_str()) != 0 && errno != ENOENT) return {};
+  unusable_ = false;
+  return aside;
+}
+
+std::expected<SavedState, std::string> StateFile::load() {
+  take_lock();
+  auto text = read_text(path_);
+  const bool ours = text.has_value() || unsharded_.empty() || text.error() != kNoFile;
+  if (!ours) text = read_text(unsharded_);
+  if (!text && text.error() == kNoFile) return SavedState{};
+  auto state = text ? parse_state(*text) : std::unexpected(text.error());
+  if (state || !ours) return state;
+  unusable_ = true;
+  if (lock_ == Lock::others) return state;
+  const std::string aside = set_aside();
+  return std::unexpected(state.error() + (aside.empty()
+                                              ? "; it cannot be moved, and nothing is saved over it"
+                                              : "; moved to " + aside));
+}
+
+StateFile::Result StateFile::save(const std::string& text,
+                                  const std::function<bool()>& may_replace) {
+  take_lock();
+  if (lock_ == Lock::others) return {Saved::locked, lock_problem_};
+  if (lock_ == Lock::free) return {Saved::failed, lock_problem_};
+  if (unusable_ && set_aside().empty()) return {Saved::failed, error_of("move aside", path_)};
+  const std::string fresh = path_ + ".new";
+  std::string error = write_text(fresh, text);
+  if (!error.empty()) return {Saved::failed, std::move(error)};
+  if (!may_replace()) return {Saved::given_up, {}};
+  if (std::rename(fresh.c_str(), path_.c_str()) != 0) {
+    return {Saved::failed, error_of("replace", path_)};
+  }
+  return {Saved::yes, std::exchange(lock_problem_, {})};
 }
 
 }  // namespace vitalsd

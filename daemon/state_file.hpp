@@ -1,10 +1,14 @@
-// What survives a restart, in one versioned JSON file that is replaced by rename. A damaged or
-// foreign file is reported and ignored: vitalsd starts without memory rather than not at all.
+// What survives a restart, in one versioned JSON file that is replaced by rename. A file that
+// cannot be used is moved aside and reported: vitalsd starts without memory rather than not at all,
+// and overwrites nothing that it cannot read. A lock beside the file keeps a second process from
+// writing it. All of it blocks.
 #pragma once
 
 #include "daemon/job.hpp"
+#include "probes/shard.hpp"
 
 #include <expected>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -20,19 +24,54 @@ struct SavedProbe {
 
 using SavedState = std::map<std::string, SavedProbe>;
 
-/// The file in a state directory.
-std::string state_file_path(const std::string& directory);
-
 std::string serialize_state(const SavedState& state);
 
 /// The state, or what is wrong with the text.
 std::expected<SavedState, std::string> parse_state(std::string_view text);
 
-/// The state of the file; an empty one where there is no file yet; or why it cannot be read.
-std::expected<SavedState, std::string> load_state(const std::string& path);
+/// The file of one process: state.json, or state-0-of-3.json for the first of three shards.
+class StateFile {
+ public:
+  enum class Saved : unsigned char {
+    yes,
+    locked,  ///< another process has the lock: nothing is written until it ends
+    given_up,
+    failed
+  };
+  struct Result {
+    Saved saved = Saved::yes;
+    std::string problem;  ///< for people; empty where there is none
+  };
 
-/// Writes `text` beside the file, flushes it and renames it over the file. Blocks. Empty, or what
-/// went wrong.
-std::string save_state(const std::string& path, const std::string& text);
+  StateFile(const std::string& directory, const Shard& shard);
+  /// Releases the lock.
+  ~StateFile();
+  StateFile(const StateFile&) = delete;
+  StateFile& operator=(const StateFile&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+  /// The state of the file; an empty one where there is no file yet; or why it cannot be used, and
+  /// where it is moved to. Takes the lock if nobody has it. A shard that has no file yet reads
+  /// state.json, where earlier versions kept it.
+  std::expected<SavedState, std::string> load();
+
+  /// Takes the lock if it has not got it, writes `text` beside the file, flushes it and renames it
+  /// over the file, if `may_replace` says then that it still may.
+  Result save(const std::string& text, const std::function<bool()>& may_replace);
+
+ private:
+  enum class Lock : unsigned char { free, ours, others, unsupported };
+
+  void take_lock();
+  std::string set_aside();
+
+  std::string path_;
+  std::string unsharded_;  // empty: path_ is it
+  Lock lock_ = Lock::free;
+  int lock_file_ = -1;
+  std::string lock_problem_;
+  bool unusable_ = false;  // what is there must not be overwritten
+};
 
 }  // namespace vitalsd

@@ -279,7 +279,10 @@ class HttpServer::Impl {
     };
     const auto shared = std::make_shared<Answer>(loop_);
     shared->arrived.expires_after(options_.response_timeout);
-    options_.reload([shared, &loop = loop_](bool worked, std::string text) {
+    // The daemon may answer, or let go of the callback, when this server is gone.
+    options_.reload([weak = std::weak_ptr(shared), &loop = loop_](bool worked, std::string text) {
+      const auto shared = weak.lock();
+      if (!shared) return;
       asio::post(loop, [shared, worked, text = std::move(text)]() mutable {
         shared->result.emplace(worked, std::move(text));
         shared->arrived.cancel();

@@ -24,9 +24,10 @@ struct Offload::Shared {
     Job run;
   };
 
-  explicit Shared(asio::io_context& of) : loop(of) {}
+  Shared(asio::io_context& of, std::size_t max) : loop(of), max_threads(max) {}
 
   asio::io_context& loop;  // lives until `closed`
+  const std::size_t max_threads;
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable gone;  // a thread is
@@ -73,7 +74,8 @@ void Offload::Shared::serve() {
   gone.notify_all();
 }
 
-Offload::Offload(asio::io_context& loop) : shared_(std::make_shared<Shared>(loop)) {}
+Offload::Offload(asio::io_context& loop, std::size_t max_threads)
+    : shared_(std::make_shared<Shared>(loop, max_threads)) {}
 
 Offload::~Offload() {
   std::unique_lock lock(shared_->mutex);
@@ -99,16 +101,16 @@ void Offload::admit(const std::string& flight) const {
     return task->flight == flight && task->stop.stopped();
   });
   if (hangs) throw ProbeError(Reason::timeout, flight + " still hangs from an earlier run");
-  if (shared_->given_up() >= kMostThreads) {
-    throw ProbeError(Reason::overload,
-                     "all " + std::to_string(kMostThreads) + " threads hang in earlier runs");
+  if (shared_->given_up() >= shared_->max_threads) {
+    throw ProbeError(Reason::internal, "all " + std::to_string(shared_->max_threads) +
+                                           " threads hang in earlier runs");
   }
 }
 
 void Offload::submit(std::string flight, StopFlag stop, Job job) {
   const std::lock_guard lock(shared_->mutex);
   shared_->queue.push_back({std::move(flight), std::move(stop), std::move(job)});
-  if (shared_->idle >= shared_->queue.size() || shared_->threads >= kMostThreads) {
+  if (shared_->idle >= shared_->queue.size() || shared_->threads >= shared_->max_threads) {
     shared_->wake.notify_one();
     return;
   }

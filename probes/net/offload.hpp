@@ -32,10 +32,11 @@ class StopFlag {
 
 class Offload {
  public:
-  /// At most this many threads, those that hang included. None is started before it is needed.
-  static constexpr std::size_t kMostThreads = 16;
+  static constexpr std::size_t kMaxThreads = 16;
 
-  explicit Offload(asio::io_context& loop);
+  /// At most `max_threads`, those that hang included. None is started before it is needed. With one
+  /// thread, work is done in the order in which it is submitted.
+  explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads);
   /// Waits for threads that have nothing to do; those that work, or hang, end with the process.
   ~Offload();
   Offload(const Offload&) = delete;
@@ -44,7 +45,7 @@ class Offload {
   /// The result of `work(StopFlag)`, or what it throws. `flight` names what it may hang on (a
   /// mount, a directory): while work of that name has been given up and not come back, more of it
   /// is refused with Reason::timeout, since it would only hang beside it. When every thread has
-  /// been given up, work is refused with Reason::overload.
+  /// been given up, work is refused with Reason::internal.
   template <class Work>
   auto run(std::string flight, Work work)
       -> asio::awaitable<std::invoke_result_t<Work, const StopFlag&>> {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -46,13 +47,17 @@ constexpr std::string_view kServes = "Serves on 127.0.0.1:";
 constexpr std::string_view kSoon = "search-5";
 constexpr std::string_view kSoonToo = "stock-8";
 
+constexpr ElectionPace kHurry{.duration = std::chrono::milliseconds(2'000),
+                              .period = std::chrono::milliseconds(50),
+                              .limit = std::chrono::milliseconds(1'000)};
+
 // A daemon from its start to its end, on a port of its own.
 class Daemon {
  public:
   explicit Daemon(const std::string& config_file, test::NotifySocket& told)
       : told_(told),
         app_(std::make_unique<App>(
-            App::Options{config_file, config::Endpoint{"127.0.0.1", 0}, {}})) {
+            App::Options{config_file, config::Endpoint{"127.0.0.1", 0}, {}, kHurry})) {
     thread_ = std::thread([this] {
       exit_ = app_->run();
       ended_ = true;
@@ -312,9 +317,7 @@ TEST_F(AppState, StartsWithoutAStateThatIsDamaged) {
   write_backup_of("backups");
   Daemon(file(), told).stop(SIGTERM);
   std::ignore = told.poll();
-  for (const auto& entry : fs::directory_iterator(directory.path("state"))) {
-    std::ignore = directory.file("state/" + entry.path().filename().string(), "{");
-  }
+  std::ignore = directory.file("state/state.json", "{");
   testing::internal::CaptureStderr();
   testing::internal::CaptureStdout();
   const Daemon daemon(file(), told);
@@ -332,6 +335,7 @@ class AppElection : public AppTest {
     return [this](test::Line& line) -> asio::awaitable<void> {
       for (;;) {
         const test::HttpCall call = co_await test::read_http(line);
+        const std::lock_guard guard(lease);
         if (call.method == "PUT") {
           const auto spec = boost::json::parse(call.body).at("spec");
           holder = spec.at("holderIdentity").as_string();
@@ -352,6 +356,10 @@ class AppElection : public AppTest {
     write("kubernetes: {kubeconfig: '" + directory.path("kubeconfig") +
           "'}\nleader_election: {lease: vitalsd}\nprobes: [" + probe(kSoon) + "]\n");
   }
+  void take_the_lease(const std::string& by) {
+    const std::lock_guard guard(lease);
+    holder = by;
+  }
   void serve_api() {
     api_thread = std::thread([this] { api_loop.run(); });
   }
@@ -361,7 +369,8 @@ class AppElection : public AppTest {
   }
   ~AppElection() override { stop_api(); }
 
-  std::string holder;  // before the API server runs, and after it has ended
+  std::mutex lease;
+  std::string holder;
   asio::io_context api_loop;
   std::unique_ptr<test::Conversation> api =
       std::make_unique<test::Conversation>(api_loop, leases());
@@ -377,6 +386,22 @@ TEST_F(AppElection, ObservesNothingWhileAnotherLeads) {
   EXPECT_TRUE(Daemon::until([&] { return api->accepted() > 0; }));
   EXPECT_EQ(daemon.value("vitalsd_leader"), 0);
   EXPECT_EQ(daemon.value("vitalsd_target_up"), std::nullopt);
+}
+
+// A file that had become invalid left a leader that watched nothing, and was Ready.
+TEST_F(AppElection, ObservesWithTheLastGoodConfigurationWhenItLeadsAgain) {
+  serve_api();
+  write_election();
+  const Daemon daemon(file(), told);
+  ASSERT_TRUE(
+      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon) == 1; }));
+  take_the_lease("other");
+  ASSERT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_leader") == 0; }));
+  EXPECT_EQ(daemon.value("vitalsd_target_up"), std::nullopt);
+  std::ignore = directory.file("vitalsd.yaml", "nonsense");
+  take_the_lease("");
+  EXPECT_TRUE(
+      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon) == 1; }));
 }
 
 TEST_F(AppElection, ObservesWhenItLeadsAndGivesTheLeaseBack) {

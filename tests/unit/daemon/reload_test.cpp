@@ -4,7 +4,10 @@
 #include "probes/services.hpp"
 
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -113,6 +116,72 @@ TEST_F(ReloadTest, WaitsForAFileThatIsBeingReplaced) {
   write(config("second"));
   reloader.reload_if_changed();
   EXPECT_TRUE(wait_until_installed("second "));
+}
+
+// Sixteen dead mounts took all threads of the pool, and then any reload ended the daemon.
+TEST_F(ReloadTest, NeedsNoThreadOfThePool) {
+  std::mutex mount;
+  std::unique_lock hangs(mount);
+  std::vector<std::unique_ptr<test::Task<int>>> lost;
+  for (std::size_t i = 0; i < net::Offload::kMaxThreads; ++i) {
+    lost.push_back(std::make_unique<test::Task<int>>(
+        loop, services.offload.run(std::to_string(i), [&mount](const net::StopFlag&) {
+          const std::lock_guard wait(mount);
+          return 0;
+        })));
+  }
+  ASSERT_TRUE(
+      test::run_until(loop, [&] { return services.offload.busy() == net::Offload::kMaxThreads; }));
+  for (const auto& task : lost) task->cancel();
+  EXPECT_EQ(reload(), "good: Configuration reloaded.\n");
+  hangs.unlock();
+  EXPECT_TRUE(test::run_until(loop, [&] { return services.offload.busy() == 0; }));
+}
+
+TEST_F(ReloadTest, FailsWhereInstallingFails) {
+  Reloader failing{file, services.environment, metrics,
+                   [](Loaded) { throw std::runtime_error("no memory"); }};
+  std::optional<std::string> answer;
+  failing.reload(
+      [&](bool worked, const std::string& text) { answer = (worked ? "good: " : "bad: ") + text; });
+  ASSERT_TRUE(test::run_until(loop, [&] { return answer.has_value(); }));
+  EXPECT_EQ(*answer, "bad: Configuration cannot be loaded, the old one stays: no memory\n");
+  EXPECT_EQ(last_reload_successful(), 0);
+}
+
+TEST_F(ReloadTest, InstallsNothingOnceItIsStopped) {
+  std::vector<std::string> answers;
+  const auto done = [&](bool worked, const std::string& text) {
+    answers.push_back((worked ? "good: " : "bad: ") + text);
+  };
+  reloader.reload(done);
+  reloader.reload(done);
+  reloader.stop();
+  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  reloader.reload(done);
+  EXPECT_EQ(answers, std::vector<std::string>(3, "bad: vitalsd stops.\n"));
+  EXPECT_EQ(installed, "");
+}
+
+TEST_F(ReloadTest, InstallsWhatWasInForceAgainWhateverTheFileIsNow) {
+  EXPECT_TRUE(reload().starts_with("good"));
+  write("nonsense");
+  EXPECT_TRUE(reload().starts_with("bad"));
+  reloader.install_again();
+  EXPECT_TRUE(wait_until_installed("first first "));
+}
+
+TEST_F(ReloadTest, InstallsTheNewerOfTwo) {
+  reloader.set_in_force(config("old"));
+  reloader.reload([](bool, const std::string&) {});
+  reloader.install_again();
+  ASSERT_TRUE(wait_until_installed("first "));
+  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  EXPECT_EQ(installed, "first ");
+  write("nonsense");
+  reloader.reload([](bool, const std::string&) {});
+  reloader.install_again();  // after it, since it fails
+  EXPECT_TRUE(wait_until_installed("first first "));
 }
 
 // How Kubernetes changes a ConfigMap that is mounted.

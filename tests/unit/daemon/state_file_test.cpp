@@ -7,15 +7,18 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "unit/support/temp_directory.hpp"
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 namespace vitalsd {
 namespace {
 
 using namespace std::chrono_literals;
+namespace fs = std::filesystem;
 using test::TempDirectory;
 
 SavedState one_probe(std::vector<StoredFact> facts) {
@@ -84,47 +87,138 @@ TEST(StateFile, OfAnotherVersionIsReported) {
             "it was written by another version of vitalsd");
 }
 
-TEST(StateFile, ThatIsNotThereYetIsEmpty) {
-  const TempDirectory directory;
-  const auto state = load_state(state_file_path(directory.path("")));
-  ASSERT_TRUE(state);
+class StateFileTest : public testing::Test {
+ protected:
+  StateFile file() { return StateFile(directory.path(""), {}); }
+  static std::string text(double value) {
+    return serialize_state(one_probe({{"", "m", {}, value}}));
+  }
+  static double value(const SavedState& state) { return state.at("p").memory.facts.at(0).value; }
+  // Names of what was moved aside.
+  [[nodiscard]] std::vector<std::string> aside() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(directory.path(""))) {
+      const std::string name = entry.path().filename().string();
+      if (name.contains(".unusable-")) names.push_back(name);
+    }
+    return names;
+  }
+
+  TempDirectory directory;
+  static bool go_on() { return true; }
+};
+
+TEST_F(StateFileTest, ThatIsNotThereYetIsEmpty) {
+  const auto state = file().load();
+  ASSERT_TRUE(state) << state.error();
   EXPECT_TRUE(state->empty());
 }
 
-TEST(StateFile, ThatCannotBeReadIsReported) {
-  const TempDirectory directory;
-  const std::string path = directory.file("plain", "") + "/state.json";
-  EXPECT_EQ(load_state(path).error(), "cannot read " + path + ": Not a directory");
+TEST_F(StateFileTest, ThatCannotBeReadIsReported) {
+  StateFile file(directory.file("plain", ""), {});
+  const std::string path = directory.path("plain/state.json");
+  const auto state = file.load();
+  ASSERT_FALSE(state);
+  EXPECT_TRUE(state.error().starts_with("cannot read " + path + ": Not a directory"))
+      << state.error();
 }
 
-TEST(SaveState, ReplacesTheFileAsAWhole) {
-  const TempDirectory directory;
-  const std::string path = directory.file("state.json", "old");
+TEST_F(StateFileTest, IsReplacedAsAWhole) {
+  const std::string path = directory.file("state.json", text(1));
   const std::string open = directory.path("open");
-  std::filesystem::create_hard_link(path, open);  // as if somebody were reading it
-  EXPECT_EQ(save_state(path, "new\n"), "");
-  EXPECT_EQ(test::read_file(path), "new\n");
-  EXPECT_EQ(test::read_file(open), "old");
-  EXPECT_FALSE(std::filesystem::exists(path + ".new"));
+  fs::create_hard_link(path, open);  // as if somebody were reading it
+  EXPECT_EQ(file().save(text(2), go_on).problem, "");
+  EXPECT_EQ(test::read_file(path), text(2));
+  EXPECT_EQ(test::read_file(open), text(1));
+  EXPECT_FALSE(fs::exists(path + ".new"));
 }
 
-TEST(SaveState, IsNobodyElsesToRead) {
-  const TempDirectory directory;
-  const std::string path = directory.path("state.json");
-  EXPECT_EQ(save_state(path, "x"), "");
-  using std::filesystem::perms;
-  EXPECT_EQ(std::filesystem::status(path).permissions(), perms::owner_read | perms::owner_write);
+TEST_F(StateFileTest, IsNobodyElsesToRead) {
+  EXPECT_EQ(file().save("x", go_on).problem, "");
+  using fs::perms;
+  EXPECT_EQ(fs::status(directory.path("state.json")).permissions(),
+            perms::owner_read | perms::owner_write);
 }
 
-TEST(SaveState, SaysWhatWentWrong) {
-  const TempDirectory directory;
-  const std::string missing = directory.path("missing/state.json");
-  EXPECT_EQ(save_state(missing, "x"),
-            "cannot write " + missing + ".new: No such file or directory");
+TEST_F(StateFileTest, SaysWhyItIsNotSaved) {
+  const std::string missing = directory.path("missing");
+  const StateFile::Result result = StateFile(missing, {}).save("x", go_on);
+  EXPECT_EQ(result.saved, StateFile::Saved::failed);
+  EXPECT_EQ(result.problem,
+            "cannot open " + missing + "/state.json.lock: No such file or directory");
   const std::string taken = directory.path("state.json");
-  std::filesystem::create_directories(taken + "/full");
-  EXPECT_EQ(save_state(taken, "x"), "cannot replace " + taken + ": Is a directory");
-  EXPECT_TRUE(save_state("/dev/full/x", "x").starts_with("cannot write /dev/full/x.new: "));
+  fs::create_directories(taken + "/full");
+  EXPECT_EQ(file().save("x", go_on).problem, "cannot replace " + taken + ": Is a directory");
+}
+
+// Another daemon on the same directory, or the one before that has not ended yet.
+TEST_F(StateFileTest, IsNotSavedWhileAnotherHasTheLock) {
+  StateFile second = file();
+  {
+    StateFile first = file();
+    EXPECT_EQ(first.save(text(1), go_on).saved, StateFile::Saved::yes);
+    EXPECT_EQ(value(second.load().value()), 1);  // it is read all the same
+    const StateFile::Result result = second.save(text(2), go_on);
+    EXPECT_EQ(result.saved, StateFile::Saved::locked);
+    EXPECT_EQ(result.problem,
+              "another process has locked " + directory.path("state.json") + ".lock");
+    EXPECT_EQ(test::read_file(directory.path("state.json")), text(1));
+  }
+  EXPECT_EQ(second.save(text(2), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(test::read_file(directory.path("state.json")), text(2));
+}
+
+TEST_F(StateFileTest, IsNotReplacedOnceSavingIsGivenUp) {
+  const std::string path = directory.file("state.json", text(1));
+  EXPECT_EQ(file().save(text(2), [] { return false; }).saved, StateFile::Saved::given_up);
+  EXPECT_EQ(test::read_file(path), text(1));
+}
+
+TEST_F(StateFileTest, ThatIsOfAnotherVersionIsMovedAside) {
+  const std::string other = R"({"version":2,"probes":{}})";
+  std::ignore = directory.file("state.json", other);
+  StateFile mine = file();
+  const auto state = mine.load();
+  ASSERT_FALSE(state);
+  ASSERT_EQ(aside().size(), 1U);
+  EXPECT_EQ(state.error(),
+            "it was written by another version of vitalsd; moved to " + directory.path(aside()[0]));
+  EXPECT_EQ(test::read_file(directory.path(aside()[0])), other);
+  EXPECT_EQ(mine.save(text(1), go_on).saved, StateFile::Saved::yes);
+}
+
+TEST_F(StateFileTest, ThatIsDamagedIsMovedAsideOnlyByWhoHasTheLock) {
+  const std::string path = directory.file("state.json", "{");
+  StateFile second = file();
+  {
+    StateFile first = file();
+    std::ignore = first.save("{", go_on);
+    EXPECT_FALSE(second.load());
+    EXPECT_TRUE(aside().empty());
+  }
+  EXPECT_EQ(second.save(text(1), go_on).saved, StateFile::Saved::yes);
+  ASSERT_EQ(aside().size(), 1U);
+  EXPECT_EQ(test::read_file(directory.path(aside()[0])), "{");
+  EXPECT_EQ(test::read_file(path), text(1));
+}
+
+TEST_F(StateFileTest, IsNoFifoToWaitFor) {
+  ASSERT_EQ(mkfifo(directory.path("state.json").c_str(), 0600), 0);
+  EXPECT_FALSE(file().load());
+  EXPECT_EQ(aside().size(), 1U);
+}
+
+TEST_F(StateFileTest, IsOneForEachShard) {
+  std::ignore = directory.file("state.json", text(7));  // as earlier versions kept it
+  StateFile first(directory.path(""), {.index = 0, .count = 2});
+  StateFile second(directory.path(""), {.index = 1, .count = 2});
+  EXPECT_EQ(value(first.load().value()), 7);
+  EXPECT_EQ(first.save(text(1), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(second.save(text(2), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(test::read_file(directory.path("state-0-of-2.json")), text(1));
+  EXPECT_EQ(test::read_file(directory.path("state-1-of-2.json")), text(2));
+  EXPECT_EQ(value(first.load().value()), 1);
+  EXPECT_EQ(test::read_file(directory.path("state.json")), text(7));
 }
 
 }  // namespace

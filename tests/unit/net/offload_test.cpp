@@ -142,10 +142,10 @@ TEST_F(OffloadTest, DoesNotRefuseAFlightThatIsMerelyUnderWay) {
   EXPECT_EQ(second.get(), 42);
 }
 
-TEST_F(OffloadTest, IsOverloadedWhenAllThreadsHangAndRecovers) {
-  for (std::size_t i = 0; i < Offload::kMostThreads; ++i) hang(std::to_string(i));
-  EXPECT_EQ(offload->hanging(), Offload::kMostThreads);
-  EXPECT_EQ(refusal_of(look("another")), Reason::overload);
+TEST_F(OffloadTest, RefusesWorkWhenAllThreadsHangAndRecovers) {
+  for (std::size_t i = 0; i < Offload::kMaxThreads; ++i) hang(std::to_string(i));
+  EXPECT_EQ(offload->hanging(), Offload::kMaxThreads);
+  EXPECT_EQ(refusal_of(look("another")), Reason::internal);
 
   mount->recover();
   EXPECT_TRUE(wait_until_none_hangs());
@@ -154,10 +154,10 @@ TEST_F(OffloadTest, IsOverloadedWhenAllThreadsHangAndRecovers) {
 
 TEST_F(OffloadTest, QueuesWhatItHasNoThreadFor) {
   std::vector<test::Task<int>> tasks;
-  for (std::size_t i = 0; i < Offload::kMostThreads + 3; ++i) {
+  for (std::size_t i = 0; i < Offload::kMaxThreads + 3; ++i) {
     tasks.push_back(look(std::to_string(i)));
   }
-  ASSERT_TRUE(wait_until_busy(Offload::kMostThreads));
+  ASSERT_TRUE(wait_until_busy(Offload::kMaxThreads));
   tasks.back().cancel();  // waits in the queue, and need not begin
   EXPECT_THROW(tasks.back().get(), boost::system::system_error);
   EXPECT_EQ(offload->hanging(), 0U);

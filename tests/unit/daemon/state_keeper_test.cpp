@@ -1,0 +1,194 @@
+#include "daemon/state_keeper.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "unit/support/jobs.hpp"
+#include "unit/support/temp_directory.hpp"
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+namespace vitalsd {
+namespace {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+using test::nothing;
+using test::Target;
+
+class StateKeeperTest : public testing::Test, protected test::JobHouse {
+ protected:
+  ~StateKeeperTest() override {
+    test::on_loop(loop, [&] { scheduler.reset(); });
+    test::run_until(loop, [&] { return keeper->idle(); });
+  }
+
+  // As an earlier process left it.
+  static std::string state(double fact) {
+    return serialize_state(
+        {{"p", {"fake", "target", {std::nullopt, {{"", "fake_fact", {}, fact}}, {}}}}});
+  }
+  void write(double fact) { std::ignore = directory.file("state.json", state(fact)); }
+  [[nodiscard]] std::optional<double> saved() const {
+    const auto read = parse_state(test::read_file(directory.path("state.json")));
+    if (!read || !read->contains("p") || read->at("p").memory.facts.empty()) return std::nullopt;
+    return read->at("p").memory.facts[0].value;
+  }
+  void begin() {
+    began = false;
+    test::on_loop(loop, [&] {
+      keeper->begin([&] {
+        began = true;
+        std::vector<JobSpec> specs;
+        specs.push_back(spec(target));
+        scheduler->apply(std::move(specs), [&](Job& job) { keeper->recall(job); });
+        keeper->forget();
+      });
+    });
+  }
+  [[nodiscard]] double successful() const {
+    for (const Exposition::Extra& extra : metrics.collect()) {
+      if (extra.name != "vitalsd_state_last_save_successful") continue;
+      return test::parse_samples(extra.lines).at(0).value;
+    }
+    return -1;
+  }
+  bool until_saved(double fact) {
+    return until([&] {
+      keeper->save_if_due();
+      return saved() == fact;
+    });
+  }
+
+  test::TempDirectory directory;
+  Leadership leadership;
+  Target target{.behaviour = [this](SampleSet& out) {
+    if (known) out.add(test::kFakeFact, *known);
+    if (!known) out.fail(Reason::mismatch, "cannot look");
+    return nothing();
+  }};
+  std::optional<double> known = 1;
+  bool began = false;
+  std::optional<Scheduler> scheduler{std::in_place, services};
+  std::optional<StateKeeper> keeper{
+      std::in_place, loop,
+      wheel,         *scheduler,
+      leadership,    metrics,
+      Shard{},       StatePace{.save = 1ms, .anyway = 1h, .unsaved = 1ms, .patience = 100ms}};
+};
+
+TEST_F(StateKeeperTest, GivesJobsWhatIsKnownBeforeTheyRun) {
+  write(7);
+  known.reset();
+  keeper->set_directory(directory.path(""));
+  begin();
+  ASSERT_TRUE(until([&] { return began; }));
+  EXPECT_EQ(value("fake_fact"), 7);
+}
+
+TEST_F(StateKeeperTest, NeedsNoDirectory) {
+  begin();
+  EXPECT_TRUE(began);
+  ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
+  keeper->save_if_due();
+  keeper->finish();
+  EXPECT_TRUE(keeper->idle());
+  EXPECT_EQ(successful(), -1);
+}
+
+TEST_F(StateKeeperTest, SavesWhatChanges) {
+  keeper->set_directory(directory.path(""));
+  begin();
+  EXPECT_TRUE(until_saved(1));
+  EXPECT_TRUE(until([&] { return successful() == 1; }));
+  known = 2;
+  EXPECT_TRUE(until_saved(2));
+  known = 3;
+  ASSERT_TRUE(until([&] { return value("fake_fact") == 3; }));
+  keeper->finish();  // at the end, whatever the time
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  EXPECT_EQ(saved(), 3);
+}
+
+// It had the state as of its own start before, and overwrote the newer one of the leader.
+TEST_F(StateKeeperTest, ReadsAgainWhenItBeginsAgain) {
+  write(1);
+  known.reset();
+  keeper->set_directory(directory.path(""));
+  begin();
+  ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
+  keeper->end();
+  test::on_loop(loop, [&] { scheduler->apply({}, [](Job&) {}); });
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  write(8);  // by another process
+  begin();
+  ASSERT_TRUE(until([&] { return began; }));
+  EXPECT_EQ(value("fake_fact"), 8);
+}
+
+TEST_F(StateKeeperTest, WritesNothingOnceItHasLostTheLead) {
+  keeper->set_directory(directory.path(""));
+  begin();
+  ASSERT_TRUE(until_saved(1));
+  known = 2;
+  ASSERT_TRUE(until([&] { return value("fake_fact") == 2; }));
+  leadership.stand_by();
+  keeper->save_if_due();
+  keeper->finish();
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  EXPECT_EQ(saved(), 1);
+}
+
+TEST_F(StateKeeperTest, ObservesWhileAnotherHasTheLockAndSavesLater) {
+  const std::string lock = directory.file("state.json.lock", "");
+  write(7);
+  const int other = open(lock.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(flock(other, LOCK_EX), 0);
+  keeper->set_directory(directory.path(""));
+  begin();
+  ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
+  ASSERT_TRUE(until([&] {
+    keeper->save_if_due();
+    return successful() == 0;
+  }));
+  EXPECT_EQ(saved(), 7);
+  close(other);
+  EXPECT_TRUE(until_saved(1));
+  EXPECT_TRUE(until([&] { return successful() == 1; }));
+}
+
+TEST_F(StateKeeperTest, ReleasesTheLockAtTheEnd) {
+  keeper->set_directory(directory.path(""));
+  begin();
+  ASSERT_TRUE(until_saved(1));
+  const int other = open(directory.path("state.json.lock").c_str(), O_RDWR | O_CLOEXEC);
+  EXPECT_NE(flock(other, LOCK_EX | LOCK_NB), 0);
+  keeper->end();
+  ASSERT_TRUE(until([&] { return keeper->idle() && flock(other, LOCK_EX | LOCK_NB) == 0; }));
+  close(other);
+}
+
+TEST_F(StateKeeperTest, SaysThatItCannotSaveAndTriesAgain) {
+  keeper->set_directory(directory.path("later"));
+  begin();
+  ASSERT_TRUE(until([&] {
+    keeper->save_if_due();
+    return successful() == 0;
+  }));
+  fs::create_directory(directory.path("later"));
+  ASSERT_TRUE(until([&] {
+    keeper->save_if_due();
+    return successful() == 1;
+  }));
+}
+
+}  // namespace
+}  // namespace vitalsd
