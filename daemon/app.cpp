@@ -101,7 +101,7 @@ Exit App::run() {
   }
   web_.reset();
   services_.wind_down();
-  if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.offload.hanging() > 0) {
+  if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.hanging() > 0) {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::ok));  // what hangs cannot be waited for
   }
@@ -232,7 +232,7 @@ void App::reload() {
 
 void App::tick() {
   metrics_.set_running(gate_.inside());
-  metrics_.set_hanging_threads(services_.offload.hanging());
+  metrics_.set_hanging_threads(services_.hanging());
   reloader_.reload_if_changed();
   state_.save_if_due();
   if (!settled_ && Clock::now() - started_ > kSettled) {

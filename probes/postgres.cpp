@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -196,6 +197,12 @@ net::PgOptions read_options(config::Node& options) {
       options.required<config::Url>("url", "postgresql://USER@HOST:PORT/DATABASE?sslmode=MODE");
   pg.password = net::read_password(options, url);
   pg.tls = net::TlsOptions::read(options);
+  pg.allow_cleartext_password =
+      options.get<bool>("allow_cleartext_password", false,
+                        "answer a server elsewhere that asks for the password unencrypted");
+  pg.channel_binding = options.choice(
+      "channel_binding", {"prefer", "disable", "require"},
+      "require: no server but one that knows the password, by SCRAM over TLS, is answered");
   if (url.host.empty()) return pg;  // reported already
   if (url.scheme != "postgresql" && url.scheme != "postgres") {
     options.error("url", "the scheme is postgresql, not " + config::quoted(url.scheme));
@@ -238,14 +245,15 @@ class PostgresProbe final : public Probe {
       throw ProbeError(Reason::config, "PostgreSQL before 10 is not supported");
     }
     out.doing("waiting for the statistics");
-    const std::vector<net::PgResult> results = co_await connection->query(std::string(kStatements));
+    const std::vector<net::PgResult> results =
+        co_await connection->query(kStatements, out.time_limit());
     if (results.size() != 6) throw ProbeError(Reason::protocol, "the answer lacks results");
     add(results, out);
     const auto now = std::chrono::steady_clock::now();
     if (!sized_ || now - *sized_ >= size_interval_) {
       out.doing("waiting for the databases' sizes");
       const std::vector<net::PgResult> sizes =
-          co_await connection->query(std::string(kSizeStatement));
+          co_await connection->query(kSizeStatement, out.time_limit());
       sizes_.clear();
       for (int row = 0; row < sizes.at(0).rows(); ++row) {
         sizes_.emplace_back(sizes[0].text(row, 0), sizes[0].number(row, 1));
@@ -298,11 +306,13 @@ class PostgresProbe final : public Probe {
     out.add(kReplayLag, server.number(0, 6));
     out.add(kVersion, 1, server.text(0, 7), server.text(0, 8));
 
+    const Sums sessions = sums_of(activity, 2);
+    const Sums waiting = sums_of(locks, 3);
     double total = 0;
     for (int row = 0; row < databases.rows(); ++row) {
       const std::string_view name = databases.text(row, 0);
       const double connections =
-          sees_all ? count_of(activity, name) : visible_backends(databases, row);
+          sees_all ? sum_of(sessions, name) : visible_backends(databases, row);
       total += connections;
       out.add(kActivity, connections, name);
       out.add(kMaxConnections, most, name);
@@ -313,7 +323,7 @@ class PostgresProbe final : public Probe {
       out.add(kDeadlocks, databases.number(row, 6), name);
       out.add(kConflicts, databases.number(row, 7), name);
       out.add(kTempBytes, databases.number(row, 8), name);
-      out.add(kLocksWaiting, count_of(locks, name, 3), name);
+      out.add(kLocksWaiting, sum_of(waiting, name), name);
     }
     if (most && *most > 0) out.check(kConnectionsCheck, total / *most);
     for (int row = 0; sees_all && row < activity.rows(); ++row) {
@@ -345,13 +355,18 @@ class PostgresProbe final : public Probe {
     return databases.is_true(row, 9) && all > 0 ? all - 1 : all;
   }
 
-  // The sum of a column over the rows whose first column is `name`.
-  static double count_of(const net::PgResult& rows, std::string_view name, int column = 2) {
-    double sum = 0;
+  using Sums = std::unordered_map<std::string_view, double>;
+  // A column summed over the rows of the same first column.
+  static Sums sums_of(const net::PgResult& rows, int column) {
+    Sums sums;
     for (int row = 0; row < rows.rows(); ++row) {
-      if (rows.text(row, 0) == name) sum += rows.number(row, column).value_or(0);
+      sums[rows.text(row, 0)] += rows.number(row, column).value_or(0);
     }
-    return sum;
+    return sums;
+  }
+  static double sum_of(const Sums& sums, std::string_view name) {
+    const auto found = sums.find(name);
+    return found == sums.end() ? 0 : found->second;
   }
 
   const Environment& environment_;

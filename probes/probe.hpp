@@ -48,7 +48,8 @@ class Client;
 struct Environment {
   asio::io_context& loop;
   net::TimerWheel& wheel;
-  net::Offload& offload;
+  net::Offload& offload;     ///< for files
+  net::Offload& connecting;  ///< for libraries that compute or read without a bound
   net::Resolver& resolver;
   net::TlsContexts& tls;
   net::HttpClient& http;

@@ -11,6 +11,7 @@
 #include "probes/probe.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,13 @@
 namespace vitalsd {
 
 struct ProbeServices {
+  /// Threads on which libraries connect: each step takes microseconds, unless the peer is hostile.
+  static constexpr std::size_t kMaxConnecting = 4;
+
   asio::io_context& loop;
   net::TimerWheel wheel;
   net::Offload offload;
+  net::Offload connecting;
   net::Resolver resolver;
   net::TlsContexts tls;
   net::HttpClient http;
@@ -33,12 +38,16 @@ struct ProbeServices {
       : loop(probe_loop),
         wheel(loop),
         offload(loop),
+        connecting(loop, kMaxConnecting),
         resolver(loop, wheel, std::move(dns_servers)),
         http(loop, wheel, resolver, tls),
         kubernetes(loop, wheel, http),
-        environment{loop, wheel, offload, resolver, tls, http, kubernetes, shard} {
+        environment{loop, wheel, offload, connecting, resolver, tls, http, kubernetes, shard} {
     net::ignore_pg_environment();
   }
+
+  /// Threads in a call that was given up and has not returned.
+  [[nodiscard]] std::size_t hanging() const { return offload.hanging() + connecting.hanging(); }
 
   /// After the loop has been stopped: lets what still runs in it unwind.
   void wind_down() {

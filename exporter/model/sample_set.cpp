@@ -137,7 +137,34 @@ Part& SampleSet::part(std::string_view key) {
   return it != parts_.end() ? it->second : parts_[printable_utf8(key)];
 }
 
+void SampleSet::conceal(std::string secret) {
+  constexpr std::size_t kShortest = 4;
+  if (secret.size() < kShortest || std::ranges::find(secrets_, secret) != secrets_.end()) return;
+  secrets_.push_back(std::move(secret));
+  // The longest first: one may be a piece of another.
+  std::ranges::sort(secrets_, std::ranges::greater{}, &std::string::size);
+}
+
 std::optional<Failure> SampleSet::overall(const std::optional<Failure>& thrown) const {
+  std::optional<Failure> failure = first_failure(thrown);
+  if (!failure) return failure;
+  // Not the whole of a text of megabytes; a secret at the cut is replaced as far as it is there.
+  constexpr std::size_t kMaxDetail = 500;
+  constexpr std::size_t kEnough = 4096;
+  std::string& detail = failure->detail;
+  if (detail.size() > kEnough) detail.resize(kEnough);
+  for (const std::string& secret : secrets_) {
+    for (std::size_t at = detail.find(secret); at != std::string::npos;
+         at = detail.find(secret, at)) {
+      detail.replace(at, secret.size(), "***");
+      at += 3;
+    }
+  }
+  detail = shown_text(detail, kMaxDetail);
+  return failure;
+}
+
+std::optional<Failure> SampleSet::first_failure(const std::optional<Failure>& thrown) const {
   if (thrown) return thrown;
   if (failure()) return failure();
   std::size_t failed = 0;

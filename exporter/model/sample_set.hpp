@@ -167,8 +167,13 @@ class SampleSet : public Part {
   }
 
   /// Why the run as a whole failed, if it did: what it threw, what it said of itself, or the first
-  /// of its parts that failed.
+  /// of its parts that failed. The detail is fit to be shown: without secrets, without what a
+  /// terminal would obey, of a length that a log can bear.
   [[nodiscard]] std::optional<Failure> overall(const std::optional<Failure>& thrown) const;
+
+  /// A secret that the run uses: wherever it appears in a failure, it is replaced. Texts of fewer
+  /// than four characters are not, as they appear everywhere.
+  void conceal(std::string secret);
 
   /// How long this run may take: for servers that can be told to give up by themselves.
   void set_time_limit(std::chrono::milliseconds limit) { time_limit_ = limit; }
@@ -183,8 +188,11 @@ class SampleSet : public Part {
   [[nodiscard]] const std::string& step() const { return step_; }
 
  private:
+  [[nodiscard]] std::optional<Failure> first_failure(const std::optional<Failure>& thrown) const;
+
   Parts parts_;
   std::string step_;
+  std::vector<std::string> secrets_;
   std::string constant_labels_;
   std::chrono::milliseconds time_limit_{10'000};
 };

@@ -100,6 +100,43 @@ std::string printable_utf8(std::string_view text) {
   return out;
 }
 
+namespace {
+
+// Whether a terminal would obey a character, or show others in another place because of it.
+bool is_command(std::string_view character) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
+  if (character.size() == 2) {
+    return (byte(0) == 0xc2 && byte(1) < 0xa0) || character == "\u061c";  // C1; Arabic letter mark
+  }
+  // U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, the byte order mark.
+  if (character.size() != 3 || byte(0) < 0xe2) return false;
+  if (byte(0) == 0xe2 && byte(1) == 0x80) {
+    return (byte(2) >= 0x8b && byte(2) <= 0x8f) || (byte(2) >= 0xa8 && byte(2) <= 0xae);
+  }
+  return (byte(0) == 0xe2 && byte(1) == 0x81 && byte(2) >= 0xa0 && byte(2) <= 0xaf) ||
+         character == "\ufeff";
+}
+
+}  // namespace
+
+std::string shown_text(std::string_view text, std::size_t max_size) {
+  constexpr std::string_view kReplacement = "\ufffd";
+  constexpr std::string_view kMore = "…";
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
+    const bool space = character == "\n" || character == "\t" || character == "\r";
+    const bool shown = length > 0 && !is_command(character);
+    const std::string_view piece = shown ? character : space ? " " : kReplacement;
+    if (out.size() + piece.size() > max_size) return out += kMore;
+    out += piece;
+    text.remove_prefix(character.size());
+  }
+  return out;
+}
+
 void append_header(std::string& out, const MetricInfo& metric, std::string_view type,
                    Format format) {
   std::string_view name = metric.name;

@@ -29,6 +29,11 @@ void append_label(std::string& out, std::string_view name, std::string_view valu
 /// would cost the whole scrape), and NUL too.
 std::string printable_utf8(std::string_view text);
 
+/// UTF-8 for people's terminals, on one line: also without control characters, C1 included, and
+/// without marks that change the direction of writing; "…" in place of what is beyond `max_size`
+/// bytes.
+std::string shown_text(std::string_view text, std::size_t max_size);
+
 /// Appends the HELP, TYPE and, for OpenMetrics, UNIT lines of a family. `type` overrides the
 /// metric's own ("histogram"); empty: it does not.
 void append_header(std::string& out, const MetricInfo& metric, std::string_view type,

@@ -14,6 +14,8 @@
 #include <boost/asio/post.hpp>
 #include <openssl/crypto.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace vitalsd::net {
 
@@ -22,6 +24,7 @@ struct Offload::Shared {
     std::string flight;
     StopFlag stop;
     Job run;
+    pid_t thread = 0;
   };
 
   Shared(asio::io_context& of, std::size_t max) : loop(of), max_threads(max) {}
@@ -42,7 +45,23 @@ struct Offload::Shared {
         std::ranges::count_if(running, [](const Task* task) { return task->stop.stopped(); }));
   }
   void serve();
+  static void start_thread(const std::shared_ptr<Shared>& self);
 };
+
+// With the mutex held.
+void Offload::Shared::start_thread(const std::shared_ptr<Shared>& self) {
+  try {
+    std::thread([self] {
+      pthread_setname_np(pthread_self(), "offload");
+      self->serve();
+      const std::lock_guard lock(self->mutex);
+      if (!self->closed && !self->queue.empty() && self->idle == 0) start_thread(self);
+    }).detach();
+    ++self->threads;
+  } catch (const std::system_error&) {
+    // No thread to be had now: the work waits in the queue, and its run's deadline ends the wait.
+  }
+}
 
 // What every thread does; a thread that finds nothing to do for a while ends.
 void Offload::Shared::serve() {
@@ -59,6 +78,7 @@ void Offload::Shared::serve() {
     Task task = std::move(queue.front());
     queue.pop_front();
     if (task.stop.stopped()) continue;
+    task.thread = gettid();
     const auto place = running.insert(running.end(), &task);
     lock.unlock();
     Finish finish = task.run();
@@ -66,6 +86,7 @@ void Offload::Shared::serve() {
     lock.lock();
     running.erase(place);
     if (!closed) asio::post(loop, std::move(finish));
+    if (task.stop.stopped()) break;  // its priority cannot be raised again
   }
   lock.unlock();
   OPENSSL_thread_stop();  // what the library keeps for a thread; else it may be freed too late
@@ -114,15 +135,17 @@ void Offload::submit(std::string flight, StopFlag stop, Job job) {
     shared_->wake.notify_one();
     return;
   }
-  try {
-    std::thread([shared = shared_] {
-      pthread_setname_np(pthread_self(), "offload");
-      shared->serve();
-    }).detach();
-    ++shared_->threads;
-  } catch (const std::system_error&) {
-    // No thread to be had now: the work waits in the queue, and its run's deadline ends the wait.
-  }
+  Shared::start_thread(shared_);
+}
+
+// A call that does not return, but computes, takes no time from what has some to do.
+void Offload::give_up(const StopFlag& stop) {
+  stop.stop();
+  constexpr int kLowest = 19;
+  const std::lock_guard lock(shared_->mutex);
+  const auto task = std::ranges::find(shared_->running, stop, &Shared::Task::stop);
+  if (task == shared_->running.end()) return;
+  setpriority(PRIO_PROCESS, static_cast<id_t>((*task)->thread), kLowest);
 }
 
 }  // namespace vitalsd::net

@@ -1,6 +1,6 @@
-// Runs what blocks (statvfs on a dead NFS, file trees, large files) on threads that may be given
-// up: a probe that is cancelled goes on at once, and the thread stays behind until the kernel lets
-// it go. Called on the probe loop only.
+// Runs what blocks (statvfs on a dead NFS, file trees, large files), or computes without a bound,
+// on threads that may be given up: a probe that is cancelled goes on at once, and the thread stays
+// behind, at the lowest priority, until its call returns. Called on the probe loop only.
 #pragma once
 
 #include "probes/net/pending.hpp"
@@ -25,6 +25,7 @@ class StopFlag {
   StopFlag() : flag_(std::make_shared<std::atomic<bool>>(false)) {}
   [[nodiscard]] bool stopped() const { return *flag_; }
   void stop() const { *flag_ = true; }
+  bool operator==(const StopFlag&) const = default;
 
  private:
   std::shared_ptr<std::atomic<bool>> flag_;
@@ -53,7 +54,7 @@ class Offload {
     admit(flight);
     const auto start = [this, &flight, &work](std::shared_ptr<Pending<Result>> pending) {
       const StopFlag stop;
-      pending->on_cancel = [stop] { stop.stop(); };
+      pending->on_cancel = [this, stop] { give_up(stop); };
       auto job = [pending = std::move(pending), work = std::move(work), stop]() mutable -> Finish {
         std::optional<Result> result;
         std::exception_ptr error;
@@ -88,6 +89,7 @@ class Offload {
   /// Throws ProbeError where `flight` or the threads forbid more work.
   void admit(const std::string& flight) const;
   void submit(std::string flight, StopFlag stop, Job job);
+  void give_up(const StopFlag& stop);
 
   std::shared_ptr<Shared> shared_;  // with the threads, which may outlive this object
 };

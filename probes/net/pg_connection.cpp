@@ -1,21 +1,35 @@
 #include "probes/net/pg_connection.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/offload.hpp"
+#include "probes/net/pg_auth.hpp"
 #include "probes/net/resolver.hpp"
+#include "probes/net/timer_wheel.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <new>
 #include <system_error>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <fcntl.h>
 #include <libpq-fe.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace vitalsd::net {
 namespace {
@@ -24,8 +38,14 @@ using Descriptor = asio::posix::stream_descriptor;
 
 // A path that does not exist, for files that libpq would look for in the home directory.
 constexpr const char* kNoFile = "/nonexistent";
-// More than any answer to our questions; a server that sends more is not what it seems.
-constexpr std::size_t kMostBytes = std::size_t{16} << 20;
+// More than any answer to our questions, and than any server says while it is connected to, its
+// certificates included; one that sends more is not what it seems.
+constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
+constexpr std::size_t kMaxConnectBytes = std::size_t{256} << 10;
+constexpr int kMaxRows = 20'000;  // of one statement
+// For libpq to take apart what has come, in one query: its list of parameters is searched for each
+// one that a server reports.
+constexpr std::chrono::milliseconds kMaxParsing{100};
 
 bool is_sqlstate_char(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); }
 
@@ -40,7 +60,12 @@ std::string one_line(std::string_view message) {
 
 // Why libpq could not connect, where the server did not say it by an SQLSTATE.
 Reason reason_of_text(std::string_view text) {
+  for (const int ours : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
+    if (text.contains(std::strerror(ours))) return Reason::internal;
+  }
   if (text.contains("no password supplied")) return Reason::auth;
+  if (text.contains("authentication method")) return Reason::auth;
+  if (text.contains("channel binding")) return Reason::auth;
   if (text.contains("SSL") || text.contains("certificate")) return Reason::tls;
   constexpr std::array<std::string_view, 7> kNonsense = {
       "closed the connection", "expected authentication",
@@ -149,12 +174,104 @@ std::optional<double> PgResult::number(int row, int column) const {
 
 // ---- the connection -----------------------------------------------------------------------------
 
+namespace {
+
+// glibc's structure ends before what is wanted of <linux/tcp.h>, which excludes it.
+struct TcpInfo {
+  tcp_info known;
+  std::uint64_t pacing_rate;
+  std::uint64_t max_pacing_rate;
+  std::uint64_t bytes_acked;
+  std::uint64_t bytes_received;
+};
+
+// Ends what a thread does with a socket when it takes too long or too much: after shutdown() libpq
+// finds the end of the stream, whatever loop it reads in. The socket is ours as well, so that its
+// number means no other one meanwhile.
+class Watchdog {
+ public:
+  Watchdog(TimerWheel& wheel, int socket)
+      : wheel_(wheel), socket_(fcntl(socket, F_DUPFD_CLOEXEC, 0)), timer_([this] { look(); }) {
+    if (socket_ < 0) fail_with(Reason::internal, "duplicating a socket", last_error());
+    look();
+  }
+  ~Watchdog() {
+    if (!done_) shutdown(socket_, SHUT_RDWR);
+    close(socket_);
+  }
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+
+  void done() { done_ = true; }
+  [[nodiscard]] bool too_much() const { return too_much_; }
+
+ private:
+  static boost::system::error_code last_error() {
+    return {errno, boost::system::system_category()};
+  }
+
+  void look() {
+    TcpInfo info{};
+    socklen_t size = sizeof info;
+    if (getsockopt(socket_, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+        info.bytes_received > kMaxConnectBytes) {
+      too_much_ = true;
+      shutdown(socket_, SHUT_RDWR);
+    }
+    wheel_.arm_after(timer_, TimerWheel::kSlot);
+  }
+
+  TimerWheel& wheel_;
+  int socket_;
+  bool done_ = false;
+  bool too_much_ = false;
+  Timer timer_;
+};
+
+// While it lives, nothing new arrives at a socket: what comes is dropped, and sent again by the
+// peer's kernel. So what was looked at is all that libpq finds.
+class FrozenInput {
+ public:
+  explicit FrozenInput(int socket) : socket_(fcntl(socket, F_DUPFD_CLOEXEC, 0)) {
+    sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+    const sock_fprog program{1, &drop_all};
+    setsockopt(socket_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+  }
+  FrozenInput(FrozenInput&& other) noexcept : socket_(std::exchange(other.socket_, -1)) {}
+  FrozenInput& operator=(FrozenInput&&) = delete;
+  ~FrozenInput() {
+    if (socket_ < 0) return;
+    const int unused = 0;
+    setsockopt(socket_, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+    close(socket_);
+  }
+
+ private:
+  int socket_;
+};
+
+bool is_loopback(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return false;
+  asio::ip::tcp::endpoint peer;
+  std::memcpy(peer.data(), &address, std::min<std::size_t>(size, peer.capacity()));
+  return peer.address().is_loopback();
+}
+
+// Waits for less than so many bytes no longer.
+void wake_at(int socket, std::size_t bytes) {
+  const int count = static_cast<int>(bytes);
+  setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &count, sizeof count);
+}
+
+}  // namespace
+
 struct PgConnection::State {
   explicit State(asio::io_context& loop) : descriptor(loop) {}
   ~State() {
     // libpq closes the socket itself.
     if (descriptor.is_open()) descriptor.release();
-    PQfinish(connection);
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -164,7 +281,12 @@ struct PgConnection::State {
     if (error) fail_with(Reason::connect, "waiting for the server", error);
   }
 
-  PGconn* connection = nullptr;
+  [[nodiscard]] bool admits(const PgOptions& options) const;
+  /// One step of connecting, on a thread: what to wait for next, as PQconnectPoll() has it.
+  asio::awaitable<int> step(const Environment& environment, const PgOptions& options,
+                            std::optional<FrozenInput> input);
+
+  std::shared_ptr<PGconn> connection;  // a thread that was given up may still be busy with it
   Descriptor descriptor;
 };
 
@@ -173,10 +295,54 @@ PgConnection::~PgConnection() = default;
 PgConnection::PgConnection(PgConnection&&) noexcept = default;
 PgConnection& PgConnection::operator=(PgConnection&&) noexcept = default;
 
+// Looks at what the server has sent, and throws where we do not answer it. Whether libpq may read
+// it; else there is more to come.
+bool PgConnection::State::admits(const PgOptions& options) const {
+  const int socket = PQsocket(connection.get());
+  std::array<char, 4096> bytes{};
+  const ssize_t size = recv(socket, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (size <= 0) return true;  // the end, of which libpq has something to say
+  const PgAuthRequest request =
+      read_pg_auth_request({bytes.data(), static_cast<std::size_t>(size)});
+  pollfd end{socket, POLLRDHUP, 0};
+  if (request.kind == PgAuthRequest::Kind::incomplete && poll(&end, 1, 0) == 0) {
+    wake_at(socket, request.needs);
+    return false;
+  }
+  wake_at(socket, 1);
+  const auto refusal =
+      refuse_pg_auth(request, is_loopback(socket), options.allow_cleartext_password);
+  if (refusal) throw ProbeError(Reason::auth, *refusal);
+  return true;
+}
+
+// `input`: frozen until libpq has read what was admitted, and answered.
+asio::awaitable<int> PgConnection::State::step(const Environment& environment,
+                                               const PgOptions& options,
+                                               std::optional<FrozenInput> input) {
+  Watchdog watchdog(environment.wheel, PQsocket(connection.get()));
+  auto poll = [connection = connection, input = std::move(input)](const StopFlag&) mutable {
+    const int next = PQconnectPoll(connection.get());
+    input.reset();
+    return next;
+  };
+  const int next = co_await environment.connecting.run(
+      "connecting to " + options.endpoint.text() + " as " + options.user, std::move(poll));
+  watchdog.done();
+  if (next == PGRES_POLLING_FAILED && watchdog.too_much()) {
+    throw ProbeError(Reason::protocol, "the server sent more than " +
+                                           std::to_string(kMaxConnectBytes) +
+                                           " bytes before it was ready");
+  }
+  if (next == PGRES_POLLING_FAILED) throw connect_error(PQerrorMessage(connection.get()));
+  co_return next;
+}
+
 asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
                                                  const PgOptions& options, SampleSet& out) {
   const std::expected<std::string, std::string> password = options.password.read();
   if (!password) throw ProbeError(Reason::config, password.error());
+  out.conceal(*password);
   out.doing("resolving " + options.endpoint.host);
   const Addresses addresses = co_await environment.resolver.resolve(options.endpoint.host);
   out.doing("connecting to " + options.endpoint.text());
@@ -197,7 +363,7 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
                          : options.tls.ca.empty() ? system_ca_bundle()
                                                   : options.tls.ca;
   const bool has_certificate = !options.tls.certificate.empty();
-  const std::array<std::pair<const char*, const char*>, 17> parameters = {{
+  const std::array<std::pair<const char*, const char*>, 18> parameters = {{
       {"host", hosts.c_str()},
       {"hostaddr", hostaddrs.c_str()},
       {"port", port.c_str()},
@@ -208,6 +374,7 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
       {"application_name", "vitalsd"},
       {"client_encoding", "UTF8"},
       {"sslmode", options.sslmode.c_str()},
+      {"channel_binding", options.channel_binding.c_str()},
       {"sslrootcert", ca.c_str()},
       {"sslcert", has_certificate ? options.tls.certificate.c_str() : kNoFile},
       {"sslkey", has_certificate ? options.tls.key.c_str() : kNoFile},
@@ -223,53 +390,74 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
   }
 
   auto state = std::make_unique<State>(environment.loop);
-  state->connection = PQconnectStartParams(keywords.data(), values.data(), 0);
-  PGconn* const connection = state->connection;
+  state->connection.reset(PQconnectStartParams(keywords.data(), values.data(), 0), PQfinish);
+  PGconn* const connection = state->connection.get();
   if (connection == nullptr) throw std::bad_alloc();
   if (PQstatus(connection) == CONNECTION_BAD) throw connect_error(PQerrorMessage(connection));
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
   PQsetNoticeReceiver(connection, [](void*, const PGresult*) {}, nullptr);  // else to our stderr
-  for (PostgresPollingStatusType next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK;) {
+  for (int next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK;) {
     // The socket may be another one after each step, so it is lent to Asio for one wait only.
     state->descriptor.assign(PQsocket(connection));
     co_await state->wait(next == PGRES_POLLING_READING ? Descriptor::wait_read
                                                        : Descriptor::wait_write);
     state->descriptor.release();
-    next = PQconnectPoll(connection);
-    if (next == PGRES_POLLING_FAILED) throw connect_error(PQerrorMessage(connection));
+    if (PQstatus(connection) == CONNECTION_AWAITING_RESPONSE && PQsslInUse(connection) == 0) {
+      FrozenInput input(PQsocket(connection));
+      if (state->admits(options)) {
+        next = co_await state->step(environment, options, std::move(input));
+      }
+    } else {
+      next = co_await state->step(environment, options, std::nullopt);
+    }
   }
   PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
   PQsetnonblocking(connection, 1);
   state->descriptor.assign(PQsocket(connection));
-  PgConnection opened(std::move(state));
-  // By SET and not as a start-up option, which poolers refuse.
-  co_await opened.query("SET statement_timeout = " + std::to_string(out.time_limit().count()));
-  co_return opened;
+  co_return PgConnection(std::move(state));
 }
 
-asio::awaitable<std::vector<PgResult>> PgConnection::query(std::string statements) {
-  PGconn* const connection = state_->connection;
+asio::awaitable<std::vector<PgResult>> PgConnection::query(std::string_view statements,
+                                                           std::chrono::milliseconds limit) {
+  // In a message of its own: servers arm the timer when they begin with a message.
+  co_await send("BEGIN READ ONLY; SET LOCAL statement_timeout = " + std::to_string(limit.count()) +
+                "; SET LOCAL search_path = pg_catalog");
+  std::vector<PgResult> results = co_await send(std::string(statements) + "; COMMIT");
+  if (results.empty()) throw ProbeError(Reason::protocol, "the answer lacks results");
+  results.pop_back();
+  co_return results;
+}
+
+asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& message) {
+  PGconn* const connection = state_->connection.get();
   const auto broken = [&](Reason reason) {
     return ProbeError(reason, one_line(PQerrorMessage(connection)));
   };
-  if (PQsendQuery(connection, statements.c_str()) != 1) throw broken(Reason::connect);
+  if (PQsendQuery(connection, message.c_str()) != 1) throw broken(Reason::connect);
   for (int left = PQflush(connection); left != 0; left = PQflush(connection)) {
     if (left < 0) throw broken(Reason::connect);
     co_await state_->wait(Descriptor::wait_write);
   }
   std::vector<PgResult> results;
   std::size_t bytes = 0;
+  std::chrono::steady_clock::duration parsing{};
   for (;;) {
     while (PQisBusy(connection) != 0) {
       co_await state_->wait(Descriptor::wait_read);
       int waiting = 0;
       ioctl(PQsocket(connection), FIONREAD, &waiting);
       bytes += static_cast<std::size_t>(waiting);
-      if (bytes > kMostBytes) {
+      if (bytes > kMaxBytes) {
         throw ProbeError(Reason::protocol,
-                         "the answer is larger than " + std::to_string(kMostBytes) + " bytes");
+                         "the answer is larger than " + std::to_string(kMaxBytes) + " bytes");
       }
+      const auto began = std::chrono::steady_clock::now();
       if (PQconsumeInput(connection) != 1) throw broken(Reason::connect);
+      PQisBusy(connection);  // takes it apart
+      parsing += std::chrono::steady_clock::now() - began;
+      if (parsing > kMaxParsing) {
+        throw ProbeError(Reason::protocol, "the answer takes too long to be read");
+      }
     }
     PGresult* const raw = PQgetResult(connection);
     if (raw == nullptr) co_return results;
@@ -280,16 +468,21 @@ asio::awaitable<std::vector<PgResult>> PgConnection::query(std::string statement
       throw ProbeError(sqlstate == nullptr ? Reason::protocol : pg_reason(sqlstate),
                        one_line(PQresultErrorMessage(raw)));
     }
+    if (result.rows() > kMaxRows) {
+      throw ProbeError(Reason::protocol, "the answer has more than " + std::to_string(kMaxRows) +
+                                             " rows for one statement");
+    }
     results.push_back(std::move(result));
   }
 }
 
-int PgConnection::server_version() const { return PQserverVersion(state_->connection); }
+int PgConnection::server_version() const { return PQserverVersion(state_->connection.get()); }
 
 bool PgConnection::hung_up() const {
   // A server says goodbye to idle connections, or just closes them: both make the socket readable.
-  pollfd idle{PQsocket(state_->connection), POLLIN, 0};
-  return PQstatus(state_->connection) != CONNECTION_OK || poll(&idle, 1, 0) != 0;
+  PGconn* const connection = state_->connection.get();
+  pollfd idle{PQsocket(connection), POLLIN, 0};
+  return PQstatus(connection) != CONNECTION_OK || poll(&idle, 1, 0) != 0;
 }
 
 }  // namespace vitalsd::net

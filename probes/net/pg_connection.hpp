@@ -1,12 +1,15 @@
 // A connection to a PostgreSQL server: libpq's asynchronous interface on the probe loop. libpq gets
 // addresses that we resolved, and everything that it would otherwise take from files in the home
-// directory. A connection on which anything went wrong is to be dropped. Probe loop only.
+// directory. While it connects it may compute and read for as long as the server likes, so each
+// step of that is done on a thread (Environment::connecting). A connection on which anything went
+// wrong is to be dropped. Probe loop only.
 #pragma once
 
 #include "config/secret.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -23,8 +26,10 @@ struct PgOptions {
   std::string database;
   std::string user;
   config::Secret password;
-  std::string sslmode = "prefer";  ///< as libpq has it
-  TlsOptions tls;                  ///< CA and client certificate; the rest says sslmode
+  std::string sslmode = "prefer";          ///< as libpq has it
+  std::string channel_binding = "prefer";  ///< as libpq has it
+  bool allow_cleartext_password = false;   ///< unencrypted, to a server that is not on this machine
+  TlsOptions tls;                          ///< CA and client certificate; the rest says sslmode
 };
 
 /// The rows of one statement.
@@ -49,16 +54,19 @@ class PgResult {
 
 class PgConnection {
  public:
-  /// Connects and authenticates, and tells the server to end our statements after the run's time
-  /// limit. Throws ProbeError, see pg_reason().
+  /// Connects and authenticates. Throws ProbeError, see pg_reason().
   static asio::awaitable<PgConnection> open(const Environment& environment,
                                             const PgOptions& options, SampleSet& out);
   ~PgConnection();
   PgConnection(PgConnection&&) noexcept;
   PgConnection& operator=(PgConnection&&) noexcept;
 
-  /// Runs statements separated by semicolons in one round trip; one result each. Throws ProbeError.
-  asio::awaitable<std::vector<PgResult>> query(std::string statements);
+  /// Runs statements separated by semicolons in a transaction of their own, which is read only,
+  /// finds no names but pg_catalog's, and which the server ends after `limit`; one result each.
+  /// Nothing of it stays with the session, which a pooler shares among its clients. Throws
+  /// ProbeError.
+  asio::awaitable<std::vector<PgResult>> query(std::string_view statements,
+                                               std::chrono::milliseconds limit);
 
   /// 150004 for 15.4.
   [[nodiscard]] int server_version() const;
@@ -66,6 +74,7 @@ class PgConnection {
 
  private:
   struct State;
+  asio::awaitable<std::vector<PgResult>> send(const std::string& message);
   explicit PgConnection(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

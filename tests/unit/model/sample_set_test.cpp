@@ -162,6 +162,32 @@ TEST(SampleSet, FailsWithItsFirstPart) {
   EXPECT_EQ(set.overall(std::nullopt)->detail, "b: expired (and 2 more)");
 }
 
+TEST(SampleSet, ConcealsItsSecretsInWhatFailed) {
+  SampleSet set;
+  set.conceal("hunter22");
+  set.conceal("hunter");  // a piece of the other
+  set.conceal("app");     // too short to tell from other texts
+  set.part("a").fail(Reason::auth, "app: hunter22 and hunter, hunter22");
+  EXPECT_EQ(set.overall(std::nullopt)->detail, "a: app: *** and ***, ***");
+  EXPECT_EQ(set.overall(Failure{Reason::auth, "no hunter22"})->detail, "no ***");
+}
+
+// What a target says reaches logs, pages and terminals.
+TEST(SampleSet, ShowsWhatFailedWithoutWhatATerminalObeys) {
+  SampleSet set;
+  const auto shown = [&](const std::string& detail) {
+    return set.overall(Failure{Reason::protocol, detail})->detail;
+  };
+  EXPECT_EQ(shown("a\x1b[31mb\x07"), "a\ufffd[31mb\ufffd");
+  EXPECT_EQ(shown("a\nb\tc"), "a b c");
+  EXPECT_EQ(shown("a\u009bb"), "a\ufffdb");                // C1: CSI
+  EXPECT_EQ(shown("a\u202eb\u2066c"), "a\ufffdb\ufffdc");  // writing turned round
+  EXPECT_EQ(shown("Größe \u20ac 🙂"), "Größe \u20ac 🙂");
+  EXPECT_EQ(shown("\xff\xfe"), "\ufffd\ufffd");
+  const std::string large = shown(std::string(1'000'000, 'x'));
+  EXPECT_EQ(large, std::string(500, 'x') + "…");
+}
+
 TEST(SampleSet, FailsAsItWasThrownBeforeAllElse) {
   SampleSet set;
   set.part("a").fail(Reason::tls, "expired");

@@ -129,7 +129,7 @@ asio::awaitable<void> send_rows(Wire& wire) {
   co_await wire.send(row({"app", "4096"}));
   co_await wire.send(row({"empty", std::nullopt}) + complete("SELECT 2"));
   co_await wire.send(columns({"on"}) + row({"t"}) + complete("SELECT 1"));
-  co_await wire.send(ready());
+  co_await wire.send(complete("COMMIT") + ready());
 }
 
 struct Server {
@@ -138,9 +138,10 @@ struct Server {
   Ssl ssl = Ssl::unasked;
   SSL_CTX* tls = nullptr;
   Act authenticate;         // null: trust
-  Act answer = &send_rows;  // to what is asked after SET
+  Act answer = &send_rows;  // to what is asked after BEGIN
   std::string startup{};
   std::string set{};
+  std::string question{};
 };
 
 asio::awaitable<void> log_in(Wire& wire, Server& server) {
@@ -159,8 +160,8 @@ asio::awaitable<void> log_in(Wire& wire, Server& server) {
 asio::awaitable<void> serve(Wire& wire, Server& server) {
   co_await log_in(wire, server);
   server.set = co_await wire.receive();
-  co_await wire.send(complete("SET") + ready());
-  co_await wire.receive();
+  co_await wire.send(complete("BEGIN") + complete("SET") + complete("SET") + message('Z', "T"));
+  server.question = co_await wire.receive();
   co_await server.answer(wire);
 }
 
@@ -175,7 +176,8 @@ std::string cells(const std::vector<PgResult>& results) {
 asio::awaitable<std::string> query(const Environment& environment, const PgOptions& options,
                                    SampleSet& out) {
   PgConnection connection = co_await PgConnection::open(environment, options, out);
-  const std::vector<PgResult> results = co_await connection.query("SELECT 1; SELECT 2");
+  const std::vector<PgResult> results =
+      co_await connection.query("SELECT 1; SELECT 2", out.time_limit());
   co_return std::to_string(connection.server_version()) + ": " + cells(results);
 }
 
@@ -280,9 +282,12 @@ TEST_F(PgConnectionTest, NamesItselfUserAndDatabase) {
   EXPECT_THAT(server_.startup, HasSubstr(std::string("\0application_name\0vitalsd\0", 26)));
 }
 
-TEST_F(PgConnectionTest, TellsTheServerToEndStatementsAfterTheRunsTimeLimit) {
+// What a session is told by SET stays with the session, which a pooler gives to an application.
+TEST_F(PgConnectionTest, AsksInATransactionOfWhichNothingStays) {
   ask();
-  EXPECT_EQ(server_.set, message('Q', zero_ended("SET statement_timeout = 1234")));
+  EXPECT_EQ(server_.set, message('Q', zero_ended("BEGIN READ ONLY; SET LOCAL statement_timeout = "
+                                                 "1234; SET LOCAL search_path = pg_catalog")));
+  EXPECT_EQ(server_.question, message('Q', zero_ended("SELECT 1; SELECT 2; COMMIT")));
 }
 
 asio::awaitable<void> take_password(Wire& wire, std::string request, std::string& into) {
@@ -311,6 +316,127 @@ TEST_F(PgConnectionTest, AuthenticatesByMd5) {
 TEST_F(PgConnectionTest, AuthenticatesByScram) {
   server_.authenticate = &authenticate_by_scram;
   EXPECT_EQ(ask(), "150004: app empty t ");
+}
+
+// Hours of computing, for which the loop stood still.
+TEST_F(PgConnectionTest, RefusesTwoBillionRoundsOfScram) {
+  server_.authenticate = [](Wire& wire) -> asio::awaitable<void> {
+    co_await wire.send(authentication(10, zero_ended("SCRAM-SHA-256") + '\0'));
+    const std::string first = co_await wire.receive();
+    const std::string nonce = first.substr(first.find("r=") + 2) + "server";
+    co_await wire.send(authentication(11, "r=" + nonce + ",s=" + base64("salt") + ",i=2147483647"));
+    co_await wire.receive();
+  };
+  const auto [reason, text] = failure();
+  EXPECT_EQ(reason, Reason::auth);
+  EXPECT_EQ(text, "the server asks for 2147483647 rounds of SCRAM; the limit is 1000000");
+}
+
+// Under TLS nobody sees it before libpq does: the run is given up, and the loop goes on.
+TEST_F(PgConnectionTest, GivesUpAServerThatKeepsLibpqComputingUnderTls) {
+  const test::Certificate certificate = test::make_certificate("peer");
+  const test::ServerContext context = test::server_context(certificate);
+  server_.ssl = Ssl::accepted;
+  server_.tls = context.get();
+  options_.sslmode = "require";
+  bool asked = false;
+  server_.authenticate = [&](Wire& wire) -> asio::awaitable<void> {
+    co_await wire.send(authentication(10, zero_ended("SCRAM-SHA-256") + '\0'));
+    const std::string first = co_await wire.receive();
+    const std::string nonce = first.substr(first.find("r=") + 2) + "server";
+    co_await wire.send(authentication(11, "r=" + nonce + ",s=" + base64("salt") + ",i=3000000"));
+    asked = true;
+    co_await wire.receive();
+  };
+  SampleSet out;
+  test::Task task(loop_, open_later(out));
+  ASSERT_TRUE(test::run_until(loop_, [&] { return asked && services_.connecting.busy() == 1; }));
+  task.cancel();
+  EXPECT_TRUE(task.done());
+  EXPECT_EQ(services_.connecting.hanging(), 1U);
+  EXPECT_EQ(failure().second, "connecting to " + options_.endpoint.text() +
+                                  " as monitor still hangs from an earlier run");
+  EXPECT_TRUE(test::run_until(loop_, [&] { return services_.connecting.busy() == 0; }));
+}
+
+TEST_F(PgConnectionTest, EndsAServerThatAsksForThePasswordAgainAndAgain) {
+  bool stopped = false;
+  server_.authenticate = [&](Wire& wire) -> asio::awaitable<void> {
+    co_await wire.send(authentication(5, "salt"));
+    try {
+      std::string many;
+      for (int i = 0; i < 5000; ++i) many += authentication(5, "salt");
+      for (;;) co_await wire.send(many);
+    } catch (const boost::system::system_error&) {
+      stopped = true;
+      throw;
+    }
+  };
+  const auto [reason, text] = failure();
+  EXPECT_TRUE(reason == Reason::auth || reason == Reason::protocol) << text;
+  EXPECT_TRUE(test::run_until(loop_, [&] { return stopped; }));
+}
+
+TEST_F(PgConnectionTest, EndsAServerThatReportsParametersWithoutEnd) {
+  server_.authenticate = [&](Wire& wire) -> asio::awaitable<void> {
+    std::string many = authentication(0);
+    for (int i = 0; i < 50'000; ++i) many += parameter("p" + std::to_string(i), "x");
+    co_await wire.send(many);
+  };
+  const auto [reason, text] = failure();
+  EXPECT_EQ(reason, Reason::protocol);
+  EXPECT_EQ(text, "the server sent more than 262144 bytes before it was ready");
+}
+
+TEST_F(PgConnectionTest, EndsAQueryWhoseAnswerIsParametersWithoutEnd) {
+  std::string many;
+  for (int i = 0; i < 400'000; ++i) many += parameter("p" + std::to_string(i), "x");
+  answer_query(many);
+  const auto [reason, text] = failure();
+  EXPECT_EQ(reason, Reason::protocol);
+  EXPECT_EQ(text, "the answer takes too long to be read");
+}
+
+TEST_F(PgConnectionTest, RefusesMoreRowsThanItCanMean) {
+  std::string rows = columns({"a"});
+  for (int i = 0; i < 20'001; ++i) rows += row({"x"});
+  answer_query(rows + complete("SELECT 20001") + complete("COMMIT") + ready());
+  const auto [reason, text] = failure();
+  EXPECT_EQ(reason, Reason::protocol);
+  EXPECT_EQ(text, "the answer has more than 20000 rows for one statement");
+}
+
+// GSSAPI would look the server's name up by the system's resolver, which may hang.
+TEST_F(PgConnectionTest, RefusesToAuthenticateByGssapi) {
+  std::string answer;
+  server_.authenticate = [&](Wire& wire) { return take_password(wire, authentication(7), answer); };
+  const auto [reason, text] = failure();
+  EXPECT_EQ(reason, Reason::auth);
+  EXPECT_EQ(text, "the server asks for a way of authentication that vitalsd does not know");
+  EXPECT_EQ(answer, "");
+}
+
+// It comes in pieces, and is judged as a whole.
+TEST_F(PgConnectionTest, ReadsARequestThatComesByteByByte) {
+  server_.authenticate = [](Wire& wire) -> asio::awaitable<void> {
+    for (const char byte : authentication(7)) co_await wire.send(std::string(1, byte));
+  };
+  EXPECT_EQ(failure().first, Reason::auth);
+}
+
+TEST_F(PgConnectionTest, TakesNoOtherServerThanOneThatKnowsThePasswordWhereItIsToldTo) {
+  const test::Certificate certificate = test::make_certificate("peer");
+  const test::ServerContext context = test::server_context(certificate);
+  server_.ssl = Ssl::accepted;
+  server_.tls = context.get();
+  options_.sslmode = "require";
+  options_.channel_binding = "require";
+  std::string password;
+  server_.authenticate = [&](Wire& wire) {
+    return take_password(wire, authentication(3), password);
+  };
+  EXPECT_EQ(failure().first, Reason::auth);
+  EXPECT_EQ(password, "");
 }
 
 TEST_F(PgConnectionTest, RefusesAServerThatDoesNotKnowThePasswordByScram) {
@@ -394,7 +520,7 @@ TEST_F(PgConnectionTest, RefusesAnAnswerOfMoreThan16Mebibytes) {
 
 TEST_F(PgConnectionTest, PassesOverNotices) {
   answer_query(report('N', "WARNING", "01000", "there is a transaction") + complete("SELECT 0") +
-               ready());
+               complete("COMMIT") + ready());
   testing::internal::CaptureStderr();
   EXPECT_EQ(ask(), "150004: ");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
@@ -448,9 +574,11 @@ TEST_F(PgConnectionTest, KnowsWhenTheServerHasHungUp) {
 
 TEST_F(PgConnectionTest, ReadsNumbersAndTruthOfTextCells) {
   answer_query(columns({"n"}) + row({"1.5e3"}) + row({"-7"}) + row({std::nullopt}) + row({""}) +
-               row({"12 kB"}) + row({"t"}) + row({"f"}) + complete("SELECT 7") + ready());
+               row({"12 kB"}) + row({"t"}) + row({"f"}) + complete("SELECT 7") +
+               complete("COMMIT") + ready());
   PgConnection connection = open();
-  const auto results = test::Task(loop_, connection.query("SELECT n")).get();
+  const auto results =
+      test::Task(loop_, connection.query("SELECT n", std::chrono::seconds(1))).get();
   const PgResult& result = results.at(0);
   ASSERT_EQ(result.rows(), 7);
   EXPECT_EQ(result.number(0, 0), 1500);
@@ -540,6 +668,8 @@ TEST_P(PgConnectionFaults, EndWellAtEachStep) {
   std::size_t stride = 1;
   if (fault == Fault::cut && server_.ssl != Ssl::unasked) stride = with_tls ? 61 : 7;
   const auto conversation = [this](std::uint16_t port, SampleSet& out) {
+    // A thread that was given up takes a moment to come back.
+    test::run_until(loop_, [this] { return services_.connecting.busy() == 0; });
     return converse(port, out);
   };
   const std::size_t steps = test::fail_each_step(peer_, fault, conversation, &endings, stride);

@@ -83,11 +83,12 @@ class PostgresTest : public testing::Test {
   std::string answer(const std::string& query) {
     if (query.contains("statement_timeout")) {
       timeout = query;
-      return message('C', text("SET")) + kReady;
+      return message('C', text("BEGIN")) + message('C', text("SET")) +
+             message('C', text("SET")) + message('Z', "T");
     }
     if (query.contains("pg_database_size")) {
       ++size_queries;
-      return result(sizes) + kReady;
+      return result(sizes) + message('C', text("COMMIT")) + kReady;
     }
     ++queries;
     if (!query_error.empty()) return query_error + kReady;
@@ -96,7 +97,7 @@ class PostgresTest : public testing::Test {
       out += result(table);
     }
     if (lacks_results) out = result(server);
-    return out + kReady;
+    return out + message('C', text("COMMIT")) + kReady;
   }
 
   [[nodiscard]] std::string options(const std::string& more = "") const {

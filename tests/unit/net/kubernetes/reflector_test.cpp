@@ -417,6 +417,7 @@ TEST(Watched, IsStaleFirstAndNotToBeBelievedThen) {
   const Environment environment{.loop = ground.loop,
                                 .wheel = ground.wheel,
                                 .offload = offload,
+                                .connecting = offload,
                                 .resolver = ground.resolver,
                                 .tls = ground.tls,
                                 .http = ground.http,
