@@ -94,6 +94,9 @@ class HttpClient {
   std::unique_ptr<Impl> impl_;
 };
 
+/// The URL's own port, or that of its scheme.
+std::uint16_t port_of(const config::Url& url);
+
 /// Names of headers are compared without case.
 bool same_header(std::string_view a, std::string_view b);
 
