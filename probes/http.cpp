@@ -28,8 +28,9 @@ constexpr Metric kPhases({.name = "probe_http_duration_seconds",
                          "phase");
 constexpr Metric kRedirects({.name = "probe_http_redirects",
                              .help = "Redirects that were followed."});
-constexpr Metric kVersion({.name = "probe_http_version",
-                           .help = "HTTP version of the last answer."});
+constexpr Metric kVersion(
+    {.name = "probe_http_version",
+     .help = "HTTP version of the last answer; 2 only where the option http2 is set."});
 constexpr Metric kLength({.name = "probe_http_uncompressed_body_length",
                           .help = "Bytes in the body of the last answer."});
 constexpr Metric kTls({.name = "probe_http_ssl", .help = "Whether the last answer came over TLS."});
@@ -180,6 +181,7 @@ class HttpProbe final : public Probe {
         most_body_(options.get<config::Bytes>("max_body", config::Bytes{1 << 20},
                                               "a larger answer is an error",
                                               {config::Bytes{1}, config::Bytes{64 << 20}})),
+        http2_(options.get<bool>("http2", false, "ask for HTTP/2 over TLS instead of HTTP/1.1")),
         tls_(net::TlsOptions::read(options)),
         user_(url_.user),
         password_(net::read_password(options, url_)),
@@ -253,6 +255,7 @@ class HttpProbe final : public Probe {
     request.headers = headers_;
     request.body = body_;
     request.tls = tls_;
+    request.http2 = http2_;
     request.most_body = most_body_.value;
     request.user = user_;
     const auto password = password_.read();
@@ -325,6 +328,7 @@ class HttpProbe final : public Probe {
   std::string body_;
   std::int64_t most_redirects_;
   config::Bytes most_body_;
+  bool http2_;
   net::TlsOptions tls_;
   std::string user_;
   config::Secret password_;

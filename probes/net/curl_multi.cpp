@@ -55,12 +55,17 @@ asio::awaitable<CURLcode> CurlMulti::run(Transfer& transfer) {
   co_return co_await Pending<CURLcode>::wait(begin);
 }
 
-void CurlMulti::read_ahead(SSL_CTX* context) {
+void CurlMulti::watch_records(SSL_CTX* context, bool stream) {
+  SSL_CTX_set_msg_callback(context, stream ? &CurlMulti::on_tls_of_stream : &CurlMulti::on_tls);
+  SSL_CTX_set_msg_callback_arg(context, this);
+  if (!stream) return;
   constexpr std::size_t kAhead = std::size_t{64} << 10;
   SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_default_read_buffer_len(context, kAhead);
-  SSL_CTX_set_msg_callback(context, &CurlMulti::on_tls);
-  SSL_CTX_set_msg_callback_arg(context, this);
+}
+
+void CurlMulti::took_body(std::size_t bytes) {
+  if (bytes > 0) fruitless_ = 0;
 }
 
 void CurlMulti::streamed(std::size_t bytes) {
@@ -101,9 +106,27 @@ int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
   return 0;
 }
 
-void CurlMulti::on_tls(int written, int /*version*/, int /*type*/, const void* /*data*/,
-                       std::size_t /*size*/, SSL* /*tls*/, void* self) {
+// libcurl reads frames of HTTP/2 until one belongs to the answer, without coming back in between: a
+// server that never stops sending others would keep the loop, and with it every deadline. Nothing
+// of libcurl's ends that, but a connection that seems to be at its end does. One call may serve
+// many connections, each with a little.
+void CurlMulti::on_tls(int written, int /*version*/, int type, const void* data, std::size_t size,
+                       SSL* tls, void* self) {
+  constexpr std::size_t kMaxFruitless = std::size_t{1} << 20;
+  if (written != 0 || type != SSL3_RT_HEADER || size != SSL3_RT_HEADER_LENGTH) return;
+  auto& multi = *static_cast<CurlMulti*>(self);
+  const auto* const header = static_cast<const unsigned char*>(data);
+  if (std::exchange(multi.reading_, tls) != tls) multi.fruitless_ = 0;
+  multi.fruitless_ += size + (std::size_t{header[3]} << 8 | header[4]);
+  if (multi.fruitless_ <= kMaxFruitless) return;
+  multi.flooded_ = true;
+  SSL_set_shutdown(tls, SSL_get_shutdown(tls) | SSL_RECEIVED_SHUTDOWN);
+}
+
+void CurlMulti::on_tls_of_stream(int written, int version, int type, const void* data,
+                                 std::size_t size, SSL* tls, void* self) {
   if (written == 0) ++static_cast<CurlMulti*>(self)->progress_;
+  on_tls(written, version, type, data, size, tls, self);
 }
 
 // libcurl reads one TLS record a call, and an event of a watch is a record: all that has come is
@@ -148,6 +171,8 @@ void CurlMulti::timed_out() {
 
 void CurlMulti::act(curl_socket_t socket, int events) {
   int running = 0;
+  reading_ = nullptr;
+  flooded_ = false;
   curl_multi_socket_action(multi_, socket, events, &running);
   read_results();
 }
@@ -159,7 +184,9 @@ void CurlMulti::read_results() {
     void* raw = nullptr;
     const CURLcode code = message->data.result;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &raw);
-    static_cast<Transfer*>(raw)->pending->succeed(code);
+    auto& transfer = *static_cast<Transfer*>(raw);
+    transfer.flooded = flooded_ && code != CURLE_OK;  // others may have ended well
+    transfer.pending->succeed(code);
   }
 }
 

@@ -5,7 +5,10 @@
 #include "probes/net/connection_key.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <system_error>
+#include <utility>
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -52,6 +55,12 @@ std::string address_name(std::string address) {
   return "address-" + address;
 }
 
+bool is_length(std::string_view text) {
+  std::int64_t length = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  return error == std::errc() && end == text.data() + text.size() && length >= 0;
+}
+
 std::string_view trimmed(std::string_view text) {
   while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
   while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
@@ -96,11 +105,9 @@ void HttpTransfer::set_basics() {
   set(CURLOPT_HEADERFUNCTION, &HttpTransfer::on_header);
   set(CURLOPT_HEADERDATA, this);
   set(CURLOPT_USERAGENT, kUserAgent);
-  if (request_.on_data) {
-    set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  } else {
-    set(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");  // and decodes what comes
-  }
+  const bool http2 = request_.http2 && !request_.on_data;
+  set(CURLOPT_HTTP_VERSION,
+      static_cast<long>(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
   // The run's deadline ends a transfer, nothing else; libcurl's own default for connecting is 300
   // s.
   set(CURLOPT_CONNECTTIMEOUT, 86'400L);
@@ -155,8 +162,12 @@ void HttpTransfer::set_destination(const Addresses& addresses) {
 
 void HttpTransfer::set_headers() {
   bool has_host = false;
+  // Without CURLOPT_ACCEPT_ENCODING libcurl decodes nothing. Proxies rewrite this header, and a
+  // signature would cover it.
+  bool takes_gzip = !request_.on_data && !request_.aws;
   for (const auto& [header, value] : request_.headers) {
     has_host = has_host || same_header(header, "Host");
+    takes_gzip = takes_gzip && !same_header(header, "Accept-Encoding");
     // "Name;" is libcurl's way to send a header without a value.
     append(headers_, value.empty() ? header + ';' : header + ": " + value);
   }
@@ -165,6 +176,7 @@ void HttpTransfer::set_headers() {
     append(headers_,
            "Host: " + bracketed(url.host) + (url.port != 0 ? ':' + std::to_string(url.port) : ""));
   }
+  if (takes_gzip) append(headers_, "Accept-Encoding: gzip");
   if (!request_.body.empty()) append(headers_, "Expect:");  // no "100 Continue" round
   set(CURLOPT_HTTPHEADER, headers_.get());
 }
@@ -236,7 +248,7 @@ CURLcode HttpTransfer::on_ssl_context(CURL* /*easy*/, void* context, void* self)
   auto& transfer = *static_cast<HttpTransfer*>(self);
   auto* const tls = static_cast<SSL_CTX*>(context);
   if (transfer.store_) SSL_CTX_set1_cert_store(tls, transfer.store_.get());
-  if (transfer.request_.on_data) transfer.multi_.read_ahead(tls);
+  transfer.multi_.watch_records(tls, static_cast<bool>(transfer.request_.on_data));
   return CURLE_OK;
 }
 
@@ -259,14 +271,32 @@ std::size_t HttpTransfer::on_body(char* data, std::size_t size, std::size_t coun
 }
 
 bool HttpTransfer::take_body(std::string_view bytes) {
+  multi_.took_body(bytes.size());
   if (streams()) {
     multi_.streamed(bytes.size());
     ended_ = !request_.on_data(bytes);
     return !ended_;
   }
-  too_large_ = response_.body.size() + bytes.size() > request_.most_body;
-  if (!too_large_) response_.body.append(bytes);
-  return !too_large_;
+  body_bytes_ += bytes.size();
+  if (body_bytes_ > request_.most_body) return fail_as_too_large();
+  switch (decoder_.take(bytes, response_.body, request_.most_body)) {
+    case ContentDecoder::Result::good:
+      return true;
+    case ContentDecoder::Result::too_large:
+      return fail_as_too_large();
+    case ContentDecoder::Result::broken:
+      break;
+  }
+  return fail(decoder_.fault());
+}
+
+bool HttpTransfer::fail(std::string fault) {
+  fault_ = std::move(fault);
+  return false;
+}
+
+bool HttpTransfer::fail_as_too_large() {
+  return fail("the answer is larger than " + std::to_string(request_.most_body) + " bytes");
 }
 
 std::size_t HttpTransfer::on_header(char* data, std::size_t size, std::size_t count, void* self) {
@@ -276,20 +306,38 @@ std::size_t HttpTransfer::on_header(char* data, std::size_t size, std::size_t co
 
 bool HttpTransfer::take_header(std::string_view line) {
   header_bytes_ += line.size();
-  too_large_ = header_bytes_ > kMostHeaderBytes;
-  if (too_large_) return false;
+  if (header_bytes_ > kMostHeaderBytes) {
+    return fail("the headers are larger than " + std::to_string(kMostHeaderBytes) + " bytes");
+  }
   while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
   if (line.starts_with("HTTP/")) return begin_head();
   if (line.empty()) return end_head();
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return true;
-  response_.headers.emplace_back(line.substr(0, colon), trimmed(line.substr(colon + 1)));
+  const auto& [name, value] =
+      response_.headers.emplace_back(line.substr(0, colon), trimmed(line.substr(colon + 1)));
+  return has_head_ || take_framing(name, value);  // behind the body there are trailers
+}
+
+// What the headers say of how the body comes.
+bool HttpTransfer::take_framing(std::string_view header, std::string_view value) {
+  if (same_header(header, "Content-Encoding")) decoder_.announce(value);
+  // libcurl passes over a length that is too large for it.
+  if (same_header(header, "Content-Length") && !is_length(value)) {
+    return fail("the Content-Length " + config::quoted(value) + " is no length");
+  }
+  // libcurl undoes codings of the transfer unasked.
+  if (same_header(header, "Transfer-Encoding") && !same_header(value, "chunked") &&
+      !same_header(value, "identity")) {
+    return fail("the transfer coding " + config::quoted(value) + " is not supported");
+  }
   return true;
 }
 
 // After a "100 Continue" there is another one.
 bool HttpTransfer::begin_head() {
   response_.headers.clear();
+  decoder_.reset();
   has_head_ = false;
   if (request_.url.scheme != "https" || response_.certificate_expiry) return true;
   curl_tlssessioninfo* info = nullptr;
@@ -303,15 +351,17 @@ bool HttpTransfer::begin_head() {
 
 bool HttpTransfer::end_head() {
   has_head_ = true;
-  if (streams()) ended_ = !request_.on_data({});
+  if (!streams()) return true;
+  if (decoder_.encoded()) return fail("the answer is compressed, which was not asked for");
+  ended_ = !request_.on_data({});
   return !ended_;
 }
 
 HttpResponse HttpTransfer::take(CURLcode code, double resolve_seconds) {
-  if (too_large_) {
-    throw ProbeError(Reason::protocol,
-                     "the answer is larger than " + std::to_string(request_.most_body) + " bytes");
+  if (transfer_.flooded) {
+    fault_ = "the server sends without end, and nothing of it belongs to the answer";
   }
+  if (!fault_.empty()) throw ProbeError(Reason::protocol, fault_);
   if (code != CURLE_OK && !ended_) {
     std::string text = error_[0] != '\0' ? error_ : curl_easy_strerror(code);
     long os_error = 0;
@@ -327,6 +377,9 @@ HttpResponse HttpTransfer::take(CURLcode code, double resolve_seconds) {
   // libcurl takes the end of a connection for the end of the headers.
   if (!has_head_) {
     throw ProbeError(Reason::protocol, "the connection was closed within the headers");
+  }
+  if (decoder_.finish() == ContentDecoder::Result::broken) {
+    throw ProbeError(Reason::protocol, decoder_.fault());
   }
   long status = 0;
   long version = 0;

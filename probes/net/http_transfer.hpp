@@ -1,6 +1,7 @@
 // One HTTP request on its way: what libcurl is told of it, and what comes back. Probe loop only.
 #pragma once
 
+#include "probes/net/content_decoder.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/resolver.hpp"
@@ -68,6 +69,9 @@ class HttpTransfer {
   bool take_header(std::string_view line);
   bool begin_head();
   bool end_head();
+  bool take_framing(std::string_view header, std::string_view value);
+  bool fail(std::string fault);
+  bool fail_as_too_large();
   [[nodiscard]] bool streams() const;
   [[nodiscard]] bool renamed() const;
   [[nodiscard]] const std::string& asked_name() const;
@@ -88,8 +92,10 @@ class HttpTransfer {
   List resolve_;
   List connect_to_;
   std::size_t header_bytes_ = 0;
+  std::size_t body_bytes_ = 0;  // as they came
+  ContentDecoder decoder_;
   std::shared_ptr<X509_STORE> store_;
-  bool too_large_ = false;
+  std::string fault_;                 // why we ended the transfer; empty: we did not
   bool has_head_ = false;             // all of the headers
   bool ended_ = false;                // by on_data
   char error_[CURL_ERROR_SIZE] = {};  // NOLINT(modernize-avoid-c-arrays): libcurl's own form
