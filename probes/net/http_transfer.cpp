@@ -138,10 +138,9 @@ void HttpTransfer::set_destination(const Addresses& addresses) {
   config::Url asked = request_.url;
   asked.host = name;
   set(CURLOPT_URL, asked.text().c_str());
-  // A kept connection that was verified by other CAs is not ours to use. libcurl does not know of
-  // them, but it does tell connections apart by the name of where they lead to.
-  const bool kept = request_.reuse_connection && request_.url.scheme == "https";
-  // Nor does it take an address with colons for a name of its cache.
+  // libcurl tells kept connections apart by the name of where they lead to.
+  const bool kept = request_.reuse_connection;
+  // It does not take an address with colons for a name of its cache.
   const bool colons = name.contains(':');
   const std::string place = kept ? connection_key(request_) : colons ? address_name(name) : name;
   const std::string entry = place + port;

@@ -63,6 +63,64 @@ class HttpClientHostile : public testing::Test {
   }
 };
 
+// ---- kept connections ---------------------------------------------------------------------------
+
+class HttpClientKept : public HttpClientHostile {
+ protected:
+  using Server = test::TlsServer;
+
+  // Says its name as often as it is asked.
+  static Server::Script called(const std::string& name) {
+    return [answer = test::http_answer(200, name)](test::TlsLine& line) {
+      while (!line.read().empty() && line.write(answer)) {
+      }
+    };
+  }
+  [[nodiscard]] HttpRequest kept(const std::string& host, std::uint16_t port) const {
+    HttpRequest kept = request("https", host, port);
+    kept.tls.ca = certificate.certificate;
+    kept.tls.server_name = "peer";
+    kept.reuse_connection = true;
+    return kept;
+  }
+
+  test::Certificate certificate = test::make_certificate("peer");
+};
+
+// As the kubelets of a cluster are, which all have one port.
+TEST_F(HttpClientKept, AnswerAsThemselvesUnderOneServerName) {
+  const Server first(certificate, called("first"), "127.0.0.1");
+  const Server second(certificate, called("second"), "127.0.0.2", first.port());
+  const Server third(certificate, called("third"), "127.0.0.1");
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(ask(kept("127.0.0.1", first.port())), "first");
+    EXPECT_EQ(ask(kept("127.0.0.2", first.port())), "second");
+    EXPECT_EQ(ask(kept("127.0.0.1", third.port())), "third");
+  }
+}
+
+TEST_F(HttpClientKept, SendEachRequestWithItsOwnCredentials) {
+  std::vector<std::string> seen;
+  {
+    const Server server(certificate, [&seen](test::TlsLine& line) {
+      for (std::string head = line.read(); !head.empty(); head = line.read()) {
+        const std::size_t at = head.find("Authorization: ");
+        seen.push_back(at == std::string::npos ? "" : head.substr(at, head.find("\r\n", at) - at));
+        if (!line.write(test::http_answer(200, "well"))) return;
+      }
+    });
+    HttpRequest request = kept("127.0.0.1", server.port());
+    request.bearer = "one";
+    EXPECT_EQ(ask(request), "well");
+    request.bearer = "two";
+    EXPECT_EQ(ask(request), "well");
+    request.bearer.clear();
+    EXPECT_EQ(ask(request), "well");
+  }
+  EXPECT_EQ(seen, (std::vector<std::string>{"Authorization: Bearer one",
+                                            "Authorization: Bearer two", ""}));
+}
+
 // ---- codings ------------------------------------------------------------------------------------
 
 class HttpClientAnswers : public HttpClientHostile {
