@@ -28,8 +28,9 @@ constexpr Metric kPhases({.name = "probe_http_duration_seconds",
                          "phase");
 constexpr Metric kRedirects({.name = "probe_http_redirects",
                              .help = "Redirects that were followed."});
-constexpr Metric kVersion({.name = "probe_http_version",
-                           .help = "HTTP version of the last answer."});
+constexpr Metric kVersion(
+    {.name = "probe_http_version",
+     .help = "HTTP version of the last answer; 2 only where the option http2 is set."});
 constexpr Metric kLength({.name = "probe_http_uncompressed_body_length",
                           .help = "Bytes in the body of the last answer."});
 constexpr Metric kTls({.name = "probe_http_ssl", .help = "Whether the last answer came over TLS."});
@@ -174,12 +175,15 @@ class HttpProbe final : public Probe {
       : environment_(environment),
         url_(options.required<config::Url>("url", "http:// or https://")),
         method_(options.get<std::string>("method", "GET", "of the request")),
-        headers_(options.map<std::string>("headers", "sent with the request")),
-        body_(options.get<std::string>("body", "", "sent with the request")),
-        most_redirects_(options.get<std::int64_t>("redirects", 10, "followed at most", {0, 20})),
+        headers_(options.map<std::string>("headers", "sent to the origin of the url")),
+        body_(options.get<std::string>("body", "", "sent to the origin of the url")),
+        most_redirects_(options.get<std::int64_t>(
+            "redirects", 10,
+            "followed at most; to another origin without headers, credentials and body", {0, 20})),
         most_body_(options.get<config::Bytes>("max_body", config::Bytes{1 << 20},
                                               "a larger answer is an error",
                                               {config::Bytes{1}, config::Bytes{64 << 20}})),
+        http2_(options.get<bool>("http2", false, "ask for HTTP/2 over TLS instead of HTTP/1.1")),
         tls_(net::TlsOptions::read(options)),
         user_(url_.user),
         password_(net::read_password(options, url_)),
@@ -233,8 +237,7 @@ class HttpProbe final : public Probe {
     return shown.text() + (url_.query.empty() ? "" : "?…");
   }
   [[nodiscard]] std::string endpoint() const override {
-    const std::uint16_t port = url_.port != 0 ? url_.port : url_.scheme == "https" ? 443 : 80;
-    return config::Endpoint{url_.host, port}.text();
+    return config::Endpoint{url_.host, net::port_of(url_)}.text();
   }
 
  private:
@@ -253,6 +256,7 @@ class HttpProbe final : public Probe {
     request.headers = headers_;
     request.body = body_;
     request.tls = tls_;
+    request.http2 = http2_;
     request.most_body = most_body_.value;
     request.user = user_;
     const auto password = password_.read();
@@ -264,32 +268,55 @@ class HttpProbe final : public Probe {
     return request;
   }
 
-  // Turns the request to where the answer points. Credentials, and what else was said to this host
-  // alone, stay with it.
+  // As curl has it; an upgrade from http to https is another origin, too.
+  static bool same_origin(const config::Url& a, const config::Url& b) {
+    return a.scheme == b.scheme && net::same_header(a.host, b.host) &&
+           net::port_of(a) == net::port_of(b);
+  }
+
+  // What was configured for the origin of the URL stays with it, for good: another origin might
+  // send the request back to a path of its own choice.
+  static void leave_origin(net::HttpRequest& request) {
+    request.headers.clear();
+    request.user.clear();
+    request.password.clear();
+    request.bearer.clear();
+    request.tls.server_name.clear();
+    request.tls.certificate.clear();
+    request.tls.key.clear();
+  }
+
+  static void drop_body(net::HttpRequest& request) {
+    request.body.clear();
+    std::erase_if(request.headers, [](const auto& header) {
+      constexpr std::string_view kOfBodies = "Content-";
+      return net::same_header(header.first.substr(0, kOfBodies.size()), kOfBodies);
+    });
+  }
+
+  // Turns the request to where the answer points.
   static void redirect(net::HttpRequest& request, int status, const std::string& location) {
     const std::optional<config::Url> to = config::resolve_url(request.url, location);
     if (!to)
       throw ProbeError(Reason::mismatch,
                        "redirected to " + config::quoted(location) + ", no URL of ours");
-    const bool same_host = to->scheme == request.url.scheme && to->host == request.url.host &&
-                           to->port == request.url.port;
+    const bool leaves = !same_origin(request.url, *to);
+    const bool repeats = status == 307 || status == 308;
+    if (!repeats) {
+      if (request.method != "HEAD") request.method = "GET";
+      drop_body(request);
+    }
+    const bool reads = request.method == "GET" || request.method == "HEAD";
+    if (leaves && (!reads || !request.body.empty())) {
+      config::Url origin = *to;
+      origin.path.clear();
+      origin.query.clear();
+      throw ProbeError(Reason::mismatch, "redirected to " + config::quoted(origin.text()) +
+                                             ", another origin, where only GET and HEAD without a "
+                                             "body follow");
+    }
     request.url = *to;
-    if (!same_host) {
-      request.user.clear();
-      request.password.clear();
-      request.bearer.clear();
-      request.tls.server_name.clear();
-      request.tls.certificate.clear();
-      request.tls.key.clear();
-      std::erase_if(request.headers, [](const auto& header) {
-        return net::same_header(header.first, "Authorization") ||
-               net::same_header(header.first, "Cookie") || net::same_header(header.first, "Host");
-      });
-    }
-    if (status != 307 && status != 308 && request.method != "HEAD") {
-      request.method = "GET";
-      request.body.clear();
-    }
+    if (leaves) leave_origin(request);
   }
 
   static void add(net::HttpPhases& sum, const net::HttpPhases& hop) {
@@ -325,6 +352,7 @@ class HttpProbe final : public Probe {
   std::string body_;
   std::int64_t most_redirects_;
   config::Bytes most_body_;
+  bool http2_;
   net::TlsOptions tls_;
   std::string user_;
   config::Secret password_;

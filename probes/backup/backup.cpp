@@ -66,6 +66,8 @@ struct Tally {
   double small = 0;
   double writing = 0;
   double broken = 0;
+  double future = 0;
+  std::string from_future;  // the name of the first one
 };
 
 // What makes a backup good, as far as its entry in the list tells.
@@ -109,6 +111,16 @@ class Criteria {
 
 double now_unix() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// A time that no difference between clocks explains would keep a backup fresh for as long. Counted
+// in `tally`.
+bool is_from_future(const std::string& name, double modified, double now, Tally& tally) {
+  constexpr double kTolerated = 86'400;
+  if (modified <= now + kTolerated) return false;
+  if (tally.from_future.empty()) tally.from_future = name;
+  ++tally.future;
+  return true;
 }
 
 // ---- a directory --------------------------------------------------------------------------------
@@ -165,11 +177,13 @@ class Directory {
       throw ProbeError(listing.error == EACCES ? Reason::permission : Reason::mismatch,
                        path_ + ": " + std::strerror(listing.error));
     }
-    const double settled_before = now_unix() - std::chrono::duration<double>(settle_).count();
+    const double now = now_unix();
+    const double settled_before = now - std::chrono::duration<double>(settle_).count();
     std::map<std::string, std::uint64_t> sizes;
     std::vector<Candidate> good;
     for (Candidate& file : listing.files) {
       if (!criteria.admit(file.name, file.size, tally)) continue;
+      if (is_from_future(file.name, file.modified, now, tally)) continue;
       // One that grows without its time moving on (rsync --inplace) is being written, too.
       const auto before = sizes_.find(file.name);
       const bool grows = before != sizes_.end() && before->second != file.size;
@@ -325,6 +339,10 @@ class BackupProbe final : public Probe {
         const std::string_view name =
             std::string_view(object.key).substr(std::min(prefix, object.key.size()));
         if (!criteria_.admit(name, object.size, tally)) continue;
+        // A store whose own clock is ahead does not vouch for its objects.
+        const double ours = now_unix();
+        const double now = std::min(bucket_->server_time().value_or(ours), ours);
+        if (is_from_future(object.key, object.modified, now, tally)) continue;
         ++tally.good;
         if (!newest || object.modified > newest->modified) {
           newest = Candidate{object.key, object.size, object.modified, 0};
@@ -341,10 +359,16 @@ class BackupProbe final : public Probe {
     out.add(kObjects, tally.small, "too_small");
     out.add(kObjects, tally.writing, "being_written");
     out.add(kObjects, tally.broken, "broken");
+    out.add(kObjects, tally.future, "from_future");
     // The documented rule is fixed at a day, so it is for backups that are made daily.
     const bool documented = max_age_ <= 24h;
     out.add(kLastSuccess, newest ? newest->modified : 0);
     if (documented) out.add(kDocumented, newest ? newest->modified : 0);
+    if (tally.future > 0) {
+      out.fail(Reason::mismatch, config::quoted(tally.from_future) +
+                                     " is dated more than a day in the future, and so not counted "
+                                     "as a backup");
+    }
     if (!newest) {
       out.fail(Reason::mismatch, "no good backup: " + describe(tally));
       return;

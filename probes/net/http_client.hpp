@@ -46,12 +46,14 @@ struct HttpRequest {
   TlsOptions tls;
   std::size_t most_body = std::size_t{1} << 20;  ///< more is an error, decoded or not
   bool reuse_connection = false;                 ///< else a fresh one, closed afterwards
-  std::chrono::milliseconds limit{0};            ///< for the whole of it; 0: the run's deadline
+  bool http2 = false;  ///< over TLS, where the server has it and this is no stream; else HTTP/1.1
+  std::chrono::milliseconds limit{0};  ///< for the whole of it; 0: the run's deadline
 
   /// If set, the body of a 2xx answer comes here as it arrives and is not kept: first nothing, when
   /// the headers are there, then piece by piece; false ends the transfer, and perform() returns. A
   /// stream may take hours, so it has a connection of its own (HTTP/1.1), and does not ask for
-  /// compression, which costs a busy server more than the bytes. Must not throw.
+  /// compression, which costs a busy server more than the bytes; an answer that is compressed all
+  /// the same is an error. Must not throw.
   std::function<bool(std::string_view)> on_data;
 };
 
@@ -93,6 +95,9 @@ class HttpClient {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The URL's own port, or that of its scheme.
+std::uint16_t port_of(const config::Url& url);
 
 /// Names of headers are compared without case.
 bool same_header(std::string_view a, std::string_view b);

@@ -173,12 +173,13 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
         [api(name, url, tls=trusted) for name, url in {"good": good, **local}.items()]
         + [
             api("unknown-ca", good),
+            api("http2", good, tls=trusted, http2=True),
             api("renamed", local["wrong-host"], tls={**trusted, "server_name": "other.test"}),
             api("unverified", local["expired"], tls={"verify": False}),
             api("plain-port", nginx.url().replace("http:", "https:"), tls=trusted),
         ]
     )
-    for probe in ("good", "renamed", "unverified"):
+    for probe in ("good", "http2", "renamed", "unverified"):
         assert daemon.value("probe_success", probe=probe) == 1, error(daemon, probe)
         assert daemon.value("probe_http_ssl", probe=probe) == 1
     reasons = {
@@ -192,7 +193,8 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
         assert set(daemon.failures(probe)) == {"tls"}
         assert reason in error(daemon, probe)
         assert daemon.value("vitalsd_target_up", probe=probe) == 0
-    assert daemon.value("probe_http_version", probe="good") == 2
+    assert daemon.value("probe_http_version", probe="good") == 1.1
+    assert daemon.value("probe_http_version", probe="http2") == 2
     assert daemon.value("probe_http_duration_seconds", probe="good", phase="tls") > 0
     # The date of a certificate that is not looked at is told nevertheless.
     until = daemon.value("probe_ssl_earliest_cert_expiry", probe="unverified")

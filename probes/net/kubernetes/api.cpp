@@ -118,6 +118,7 @@ asio::awaitable<HttpResponse> Api::call(Call call, SampleSet& out) const {
   request.most_body = call.most_body;
   request.on_data = std::move(call.on_data);
   request.reuse_connection = !request.on_data;
+  request.http2 = true;
   if (access.token) {
     std::expected<std::string, std::string> token = access.token.read();
     if (!token) throw ProbeError(Reason::auth, token.error());

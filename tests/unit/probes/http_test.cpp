@@ -239,22 +239,39 @@ TEST_F(HttpCredentials, StayWithTheHostThatTheyAreFor) {
     return call.target == "/there" ? http_answer(200, "") : redirect(302, there);
   };
   const test::Observation run =
-      observe(basic() + ", headers: {Cookie: session=hush, X-Other: stays}");
+      observe(basic() + ", headers: {Cookie: session=hush, X-Api-Key: hush, Host: h.test}");
   EXPECT_EQ(run.failure(), "");
   ASSERT_EQ(calls.size(), 2U);
   EXPECT_EQ(calls[0].header("cookie"), "session=hush");
+  EXPECT_EQ(calls[0].header("x-api-key"), "hush");
+  EXPECT_EQ(calls[0].header("host"), "h.test");
   EXPECT_EQ(calls[1].header("authorization"), "");
+  EXPECT_EQ(calls[1].header("x-api-key"), "");
   EXPECT_EQ(calls[1].header("cookie"), "");
-  EXPECT_EQ(calls[1].header("x-other"), "stays");
   EXPECT_EQ(calls[1].header("host"), elsewhere.endpoint());
+}
+
+// Another origin might send the request to a path of its choice.
+TEST_F(HttpCredentials, DoNotComeBack) {
+  const test::Conversation elsewhere(house.loop, script());
+  answer = [&](const HttpCall& call) {
+    if (call.target == "/") return redirect(302, "http://" + elsewhere.endpoint() + "/there");
+    if (call.target == "/there") return redirect(302, url("/back"));
+    return http_answer(200, "");
+  };
+  EXPECT_EQ(observe(basic() + ", headers: {X-Api-Key: hush}").failure(), "");
+  EXPECT_EQ(calls.at(2).target, "/back");
+  EXPECT_EQ(calls.at(2).header("authorization"), "");
+  EXPECT_EQ(calls.at(2).header("x-api-key"), "");
 }
 
 TEST_F(HttpCredentials, GoAlongOnOneHost) {
   answer = [&](const HttpCall& call) {
     return call.target == "/there" ? http_answer(200, "") : redirect(301, "/there");
   };
-  EXPECT_EQ(observe(basic()).failure(), "");
+  EXPECT_EQ(observe(basic() + ", headers: {X-Api-Key: hush}").failure(), "");
   EXPECT_EQ(calls.at(1).header("authorization"), calls.at(0).header("authorization"));
+  EXPECT_EQ(calls.at(1).header("x-api-key"), "hush");
 }
 
 TEST_F(HttpCredentials, AreNotInWhatARunSays) {
@@ -309,6 +326,48 @@ TEST_F(HttpTest, AsksAgainByGetOnlyWhereTheStatusSaysSo) {
     EXPECT_EQ(calls.at(1).method, keeps ? "POST" : "GET") << status;
     EXPECT_EQ(calls.at(1).body, keeps ? "data" : "") << status;
   }
+}
+
+TEST_F(HttpTest, SendsNoHeadersOfABodyWithoutOne) {
+  answer = [&](const HttpCall& call) {
+    return call.target == "/" ? redirect(302, "/there") : http_answer(200, "");
+  };
+  EXPECT_EQ(
+      observe(", method: POST, body: '{}', headers: {Content-Type: application/json}").failure(),
+      "");
+  EXPECT_EQ(calls.at(0).header("content-type"), "application/json");
+  EXPECT_EQ(calls.at(1).header("content-type"), "");
+}
+
+TEST_F(HttpTest, TakesNoBodyToAnotherOrigin) {
+  const test::Conversation elsewhere(house.loop, script());
+  int status_of_redirect = 0;
+  answer = [&](const HttpCall& call) {
+    if (call.target == "/") {
+      return redirect(status_of_redirect, "http://" + elsewhere.endpoint() + "/there?token=hush");
+    }
+    return http_answer(200, "");
+  };
+  const std::string refusal = "mismatch: redirected to 'http://" + elsewhere.endpoint() +
+                              "', another origin, where only GET and HEAD without a body follow";
+  for (const int status : {307, 308}) {
+    status_of_redirect = status;
+    EXPECT_EQ(observe(", method: POST, body: hush").failure(), refusal);
+    EXPECT_EQ(observe(", method: DELETE").failure(), refusal);
+    EXPECT_EQ(observe(", body: hush").failure(), refusal);
+    EXPECT_EQ(elsewhere.accepted(), 0);
+  }
+  for (const int status : {301, 302, 303}) {
+    status_of_redirect = status;
+    calls.clear();
+    EXPECT_EQ(observe(", method: POST, body: hush").failure(), "");
+    EXPECT_EQ(calls.at(1).method, "GET");
+    EXPECT_EQ(calls.at(1).body, "");
+  }
+  status_of_redirect = 307;
+  calls.clear();
+  EXPECT_EQ(observe(", method: HEAD").failure(), "");
+  EXPECT_EQ(calls.at(1).method, "HEAD");
 }
 
 TEST_F(HttpTest, KeepsAHeadAHead) {

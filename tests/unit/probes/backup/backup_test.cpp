@@ -207,6 +207,17 @@ TEST_F(BackupDirectory, HandsWhatItHasReadToItsSuccessor) {
   EXPECT_EQ(house.observe(*successor).value(kLast), first);
 }
 
+TEST_F(BackupDirectory, TakesNoFileFromTheFuture) {
+  const double good = file("a", "x", 2h);
+  file("b", "x", -48h);
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(),
+            "mismatch: 'b' is dated more than a day in the future, and so not counted as a backup");
+  EXPECT_EQ(run.value(kLast), good);
+  EXPECT_EQ(objects(run, "from_future"), 1);
+  EXPECT_EQ(objects(run, "being_written"), 0);
+}
+
 // ---- a bucket -----------------------------------------------------------------------------------
 
 class BackupBucket : public testing::Test {
@@ -291,6 +302,40 @@ TEST_F(BackupBucket, SaysZeroWhereThereIsNone) {
   EXPECT_EQ(run.value(kLast), 0);
   EXPECT_EQ(run.reason(), "mismatch");
   EXPECT_FALSE(run.threw());
+}
+
+TEST_F(BackupBucket, TakesNoObjectFromTheFuture) {
+  page_one = page(object("db/1.gz", 10, "2024-01-02T00:00:00.000Z") +
+                  object("db/2.gz", 20, "2999-01-01T00:00:00.000Z"));
+  const std::string refusal =
+      "mismatch: 'db/2.gz' is dated more than a day in the future, and so not counted as a backup";
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), refusal);
+  EXPECT_EQ(run.value(kLast), kNewYear2024 + 86'400);
+  EXPECT_EQ(run.value("backup_newest_size_bytes"), 10);
+  EXPECT_EQ(objects(run, "good"), 1);
+  EXPECT_EQ(objects(run, "from_future"), 1);
+  // A store that is in the future itself.
+  date = "Tue, 01 Jan 2999 00:00:00 GMT";
+  EXPECT_EQ(observe().failure(), refusal);
+  page_one = page(object("db/2.gz", 20, "2999-01-01T00:00:00.000Z"));
+  const test::Observation alone = observe();
+  EXPECT_EQ(alone.failure(), refusal);
+  EXPECT_EQ(alone.value(kLast), 0);
+}
+
+TEST_F(BackupBucket, ToleratesClocksThatDifferByLessThanADay) {
+  page_one = page(object("db/1.gz", 10, "2024-01-03T23:00:00.000Z"));
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value(kLast), kNewYear2024 + 2 * 86'400 + 23 * 3600);
+}
+
+TEST_F(BackupBucket, SaysThatAnObjectHasNoSize) {
+  page_one = page(
+      "<Contents><Key>db/1.gz</Key><LastModified>2024-01-01T00:00:00Z</LastModified>"
+      "<Size></Size></Contents>");
+  EXPECT_EQ(observe().failure(), "protocol: the list has an object without key, size or time");
 }
 
 TEST_F(BackupBucket, SaysNothingNewWhereItCannotList) {

@@ -1,0 +1,116 @@
+#include "probes/net/content_decoder.hpp"
+
+#include "config/scalar.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <utility>
+
+#include <zlib.h>
+
+namespace vitalsd::net {
+
+struct ContentDecoder::Stream {
+  explicit Stream(int window) { inflateInit2(&z, window); }
+  ~Stream() { inflateEnd(&z); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  z_stream z{};
+  bool ended = false;
+};
+
+ContentDecoder::ContentDecoder() = default;
+ContentDecoder::~ContentDecoder() = default;
+
+void ContentDecoder::announce(std::string_view codings) {
+  std::string coding;
+  const auto add = [&] {
+    if (!coding.empty() && coding != "identity") codings_.push_back(coding);
+    coding.clear();
+  };
+  for (const unsigned char c : codings) {
+    if (c == ',') {
+      add();
+    } else if (c != ' ' && c != '\t') {
+      coding += static_cast<char>(std::tolower(c));
+    }
+  }
+  add();
+}
+
+void ContentDecoder::reset() { codings_.clear(); }
+
+ContentDecoder::Result ContentDecoder::broken(std::string fault) {
+  fault_ = std::move(fault);
+  return Result::broken;
+}
+
+ContentDecoder::Result ContentDecoder::begin(unsigned char first) {
+  constexpr int kWindow = 15;
+  if (codings_.size() > 1) {
+    return broken("the body has " + std::to_string(codings_.size()) +
+                  " content codings, of which one is supported");
+  }
+  const std::string& coding = codings_.front();
+  if (coding == "gzip" || coding == "x-gzip") {
+    constexpr int kGzip = 16;
+    stream_ = std::make_unique<Stream>(kWindow + kGzip);
+  } else if (coding == "deflate") {
+    // By the book it is zlib's format, which begins with its method, 8; many send it bare.
+    constexpr unsigned kMethodBits = 15;
+    stream_ = std::make_unique<Stream>((first & kMethodBits) == Z_DEFLATED ? kWindow : -kWindow);
+  } else {
+    return broken("the content coding " + config::quoted(coding) + " is not supported");
+  }
+  return Result::good;
+}
+
+ContentDecoder::Result ContentDecoder::take(std::string_view bytes, std::string& body,
+                                            std::size_t max_body) {
+  if (bytes.empty()) return Result::good;
+  if (!encoded()) {
+    if (body.size() + bytes.size() > max_body) return Result::too_large;
+    body += bytes;
+    return Result::good;
+  }
+  if (!stream_) {
+    if (const Result result = begin(static_cast<unsigned char>(bytes.front()));
+        result != Result::good) {
+      return result;
+    }
+  }
+  z_stream& z = stream_->z;
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  z.avail_in = static_cast<uInt>(bytes.size());
+  return inflate_piece(body, max_body);
+}
+
+ContentDecoder::Result ContentDecoder::inflate_piece(std::string& body, std::size_t max_body) {
+  z_stream& z = stream_->z;
+  std::array<char, std::size_t{16} << 10> piece{};
+  do {
+    if (stream_->ended) return broken("the compressed body has something behind its end");
+    z.next_out = reinterpret_cast<Bytef*>(piece.data());
+    z.avail_out = static_cast<uInt>(piece.size());
+    const int result = inflate(&z, Z_NO_FLUSH);
+    const std::size_t size = piece.size() - z.avail_out;
+    if (size > max_body - body.size()) return Result::too_large;
+    body.append(piece.data(), size);
+    if (result == Z_BUF_ERROR) break;  // no more without more input
+    if (result != Z_OK && result != Z_STREAM_END) {
+      return broken(std::string("the compressed body is damaged") +
+                    (z.msg == nullptr ? "" : std::string(": ") + z.msg));
+    }
+    stream_->ended = result == Z_STREAM_END;
+  } while (z.avail_in > 0 || (z.avail_out == 0 && !stream_->ended));
+  return Result::good;
+}
+
+ContentDecoder::Result ContentDecoder::finish() {
+  if (stream_ && !stream_->ended) return broken("the compressed body is cut off");
+  return Result::good;
+}
+
+}  // namespace vitalsd::net

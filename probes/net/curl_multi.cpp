@@ -1,0 +1,193 @@
+#include "probes/net/curl_multi.hpp"
+
+#include "probes/error.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <openssl/ssl.h>
+
+namespace vitalsd::net {
+
+CurlMulti::CurlMulti(asio::io_context& loop, TimerWheel& wheel)
+    : loop_(loop),
+      wheel_(wheel),
+      timer_([this] { timed_out(); }),
+      sockets_(loop, [this](int socket, SocketWatch::Event event) {
+        if (event == SocketWatch::Event::readable) {
+          read(socket);
+        } else {
+          write(socket);
+        }
+      }) {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_ALL); });
+  multi_ = curl_multi_init();
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlMulti::on_socket);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlMulti::on_timer);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 64L);  // kept open for reuse, at most
+}
+
+CurlMulti::~CurlMulti() {
+  *alive_ = false;
+  curl_multi_cleanup(multi_);
+}
+
+asio::awaitable<CURLcode> CurlMulti::run(Transfer& transfer) {
+  struct Removal {
+    CURLM* multi;
+    CURL* easy;
+    ~Removal() { curl_multi_remove_handle(multi, easy); }
+  } const removal{multi_, transfer.easy};
+  curl_easy_setopt(transfer.easy, CURLOPT_PRIVATE, &transfer);
+  const auto begin = [this, &transfer](std::shared_ptr<Pending<CURLcode>> pending) {
+    transfer.pending = std::move(pending);
+    const CURLMcode code = curl_multi_add_handle(multi_, transfer.easy);
+    if (code != CURLM_OK) {
+      transfer.pending->fail_with(ProbeError(Reason::internal, curl_multi_strerror(code)));
+    }
+  };
+  co_return co_await Pending<CURLcode>::wait(begin);
+}
+
+void CurlMulti::watch_records(SSL_CTX* context, bool stream) {
+  SSL_CTX_set_msg_callback(context, stream ? &CurlMulti::on_tls_of_stream : &CurlMulti::on_tls);
+  SSL_CTX_set_msg_callback_arg(context, this);
+  if (!stream) return;
+  constexpr std::size_t kAhead = std::size_t{64} << 10;
+  SSL_CTX_set_read_ahead(context, 1);
+  SSL_CTX_set_default_read_buffer_len(context, kAhead);
+}
+
+void CurlMulti::took_body(std::size_t bytes) {
+  if (bytes > 0) fruitless_ = 0;
+}
+
+void CurlMulti::streamed(std::size_t bytes) {
+  streamed_ += bytes;
+  ++progress_;
+}
+
+int CurlMulti::on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* /*socket*/) {
+  auto& multi = *static_cast<CurlMulti*>(self);
+  const bool watched = what != CURL_POLL_REMOVE;
+  multi.sockets_.set(socket, watched && (what & CURL_POLL_IN) != 0,
+                     watched && (what & CURL_POLL_OUT) != 0);
+  if (!watched) {
+    multi.ahead_.erase(socket);
+    return 0;
+  }
+  void* raw = nullptr;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &raw);
+  if (static_cast<Transfer*>(raw)->stream) multi.ahead_.insert(socket);
+  return 0;
+}
+
+int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
+  auto& multi = *static_cast<CurlMulti*>(self);
+  if (timeout_ms < 0) {
+    multi.timer_.disarm();
+  } else if (timeout_ms > 0) {
+    multi.wheel_.arm_after(multi.timer_, std::chrono::milliseconds(timeout_ms));
+  } else if (!multi.kick_posted_) {
+    // "At once", which libcurl asks for with every new transfer: one post serves a whole batch.
+    multi.kick_posted_ = true;
+    asio::post(multi.loop_, [&multi, alive = multi.alive_] {
+      if (!*alive) return;
+      multi.kick_posted_ = false;
+      multi.timed_out();
+    });
+  }
+  return 0;
+}
+
+// libcurl reads frames of HTTP/2 until one belongs to the answer, without coming back in between: a
+// server that never stops sending others would keep the loop, and with it every deadline. Nothing
+// of libcurl's ends that, but a connection that seems to be at its end does. One call may serve
+// many connections, each with a little.
+void CurlMulti::on_tls(int written, int /*version*/, int type, const void* data, std::size_t size,
+                       SSL* tls, void* self) {
+  constexpr std::size_t kMaxFruitless = std::size_t{1} << 20;
+  if (written != 0 || type != SSL3_RT_HEADER || size != SSL3_RT_HEADER_LENGTH) return;
+  auto& multi = *static_cast<CurlMulti*>(self);
+  const auto* const header = static_cast<const unsigned char*>(data);
+  if (std::exchange(multi.reading_, tls) != tls) multi.fruitless_ = 0;
+  multi.fruitless_ += size + (std::size_t{header[3]} << 8 | header[4]);
+  if (multi.fruitless_ <= kMaxFruitless) return;
+  multi.flooded_ = true;
+  SSL_set_shutdown(tls, SSL_get_shutdown(tls) | SSL_RECEIVED_SHUTDOWN);
+}
+
+void CurlMulti::on_tls_of_stream(int written, int version, int type, const void* data,
+                                 std::size_t size, SSL* tls, void* self) {
+  if (written == 0) ++static_cast<CurlMulti*>(self)->progress_;
+  on_tls(written, version, type, data, size, tls, self);
+}
+
+// libcurl reads one TLS record a call, and an event of a watch is a record: all that has come is
+// read at once. OpenSSL has read ahead, so that the socket does not tell of it: only when a call
+// brings nothing, it can be waited for.
+void CurlMulti::read(curl_socket_t socket) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kLongest = std::chrono::milliseconds(1);
+  const auto until = Clock::now() + kLongest;
+  const std::size_t streamed_before = streamed_;
+  std::size_t before = 0;
+  do {
+    before = progress_;
+    act(socket, CURL_CSELECT_IN);
+    if (!sockets_.watches(socket)) return;
+  } while (progress_ > before && Clock::now() < until);
+  if (progress_ > before) {
+    read_later(socket);
+  } else if (streamed_ > streamed_before) {
+    sockets_.gather(socket, streamed_ - streamed_before);
+  }
+}
+
+void CurlMulti::read_later(curl_socket_t socket) {
+  asio::post(loop_, [this, socket, alive = alive_] {
+    if (*alive && ahead_.contains(socket)) read(socket);
+  });
+}
+
+// libcurl reads where it writes, and when its time has come, too.
+void CurlMulti::write(curl_socket_t socket) {
+  const std::size_t before = progress_;
+  act(socket, CURL_CSELECT_OUT);
+  if (progress_ > before) read_later(socket);
+}
+
+void CurlMulti::timed_out() {
+  const std::size_t before = progress_;
+  act(CURL_SOCKET_TIMEOUT, 0);
+  if (progress_ > before) std::ranges::for_each(ahead_, [this](auto s) { read_later(s); });
+}
+
+void CurlMulti::act(curl_socket_t socket, int events) {
+  int running = 0;
+  reading_ = nullptr;
+  flooded_ = false;
+  curl_multi_socket_action(multi_, socket, events, &running);
+  read_results();
+}
+
+void CurlMulti::read_results() {
+  int left = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    void* raw = nullptr;
+    const CURLcode code = message->data.result;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &raw);
+    auto& transfer = *static_cast<Transfer*>(raw);
+    transfer.flooded = flooded_ && code != CURLE_OK;  // others may have ended well
+    transfer.pending->succeed(code);
+  }
+}
+
+}  // namespace vitalsd::net

@@ -1,0 +1,108 @@
+#include "probes/net/content_decoder.hpp"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "unit/support/gzip.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd::net {
+namespace {
+
+using Result = ContentDecoder::Result;
+
+constexpr std::size_t kRoom = std::size_t{1} << 20;
+
+// Text in zlib's format, and the same without its head and its checksum.
+std::string zlib_of(std::string_view text) {
+  uLongf size = compressBound(text.size());
+  std::string out(size, '\0');
+  compress(reinterpret_cast<Bytef*>(out.data()), &size, reinterpret_cast<const Bytef*>(text.data()),
+           text.size());
+  out.resize(size);
+  return out;
+}
+std::string bare(const std::string& zlib) { return zlib.substr(2, zlib.size() - 6); }
+
+struct Decoded {
+  Result result = Result::good;
+  std::string body;
+  std::string fault;
+};
+
+Decoded decode(std::string_view codings, std::string_view bytes, std::size_t max = kRoom,
+               std::size_t piece = 1) {
+  ContentDecoder decoder;
+  decoder.announce(codings);
+  Decoded decoded;
+  while (!bytes.empty() && decoded.result == Result::good) {
+    decoded.result = decoder.take(bytes.substr(0, piece), decoded.body, max);
+    bytes.remove_prefix(std::min(piece, bytes.size()));
+  }
+  if (decoded.result == Result::good) decoded.result = decoder.finish();
+  decoded.fault = decoder.fault();
+  return decoded;
+}
+
+TEST(ContentDecoderTest, LeavesWhatIsNotEncoded) {
+  EXPECT_EQ(decode("", "hello").body, "hello");
+  EXPECT_EQ(decode("identity", "hello").body, "hello");
+  EXPECT_EQ(decode(" , Identity", "hello").body, "hello");
+}
+
+TEST(ContentDecoderTest, UndoesOneCoding) {
+  const std::string text(100'000, 'x');
+  for (const std::string_view coding : {"gzip", "GZIP", "x-gzip", " gzip ", "identity, gzip"}) {
+    EXPECT_EQ(decode(coding, test::gzip(text)).body, text) << coding;
+  }
+  EXPECT_EQ(decode("gzip", test::gzip(text), kRoom, kRoom).body, text);
+  EXPECT_EQ(decode("deflate", zlib_of(text)).body, text);
+  EXPECT_EQ(decode("deflate", bare(zlib_of(text))).body, text);
+}
+
+TEST(ContentDecoderTest, TakesAnEmptyBodyWhateverItsCoding) {
+  EXPECT_EQ(decode("gzip", "").result, Result::good);
+  EXPECT_EQ(decode("gzip, br", "").result, Result::good);
+  EXPECT_EQ(decode("gzip", test::gzip("")).result, Result::good);
+}
+
+TEST(ContentDecoderTest, RefusesSeveralCodings) {
+  const std::string twice = test::gzip(test::gzip("hello"));
+  const Decoded decoded = decode("gzip, gzip", twice);
+  EXPECT_EQ(decoded.result, Result::broken);
+  EXPECT_EQ(decoded.fault, "the body has 2 content codings, of which one is supported");
+  ContentDecoder decoder;  // in two headers
+  decoder.announce("gzip");
+  decoder.announce("gzip");
+  std::string body;
+  EXPECT_EQ(decoder.take(twice, body, kRoom), Result::broken);
+  EXPECT_EQ(body, "");
+}
+
+TEST(ContentDecoderTest, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(decode("br", "hello").fault, "the content coding 'br' is not supported");
+}
+
+TEST(ContentDecoderTest, MakesNoMoreThanItMay) {
+  const std::string bomb = test::gzip(std::string(std::size_t{64} << 20, '\0'));
+  const Decoded decoded = decode("gzip", bomb, kRoom, bomb.size());
+  EXPECT_EQ(decoded.result, Result::too_large);
+  EXPECT_LE(decoded.body.size(), kRoom);
+  const std::string text(1000, 'x');
+  EXPECT_EQ(decode("gzip", test::gzip(text), 1000).result, Result::good);
+  EXPECT_EQ(decode("gzip", test::gzip(text), 999).result, Result::too_large);
+  EXPECT_EQ(decode("", text, 999).result, Result::too_large);
+}
+
+TEST(ContentDecoderTest, SaysWhatIsBroken) {
+  const std::string good = test::gzip("hello");
+  EXPECT_EQ(decode("gzip", good.substr(0, good.size() - 1)).fault,
+            "the compressed body is cut off");
+  EXPECT_EQ(decode("gzip", good + "x").fault, "the compressed body has something behind its end");
+  EXPECT_EQ(decode("gzip", "hello").fault,
+            "the compressed body is damaged: incorrect header check");
+}
+
+}  // namespace
+}  // namespace vitalsd::net

@@ -1,0 +1,122 @@
+// A server with TLS in threads of its own, so that it can send while the client keeps its loop. It
+// knows nothing of HTTP.
+#pragma once
+
+#include <array>
+#include <csignal>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "unit/support/certificate.hpp"
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace vitalsd::test {
+
+/// A connection, from the server's side. Both operations block; at the end of it they
+/// give nothing, or false.
+class TlsLine {
+ public:
+  explicit TlsLine(SSL* tls) : tls_(tls) {}
+  std::string read() {
+    std::array<char, 16384> piece{};
+    const int size = SSL_read(tls_, piece.data(), static_cast<int>(piece.size()));
+    return {piece.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+  }
+  bool write(std::string_view bytes) {
+    return SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size())) > 0;
+  }
+
+ private:
+  SSL* tls_;
+};
+
+class TlsServer {
+ public:
+  using Script = std::function<void(TlsLine&)>;
+
+  /// Listens at `address`; port 0 is any. `protocol` is what it chooses by ALPN.
+  TlsServer(const Certificate& certificate, Script script, const std::string& address = "127.0.0.1",
+            std::uint16_t port = 0, std::string protocol = "http/1.1")
+      : script_(std::move(script)),
+        protocol_(std::move(protocol)),
+        acceptor_(loop_, {boost::asio::ip::make_address(address), port}) {
+    const detail::X509Ptr x509(PEM_read_bio_X509(detail::reading(certificate.certificate).get(),
+                                                 nullptr, nullptr, nullptr));
+    const detail::Key key(
+        PEM_read_bio_PrivateKey(detail::reading(certificate.key).get(), nullptr, nullptr, nullptr));
+    SSL_CTX_use_certificate(context_.get(), x509.get());
+    SSL_CTX_use_PrivateKey(context_.get(), key.get());
+    SSL_CTX_set_alpn_select_cb(context_.get(), &TlsServer::choose_protocol, this);
+    accepting_ = std::thread([this] { accept(); });
+  }
+  ~TlsServer() {
+    ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
+    accepting_.join();  // from here on there are no more connections
+    for (const int descriptor : descriptors_) ::shutdown(descriptor, SHUT_RDWR);
+    for (std::thread& each : conversing_) each.join();
+    for (const int descriptor : descriptors_) ::close(descriptor);
+  }
+  TlsServer(const TlsServer&) = delete;
+  TlsServer& operator=(const TlsServer&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+
+ private:
+  using Context = std::unique_ptr<SSL_CTX, detail::Freeing<SSL_CTX_free>>;
+  using Tls = std::unique_ptr<SSL, detail::Freeing<SSL_free>>;
+
+  static int choose_protocol(SSL* /*tls*/, const unsigned char** out, unsigned char* size,
+                             const unsigned char* in, unsigned in_size, void* self) {
+    const std::string& wanted = static_cast<TlsServer*>(self)->protocol_;
+    for (unsigned at = 0; at < in_size; at += in[at] + 1U) {
+      if (std::string_view(reinterpret_cast<const char*>(in) + at + 1, in[at]) != wanted) continue;
+      *out = in + at + 1;
+      *size = in[at];
+      return SSL_TLSEXT_ERR_OK;
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+
+  void accept() {
+    for (;;) {
+      boost::system::error_code error;
+      boost::asio::ip::tcp::socket socket = acceptor_.accept(error);
+      if (error) return;
+      descriptors_.push_back(socket.release());
+      conversing_.emplace_back([this, descriptor = descriptors_.back()] { converse(descriptor); });
+    }
+  }
+  void converse(int descriptor) {
+    sigset_t pipe{};
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);  // the client may have gone
+    const Tls tls(SSL_new(context_.get()));
+    SSL_set_fd(tls.get(), descriptor);
+    TlsLine line(tls.get());
+    if (SSL_accept(tls.get()) == 1) script_(line);
+    ::shutdown(descriptor, SHUT_RDWR);
+  }
+
+  Script script_;
+  std::string protocol_;
+  boost::asio::io_context loop_;  // never runs: all of it blocks
+  boost::asio::ip::tcp::acceptor acceptor_;
+  Context context_{SSL_CTX_new(TLS_server_method())};
+  std::vector<int> descriptors_;         // of the accepting thread, until that has ended
+  std::vector<std::thread> conversing_;  // likewise
+  std::thread accepting_;
+};
+
+}  // namespace vitalsd::test
