@@ -216,9 +216,42 @@ TEST(Url, NamesAHost) {
 }
 
 TEST(Url, HasARealPortIfAny) {
-  for (const char* text :
-       {"http://h:0/", "http://h:/", "http://h:65536/", "http://h:99999999999/"}) {
-    EXPECT_EQ(error_of<Url>(text), "the port of this URL is not one (1 to 65535)");
+  for (const char* text : {"http://h:0/", "http://h:/", "http://h:65536/", "http://h:99999999999/",
+                           "http://127.0.0.1:88736/", "http://[::1]:88736/",
+                           "postgres://u:p@h:88736/db", "redis://h:71915/0", "http://h:0080/",
+                           "http://127.0.0.1:23l00/", "postgresql://u@h1:1,h2:2/db"}) {
+    EXPECT_EQ(error_of<Url>(text), "the port of this URL is not one (1 to 65535)") << text;
+  }
+}
+
+TEST(Url, HasAHostAsAnEndpointHas) {
+  EXPECT_EQ(Scalar<Url>::parse("http://db_1.example/")->host, "db_1.example");
+  EXPECT_EQ(Scalar<Url>::parse("http://[fe80::1]/")->host, "fe80::1");
+  for (const char* text : {"http://a%20b/", "http://%31.example/", "postgresql://u@h1,h2/db",
+                           "http://a;b/", "http://[v1.x]/"}) {
+    EXPECT_EQ(error_of<Url>(text), "the host of this URL is neither a name nor an address") << text;
+  }
+  for (const char* text : {"http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]:80/x?[%]"}) {
+    EXPECT_EQ(error_of<Url>(text), "the host of this URL has a zone: only plain addresses work");
+  }
+  EXPECT_EQ(Scalar<Url>::parse("http://h/?q=%5B1%5D")->query, "q=%5B1%5D");
+}
+
+TEST(Url, HoldsNoZeroByteInItsCredentials) {
+  for (const char* text : {"redis://u:a%00b@h/", "redis://a%00b@h/"}) {
+    EXPECT_EQ(error_of<Url>(text), "user or password of this URL hold a zero byte");
+  }
+}
+
+TEST(ResolveUrl, TakesWhatAUrlOfTheConfigurationMayBe) {
+  const Url base = *Scalar<Url>::parse("http://h:8080/a/b");
+  EXPECT_EQ(resolve_url(base, "../c?d")->text(), "http://h:8080/c?d");
+  EXPECT_EQ(resolve_url(base, "https://other:443/")->text(), "https://other:443/");
+  EXPECT_EQ(resolve_url(base, "//[::1]:1/")->text(), "http://[::1]:1/");
+  for (const char* location :
+       {"http://127.0.0.1:88736/", "http://h:0/", "http://h:/", "http://h:23l00/", "//h:88736/",
+        "//h1:1,h2:2/", "http://a%20b/", "http://a,b/", "http://[fe80::1%25eth0]/", "ftp://h/"}) {
+    EXPECT_FALSE(resolve_url(base, location)) << location;
   }
 }
 
