@@ -18,7 +18,7 @@ std::string Problems::line(const Problem& problem) const {
   }
   out += ": ";
   if (problem.severity == Severity::warning) out += "warning: ";
-  if (!problem.path.empty()) out += escape_controls(problem.path) + ": ";
+  if (!problem.path.empty()) out += escape_controls(without_credentials(problem.path)) + ": ";
   return out + escape_controls(problem.message);
 }
 
@@ -45,6 +45,19 @@ std::string escape_controls(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string without_credentials(std::string_view text) {
+  const std::size_t at = text.rfind('@');
+  if (at == std::string_view::npos) return std::string(text);
+  const std::string_view before = text.substr(0, at);
+  std::size_t keep = 0;
+  if (const std::size_t scheme = before.find("://"); scheme != std::string_view::npos) {
+    keep = scheme + 3;
+  } else if (!before.contains(':') || text.contains(' ')) {
+    return std::string(text);
+  }
+  return std::string(text.substr(0, keep)) + "***" + std::string(text.substr(at));
 }
 
 namespace {

@@ -53,6 +53,10 @@ class Problems {
 /// terminal.
 std::string escape_controls(std::string_view text);
 
+/// `text` with *** for what stands in front of the last '@', if that may be a URL's user and
+/// password: where a URL is written in the wrong place, no message shows its password.
+std::string without_credentials(std::string_view text);
+
 /// The candidate nearest to `word`, if it is near enough to be a slip of the fingers; else empty.
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 

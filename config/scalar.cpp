@@ -140,10 +140,11 @@ Url to_url(const boost::urls::url_view& view) {
 
 std::string quoted(std::string_view text) {
   constexpr std::size_t kLongest = 80;
-  if (text.size() <= kLongest) return "'" + escape_controls(text) + "'";
+  const std::string shown = without_credentials(text);
+  if (shown.size() <= kLongest) return "'" + escape_controls(shown) + "'";
   std::size_t end = kLongest;
-  while (end > 0 && is_utf8_continuation(text[end])) --end;  // not in the middle of a character
-  return "'" + escape_controls(text.substr(0, end)) + "…'";
+  while (end > 0 && is_utf8_continuation(shown[end])) --end;  // not in the middle of a character
+  return "'" + escape_controls(std::string_view(shown).substr(0, end)) + "…'";
 }
 
 bool is_address(std::string_view text) {
@@ -286,6 +287,10 @@ std::string Scalar<Ratio>::show(const Ratio& value) {
 
 Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
   constexpr std::string_view kExample = ": write host:port, for example db.example:5432";
+  // A URL: what looks like its port may be a password.
+  if (text.contains('/') || text.contains('@')) {
+    return wrong(quoted(text) + " is not a host and a port" + std::string(kExample));
+  }
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon + 1 == text.size() || text.ends_with(']')) {
     return wrong(quoted(text) + " has no port" + std::string(kExample));

@@ -1,5 +1,7 @@
 #include "config/yaml.hpp"
 
+#include "config/scalar.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <map>
@@ -119,7 +121,7 @@ class Builder final : public YAML::EventHandler {
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!") {
-      problems_.error(to_mark(mark), "", "the tag '" + tag + "' is not supported");
+      problems_.error(to_mark(mark), "", "the tag " + quoted(tag) + " is not supported");
     }
   }
 
@@ -160,7 +162,7 @@ class Builder final : public YAML::EventHandler {
       problems_.error(key.mark, "", "merge keys are not supported: repeat the keys");
     } else if (const Member* first = parent.value.find(key.text)) {
       problems_.error(key.mark, "",
-                      "the key '" + key.text + "' stands twice, first in line " +
+                      "the key " + quoted(key.text) + " stands twice, first in line " +
                           std::to_string(first->mark.line));
     } else {
       parent.key = key.text;

@@ -59,5 +59,11 @@ TEST(DidYouMean, IsEmptyWithoutASuggestion) {
   EXPECT_EQ(did_you_mean("zzzzzz", {"name", "kind"}), "");
 }
 
+TEST(Problems, HideCredentialsInAPath) {
+  Problems problems("f");
+  problems.error({1, 2}, "probes[0].redis://u:secret@h", "unknown key");
+  EXPECT_EQ(problems.text(), "f:1:2: probes[0].redis://***@h: unknown key\n");
+}
+
 }  // namespace
 }  // namespace vitalsd::config

@@ -267,6 +267,35 @@ TEST(Quoted, EscapesControlCharacters) {
   EXPECT_EQ(config::quoted("é"), "'é'");
 }
 
+TEST(Quoted, HidesCredentials) {
+  EXPECT_EQ(config::quoted("http://u:p@h/x"), "'http://***@h/x'");
+  EXPECT_EQ(config::quoted("http://u:p/w@x@h/"), "'http://***@h/'");
+  EXPECT_EQ(config::quoted("see http://token@h"), "'see http://***@h'");
+  EXPECT_EQ(config::quoted("u:p@h:80"), "'***@h:80'");
+  EXPECT_EQ(config::quoted("http://u:" + std::string(100, 'p') + "@h"), "'http://***@h'");
+  for (const char* text : {"user@h:80", "a@b http://h", "error: no @ here", "http://h/", "a:b"}) {
+    EXPECT_EQ(config::quoted(text), "'" + std::string(text) + "'");
+  }
+}
+
+TEST(Quoted, HidesThePasswordOfAUrlWhereAnythingElseIsExpected) {
+  for (const char* text :
+       {"postgres://u:secret@h", "postgres://u:secret@h:1/db", "postgres://u:secret@h:1",
+        "http://u:se/secret@h:1/", "u:secret@h:1", "u:secret@h/x", "[secret]://u:secret@h:1"}) {
+    for (const std::string& error :
+         {error_of<Endpoint>(text), error_of<Url>(text), error_of<bool>(text),
+          error_of<std::int64_t>(text), error_of<std::int64_t>("-" + std::string(text)),
+          error_of<double>(text), error_of<Duration>(text), error_of<Bytes>(text),
+          error_of<Ratio>(text)}) {
+      EXPECT_FALSE(error.contains("u:")) << error;
+      EXPECT_FALSE(error.contains("secret@")) << error;
+    }
+  }
+  EXPECT_EQ(error_of<Endpoint>("redis://u:secret@h:6379/0"),
+            "'redis://***@h:6379/0' is not a host and a port: write host:port, for example "
+            "db.example:5432");
+}
+
 TEST(Quoted, CutsLongTextBetweenCharacters) {
   EXPECT_EQ(config::quoted(std::string(80, 'x')), "'" + std::string(80, 'x') + "'");
   EXPECT_EQ(config::quoted(std::string(81, 'x')), "'" + std::string(80, 'x') + "…'");

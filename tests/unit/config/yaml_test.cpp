@@ -68,6 +68,13 @@ TEST(Yaml, RefusesDuplicateKeys) {
             "f:1:12: the key 'x' stands twice, first in line 1\n");
 }
 
+TEST(Yaml, HidesCredentialsInKeysAndTags) {
+  EXPECT_EQ(problems_of("'redis://u:secret@h': 1\n'redis://u:secret@h': 2\n"),
+            "f:2:1: the key 'redis://***@h' stands twice, first in line 1\n");
+  EXPECT_EQ(problems_of("a: !<redis://u:secret@h> 1\n"),
+            "f:1:4: the tag 'redis://***@h' is not supported\n");
+}
+
 TEST(Yaml, ReportsADuplicateOfADuplicate) {
   EXPECT_EQ(problems_of("a: 1\na: 2\na: 3\n"),
             "f:2:1: the key 'a' stands twice, first in line 1\n"
