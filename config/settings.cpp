@@ -206,7 +206,9 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
   }
   probe.labels = node.map<std::string>("labels", "added to every series of this probe");
   std::ranges::sort(probe.labels);
-  constexpr std::array<std::string_view, 5> kTaken = {"instance", "job", "kind", "probe", "shard"};
+  // The labels of metrics themselves are refused where the kind is known (build_jobs).
+  constexpr std::array<std::string_view, 6> kTaken = {"instance", "job",      "le",
+                                                      "probe",    "quantile", "shard"};
   for (const auto& [name, value] : probe.labels) {
     if (!is_label_name(name)) {
       node.error("labels", quoted(name) + " is not a label name: [a-zA-Z_][a-zA-Z0-9_]*");
