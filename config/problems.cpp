@@ -3,12 +3,24 @@
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace vitalsd::config {
 
-bool Problems::has_errors() const {
-  return std::ranges::any_of(list_, [](const Problem& p) { return p.severity == Severity::error; });
+void Problems::add(Count& count, Problem problem) {
+  if (++count.count <= kMaxKept) {
+    list_.push_back(std::move(problem));
+    return;
+  }
+  const std::size_t more = count.count - kMaxKept;
+  if (more == 1) {
+    count.rest = list_.size();
+    list_.push_back({problem.severity, {}, "", ""});
+  }
+  const std::string_view what = problem.severity == Severity::error ? "error" : "warning";
+  list_[count.rest].message = "and " + std::to_string(more) + " more " + std::string(what) +
+                              (more == 1 ? "" : "s") + ", not shown";
 }
 
 std::string Problems::line(const Problem& problem) const {
@@ -26,8 +38,15 @@ std::string Problems::text() const {
   std::vector<const Problem*> sorted;
   sorted.reserve(list_.size());
   for (const Problem& problem : list_) sorted.push_back(&problem);
-  // Problems of one place keep their order: the pointers rise with it.
-  std::ranges::sort(sorted, {}, [](const Problem* p) { return std::pair(p->mark, p); });
+  // What is not shown comes last. Problems of one place keep their order: the pointers rise with
+  // it.
+  const auto is_rest = [&](const Problem* p) {
+    const auto index = static_cast<std::size_t>(p - list_.data());
+    return (errors_.count > kMaxKept && index == errors_.rest) ||
+           (warnings_.count > kMaxKept && index == warnings_.rest);
+  };
+  std::ranges::sort(sorted, {},
+                    [&](const Problem* p) { return std::tuple(is_rest(p), p->mark, p); });
   std::string out;
   for (const Problem* problem : sorted) out += line(*problem) + '\n';
   return out;
