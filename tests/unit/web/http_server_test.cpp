@@ -24,6 +24,8 @@
 #include <boost/beast/http.hpp>
 #include <boost/system/system_error.hpp>
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <sys/stat.h>
 
 namespace vitalsd {
 namespace {
@@ -349,7 +351,9 @@ class HttpsServerTest : public HttpServerTest {
       context.use_certificate(asio::buffer(shown->certificate), asio::ssl::context::pem);
       context.use_private_key(asio::buffer(shown->key), asio::ssl::context::pem);
     }
+    SSL_CTX_set_max_proto_version(context.native_handle(), max_version);
     asio::ssl::stream<tcp::socket> stream(io, context);
+    if (session) SSL_set_session(stream.native_handle(), session.get());
     stream.next_layer().connect({asio::ip::address_v4::loopback(), server->port()});
     stream.handshake(asio::ssl::stream_base::client);
     asio::write(stream, asio::buffer(std::string_view(
@@ -358,6 +362,9 @@ class HttpsServerTest : public HttpServerTest {
     Response response;
     http::read(stream, buffer, response);
     EXPECT_EQ(response.body(), "vitalsd is healthy.\n");
+    session.reset(SSL_get1_session(stream.native_handle()));
+    // Else OpenSSL takes the end for a truncation, and the session for one not to be resumed.
+    SSL_set_shutdown(stream.native_handle(), SSL_SENT_SHUTDOWN);
     const std::unique_ptr<X509, decltype(&X509_free)> certificate(
         SSL_get1_peer_certificate(stream.native_handle()), &X509_free);
     std::string name(64, '\0');
@@ -367,6 +374,8 @@ class HttpsServerTest : public HttpServerTest {
   }
 
   test::TempDirectory directory;
+  int max_version = 0;  // of TLS; 0: any
+  std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)> session{nullptr, &SSL_SESSION_free};
 };
 
 TEST_F(HttpsServerTest, SpeaksTls) { EXPECT_EQ(ask(), "first"); }
@@ -390,6 +399,26 @@ TEST_F(HttpsServerTest, TakesUpACertificateThatHasChanged) {
   EXPECT_EQ(ask(), "second");
 }
 
+TEST_F(HttpsServerTest, TakesUpACertificateThatHasChangedWithinASecond) {
+  const auto time = std::filesystem::file_time_type::clock::now();
+  std::filesystem::last_write_time(daemon.options.certificate, time);
+  std::filesystem::last_write_time(daemon.options.key, time);
+  EXPECT_EQ(ask(), "first");
+  install(test::make_certificate("second"));
+  std::filesystem::last_write_time(daemon.options.certificate, time + 1ns);
+  std::filesystem::last_write_time(daemon.options.key, time + 1ns);
+  EXPECT_EQ(ask(), "second");
+}
+
+TEST_F(HttpsServerTest, KeepsItsCertificateWhileItsFileIsAFifo) {
+  EXPECT_EQ(ask(), "first");
+  std::filesystem::remove(daemon.options.certificate);
+  ASSERT_EQ(mkfifo(daemon.options.certificate.c_str(), 0600), 0);  // nobody writes to it
+  std::filesystem::last_write_time(daemon.options.certificate,
+                                   std::filesystem::file_time_type::clock::now() + 10s);
+  EXPECT_EQ(ask(), "first");
+}
+
 TEST_F(HttpsServerTest, KeepsItsCertificateWhileTheFilesAreBroken) {
   EXPECT_EQ(ask(), "first");
   std::filesystem::remove(directory.file("tls.crt", "half a certifi"));
@@ -402,6 +431,27 @@ TEST_F(HttpsServerTest, AsksForACertificateOfItsCa) {
   EXPECT_EQ(ask(test::make_certificate("client", ca)), "first");
   EXPECT_THROW(ask(), boost::system::system_error);
   EXPECT_THROW(ask(test::make_certificate("stranger")), boost::system::system_error);
+}
+
+TEST_F(HttpsServerTest, LetsClientsWithACertificateComeAgain) {
+  const test::Certificate ca = test::make_certificate("ca");
+  const test::Certificate client = test::make_certificate("client", ca);
+  daemon.options.client_ca = directory.file("ca.crt", ca.certificate);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    max_version = version;
+    session.reset();
+    EXPECT_EQ(ask(client), "first");
+    EXPECT_EQ(ask(client), "first");  // by the session of before, if there is one
+  }
+}
+
+TEST_F(HttpsServerTest, TakesSeveralClientCas) {
+  const test::Certificate one = test::make_certificate("one");
+  const test::Certificate two = test::make_certificate("two");
+  daemon.options.client_ca = directory.file("ca.crt", one.certificate + two.certificate);
+  EXPECT_EQ(ask(test::make_certificate("client", one)), "first");
+  session.reset();
+  EXPECT_EQ(ask(test::make_certificate("client", two)), "first");
 }
 
 TEST_F(HttpsServerTest, SaysWhenItsCertificateIsOfNoUse) {
