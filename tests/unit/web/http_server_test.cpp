@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,12 +90,14 @@ class Client {
 
 class HttpServerTest : public testing::Test {
  protected:
-  Client connect() {
+  Client connect() { return Client(port()); }
+
+  std::uint16_t port() {
     if (!server) {
       server = std::make_unique<HttpServer>(daemon.options);
       server->start();
     }
-    return Client(server->port());
+    return server->port();
   }
 
   test::WebDaemon daemon;
@@ -197,6 +201,55 @@ TEST_F(HttpServerTest, RefusesGarbage) {
   }
 }
 
+TEST_F(HttpServerTest, RefusesWhatTwoServersUnderstandInTwoWays) {
+  const std::pair<std::string_view, unsigned> cases[] = {
+      {"GET /metrics HTTP/1.1\r\n\r\n", 400},
+      {"GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+      {"GET /metrics HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n", 501},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n", 501},
+      {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+       "0\r\n\r\n",
+       400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\nContent-Length: 3\r\n\r\nabc",
+       400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551617\r\n\r\nx", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\nx", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nExpect: a miracle\r\nContent-Length: 1\r\n\r\n", 417},
+  };
+  for (const auto& [request, status] : cases) {
+    Client client = connect();
+    client.send(request);
+    EXPECT_EQ(client.receive().result_int(), status) << request;
+    EXPECT_TRUE(client.is_closed()) << request;
+  }
+  Client client = connect();
+  client.send(
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+TEST_F(HttpServerTest, TellsAClientToGoOnThatWaitsForIt) {
+  Client client = connect();
+  client.send(
+      "POST /metrics HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
+  EXPECT_EQ(client.receive(true).result_int(), 100U);
+  client.send("abc");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+  // What has its body with it needs no such answer.
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+}
+
+TEST_F(HttpServerTest, AnswersATargetThatIsAWholeUrl) {
+  Client client = connect();
+  EXPECT_TRUE(client.get("http://h/metrics").body().contains("connections"));
+}
+
 TEST_F(HttpServerTest, EndsAConnectionThatIsSlowToAsk) {
   daemon.options.request_timeout = 50ms;
   Client silent = connect();
@@ -230,6 +283,42 @@ TEST_F(HttpServerTest, EndsAConnectionThatDoesNotRead) {
   }
   EXPECT_TRUE(served);
   EXPECT_TRUE(deaf.is_closed());
+}
+
+TEST_F(HttpServerTest, GivesUpASlowReaderOfALargePageForTheNextOne) {
+  daemon.options.max_large_pages = 2;
+  daemon.options.slow_page = 0ms;
+  daemon.publish(128 * 1024, 1);  // 16 MB: more than all buffers on its way
+  std::list<Client> deaf;
+  for (int i = 0; i < 3; ++i) {
+    deaf.emplace_back(port());
+    daemon.scraped_bytes = 0;
+    deaf.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto deadline = test::Clock::now() + test::kPatience;
+    while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
+  }
+  EXPECT_TRUE(deaf.front().is_closed());
+  EXPECT_EQ(std::next(deaf.begin())->receive().body().size(), daemon.scraped_bytes);
+  EXPECT_EQ(deaf.back().receive().body().size(), daemon.scraped_bytes);
+}
+
+TEST_F(HttpServerTest, SendsOnlySoManyLargePagesInOneMoment) {
+  daemon.options.max_large_pages = 1;
+  daemon.publish(128 * 1024, 1);
+  daemon.options.slow_page = 1h;
+  std::list<Client> deaf;
+  for (int i = 0; i < 4; ++i) {
+    deaf.emplace_back(port());
+    daemon.scraped_bytes = 0;
+    deaf.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto deadline = test::Clock::now() + test::kPatience;
+    while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
+  }
+  Client next = connect();
+  const Response refused = next.get("/metrics");
+  EXPECT_EQ(refused.result_int(), 503U);
+  EXPECT_EQ(refused[http::field::retry_after], "1");
+  EXPECT_EQ(next.get("/-/healthy").result_int(), 200U);
 }
 
 TEST_F(HttpServerTest, SendsAPageAsOfOneMoment) {
@@ -288,6 +377,44 @@ TEST_F(HttpServerTest, AsksForCredentials) {
       client.get("/metrics", "Authorization: Basic cHJvbWV0aGV1czpodW50ZXIz\r\n").result_int(),
       401U);
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+// A hash that takes a second or so; no password has it.
+constexpr const char* kCostlyHash = "$2b$13$abcdefghijklmnopqrstuuxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+std::string wrong_password() {
+  return "GET /metrics HTTP/1.1\r\nHost: h\r\nAuthorization: Basic "
+         "cHJvbWV0aGV1czpodW50ZXIy\r\n\r\n";
+}
+
+TEST_F(HttpServerTest, HasRoomForOthersWhilePasswordsAreChecked) {
+  daemon.options.basic_auth = {{"prometheus", kCostlyHash}};
+  daemon.options.most_connections = 4;
+  std::list<Client> guessing;
+  for (int i = 0; i < 4; ++i) {
+    guessing.emplace_back(port());
+    guessing.back().send(wrong_password());
+  }
+  std::this_thread::sleep_for(100ms);  // until they are all being checked
+  EXPECT_EQ(connect().get("/-/healthy").result_int(), 200U);
+  EXPECT_EQ(connect().get("/-/ready").result_int(), 200U);
+}
+
+TEST_F(HttpServerTest, ChecksAFewPasswordsAtATime) {
+  daemon.options.basic_auth = {{"prometheus", kCostlyHash}};
+  std::list<Client> guessing;
+  for (int i = 0; i < 9; ++i) {
+    guessing.emplace_back(port());
+    guessing.back().send(wrong_password());
+  }
+  std::this_thread::sleep_for(100ms);
+  Client next = connect();
+  const auto start = test::Clock::now();
+  const Response refused =
+      next.get("/metrics", "Authorization: Basic cHJvbWV0aGV1czpodW50ZXIz\r\n");
+  EXPECT_EQ(refused.result_int(), 503U);
+  EXPECT_EQ(refused[http::field::retry_after], "1");
+  EXPECT_LT(test::Clock::now() - start, 2s);
 }
 
 // ---- reload -------------------------------------------------------------------------------------
