@@ -1,6 +1,7 @@
 #include "config/node.hpp"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace vitalsd::config {
 namespace {
@@ -11,6 +12,20 @@ std::string article(std::string_view type) {
   if (type.starts_with("true") || type == "text") return std::string(type);
   constexpr std::string_view kVowels = "aeiou";  // of our type names, none sounds otherwise
   return (kVowels.contains(type.front()) ? "an " : "a ") + std::string(type);
+}
+
+std::string unknown_key(std::string_view key, const std::vector<std::string>& asked) {
+  const std::vector<std::string_view> known(asked.begin(), asked.end());
+  std::string known_list;
+  if (nearest(key, known).empty() && !known.empty()) {
+    for (const std::string_view other : known) {
+      if (known_list.contains(' ' + std::string(other) + ',')) continue;
+      known_list += ' ' + std::string(other) + ',';
+    }
+    known_list.pop_back();
+    known_list = "; known here:" + known_list;
+  }
+  return "unknown key" + did_you_mean(key, known) + known_list;
 }
 
 }  // namespace
@@ -176,20 +191,12 @@ std::list<Node>& Node::sections(std::string_view key, std::string_view help) {
 }
 
 void Node::finish() {
+  const std::unordered_set<std::string_view> asked(asked_.begin(), asked_.end());
   for (const Member& found : value_->members) {
-    if (ignore_unknown_ || std::ranges::find(asked_, found.key) != asked_.end()) continue;
-    const std::vector<std::string_view> known(asked_.begin(), asked_.end());
-    std::string known_list;
-    if (nearest(found.key, known).empty() && !known.empty()) {
-      for (const std::string_view key : known) {
-        if (known_list.contains(' ' + std::string(key) + ',')) continue;
-        known_list += ' ' + std::string(key) + ',';
-      }
-      known_list.pop_back();
-      known_list = "; known here:" + known_list;
-    }
+    if (ignore_unknown_ || asked.contains(found.key)) continue;
+    // Looking for the nearest key is costly: not for what is not shown.
     problems_->error(found.mark, path_of(found.key),
-                     "unknown key" + did_you_mean(found.key, known) + known_list);
+                     problems_->full() ? std::string() : unknown_key(found.key, asked_));
   }
   for (Node& section : sections_) section.finish();
   for (std::list<Node>& list : lists_) {

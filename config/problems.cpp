@@ -3,12 +3,24 @@
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace vitalsd::config {
 
-bool Problems::has_errors() const {
-  return std::ranges::any_of(list_, [](const Problem& p) { return p.severity == Severity::error; });
+void Problems::add(Count& count, Problem problem) {
+  if (++count.count <= kMaxKept) {
+    list_.push_back(std::move(problem));
+    return;
+  }
+  const std::size_t more = count.count - kMaxKept;
+  if (more == 1) {
+    count.rest = list_.size();
+    list_.push_back({problem.severity, {}, "", ""});
+  }
+  const std::string_view what = problem.severity == Severity::error ? "error" : "warning";
+  list_[count.rest].message = "and " + std::to_string(more) + " more " + std::string(what) +
+                              (more == 1 ? "" : "s") + ", not shown";
 }
 
 std::string Problems::line(const Problem& problem) const {
@@ -18,7 +30,7 @@ std::string Problems::line(const Problem& problem) const {
   }
   out += ": ";
   if (problem.severity == Severity::warning) out += "warning: ";
-  if (!problem.path.empty()) out += escape_controls(problem.path) + ": ";
+  if (!problem.path.empty()) out += escape_controls(without_credentials(problem.path)) + ": ";
   return out + escape_controls(problem.message);
 }
 
@@ -26,8 +38,15 @@ std::string Problems::text() const {
   std::vector<const Problem*> sorted;
   sorted.reserve(list_.size());
   for (const Problem& problem : list_) sorted.push_back(&problem);
-  // Problems of one place keep their order: the pointers rise with it.
-  std::ranges::sort(sorted, {}, [](const Problem* p) { return std::pair(p->mark, p); });
+  // What is not shown comes last. Problems of one place keep their order: the pointers rise with
+  // it.
+  const auto is_rest = [&](const Problem* p) {
+    const auto index = static_cast<std::size_t>(p - list_.data());
+    return (errors_.count > kMaxKept && index == errors_.rest) ||
+           (warnings_.count > kMaxKept && index == warnings_.rest);
+  };
+  std::ranges::sort(sorted, {},
+                    [&](const Problem* p) { return std::tuple(is_rest(p), p->mark, p); });
   std::string out;
   for (const Problem* problem : sorted) out += line(*problem) + '\n';
   return out;
@@ -45,6 +64,19 @@ std::string escape_controls(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string without_credentials(std::string_view text) {
+  const std::size_t at = text.rfind('@');
+  if (at == std::string_view::npos) return std::string(text);
+  const std::string_view before = text.substr(0, at);
+  std::size_t keep = 0;
+  if (const std::size_t scheme = before.find("://"); scheme != std::string_view::npos) {
+    keep = scheme + 3;
+  } else if (!before.contains(':') || text.contains(' ')) {
+    return std::string(text);
+  }
+  return std::string(text.substr(0, keep)) + "***" + std::string(text.substr(at));
 }
 
 namespace {

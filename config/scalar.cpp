@@ -91,6 +91,39 @@ std::string bracketed(const std::string& host) {
   return host.contains(':') ? '[' + host + ']' : host;
 }
 
+std::string_view to_view(boost::core::string_view text) { return {text.data(), text.size()}; }
+
+// An IPv6 address with the name of an interface, which only has a meaning on one machine.
+bool has_zone(std::string_view text) {
+  const std::size_t open = text.find("//");
+  if (open == std::string_view::npos) return false;
+  const std::string_view authority =
+      text.substr(open + 2, text.find_first_of("/?#", open + 2) - (open + 2));
+  const std::size_t bracket = authority.rfind('[');
+  return bracket != std::string_view::npos && authority.substr(bracket).contains('%');
+}
+
+// Empty, or what is wrong with host and port. Boost.URL takes ports of any length modulo 65536, and
+// what follows the digits of a port for a path. The message repeats neither host nor port: where a
+// password holds an unescaped '/', they are parts of it.
+std::string_view authority_fault(const boost::urls::url_view& view) {
+  constexpr std::string_view kNoHost = "the host of this URL is neither a name nor an address";
+  const std::string_view host = to_view(view.encoded_host());
+  if (!view.has_authority() || host.empty()) return "this URL names no host";
+  if (view.host_type() == boost::urls::host_type::ipvfuture) return kNoHost;
+  if (view.host_type() != boost::urls::host_type::ipv6 &&
+      !std::ranges::all_of(host, is_host_char)) {
+    return kNoHost;
+  }
+  const std::string_view path = to_view(view.encoded_path());
+  const bool goes_on = !path.empty() && !path.starts_with('/');
+  if (!view.has_port()) return goes_on ? kNoHost : "";
+  if (goes_on || !parse_port(to_view(view.port()))) {
+    return "the port of this URL is not one (1 to 65535)";
+  }
+  return "";
+}
+
 Url to_url(const boost::urls::url_view& view) {
   Url url;
   url.scheme = view.scheme();
@@ -107,10 +140,11 @@ Url to_url(const boost::urls::url_view& view) {
 
 std::string quoted(std::string_view text) {
   constexpr std::size_t kLongest = 80;
-  if (text.size() <= kLongest) return "'" + escape_controls(text) + "'";
+  const std::string shown = without_credentials(text);
+  if (shown.size() <= kLongest) return "'" + escape_controls(shown) + "'";
   std::size_t end = kLongest;
-  while (end > 0 && is_utf8_continuation(text[end])) --end;  // not in the middle of a character
-  return "'" + escape_controls(text.substr(0, end)) + "…'";
+  while (end > 0 && is_utf8_continuation(shown[end])) --end;  // not in the middle of a character
+  return "'" + escape_controls(std::string_view(shown).substr(0, end)) + "…'";
 }
 
 bool is_address(std::string_view text) {
@@ -253,6 +287,10 @@ std::string Scalar<Ratio>::show(const Ratio& value) {
 
 Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
   constexpr std::string_view kExample = ": write host:port, for example db.example:5432";
+  // A URL: what looks like its port may be a password.
+  if (text.contains('/') || text.contains('@')) {
+    return wrong(quoted(text) + " is not a host and a port" + std::string(kExample));
+  }
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon + 1 == text.size() || text.ends_with(']')) {
     return wrong(quoted(text) + " has no port" + std::string(kExample));
@@ -273,29 +311,33 @@ Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
 std::string Scalar<Endpoint>::show(const Endpoint& value) { return value.text(); }
 
 Parsed<Url> Scalar<Url>::parse(std::string_view text) {
+  if (has_zone(text)) return wrong("the host of this URL has a zone: only plain addresses work");
   const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
   if (!parsed) {
     // The text may hold a password, so it is not repeated.
     return wrong("this is not a URL: write for example https://host.example/path");
   }
-  const boost::urls::url_view& view = *parsed;
-  if (!view.has_authority() || view.host().empty()) return wrong("this URL names no host");
-  if (view.has_port() && (view.port_number() == 0 || view.port().empty())) {
-    return wrong("the port of this URL is not one (1 to 65535)");
+  if (const std::string_view fault = authority_fault(*parsed); !fault.empty()) {
+    return wrong(std::string(fault));
   }
-  return to_url(view);
+  Url url = to_url(*parsed);
+  if (url.user.contains('\0') || url.password.contains('\0')) {
+    return wrong("user or password of this URL hold a zero byte");  // where C would end the text
+  }
+  return url;
 }
+
 std::optional<Url> resolve_url(const Url& base, std::string_view reference) {
   const std::string base_text = base.text();
   const auto from = boost::urls::parse_uri(base_text);
   const auto to = boost::urls::parse_uri_reference(
       boost::core::string_view(reference.data(), reference.size()));
-  if (!from || !to) return std::nullopt;
+  if (!from || !to || has_zone(reference)) return std::nullopt;
+  if (to->has_authority() && !authority_fault(*to).empty()) return std::nullopt;
   boost::urls::url resolved;
   if (!boost::urls::resolve(*from, *to, resolved)) return std::nullopt;
-  if (resolved.host().empty()) return std::nullopt;
   if (resolved.scheme() != "http" && resolved.scheme() != "https") return std::nullopt;
-  if (resolved.has_port() && resolved.port_number() == 0) return std::nullopt;
+  if (!authority_fault(resolved).empty()) return std::nullopt;
   return to_url(resolved);
 }
 

@@ -93,7 +93,8 @@ VITALSD_SCALAR(Url, "URL", false);
 
 #undef VITALSD_SCALAR
 
-/// Text in quotes for a message: control characters escaped, the end of long text cut off.
+/// Text in quotes for a message: without credentials, control characters escaped, the end of long
+/// text cut off.
 std::string quoted(std::string_view text);
 
 }  // namespace vitalsd::config

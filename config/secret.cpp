@@ -1,10 +1,9 @@
 #include "config/secret.hpp"
 
-#include <cerrno>
+#include "config/files/small_file.hpp"
+
 #include <cstddef>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 
 namespace vitalsd::config {
 
@@ -17,16 +16,11 @@ const char* variable(const std::string& name) {
 
 std::expected<std::string, std::string> content(const std::string& path) {
   constexpr std::size_t kLargest = 64 * 1024;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return std::unexpected("cannot read " + path + ": " + std::strerror(errno));
-  std::string value(kLargest + 1, '\0');
-  in.read(value.data(), static_cast<std::streamsize>(value.size()));
-  value.resize(static_cast<std::size_t>(in.gcount()));
-  if (in.bad()) return std::unexpected("cannot read " + path + ": " + std::strerror(errno));
-  if (value.size() > kLargest) return std::unexpected(path + " is larger than 64 KiB: no secret");
-  if (value.ends_with('\n')) value.pop_back();
-  if (value.ends_with('\r')) value.pop_back();
-  if (value.empty()) return std::unexpected(path + " is empty");
+  std::expected<std::string, std::string> value = read_small_file(path, kLargest);
+  if (!value) return std::unexpected("cannot read " + path + ": " + value.error());
+  if (value->ends_with('\n')) value->pop_back();
+  if (value->ends_with('\r')) value->pop_back();
+  if (value->empty()) return std::unexpected(path + " is empty");
   return value;
 }
 

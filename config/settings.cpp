@@ -1,13 +1,13 @@
 #include "config/settings.hpp"
 
+#include "config/files/small_file.hpp"
+
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <cstddef>
+#include <expected>
 #include <iterator>
 #include <map>
-#include <sstream>
 
 namespace vitalsd::config {
 namespace {
@@ -35,8 +35,12 @@ bool is_name_server(std::string_view text) {
 
 bool is_bcrypt(std::string_view hash) {
   constexpr std::size_t kLength = 60;
-  return hash.size() == kLength && hash.starts_with("$2") &&
-         (hash[2] == 'a' || hash[2] == 'b' || hash[2] == 'y') && hash[3] == '$';
+  if (hash.size() != kLength || !hash.starts_with("$2") || hash[3] != '$' || hash[6] != '$') {
+    return false;
+  }
+  const std::string_view cost = hash.substr(4, 2);
+  return (hash[2] == 'a' || hash[2] == 'b' || hash[2] == 'y') &&
+         std::ranges::all_of(cost, is_digit) && cost >= "04" && cost <= "31";
 }
 
 LogSettings read_log(Node& node) {
@@ -71,18 +75,12 @@ bool is_label_name(std::string_view name) {
 }
 
 std::unique_ptr<Document> Document::load(const std::string& file) {
-  errno = 0;
-  std::ifstream in(file, std::ios::binary);
-  in.peek();  // a directory can be opened, but not read
-  if (!in) {
-    const std::string reason = errno != 0 ? std::strerror(errno) : "not a file";
-    auto document = std::make_unique<Document>(file, "probes: []");
-    document->problems_.error({}, "", "cannot read the configuration: " + reason);
-    return document;
-  }
-  std::ostringstream text;
-  text << in.rdbuf();
-  return std::make_unique<Document>(file, text.view());
+  constexpr std::size_t kLargest = std::size_t{16} << 20;  // 10,000 probes are 2 MiB
+  const std::expected<std::string, std::string> text = read_small_file(file, kLargest);
+  if (text) return std::make_unique<Document>(file, *text);
+  auto document = std::make_unique<Document>(file, "probes: []");
+  document->problems_.error({}, "", "cannot read the configuration: " + text.error());
+  return document;
 }
 
 Document::Document(std::string file, std::string_view text)
@@ -207,7 +205,9 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
   }
   probe.labels = node.map<std::string>("labels", "added to every series of this probe");
   std::ranges::sort(probe.labels);
-  constexpr std::array<std::string_view, 5> kTaken = {"instance", "job", "kind", "probe", "shard"};
+  // The labels of metrics themselves are refused where the kind is known (build_jobs).
+  constexpr std::array<std::string_view, 6> kTaken = {"instance", "job",      "le",
+                                                      "probe",    "quantile", "shard"};
   for (const auto& [name, value] : probe.labels) {
     if (!is_label_name(name)) {
       node.error("labels", quoted(name) + " is not a label name: [a-zA-Z_][a-zA-Z0-9_]*");

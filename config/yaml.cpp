@@ -1,9 +1,12 @@
 #include "config/yaml.hpp"
 
+#include "config/scalar.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <map>
 #include <sstream>
+#include <unordered_map>
 #include <utility>
 
 #include <yaml-cpp/depthguard.h>
@@ -34,8 +37,40 @@ std::string_view Value::kind_name() const {
 
 namespace {
 
-// Aliases are copies, and copies of copies grow exponentially; no real file comes near this.
+// Aliases are copies, and copies of copies grow exponentially; what has an anchor is copied too. No
+// real file comes near these.
 constexpr std::size_t kMaxCopiedValues = 100'000;
+constexpr std::size_t kMaxCopiedBytes = std::size_t{16} << 20;
+constexpr std::size_t kMaxValues = 1'000'000;
+constexpr std::size_t kMaxDepth = 200;  // what reads the tree is recursive
+
+// What is refused at once, since going on would cost too much.
+struct TooLarge {
+  Mark mark;
+  std::string message;
+};
+
+struct Extent {
+  std::size_t values = 0;
+  std::size_t bytes = 0;
+  std::size_t depth = 0;
+};
+
+Extent extent_of(const Value& value) {
+  Extent sum{1, value.text.size(), 0};
+  const auto add = [&](const Extent& inner) {
+    sum.values += inner.values;
+    sum.bytes += inner.bytes;
+    sum.depth = std::max(sum.depth, inner.depth);
+  };
+  for (const Value& item : value.items) add(extent_of(item));
+  for (const Member& member : value.members) {
+    add(extent_of(member.value));
+    sum.bytes += member.key.size();
+  }
+  ++sum.depth;
+  return sum;
+}
 
 Mark to_mark(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
@@ -70,27 +105,19 @@ class Builder final : public YAML::EventHandler {
       put(value(Value::Kind::null, mark), 0);
       return;
     }
-    copied_ += size(it->second);
-    if (copied_ > kMaxCopiedValues) {
-      if (!bomb_) problems_.error(to_mark(mark), "", "aliases make this file too large");
-      bomb_ = true;
-      put(value(Value::Kind::null, mark), 0);
-      return;
-    }
+    if (charge(it->second, to_mark(mark)).depth + open_.size() > kMaxDepth) too_deep(mark);
     put(Value(it->second), 0);
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value /*style*/) override {
-    check_tag(mark, tag);
-    open_.push_back({value(Value::Kind::sequence, mark), anchor, {}, {}, false});
+    open(Value::Kind::sequence, mark, tag, anchor);
   }
   void OnSequenceEnd() override { close(); }
 
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value /*style*/) override {
-    check_tag(mark, tag);
-    open_.push_back({value(Value::Kind::mapping, mark), anchor, {}, {}, false});
+    open(Value::Kind::mapping, mark, tag, anchor);
   }
   void OnMapEnd() override { close(); }
 
@@ -101,25 +128,44 @@ class Builder final : public YAML::EventHandler {
     std::string key;
     Mark key_mark;
     bool has_key;
+    std::unordered_map<std::string, int> lines;  // of the keys
   };
 
-  static Value value(Value::Kind kind, const YAML::Mark& mark) {
+  Value value(Value::Kind kind, const YAML::Mark& mark) {
+    if (++values_ > kMaxValues) {
+      throw TooLarge{to_mark(mark), "this file holds over 1000000 values"};
+    }
     Value v;
     v.kind = kind;
     v.mark = to_mark(mark);
     return v;
   }
 
-  static std::size_t size(const Value& v) {
-    std::size_t n = 1;
-    for (const Value& item : v.items) n += size(item);
-    for (const Member& member : v.members) n += size(member.value);
-    return n;
+  // Counts a copy before it is made.
+  Extent charge(const Value& v, Mark mark) {
+    const Extent extent = extent_of(v);
+    copied_values_ += extent.values;
+    copied_bytes_ += extent.bytes;
+    if (copied_values_ > kMaxCopiedValues || copied_bytes_ > kMaxCopiedBytes) {
+      throw TooLarge{mark, "anchors and aliases make this file too large"};
+    }
+    return extent;
+  }
+
+  [[noreturn]] static void too_deep(const YAML::Mark& mark) {
+    throw TooLarge{to_mark(mark), "nested too deeply"};
+  }
+
+  void open(Value::Kind kind, const YAML::Mark& mark, const std::string& tag,
+            YAML::anchor_t anchor) {
+    check_tag(mark, tag);
+    if (open_.size() >= kMaxDepth) too_deep(mark);
+    open_.push_back({value(kind, mark), anchor, {}, {}, false, {}});
   }
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!") {
-      problems_.error(to_mark(mark), "", "the tag '" + tag + "' is not supported");
+      problems_.error(to_mark(mark), "", "the tag " + quoted(tag) + " is not supported");
     }
   }
 
@@ -130,7 +176,10 @@ class Builder final : public YAML::EventHandler {
   }
 
   void put(Value v, YAML::anchor_t anchor) {
-    if (anchor != 0) anchors_[anchor] = v;
+    if (anchor != 0) {
+      charge(v, v.mark);
+      anchors_[anchor] = v;
+    }
     if (open_.empty()) {
       root_ = std::move(v);
       return;
@@ -158,10 +207,11 @@ class Builder final : public YAML::EventHandler {
       problems_.error(key.mark, "", "a key must be plain text");
     } else if (key.text == "<<") {
       problems_.error(key.mark, "", "merge keys are not supported: repeat the keys");
-    } else if (const Member* first = parent.value.find(key.text)) {
+    } else if (const auto [first, is_new] = parent.lines.try_emplace(key.text, key.mark.line);
+               !is_new) {
       problems_.error(key.mark, "",
-                      "the key '" + key.text + "' stands twice, first in line " +
-                          std::to_string(first->mark.line));
+                      "the key " + quoted(key.text) + " stands twice, first in line " +
+                          std::to_string(first->second));
     } else {
       parent.key = key.text;
     }
@@ -171,8 +221,9 @@ class Builder final : public YAML::EventHandler {
   Value root_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, Value> anchors_;
-  std::size_t copied_ = 0;
-  bool bomb_ = false;
+  std::size_t values_ = 0;
+  std::size_t copied_values_ = 0;
+  std::size_t copied_bytes_ = 0;
 };
 
 void append_quoted(std::string& out, std::string_view text) {
@@ -234,8 +285,11 @@ Value parse_yaml(std::string_view text, Problems& problems) {
                      "one file holds one document: remove what follows '---'");
     }
     return root;
+  } catch (const TooLarge& e) {
+    problems.error(e.mark, "", e.message);
+    return {};
   } catch (const YAML::DeepRecursion& e) {
-    problems.error(to_mark(e.mark), "", "not valid YAML: nested too deeply");
+    problems.error(to_mark(e.mark), "", "nested too deeply");
     return {};
   } catch (const YAML::Exception& e) {
     problems.error(to_mark(e.mark), "", "not valid YAML: " + e.msg);

@@ -1,13 +1,16 @@
 #include "daemon/board.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace vitalsd {
 
 Board::Row::Row(Board& board, ProbeView view) : board_(board) {
+  auto slot = std::make_shared<Slot>();
+  slot->view = std::move(view);
   const std::lock_guard lock(board_.mutex_);
-  place_ = board_.rows_.insert(board_.rows_.end(), std::move(view));
+  place_ = board_.rows_.insert(board_.rows_.end(), std::move(slot));
 }
 
 Board::Row::~Row() {
@@ -16,10 +19,16 @@ Board::Row::~Row() {
 }
 
 std::vector<ProbeView> Board::views() const {
-  std::vector<ProbeView> views;
+  std::vector<std::shared_ptr<Slot>> slots;
   {
     const std::lock_guard lock(mutex_);
-    views.assign(rows_.begin(), rows_.end());
+    slots.assign(rows_.begin(), rows_.end());
+  }
+  std::vector<ProbeView> views;
+  views.reserve(slots.size());
+  for (const std::shared_ptr<Slot>& slot : slots) {
+    const std::lock_guard lock(slot->mutex);
+    views.push_back(slot->view);
   }
   std::ranges::sort(views, {}, &ProbeView::name);
   return views;

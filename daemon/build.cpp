@@ -1,10 +1,12 @@
 #include "daemon/build.hpp"
 
+#include "daemon/framework_metrics.hpp"
 #include "daemon/units.hpp"
 #include "probes/registry.hpp"
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,15 +60,23 @@ std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind
   return all;
 }
 
+// The first of `metrics` that has a label of its own called `label`.
+const MetricInfo* owner_of(std::string_view label, std::span<const MetricInfo* const> metrics) {
+  const auto owner = std::ranges::find_if(metrics, [&](const MetricInfo* metric) {
+    const auto names = std::span(metric->label_names).first(metric->label_count);
+    return std::ranges::find(names, label) != names.end();
+  });
+  return owner == metrics.end() ? nullptr : *owner;
+}
+
+// A series with two labels of one name makes Prometheus refuse the whole page.
 void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
   for (const auto& [label, value] : probe.labels) {
-    const auto owner = std::ranges::find_if(kind.metrics, [&](const MetricInfo* metric) {
-      const auto names = std::span(metric->label_names).first(metric->label_count);
-      return std::ranges::find(names, label) != names.end();
-    });
-    if (owner == kind.metrics.end()) continue;
+    const MetricInfo* owner = owner_of(label, kind.metrics);
+    if (owner == nullptr) owner = owner_of(label, framework::kAll);
+    if (owner == nullptr) continue;
     probe.options->error("labels", "the label " + config::quoted(label) + " is one that " +
-                                       std::string((*owner)->name) + " has of its own");
+                                       std::string(owner->name) + " has of its own");
   }
 }
 

@@ -1,6 +1,10 @@
 #include "exporter/web/connection.hpp"
 
+#include "config/files/small_file.hpp"
+
 #include <exception>
+#include <expected>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -21,8 +25,31 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 // ---- certificates -------------------------------------------------------------------------------
 
+namespace {
+
+// Of a FIFO the web thread would wait for ever.
+std::string content(const std::string& file) {
+  constexpr std::size_t kLargest = std::size_t{1} << 20;
+  std::expected<std::string, std::string> read = config::read_small_file(file, kLargest);
+  if (!read) throw std::runtime_error("cannot read " + file + ": " + read.error());
+  return std::move(*read);
+}
+
+std::int64_t nanoseconds(const timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+// A resumed session is not asked for its certificate again, whatever has become of its CA.
+void forbid_resumption(asio::ssl::context& context) {
+  context.set_options(SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(context.native_handle(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context.native_handle(), 0);
+}
+
+}  // namespace
+
 std::shared_ptr<asio::ssl::context> ServerTls::context() {
-  if (changed() != loaded_) {
+  if (stamps() != loaded_) {
     try {
       load();
     } catch (const std::exception&) {
@@ -32,28 +59,32 @@ std::shared_ptr<asio::ssl::context> ServerTls::context() {
   return context_;
 }
 
-std::vector<std::time_t> ServerTls::changed() const {
-  std::vector<std::time_t> times;
+std::vector<ServerTls::Stamp> ServerTls::stamps() const {
+  std::vector<Stamp> stamps;
   for (const std::string& file : {options_.certificate, options_.key, options_.client_ca}) {
+    Stamp& stamp = stamps.emplace_back();
     struct stat status{};
-    times.push_back(!file.empty() && stat(file.c_str(), &status) == 0 ? status.st_mtime : 0);
+    if (file.empty() || stat(file.c_str(), &status) != 0) continue;
+    stamp = {status.st_dev, status.st_ino, status.st_size, nanoseconds(status.st_mtim),
+             nanoseconds(status.st_ctim)};
   }
-  return times;
+  return stamps;
 }
 
 void ServerTls::load() {
-  const std::vector<std::time_t> times = changed();
+  std::vector<Stamp> stamps_before = stamps();
   auto made = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   made->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
                     asio::ssl::context::no_tlsv1_1);
-  made->use_certificate_chain_file(options_.certificate);
-  made->use_private_key_file(options_.key, asio::ssl::context::pem);
+  made->use_certificate_chain(asio::buffer(content(options_.certificate)));
+  made->use_private_key(asio::buffer(content(options_.key)), asio::ssl::context::pem);
   if (!options_.client_ca.empty()) {
-    made->load_verify_file(options_.client_ca);
+    made->add_certificate_authority(asio::buffer(content(options_.client_ca)));
     made->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
+    forbid_resumption(*made);
   }
   context_ = std::move(made);
-  loaded_ = times;
+  loaded_ = std::move(stamps_before);
 }
 
 // ---- the connection -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 
 #include <chrono>
 #include <cstddef>
-#include <ctime>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -31,12 +31,22 @@ class ServerTls {
   std::shared_ptr<boost::asio::ssl::context> context();
 
  private:
-  [[nodiscard]] std::vector<std::time_t> changed() const;
+  // What changes with a file, be it written or replaced.
+  struct Stamp {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t size = 0;
+    std::int64_t modified_ns = 0;
+    std::int64_t changed_ns = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+
+  [[nodiscard]] std::vector<Stamp> stamps() const;
   void load();
 
   const WebOptions& options_;
   std::shared_ptr<boost::asio::ssl::context> context_;
-  std::vector<std::time_t> loaded_;
+  std::vector<Stamp> loaded_;
 };
 
 class Connection {

@@ -46,7 +46,8 @@ using asio::ip::tcp;
 using Request = http::request<http::string_body>;
 using Parser = http::request_parser<http::string_body>;
 
-constexpr std::size_t kMostBodyBytes = 1024;           // no route reads one
+constexpr std::size_t kMostBodyBytes = 1024;  // no route reads one
+constexpr std::size_t kLargePage = std::size_t{1} << 20;
 constexpr std::size_t kChunk = std::size_t{64} << 10;  // of what is read or sent at once
 
 std::string_view to_view(beast::string_view text) { return {text.data(), text.size()}; }
@@ -76,6 +77,33 @@ std::string head_of(const WebResponse& response, std::size_t size, Manner manner
   if (manner.version != 10 && !manner.keep_alive) field("Connection", "close");
   field("Content-Length", std::to_string(size));
   return head += "\r\n\r\n";
+}
+
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+bool expects_continue(const Request& request) {
+  return request.version() != 10 && beast::iequals(request[http::field::expect], "100-continue");
+}
+
+// Of which two servers in a row may not think the same, so that one of them takes for a request
+// what the other one takes for a body.
+http::status judge_header(const Request& request) {
+  const bool is_http10 = request.version() == 10;
+  const std::size_t hosts = request.count(http::field::host);
+  if (hosts > 1 || (hosts == 0 && !is_http10)) return http::status::bad_request;
+  const std::size_t encodings = request.count(http::field::transfer_encoding);
+  if (encodings > 0) {
+    if (is_http10 || request.count(http::field::content_length) > 0) {
+      return http::status::bad_request;
+    }
+    if (encodings > 1 || !beast::iequals(request[http::field::transfer_encoding], "chunked")) {
+      return http::status::not_implemented;
+    }
+  }
+  if (request.count(http::field::expect) > 0 && !is_http10 && !expects_continue(request)) {
+    return http::status::expectation_failed;
+  }
+  return http::status::ok;
 }
 
 }  // namespace
@@ -109,12 +137,15 @@ class HttpServer::Impl {
   [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
 
  private:
-  // One connection. In waiting_ while it owes us a request: the longest wait goes first when
-  // connections run out.
+  // One connection. At all times it stands in one of the queues, so that whoever does not get on
+  // can be given up where its place is needed.
   struct Session {
     asio::cancellation_signal cancel;
-    std::optional<std::list<Session*>::iterator> place;
+    std::list<Session*>* queue = nullptr;
+    std::list<Session*>::iterator place;
+    std::chrono::steady_clock::time_point since;  // it stands there
   };
+  using Queue = std::list<Session*>;
 
   asio::awaitable<void> accept() {
     for (;;) {
@@ -124,40 +155,64 @@ class HttpServer::Impl {
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
         continue;
       }
-      if (connections_ >= options_.most_connections) {
-        if (waiting_.empty()) continue;  // closes the new one
-        Session* const oldest = waiting_.front();
-        stop_waiting(*oldest);
-        oldest->cancel.emit(asio::cancellation_type::terminal);
-      }
+      if (connections_ >= options_.most_connections && !give_up_one()) continue;  // closes it
       ++connections_;
       auto session = std::make_shared<Session>();
+      enter(*session, waiting_);
       asio::co_spawn(loop_, serve(session, std::move(socket)),
                      asio::bind_cancellation_slot(session->cancel.slot(),
                                                   [this, session](const std::exception_ptr&) {
-                                                    stop_waiting(*session);
+                                                    leave(*session);
                                                     --connections_;
                                                   }));
     }
   }
 
-  void start_waiting(Session& session) {
-    session.place = waiting_.insert(waiting_.end(), &session);
+  static void enter(Session& session, Queue& queue) {
+    leave(session);
+    session.queue = &queue;
+    session.place = queue.insert(queue.end(), &session);
+    session.since = std::chrono::steady_clock::now();
   }
-  void stop_waiting(Session& session) {
-    if (session.place) waiting_.erase(*session.place);
-    session.place.reset();
+  static void leave(Session& session) {
+    if (session.queue != nullptr) session.queue->erase(session.place);
+    session.queue = nullptr;
+  }
+
+  static void give_up(Session& session) {
+    leave(session);
+    session.cancel.emit(asio::cancellation_type::terminal);
+  }
+
+  // The one that has stood longest where it costs its client least.
+  bool give_up_one() {
+    for (Queue* const queue : {&waiting_, &large_pages_, &answering_, &sending_}) {
+      if (queue->empty()) continue;
+      give_up(*queue->front());
+      return true;
+    }
+    return false;
+  }
+
+  // Clients that read slowly keep the page of their scrape in memory: they are given up for others,
+  // but not those of which many ask in the same moment.
+  bool make_room_for_page() {
+    constexpr std::size_t kMoment = 4;  // times as many
+    const auto slow = std::chrono::steady_clock::now() - options_.slow_page;
+    while (large_pages_.size() >= options_.max_large_pages && large_pages_.front()->since <= slow) {
+      give_up(*large_pages_.front());
+    }
+    return large_pages_.size() < kMoment * options_.max_large_pages;
   }
 
   asio::awaitable<void> serve(std::shared_ptr<Session> session, tcp::socket socket) {
     Connection connection(std::move(socket), tls_ ? tls_->context() : nullptr);
     if (tls_) {
-      start_waiting(*session);
       connection.expires_after(options_.request_timeout);
       co_await connection.handshake();
-      stop_waiting(*session);
     }
     co_await talk(*session, connection);
+    enter(*session, waiting_);
     connection.expires_after(options_.request_timeout);
     co_await connection.shutdown();
   }
@@ -171,9 +226,8 @@ class HttpServer::Impl {
       parser.header_limit(static_cast<std::uint32_t>(options_.most_header_bytes));
       parser.body_limit(kMostBodyBytes);
       connection.expires_after(first ? options_.request_timeout : options_.idle_timeout);
-      start_waiting(session);
+      enter(session, waiting_);
       const http::status received = co_await receive(connection, buffer, parser);
-      stop_waiting(session);
       if (received == http::status::unknown) co_return;
       if (received != http::status::ok) {
         connection.expires_after(options_.request_timeout);
@@ -182,7 +236,12 @@ class HttpServer::Impl {
         co_return;
       }
       const Request& request = parser.get();
-      const WebResponse response = co_await answer(request);
+      enter(session, answering_);
+      WebResponse response = co_await answer(request);
+      const bool large = size_of(response) > kLargePage;
+      if (large && !make_room_for_page()) response = busy("Too many pages are being sent.\n");
+      enter(session, large ? large_pages_ : sending_);
+      options_.on_request(response.route, response.status);
       connection.expires_after(options_.response_timeout);
       const Manner manner{.version = request.version(),
                           .keep_alive = request.keep_alive(),
@@ -192,11 +251,24 @@ class HttpServer::Impl {
     }
   }
 
+  static std::size_t size_of(const WebResponse& response) {
+    return response.page ? response.page->size() : response.body.size();
+  }
+
+  static WebResponse busy(std::string text) {
+    WebResponse response;
+    response.status = 503;
+    response.body = std::move(text);
+    response.headers.emplace_back("Retry-After", "1");
+    return response;
+  }
+
   // Reads one request. Not `ok`: what to refuse it with, or `unknown` where the connection has
   // ended. What belongs to the next request stays in the buffer.
   static asio::awaitable<http::status> receive(Connection& connection, beast::flat_buffer& buffer,
                                                Parser& parser) {
     parser.eager(true);
+    bool looked_at_header = false;
     for (beast::error_code error;;) {
       if (buffer.size() > 0) {
         buffer.consume(parser.put(buffer.data(), error));
@@ -205,6 +277,13 @@ class HttpServer::Impl {
         }
         if (error == http::error::body_limit) co_return http::status::payload_too_large;
         if (error && error != http::error::need_more) co_return http::status::bad_request;
+        if (parser.is_header_done() && !std::exchange(looked_at_header, true)) {
+          const http::status verdict = judge_header(parser.get());
+          if (verdict != http::status::ok) co_return verdict;
+          if (!parser.is_done() && expects_continue(parser.get())) {
+            co_await connection.write(asio::buffer(kContinue));
+          }
+        }
         if (parser.is_done()) co_return http::status::ok;
       }
       const std::size_t most = beast::read_size(buffer, kChunk);
@@ -220,7 +299,7 @@ class HttpServer::Impl {
     const std::string_view text = response.body;
     std::span<const std::string_view> pieces(&text, 1);
     if (response.page) pieces = response.page->pieces();
-    const std::size_t size = response.page ? response.page->size() : text.size();
+    const std::size_t size = size_of(response);
     std::string chunk = head_of(response, size, manner);
     if (manner.with_body) {
       chunk.reserve(std::min(kChunk, chunk.size() + size));
@@ -251,22 +330,24 @@ class HttpServer::Impl {
     const WebRequest request{to_view(in.method_string()), to_view(in.target()),
                              to_view(in[http::field::accept]),
                              to_view(in[http::field::accept_encoding])};
-    WebResponse out;
-    bool allowed = true;
     if (passwords_.required() && !is_health(request)) {
-      allowed = co_await passwords_.accepts(std::string(to_view(in[http::field::authorization])));
+      const Passwords::Verdict verdict =
+          co_await passwords_.check(std::string(to_view(in[http::field::authorization])));
+      if (verdict == Passwords::Verdict::busy) {
+        co_return busy("Too many passwords are being checked.\n");
+      }
+      if (verdict == Passwords::Verdict::refused) co_return unauthorized();
     }
-    if (!allowed) {
-      out.status = 401;
-      out.body = "Give a user and a password.\n";
-      out.headers.emplace_back("WWW-Authenticate", "Basic realm=\"vitalsd\", charset=\"UTF-8\"");
-    } else if (is_reload(options_, request)) {
-      out = co_await reload();
-    } else {
-      out = respond(options_, request);
-    }
-    options_.on_request(out.route, out.status);
-    co_return out;
+    if (is_reload(options_, request)) co_return co_await reload();
+    co_return respond(options_, request);
+  }
+
+  static WebResponse unauthorized() {
+    WebResponse response;
+    response.status = 401;
+    response.body = "Give a user and a password.\n";
+    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"vitalsd\", charset=\"UTF-8\"");
+    return response;
   }
 
   // Waits for the daemon's answer, which comes from another thread; not for ever, as a probe loop
@@ -302,7 +383,10 @@ class HttpServer::Impl {
   Passwords passwords_;
   std::optional<ServerTls> tls_;
   std::size_t connections_ = 0;
-  std::list<Session*> waiting_;
+  Queue waiting_;      // for the client's request
+  Queue answering_;    // of which others make the answer: a thread, the probe loop
+  Queue large_pages_;  // on their way to the client
+  Queue sending_;      // other answers on their way
   std::thread thread_;
 };
 

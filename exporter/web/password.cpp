@@ -1,6 +1,8 @@
 #include "exporter/web/password.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cstddef>
 #include <memory>
 
@@ -16,6 +18,7 @@ namespace {
 
 constexpr std::size_t kLongestHeader = 1024;
 constexpr std::size_t kMostRemembered = 64;
+constexpr std::size_t kMaxPending = 8;
 
 std::string sha256(std::string_view text) {
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
@@ -29,6 +32,30 @@ bool matches(const std::string& password, const std::string& hash) {
   const char* computed = crypt_r(password.c_str(), hash.c_str(), data.get());
   return computed != nullptr && std::string_view(computed).size() == hash.size() &&
          CRYPTO_memcmp(computed, hash.data(), hash.size()) == 0;
+}
+
+// The logarithm of a hash's cost: 12 of "$2b$12$...". 0: not a hash.
+int cost_of(std::string_view hash) {
+  int cost = 0;
+  if (hash.size() > 6) std::from_chars(hash.data() + 4, hash.data() + 6, cost);
+  return cost;
+}
+
+// A check at cost n takes as long as one at n - 1 and one more at n - 1: these bring one at `from`
+// to the time of one at `to`.
+void spend_time(const std::string& password, int from, int to) {
+  for (int cost = from; cost < to; ++cost) {
+    const std::string number = std::to_string(cost);
+    matches(password, std::string(cost < 10 ? "$2b$0" : "$2b$") + number + "$" +
+                          std::string(22, '.') + std::string(31, '.'));
+  }
+}
+
+bool has_basic_scheme(std::string_view authorization) {
+  constexpr std::string_view kBasic = "basic ";
+  return std::ranges::equal(
+      authorization.substr(0, kBasic.size()), kBasic,
+      [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
 }
 
 }  // namespace
@@ -50,29 +77,41 @@ std::string decode_base64(std::string_view text) {
   return out;
 }
 
-boost::asio::awaitable<bool> Passwords::accepts(std::string authorization) {
-  constexpr std::string_view kBasic = "Basic ";
-  if (authorization.size() > kLongestHeader || !authorization.starts_with(kBasic)) co_return false;
+boost::asio::awaitable<Passwords::Verdict> Passwords::check(std::string authorization) {
+  constexpr std::size_t kScheme = std::string_view("Basic ").size();
+  if (authorization.size() > kLongestHeader || !has_basic_scheme(authorization)) {
+    co_return Verdict::refused;
+  }
   const std::string digest = sha256(authorization);
-  if (accepted_.contains(digest)) co_return true;
-  const std::string pair = decode_base64(std::string_view(authorization).substr(kBasic.size()));
+  if (accepted_.contains(digest)) co_return Verdict::accepted;
+  const std::string pair = decode_base64(std::string_view(authorization).substr(kScheme));
   const std::size_t colon = pair.find(':');
-  if (colon == std::string::npos || pair.contains('\0')) co_return false;
+  if (colon == std::string::npos || pair.contains('\0')) co_return Verdict::refused;
+  if (*pending_ >= kMaxPending) co_return Verdict::busy;
   const std::string user = pair.substr(0, colon);
   const std::string password = pair.substr(colon + 1);
   const auto known = std::ranges::find(users_, user, &std::pair<std::string, std::string>::first);
-  // An unknown user costs the same time as a wrong password.
-  const std::string& hash = known == users_.end() ? users_.front().second : known->second;
-  const auto check = [](std::string secret, std::string expected) -> boost::asio::awaitable<bool> {
-    co_return matches(secret, expected);
+  const auto costliest =
+      std::ranges::max_element(users_, {}, [](const auto& each) { return cost_of(each.second); });
+  // An unknown user costs the same time as a wrong password, and that the same for all users.
+  const std::string& hash = known == users_.end() ? costliest->second : known->second;
+  const auto check = [](std::string secret, std::string expected,
+                        int cost) -> boost::asio::awaitable<bool> {
+    const bool right = matches(secret, expected);
+    if (!right) spend_time(secret, cost_of(expected), cost);
+    co_return right;
   };
   if (!thread_) thread_.emplace(1);
-  const bool right =
-      co_await boost::asio::co_spawn(*thread_, check(password, hash), boost::asio::use_awaitable);
-  if (!right || known == users_.end()) co_return false;
+  const auto leave = [](std::size_t* pending) { --*pending; };
+  const std::shared_ptr<std::size_t> kept = pending_;
+  const std::unique_ptr<std::size_t, decltype(leave)> place(kept.get());
+  ++*kept;
+  const bool right = co_await boost::asio::co_spawn(
+      *thread_, check(password, hash, cost_of(costliest->second)), boost::asio::use_awaitable);
+  if (!right || known == users_.end()) co_return Verdict::refused;
   if (accepted_.size() >= kMostRemembered) accepted_.clear();
   accepted_.insert(digest);
-  co_return true;
+  co_return Verdict::accepted;
 }
 
 }  // namespace vitalsd

@@ -1,7 +1,10 @@
 // Basic authentication against bcrypt hashes. A bcrypt check costs tens of milliseconds by design,
-// so it runs on a thread of its own, and what was once accepted is remembered by its digest.
+// so it runs on a thread of its own, few wait for it at a time, and what was once accepted is
+// remembered by its digest.
 #pragma once
 
+#include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,13 +25,22 @@ class Passwords {
 
   [[nodiscard]] bool required() const { return !users_.empty(); }
 
+  enum class Verdict : unsigned char {
+    accepted,
+    refused,
+    busy,  ///< as many as may are waiting for theirs
+  };
+
   /// Whether an Authorization header ("Basic ...") names a user and its password. Called, and
-  /// resumed, on the caller's executor.
-  boost::asio::awaitable<bool> accepts(std::string authorization);
+  /// resumed, on the caller's executor. How long a refusal takes does not tell whether there is
+  /// such a user.
+  boost::asio::awaitable<Verdict> check(std::string authorization);
 
  private:
   std::vector<std::pair<std::string, std::string>> users_;
-  std::unordered_set<std::string> accepted_;        // digests of headers
+  std::unordered_set<std::string> accepted_;  // digests of headers
+  // Shared with the coroutines that it counts, which may outlive this.
+  std::shared_ptr<std::size_t> pending_ = std::make_shared<std::size_t>(0);
   std::optional<boost::asio::thread_pool> thread_;  // started when first needed
 };
 

@@ -14,7 +14,7 @@ namespace vitalsd {
 
 struct WebRequest {
   std::string_view method;
-  std::string_view target;  ///< path and query as sent
+  std::string_view target;  ///< path and query, or a whole URL, as sent
   std::string_view accept;
   std::string_view accept_encoding;
 };

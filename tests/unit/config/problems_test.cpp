@@ -59,5 +59,38 @@ TEST(DidYouMean, IsEmptyWithoutASuggestion) {
   EXPECT_EQ(did_you_mean("zzzzzz", {"name", "kind"}), "");
 }
 
+TEST(Problems, HideCredentialsInAPath) {
+  Problems problems("f");
+  problems.error({1, 2}, "probes[0].redis://u:secret@h", "unknown key");
+  EXPECT_EQ(problems.text(), "f:1:2: probes[0].redis://***@h: unknown key\n");
+}
+
+TEST(Problems, AreToldUpToANumber) {
+  Problems problems("f");
+  for (int i = 1; i <= 100; ++i) {
+    EXPECT_FALSE(problems.full());
+    problems.error({i, 1}, "", "wrong");
+  }
+  EXPECT_TRUE(problems.full());
+  EXPECT_EQ(problems.list().size(), 100U);
+  problems.error({101, 1}, "", "wrong");
+  EXPECT_TRUE(problems.text().ends_with("f:100:1: wrong\nf: and 1 more error, not shown\n"));
+  for (int i = 0; i < 5000; ++i) problems.warning({200, 1}, "", "odd");
+  problems.error({1, 1}, "", "wrong");
+  EXPECT_EQ(problems.list().size(), 202U);
+  EXPECT_TRUE(
+      problems.text().ends_with("f:200:1: warning: odd\nf: and 2 more errors, not shown\n"
+                                "f: warning: and 4900 more warnings, not shown\n"));
+}
+
+TEST(Problems, OfWhichManyAreWarningsHideNoError) {
+  Problems problems("f");
+  for (int i = 0; i < 5000; ++i) problems.warning({1, 1}, "", "odd");
+  EXPECT_FALSE(problems.has_errors());
+  problems.error({2, 1}, "", "wrong");
+  EXPECT_TRUE(problems.has_errors());
+  EXPECT_TRUE(problems.text().contains("f:2:1: wrong\n"));
+}
+
 }  // namespace
 }  // namespace vitalsd::config

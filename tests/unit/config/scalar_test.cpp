@@ -216,9 +216,42 @@ TEST(Url, NamesAHost) {
 }
 
 TEST(Url, HasARealPortIfAny) {
-  for (const char* text :
-       {"http://h:0/", "http://h:/", "http://h:65536/", "http://h:99999999999/"}) {
-    EXPECT_EQ(error_of<Url>(text), "the port of this URL is not one (1 to 65535)");
+  for (const char* text : {"http://h:0/", "http://h:/", "http://h:65536/", "http://h:99999999999/",
+                           "http://127.0.0.1:88736/", "http://[::1]:88736/",
+                           "postgres://u:p@h:88736/db", "redis://h:71915/0", "http://h:0080/",
+                           "http://127.0.0.1:23l00/", "postgresql://u@h1:1,h2:2/db"}) {
+    EXPECT_EQ(error_of<Url>(text), "the port of this URL is not one (1 to 65535)") << text;
+  }
+}
+
+TEST(Url, HasAHostAsAnEndpointHas) {
+  EXPECT_EQ(Scalar<Url>::parse("http://db_1.example/")->host, "db_1.example");
+  EXPECT_EQ(Scalar<Url>::parse("http://[fe80::1]/")->host, "fe80::1");
+  for (const char* text : {"http://a%20b/", "http://%31.example/", "postgresql://u@h1,h2/db",
+                           "http://a;b/", "http://[v1.x]/"}) {
+    EXPECT_EQ(error_of<Url>(text), "the host of this URL is neither a name nor an address") << text;
+  }
+  for (const char* text : {"http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]:80/x?[%]"}) {
+    EXPECT_EQ(error_of<Url>(text), "the host of this URL has a zone: only plain addresses work");
+  }
+  EXPECT_EQ(Scalar<Url>::parse("http://h/?q=%5B1%5D")->query, "q=%5B1%5D");
+}
+
+TEST(Url, HoldsNoZeroByteInItsCredentials) {
+  for (const char* text : {"redis://u:a%00b@h/", "redis://a%00b@h/"}) {
+    EXPECT_EQ(error_of<Url>(text), "user or password of this URL hold a zero byte");
+  }
+}
+
+TEST(ResolveUrl, TakesWhatAUrlOfTheConfigurationMayBe) {
+  const Url base = *Scalar<Url>::parse("http://h:8080/a/b");
+  EXPECT_EQ(resolve_url(base, "../c?d")->text(), "http://h:8080/c?d");
+  EXPECT_EQ(resolve_url(base, "https://other:443/")->text(), "https://other:443/");
+  EXPECT_EQ(resolve_url(base, "//[::1]:1/")->text(), "http://[::1]:1/");
+  for (const char* location :
+       {"http://127.0.0.1:88736/", "http://h:0/", "http://h:/", "http://h:23l00/", "//h:88736/",
+        "//h1:1,h2:2/", "http://a%20b/", "http://a,b/", "http://[fe80::1%25eth0]/", "ftp://h/"}) {
+    EXPECT_FALSE(resolve_url(base, location)) << location;
   }
 }
 
@@ -232,6 +265,35 @@ TEST(Url, IsNotRepeatedInAnError) {
 TEST(Quoted, EscapesControlCharacters) {
   EXPECT_EQ(config::quoted("a\nb\x1b[31m\x7f"), "'a\\x0ab\\x1b[31m\\x7f'");
   EXPECT_EQ(config::quoted("é"), "'é'");
+}
+
+TEST(Quoted, HidesCredentials) {
+  EXPECT_EQ(config::quoted("http://u:p@h/x"), "'http://***@h/x'");
+  EXPECT_EQ(config::quoted("http://u:p/w@x@h/"), "'http://***@h/'");
+  EXPECT_EQ(config::quoted("see http://token@h"), "'see http://***@h'");
+  EXPECT_EQ(config::quoted("u:p@h:80"), "'***@h:80'");
+  EXPECT_EQ(config::quoted("http://u:" + std::string(100, 'p') + "@h"), "'http://***@h'");
+  for (const char* text : {"user@h:80", "a@b http://h", "error: no @ here", "http://h/", "a:b"}) {
+    EXPECT_EQ(config::quoted(text), "'" + std::string(text) + "'");
+  }
+}
+
+TEST(Quoted, HidesThePasswordOfAUrlWhereAnythingElseIsExpected) {
+  for (const char* text :
+       {"postgres://u:secret@h", "postgres://u:secret@h:1/db", "postgres://u:secret@h:1",
+        "http://u:se/secret@h:1/", "u:secret@h:1", "u:secret@h/x", "[secret]://u:secret@h:1"}) {
+    for (const std::string& error :
+         {error_of<Endpoint>(text), error_of<Url>(text), error_of<bool>(text),
+          error_of<std::int64_t>(text), error_of<std::int64_t>("-" + std::string(text)),
+          error_of<double>(text), error_of<Duration>(text), error_of<Bytes>(text),
+          error_of<Ratio>(text)}) {
+      EXPECT_FALSE(error.contains("u:")) << error;
+      EXPECT_FALSE(error.contains("secret@")) << error;
+    }
+  }
+  EXPECT_EQ(error_of<Endpoint>("redis://u:secret@h:6379/0"),
+            "'redis://***@h:6379/0' is not a host and a port: write host:port, for example "
+            "db.example:5432");
 }
 
 TEST(Quoted, CutsLongTextBetweenCharacters) {

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdlib>
+#include <filesystem>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 namespace vitalsd::config {
 namespace {
@@ -92,7 +94,19 @@ TEST(Secret, FileIsSmall) {
   const std::string largest(64 * 1024, 's');
   EXPECT_EQ(*Secret::file(directory.file("secret", largest)).read(), largest);
   const std::string file = directory.file("secret", largest + "s");
-  EXPECT_EQ(error_of(Secret::file(file)), file + " is larger than 64 KiB: no secret");
+  EXPECT_EQ(error_of(Secret::file(file)), "cannot read " + file + ": it is larger than 64 KiB");
+}
+
+TEST(Secret, FileIsARegularOne) {
+  const TempDirectory directory;
+  const std::string fifo = directory.path("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);  // without a writer: to open it would wait for ever
+  for (const std::string& path : {fifo, std::string("/dev/zero")}) {
+    EXPECT_EQ(error_of(Secret::file(path)), "cannot read " + path + ": it is not a regular file");
+  }
+  EXPECT_EQ(directory.file("secret", "p w\n"), directory.path("secret"));
+  std::filesystem::create_symlink("secret", directory.path("link"));  // as Kubernetes mounts them
+  EXPECT_EQ(*Secret::file(directory.path("link")).read(), "p w");
 }
 
 TEST(Secret, EnvironmentIsReadAnewEachTime) {

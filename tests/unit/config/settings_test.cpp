@@ -1,12 +1,16 @@
 #include "config/settings.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "unit/support/temp_directory.hpp"
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 namespace vitalsd::config {
 namespace {
@@ -102,6 +106,30 @@ TEST(Settings, OfAFileThatCannotBeReadAreAProblem) {
             missing + ": cannot read the configuration: No such file or directory\n");
   EXPECT_EQ(Document::load(directory.path(""))->problems().text(),
             directory.path("") + ": cannot read the configuration: Is a directory\n");
+}
+
+TEST(Settings, OfAFileThatIsNoneOrHasNoEndAreAProblem) {
+  const TempDirectory directory;
+  const std::string fifo = directory.path("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  for (const std::string& file : {fifo, std::string("/dev/zero"), std::string("/dev/null")}) {
+    EXPECT_EQ(Document::load(file)->problems().text(),
+              file + ": cannot read the configuration: it is not a regular file\n");
+  }
+  const std::string huge = directory.file("huge.yaml", "probes: []\n");
+  std::filesystem::resize_file(huge, std::uintmax_t{1} << 40);  // a hole
+  EXPECT_EQ(Document::load(huge)->problems().text(),
+            huge + ": cannot read the configuration: it is larger than 16 MiB\n");
+}
+
+TEST(Settings, OfManyUnknownKeysAreRefusedInLittleTime) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "key" + std::to_string(i) + ": 1\n";
+  const auto start = std::chrono::steady_clock::now();
+  Document document("f", text);
+  document.finish();
+  EXPECT_TRUE(document.problems().text().ends_with("f: and 99901 more errors, not shown\n"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
 TEST(Settings, OfAnEmptyFileLackProbes) {

@@ -1,8 +1,10 @@
 #include "config/yaml.hpp"
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace vitalsd::config {
@@ -68,6 +70,13 @@ TEST(Yaml, RefusesDuplicateKeys) {
             "f:1:12: the key 'x' stands twice, first in line 1\n");
 }
 
+TEST(Yaml, HidesCredentialsInKeysAndTags) {
+  EXPECT_EQ(problems_of("'redis://u:secret@h': 1\n'redis://u:secret@h': 2\n"),
+            "f:2:1: the key 'redis://***@h' stands twice, first in line 1\n");
+  EXPECT_EQ(problems_of("a: !<redis://u:secret@h> 1\n"),
+            "f:1:4: the tag 'redis://***@h' is not supported\n");
+}
+
 TEST(Yaml, ReportsADuplicateOfADuplicate) {
   EXPECT_EQ(problems_of("a: 1\na: 2\na: 3\n"),
             "f:2:1: the key 'a' stands twice, first in line 1\n"
@@ -115,12 +124,59 @@ TEST(Yaml, DefusesAnAliasBomb) {
     for (int j = 1; j < 10; ++j) text += ", " + copy;
     text += "]\n";
   }
-  EXPECT_EQ(problems_of(text), "f:5:45: aliases make this file too large\n");
+  EXPECT_EQ(problems_of(text), "f:5:40: anchors and aliases make this file too large\n");
+}
+
+TEST(Yaml, DefusesABombOfAnchorsWithinAnchors) {
+  std::string text;  // each is kept by its anchor, and by all around it
+  for (int i = 0; i < 150; ++i) text += "&a" + std::to_string(i) + " [";
+  for (int i = 0; i < 20'000; ++i) text += "x, ";
+  text += std::string(150, ']');
+  EXPECT_THAT(problems_of(text),
+              testing::HasSubstr("anchors and aliases make this file too large"));
+}
+
+TEST(Yaml, DefusesABombOfLongTexts) {
+  std::string text = "- &a " + std::string(100'000, 'x') + '\n';
+  for (int i = 0; i < 50'000; ++i) text += "- *a\n";  // 5 GB
+  EXPECT_EQ(problems_of(text), "f:168:3: anchors and aliases make this file too large\n");
+}
+
+TEST(Yaml, DefusesABombOfDepth) {
+  std::string text = "- &a0 " + std::string(90, '[') + std::string(90, ']') + '\n';
+  for (int i = 1; i < 20; ++i) {
+    text += "- &a" + std::to_string(i) + ' ' + std::string(90, '[') + "*a" + std::to_string(i - 1) +
+            std::string(90, ']') + '\n';
+  }
+  EXPECT_EQ(problems_of(text), "f:3:97: nested too deeply\n");
+}
+
+TEST(Yaml, HasLimitsThatRealFilesDoNotReach) {
+  std::string text = "a: &a {x: y}\nb:\n";
+  for (int i = 0; i < 40'000; ++i) text += "- *a\n";
+  EXPECT_EQ(problems_of(text), "");
+  EXPECT_EQ(problems_of("a:\n" +
+                        [] {
+                          std::string many;
+                          for (int i = 0; i < 1'000'000; ++i) many += "- x\n";
+                          return many;
+                        }()),
+            "f:999999:3: this file holds over 1000000 values\n");
+}
+
+TEST(Yaml, ReadsManyKeysInLittleTime) {
+  std::string text;
+  for (int i = 0; i < 200'000; ++i) text += "key" + std::to_string(i) + ": 1\n";
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(tree_of(text).members.size(), 200'000U);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST(Yaml, BearsDeepNesting) {
-  EXPECT_EQ(problems_of(std::string(100, '[') + std::string(100, ']')), "");
-  EXPECT_EQ(problems_of(std::string(100'000, '[')), "f:2:1: not valid YAML: nested too deeply\n");
+  EXPECT_EQ(problems_of(std::string(200, '[') + std::string(200, ']')), "");
+  EXPECT_EQ(problems_of(std::string(201, '[') + std::string(201, ']')),
+            "f:1:201: nested too deeply\n");
+  EXPECT_THAT(problems_of(std::string(100'000, '[')), testing::HasSubstr("nested too deeply"));
 }
 
 TEST(Yaml, TellsWhereTheSyntaxIsWrong) {

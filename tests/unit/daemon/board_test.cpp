@@ -1,5 +1,8 @@
 #include "daemon/board.hpp"
 
+#include <chrono>
+#include <future>
+#include <latch>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -55,6 +58,31 @@ TEST(Board, IsReadWhileItIsWritten) {
     if (!view.detail.empty()) ASSERT_EQ(view.name, view.detail);
     last = view.name;
   }
+}
+
+TEST(Board, LetsNoJobWaitForACopyOfAllRows) {
+  Board board;
+  Board::Row first(board, named("first"));
+  Board::Row other(board, named("other"));
+  std::latch copying(1);
+  std::latch go_on(1);
+  const auto writer = std::async(std::launch::async, [&] {
+    first.update([&](ProbeView& /*view*/) {
+      copying.count_down();
+      go_on.wait();
+    });
+  });
+  copying.wait();
+  auto reader = std::async(std::launch::async, [&] { return board.views().size(); });
+  const auto update = std::async(
+      std::launch::async, [&] { other.update([](ProbeView& view) { view.detail = "changed"; }); });
+  // The reader has to wait at the first row; nobody waits for the reader.
+  EXPECT_EQ(update.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  const auto addition =
+      std::async(std::launch::async, [&] { const Board::Row third(board, named("third")); });
+  EXPECT_EQ(addition.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  go_on.count_down();
+  EXPECT_GE(reader.get(), 2U);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +26,8 @@
 #include <boost/beast/http.hpp>
 #include <boost/system/system_error.hpp>
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <sys/stat.h>
 
 namespace vitalsd {
 namespace {
@@ -86,12 +90,14 @@ class Client {
 
 class HttpServerTest : public testing::Test {
  protected:
-  Client connect() {
+  Client connect() { return Client(port()); }
+
+  std::uint16_t port() {
     if (!server) {
       server = std::make_unique<HttpServer>(daemon.options);
       server->start();
     }
-    return Client(server->port());
+    return server->port();
   }
 
   test::WebDaemon daemon;
@@ -195,6 +201,55 @@ TEST_F(HttpServerTest, RefusesGarbage) {
   }
 }
 
+TEST_F(HttpServerTest, RefusesWhatTwoServersUnderstandInTwoWays) {
+  const std::pair<std::string_view, unsigned> cases[] = {
+      {"GET /metrics HTTP/1.1\r\n\r\n", 400},
+      {"GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+      {"GET /metrics HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n", 501},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n", 501},
+      {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+       "0\r\n\r\n",
+       400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\nContent-Length: 3\r\n\r\nabc",
+       400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551617\r\n\r\nx", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\nx", 400},
+      {"POST / HTTP/1.1\r\nHost: h\r\nExpect: a miracle\r\nContent-Length: 1\r\n\r\n", 417},
+  };
+  for (const auto& [request, status] : cases) {
+    Client client = connect();
+    client.send(request);
+    EXPECT_EQ(client.receive().result_int(), status) << request;
+    EXPECT_TRUE(client.is_closed()) << request;
+  }
+  Client client = connect();
+  client.send(
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+TEST_F(HttpServerTest, TellsAClientToGoOnThatWaitsForIt) {
+  Client client = connect();
+  client.send(
+      "POST /metrics HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
+  EXPECT_EQ(client.receive(true).result_int(), 100U);
+  client.send("abc");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+  // What has its body with it needs no such answer.
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+}
+
+TEST_F(HttpServerTest, AnswersATargetThatIsAWholeUrl) {
+  Client client = connect();
+  EXPECT_TRUE(client.get("http://h/metrics").body().contains("connections"));
+}
+
 TEST_F(HttpServerTest, EndsAConnectionThatIsSlowToAsk) {
   daemon.options.request_timeout = 50ms;
   Client silent = connect();
@@ -228,6 +283,42 @@ TEST_F(HttpServerTest, EndsAConnectionThatDoesNotRead) {
   }
   EXPECT_TRUE(served);
   EXPECT_TRUE(deaf.is_closed());
+}
+
+TEST_F(HttpServerTest, GivesUpASlowReaderOfALargePageForTheNextOne) {
+  daemon.options.max_large_pages = 2;
+  daemon.options.slow_page = 0ms;
+  daemon.publish(128 * 1024, 1);  // 16 MB: more than all buffers on its way
+  std::list<Client> deaf;
+  for (int i = 0; i < 3; ++i) {
+    deaf.emplace_back(port());
+    daemon.scraped_bytes = 0;
+    deaf.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto deadline = test::Clock::now() + test::kPatience;
+    while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
+  }
+  EXPECT_TRUE(deaf.front().is_closed());
+  EXPECT_EQ(std::next(deaf.begin())->receive().body().size(), daemon.scraped_bytes);
+  EXPECT_EQ(deaf.back().receive().body().size(), daemon.scraped_bytes);
+}
+
+TEST_F(HttpServerTest, SendsOnlySoManyLargePagesInOneMoment) {
+  daemon.options.max_large_pages = 1;
+  daemon.publish(128 * 1024, 1);
+  daemon.options.slow_page = 1h;
+  std::list<Client> deaf;
+  for (int i = 0; i < 4; ++i) {
+    deaf.emplace_back(port());
+    daemon.scraped_bytes = 0;
+    deaf.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto deadline = test::Clock::now() + test::kPatience;
+    while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
+  }
+  Client next = connect();
+  const Response refused = next.get("/metrics");
+  EXPECT_EQ(refused.result_int(), 503U);
+  EXPECT_EQ(refused[http::field::retry_after], "1");
+  EXPECT_EQ(next.get("/-/healthy").result_int(), 200U);
 }
 
 TEST_F(HttpServerTest, SendsAPageAsOfOneMoment) {
@@ -286,6 +377,44 @@ TEST_F(HttpServerTest, AsksForCredentials) {
       client.get("/metrics", "Authorization: Basic cHJvbWV0aGV1czpodW50ZXIz\r\n").result_int(),
       401U);
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+// A hash that takes a second or so; no password has it.
+constexpr const char* kCostlyHash = "$2b$13$abcdefghijklmnopqrstuuxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+std::string wrong_password() {
+  return "GET /metrics HTTP/1.1\r\nHost: h\r\nAuthorization: Basic "
+         "cHJvbWV0aGV1czpodW50ZXIy\r\n\r\n";
+}
+
+TEST_F(HttpServerTest, HasRoomForOthersWhilePasswordsAreChecked) {
+  daemon.options.basic_auth = {{"prometheus", kCostlyHash}};
+  daemon.options.most_connections = 4;
+  std::list<Client> guessing;
+  for (int i = 0; i < 4; ++i) {
+    guessing.emplace_back(port());
+    guessing.back().send(wrong_password());
+  }
+  std::this_thread::sleep_for(100ms);  // until they are all being checked
+  EXPECT_EQ(connect().get("/-/healthy").result_int(), 200U);
+  EXPECT_EQ(connect().get("/-/ready").result_int(), 200U);
+}
+
+TEST_F(HttpServerTest, ChecksAFewPasswordsAtATime) {
+  daemon.options.basic_auth = {{"prometheus", kCostlyHash}};
+  std::list<Client> guessing;
+  for (int i = 0; i < 9; ++i) {
+    guessing.emplace_back(port());
+    guessing.back().send(wrong_password());
+  }
+  std::this_thread::sleep_for(100ms);
+  Client next = connect();
+  const auto start = test::Clock::now();
+  const Response refused =
+      next.get("/metrics", "Authorization: Basic cHJvbWV0aGV1czpodW50ZXIz\r\n");
+  EXPECT_EQ(refused.result_int(), 503U);
+  EXPECT_EQ(refused[http::field::retry_after], "1");
+  EXPECT_LT(test::Clock::now() - start, 2s);
 }
 
 // ---- reload -------------------------------------------------------------------------------------
@@ -349,7 +478,9 @@ class HttpsServerTest : public HttpServerTest {
       context.use_certificate(asio::buffer(shown->certificate), asio::ssl::context::pem);
       context.use_private_key(asio::buffer(shown->key), asio::ssl::context::pem);
     }
+    SSL_CTX_set_max_proto_version(context.native_handle(), max_version);
     asio::ssl::stream<tcp::socket> stream(io, context);
+    if (session) SSL_set_session(stream.native_handle(), session.get());
     stream.next_layer().connect({asio::ip::address_v4::loopback(), server->port()});
     stream.handshake(asio::ssl::stream_base::client);
     asio::write(stream, asio::buffer(std::string_view(
@@ -358,6 +489,9 @@ class HttpsServerTest : public HttpServerTest {
     Response response;
     http::read(stream, buffer, response);
     EXPECT_EQ(response.body(), "vitalsd is healthy.\n");
+    session.reset(SSL_get1_session(stream.native_handle()));
+    // Else OpenSSL takes the end for a truncation, and the session for one not to be resumed.
+    SSL_set_shutdown(stream.native_handle(), SSL_SENT_SHUTDOWN);
     const std::unique_ptr<X509, decltype(&X509_free)> certificate(
         SSL_get1_peer_certificate(stream.native_handle()), &X509_free);
     std::string name(64, '\0');
@@ -367,6 +501,8 @@ class HttpsServerTest : public HttpServerTest {
   }
 
   test::TempDirectory directory;
+  int max_version = 0;  // of TLS; 0: any
+  std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)> session{nullptr, &SSL_SESSION_free};
 };
 
 TEST_F(HttpsServerTest, SpeaksTls) { EXPECT_EQ(ask(), "first"); }
@@ -390,6 +526,26 @@ TEST_F(HttpsServerTest, TakesUpACertificateThatHasChanged) {
   EXPECT_EQ(ask(), "second");
 }
 
+TEST_F(HttpsServerTest, TakesUpACertificateThatHasChangedWithinASecond) {
+  const auto time = std::filesystem::file_time_type::clock::now();
+  std::filesystem::last_write_time(daemon.options.certificate, time);
+  std::filesystem::last_write_time(daemon.options.key, time);
+  EXPECT_EQ(ask(), "first");
+  install(test::make_certificate("second"));
+  std::filesystem::last_write_time(daemon.options.certificate, time + 1ns);
+  std::filesystem::last_write_time(daemon.options.key, time + 1ns);
+  EXPECT_EQ(ask(), "second");
+}
+
+TEST_F(HttpsServerTest, KeepsItsCertificateWhileItsFileIsAFifo) {
+  EXPECT_EQ(ask(), "first");
+  std::filesystem::remove(daemon.options.certificate);
+  ASSERT_EQ(mkfifo(daemon.options.certificate.c_str(), 0600), 0);  // nobody writes to it
+  std::filesystem::last_write_time(daemon.options.certificate,
+                                   std::filesystem::file_time_type::clock::now() + 10s);
+  EXPECT_EQ(ask(), "first");
+}
+
 TEST_F(HttpsServerTest, KeepsItsCertificateWhileTheFilesAreBroken) {
   EXPECT_EQ(ask(), "first");
   std::filesystem::remove(directory.file("tls.crt", "half a certifi"));
@@ -402,6 +558,27 @@ TEST_F(HttpsServerTest, AsksForACertificateOfItsCa) {
   EXPECT_EQ(ask(test::make_certificate("client", ca)), "first");
   EXPECT_THROW(ask(), boost::system::system_error);
   EXPECT_THROW(ask(test::make_certificate("stranger")), boost::system::system_error);
+}
+
+TEST_F(HttpsServerTest, LetsClientsWithACertificateComeAgain) {
+  const test::Certificate ca = test::make_certificate("ca");
+  const test::Certificate client = test::make_certificate("client", ca);
+  daemon.options.client_ca = directory.file("ca.crt", ca.certificate);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    max_version = version;
+    session.reset();
+    EXPECT_EQ(ask(client), "first");
+    EXPECT_EQ(ask(client), "first");  // by the session of before, if there is one
+  }
+}
+
+TEST_F(HttpsServerTest, TakesSeveralClientCas) {
+  const test::Certificate one = test::make_certificate("one");
+  const test::Certificate two = test::make_certificate("two");
+  daemon.options.client_ca = directory.file("ca.crt", one.certificate + two.certificate);
+  EXPECT_EQ(ask(test::make_certificate("client", one)), "first");
+  session.reset();
+  EXPECT_EQ(ask(test::make_certificate("client", two)), "first");
 }
 
 TEST_F(HttpsServerTest, SaysWhenItsCertificateIsOfNoUse) {

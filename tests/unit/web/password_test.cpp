@@ -1,9 +1,14 @@
 #include "exporter/web/password.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "unit/support/loop.hpp"
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
 #include <openssl/evp.h>
@@ -25,10 +30,15 @@ std::string encode_base64(std::string_view text) {
   return out;
 }
 
+using Verdict = Passwords::Verdict;
+
 class PasswordsTest : public testing::Test {
  protected:
   bool accepts(std::string authorization) {
-    return test::Task(loop, passwords.accepts(std::move(authorization))).get();
+    return verdict(passwords, std::move(authorization)) == Verdict::accepted;
+  }
+  Verdict verdict(Passwords& of, std::string authorization) {
+    return test::Task(loop, of.check(std::move(authorization))).get();
   }
   bool accepts_pair(std::string_view pair) { return accepts("Basic " + encode_base64(pair)); }
 
@@ -71,7 +81,53 @@ TEST_F(PasswordsTest, RefusesOtherHeaders) {
 
 TEST_F(PasswordsTest, RefusesAUserWhoseHashIsNone) {
   Passwords broken({{"a", "not a hash"}});
-  EXPECT_FALSE(test::Task(loop, broken.accepts("Basic " + encode_base64("a:b"))).get());
+  EXPECT_EQ(verdict(broken, "Basic " + encode_base64("a:b")), Verdict::refused);
+}
+
+TEST_F(PasswordsTest, TakesTheSchemeInAnyCase) {
+  for (const char* scheme : {"basic ", "BASIC ", "bAsIc "}) {
+    EXPECT_TRUE(accepts(scheme + encode_base64("prometheus:hunter2"))) << scheme;
+  }
+}
+
+// A hash of the same salt and another cost; no password has it.
+std::string costly_hash(std::string_view cost) {
+  return "$2b$" + std::string(cost) + "$abcdefghijklmnopqrstuu" + std::string(31, 'x');
+}
+
+TEST_F(PasswordsTest, TakeTheSameTimeWhicheverUserIsNamed) {
+  Passwords mixed({{"cheap", kHash}, {"costly", costly_hash("10")}});
+  const auto time_of = [&](std::string_view user) {
+    auto best = std::chrono::nanoseconds::max();
+    for (int i = 0; i < 3; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      EXPECT_EQ(verdict(mixed, "Basic " + encode_base64(std::string(user) + ":wrong")),
+                Verdict::refused);
+      best = std::min<std::chrono::nanoseconds>(best, std::chrono::steady_clock::now() - start);
+    }
+    return best;
+  };
+  const auto costly = time_of("costly");
+  EXPECT_GT(time_of("cheap"), costly / 2);
+  EXPECT_GT(time_of("nobody"), costly / 2);
+}
+
+TEST_F(PasswordsTest, AreBusyWithAFewAtATime) {
+  Passwords slow({{"a", costly_hash("10")}});
+  int refused = 0;
+  int busy = 0;
+  for (int i = 0; i < 40; ++i) {
+    boost::asio::co_spawn(loop, slow.check("Basic " + encode_base64("a:" + std::to_string(i))),
+                          [&](const std::exception_ptr&, Verdict given) {
+                            ++(given == Verdict::busy ? busy : refused);
+                          });
+  }
+  loop.run();
+  loop.restart();
+  EXPECT_EQ(refused, 8);
+  EXPECT_EQ(busy, 32);
+  EXPECT_EQ(verdict(slow, "Basic " + encode_base64("a:b")),
+            Verdict::refused);  // there is room again
 }
 
 TEST(DecodeBase64, GivesTheTextBehindIt) {

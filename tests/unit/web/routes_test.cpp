@@ -77,6 +77,18 @@ TEST_F(RoutesTest, MetricsWithholdsReadingsWhileTheLoopStandsStill) {
 
 TEST_F(RoutesTest, MetricsTakesAQuery) { EXPECT_EQ(get("/metrics?x=/y").status, 200); }
 
+TEST_F(RoutesTest, TargetMayBeAWholeUrl) {
+  for (const char* target : {"http://h/metrics", "HTTP://h:9747/metrics?x", "https://h/metrics"}) {
+    EXPECT_EQ(get(target).route, "/metrics") << target;
+  }
+  for (const char* target : {"http://h", "http://h/", "http://h?x=/metrics", "http://"}) {
+    EXPECT_EQ(get(target).route, "/") << target;
+  }
+  EXPECT_TRUE(is_health({"GET", "http://h/-/healthy", "", ""}));
+  EXPECT_FALSE(is_health({"GET", "http://h/metrics?/-/healthy", "", ""}));
+  EXPECT_EQ(get("ftp://h/metrics").status, 404);
+}
+
 TEST_F(RoutesTest, ProbeHasMetricsOfItsOwn) {
   const WebResponse response = get("/probes/db/metrics");
   EXPECT_EQ(response.status, 200);

@@ -1,0 +1,66 @@
+#include "config/files/small_file.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace vitalsd::config {
+namespace {
+
+using Failure = std::unexpected<std::string>;
+
+Failure failure(int error) { return Failure(std::generic_category().message(error)); }
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() {
+    if (number_ >= 0) close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+std::string shown_size(std::size_t bytes) {
+  constexpr std::size_t kKibi = 1024;
+  constexpr std::size_t kMebi = kKibi * kKibi;
+  return bytes % kMebi == 0 ? std::to_string(bytes / kMebi) + " MiB"
+                            : std::to_string(bytes / kKibi) + " KiB";
+}
+
+}  // namespace
+
+std::expected<std::string, std::string> read_small_file(const std::string& path,
+                                                        std::size_t max_bytes) {
+  // Without O_NONBLOCK, to open a FIFO waits for its writer.
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (file.number() < 0 && errno == ENXIO) return Failure("it is not a regular file");  // a socket
+  struct stat status{};
+  if (file.number() < 0 || fstat(file.number(), &status) != 0) return failure(errno);
+  if (S_ISDIR(status.st_mode)) return failure(EISDIR);
+  if (!S_ISREG(status.st_mode)) return Failure("it is not a regular file");
+  std::string content;
+  // The size is a hint only: the file may grow, and files of /proc have none.
+  std::size_t room = std::min(static_cast<std::size_t>(status.st_size), max_bytes) + 1;
+  for (;;) {
+    const std::size_t had = content.size();
+    content.resize(had + room);
+    const ssize_t got = read(file.number(), content.data() + had, room);
+    if (got < 0 && errno != EINTR) return failure(errno);
+    content.resize(had + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (got == 0) return content;
+    if (content.size() > max_bytes) return Failure("it is larger than " + shown_size(max_bytes));
+    room = std::min<std::size_t>(std::max<std::size_t>(content.size(), 4096),
+                                 max_bytes + 1 - content.size());
+  }
+}
+
+}  // namespace vitalsd::config
