@@ -41,6 +41,15 @@ Job::Clock::duration fraction(config::Duration whole, double share) {
                                                           share);
 }
 
+// What libraries take for the target's fault while there are no descriptors says nothing of it.
+void blame_ourselves(std::optional<Failure>& failure) {
+  constexpr std::array kTheirs = {Reason::dns, Reason::connect, Reason::tls, Reason::protocol};
+  if (!failure || std::ranges::find(kTheirs, failure->reason) == kTheirs.end()) return;
+  if (!out_of_descriptors()) return;
+  failure->reason = Reason::internal;
+  failure->detail = "no file descriptor is left (" + failure->detail + ')';
+}
+
 // What a run threw, as a failure.
 Failure to_failure(const std::exception_ptr& error) {
   try {
@@ -48,7 +57,8 @@ Failure to_failure(const std::exception_ptr& error) {
   } catch (const ProbeError& e) {
     return {e.reason(), e.what()};
   } catch (const boost::system::system_error& e) {
-    return {Reason::connect, error_text(e.code())};
+    const bool ours = is_our_shortage(e.code().value());
+    return {ours ? Reason::internal : Reason::connect, error_text(e.code())};
   } catch (const std::exception& e) {
     return {Reason::internal, e.what()};
   }
@@ -269,7 +279,8 @@ void Job::deadline() {
   run->cancel.emit(boost::asio::cancellation_type::terminal);
 }
 
-void Job::ended(const std::optional<Failure>& thrown) {
+void Job::ended(std::optional<Failure> thrown) {
+  blame_ourselves(thrown);
   const auto run = std::move(run_);
   run->job = nullptr;
   deadline_timer_.disarm();
@@ -277,7 +288,7 @@ void Job::ended(const std::optional<Failure>& thrown) {
   const std::optional<Failure> failure = run->set.overall(thrown);
   duration_ = std::chrono::duration<double>(now - run->began).count();
   success_ = !failure;
-  up_ = failure ? is_up(failure->reason) : true;
+  up_ = up_after(failure);
   if (failure) {
     ++failures_[static_cast<std::size_t>(failure->reason)];
   } else {
@@ -325,6 +336,16 @@ void Job::skip(Outcome outcome) {
                {{"probe", spec_.name}, {"kind", std::string(spec_.kind->name)}});
   }
   if (first_end_) std::exchange(first_end_, nullptr)();
+}
+
+// A failure of ours says nothing of the target: what was known stays for one such run, as readings
+// do, and goes with the second.
+std::optional<bool> Job::up_after(const std::optional<Failure>& failure) {
+  const bool ours = failure && !is_up(failure->reason);
+  const bool second = std::exchange(blind_, ours);
+  if (!failure) return true;
+  if (!ours) return is_up(failure->reason);
+  return second ? std::nullopt : up_;
 }
 
 void Job::count(Outcome outcome) { ++runs_[static_cast<std::size_t>(outcome)]; }

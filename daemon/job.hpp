@@ -112,7 +112,8 @@ class Job {
   static void finished(const std::shared_ptr<Run>& run, const std::exception_ptr& error);
   void withdraw();
   void deadline();
-  void ended(const std::optional<Failure>& thrown);
+  void ended(std::optional<Failure> thrown);
+  std::optional<bool> up_after(const std::optional<Failure>& failure);
   void skip(Outcome outcome);
   void install(JobSpec spec);
   void arm_next(Clock::time_point now);
@@ -142,6 +143,7 @@ class Job {
   // What the framework's series say.
   std::optional<bool> success_;
   std::optional<bool> up_;
+  bool blind_ = false;  // the last run failed by a fault of ours
   double duration_ = 0;
   std::size_t parts_ok_ = 0;
   std::size_t parts_failed_ = 0;

@@ -22,7 +22,15 @@ class ProbeError : public std::runtime_error {
   Reason reason_;
 };
 
-/// Throws ProbeError(reason, "what: text of the error"), except for operation_aborted: that is our
+/// Whether an error of the system is for want of something of ours (descriptors, memory, local
+/// ports): it says nothing of the target.
+bool is_our_shortage(int error);
+
+/// Whether no more files can be opened now: what libraries have then taken for the target's fault.
+bool out_of_descriptors();
+
+/// Throws ProbeError(reason, "what: text of the error"), with Reason::internal for a shortage of
+/// ours, except for operation_aborted: that is our
 /// own cancellation, not the target's doing, and is thrown as it is.
 [[noreturn]] void fail_with(Reason reason, const std::string& what,
                             const boost::system::error_code& error);

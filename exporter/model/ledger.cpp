@@ -40,27 +40,18 @@ void Ledger::for_each_line(Do&& action) {
   for (PartState& state : parts_) visit(state);
 }
 
-Ledger::Rule Ledger::rule_for(const std::optional<Failure>& failure) {
-  if (!failure) return Rule::replace;
-  return failure->reason == Reason::overload ? Rule::overloaded : Rule::failed;
+Ending Ledger::ending_of(const std::optional<Failure>& failure) {
+  if (!failure) return Ending::succeeded;
+  return failure->reason == Reason::overload ? Ending::overloaded : Ending::failed;
 }
 
 // Whether a line that the run did not renew stays.
-bool Ledger::survives(Line& line, Rule rule, Time now) {
-  switch (rule) {
-    case Rule::replace:
-      return false;
-    case Rule::overloaded:
-      line.renewed = now;
-      line.missed = false;
-      return true;
-    case Rule::failed:
-      break;
-  }
-  if (line.metric->keep == Keep::fact) return true;
-  const bool second = line.missed;
-  line.missed = true;
-  return !second;
+bool Ledger::survives(Line& line, const PartState& state, Ending ending, Time now) {
+  const auto overloaded_for = now - state.overloaded_since.value_or(now);
+  const Retention retention = decide(ending, line.metric->keep, line.missed, overloaded_for);
+  if (retention == Retention::renew) line.renewed = now;
+  line.missed = retention == Retention::keep;
+  return retention != Retention::drop;
 }
 
 void Ledger::drop(PartState& state, Batch& batch) {
@@ -73,8 +64,13 @@ void Ledger::drop(Attached& attached, Batch& batch) {
   attached = {};
 }
 
-void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch,
+void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, Batch& batch,
                    RenderedLabels* rendered) {
+  if (ending != Ending::overloaded) {
+    state.overloaded_since.reset();
+  } else if (!state.overloaded_since) {
+    state.overloaded_since = now;
+  }
   const std::size_t first = batch.rendering.families.size();
   part.render(batch.rendering, constant_labels_, duplicates_, rendered);
   const std::span families = std::span(batch.rendering.families).subspan(first);
@@ -89,7 +85,7 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
     if (std::ranges::find(families, line.metric, &Rendering::Family::metric) != families.end()) {
       return false;
     }
-    if (!among(added, line.metric) && survives(line, rule, now)) return false;
+    if (!among(added, line.metric) && survives(line, state, ending, now)) return false;
     batch.removed.push_back(line.chunk);
     return true;
   });
@@ -109,14 +105,14 @@ void Ledger::apply(PartState& state, const Part& part, Rule rule, Time now, Batc
   }
   if (!part.fragments().empty() || !state.attached.empty()) {
     for (const Rendering::Family& family : families) added.push_back(family.metric);
-    apply_fragments(state, part, added, rule, now, batch);
+    apply_fragments(state, part, added, ending, now, batch);
   }
   if (&state != &framework_) apply_facts(state, part);
 }
 
 // `added`: the families that the run has added to, in whatever form.
 void Ledger::apply_fragments(PartState& state, const Part& part,
-                             std::span<const MetricInfo* const> added, Rule rule, Time now,
+                             std::span<const MetricInfo* const> added, Ending ending, Time now,
                              Batch& batch) {
   const std::vector<Fragment>& wanted = part.fragments();
   if (state.attached.size() < wanted.size()) state.attached.resize(wanted.size());
@@ -129,7 +125,7 @@ void Ledger::apply_fragments(PartState& state, const Part& part,
     // What nothing takes the place of goes or stays as a whole: its lines are of one kind of
     // object.
     bool stays = false;
-    for (Line& line : attached.lines) stays = survives(line, rule, now) || stays;
+    for (Line& line : attached.lines) stays = survives(line, state, ending, now) || stays;
     for (const Line& line : attached.lines) stays = stays && !among(added, line.metric);
     if (!stays) drop(attached, batch);
   }
@@ -224,33 +220,41 @@ void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
   Batch batch;
   RenderedLabels rendered;
   RenderedLabels* const doubles = set.parts().empty() ? nullptr : &rendered;
-  apply(framework_, framework, Rule::replace, now, batch);
-  apply(parts_.front(), set, rule_for(thrown ? thrown : set.failure()), now, batch, doubles);
+  apply(framework_, framework, Ending::succeeded, now, batch);
+  apply(parts_.front(), set, ending_of(thrown ? thrown : set.failure()), now, batch, doubles);
 
   const Part nothing;
-  std::erase_if(parts_, [&](PartState& state) {
-    if (&state == parts_.data()) return false;
-    const auto named = set.parts().find(state.key);
-    if (named != set.parts().end()) return false;
-    if (!thrown) {
-      drop(state, batch);
-      if (!state.facts.empty()) ++fact_version_;
-      return true;
+  bool gone = false;
+  for (auto state = parts_.begin() + 1; state != parts_.end(); ++state) {
+    if (set.parts().contains(state->key)) continue;
+    if (thrown) {
+      apply(*state, nothing, ending_of(thrown), now, batch);
+      continue;
     }
-    apply(state, nothing, rule_for(thrown), now, batch);
-    return false;
-  });
+    drop(*state, batch);
+    if (!state->facts.empty()) ++fact_version_;
+    places_.erase(state->key);
+    state->key.clear();  // which no part but the probe itself has
+    gone = true;
+  }
+  if (gone) {
+    parts_.erase(std::remove_if(parts_.begin() + 1, parts_.end(),
+                                [](const PartState& state) { return state.key.empty(); }),
+                 parts_.end());
+    for (std::size_t i = 1; i < parts_.size(); ++i) places_[parts_[i].key] = i;
+  }
   for (const auto& [key, part] : set.parts()) {
-    auto state = std::ranges::find(parts_.begin() + 1, parts_.end(), key, &PartState::key);
-    if (state == parts_.end()) state = parts_.insert(state, PartState{.key = key});
-    apply(*state, part, rule_for(SampleSet::outcome_of(part, thrown)), now, batch, doubles);
+    const auto [place, fresh] = places_.try_emplace(key, parts_.size());
+    if (fresh) parts_.push_back(PartState{.key = key});
+    apply(parts_[place->second], part, ending_of(SampleSet::outcome_of(part, thrown)), now, batch,
+          doubles);
   }
   commit(batch);
 }
 
 void Ledger::publish(const Part& framework) {
   Batch batch;
-  apply(framework_, framework, Rule::replace, Time{}, batch);
+  apply(framework_, framework, Ending::succeeded, Time{}, batch);
   commit(batch);
 }
 

@@ -6,10 +6,12 @@
 //   - readings survive one failed run, so that a lost packet does not reset a pending alert, and go
 //     with the second in a row;
 //   - facts stay;
-//   - both stay, and count as renewed, if the target is overloaded: it answers, it is just full.
-// These rules hold for each part by its own outcome. A part that a run which returned does not name
-// is gone; a run that threw may not have come to it. Readings that nothing has renewed for too long
-// are dropped by expire().
+//   - both stay, and count as renewed, if the target is overloaded: it answers, it is just full;
+//     readings for an hour, after which nobody knows what they would be.
+// decide() has them, pure. A failure of our own (internal) is one like any other here: it says
+// nothing of the target. These rules hold for each part by its own outcome. A part that a run which
+// returned does not name is gone; a run that threw may not have come to it. Readings that nothing
+// has renewed for too long are dropped by expire().
 #pragma once
 
 #include "exporter/model/exposition.hpp"
@@ -25,6 +27,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace vitalsd {
@@ -37,6 +40,35 @@ struct StoredFact {
   double value = 0;
   bool operator==(const StoredFact&) const = default;
 };
+
+/// How a run, or a part of it, has ended for what it did not renew.
+enum class Ending : unsigned char { succeeded, failed, overloaded };
+
+/// What becomes of a line that a run did not renew.
+enum class Retention : unsigned char {
+  drop,
+  keep,   ///< and count it as missed
+  renew,  ///< as if the run had renewed it
+};
+
+/// `missed`: the run before did not renew it either. `overloaded_for`: how long the target has been
+/// overloaded.
+constexpr Retention decide(Ending ending, Keep keep, bool missed,
+                           std::chrono::steady_clock::duration overloaded_for) {
+  constexpr std::chrono::hours kMaxOverload{1};
+  switch (ending) {
+    case Ending::succeeded:
+      return Retention::drop;
+    case Ending::overloaded:
+      if (keep == Keep::fact || overloaded_for < kMaxOverload) return Retention::renew;
+      return Retention::drop;
+    case Ending::failed:
+      break;
+  }
+  // A fact says when it was true (a date): age takes nothing from it.
+  if (keep == Keep::fact || !missed) return Retention::keep;
+  return Retention::drop;
+}
 
 class Ledger {
  public:
@@ -97,23 +129,23 @@ class Ledger {
     std::vector<Line> lines{};
     std::vector<Attached> attached{};  // a place each, empty ones included
     std::vector<FactValue> facts{};
+    std::optional<Time> overloaded_since{};
   };
   /// What one publish() changes: pending lines, and chunks whose lines are gone already.
   struct Batch {
     Rendering rendering;
     std::vector<Exposition::Chunk> removed;
   };
-  enum class Rule : unsigned char { replace, failed, overloaded };
 
-  static Rule rule_for(const std::optional<Failure>& failure);
-  static bool survives(Line& line, Rule rule, Time now);
+  static Ending ending_of(const std::optional<Failure>& failure);
+  static bool survives(Line& line, const PartState& state, Ending ending, Time now);
   static void drop(PartState& state, Batch& batch);
   static void drop(Attached& attached, Batch& batch);
   static void replace(Attached& attached, const Fragment& fragment, Time now, Batch& batch);
-  void apply(PartState& state, const Part& part, Rule rule, Time now, Batch& batch,
+  void apply(PartState& state, const Part& part, Ending ending, Time now, Batch& batch,
              RenderedLabels* rendered = nullptr);
   static void apply_fragments(PartState& state, const Part& part,
-                              std::span<const MetricInfo* const> added, Rule rule, Time now,
+                              std::span<const MetricInfo* const> added, Ending ending, Time now,
                               Batch& batch);
   static bool same_facts(const PartState& state, const Part& part);
   void apply_facts(PartState& state, const Part& part);
@@ -125,7 +157,8 @@ class Ledger {
   std::string constant_labels_;
   Exposition::Owner owner_;
   PartState framework_;
-  std::vector<PartState> parts_;  // the probe itself first
+  std::vector<PartState> parts_;                         // the probe itself first
+  std::unordered_map<std::string, std::size_t> places_;  // of the other parts, by key
   std::size_t duplicates_ = 0;
   std::uint64_t fact_version_ = 0;
 };

@@ -3,6 +3,7 @@
 #include "exporter/web/connection.hpp"
 #include "exporter/web/password.hpp"
 #include "exporter/web/routes.hpp"
+#include "exporter/web/spare_descriptors.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -150,7 +151,8 @@ class HttpServer::Impl {
   asio::awaitable<void> accept() {
     for (;;) {
       auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
-      if (error) {  // out of descriptors, most likely: connections end and free some
+      if (error == asio::error::no_descriptors && spare_.release_one()) continue;
+      if (error) {  // most likely for want of descriptors: connections end and free some
         asio::steady_timer pause(loop_, std::chrono::milliseconds(100));
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
         continue;
@@ -164,6 +166,7 @@ class HttpServer::Impl {
                                                   [this, session](const std::exception_ptr&) {
                                                     leave(*session);
                                                     --connections_;
+                                                    spare_.refill();
                                                   }));
     }
   }
@@ -380,6 +383,7 @@ class HttpServer::Impl {
   WebOptions options_;
   asio::io_context loop_{1};
   tcp::acceptor acceptor_;
+  SpareDescriptors spare_;
   Passwords passwords_;
   std::optional<ServerTls> tls_;
   std::size_t connections_ = 0;

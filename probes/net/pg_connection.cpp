@@ -60,9 +60,6 @@ std::string one_line(std::string_view message) {
 
 // Why libpq could not connect, where the server did not say it by an SQLSTATE.
 Reason reason_of_text(std::string_view text) {
-  for (const int ours : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
-    if (text.contains(std::strerror(ours))) return Reason::internal;
-  }
   if (text.contains("no password supplied")) return Reason::auth;
   if (text.contains("authentication method")) return Reason::auth;
   if (text.contains("channel binding")) return Reason::auth;

@@ -2,7 +2,9 @@
 
 #include "probes/error.hpp"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -15,6 +17,8 @@ namespace {
 // Our questions have short answers; INFO is some 10 KB.
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 constexpr std::size_t kMostItems = 10'000;
+// For hiredis to take one reply apart: a line that does not end is searched anew with each piece.
+constexpr std::chrono::milliseconds kMaxParsing{100};
 
 }  // namespace
 
@@ -25,6 +29,7 @@ struct RespReader::State {
   redisReader* reader = nullptr;
   std::size_t bytes = 0;  // fed since the last whole reply
   std::size_t items = 0;  // made since then
+  std::chrono::steady_clock::duration parsing{};
 
   // The place for a new value: in its list, or a root of its own. Null, which hiredis takes for
   // "out of memory", beyond the limit.
@@ -87,14 +92,21 @@ void RespReader::feed(std::string_view bytes) {
 
 std::optional<RedisReply> RespReader::next() {
   void* raw = nullptr;
-  if (redisReaderGetReply(state_->reader, &raw) != REDIS_OK) {
+  const auto began = std::chrono::steady_clock::now();
+  const int result = redisReaderGetReply(state_->reader, &raw);
+  state_->parsing += std::chrono::steady_clock::now() - began;
+  if (result != REDIS_OK) {
     const bool limit = state_->items > kMostItems || state_->reader->err == REDIS_ERR_OOM;
     throw ProbeError(Reason::protocol, limit ? "the reply has too many items"
                                              : std::string("not RESP2: ") + state_->reader->errstr);
   }
+  if (raw == nullptr && state_->parsing > kMaxParsing) {
+    throw ProbeError(Reason::protocol, "the reply takes too long to be read");
+  }
   if (raw == nullptr) return std::nullopt;
   const std::unique_ptr<RedisReply> root(static_cast<RedisReply*>(raw));
   state_->bytes = state_->items = 0;
+  state_->parsing = {};
   return std::move(*root);
 }
 
@@ -110,6 +122,24 @@ ProbeError redis_error(std::string_view text) {
   if (text.starts_with("ERR AUTH <password> called")) reason = Reason::auth;  // the same, Redis 6
   return {reason, std::string(text)};
 }
+
+namespace {
+
+// Servers quote what they do not understand: of the text about AUTH we repeat the code alone.
+ProbeError refused_auth(std::string_view text) {
+  const ProbeError error = redis_error(text);
+  constexpr std::array<std::string_view, 2> kNone = {"ERR Client sent AUTH",
+                                                     "ERR AUTH <password> called"};
+  if (std::ranges::any_of(kNone, [&](auto start) { return text.starts_with(start); })) {
+    return {error.reason(), "the server has no password, and one is configured"};
+  }
+  const std::string_view code = text.substr(0, text.find(' '));
+  const bool is_code =
+      code.size() <= 20 && std::ranges::all_of(code, [](char c) { return c >= 'A' && c <= 'Z'; });
+  return {error.reason(), "the server refuses AUTH" + (is_code ? ": " + std::string(code) : "")};
+}
+
+}  // namespace
 
 // ---- the connection -----------------------------------------------------------------------------
 
@@ -130,6 +160,7 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
   // The credentials first: without them there is no point in connecting.
   const std::expected<std::string, std::string> password = options.password.read();
   if (!password) throw ProbeError(Reason::config, password.error());
+  out.conceal(*password);
   Stream stream = co_await open_stream(environment, options.endpoint,
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
@@ -138,7 +169,11 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);
     words.push_back(*password);
-    co_await connection.expect(std::move(words), RedisReply::Kind::text);
+    const RedisReply reply = co_await connection.ask(std::move(words));
+    if (reply.kind == RedisReply::Kind::error) throw refused_auth(reply.text);
+    if (reply.kind != RedisReply::Kind::text) {
+      throw ProbeError(Reason::protocol, "the reply to AUTH is of another type");
+    }
   }
   if (options.database != 0) {
     std::vector<std::string> words = {"SELECT", std::to_string(options.database)};

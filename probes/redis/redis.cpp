@@ -148,6 +148,7 @@ constexpr std::array kPlain = {
 
 net::RedisOptions read_options(config::Node& options) {
   constexpr std::uint16_t kDefaultPort = 6379;
+  constexpr std::int64_t kMaxDatabase = INT32_MAX;
   net::RedisOptions redis;
   const auto url =
       options.required<config::Url>("url", "redis://USER@HOST:PORT/DB, or rediss:// for TLS");
@@ -164,10 +165,12 @@ net::RedisOptions read_options(config::Node& options) {
   redis.user = url.user;
   if (url.path.size() > 1) {
     const auto database = config::Scalar<std::int64_t>::parse(std::string_view(url.path).substr(1));
-    if (database && *database >= 0)
+    if (database && *database >= 0 && *database <= kMaxDatabase) {
       redis.database = *database;
-    else
-      options.error("url", "the path is the number of a database, not " + config::quoted(url.path));
+    } else {
+      // Not repeated: it may be a piece of a password with a '/'.
+      options.error("url", "the path is not the number of a database");
+    }
   }
   return redis;
 }

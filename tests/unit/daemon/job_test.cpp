@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "unit/support/jobs.hpp"
+#include "unit/support/no_descriptors.hpp"
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 #include <gtest/gtest.h>
@@ -204,6 +206,34 @@ INSTANTIATE_TEST_SUITE_P(Reasons, JobUpTest,
                          [](const auto& info) {
                            return std::string(reason_name(info.param.reason));
                          });
+
+// No DatabaseDown for want of descriptors of ours.
+TEST_F(JobTest, FailureOfOursLeavesUpAndReadingsForOneRun) {
+  target.behaviour = returning([](SampleSet& out) { out.add(kFakeReading, 7); });
+  start();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  target.behaviour = throwing(Reason::internal);
+  ASSERT_TRUE(until([&] { return failures("internal") == 1; }));
+  EXPECT_EQ(value("fake_up"), 1);
+  EXPECT_EQ(value("fake_reading"), 7);
+  ASSERT_TRUE(until([&] { return failures("internal") == 2; }));
+  EXPECT_EQ(value("fake_up"), std::nullopt);
+  EXPECT_EQ(value("fake_reading"), std::nullopt);
+  target.behaviour = throwing(Reason::connect);
+  ASSERT_TRUE(until([&] { return failures("connect") == 1; }));
+  EXPECT_EQ(value("fake_up"), 0);
+}
+
+TEST_F(JobTest, WantOfDescriptorsIsOursWhateverALibraryCallsIt) {
+  target.behaviour = returning([](SampleSet&) {
+    const test::NoDescriptors none;
+    EXPECT_TRUE(out_of_descriptors());
+    throw boost::system::system_error(EMFILE, boost::system::system_category());
+  });
+  start();
+  ASSERT_TRUE(until([&] { return failures("internal") == 1; }));
+  EXPECT_FALSE(out_of_descriptors());
+}
 
 // ---- the deadline -------------------------------------------------------------------------------
 

@@ -245,7 +245,41 @@ TEST_F(RedisConnectionTest, ReportsWhatTheServerRefuses) {
   EXPECT_EQ(failure_of("-LOADING wait\r\n", Reason::unready), "LOADING wait");
   RedisOptions with_password;
   with_password.password = config::Secret::literal("secret");
-  EXPECT_EQ(failure_of("-WRONGPASS no\r\n", Reason::auth, with_password), "WRONGPASS no");
+  EXPECT_EQ(failure_of("-WRONGPASS no\r\n", Reason::auth, with_password),
+            "the server refuses AUTH: WRONGPASS");
+  EXPECT_EQ(
+      failure_of("-ERR AUTH <password> called without any password configured for the default "
+                 "user\r\n",
+                 Reason::auth, with_password),
+      "the server has no password, and one is configured");
+}
+
+// As with `rename-command AUTH ""`: user and password stood on the page.
+TEST_F(RedisConnectionTest, RepeatsNothingOfWhatIsSaidAboutAuth) {
+  RedisOptions options;
+  options.user = "monitor";
+  options.password = config::Secret::literal("pw1");
+  EXPECT_EQ(failure_of("-ERR unknown command 'AUTH', with args beginning with: 'monitor' 'pw1'\r\n",
+                       Reason::mismatch, options),
+            "the server refuses AUTH: ERR");
+  EXPECT_EQ(failure_of("-pw1\r\n", Reason::mismatch, options), "the server refuses AUTH");
+  EXPECT_EQ(failure_of(":1\r\n", Reason::protocol, options),
+            "the reply to AUTH is of another type");
+}
+
+// A line without an end was searched from its beginning with each piece: a second of the loop.
+TEST_F(RedisConnectionTest, GivesUpALineWithoutAnEnd) {
+  RespReader reader;
+  const auto feed_all = [&] {
+    reader.feed("+");
+    for (int i = 0; i < 1'000'000; ++i) {
+      reader.feed("x");
+      if (reader.next()) return;
+    }
+  };
+  const auto began = test::Clock::now();
+  EXPECT_THROW(feed_all(), ProbeError);
+  EXPECT_LT(test::Clock::now() - began, std::chrono::seconds(5));
 }
 
 TEST_F(RedisConnectionTest, ReportsAReplyOfAnotherType) {

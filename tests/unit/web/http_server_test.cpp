@@ -16,8 +16,13 @@
 
 #include "unit/support/certificate.hpp"
 #include "unit/support/loop.hpp"
+#include "unit/support/no_descriptors.hpp"
 #include "unit/support/temp_directory.hpp"
 #include "unit/support/web.hpp"
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_future.hpp>
@@ -116,6 +121,24 @@ TEST_F(HttpServerTest, AnswersWithTheRightHeaders) {
   EXPECT_EQ(response["X-Content-Type-Options"], "nosniff");
   EXPECT_EQ(response.body().size(), daemon.scraped_bytes);
   EXPECT_EQ(daemon.requests, 1);
+}
+
+// Probes that keep a thousand connections leave none for a scrape.
+TEST_F(HttpServerTest, AnswersWhereNoDescriptorIsLeft) {
+  asio::io_context loop;
+  std::vector<tcp::socket> clients;
+  for (int i = 0; i < 3; ++i) clients.emplace_back(loop, tcp::v4());
+  const tcp::endpoint endpoint(asio::ip::address_v4::loopback(), port());
+  const test::NoDescriptors none;
+  for (tcp::socket& client : clients) {
+    client.connect(endpoint);
+    asio::write(client, asio::buffer(std::string_view(
+                            "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
+    std::string answer;
+    boost::system::error_code end;
+    asio::read(client, asio::dynamic_buffer(answer), end);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
+  }
 }
 
 TEST_F(HttpServerTest, KeepsConnectionsAlive) {
