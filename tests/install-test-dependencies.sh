@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
   buildah busybox-static containerd containernetworking-plugins debootstrap iproute2
-  libclang-rt-19-dev lintian memcached nginx-light openssl postgresql-15 prometheus
+  libclang-rt-19-dev lintian memcached nginx-light openssl pgbouncer postgresql-15 prometheus
   prometheus-alertmanager prometheus-blackbox-exporter prometheus-node-exporter
   prometheus-postgres-exporter prometheus-pushgateway prometheus-redis-exporter python3
   python3-cryptography python3-dnspython python3-prometheus-client python3-psycopg2 python3-pytest

@@ -89,7 +89,8 @@ class FilesystemProbe final : public Probe {
         if (!matches(patterns_[i], mount.mountpoint)) continue;
         used[i] = wanted = true;
       }
-      if (wanted) looks.push_back(look(mount, out.part(shown(mount.mountpoint))));
+      if (wanted && !mounts_when_looked_at(mount.fstype))
+        looks.push_back(look(mount, out.part(shown(mount.mountpoint))));
     }
     for (std::size_t i = 0; i < patterns_.size(); ++i) {
       if (!used[i]) out.part(patterns_[i]).fail(Reason::mismatch, "nothing is mounted there");

@@ -84,4 +84,6 @@ bool has_no_free_space(std::string_view fstype) {
   return std::ranges::find(kTypes, fstype) != kTypes.end();
 }
 
+bool mounts_when_looked_at(std::string_view fstype) { return fstype == "autofs"; }
+
 }  // namespace vitalsd

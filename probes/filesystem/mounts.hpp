@@ -26,4 +26,7 @@ std::vector<Mount> read_mount_table();
 /// (squashfs, iso9660): they have no free space to watch.
 bool has_no_free_space(std::string_view fstype);
 
+/// Whether a look at it mounts something else there (autofs), which nobody has asked for.
+bool mounts_when_looked_at(std::string_view fstype);
+
 }  // namespace vitalsd

@@ -15,6 +15,7 @@ import pytest
 from support import process, wait_until
 from support.certificates import Authority
 from support.fault_proxy import FaultProxy
+from support.pgbouncer import PgBouncer
 from support.postgres import Postgres
 from support.vitalsd import Vitalsd, run
 from support.waiting import PATIENCE
@@ -305,3 +306,19 @@ def test_a_network_between(
         assert daemon.value("pg_up") == 0, mode
         proxy.set_mode("ok")
         daemon.wait_ok("db")
+
+
+def test_nothing_stays_with_a_connection_that_a_pooler_shares(
+    vitalsd: Daemon, postgres: Postgres
+) -> None:
+    """What a session is set to by SET goes on to the application: its statements were cancelled."""
+    with closing(PgBouncer(postgres, "monitor")) as pooler:
+        settings = ("statement_timeout", "search_path", "default_transaction_read_only")
+        before = [pooler.ask(f"SHOW {name}") for name in settings]
+        daemon = vitalsd(
+            [db(postgres, "pooled", url=pooler.url())], environment=passwords(postgres)
+        )
+        daemon.wait_runs("pooled", 3)
+        assert daemon.value("probe_success", probe="pooled") == 1, daemon.tail()
+        assert [pooler.ask(f"SHOW {name}") for name in settings] == before
+        assert pooler.ask("SELECT pg_backend_pid()") == pooler.ask("SELECT pg_backend_pid()")

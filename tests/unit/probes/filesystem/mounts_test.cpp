@@ -84,5 +84,10 @@ TEST(MountsTest, KnowsFileSystemsWithoutFreeSpace) {
   }
 }
 
+TEST(MountsWhenLookedAt, IsAutofsAlone) {
+  EXPECT_TRUE(mounts_when_looked_at("autofs"));
+  for (const char* type : {"nfs4", "ext4", "tmpfs", ""}) EXPECT_FALSE(mounts_when_looked_at(type));
+}
+
 }  // namespace
 }  // namespace vitalsd
