@@ -171,6 +171,8 @@ std::shared_ptr<asio::ssl::context> capturing_context(const net::TlsOptions& opt
   context->set_verify_mode(asio::ssl::verify_none);
   SSL_CTX_set_cert_verify_callback(context->native_handle(), &capture_chain, nullptr);
   if (options.certificate.empty()) return context;
+  net::refuse_irregular(options.certificate);
+  net::refuse_irregular(options.key);
   boost::system::error_code error;
   context->use_certificate_chain_file(options.certificate, error);
   if (!error) context->use_private_key_file(options.key, asio::ssl::context::pem, error);

@@ -70,6 +70,9 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
                                                         SampleSet& out) {
   const config::Endpoint endpoint{request.url.host, port_of(request.url)};
   const auto began = std::chrono::steady_clock::now();
+  out.conceal(request.password);
+  out.conceal(request.bearer);
+  if (request.aws) out.conceal(request.aws->secret_key);
   out.doing("resolving " + endpoint.host);
   const Addresses addresses = co_await resolver_.resolve(endpoint.host);
   const std::chrono::duration<double> resolving = std::chrono::steady_clock::now() - began;

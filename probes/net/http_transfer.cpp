@@ -238,6 +238,8 @@ void HttpTransfer::set_tls() {
     set_blob(CURLOPT_SSLCERT_BLOB, tls.certificate);
     set_blob(CURLOPT_SSLKEY_BLOB, tls.key);
   } else if (!tls.certificate.empty()) {
+    refuse_irregular(tls.certificate);
+    refuse_irregular(tls.key);
     set(CURLOPT_SSLCERT, tls.certificate.c_str());
     set(CURLOPT_SSLKEY, tls.key.c_str());
   }
@@ -263,10 +265,20 @@ bool HttpTransfer::streams() const {
   return status >= kFirst && status <= kLast;
 }
 
-// Less than all bytes ends the transfer.
+// How many bytes were taken: less than all end the transfer. No exception may pass through
+// libcurl's frames.
+std::size_t HttpTransfer::take(std::string_view bytes,
+                               bool (HttpTransfer::*how)(std::string_view)) {
+  try {
+    return (this->*how)(bytes) ? bytes.size() : 0;
+  } catch (...) {  // rethrown where the transfer has ended
+    thrown_ = std::current_exception();
+    return 0;
+  }
+}
+
 std::size_t HttpTransfer::on_body(char* data, std::size_t size, std::size_t count, void* self) {
-  const std::string_view bytes(data, size * count);
-  return static_cast<HttpTransfer*>(self)->take_body(bytes) ? bytes.size() : 0;
+  return static_cast<HttpTransfer*>(self)->take({data, size * count}, &HttpTransfer::take_body);
 }
 
 bool HttpTransfer::take_body(std::string_view bytes) {
@@ -299,8 +311,7 @@ bool HttpTransfer::fail_as_too_large() {
 }
 
 std::size_t HttpTransfer::on_header(char* data, std::size_t size, std::size_t count, void* self) {
-  const std::string_view line(data, size * count);
-  return static_cast<HttpTransfer*>(self)->take_header(line) ? line.size() : 0;
+  return static_cast<HttpTransfer*>(self)->take({data, size * count}, &HttpTransfer::take_header);
 }
 
 bool HttpTransfer::take_header(std::string_view line) {
@@ -360,6 +371,7 @@ HttpResponse HttpTransfer::take(CURLcode code, double resolve_seconds) {
   if (transfer_.flooded) {
     fault_ = "the server sends without end, and nothing of it belongs to the answer";
   }
+  if (thrown_) std::rethrow_exception(thrown_);
   if (!fault_.empty()) throw ProbeError(Reason::protocol, fault_);
   if (code != CURLE_OK && !ended_) {
     std::string text = error_[0] != '\0' ? error_ : curl_easy_strerror(code);
@@ -371,7 +383,8 @@ HttpResponse HttpTransfer::take(CURLcode code, double resolve_seconds) {
     }
     // What libcurl says of a header line beyond 100 KB.
     if (code == CURLE_OUT_OF_MEMORY) text = "a header is too long, or memory is short";
-    throw ProbeError(reason_of(code), text);
+    const bool ours = code == CURLE_COULDNT_CONNECT && is_our_shortage(static_cast<int>(os_error));
+    throw ProbeError(ours ? Reason::internal : reason_of(code), text);
   }
   // libcurl takes the end of a connection for the end of the headers.
   if (!has_head_) {

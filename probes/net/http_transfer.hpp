@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -65,6 +66,7 @@ class HttpTransfer {
   void set_credentials();
   void set_tls();
 
+  std::size_t take(std::string_view bytes, bool (HttpTransfer::*how)(std::string_view));
   bool take_body(std::string_view bytes);
   bool take_header(std::string_view line);
   bool begin_head();
@@ -95,6 +97,7 @@ class HttpTransfer {
   std::size_t body_bytes_ = 0;  // as they came
   ContentDecoder decoder_;
   std::shared_ptr<X509_STORE> store_;
+  std::exception_ptr thrown_;         // by one of our callbacks
   std::string fault_;                 // why we ended the transfer; empty: we did not
   bool has_head_ = false;             // all of the headers
   bool ended_ = false;                // by on_data

@@ -343,6 +343,9 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
   out.doing("resolving " + options.endpoint.host);
   const Addresses addresses = co_await environment.resolver.resolve(options.endpoint.host);
   out.doing("connecting to " + options.endpoint.text());
+  for (const std::string* file : {&options.tls.ca, &options.tls.certificate, &options.tls.key}) {
+    refuse_irregular(*file);
+  }
   // One entry an address; libpq goes on to the next when one fails. The name is for verification.
   std::string hosts;
   std::string hostaddrs;

@@ -72,6 +72,12 @@ std::string system_ca_bundle() {
   return {};
 }
 
+void refuse_irregular(const std::string& file) {
+  struct stat status{};
+  if (stat(file.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return;
+  throw ProbeError(Reason::config, "cannot use " + file + ": it is not a regular file");
+}
+
 bool is_pem(std::string_view text) { return text.contains("-----BEGIN "); }
 
 TlsContexts::FileState TlsContexts::look(const std::string& file) {
@@ -85,6 +91,7 @@ X509_STORE* TlsContexts::store(const std::string& ca) {
   Store& cached = stores_[ca];
   const FileState now = look(file);
   if (cached.store && cached.file == now) return cached.store.get();
+  if (!is_pem(ca)) refuse_irregular(file);
   std::shared_ptr<X509_STORE> made(X509_STORE_new(), X509_STORE_free);
   // Without any bundle the store stays empty: then nothing verifies, which says what is wrong.
   if (is_pem(ca)) {
@@ -110,6 +117,8 @@ std::shared_ptr<asio::ssl::context> TlsContexts::client(const TlsOptions& option
   made->set_verify_mode(options.verify ? asio::ssl::verify_peer : asio::ssl::verify_none);
   if (options.verify) SSL_CTX_set1_cert_store(made->native_handle(), store(options.ca));
   if (!options.certificate.empty()) {
+    refuse_irregular(options.certificate);
+    refuse_irregular(options.key);
     boost::system::error_code error;
     made->use_certificate_chain_file(options.certificate, error);
     if (!error) made->use_private_key_file(options.key, asio::ssl::context::pem, error);

@@ -63,6 +63,10 @@ class TlsContexts {
   std::map<std::string, Context> contexts_;
 };
 
+/// Throws ProbeError(config) if there is something of that name that is no regular file, symbolic
+/// links followed: OpenSSL would wait for ever for whoever writes a FIFO.
+void refuse_irregular(const std::string& file);
+
 /// Whether this is PEM text rather than the name of a file.
 bool is_pem(std::string_view text);
 

@@ -1,13 +1,11 @@
 #include "probes/net/kubernetes/access.hpp"
 
+#include "config/files/small_file.hpp"
 #include "config/problems.hpp"
 #include "config/yaml.hpp"
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -27,13 +25,8 @@ std::string environment(const char* name) {
 }
 
 Text read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return std::unexpected("cannot read " + path + ": " + std::strerror(errno));
-  std::string text(kMostFile + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (in.bad()) return std::unexpected("cannot read " + path + ": " + std::strerror(errno));
-  if (text.size() > kMostFile) return std::unexpected(path + " is larger than 1 MiB");
+  const Text text = config::read_small_file(path, kMostFile);
+  if (!text) return std::unexpected("cannot read " + path + ": " + text.error());
   return text;
 }
 

@@ -20,6 +20,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+#include <sys/stat.h>
 
 namespace vitalsd::net {
 namespace {
@@ -234,6 +235,20 @@ TEST(SystemCaBundleTest, IsTheChosenFileIfThatIsOne) {
   } else {
     unsetenv("SSL_CERT_FILE");
   }
+}
+
+TEST(TlsFilesTest, AreWaitedForByNobody) {
+  const test::TempDirectory directory;
+  const std::string fifo = directory.path("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  TlsContexts contexts;
+  TlsOptions options;
+  options.ca = fifo;
+  EXPECT_THROW(contexts.client(options), ProbeError);
+  options.ca.clear();
+  options.verify = false;
+  options.certificate = options.key = fifo;
+  EXPECT_THROW(contexts.client(options), ProbeError);
 }
 
 }  // namespace
