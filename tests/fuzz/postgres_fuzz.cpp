@@ -1,4 +1,5 @@
-// libpq's messages of failed connections.
+// libpq's messages of failed connections, and what a server asks for while it is connected to.
+#include "probes/net/pg_auth.hpp"
 #include "probes/net/pg_connection.hpp"
 
 #include <cstddef>
@@ -12,5 +13,9 @@ using namespace vitalsd;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   net::pg_reason(net::pg_sqlstate(text));
+  const net::PgAuthRequest request = net::read_pg_auth_request(text);
+  const bool incomplete = request.kind == net::PgAuthRequest::Kind::incomplete;
+  if (incomplete != (request.needs > size)) std::abort();  // it would be waited for without an end
+  net::refuse_pg_auth(request, false, false);
   return 0;
 }
