@@ -76,7 +76,8 @@ bool is_label_name(std::string_view name) {
 
 std::unique_ptr<Document> Document::load(const std::string& file) {
   constexpr std::size_t kLargest = std::size_t{16} << 20;  // 10,000 probes are 2 MiB
-  const std::expected<std::string, std::string> text = read_small_file(file, kLargest);
+  const std::expected<std::string, std::string> text =
+      file == kStandardInput ? read_standard_input(kLargest) : read_small_file(file, kLargest);
   if (text) return std::make_unique<Document>(file, *text);
   auto document = std::make_unique<Document>(file, "probes: []");
   document->problems_.error({}, "", "cannot read the configuration: " + text.error());

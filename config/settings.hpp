@@ -80,6 +80,9 @@ struct Settings {
   std::vector<ProbeSettings> probes;
 };
 
+/// The name of a file that stands for standard input.
+inline constexpr std::string_view kStandardInput = "-";
+
 /// One configuration file being read: its tree, what is wrong with it, and what it says.
 /// Order of use: construct, let the factories read each probe's options, finish().
 class Document {

@@ -76,7 +76,8 @@ int run(int argc, char** argv) {
                                         ")");
   std::string config = "/etc/vitalsd/vitalsd.yaml";
   std::string listen;
-  cli.add_option("--config,-c", config, "Configuration file")->capture_default_str();
+  cli.add_option("--config,-c", config, "Configuration file; - is standard input")
+      ->capture_default_str();
   cli.add_option("--listen", listen,
                  "HOST:PORT to serve on, instead of the configuration's web.listen");
   std::string shard;
@@ -90,7 +91,8 @@ int run(int argc, char** argv) {
 
   CLI::App* check = cli.add_subcommand("check", "Run every probe once and print a verdict on each");
   std::string format = "text";
-  check->add_option("--config,-c", config, "Configuration file")->capture_default_str();
+  check->add_option("--config,-c", config, "Configuration file; - is standard input")
+      ->capture_default_str();
   check->add_option("--format", format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
@@ -101,7 +103,7 @@ int run(int argc, char** argv) {
   CLI::App* config_check =
       config_command->add_subcommand("check", "Report all that is wrong with a file");
   std::string file;
-  config_check->add_option("FILE", file, "Configuration file")->required();
+  config_check->add_option("FILE", file, "Configuration file; - is standard input")->required();
   config_check->footer("Exit: 0 valid, 2 not valid.");
 
   CLI::App* config_reference =

@@ -48,6 +48,7 @@ Reloader::Reloader(std::string file, const Environment& environment, SelfMetrics
 
 Reloader::FileState Reloader::look() const {
   struct stat status{};
+  if (file_ == config::kStandardInput) return {};
   if (stat(file_.c_str(), &status) != 0) return {};
   return {status.st_dev, status.st_ino,
           status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_size};
@@ -63,9 +64,9 @@ void Reloader::reload_if_changed() {
 
 void Reloader::reload(Done done) {
   waiting_.push_back(std::move(done));
-  if (stopped_) {
+  if (stopped_ || file_ == config::kStandardInput) {
     served_ = std::exchange(waiting_, {});
-    answer(false, "vitalsd stops.\n");
+    answer(false, stopped_ ? "vitalsd stops.\n" : "Standard input cannot be read again.\n");
   } else if (!busy_) {
     work();
   }

@@ -36,6 +36,24 @@ std::string shown_size(std::size_t bytes) {
                             : std::to_string(bytes / kKibi) + " KiB";
 }
 
+// `expected` is a hint only: a file may grow, and those of /proc have no size.
+std::expected<std::string, std::string> read_all(int file, std::size_t expected,
+                                                 std::size_t max_bytes) {
+  std::string content;
+  std::size_t room = std::min(expected, max_bytes) + 1;
+  for (;;) {
+    const std::size_t had = content.size();
+    content.resize(had + room);
+    const ssize_t got = read(file, content.data() + had, room);
+    if (got < 0 && errno != EINTR) return failure(errno);
+    content.resize(had + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (got == 0) return content;
+    if (content.size() > max_bytes) return Failure("it is larger than " + shown_size(max_bytes));
+    room = std::min<std::size_t>(std::max<std::size_t>(content.size(), 4096),
+                                 max_bytes + 1 - content.size());
+  }
+}
+
 }  // namespace
 
 std::expected<std::string, std::string> read_small_file(const std::string& path,
@@ -47,20 +65,11 @@ std::expected<std::string, std::string> read_small_file(const std::string& path,
   if (file.number() < 0 || fstat(file.number(), &status) != 0) return failure(errno);
   if (S_ISDIR(status.st_mode)) return failure(EISDIR);
   if (!S_ISREG(status.st_mode)) return Failure("it is not a regular file");
-  std::string content;
-  // The size is a hint only: the file may grow, and files of /proc have none.
-  std::size_t room = std::min(static_cast<std::size_t>(status.st_size), max_bytes) + 1;
-  for (;;) {
-    const std::size_t had = content.size();
-    content.resize(had + room);
-    const ssize_t got = read(file.number(), content.data() + had, room);
-    if (got < 0 && errno != EINTR) return failure(errno);
-    content.resize(had + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-    if (got == 0) return content;
-    if (content.size() > max_bytes) return Failure("it is larger than " + shown_size(max_bytes));
-    room = std::min<std::size_t>(std::max<std::size_t>(content.size(), 4096),
-                                 max_bytes + 1 - content.size());
-  }
+  return read_all(file.number(), static_cast<std::size_t>(status.st_size), max_bytes);
+}
+
+std::expected<std::string, std::string> read_standard_input(std::size_t max_bytes) {
+  return read_all(STDIN_FILENO, 0, max_bytes);
 }
 
 }  // namespace vitalsd::config

@@ -14,4 +14,7 @@ namespace vitalsd::config {
 std::expected<std::string, std::string> read_small_file(const std::string& path,
                                                         std::size_t max_bytes);
 
+/// Standard input to its end, whatever it is.
+std::expected<std::string, std::string> read_standard_input(std::size_t max_bytes);
+
 }  // namespace vitalsd::config

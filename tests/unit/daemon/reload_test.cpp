@@ -184,6 +184,18 @@ TEST_F(ReloadTest, InstallsTheNewerOfTwo) {
   EXPECT_TRUE(wait_until_installed("first first "));
 }
 
+// Reading it again would give an empty configuration.
+TEST_F(ReloadTest, DoesNotReadStandardInputAgain) {
+  Reloader standard{"-", services.environment, metrics, [this](Loaded) { installed += "new "; }};
+  std::string answer;
+  standard.reload(
+      [&](bool worked, const std::string& text) { answer = (worked ? "good: " : "bad: ") + text; });
+  standard.reload_if_changed();
+  test::settle(loop);
+  EXPECT_EQ(answer, "bad: Standard input cannot be read again.\n");
+  EXPECT_EQ(installed, "");
+}
+
 // How Kubernetes changes a ConfigMap that is mounted.
 TEST_F(ReloadTest, FollowsASymlinkThatIsSwapped) {
   fs::remove(file);
