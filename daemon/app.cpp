@@ -110,17 +110,18 @@ Exit App::run() {
 
 // What takes time to end. The state is saved before the lease goes: who takes it reads the file.
 std::vector<Lifecycle::Owner> App::owners() {
-  return {
-      {.stop = [this] { reloader_.stop(); }, .idle = [this] { return reloader_.idle(); }},
-      {.stop = [this] { state_.finish(); },
-       .idle = [this] { return state_.idle(); },
-       .patience = kSaveAtEnd},
-      {.stop = [this] { scheduler_.stop(); }, .idle = [this] { return scheduler_.running() == 0; }},
-      {.stop =
-           [this] {
-             if (election_) election_->resign();
-           },
-       .idle = [this] { return !election_ || election_->idle(); }}};
+  return {{.stop = [this] { reloader_.stop(); }, .idle = [this] { return reloader_.idle(); }},
+          {.stop = [this] { state_.finish(); },
+           .idle = [this] { return state_.idle(); },
+           .patience = kSaveAtEnd},
+          // Runs of jobs that a reload has removed are in the gate until they have unwound.
+          {.stop = [this] { scheduler_.stop(); },
+           .idle = [this] { return scheduler_.running() == 0 && gate_.inside() == 0; }},
+          {.stop =
+               [this] {
+                 if (election_) election_->resign();
+               },
+           .idle = [this] { return !election_ || election_->idle(); }}};
 }
 
 // From now on the page is answered.

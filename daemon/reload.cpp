@@ -4,6 +4,7 @@
 #include "daemon/log.hpp"
 
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -78,8 +79,11 @@ void Reloader::install_again() {
   submit([file = file_, text = in_force_, &environment = environment_](
              const net::StopFlag&) { return load_configuration(file, text, environment); },
          [this](Loaded loaded) {
+           if (stopped_) return;
            // It was without a fault once, but what it refers to may be gone.
-           if (!stopped_ && !loaded.document->problems().has_errors()) install_(std::move(loaded));
+           const config::Problems& problems = loaded.document->problems();
+           if (problems.has_errors()) throw std::runtime_error(problems.text());
+           install_(std::move(loaded));
          });
 }
 

@@ -1,5 +1,8 @@
 #include "daemon/state_file.hpp"
 
+#include "probes/error.hpp"
+
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -20,6 +23,7 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace vitalsd {
@@ -73,19 +77,24 @@ SavedProbe read_probe(const json::object& object) {
   return probe;
 }
 
+std::string error_text(const char* action, const std::string& path, int error) {
+  return std::string("cannot ") + action + ' ' + path + ": " + std::strerror(error);
+}
 std::string error_of(const char* action, const std::string& path) {
-  return std::string("cannot ") + action + ' ' + path + ": " + std::strerror(errno);
+  return error_text(action, path, errno);
 }
 
-constexpr std::string_view kNoFile = "there is none";
+// Whether an error of reading says nothing of the file itself.
+bool passes(int error) {
+  constexpr std::array kPassing = {EIO, ESTALE, EINTR, ETIMEDOUT};
+  return is_our_shortage(error) || std::ranges::find(kPassing, error) != kPassing.end();
+}
 
-// The whole file, kNoFile, or what went wrong.
-std::expected<std::string, std::string> read_text(const std::string& path) {
+// The whole file, or the number of the error.
+std::expected<std::string, int> read_text(const std::string& path) {
   // Without O_NONBLOCK opening a FIFO would wait for somebody who writes it.
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) {
-    return std::unexpected(errno == ENOENT ? std::string(kNoFile) : error_of("read", path));
-  }
+  if (file < 0) return std::unexpected(errno);
   std::string text;
   std::array<char, std::size_t{64} << 10> piece{};
   ssize_t size = 0;
@@ -93,9 +102,8 @@ std::expected<std::string, std::string> read_text(const std::string& path) {
     size = read(file, piece.data(), piece.size());
     if (size > 0) text.append(piece.data(), static_cast<std::size_t>(size));
   } while (size > 0 || (size < 0 && errno == EINTR));
-  auto result = size < 0
-                    ? std::expected<std::string, std::string>(std::unexpect, error_of("read", path))
-                    : std::move(text);
+  std::expected<std::string, int> result = std::move(text);
+  if (size < 0) result = std::unexpected(errno);
   close(file);
   return result;
 }
@@ -209,23 +217,38 @@ std::string StateFile::set_aside() {
       path_ + ".unusable-" + fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::time(nullptr)));
   if (std::rename(path_.c_str(), aside.c_str()) != 0 && errno != ENOENT) return {};
   unusable_ = false;
+  seen_ = identity();
   return aside;
 }
 
-std::expected<SavedState, std::string> StateFile::load() {
+StateFile::Identity StateFile::identity() const {
+  struct stat status{};
+  if (stat(path_.c_str(), &status) != 0) return {};
+  return {status.st_ino, status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec,
+          status.st_size};
+}
+
+std::expected<SavedState, StateFile::Unusable> StateFile::load() {
   take_lock();
+  seen_ = identity();  // before reading: what comes in between is found when it is saved
+  unusable_ = false;
   auto text = read_text(path_);
-  const bool ours = text.has_value() || unsharded_.empty() || text.error() != kNoFile;
-  if (!ours) text = read_text(unsharded_);
-  if (!text && text.error() == kNoFile) return SavedState{};
-  auto state = text ? parse_state(*text) : std::unexpected(text.error());
-  if (state || !ours) return state;
+  const bool earlier = !text && text.error() == ENOENT && !unsharded_.empty();
+  const std::string& path = earlier ? unsharded_ : path_;
+  if (earlier) text = read_text(unsharded_);
+  if (!text && text.error() == ENOENT) return SavedState{};
+  if (!text && passes(text.error())) {
+    return std::unexpected(Unusable{error_text("read", path, text.error()), true});
+  }
+  auto state = text ? parse_state(*text) : std::unexpected(error_text("read", path, text.error()));
+  if (state) return std::move(*state);
+  if (earlier) return std::unexpected(Unusable{state.error()});
   unusable_ = true;
-  if (lock_ == Lock::others) return state;
+  if (lock_ == Lock::others) return std::unexpected(Unusable{state.error()});
   const std::string aside = set_aside();
-  return std::unexpected(state.error() + (aside.empty()
-                                              ? "; it cannot be moved, and nothing is saved over it"
-                                              : "; moved to " + aside));
+  return std::unexpected(
+      Unusable{state.error() + (aside.empty() ? "; it cannot be moved, and nothing is saved over it"
+                                              : "; moved to " + aside)});
 }
 
 StateFile::Result StateFile::save(const std::string& text,
@@ -233,6 +256,7 @@ StateFile::Result StateFile::save(const std::string& text,
   take_lock();
   if (lock_ == Lock::others) return {Saved::locked, lock_problem_};
   if (lock_ == Lock::free) return {Saved::failed, lock_problem_};
+  if (seen_ && *seen_ != identity()) return {Saved::changed, path_ + " has been changed by others"};
   if (unusable_ && set_aside().empty()) return {Saved::failed, error_of("move aside", path_)};
   const std::string fresh = path_ + ".new";
   std::string error = write_text(fresh, text);
@@ -241,6 +265,7 @@ StateFile::Result StateFile::save(const std::string& text,
   if (std::rename(fresh.c_str(), path_.c_str()) != 0) {
     return {Saved::failed, error_of("replace", path_)};
   }
+  seen_ = identity();
   return {Saved::yes, std::exchange(lock_problem_, {})};
 }
 

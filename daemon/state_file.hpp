@@ -7,9 +7,11 @@
 #include "daemon/job.hpp"
 #include "probes/shard.hpp"
 
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,7 +36,8 @@ class StateFile {
  public:
   enum class Saved : unsigned char {
     yes,
-    locked,  ///< another process has the lock: nothing is written until it ends
+    locked,   ///< another process has the lock: nothing is written until it ends
+    changed,  ///< it is another file than was loaded: load it again first
     given_up,
     failed
   };
@@ -51,10 +54,15 @@ class StateFile {
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
+  struct Unusable {
+    std::string problem;
+    bool for_now = false;  ///< the error passes, the file may be good: nothing is saved over it
+  };
+
   /// The state of the file; an empty one where there is no file yet; or why it cannot be used, and
   /// where it is moved to. Takes the lock if nobody has it. A shard that has no file yet reads
   /// state.json, where earlier versions kept it.
-  std::expected<SavedState, std::string> load();
+  std::expected<SavedState, Unusable> load();
 
   /// Takes the lock if it has not got it, writes `text` beside the file, flushes it and renames it
   /// over the file, if `may_replace` says then that it still may.
@@ -62,6 +70,14 @@ class StateFile {
 
  private:
   enum class Lock : unsigned char { free, ours, others, unsupported };
+  struct Identity {
+    std::uint64_t inode = 0;
+    std::int64_t changed_ns = 0;
+    std::int64_t size = 0;
+    bool operator==(const Identity&) const = default;
+  };
+
+  [[nodiscard]] Identity identity() const;
 
   void take_lock();
   std::string set_aside();
@@ -71,7 +87,8 @@ class StateFile {
   Lock lock_ = Lock::free;
   int lock_file_ = -1;
   std::string lock_problem_;
-  bool unusable_ = false;  // what is there must not be overwritten
+  bool unusable_ = false;         // what is there must not be overwritten
+  std::optional<Identity> seen_;  // what was loaded, or saved by us
 };
 
 }  // namespace vitalsd

@@ -44,14 +44,10 @@ void StateKeeper::submit(Work work, Then then) {
 }
 
 void StateKeeper::set_directory(const std::string& directory) {
-  if (directory == directory_) return;
   directory_ = directory;
-  if (stage_ != Stage::begun) return;  // the next begin() reads it
-  // What we know is newer than what is there; it is read only to be moved aside if it must be.
+  if (stage_ != Stage::begun || directory_ == opened_) return;  // else when it has begun
   open();
-  if (file_)
-    submit([file = file_](const net::StopFlag&) { return file->load(); },
-           [this, file = file_](auto) { readable_ = readable_ || file == file_; });
+  if (file_) load();
 }
 
 void StateKeeper::open() {
@@ -59,59 +55,64 @@ void StateKeeper::open() {
   stop_ = {};
   file_.reset();
   readable_ = false;
+  saved_version_.reset();
+  saved_at_ = {};
+  opened_ = directory_;
   if (!directory_.empty()) file_ = std::make_shared<StateFile>(directory_, shard_);
+}
+
+void StateKeeper::load() {
+  submit([file = file_](const net::StopFlag&) { return file->load(); },
+         [this, file = file_](const std::expected<SavedState, StateFile::Unusable>& state) {
+           if (file == file_) read(state);
+         });
 }
 
 void StateKeeper::begin(std::function<void()> done) {
   recalled_.clear();
   open();
+  done_ = std::move(done);
   if (!file_) {
-    stage_ = Stage::begun;
-    done();
+    begun_now();
     return;
   }
   stage_ = Stage::reading;
-  done_ = std::move(done);
   wheel_.arm_after(patience_, pace_.patience);
-  submit([file = file_](const net::StopFlag&) { return file->load(); },
-         [this, file = file_](const std::expected<SavedState, std::string>& state) {
-           if (file == file_) read(state);
-         });
+  load();
 }
 
-void StateKeeper::read(const std::expected<SavedState, std::string>& state) {
-  readable_ = true;
+void StateKeeper::read(const std::expected<SavedState, StateFile::Unusable>& state) {
+  readable_ = state || !state.error().for_now;
   if (state) {
     recalled_ = *state;
   } else {
-    log::error("starting without the saved state",
-               {{"file", file_->path()}, {"error", state.error()}});
+    report({StateFile::Saved::failed, state.error().problem});
   }
-  if (stage_ != Stage::reading) {
+  if (stage_ == Stage::reading) {
+    begun_now();
+  } else if (state) {
     give_late();
-    return;
   }
-  patience_.disarm();
-  stage_ = Stage::begun;
-  std::exchange(done_, nullptr)();
 }
 
 void StateKeeper::give_up_reading() {
-  log::error(
-      "starting without the saved state",
-      {{"file", file_->path()}, {"error", "the disk does not answer; nothing is saved yet"}});
-  metrics_.set_state_saved(false);
-  stage_ = Stage::begun;
-  std::exchange(done_, nullptr)();
+  report({StateFile::Saved::failed, "the disk of " + file_->path() + " does not answer"});
+  begun_now();
 }
 
-// The disk has answered after all: probes that know nothing by themselves yet are told.
+void StateKeeper::begun_now() {
+  patience_.disarm();
+  stage_ = Stage::begun;
+  std::exchange(done_, nullptr)();
+  set_directory(directory_);  // which may have changed meanwhile
+}
+
+// The file is there after all, or another one is: probes that know nothing by themselves are told.
 void StateKeeper::give_late() {
-  log::info("the saved state is read", {{"file", file_->path()}});
   for (const auto& [name, job] : scheduler_.jobs()) {
     if (job->knows_nothing()) recall(*job);
   }
-  recalled_.clear();
+  if (!scheduler_.jobs().empty()) recalled_.clear();
 }
 
 void StateKeeper::recall(Job& job) const {
@@ -129,7 +130,7 @@ std::uint64_t StateKeeper::version() const {
 }
 
 SavedState StateKeeper::current() const {
-  SavedState state;
+  SavedState state = recalled_;  // of jobs that are still to come
   for (const auto& [name, job] : scheduler_.jobs()) {
     JobMemory memory = job->memory();
     if (!memory.last_success && memory.facts.empty() && memory.notes.empty()) continue;
@@ -144,12 +145,16 @@ void StateKeeper::save_if_due() {
   const auto age = Clock::now() - saved_at_;
   const auto rest = file_ ? pace_.save : pace_.unsaved;
   if (age < rest || (now_version == saved_version_ && age < pace_.anyway)) return;
-  saved_version_ = now_version;
   saved_at_ = Clock::now();
-  if (!file_) {
-    for (const auto& [name, job] : scheduler_.jobs()) job->forgo_saving();
-  } else if (readable_) {
+  if (file_ && !readable_) {
+    if (pending_ == 0) load();
+    return;
+  }
+  saved_version_ = now_version;
+  if (file_) {
     save();
+  } else {
+    for (const auto& [name, job] : scheduler_.jobs()) job->forgo_saving();
   }
 }
 
@@ -167,12 +172,16 @@ void StateKeeper::save() {
 // Logs changes only: a disk stays full for days.
 void StateKeeper::report(const StateFile::Result& result) {
   saving_ = false;
+  if (result.saved != StateFile::Saved::yes) saved_version_.reset();  // due again
   if (result.saved == StateFile::Saved::given_up) return;
+  if (result.saved == StateFile::Saved::changed) {
+    readable_ = false;
+    return;
+  }
   const bool saved = result.saved == StateFile::Saved::yes;
   metrics_.set_state_saved(saved);
   // What cannot be saved is to be seen all the same.
   for (const auto& [name, job] : scheduler_.jobs()) job->saved();
-  if (!saved) saved_version_ = 0;  // due again
   if (result.problem == problem_) return;
   problem_ = result.problem;
   if (saved && problem_.empty()) {

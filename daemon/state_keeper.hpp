@@ -18,6 +18,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -70,7 +71,9 @@ class StateKeeper {
   enum class Stage : unsigned char { ended, reading, begun };
 
   void open();
-  void read(const std::expected<SavedState, std::string>& state);
+  void load();
+  void read(const std::expected<SavedState, StateFile::Unusable>& state);
+  void begun_now();
   void give_up_reading();
   void give_late();
   void save();
@@ -88,6 +91,7 @@ class StateKeeper {
   Shard shard_;
   StatePace pace_;
   std::string directory_;
+  std::string opened_;               // the directory of file_
   std::shared_ptr<StateFile> file_;  // used on the thread only
   net::StopFlag stop_;               // of what is submitted with file_
   Stage stage_ = Stage::ended;
@@ -96,7 +100,7 @@ class StateKeeper {
   SavedState recalled_;
   std::size_t pending_ = 0;
   bool saving_ = false;
-  std::uint64_t saved_version_ = 0;
+  std::optional<std::uint64_t> saved_version_;  // none: it is due
   Clock::time_point saved_at_{};
   std::string problem_;  // what was last logged
   net::Timer patience_;

@@ -148,11 +148,13 @@ void SampleSet::conceal(std::string secret) {
 std::optional<Failure> SampleSet::overall(const std::optional<Failure>& thrown) const {
   std::optional<Failure> failure = first_failure(thrown);
   if (!failure) return failure;
-  // Not the whole of a text of megabytes; a secret at the cut is replaced as far as it is there.
+  // Not the whole of a text of megabytes; what may be a piece of a secret at the cut goes, too.
   constexpr std::size_t kMaxDetail = 500;
   constexpr std::size_t kEnough = 4096;
+  const std::size_t longest = secrets_.empty() ? 0 : secrets_.front().size();
   std::string& detail = failure->detail;
-  if (detail.size() > kEnough) detail.resize(kEnough);
+  const bool cut = detail.size() > kEnough + longest;
+  if (cut) detail.resize(kEnough + longest);
   for (const std::string& secret : secrets_) {
     for (std::size_t at = detail.find(secret); at != std::string::npos;
          at = detail.find(secret, at)) {
@@ -160,6 +162,7 @@ std::optional<Failure> SampleSet::overall(const std::optional<Failure>& thrown) 
       at += 3;
     }
   }
+  if (cut) detail.resize(detail.size() - std::min(longest, detail.size()));
   detail = shown_text(detail, kMaxDetail);
   return failure;
 }

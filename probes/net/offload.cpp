@@ -55,11 +55,11 @@ void Offload::Shared::start_thread(const std::shared_ptr<Shared>& self) {
       pthread_setname_np(pthread_self(), "offload");
       self->serve();
       const std::lock_guard lock(self->mutex);
-      if (!self->closed && !self->queue.empty() && self->idle == 0) start_thread(self);
+      if (!self->closed && self->idle < self->queue.size()) start_thread(self);
     }).detach();
     ++self->threads;
   } catch (const std::system_error&) {
-    // No thread to be had now: the work waits in the queue, and its run's deadline ends the wait.
+    // No thread to be had now: those that there are do the work.
   }
 }
 
@@ -128,7 +128,7 @@ void Offload::admit(const std::string& flight) const {
   }
 }
 
-void Offload::submit(std::string flight, StopFlag stop, Job job) {
+void Offload::submit(std::string flight, StopFlag stop, Job job, Finish refuse) {
   const std::lock_guard lock(shared_->mutex);
   shared_->queue.push_back({std::move(flight), std::move(stop), std::move(job)});
   if (shared_->idle >= shared_->queue.size() || shared_->threads >= shared_->max_threads) {
@@ -136,6 +136,9 @@ void Offload::submit(std::string flight, StopFlag stop, Job job) {
     return;
   }
   Shared::start_thread(shared_);
+  if (shared_->threads > 0) return;
+  shared_->queue.pop_back();
+  asio::post(shared_->loop, std::move(refuse));
 }
 
 // A call that does not return, but computes, takes no time from what has some to do.

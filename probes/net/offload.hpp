@@ -3,6 +3,7 @@
 // behind, at the lowest priority, until its call returns. Called on the probe loop only.
 #pragma once
 
+#include "probes/error.hpp"
 #include "probes/net/pending.hpp"
 
 #include <atomic>
@@ -55,6 +56,9 @@ class Offload {
     const auto start = [this, &flight, &work](std::shared_ptr<Pending<Result>> pending) {
       const StopFlag stop;
       pending->on_cancel = [this, stop] { give_up(stop); };
+      auto refuse = [pending]() mutable {
+        pending->fail_with(ProbeError(Reason::internal, "no thread can be started"));
+      };
       auto job = [pending = std::move(pending), work = std::move(work), stop]() mutable -> Finish {
         std::optional<Result> result;
         std::exception_ptr error;
@@ -72,7 +76,7 @@ class Offload {
           }
         };
       };
-      submit(std::move(flight), stop, std::move(job));
+      submit(std::move(flight), stop, std::move(job), std::move(refuse));
     };
     co_return co_await Pending<Result>::wait(start);
   }
@@ -88,7 +92,8 @@ class Offload {
   using Job = std::move_only_function<Finish()>;   // on a thread
   /// Throws ProbeError where `flight` or the threads forbid more work.
   void admit(const std::string& flight) const;
-  void submit(std::string flight, StopFlag stop, Job job);
+  /// `refuse` is called, on the loop, where there is no thread at all and none can be started.
+  void submit(std::string flight, StopFlag stop, Job job, Finish refuse);
   void give_up(const StopFlag& stop);
 
   std::shared_ptr<Shared> shared_;  // with the threads, which may outlive this object

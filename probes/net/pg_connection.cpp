@@ -1,6 +1,7 @@
 #include "probes/net/pg_connection.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/cpu_time.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/pg_auth.hpp"
 #include "probes/net/resolver.hpp"
@@ -27,7 +28,6 @@
 #include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -182,6 +182,13 @@ struct TcpInfo {
   std::uint64_t bytes_received;
 };
 
+// So many bytes have come on a connection; 0 where that cannot be told.
+std::uint64_t bytes_received(int socket) {
+  TcpInfo info{};
+  socklen_t size = sizeof info;
+  return getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.bytes_received : 0;
+}
+
 // Ends what a thread does with a socket when it takes too long or too much: after shutdown() libpq
 // finds the end of the stream, whatever loop it reads in. The socket is ours as well, so that its
 // number means no other one meanwhile.
@@ -208,10 +215,7 @@ class Watchdog {
   }
 
   void look() {
-    TcpInfo info{};
-    socklen_t size = sizeof info;
-    if (getsockopt(socket_, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-        info.bytes_received > kMaxConnectBytes) {
+    if (bytes_received(socket_) > kMaxConnectBytes) {
       too_much_ = true;
       shutdown(socket_, SHUT_RDWR);
     }
@@ -278,7 +282,7 @@ struct PgConnection::State {
     if (error) fail_with(Reason::connect, "waiting for the server", error);
   }
 
-  [[nodiscard]] bool admits(const PgOptions& options) const;
+  [[nodiscard]] bool admits(const PgOptions& options, std::optional<FrozenInput>& input) const;
   /// One step of connecting, on a thread: what to wait for next, as PQconnectPoll() has it.
   asio::awaitable<int> step(const Environment& environment, const PgOptions& options,
                             std::optional<FrozenInput> input);
@@ -293,22 +297,34 @@ PgConnection::PgConnection(PgConnection&&) noexcept = default;
 PgConnection& PgConnection::operator=(PgConnection&&) noexcept = default;
 
 // Looks at what the server has sent, and throws where we do not answer it. Whether libpq may read
-// it; else there is more to come.
-bool PgConnection::State::admits(const PgOptions& options) const {
+// it; else there is more to come. What libpq answers to is frozen in `input`; nothing else is, as a
+// reset that is dropped comes again only after something has been sent.
+bool PgConnection::State::admits(const PgOptions& options,
+                                 std::optional<FrozenInput>& input) const {
   const int socket = PQsocket(connection.get());
   std::array<char, 4096> bytes{};
-  const ssize_t size = recv(socket, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (size <= 0) return true;  // the end, of which libpq has something to say
-  const PgAuthRequest request =
-      read_pg_auth_request({bytes.data(), static_cast<std::size_t>(size)});
+  const auto look = [&] {
+    return recv(socket, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+  };
+  const auto read = [&](ssize_t size) {
+    return read_pg_auth_request(
+        {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))});
+  };
+  const ssize_t size = look();
+  if (size < 0 && errno == EAGAIN) return false;
+  const PgAuthRequest request = read(size);
   pollfd end{socket, POLLRDHUP, 0};
   if (request.kind == PgAuthRequest::Kind::incomplete && poll(&end, 1, 0) == 0) {
     wake_at(socket, request.needs);
     return false;
   }
   wake_at(socket, 1);
+  const bool answered = request.kind != PgAuthRequest::Kind::none &&
+                        request.kind != PgAuthRequest::Kind::incomplete;
+  if (!answered) return true;
+  input.emplace(socket);
   const auto refusal =
-      refuse_pg_auth(request, is_loopback(socket), options.allow_cleartext_password);
+      refuse_pg_auth(read(look()), is_loopback(socket), options.allow_cleartext_password);
   if (refusal) throw ProbeError(Reason::auth, *refusal);
   return true;
 }
@@ -403,8 +419,8 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
                                                        : Descriptor::wait_write);
     state->descriptor.release();
     if (PQstatus(connection) == CONNECTION_AWAITING_RESPONSE && PQsslInUse(connection) == 0) {
-      FrozenInput input(PQsocket(connection));
-      if (state->admits(options)) {
+      std::optional<FrozenInput> input;
+      if (state->admits(options, input)) {
         next = co_await state->step(environment, options, std::move(input));
       }
     } else {
@@ -439,22 +455,19 @@ asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& mes
     co_await state_->wait(Descriptor::wait_write);
   }
   std::vector<PgResult> results;
-  std::size_t bytes = 0;
-  std::chrono::steady_clock::duration parsing{};
+  const std::uint64_t before = bytes_received(PQsocket(connection));
+  std::chrono::nanoseconds parsing{};
   for (;;) {
     while (PQisBusy(connection) != 0) {
       co_await state_->wait(Descriptor::wait_read);
-      int waiting = 0;
-      ioctl(PQsocket(connection), FIONREAD, &waiting);
-      bytes += static_cast<std::size_t>(waiting);
-      if (bytes > kMaxBytes) {
+      if (bytes_received(PQsocket(connection)) - before > kMaxBytes) {
         throw ProbeError(Reason::protocol,
                          "the answer is larger than " + std::to_string(kMaxBytes) + " bytes");
       }
-      const auto began = std::chrono::steady_clock::now();
+      const auto began = thread_cpu_time();
       if (PQconsumeInput(connection) != 1) throw broken(Reason::connect);
       PQisBusy(connection);  // takes it apart
-      parsing += std::chrono::steady_clock::now() - began;
+      parsing += thread_cpu_time() - began;
       if (parsing > kMaxParsing) {
         throw ProbeError(Reason::protocol, "the answer takes too long to be read");
       }

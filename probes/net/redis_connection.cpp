@@ -1,6 +1,7 @@
 #include "probes/net/redis_connection.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/cpu_time.hpp"
 
 #include <algorithm>
 #include <array>
@@ -29,7 +30,7 @@ struct RespReader::State {
   redisReader* reader = nullptr;
   std::size_t bytes = 0;  // fed since the last whole reply
   std::size_t items = 0;  // made since then
-  std::chrono::steady_clock::duration parsing{};
+  std::chrono::nanoseconds parsing{};
 
   // The place for a new value: in its list, or a root of its own. Null, which hiredis takes for
   // "out of memory", beyond the limit.
@@ -92,9 +93,9 @@ void RespReader::feed(std::string_view bytes) {
 
 std::optional<RedisReply> RespReader::next() {
   void* raw = nullptr;
-  const auto began = std::chrono::steady_clock::now();
+  const auto began = thread_cpu_time();
   const int result = redisReaderGetReply(state_->reader, &raw);
-  state_->parsing += std::chrono::steady_clock::now() - began;
+  state_->parsing += thread_cpu_time() - began;
   if (result != REDIS_OK) {
     const bool limit = state_->items > kMostItems || state_->reader->err == REDIS_ERR_OOM;
     throw ProbeError(Reason::protocol, limit ? "the reply has too many items"

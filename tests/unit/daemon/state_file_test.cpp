@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "unit/support/no_descriptors.hpp"
 #include "unit/support/temp_directory.hpp"
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -110,7 +111,7 @@ class StateFileTest : public testing::Test {
 
 TEST_F(StateFileTest, ThatIsNotThereYetIsEmpty) {
   const auto state = file().load();
-  ASSERT_TRUE(state) << state.error();
+  ASSERT_TRUE(state) << state.error().problem;
   EXPECT_TRUE(state->empty());
 }
 
@@ -119,8 +120,7 @@ TEST_F(StateFileTest, ThatCannotBeReadIsReported) {
   const std::string path = directory.path("plain/state.json");
   const auto state = file.load();
   ASSERT_FALSE(state);
-  EXPECT_TRUE(state.error().starts_with("cannot read " + path + ": Not a directory"))
-      << state.error();
+  EXPECT_TRUE(state.error().problem.starts_with("cannot read " + path + ": Not a directory"));
 }
 
 TEST_F(StateFileTest, IsReplacedAsAWhole) {
@@ -181,7 +181,7 @@ TEST_F(StateFileTest, ThatIsOfAnotherVersionIsMovedAside) {
   const auto state = mine.load();
   ASSERT_FALSE(state);
   ASSERT_EQ(aside().size(), 1U);
-  EXPECT_EQ(state.error(),
+  EXPECT_EQ(state.error().problem,
             "it was written by another version of vitalsd; moved to " + directory.path(aside()[0]));
   EXPECT_EQ(test::read_file(directory.path(aside()[0])), other);
   EXPECT_EQ(mine.save(text(1), go_on).saved, StateFile::Saved::yes);
@@ -206,6 +206,32 @@ TEST_F(StateFileTest, IsNoFifoToWaitFor) {
   ASSERT_EQ(mkfifo(directory.path("state.json").c_str(), 0600), 0);
   EXPECT_FALSE(file().load());
   EXPECT_EQ(aside().size(), 1U);
+}
+
+// Written by who had the lock before: it is read before it is replaced.
+TEST_F(StateFileTest, IsNotReplacedWhenItIsAnotherThanWasLoaded) {
+  const std::string path = directory.file("state.json", text(1));
+  StateFile mine = file();
+  EXPECT_EQ(value(mine.load().value()), 1);
+  std::ignore = directory.file("state.json", text(22));
+  EXPECT_EQ(mine.save(text(3), go_on).saved, StateFile::Saved::changed);
+  EXPECT_EQ(value(mine.load().value()), 22);
+  EXPECT_EQ(mine.save(text(3), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(mine.save(text(4), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(test::read_file(path), text(4));
+}
+
+TEST_F(StateFileTest, ThatCannotBeReadForNowIsLeftWhereItIs) {
+  std::ignore = directory.file("state.json", text(1));
+  StateFile mine = file();
+  {
+    const test::NoDescriptors none;
+    const auto state = mine.load();
+    ASSERT_FALSE(state);
+    EXPECT_TRUE(state.error().for_now) << state.error().problem;
+  }
+  EXPECT_TRUE(aside().empty());
+  EXPECT_EQ(value(mine.load().value()), 1);
 }
 
 TEST_F(StateFileTest, IsOneForEachShard) {

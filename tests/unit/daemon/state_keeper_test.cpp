@@ -165,6 +165,45 @@ TEST_F(StateKeeperTest, ObservesWhileAnotherHasTheLockAndSavesLater) {
   EXPECT_TRUE(until([&] { return successful() == 1; }));
 }
 
+// A leader whose jobs are not built yet saved that it knew nothing.
+TEST_F(StateKeeperTest, KeepsWhatIsKnownOfJobsThatAreStillToCome) {
+  write(7);
+  keeper->set_directory(directory.path(""));
+  test::on_loop(loop, [&] { keeper->begin([&] { began = true; }); });
+  ASSERT_TRUE(until([&] { return began; }));
+  keeper->finish();
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  EXPECT_EQ(saved(), 7);
+}
+
+TEST_F(StateKeeperTest, ReadsAFileOfOthersBeforeItReplacesIt) {
+  keeper->set_directory(directory.path(""));
+  known.reset();
+  begin();
+  ASSERT_TRUE(until([&] { return began; }));
+  write(9);
+  keeper->finish();  // finds it
+  EXPECT_TRUE(until([&] {
+    keeper->save_if_due();
+    return value("fake_fact") == 9;
+  }));
+  known = 10;
+  EXPECT_TRUE(until_saved(10));
+}
+
+TEST_F(StateKeeperTest, FollowsADirectoryThatChangesWhileItReads) {
+  fs::create_directory(directory.path("other"));
+  keeper->set_directory(directory.path(""));
+  test::on_loop(loop, [&] {
+    keeper->begin([&] { began = true; });
+    keeper->set_directory(directory.path("other"));
+  });
+  ASSERT_TRUE(until([&] { return began && keeper->idle(); }));
+  keeper->finish();
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  EXPECT_TRUE(fs::exists(directory.path("other/state.json")));
+}
+
 TEST_F(StateKeeperTest, ReleasesTheLockAtTheEnd) {
   keeper->set_directory(directory.path(""));
   begin();

@@ -172,6 +172,19 @@ TEST(SampleSet, ConcealsItsSecretsInWhatFailed) {
   EXPECT_EQ(set.overall(Failure{Reason::auth, "no hunter22"})->detail, "no ***");
 }
 
+TEST(SampleSet, ConcealsASecretThatALongTextEndsIn) {
+  SampleSet set;
+  const std::string token = [] {
+    std::string text;
+    for (int i = 0; i < 1300; ++i) text += static_cast<char>('a' + i % 26);
+    return text;
+  }();
+  set.conceal(token);
+  const std::string detail =
+      set.overall(Failure{Reason::protocol, token + token + token + token + token})->detail;
+  EXPECT_EQ(detail.find("abc"), std::string::npos) << detail;
+}
+
 // What a target says reaches logs, pages and terminals.
 TEST(SampleSet, ShowsWhatFailedWithoutWhatATerminalObeys) {
   SampleSet set;
