@@ -64,8 +64,8 @@ struct ProbeSettings {
   Mark kind_mark;
   Duration interval;
   Duration timeout;
-  Labels labels;            ///< the user's own, sorted by name
-  Node* options = nullptr;  ///< for the kind's factory; owned by the Document
+  Labels labels;                ///< the user's own, sorted by name
+  Node* options = nullptr;      ///< for the kind's factory; owned by the Document
   std::size_t fingerprint = 0;  ///< a hash: equal for the same configuration
 };
 

@@ -86,7 +86,7 @@ void StateKeeper::read(const std::expected<SavedState, StateFile::Unusable>& sta
   if (state) {
     recalled_ = *state;
   } else {
-    report({StateFile::Saved::failed, state.error().problem});
+    go_without(state.error().problem);
   }
   if (stage_ == Stage::reading) {
     begun_now();
@@ -96,8 +96,16 @@ void StateKeeper::read(const std::expected<SavedState, StateFile::Unusable>& sta
 }
 
 void StateKeeper::give_up_reading() {
-  report({StateFile::Saved::failed, "the disk of " + file_->path() + " does not answer"});
+  go_without("the disk of " + file_->path() + " does not answer");
   begun_now();
+}
+
+// Logs changes only: the file is read again and again.
+void StateKeeper::go_without(const std::string& problem) {
+  if (!readable_) metrics_.set_state_saved(false);
+  if (problem == problem_) return;
+  problem_ = problem;
+  log::error("starting without the saved state", {{"file", file_->path()}, {"error", problem}});
 }
 
 void StateKeeper::begun_now() {

@@ -74,6 +74,7 @@ class StateKeeper {
   void load();
   void read(const std::expected<SavedState, StateFile::Unusable>& state);
   void begun_now();
+  void go_without(const std::string& problem);
   void give_up_reading();
   void give_late();
   void save();
