@@ -319,12 +319,14 @@ bool PgConnection::State::admits(const PgOptions& options,
     return false;
   }
   wake_at(socket, 1);
-  const bool answered = request.kind != PgAuthRequest::Kind::none &&
-                        request.kind != PgAuthRequest::Kind::incomplete;
+  const bool answered =
+      request.kind != PgAuthRequest::Kind::none && request.kind != PgAuthRequest::Kind::incomplete;
   if (!answered) return true;
-  input.emplace(socket);
-  const auto refusal =
-      refuse_pg_auth(read(look()), is_loopback(socket), options.allow_cleartext_password);
+  // On this machine there is nobody between; and its server may answer, be it that it takes this
+  // processor, before the input is open again, and wait for its kernel to send once more.
+  const bool loopback = is_loopback(socket);
+  if (!loopback) input.emplace(socket);
+  const auto refusal = refuse_pg_auth(read(look()), loopback, options.allow_cleartext_password);
   if (refusal) throw ProbeError(Reason::auth, *refusal);
   return true;
 }
