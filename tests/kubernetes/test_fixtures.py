@@ -260,7 +260,9 @@ def test_a_pod_that_crashes(kubernetes_node: Node) -> None:
 
 def test_a_pod_that_takes_too_much_memory(kubernetes_node: Node) -> None:
     node, namespace = kubernetes_node, kubernetes_node.api.namespace()
-    greedy = "dd if=/dev/zero of=/dev/null bs=64M"
+    # containerd listens for the kernel's verdict from a moment after the start only: a container that
+    # is killed before then has ended with "Error".
+    greedy = "sleep 1; dd if=/dev/zero of=/dev/null bs=64M"
     limited = {"limits": {"memory": "16Mi"}}
     pod = node.pod(namespace, "greedy", greedy, restart="Never", resources=limited)
     node.api.create(pod)
