@@ -344,7 +344,7 @@ TEST_F(PgConnectionTest, GivesUpAServerThatKeepsLibpqComputingUnderTls) {
     co_await wire.send(authentication(10, zero_ended("SCRAM-SHA-256") + '\0'));
     const std::string first = co_await wire.receive();
     const std::string nonce = first.substr(first.find("r=") + 2) + "server";
-    co_await wire.send(authentication(11, "r=" + nonce + ",s=" + base64("salt") + ",i=3000000"));
+    co_await wire.send(authentication(11, "r=" + nonce + ",s=" + base64("salt") + ",i=500000"));
     asked = true;
     co_await wire.receive();
   };
@@ -356,7 +356,9 @@ TEST_F(PgConnectionTest, GivesUpAServerThatKeepsLibpqComputingUnderTls) {
   EXPECT_EQ(services_.connecting.hanging(), 1U);
   EXPECT_EQ(failure().second, "connecting to " + options_.endpoint.text() +
                                   " as monitor still hangs from an earlier run");
-  EXPECT_TRUE(test::run_until(loop_, [&] { return services_.connecting.busy() == 0; }));
+  // At the lowest priority, beside whatever else the machine has to do.
+  constexpr auto kLong = std::chrono::minutes(1);
+  EXPECT_TRUE(test::run_until(loop_, [&] { return services_.connecting.busy() == 0; }, kLong));
 }
 
 TEST_F(PgConnectionTest, EndsAServerThatAsksForThePasswordAgainAndAgain) {
