@@ -83,8 +83,8 @@ class PostgresTest : public testing::Test {
   std::string answer(const std::string& query) {
     if (query.contains("statement_timeout")) {
       timeout = query;
-      return message('C', text("BEGIN")) + message('C', text("SET")) +
-             message('C', text("SET")) + message('Z', "T");
+      return message('C', text("BEGIN")) + message('C', text("SET")) + message('C', text("SET")) +
+             message('Z', "T");
     }
     if (query.contains("pg_database_size")) {
       ++size_queries;
