@@ -260,7 +260,7 @@ bool is_loopback(int socket) {
   return peer.address().is_loopback();
 }
 
-// Waits for less than so many bytes no longer.
+// Sets how many bytes must have come before the socket counts as readable.
 void wake_at(int socket, std::size_t bytes) {
   const int count = static_cast<int>(bytes);
   setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &count, sizeof count);
@@ -312,18 +312,21 @@ bool PgConnection::State::admits(const PgOptions& options,
   };
   const ssize_t size = look();
   if (size < 0 && errno == EAGAIN) return false;
-  const PgAuthRequest request = read(size);
-  pollfd end{socket, POLLRDHUP, 0};
-  if (request.kind == PgAuthRequest::Kind::incomplete && poll(&end, 1, 0) == 0) {
-    wake_at(socket, request.needs);
-    return false;
+  PgAuthRequest request = read(size);
+  if (request.kind == PgAuthRequest::Kind::incomplete) {
+    pollfd end{socket, POLLRDHUP, 0};
+    if (poll(&end, 1, 0) == 0) {
+      wake_at(socket, request.needs);
+      return false;
+    }
+    request = read(look());  // the rest may have come with the end; nothing follows it
   }
   wake_at(socket, 1);
   const bool answered =
       request.kind != PgAuthRequest::Kind::none && request.kind != PgAuthRequest::Kind::incomplete;
   if (!answered) return true;
-  // On this machine there is nobody between; and its server may answer, be it that it takes this
-  // processor, before the input is open again, and wait for its kernel to send once more.
+  // Nobody can stand between us and a server on this machine, so its input stays open: it can reply
+  // before the filter is removed, and a dropped reply comes again only after 200 ms.
   const bool loopback = is_loopback(socket);
   if (!loopback) input.emplace(socket);
   const auto refusal = refuse_pg_auth(read(look()), loopback, options.allow_cleartext_password);
