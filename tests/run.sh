@@ -114,7 +114,16 @@ live() {
   (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd \
     /usr/bin/python3 -m pytest -q --long="$long" "$@")
 }
-units() { "build/$1/tests/unit_tests" --gtest_brief=1; }
+# Of a test that passes nothing is printed, of one that says something or crashes its name as well.
+units() {
+  "build/$1/tests/unit_tests" 2>&1 | awk '
+    /^\[ RUN / { running = $0; next }
+    /^\[ +OK \]/ { running = ""; next }
+    /^\[-+\]/ || /^$/ { next }
+    { if (running != "") print running; running = ""; print }
+    END { if (running != "") print running }
+  '
+}
 arrows() { ctest --test-dir build/release -R '^arrow' -j2 --output-on-failure | tail -n 4; }
 
 # The streams of tests on real servers, each on servers of its own. They mostly wait, but a node at

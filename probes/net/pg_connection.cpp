@@ -41,7 +41,7 @@ constexpr const char* kNoFile = "/nonexistent";
 // More than any answer to our questions, and than any server says while it is connected to, its
 // certificates included; one that sends more is not what it seems.
 constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
-constexpr std::size_t kMaxConnectBytes = std::size_t{256} << 10;
+constexpr std::size_t kMaxConnectBytes = std::size_t{64} << 10;
 constexpr int kMaxRows = 20'000;  // of one statement
 // For libpq to take apart what has come, in one query: its list of parameters is searched for each
 // one that a server reports.
@@ -197,6 +197,9 @@ class Watchdog {
   Watchdog(TimerWheel& wheel, int socket)
       : wheel_(wheel), socket_(fcntl(socket, F_DUPFD_CLOEXEC, 0)), timer_([this] { look(); }) {
     if (socket_ < 0) fail_with(Reason::internal, "duplicating a socket", last_error());
+    // What the kernel has taken in is read even after shutdown().
+    const int size = static_cast<int>(kMaxConnectBytes);
+    setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     look();
   }
   ~Watchdog() {

@@ -27,8 +27,8 @@ using test::Target;
 class StateKeeperTest : public testing::Test, protected test::JobHouse {
  protected:
   ~StateKeeperTest() override {
+    EXPECT_TRUE(until([&] { return keeper->idle(); }));  // it tells the jobs what it has saved
     test::on_loop(loop, [&] { scheduler.reset(); });
-    test::run_until(loop, [&] { return keeper->idle(); });
   }
 
   // As an earlier process left it.

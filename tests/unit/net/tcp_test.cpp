@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -155,7 +156,16 @@ TEST_F(TcpConnectTest, NamesAllAddressesWhereEachRefuses) {
 class SilentAddress : public TcpConnectTest {
  protected:
   SilentAddress() {
-    silent_.bind({asio::ip::make_address("127.0.0.2"), 0});
+    // On a port that is free at 127.0.0.1 as well.
+    const auto refused = [&] {
+      boost::system::error_code error;
+      live_.emplace(listener("127.0.0.1"));
+      silent_.bind({asio::ip::make_address("127.0.0.2"), live_->local_endpoint().port()}, error);
+      return error.failed();
+    };
+    for (int attempts = 1; refused(); ++attempts) {
+      if (attempts == 50) throw std::runtime_error("no port is free at both addresses");
+    }
     silent_.listen(0);
     for (int i = 0; i < 2; ++i) {
       queue_.emplace_back(loop_, tcp::v4());
@@ -170,12 +180,12 @@ class SilentAddress : public TcpConnectTest {
     test::Task(loop_, services_.resolver.resolve("two.example")).get();
   }
 
+  std::optional<tcp::acceptor> live_;
   tcp::acceptor silent_{loop_, tcp::v4()};
   std::vector<tcp::socket> queue_;
 };
 
 TEST_F(SilentAddress, DelaysTheNextAddressByAQuarterOfASecondOnly) {
-  const tcp::acceptor live = listener("127.0.0.1", silent_.local_endpoint().port());
   resolve_to({"127.0.0.2", "127.0.0.1"});
   const std::ptrdiff_t descriptors = test::open_descriptors();
   const auto began = test::Clock::now();

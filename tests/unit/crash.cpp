@@ -1,0 +1,29 @@
+// Where a unit test crashes, and by which calls it came there. Sanitizers tell it themselves.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+#include <array>
+#include <csignal>
+
+#include <execinfo.h>
+#include <unistd.h>
+
+namespace {
+
+std::array<void*, 64> frames;
+
+void report(int signal) {
+  const int count = backtrace(frames.data(), static_cast<int>(frames.size()));
+  backtrace_symbols_fd(frames.data(), count, STDERR_FILENO);
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+[[maybe_unused]] const bool installed = [] {
+  backtrace(frames.data(), 1);  // loads what it needs now, and not within a crash
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, report);
+  return true;
+}();
+
+}  // namespace
+
+#endif
