@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cctype>
 #include <cstddef>
 #include <cstdint>
@@ -118,14 +119,14 @@ class Conversation {
     const std::string host = at.address().to_string();
     return (at.address().is_v6() ? '[' + host + ']' : host) + ':' + std::to_string(at.port());
   }
-  /// Connections so far.
+  /// Connections so far. From any thread.
   [[nodiscard]] int accepted() const { return state_->accepted; }
 
  private:
   struct State {
     asio::ip::tcp::acceptor acceptor;
     Script script;
-    int accepted = 0;
+    std::atomic<int> accepted = 0;
   };
 
   static asio::awaitable<void> accept(std::shared_ptr<State> state) {
