@@ -17,6 +17,8 @@ class Secret {
   /// A file of this name in $CREDENTIALS_DIRECTORY, where systemd puts those of LoadCredential=.
   static Secret credential(std::string name) { return {Source::credential, std::move(name)}; }
 
+  /// Whether the source is the same, and a literal's text.
+  bool operator==(const Secret&) const = default;
   /// Whether a source was given at all.
   explicit operator bool() const { return source_ != Source::none; }
 

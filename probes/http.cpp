@@ -297,9 +297,11 @@ class HttpProbe final : public Probe {
   // Turns the request to where the answer points.
   static void redirect(net::HttpRequest& request, int status, const std::string& location) {
     const std::optional<config::Url> to = config::resolve_url(request.url, location);
-    if (!to)
+    if (!to) {
+      const std::string shown = location.substr(0, location.find('?'));  // as target() shows URLs
       throw ProbeError(Reason::mismatch,
-                       "redirected to " + config::quoted(location) + ", no URL of ours");
+                       "redirected to " + config::quoted(shown) + ", no URL of ours");
+    }
     const bool leaves = !same_origin(request.url, *to);
     const bool repeats = status == 307 || status == 308;
     if (!repeats) {

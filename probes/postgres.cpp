@@ -238,9 +238,11 @@ class PostgresProbe final : public Probe {
             {1s, 24h})) {}
 
   asio::awaitable<void> observe(SampleSet& out) override {
+    const auto began = std::chrono::steady_clock::now();
     // Out of the member while in use: a run that ends half-way must not leave it to the next.
     std::optional<net::PgConnection> connection = std::exchange(connection_, std::nullopt);
     if (!connection || connection->hung_up()) connection = co_await connect(out);
+    connection->conceal_secrets(out);
     if (connection->server_version() < kOldestVersion) {
       throw ProbeError(Reason::config, "PostgreSQL before 10 is not supported");
     }
@@ -250,18 +252,14 @@ class PostgresProbe final : public Probe {
     if (results.size() != 6) throw ProbeError(Reason::protocol, "the answer lacks results");
     add(results, out);
     const auto now = std::chrono::steady_clock::now();
+    bool usable = true;
     if (!sized_ || now - *sized_ >= size_interval_) {
-      out.doing("waiting for the databases' sizes");
-      const std::vector<net::PgResult> sizes =
-          co_await connection->query(kSizeStatement, out.time_limit());
-      sizes_.clear();
-      for (int row = 0; row < sizes.at(0).rows(); ++row) {
-        sizes_.emplace_back(sizes[0].text(row, 0), sizes[0].number(row, 1));
-      }
       sized_ = now;
+      usable = co_await measure(*connection, began, out);
     }
     for (const auto& [database, size] : sizes_) out.add(kSize, size, database);
-    connection_ = std::move(connection);
+    if (size_failure_) out.fail(size_failure_->reason, size_failure_->detail);
+    if (usable) connection_ = std::move(connection);
   }
 
   [[nodiscard]] std::string target() const override {
@@ -271,10 +269,8 @@ class PostgresProbe final : public Probe {
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<PostgresProbe&>(predecessor);
-    // A connection knows one user and one way of TLS.
-    if (old.pg_.user == pg_.user && old.pg_.sslmode == pg_.sslmode && old.pg_.tls == pg_.tls) {
-      connection_ = std::move(old.connection_);
-    }
+    // It was made under the old options, which may have trusted another server.
+    if (old.pg_ == pg_) connection_ = std::move(old.connection_);
   }
 
  private:
@@ -285,6 +281,33 @@ class PostgresProbe final : public Probe {
       // No slot for us: nobody knows a better reading than "full".
       if (error.reason() == Reason::overload) out.check(kConnectionsCheck, 1.0);
       throw;
+    }
+  }
+
+  // The sizes of the databases. The server reads a directory for each, which may take longer than a
+  // run has: that fails the sizes, until they are due again, and says nothing of the server.
+  // Whether the connection can be used afterwards.
+  asio::awaitable<bool> measure(net::PgConnection& connection,
+                                std::chrono::steady_clock::time_point began, SampleSet& out) {
+    out.doing("waiting for the databases' sizes");
+    sizes_.clear();
+    size_failure_.reset();
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - began);
+    // The server has to end it before the deadline does.
+    const std::chrono::milliseconds limit = (out.time_limit() - took) * 3 / 4;
+    try {
+      const std::vector<net::PgResult> sizes =
+          co_await connection.query(kSizeStatement, std::max(limit, std::chrono::milliseconds(1)));
+      for (int row = 0; row < sizes.at(0).rows(); ++row) {
+        sizes_.emplace_back(sizes[0].text(row, 0), sizes[0].number(row, 1));
+      }
+      co_return true;
+    } catch (const ProbeError& error) {
+      if (is_up(error.reason()) == false && error.reason() != Reason::timeout) throw;
+      const Reason reason = error.reason() == Reason::timeout ? Reason::overload : error.reason();
+      size_failure_ = Failure{reason, std::string("the databases' sizes: ") + error.what()};
+      co_return false;
     }
   }
 
@@ -375,6 +398,7 @@ class PostgresProbe final : public Probe {
   std::optional<net::PgConnection> connection_;
   std::optional<std::chrono::steady_clock::time_point> sized_;
   std::vector<std::pair<std::string, std::optional<double>>> sizes_;
+  std::optional<Failure> size_failure_;
 };
 
 constexpr auto kMetrics = metric_list(

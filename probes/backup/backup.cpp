@@ -287,7 +287,8 @@ class BackupProbe final : public Probe {
   BackupProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
         criteria_(options),
-        max_age_(options.get<config::Duration>("max_age", 24h, "an older one is too old")) {
+        max_age_(options.get<config::Duration>("max_age", 24h, "an older one is too old",
+                                               {1s, 87'600h})) {
     const auto path = options.find<std::string>("directory", "where backups are files");
     Directory directory(path.value_or(""), options);
     config::Node* const s3 = options.find_section("s3", "where backups are objects of a bucket");

@@ -27,6 +27,7 @@
 #include <libpq-fe.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -286,11 +287,17 @@ struct PgConnection::State {
   }
 
   [[nodiscard]] bool admits(const PgOptions& options, std::optional<FrozenInput>& input) const;
+  [[nodiscard]] bool admits_ssl_answer(std::optional<FrozenInput>& input) const;
+  [[nodiscard]] bool awaits_ssl_answer() const {
+    return PQstatus(connection.get()) == CONNECTION_SSL_STARTUP &&
+           PQsslInUse(connection.get()) == 0;
+  }
   /// One step of connecting, on a thread: what to wait for next, as PQconnectPoll() has it.
   asio::awaitable<int> step(const Environment& environment, const PgOptions& options,
                             std::optional<FrozenInput> input);
 
   std::shared_ptr<PGconn> connection;  // a thread that was given up may still be busy with it
+  std::string password;
   Descriptor descriptor;
 };
 
@@ -334,6 +341,23 @@ bool PgConnection::State::admits(const PgOptions& options,
   if (!loopback) input.emplace(socket);
   const auto refusal = refuse_pg_auth(read(look()), loopback, options.allow_cleartext_password);
   if (refusal) throw ProbeError(Reason::auth, *refusal);
+  return true;
+}
+
+// The same for the answer to SSLRequest, one byte: libpq reads all that is there, so that a request
+// behind "N" would be in its buffer before admits() sees it. An error text ends the connection.
+bool PgConnection::State::admits_ssl_answer(std::optional<FrozenInput>& input) const {
+  const int socket = PQsocket(connection.get());
+  std::array<char, 2> bytes{};
+  const auto look = [&] {
+    return recv(socket, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+  };
+  const ssize_t size = look();
+  if (size < 0 && errno == EAGAIN) return false;
+  if (size <= 0 || bytes[0] != 'N') return true;
+  if (!is_loopback(socket)) input.emplace(socket);
+  if (look() > 1)
+    throw ProbeError(Reason::protocol, "the server sent more than its answer to SSLRequest");
   return true;
 }
 
@@ -414,6 +438,7 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
   }
 
   auto state = std::make_unique<State>(environment.loop);
+  state->password = *password;
   state->connection.reset(PQconnectStartParams(keywords.data(), values.data(), 0), PQfinish);
   PGconn* const connection = state->connection.get();
   if (connection == nullptr) throw std::bad_alloc();
@@ -426,14 +451,20 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
     co_await state->wait(next == PGRES_POLLING_READING ? Descriptor::wait_read
                                                        : Descriptor::wait_write);
     state->descriptor.release();
-    if (PQstatus(connection) == CONNECTION_AWAITING_RESPONSE && PQsslInUse(connection) == 0) {
-      std::optional<FrozenInput> input;
-      if (state->admits(options, input)) {
-        next = co_await state->step(environment, options, std::move(input));
-      }
-    } else {
-      next = co_await state->step(environment, options, std::nullopt);
+    std::optional<FrozenInput> input;
+    bool admitted = true;
+    if (next == PGRES_POLLING_READING && state->awaits_ssl_answer()) {
+      admitted = state->admits_ssl_answer(input);
+    } else if (PQstatus(connection) == CONNECTION_AWAITING_RESPONSE &&
+               PQsslInUse(connection) == 0) {
+      admitted = state->admits(options, input);
     }
+    if (admitted) next = co_await state->step(environment, options, std::move(input));
+  }
+  // OpenSSL would else go on to read for as long as a server sends what is no data, as session
+  // tickets are, and so keep the loop.
+  if (void* const tls = PQsslStruct(connection, "OpenSSL")) {
+    SSL_clear_mode(static_cast<SSL*>(tls), SSL_MODE_AUTO_RETRY);
   }
   PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
   PQsetnonblocking(connection, 1);
@@ -496,6 +527,8 @@ asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& mes
     results.push_back(std::move(result));
   }
 }
+
+void PgConnection::conceal_secrets(SampleSet& out) const { out.conceal(state_->password); }
 
 int PgConnection::server_version() const { return PQserverVersion(state_->connection.get()); }
 

@@ -30,6 +30,7 @@ struct PgOptions {
   std::string channel_binding = "prefer";  ///< as libpq has it
   bool allow_cleartext_password = false;   ///< unencrypted, to a server that is not on this machine
   TlsOptions tls;                          ///< CA and client certificate; the rest says sslmode
+  bool operator==(const PgOptions&) const = default;
 };
 
 /// The rows of one statement.
@@ -67,6 +68,9 @@ class PgConnection {
   /// ProbeError.
   asio::awaitable<std::vector<PgResult>> query(std::string_view statements,
                                                std::chrono::milliseconds limit);
+
+  /// For a run that has not opened the connection itself.
+  void conceal_secrets(SampleSet& out) const;
 
   /// 150004 for 15.4.
   [[nodiscard]] int server_version() const;

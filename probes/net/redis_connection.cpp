@@ -165,6 +165,7 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
   Stream stream = co_await open_stream(environment, options.endpoint,
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
+  connection.password_ = *password;
   if (!password->empty()) {
     out.doing("authenticating");
     std::vector<std::string> words = {"AUTH"};

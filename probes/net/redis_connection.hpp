@@ -33,6 +33,7 @@ struct RedisOptions {
   std::string user;  ///< empty: the default user
   config::Secret password;
   std::int64_t database = 0;
+  bool operator==(const RedisOptions&) const = default;
 };
 
 class RedisConnection {
@@ -51,6 +52,9 @@ class RedisConnection {
   /// As ask(), and an error reply is thrown: see redis_error().
   asio::awaitable<RedisReply> expect(std::vector<std::string> words, RedisReply::Kind kind);
 
+  /// For a run that has not opened the connection itself.
+  void conceal_secrets(SampleSet& out) const { out.conceal(password_); }
+
   [[nodiscard]] bool hung_up() const { return stream_.hung_up(); }
 
  private:
@@ -59,6 +63,7 @@ class RedisConnection {
 
   Stream stream_;
   std::unique_ptr<Reader> reader_;
+  std::string password_;
 };
 
 /// What an error reply means: NOAUTH and WRONGPASS auth, NOPERM permission, LOADING and MASTERDOWN

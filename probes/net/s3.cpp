@@ -238,6 +238,7 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   const std::string session = environment_text("AWS_ROLE_SESSION_NAME");
   const std::string token =
       read_or_throw(config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE")));
+  out.conceal(token);
   HttpRequest request;
   request.method = "POST";
   if (options_.sts_endpoint) {
@@ -304,11 +305,13 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
 asio::awaitable<void> S3Bucket::list(SampleSet& out,
                                      const std::function<void(const S3Page&)>& take) {
   const AwsCredentials keys = co_await credentials(out);
+  out.conceal(keys.session_token);
   std::string continuation;
   for (int pages = 0; pages < kMostPages; ++pages) {
     const HttpRequest page_request = request(keys, continuation);
     const HttpResponse response = co_await environment_.http.perform(page_request, out);
-    if (const std::string* date = response.header("Date")) server_time_ = parse_http_time(*date);
+    const std::string* const date = response.header("Date");
+    server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);
     if (response.status != 200) {
       if (response.status == 401 || response.status == 403) assumed_.reset();
       throw s3_error(response.status, response.body);

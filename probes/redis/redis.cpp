@@ -189,6 +189,7 @@ class RedisProbe final : public Probe {
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
     }
+    connection->conceal_secrets(out);
     out.doing("waiting for INFO");
     std::vector<std::string> question = {"INFO"};
     net::RedisReply reply =
@@ -216,10 +217,8 @@ class RedisProbe final : public Probe {
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<RedisProbe&>(predecessor);
     hit_rate_ = std::move(old.hit_rate_);
-    // A connection knows one user and one way of TLS.
-    if (old.redis_.user == redis_.user && old.redis_.tls == redis_.tls) {
-      connection_ = std::move(old.connection_);
-    }
+    // It was made under the old options, which may have trusted another server.
+    if (old.redis_ == redis_) connection_ = std::move(old.connection_);
   }
 
  private:

@@ -137,6 +137,7 @@ struct Server {
 
   Ssl ssl = Ssl::unasked;
   SSL_CTX* tls = nullptr;
+  std::string behind_ssl_answer{};
   Act authenticate;         // null: trust
   Act answer = &send_rows;  // to what is asked after BEGIN
   std::string startup{};
@@ -147,7 +148,7 @@ struct Server {
 asio::awaitable<void> log_in(Wire& wire, Server& server) {
   if (server.ssl != Ssl::unasked) {
     co_await wire.receive();
-    co_await wire.send(server.ssl == Ssl::accepted ? "S" : "N");
+    co_await wire.send((server.ssl == Ssl::accepted ? "S" : "N") + server.behind_ssl_answer);
     if (server.ssl == Ssl::accepted) co_await wire.start_tls(server.tls);
   }
   server.startup = co_await wire.receive();
@@ -359,6 +360,16 @@ TEST_F(PgConnectionTest, GivesUpAServerThatKeepsLibpqComputingUnderTls) {
   // At the lowest priority, beside whatever else the machine has to do.
   constexpr auto kLong = std::chrono::minutes(1);
   EXPECT_TRUE(test::run_until(loop_, [&] { return services_.connecting.busy() == 0; }, kLong));
+}
+
+// libpq would have the request in its buffer before we see it, behind the "N" that it reads alone.
+TEST_F(PgConnectionTest, AnswersNoRequestThatComesBeforeItHasSaidWhoItIs) {
+  options_.sslmode = "prefer";
+  server_.ssl = Ssl::refused;
+  server_.behind_ssl_answer = authentication(3);
+  const auto [reason, text] = failure();
+  EXPECT_EQ(reason, Reason::protocol);
+  EXPECT_EQ(text, "the server sent more than its answer to SSLRequest");
 }
 
 TEST_F(PgConnectionTest, EndsAServerThatAsksForThePasswordAgainAndAgain) {

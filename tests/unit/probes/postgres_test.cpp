@@ -88,6 +88,7 @@ class PostgresTest : public testing::Test {
     }
     if (query.contains("pg_database_size")) {
       ++size_queries;
+      if (!size_error.empty()) return size_error + kReady;
       return result(sizes) + message('C', text("COMMIT")) + kReady;
     }
     ++queries;
@@ -128,6 +129,7 @@ class PostgresTest : public testing::Test {
   std::string version = "16.1";
   std::string refusal;      // instead of a connection
   std::string query_error;  // instead of results
+  std::string size_error;
   bool lacks_results = false;
   bool hangs_up_after_statistics = false;
 
@@ -322,6 +324,32 @@ TEST_F(PostgresTest, KeepsTheStatisticsWhereSizesCannotBeHad) {
   EXPECT_EQ(run.count("pg_database_size_bytes"), 0U);
 }
 
+// pg_database_size() reads directories, for minutes where there are many files: the server lives.
+TEST_F(PostgresTest, TakesNoServerForDownWhoseSizesTakeTooLong) {
+  size_error = error("ERROR", "57014", "canceling statement due to statement timeout");
+  const auto probe = house.make("postgres", options());
+  for (int i = 0; i < 2; ++i) {  // the second one does not ask, and the failure stands
+    const test::Observation run = house.observe(*probe);
+    EXPECT_FALSE(run.threw());
+    EXPECT_TRUE(run.failure().starts_with("overload: the databases' sizes: ")) << run.failure();
+    EXPECT_EQ(run.value("pg_stat_activity_count", {{"datname", "shop"}}), 55);
+    EXPECT_EQ(run.count("pg_database_size_bytes"), 0U);
+  }
+  EXPECT_EQ(size_queries, 1);
+}
+
+TEST_F(PostgresTest, ConcealsThePasswordAlsoWhereItIsConnectedAlready) {
+  const std::string with_password =
+      "url: 'postgresql://monitor:hunter2@" + peer.endpoint() + "/postgres?sslmode=disable'";
+  const auto probe = house.make("postgres", with_password);
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  query_error = error("ERROR", "XX000", "syntax error near hunter2");
+  const std::string failure = house.observe(*probe).failure();
+  EXPECT_TRUE(failure.contains("syntax error near ")) << failure;
+  EXPECT_FALSE(failure.contains("hunter2")) << failure;
+  EXPECT_EQ(peer.accepted(), 1);
+}
+
 TEST_F(PostgresTest, SaysWhyTheServerRefuses) {
   struct Case {
     std::string sqlstate, text, reason;
@@ -386,6 +414,21 @@ TEST_F(PostgresTest, HandsItsConnectionToTheSameUserOnly) {
   other->inherit(*same);
   house.observe(*other);
   EXPECT_EQ(peer.accepted(), 2);
+}
+
+// It was made while another server could have been trusted, or with a password that is none now.
+TEST_F(PostgresTest, HandsNoConnectionToOtherTerms) {
+  const auto first = house.make("postgres", options());
+  house.observe(*first);
+  int connections = 1;
+  for (const char* term : {", channel_binding: disable", ", allow_cleartext_password: true",
+                           ", password: {env: VITALSD_TEST_NONE}"}) {
+    const auto next = house.make("postgres", options(term));
+    next->inherit(*first);
+    house.observe(*next);
+    connections += std::string_view(term).contains("env") ? 0 : 1;  // that one cannot be read
+    EXPECT_EQ(peer.accepted(), connections) << term;
+  }
 }
 
 TEST_F(PostgresTest, ConnectsToAnIpv6Literal) {

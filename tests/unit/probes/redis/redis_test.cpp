@@ -272,6 +272,27 @@ TEST_F(RedisTest, HandsConnectionAndLookUpsToItsSuccessor) {
   EXPECT_EQ(peer.accepted(), 1);
 }
 
+TEST_F(RedisTest, ConcealsThePasswordAlsoWhereItIsConnectedAlready) {
+  replies["AUTH hunter2"] = "+OK\r\n";
+  const auto probe = house.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  replies["INFO"] = "-ERR whoever says hunter2\r\n";
+  const std::string failure = house.observe(*probe).failure();
+  EXPECT_TRUE(failure.contains("whoever says ")) << failure;
+  EXPECT_FALSE(failure.contains("hunter2")) << failure;
+  EXPECT_EQ(peer.accepted(), 1);
+}
+
+TEST_F(RedisTest, HandsNoConnectionToAnotherPassword) {
+  const auto old = house.make("redis", options());
+  house.observe(*old);
+  replies["AUTH hunter2"] = "+OK\r\n";
+  const auto successor = house.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
+  successor->inherit(*old);
+  house.observe(*successor);
+  EXPECT_EQ(peer.accepted(), 2);
+}
+
 TEST_F(RedisTest, HandsNoConnectionToAnotherUser) {
   const auto old = house.make("redis", options());
   house.observe(*old);
