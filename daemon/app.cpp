@@ -26,6 +26,14 @@ constexpr auto kReadyAnyway = 15s;    // ready though some probes have not ended
 constexpr auto kSettled = 10s;        // after which starting is over
 constexpr auto kSaveAtEnd = 2'500ms;  // half of the time there is
 
+// A configuration may come from a terminal or a dead disk. As process 1 of a container nothing but
+// a handler of its own ends the process.
+void end_while_loading() {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    std::signal(signal, [](int number) { std::_Exit(128 + number); });
+  }
+}
+
 }  // namespace
 
 App::App(Options options)
@@ -53,6 +61,7 @@ App::App(Options options)
 Exit App::run() {
   started_ = Clock::now();
   std::signal(SIGPIPE, SIG_IGN);
+  end_while_loading();
   Loaded loaded = load_configuration(options_.config_file, services_.environment);
   config::Problems& problems = loaded.document->problems();
   if (problems.has_errors()) {
@@ -62,6 +71,7 @@ Exit App::run() {
   const config::Settings& settings = loaded.document->settings();
   log::configure(settings.log);
   log_warnings(problems);
+  lifecycle_.begin();
   web_settings_ = settings.web;
   listen_ = options_.listen.value_or(settings.web.listen);
   if (!serve(settings.web)) return Exit::bind;
@@ -90,7 +100,6 @@ Exit App::run() {
   } else {
     begin_to_observe();
   }
-  lifecycle_.begin();
   try {
     loop_.run();
   } catch (const std::exception& e) {
@@ -99,12 +108,13 @@ Exit App::run() {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::failure));  // nothing is in a state to be unwound
   }
-  web_.reset();
   services_.wind_down();
-  if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.hanging() > 0) {
+  if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.hanging() > 0 ||
+      web_->checks_passwords()) {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::ok));  // what hangs cannot be waited for
   }
+  web_.reset();
   return Exit::ok;
 }
 
@@ -145,7 +155,8 @@ bool App::serve(const config::WebSettings& web) {
   options.probes = [this] { return board_.views(); };
   options.healthy = [this] { return heartbeat_.fresh(); };
   options.ready = [this] {
-    return all_ran_ || !leadership_.leads() || Clock::now() - started_ > kReadyAnyway;
+    if (!leadership_.leads()) return true;
+    return observes_ && (all_ran_ || Clock::now() - started_ > kReadyAnyway);
   };
   options.leads = [this] { return leadership_.leads(); };
   if (web.reload) {
@@ -199,6 +210,7 @@ void App::install(Loaded loaded) {
 void App::begin_to_observe() {
   state_.begin([this] {
     if (waiting_) apply(*std::exchange(waiting_, std::nullopt));
+    // Else it cannot be built, which the reloader tries again.
     if (!election_) scheduler_.on_all_ran([this] { all_ran_ = true; });
     start_serving();
   });
@@ -208,6 +220,7 @@ void App::apply(std::vector<JobSpec> jobs) {
   const Scheduler::Change change =
       scheduler_.apply(std::move(jobs), [this](Job& job) { state_.recall(job); });
   state_.forget();
+  observes_ = leadership_.leads();
   log::info("configuration is in force", {{"added", std::to_string(change.added)},
                                           {"changed", std::to_string(change.changed)},
                                           {"unchanged", std::to_string(change.unchanged)},

@@ -81,6 +81,7 @@ class App {
   bool settled_ = false;
   bool serves_ = false;
   std::atomic<bool> all_ran_ = false;
+  std::atomic<bool> observes_ = false;  // the configuration in force is at work
 };
 
 }  // namespace vitalsd

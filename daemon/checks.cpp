@@ -1,6 +1,7 @@
 #include "daemon/checks.hpp"
 
 #include "daemon/units.hpp"
+#include "exporter/model/text_format.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -45,8 +46,9 @@ std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Chec
 
 std::vector<CheckView> to_views(const std::vector<CheckResult>& results) {
   std::vector<CheckView> views;
+  constexpr std::size_t kMaxObject = 500;  // targets name objects as they like
   for (const CheckResult& result : results) {
-    views.push_back({std::string(result.check->name), result.object,
+    views.push_back({std::string(result.check->name), shown_text(result.object, kMaxObject),
                      format_reading(result.check->unit, result.reading),
                      format_threshold(*result.check, result.thresholds, result.status),
                      result.status});

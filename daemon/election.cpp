@@ -59,6 +59,11 @@ struct Election::Lease {
   std::int64_t seconds = 0;
   std::int64_t transitions = 0;
 
+  // What others write there is taken for a lease of some sense: a shorter one could be taken over
+  // while it is held, a longer one never.
+  static constexpr std::int64_t kMinSeconds = 1;
+  static constexpr std::int64_t kMaxSeconds = 3'600;
+
   static Lease parse(std::string_view text) {
     json::error_code error;
     const json::value value = json::parse({text.data(), text.size()}, error);
@@ -79,12 +84,13 @@ struct Election::Lease {
       return found != nullptr && found->is_int64() ? found->get_int64() : 0;
     };
     const json::object spec = section("spec");
-    return {.exists = true,
-            .version = text_of(section("metadata"), "resourceVersion"),
-            .holder = text_of(spec, "holderIdentity"),
-            .acquired = text_of(spec, "acquireTime"),
-            .seconds = number_of(spec, "leaseDurationSeconds"),
-            .transitions = number_of(spec, "leaseTransitions")};
+    return {
+        .exists = true,
+        .version = text_of(section("metadata"), "resourceVersion"),
+        .holder = text_of(spec, "holderIdentity"),
+        .acquired = text_of(spec, "acquireTime"),
+        .seconds = std::clamp(number_of(spec, "leaseDurationSeconds"), kMinSeconds, kMaxSeconds),
+        .transitions = number_of(spec, "leaseTransitions")};
   }
 
   [[nodiscard]] std::string text(const std::string& name, const std::string& space) const {
@@ -259,6 +265,8 @@ void Election::ended(const std::exception_ptr& error) {
   } catch (const boost::system::system_error&) {
     trouble =
         fmt::format("no answer within {} s", std::chrono::duration<double>(pace_.limit).count());
+  } catch (const std::exception& other) {
+    trouble = other.what();
   }
   if (trouble != trouble_ && !trouble.empty()) {
     log::warn("the lease cannot be looked after", {{"lease", settings_.lease}, {"error", trouble}});

@@ -21,11 +21,12 @@ Lifecycle::Lifecycle(boost::asio::io_context& loop, net::TimerWheel& wheel, Even
       events_(std::move(events)),
       owners_(std::move(owners)),
       max_shutdown_(max_shutdown),
-      signals_(loop, SIGTERM, SIGINT, SIGHUP),
+      signals_(loop),
       tick_timer_([this] { tick(); }),
       stop_timer_([this] { stop_next(); }) {}
 
 void Lifecycle::begin() {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
   await_signal();
   wheel_.arm_after(tick_timer_, kTick);
 }

@@ -58,6 +58,11 @@ int serve(const std::string& config, const std::string& listen, const std::strin
       std::fprintf(stderr, "--listen: %s\n", endpoint.error().c_str());
       return static_cast<int>(Exit::config);
     }
+    if (!config::is_address(endpoint->host)) {
+      std::fprintf(stderr, "--listen: %s is not an address, as 0.0.0.0 or 127.0.0.1 is\n",
+                   config::quoted(endpoint->host).c_str());
+      return static_cast<int>(Exit::config);
+    }
     options.listen = *endpoint;
   }
   return static_cast<int>(App(std::move(options)).run());

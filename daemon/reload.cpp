@@ -56,6 +56,7 @@ Reloader::FileState Reloader::look() const {
 }
 
 void Reloader::reload_if_changed() {
+  if (again_ && !busy_) install_again();
   const FileState now = look();
   // Gone is no change: an editor, or a mount, is replacing it.
   if (now == seen_ || now == FileState{} || busy_) return;
@@ -74,7 +75,7 @@ void Reloader::reload(Done done) {
 }
 
 void Reloader::install_again() {
-  again_ = busy_;
+  again_ = true;
   if (stopped_ || busy_) return;
   submit([file = file_, text = in_force_, &environment = environment_](
              const net::StopFlag&) { return load_configuration(file, text, environment); },
@@ -83,8 +84,11 @@ void Reloader::install_again() {
            // It was without a fault once, but what it refers to may be gone.
            const config::Problems& problems = loaded.document->problems();
            if (problems.has_errors()) throw std::runtime_error(problems.text());
+           again_ = false;
+           trouble_.clear();
            install_(std::move(loaded));
-         });
+         },
+         &Reloader::fail_again);
 }
 
 void Reloader::stop() {
@@ -101,35 +105,37 @@ void Reloader::work() {
              const net::StopFlag&) { return load_configuration(file, environment); },
          [this](Loaded loaded) {
            if (!stopped_) finish(std::move(loaded));
-         });
+         },
+         &Reloader::fail);
 }
 
-// Does `read` on the thread and then `then` with its result here. What either throws is a reload
-// that has failed.
+// Does `read` on the thread and then `then` with its result here, or `fails` with what either
+// throws.
 template <class Read, class Then>
-void Reloader::submit(Read read, Then then) {
+void Reloader::submit(Read read, Then then, void (Reloader::*fails)(const std::string&)) {
   busy_ = true;
   const auto run = [](Reloader& self, Read task, Then after) -> asio::awaitable<void> {
     after(co_await self.thread_.run(self.file_, std::move(task)));
   };
   asio::co_spawn(environment_.loop, run(*this, std::move(read), std::move(then)),
-                 [this](const std::exception_ptr& error) {
+                 [this, fails](const std::exception_ptr& error) {
                    busy_ = false;
                    try {
                      if (error) std::rethrow_exception(error);
                    } catch (const std::exception& e) {
-                     fail(e.what());
+                     (this->*fails)(e.what());
                    }
-                   next();
+                   next(error != nullptr);
                  });
 }
 
-void Reloader::next() {
+// What cannot be installed again now is tried at the next tick.
+void Reloader::next(bool failed) {
   if (stopped_ || busy_) return;
-  if (again_) {
-    install_again();
-  } else if (!waiting_.empty()) {
+  if (!waiting_.empty()) {
     work();
+  } else if (again_ && !failed) {
+    install_again();
   }
 }
 
@@ -156,6 +162,13 @@ void Reloader::fail(const std::string& why) {
   log::error("configuration cannot be loaded, the old one stays", {{"error", why}});
   metrics_.set_reload(false);
   answer(false, "Configuration cannot be loaded, the old one stays: " + why + '\n');
+}
+
+// Logs changes only: it is tried again and again.
+void Reloader::fail_again(const std::string& why) {
+  if (why == trouble_) return;
+  trouble_ = why;
+  log::error("the configuration in force cannot be installed again yet", {{"error", why}});
 }
 
 void Reloader::answer(bool worked, const std::string& text) {

@@ -59,7 +59,8 @@ class Reloader {
   void set_in_force(std::string text) { in_force_ = std::move(text); }
 
   /// Builds the probes of the configuration in force once more and installs them: the file may be
-  /// invalid by now. A reload that is under way and works does as well.
+  /// invalid by now. A reload that is under way and works does as well. Where it fails it is tried
+  /// again whenever reload_if_changed() is called.
   void install_again();
 
   /// Installs nothing any more; who waits is told.
@@ -78,12 +79,13 @@ class Reloader {
 
   [[nodiscard]] FileState look() const;
   template <class Read, class Then>
-  void submit(Read read, Then then);
+  void submit(Read read, Then then, void (Reloader::*fails)(const std::string&));
   void work();
   void finish(Loaded loaded);
   void fail(const std::string& why);
+  void fail_again(const std::string& why);
   void answer(bool worked, const std::string& text);
-  void next();
+  void next(bool failed);
 
   std::string file_;
   const Environment& environment_;
@@ -94,7 +96,8 @@ class Reloader {
   bool stopped_ = false;
   std::vector<Done> waiting_;  // for the next reload
   std::vector<Done> served_;   // by the one under way
-  bool again_ = false;         // install_again(), if the reload under way fails
+  bool again_ = false;         // install_again() is still to be done
+  std::string trouble_;        // why it failed, as last logged
   std::string in_force_;       // the text of that file
   net::Offload thread_;
 };

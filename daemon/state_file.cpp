@@ -213,8 +213,11 @@ void StateFile::take_lock() {
 
 // Moves the file out of the way; the new name, or nothing where that fails.
 std::string StateFile::set_aside() {
-  const std::string aside =
+  const std::string dated =
       path_ + ".unusable-" + fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::time(nullptr)));
+  std::string aside = dated;
+  for (int more = 2; std::filesystem::exists(aside); ++more)
+    aside = fmt::format("{}-{}", dated, more);
   if (std::rename(path_.c_str(), aside.c_str()) != 0 && errno != ENOENT) return {};
   unusable_ = false;
   seen_ = identity();

@@ -64,7 +64,9 @@ void StateKeeper::open() {
 void StateKeeper::load() {
   submit([file = file_](const net::StopFlag&) { return file->load(); },
          [this, file = file_](const std::expected<SavedState, StateFile::Unusable>& state) {
-           if (file == file_) read(state);
+           if (file != file_) return;
+           read(state);
+           if (finishing_ && readable_) save();
          });
 }
 
@@ -184,6 +186,7 @@ void StateKeeper::report(const StateFile::Result& result) {
   if (result.saved == StateFile::Saved::given_up) return;
   if (result.saved == StateFile::Saved::changed) {
     readable_ = false;
+    if (finishing_) load();
     return;
   }
   const bool saved = result.saved == StateFile::Saved::yes;
@@ -202,12 +205,19 @@ void StateKeeper::report(const StateFile::Result& result) {
 }
 
 void StateKeeper::finish() {
-  if (stage_ == Stage::begun && file_ && readable_) save();
+  if (stage_ != Stage::begun || !file_) return;
+  finishing_ = true;
+  if (readable_) {
+    save();
+  } else if (pending_ == 0) {
+    load();
+  }
 }
 
 void StateKeeper::end() {
   stage_ = Stage::ended;
   saving_ = false;
+  finishing_ = false;
   patience_.disarm();
   done_ = nullptr;
   recalled_.clear();

@@ -57,7 +57,7 @@ class StateKeeper {
 
   /// Saves if there is something to save and the last time was long enough ago.
   void save_if_due();
-  /// Saves once more, whatever the time.
+  /// Saves once more, whatever the time; a file that others have changed is read first.
   void finish();
   /// Another process observes: writes no more, also not what is being written, and releases the
   /// lock.
@@ -101,6 +101,7 @@ class StateKeeper {
   SavedState recalled_;
   std::size_t pending_ = 0;
   bool saving_ = false;
+  bool finishing_ = false;
   std::optional<std::uint64_t> saved_version_;  // none: it is due
   Clock::time_point saved_at_{};
   std::string problem_;  // what was last logged

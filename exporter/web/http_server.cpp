@@ -24,7 +24,6 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -128,7 +127,7 @@ class HttpServer::Impl {
   }
 
   void start() {
-    asio::co_spawn(loop_, accept(), asio::detached);
+    accept_for_ever();
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), "web-loop");
       loop_.run();
@@ -136,6 +135,7 @@ class HttpServer::Impl {
   }
 
   [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  [[nodiscard]] bool checks_passwords() const { return passwords_.busy(); }
 
  private:
   // One connection. At all times it stands in one of the queues, so that whoever does not get on
@@ -147,6 +147,13 @@ class HttpServer::Impl {
     std::chrono::steady_clock::time_point since;  // it stands there
   };
   using Queue = std::list<Session*>;
+
+  // Memory may be short for one connection, and is there again for the next.
+  void accept_for_ever() {
+    asio::co_spawn(loop_, accept(), [this](const std::exception_ptr& error) {
+      if (error) accept_for_ever();
+    });
+  }
 
   asio::awaitable<void> accept() {
     for (;;) {
@@ -398,5 +405,6 @@ HttpServer::HttpServer(WebOptions options) : impl_(std::make_unique<Impl>(std::m
 HttpServer::~HttpServer() = default;
 void HttpServer::start() { impl_->start(); }
 std::uint16_t HttpServer::port() const { return impl_->port(); }
+bool HttpServer::checks_passwords() const { return impl_->checks_passwords(); }
 
 }  // namespace vitalsd

@@ -22,6 +22,9 @@ class HttpServer {
   void start();
   /// The port in use, for those who asked for any.
   [[nodiscard]] std::uint16_t port() const;
+  /// Whether passwords are being checked: the destructor waits for them, for seconds where a hash
+  /// is costly.
+  [[nodiscard]] bool checks_passwords() const;
 
  private:
   class Impl;

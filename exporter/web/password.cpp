@@ -102,9 +102,9 @@ boost::asio::awaitable<Passwords::Verdict> Passwords::check(std::string authoriz
     co_return right;
   };
   if (!thread_) thread_.emplace(1);
-  const auto leave = [](std::size_t* pending) { --*pending; };
-  const std::shared_ptr<std::size_t> kept = pending_;
-  const std::unique_ptr<std::size_t, decltype(leave)> place(kept.get());
+  const auto leave = [](std::atomic<std::size_t>* pending) { --*pending; };
+  const std::shared_ptr<std::atomic<std::size_t>> kept = pending_;
+  const std::unique_ptr<std::atomic<std::size_t>, decltype(leave)> place(kept.get());
   ++*kept;
   const bool right = co_await boost::asio::co_spawn(
       *thread_, check(password, hash, cost_of(costliest->second)), boost::asio::use_awaitable);

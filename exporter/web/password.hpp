@@ -3,6 +3,7 @@
 // remembered by its digest.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -36,11 +37,16 @@ class Passwords {
   /// such a user.
   boost::asio::awaitable<Verdict> check(std::string authorization);
 
+  /// Whether passwords are being checked, which the destructor waits for: seconds where a hash is
+  /// costly. From any thread.
+  [[nodiscard]] bool busy() const { return *pending_ > 0; }
+
  private:
   std::vector<std::pair<std::string, std::string>> users_;
   std::unordered_set<std::string> accepted_;  // digests of headers
   // Shared with the coroutines that it counts, which may outlive this.
-  std::shared_ptr<std::size_t> pending_ = std::make_shared<std::size_t>(0);
+  std::shared_ptr<std::atomic<std::size_t>> pending_ =
+      std::make_shared<std::atomic<std::size_t>>(0);
   std::optional<boost::asio::thread_pool> thread_;  // started when first needed
 };
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,8 @@ import pytest
 
 from support.nginx import Nginx
 from support.process import free_port
-from support.vitalsd import Vitalsd, run
-from support.waiting import PATIENCE
+from support.vitalsd import Vitalsd, binary, run
+from support.waiting import PATIENCE, wait_until
 
 Daemon = Callable[..., Vitalsd]
 
@@ -183,12 +184,30 @@ def test_the_address_to_listen_on(vitalsd: Daemon, config: Callable[..., Path]) 
     assert "Address already in use" in taken.stderr
     elsewhere = run("--config", daemon.config_file, "--listen", "192.0.2.1:1")
     assert elsewhere.returncode == 3
-    for wrong in ("nowhere", "127.0.0.1:99999"):
+    for wrong in ("nowhere", "127.0.0.1:99999", "localhost:9090"):
         done = run("--config", daemon.config_file, "--listen", wrong)
         assert done.returncode == 2
         assert done.stderr.startswith("--listen: ")
     # Whoever looks once needs no port.
     assert run("check", "--config", daemon.config_file).returncode == 0
+
+
+def test_ends_while_it_waits_for_its_configuration() -> None:
+    """Standard input of a terminal does not end, nor does a disk that is gone."""
+    process = subprocess.Popen([binary(), "--config", "-"], stdin=subprocess.PIPE)
+
+    def catches_sigterm() -> bool:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        mask = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        return mask is not None and bool(int(mask[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+    try:
+        wait_until(catches_sigterm, what="SIGTERM is caught")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15 * PATIENCE) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
 
 
 # ---- the rest -----------------------------------------------------------------------------------

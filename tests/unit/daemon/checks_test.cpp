@@ -89,5 +89,13 @@ TEST(ToViews, ShowsReadingsAsPeopleReadThem) {
   EXPECT_EQ(views[0].status, Status::critical);
 }
 
+TEST(ToViews, ShowsObjectsWithoutWhatATerminalObeys) {
+  SampleSet set;
+  set.check(kAge, 150, "\x1b]0;fine\x07 \u202ebad \xc2\x9b" + std::string(1'000, 'x'));
+  const std::string object = to_views(judge_all(set)).at(0).object;
+  EXPECT_TRUE(object.starts_with("\ufffd]0;fine\ufffd \ufffdbad \ufffdxxx")) << object;
+  EXPECT_LT(object.size(), 510U);
+}
+
 }  // namespace
 }  // namespace vitalsd

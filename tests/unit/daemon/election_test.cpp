@@ -282,6 +282,18 @@ TEST_F(ElectionTest, StandsByAtOnceWhenAnotherHasTheLease) {
   EXPECT_EQ(store.holder(), "other");
 }
 
+// Neither overflows the clock, which would make a Lease that is held free.
+TEST_F(ElectionTest, TakesNoLeaseWhoseDurationMakesNoSense) {
+  for (const std::int64_t seconds : {std::int64_t{1'000'000'000'000}, std::int64_t{-1}}) {
+    json::object lease = held_by("other");
+    lease["leaseDurationSeconds"] = seconds;
+    store.put(lease);
+    const auto one = candidate();
+    ASSERT_TRUE(until([&] { return one->calls.size() >= 3; }));
+    EXPECT_EQ(store.holder(), "other") << seconds;
+  }
+}
+
 TEST_F(ElectionTest, LosesARaceWithoutHarm) {
   store.put(held_by(""));
   store.after_read = [&] {

@@ -171,6 +171,20 @@ TEST_F(ReloadTest, InstallsWhatWasInForceAgainWhateverTheFileIsNow) {
   EXPECT_TRUE(wait_until_installed("first first "));
 }
 
+// A leader without jobs had to wait for an edit of the file.
+TEST_F(ReloadTest, InstallsAgainLaterWhatCannotBeInstalledNow) {
+  reloader.set_in_force("nonsense");
+  reloader.install_again();
+  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  EXPECT_EQ(installed, "");
+  reloader.set_in_force(config("old"));
+  reloader.reload_if_changed();
+  EXPECT_TRUE(wait_until_installed("old "));
+  reloader.reload_if_changed();
+  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  EXPECT_EQ(installed, "old ");
+}
+
 TEST_F(ReloadTest, InstallsTheNewerOfTwo) {
   reloader.set_in_force(config("old"));
   reloader.reload([](bool, const std::string&) {});

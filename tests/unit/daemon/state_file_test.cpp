@@ -187,6 +187,15 @@ TEST_F(StateFileTest, ThatIsOfAnotherVersionIsMovedAside) {
   EXPECT_EQ(mine.save(text(1), go_on).saved, StateFile::Saved::yes);
 }
 
+TEST_F(StateFileTest, ThatAreMovedAsideInOneSecondAreAllKept) {
+  StateFile mine = file();
+  for (const char* each : {"{", "[", "nonsense"}) {
+    std::ignore = directory.file("state.json", each);
+    EXPECT_FALSE(mine.load());
+  }
+  EXPECT_EQ(aside().size(), 3U);
+}
+
 TEST_F(StateFileTest, ThatIsDamagedIsMovedAsideOnlyByWhoHasTheLock) {
   const std::string path = directory.file("state.json", "{");
   StateFile second = file();

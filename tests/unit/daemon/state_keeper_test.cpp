@@ -191,6 +191,17 @@ TEST_F(StateKeeperTest, ReadsAFileOfOthersBeforeItReplacesIt) {
   EXPECT_TRUE(until_saved(10));
 }
 
+TEST_F(StateKeeperTest, SavesAtTheEndThoughOthersHaveChangedTheFile) {
+  keeper->set_directory(directory.path(""));
+  begin();
+  ASSERT_TRUE(until_saved(1));
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  write(9);
+  keeper->finish();
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  EXPECT_EQ(saved(), 1);
+}
+
 TEST_F(StateKeeperTest, FollowsADirectoryThatChangesWhileItReads) {
   fs::create_directory(directory.path("other"));
   keeper->set_directory(directory.path(""));
