@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <system_error>
 
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace vitalsd {
@@ -17,9 +20,35 @@ std::string error_text(const boost::system::error_code& error) {
   return error.message();
 }
 
+namespace {
+
+constexpr std::array kShortages = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
+
+// Whether no local port is free. EADDRNOTAVAIL says so, and also that there is no address to
+// connect from, as where IPv6 is off: that is for good, and the target cannot be reached.
+bool out_of_ports() {
+  const int another = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (another < 0) return false;
+  sockaddr_in any{};
+  any.sin_family = AF_INET;
+  const bool bound = bind(another, reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0;
+  const bool out = !bound && errno == EADDRINUSE;
+  close(another);
+  return out;
+}
+
+}  // namespace
+
 bool is_our_shortage(int error) {
-  constexpr std::array kShortages = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL};
+  if (error == EADDRNOTAVAIL) return out_of_ports();
   return std::ranges::find(kShortages, error) != kShortages.end();
+}
+
+bool tells_our_shortage(std::string_view text) {
+  const auto tells = [&](int error) {
+    return text.contains(std::generic_category().message(error));
+  };
+  return std::ranges::any_of(kShortages, tells) || (tells(EADDRNOTAVAIL) && out_of_ports());
 }
 
 bool out_of_descriptors() {

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <boost/system/error_code.hpp>
 
@@ -25,6 +26,9 @@ class ProbeError : public std::runtime_error {
 /// Whether an error of the system is for want of something of ours (descriptors, memory, local
 /// ports): it says nothing of the target.
 bool is_our_shortage(int error);
+
+/// The same of a library's text that has the system's words for the error in it.
+bool tells_our_shortage(std::string_view text);
 
 /// Whether no more files can be opened now: what libraries have then taken for the target's fault.
 bool out_of_descriptors();

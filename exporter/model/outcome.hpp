@@ -14,13 +14,13 @@ enum class Reason : unsigned char {
   connect,     ///< no connection: refused, unreachable, reset while it was made
   tls,         ///< handshake or verification failed
   timeout,     ///< the deadline passed
-  auth,        ///< credentials refused, or ours cannot be read
+  auth,        ///< credentials refused
   permission,  ///< logged in, but not allowed to look
   protocol,    ///< the answer was not of the protocol: truncated, malformed, too large
   mismatch,    ///< an answer, but not the expected one
   overload,    ///< the target is full (or our own threads are); the last readings stay
   unready,     ///< the target lives, but is starting, loading or stopping
-  config,      ///< it can never work as configured
+  config,      ///< it cannot work as configured, or a file or secret of ours cannot be read
   internal,    ///< a fault of vitalsd
 };
 

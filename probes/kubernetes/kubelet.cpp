@@ -217,7 +217,7 @@ class KubeletProbe final : public Probe {
     access_ = environment_.kubernetes.api().access();
     if (access_.token) {
       std::expected<std::string, std::string> token = access_.token.read();
-      if (!token) throw ProbeError(Reason::auth, token.error());
+      if (!token) throw ProbeError(Reason::config, token.error());  // no kubelet has been asked
       token_ = std::move(*token);
     }
     std::erase_if(memory_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });

@@ -44,6 +44,7 @@ struct Offload::Shared {
     return static_cast<std::size_t>(
         std::ranges::count_if(running, [](const Task* task) { return task->stop.stopped(); }));
   }
+  [[nodiscard]] bool full() const { return threads >= max_threads + given_up(); }
   void serve();
   static void start_thread(const std::shared_ptr<Shared>& self);
 };
@@ -122,21 +123,21 @@ void Offload::admit(const std::string& flight) const {
     return task->flight == flight && task->stop.stopped();
   });
   if (hangs) throw ProbeError(Reason::timeout, flight + " still hangs from an earlier run");
-  if (shared_->given_up() >= shared_->max_threads) {
-    throw ProbeError(Reason::internal, "all " + std::to_string(shared_->max_threads) +
-                                           " threads hang in earlier runs");
+  if (shared_->given_up() >= kMaxHanging) {
+    throw ProbeError(Reason::internal,
+                     std::to_string(kMaxHanging) + " threads hang in earlier runs");
   }
 }
 
 void Offload::submit(std::string flight, StopFlag stop, Job job, Finish refuse) {
   const std::lock_guard lock(shared_->mutex);
   shared_->queue.push_back({std::move(flight), std::move(stop), std::move(job)});
-  if (shared_->idle >= shared_->queue.size() || shared_->threads >= shared_->max_threads) {
+  if (shared_->idle >= shared_->queue.size() || shared_->full()) {
     shared_->wake.notify_one();
     return;
   }
   Shared::start_thread(shared_);
-  if (shared_->threads > 0) return;
+  if (shared_->threads > shared_->given_up()) return;
   shared_->queue.pop_back();
   asio::post(shared_->loop, std::move(refuse));
 }
@@ -149,6 +150,8 @@ void Offload::give_up(const StopFlag& stop) {
   const auto task = std::ranges::find(shared_->running, stop, &Shared::Task::stop);
   if (task == shared_->running.end()) return;
   setpriority(PRIO_PROCESS, static_cast<id_t>((*task)->thread), kLowest);
+  // Its place goes to what waits.
+  if (shared_->idle < shared_->queue.size() && !shared_->full()) Shared::start_thread(shared_);
 }
 
 }  // namespace vitalsd::net

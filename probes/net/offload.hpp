@@ -35,9 +35,11 @@ class StopFlag {
 class Offload {
  public:
   static constexpr std::size_t kMaxThreads = 16;
+  static constexpr std::size_t kMaxHanging = 48;
 
-  /// At most `max_threads`, those that hang included. None is started before it is needed. With one
-  /// thread, work is done in the order in which it is submitted.
+  /// At most `max_threads`, beside those that hang, of which there are kMaxHanging at most: targets
+  /// on which calls hang leave room for others. None is started before it is needed. With one
+  /// thread, work that is not given up is done in the order in which it is submitted.
   explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads);
   /// Waits for threads that have nothing to do; those that work, or hang, end with the process.
   ~Offload();
@@ -46,8 +48,8 @@ class Offload {
 
   /// The result of `work(StopFlag)`, or what it throws. `flight` names what it may hang on (a
   /// mount, a directory): while work of that name has been given up and not come back, more of it
-  /// is refused with Reason::timeout, since it would only hang beside it. When every thread has
-  /// been given up, work is refused with Reason::internal.
+  /// is refused with Reason::timeout, since it would only hang beside it. When as many as may
+  /// have been given up, work is refused with Reason::internal.
   template <class Work>
   auto run(std::string flight, Work work)
       -> asio::awaitable<std::invoke_result_t<Work, const StopFlag&>> {
@@ -92,7 +94,8 @@ class Offload {
   using Job = std::move_only_function<Finish()>;   // on a thread
   /// Throws ProbeError where `flight` or the threads forbid more work.
   void admit(const std::string& flight) const;
-  /// `refuse` is called, on the loop, where there is no thread at all and none can be started.
+  /// `refuse` is called, on the loop, where no thread is left that does not hang, and none can be
+  /// started.
   void submit(std::string flight, StopFlag stop, Job job, Finish refuse);
   void give_up(const StopFlag& stop);
 

@@ -66,10 +66,11 @@ class Race : public std::enable_shared_from_this<Race> {
     }
     const config::Endpoint at{to.address().to_string(), to.port()};
     failures_ += (failures_.empty() ? "" : "; ") + at.text() + ": " + error_text(error);
+    if (!is_our_shortage(error.value())) reason_ = Reason::connect;
     if (next_ < addresses_.size()) {
       attempt();
     } else if (sockets_.empty()) {
-      pending_->fail_with(ProbeError(Reason::connect, failures_));
+      pending_->fail_with(ProbeError(reason_, failures_));
     }
   }
 
@@ -81,6 +82,7 @@ class Race : public std::enable_shared_from_this<Race> {
   std::list<Result> sockets_;
   std::size_t next_ = 0;
   std::string failures_;
+  Reason reason_ = Reason::internal;  // as long as all that failed did so for want of ours
 };
 
 }  // namespace

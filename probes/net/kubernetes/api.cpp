@@ -121,7 +121,7 @@ asio::awaitable<HttpResponse> Api::call(Call call, SampleSet& out) const {
   request.http2 = true;
   if (access.token) {
     std::expected<std::string, std::string> token = access.token.read();
-    if (!token) throw ProbeError(Reason::auth, token.error());
+    if (!token) throw ProbeError(Reason::config, token.error());  // nobody has been asked
     request.bearer = std::move(*token);
   }
   HttpResponse response = co_await http_.perform(request, out);

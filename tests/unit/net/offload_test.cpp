@@ -142,9 +142,26 @@ TEST_F(OffloadTest, DoesNotRefuseAFlightThatIsMerelyUnderWay) {
   EXPECT_EQ(second.get(), 42);
 }
 
-TEST_F(OffloadTest, RefusesWorkWhenAllThreadsHangAndRecovers) {
+TEST_F(OffloadTest, HasThreadsBesideThoseThatHang) {
+  const auto work = [](const StopFlag&) { return 1; };
   for (std::size_t i = 0; i < Offload::kMaxThreads; ++i) hang(std::to_string(i));
-  EXPECT_EQ(offload->hanging(), Offload::kMaxThreads);
+  EXPECT_EQ(test::Task(loop, offload->run("another", work)).get(), 1);
+}
+
+TEST_F(OffloadTest, GivesThePlaceOfAThreadThatHangsToWhatWaits) {
+  std::vector<test::Task<int>> hanging;
+  for (std::size_t i = 0; i < Offload::kMaxThreads; ++i) hanging.push_back(look(std::to_string(i)));
+  ASSERT_TRUE(wait_until_busy(Offload::kMaxThreads));
+  const auto work = [](const StopFlag&) { return 1; };
+  test::Task waiting(loop, offload->run("another", work));
+  hanging.front().cancel();
+  EXPECT_EQ(waiting.get(), 1);
+  EXPECT_THROW(hanging.front().get(), boost::system::system_error);
+}
+
+TEST_F(OffloadTest, RefusesWorkWhenTooManyThreadsHangAndRecovers) {
+  for (std::size_t i = 0; i < Offload::kMaxHanging; ++i) hang(std::to_string(i));
+  EXPECT_EQ(offload->hanging(), Offload::kMaxHanging);
   EXPECT_EQ(refusal_of(look("another")), Reason::internal);
 
   mount->recover();

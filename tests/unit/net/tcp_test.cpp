@@ -1,8 +1,10 @@
 #include "probes/net/tcp.hpp"
 
+#include "probes/error.hpp"
 #include "probes/services.hpp"
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +16,7 @@
 
 #include "unit/support/io_faults.hpp"
 #include "unit/support/loop.hpp"
+#include "unit/support/no_descriptors.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -125,6 +128,26 @@ TEST_F(TcpConnectTest, NamesTheAddressThatRefuses) {
   EXPECT_EQ(connect_to("127.0.0.1", peer.local_endpoint().port()), refusal);
   names_.addresses = {"127.0.0.1"};
   EXPECT_EQ(connect_to("one.example", peer.local_endpoint().port()), refusal);
+}
+
+TEST_F(TcpConnectTest, BlamesNoTargetForWantOfDescriptors) {
+  const tcp::acceptor peer = deaf();
+  names_.addresses = {"127.0.0.1", "127.0.0.2"};
+  test::Task(loop_, services_.resolver.resolve("two.example")).get();  // no socket for that later
+  const test::NoDescriptors none;
+  for (const char* host : {"two.example", "127.0.0.1"}) {
+    EXPECT_THAT(connect_to(host, peer.local_endpoint().port()),
+                AllOf(testing::StartsWith("internal: "), HasSubstr("Too many open files")));
+  }
+}
+
+TEST(Shortages, AreToldByTheirWords) {
+  EXPECT_TRUE(tells_our_shortage("could not create socket: Too many open files"));
+  EXPECT_TRUE(tells_our_shortage("connect failed: No buffer space available"));
+  EXPECT_FALSE(tells_our_shortage("connection to 10.0.0.1 failed: Connection refused"));
+  // Without an address to connect from it can never be reached: while there are ports.
+  EXPECT_FALSE(tells_our_shortage("could not connect: Cannot assign requested address"));
+  EXPECT_FALSE(is_our_shortage(EADDRNOTAVAIL));
 }
 
 TEST_F(TcpConnectTest, ReportsANameThatDoesNotResolveWhileItResolvesIt) {
