@@ -152,6 +152,10 @@ bool is_address(std::string_view text) {
   return boost::urls::parse_ipv4_address(view) || boost::urls::parse_ipv6_address(view);
 }
 
+std::string percent_decoded(std::string_view part) {
+  return boost::urls::pct_string_view(part.data(), part.size()).decode();
+}
+
 std::string Endpoint::text() const { return bracketed(host) + ':' + std::to_string(port); }
 
 std::string Url::text() const {

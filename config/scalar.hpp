@@ -37,7 +37,7 @@ struct Endpoint {
 /// Whether `text` is an IPv4 address or an IPv6 address without brackets.
 bool is_address(std::string_view text);
 
-/// An absolute URL in its parts, percent-encoding removed from user, password, host and database.
+/// An absolute URL in its parts, percent-encoding removed from user, password and host.
 struct Url {
   std::string scheme;
   std::string user;
@@ -49,6 +49,9 @@ struct Url {
   /// The URL without user, password and fragment.
   [[nodiscard]] std::string text() const;
 };
+
+/// A part of a Url without its percent-encoding.
+std::string percent_decoded(std::string_view part);
 
 /// `reference` (a Location header: absolute or relative) seen from `base`; nothing if it is no URL
 /// of http or https with a host.

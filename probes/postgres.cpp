@@ -103,8 +103,14 @@ constexpr Metric kIsReplica({.name = "pg_replication_is_replica",
 constexpr Metric kReplayLag(
     {.name = "pg_replication_lag_seconds",
      .unit = Unit::seconds,
-     .help = "On a standby that has not replayed all it received: age of the "
+     .help = "On a standby that has not replayed all it received, or receives nothing: age of the "
              "last transaction that it replayed, else 0."});
+constexpr Metric kReceiving({.name = "pg_stat_wal_receiver_streaming",
+                             .help = "On a standby: whether it receives WAL from its primary."});
+constexpr Metric kReceiverHeard({.name = "pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds",
+                                 .unit = Unit::seconds,
+                                 .help = "On a standby that receives WAL: when the primary last "
+                                         "sent a message, in Unix time."});
 constexpr Metric kStandbyLag(
     {.name = "pg_stat_replication_pg_wal_lsn_diff",
      .help = "Bytes of WAL that a connected standby has not replayed yet, the "
@@ -145,9 +151,15 @@ SELECT current_setting('max_connections'), current_setting('superuser_reserved_c
        current_setting('reserved_connections', true), pg_has_role('pg_read_all_stats', 'USAGE'),
        pg_is_in_recovery(), extract(epoch FROM pg_postmaster_start_time()),
        CASE WHEN NOT pg_is_in_recovery() THEN NULL
-            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+                 AND EXISTS (SELECT FROM pg_stat_wal_receiver
+                             WHERE coalesce(status, 'streaming') = 'streaming') THEN 0
             ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END,
-       current_setting('server_version'), version();
+       current_setting('server_version'), version(),
+       (SELECT extract(epoch FROM last_msg_receipt_time) FROM pg_stat_wal_receiver),
+       CASE WHEN pg_is_in_recovery() THEN
+         (SELECT count(*) FROM pg_stat_wal_receiver
+          WHERE coalesce(status, 'streaming') = 'streaming') END;
 SELECT d.datname, s.numbackends, s.xact_commit, s.xact_rollback, s.blks_read, s.blks_hit,
        s.deadlocks, s.conflicts, s.temp_bytes, d.datname = current_database()
 FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid
@@ -210,7 +222,9 @@ net::PgOptions read_options(config::Node& options) {
   if (url.user.empty()) options.error("url", "names no user: postgresql://USER@...");
   pg.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
   pg.user = url.user;
-  pg.database = url.path.size() > 1 ? url.path.substr(1) : url.user;
+  const std::string path = config::percent_decoded(url.path);
+  if (path.contains('\0')) options.error("url", "%00 is no part of a database's name");
+  pg.database = path.size() > 1 ? path.substr(1) : url.user;
   const std::string mode = take_parameter(options, url.query, "sslmode");
   const std::vector<std::string_view> modes = {"disable", "allow",     "prefer",
                                                "require", "verify-ca", "verify-full"};
@@ -327,6 +341,8 @@ class PostgresProbe final : public Probe {
     out.add(kIsReplica, server.is_true(0, 4) ? 1 : 0);
     out.add(kStarted, server.number(0, 5));
     out.add(kReplayLag, server.number(0, 6));
+    out.add(kReceiverHeard, server.number(0, 9));
+    out.add(kReceiving, server.number(0, 10));
     out.add(kVersion, 1, server.text(0, 7), server.text(0, 8));
 
     const Sums sessions = sums_of(activity, 2);
@@ -404,8 +420,8 @@ class PostgresProbe final : public Probe {
 constexpr auto kMetrics = metric_list(
     kActivity, kMaxConnections, kConnections, kLongestTransaction, kReservedSuperuser, kReserved,
     kIncomplete, kSize, kCommits, kRollbacks, kBlocksRead, kBlocksHit, kDeadlocks, kConflicts,
-    kTempBytes, kLocks, kLocksWaiting, kIsReplica, kReplayLag, kStandbyLag, kStandbys, kArchived,
-    kArchiveFailures, kLastArchived, kStarted, kVersion);
+    kTempBytes, kLocks, kLocksWaiting, kIsReplica, kReplayLag, kReceiving, kReceiverHeard,
+    kStandbyLag, kStandbys, kArchived, kArchiveFailures, kLastArchived, kStarted, kVersion);
 constexpr std::array<const Check*, 1> kChecks = {&kConnectionsCheck};
 
 }  // namespace

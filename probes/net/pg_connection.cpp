@@ -76,9 +76,39 @@ Reason reason_of_text(std::string_view text) {
   return std::ranges::any_of(kNonsense, said) ? Reason::protocol : Reason::connect;
 }
 
+// Which of the server's functions reported the error: the one thing that tells errors of one
+// SQLSTATE apart whatever the server's language.
+std::string_view routine_of(std::string_view message) {
+  constexpr std::string_view kLocation = "\nLOCATION:  ";
+  const std::size_t at = message.find(kLocation);
+  if (at == std::string_view::npos) return {};
+  message.remove_prefix(at + kLocation.size());
+  return message.substr(0, message.find(','));
+}
+
+// Why a log-in failed that ended with this SQLSTATE.
+Reason log_in_reason(std::string_view sqlstate, std::string_view message) {
+  if (sqlstate == "53300") {
+    // The role's limit, the database's limit: the server itself is not full.
+    const std::string_view routine = routine_of(message);
+    const bool of_one = routine == "InitializeSessionUserId" || routine == "CheckMyDatabase";
+    return of_one ? Reason::permission : Reason::overload;
+  }
+  if (sqlstate == "08P01") {  // PgBouncer, for all that it refuses; it speaks English only
+    constexpr std::array<std::string_view, 4> kRefused = {"password authentication failed",
+                                                          "SASL authentication failed",
+                                                          "no such user", "not allowed"};
+    const auto says = [&](std::string_view what) { return message.contains(what); };
+    if (std::ranges::any_of(kRefused, says)) return Reason::auth;
+    if (says("no such database")) return Reason::mismatch;
+  }
+  return pg_reason(sqlstate);
+}
+
 ProbeError connect_error(std::string_view message) {
   const std::string_view sqlstate = pg_sqlstate(message);
-  return {sqlstate.empty() ? reason_of_text(message) : pg_reason(sqlstate), one_line(message)};
+  return {sqlstate.empty() ? reason_of_text(message) : log_in_reason(sqlstate, message),
+          one_line(message)};
 }
 
 }  // namespace
@@ -476,8 +506,15 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
 asio::awaitable<std::vector<PgResult>> PgConnection::query(std::string_view statements,
                                                            std::chrono::milliseconds limit) {
   // In a message of its own: servers arm the timer when they begin with a message.
-  co_await send("BEGIN READ ONLY; SET LOCAL statement_timeout = " + std::to_string(limit.count()) +
-                "; SET LOCAL search_path = pg_catalog");
+  std::string settings =
+      "BEGIN READ ONLY; SET LOCAL statement_timeout = " + std::to_string(limit.count()) +
+      "; SET LOCAL search_path = pg_catalog";
+  // Such a server has names in any encoding, and refuses those that are not of the client's.
+  const char* const encoding = PQparameterStatus(state_->connection.get(), "server_encoding");
+  if (encoding != nullptr && std::string_view(encoding) == "SQL_ASCII") {
+    settings += "; SET LOCAL client_encoding = 'SQL_ASCII'";
+  }
+  co_await send(settings);
   std::vector<PgResult> results = co_await send(std::string(statements) + "; COMMIT");
   if (results.empty()) throw ProbeError(Reason::protocol, "the answer lacks results");
   results.pop_back();

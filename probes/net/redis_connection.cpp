@@ -166,7 +166,7 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
   connection.password_ = *password;
-  if (!password->empty()) {
+  if (!password->empty() || !options.user.empty()) {  // a user may have none, as "nopass" says
     out.doing("authenticating");
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);

@@ -195,6 +195,10 @@ class RedisProbe final : public Probe {
     net::RedisReply reply =
         co_await connection->expect(std::move(question), net::RedisReply::Kind::text);
     const RedisInfo info(std::move(reply.text));
+    if (info.text("redis_mode") == "sentinel") {
+      throw ProbeError(Reason::mismatch,
+                       "this is a sentinel, which has no data: probe the servers that it watches");
+    }
     if (!info.number("used_memory")) throw ProbeError(Reason::protocol, "INFO has no used_memory");
     add_info(info, out);
     const bool loading = info.number("loading").value_or(0) != 0;

@@ -16,7 +16,7 @@ from support import process, wait_until
 from support.certificates import Authority
 from support.fault_proxy import FaultProxy
 from support.pgbouncer import PgBouncer
-from support.postgres import Postgres
+from support.postgres import Postgres, Standby
 from support.vitalsd import Vitalsd, run
 from support.waiting import PATIENCE
 
@@ -154,7 +154,105 @@ def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
     daemon.wait_for("pg_stat_archiver_failed_count", lambda now: now > failed)
 
 
+def test_a_pooler_that_refuses_us(vitalsd: Daemon, postgres: Postgres) -> None:
+    """PgBouncer has one SQLSTATE for all that it refuses, that of a broken protocol."""
+    with closing(PgBouncer(postgres, "monitor")) as pooler:
+        wrong = {"env": "PASSWORD_APP"}
+        stranger = pooler.url().replace("monitor@", "stranger@")
+        daemon = vitalsd(
+            [
+                db(postgres, "wrong", url=pooler.url(), password=wrong),
+                db(postgres, "stranger", url=stranger),
+            ],
+            environment=passwords(postgres),
+        )
+        for probe in ("wrong", "stranger"):
+            assert set(daemon.failures(probe)) == {"auth"}, daemon.tail()
+            assert daemon.value("pg_up", probe=probe) == 1
+
+
+def test_names_of_databases_in_urls(vitalsd: Daemon, postgres: Postgres) -> None:
+    names = {"my db": "my%20db", "100%": "100%25", "café": "caf%C3%A9", "a/b": "a%2Fb"}
+    for name in names:
+        postgres.create_database(name)
+    try:
+        probes = [
+            db(postgres, f"db-{i}", url=postgres.url(database=encoded, sslmode="require"))
+            for i, encoded in enumerate(names.values())
+        ]
+        daemon = vitalsd(probes, environment=passwords(postgres))
+        for probe in probes:
+            assert daemon.value("probe_success", probe=probe["name"]) == 1, daemon.tail()
+        assert by_database(daemon, "pg_stat_activity_count").keys() >= names.keys()
+    finally:
+        for name in names:
+            postgres.drop_database(name)
+
+
+def test_a_server_without_an_encoding(vitalsd: Daemon, postgres: Postgres) -> None:
+    """One name that is not UTF-8 took all series along."""
+    postgres.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0")
+    postgres.execute_bytes(b'CREATE DATABASE "caf\xe9" TEMPLATE bytes', "bytes")
+    try:
+        url = postgres.url(database="bytes", sslmode="require")
+        daemon = vitalsd([db(postgres, url=url)], environment=passwords(postgres))
+        assert daemon.value("probe_success", probe="db") == 1, daemon.tail()
+        assert "caf\ufffd" in by_database(daemon, "pg_stat_activity_count")
+    finally:
+        postgres.execute_bytes(b'DROP DATABASE "caf\xe9"', "bytes")
+        postgres.drop_database("bytes")
+
+
+# ---- a standby ----------------------------------------------------------------------------------
+
+
+def test_a_standby_that_is_cut_off(vitalsd: Daemon, postgres: Postgres) -> None:
+    """It has replayed all that it has received, and receives nothing: that was a lag of 0."""
+    with closing(Standby(postgres)) as standby:
+        probe = db(postgres, url=standby.url() + "?sslmode=require")
+        daemon = vitalsd([probe], environment=passwords(postgres), **QUICK)
+        daemon.wait_for("pg_stat_wal_receiver_streaming", 1)
+        assert daemon.value("pg_replication_is_replica") == 1
+        daemon.wait_for("pg_replication_lag_seconds", 0)
+        postgres.execute("SELECT pg_current_xact_id()")  # an age needs something that was replayed
+        wait_until(standby.has_replayed, what="a transaction is replayed")
+        heard = daemon.value("pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds")
+        assert abs(time.time() - heard) < 60
+        postgres.stop()
+        try:
+            daemon.wait_for("pg_stat_wal_receiver_streaming", 0)
+            lag = daemon.value("pg_replication_lag_seconds")
+            assert lag > 0
+            wait_until(lambda: daemon.value("pg_replication_lag_seconds") > lag)
+            assert daemon.samples("pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds") == []
+        finally:
+            postgres.start()
+
+
 # ---- full ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limited", "unlimited"),
+    [
+        ("ALTER ROLE monitor CONNECTION LIMIT 0", "ALTER ROLE monitor CONNECTION LIMIT -1"),
+        ("ALTER DATABASE {} CONNECTION LIMIT 0", "ALTER DATABASE {} CONNECTION LIMIT -1"),
+    ],
+    ids=["role", "database"],
+)
+def test_a_limit_of_ours_is_no_full_server(
+    vitalsd: Daemon, postgres: Postgres, limited: str, unlimited: str
+) -> None:
+    """The SQLSTATE is that of a full server, whose connections check is critical."""
+    postgres.execute(limited.format(postgres.database))
+    try:
+        daemon = vitalsd([db(postgres)], environment=passwords(postgres))
+        assert set(daemon.failures("db")) == {"permission"}, daemon.tail()
+        assert daemon.value("pg_up") == 1
+        assert daemon.samples("vitalsd_check_status", check="connections") == []
+    finally:
+        postgres.execute(unlimited.format(postgres.database))
+    daemon.wait_ok("db")
 
 
 def test_a_server_that_fills_up(vitalsd: Daemon, postgres: Postgres) -> None:

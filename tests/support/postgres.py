@@ -55,6 +55,68 @@ host replication all 127.0.0.1/32 scram-sha-256
 """
 
 
+class Standby(Server):
+    """A server that follows another one, made from a copy of it."""
+
+    name = "standby"
+    stop_signal = signal.SIGINT
+
+    def __init__(self, primary: Postgres) -> None:
+        super().__init__()
+        self.primary, self.port = primary, free_port()
+        self.data = self.directory / "data"
+        primary.execute("ALTER ROLE app REPLICATION")
+        user = account("postgres")
+        who = {"user": user.pw_uid, "group": user.pw_gid} if user else {}
+        if user:
+            os.chown(self.directory, user.pw_uid, user.pw_gid)
+        done = subprocess.run(
+            [
+                *(BINARIES / "pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast"),
+                *("-h", "127.0.0.1", "-p", str(primary.port), "-U", "app"),
+            ],
+            env={"PGPASSWORD": primary.passwords["app"], "HOME": str(self.directory)},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.directory,
+            **who,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        self.launch(
+            [
+                *(BINARIES / "postgres", "-D", self.data, "-p", str(self.port)),
+                *("-c", f"unix_socket_directories={self.directory}", "-c", "archive_mode=off"),
+            ],
+            self._answers,
+            user=user,
+            environment={"HOME": str(self.directory)},
+        )
+
+    def ask(self, expression: str) -> object:
+        connection = psycopg2.connect(
+            host=str(self.directory), port=self.port, user="postgres", dbname="postgres"
+        )
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(f"SELECT {expression}")
+            row = cursor.fetchone()
+        assert row is not None
+        return row[0]
+
+    def has_replayed(self) -> bool:
+        """Whether it has replayed a transaction since it started."""
+        return self.ask("pg_last_xact_replay_timestamp()") is not None
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("true") is True
+        except psycopg2.OperationalError:
+            return False
+
+    def url(self, role: str = "monitor") -> str:
+        return f"postgresql://{role}@127.0.0.1:{self.port}/{self.primary.database}"
+
+
 class Postgres(Server):
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast": sessions are ended, not waited for
@@ -160,6 +222,17 @@ class Postgres(Server):
             with connection.cursor() as cursor:
                 cursor.execute(statement)
                 return cursor.fetchall() if cursor.description else []
+
+    def execute_bytes(self, statement: bytes, database: str) -> None:
+        """A statement in no encoding."""
+        connection = psycopg2.connect(
+            host=str(self.directory), port=self.port, user="postgres", dbname=database
+        )
+        with closing(connection):
+            connection.autocommit = True
+            connection.set_client_encoding("SQL_ASCII")
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
 
     def create_database(self, name: str) -> None:
         self.execute(f'CREATE DATABASE "{name}"')

@@ -113,8 +113,10 @@ class PostgresTest : public testing::Test {
   }
 
   // What it answers. Row of the server: max_connections, superuser_reserved_connections,
-  // reserved_connections, sees all, is in recovery, start time, replay lag, versions.
-  Table server = {{"100", "3", "2", "t", "f", "1700000000.5", kNull, "16.1", "PostgreSQL 16.1"}};
+  // reserved_connections, sees all, is in recovery, start time, replay lag, versions, when the
+  // receiver heard of the primary, whether it streams.
+  Table server = {
+      {"100", "3", "2", "t", "f", "1700000000.5", kNull, "16.1", "PostgreSQL 16.1", kNull, kNull}};
   Table databases = {{"postgres", "2", "10", "1", "100", "900", "0", "0", "0", "t"},
                      {"shop", "60", "5000", "7", "11", "22", "2", "3", "4096", "f"}};
   Table activity = {{"shop", "active", "20", "1.5"},
@@ -228,7 +230,11 @@ TEST_F(PostgresTest, OmitsWhatTheServerDoesNotKnow) {
 TEST_F(PostgresTest, TellsHowFarAStandbyIsBehind) {
   server[0][4] = "t";
   server[0][6] = "12.5";
+  server[0][9] = "1700000200";
+  server[0][10] = "1";
   const test::Observation run = observe();
+  EXPECT_EQ(run.value("pg_stat_wal_receiver_streaming"), 1);
+  EXPECT_EQ(run.value("pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds"), 1700000200);
   EXPECT_EQ(run.value("pg_replication_is_replica"), 1);
   EXPECT_EQ(run.value("pg_replication_lag_seconds"), 12.5);
 }

@@ -272,6 +272,19 @@ TEST_F(RedisTest, HandsConnectionAndLookUpsToItsSuccessor) {
   EXPECT_EQ(peer.accepted(), 1);
 }
 
+TEST_F(RedisTest, TakesNoSentinelForDown) {
+  set_info("# Server\r\nredis_version:7.2.4\r\nredis_mode:sentinel\r\n# Sentinel\r\n");
+  EXPECT_EQ(observe().reason(), "mismatch");
+}
+
+TEST_F(RedisTest, SignsInAUserWithoutAPassword) {
+  replies["AUTH guest "] = "+OK\r\n";
+  const test::Observation run =
+      house.observe("redis", "url: 'redis://guest@" + peer.endpoint() + '\'');
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(commands.front(), "AUTH guest ");
+}
+
 TEST_F(RedisTest, ConcealsThePasswordAlsoWhereItIsConnectedAlready) {
   replies["AUTH hunter2"] = "+OK\r\n";
   const auto probe = house.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
