@@ -1,4 +1,5 @@
 // The command line. No logic of its own: each command is a function of another file.
+#include "daemon/absence.hpp"
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
 #include "daemon/health_check.hpp"
@@ -124,6 +125,17 @@ int run(int argc, char** argv) {
   bool markdown = false;
   metrics->add_flag("--markdown", markdown, "As a Markdown page");
 
+  CLI::App* rules =
+      cli.add_subcommand("rules", "Print alert rules that depend on the configuration");
+  rules->require_subcommand(1);
+  CLI::App* absent = rules->add_subcommand(
+      "absent", "Rules that fire where documented rules have no series to read");
+  bool all_kinds = false;
+  absent->add_option("--config,-c", config, "Configuration file; - is standard input")
+      ->capture_default_str();
+  absent->add_flag("--all-kinds", all_kinds, "For every kind instead of those configured");
+  absent->footer("Exit: 0 printed, 2 configuration not valid.");
+
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -134,6 +146,7 @@ int run(int argc, char** argv) {
   if (*config_reference) return print(configuration_reference());
   if (*health) return check_health(url);
   if (*metrics) return print(metrics_reference(markdown));
+  if (*absent) return print_absence_rules(all_kinds ? "" : config);
   return serve(config, listen, shard);
 }
 

@@ -376,6 +376,7 @@ const ProbeKind http = {
     .make = make_probe<HttpProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
+    .documented_series = "vitalsd_target_up{kind=\"http\"}",
 };
 }  // namespace kinds
 

@@ -435,6 +435,7 @@ const ProbeKind postgres = {
     .metrics = kMetrics,
     .checks = kChecks,
     .up = &kUp,
+    .documented_series = "up{job=\"postgres\"}",
 };
 }  // namespace kinds
 

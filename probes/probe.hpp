@@ -126,6 +126,10 @@ struct ProbeKind {
 
   /// The ecosystem's name for "the target is up" (`pg_up`); the framework publishes it.
   const MetricInfo* up = nullptr;
+
+  /// A series that documented rules read and that any probe of the kind publishes, as PromQL: where
+  /// it is missing, those rules are silent for want of data.
+  std::string_view documented_series = {};
 };
 
 /// Shorthand for a kind whose probe is constructible from its options.

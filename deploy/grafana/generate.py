@@ -23,6 +23,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 RULE_FILES = [HERE.parent / "prometheus" / name for name in ("documented.yaml", "vitalsd.yaml")]
+RULE_FILES.append(HERE.parent / "kubernetes" / "chart" / "files" / "absent.yaml")
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 SCHEMA = 37  # of Grafana 9; later ones migrate it when they load it

@@ -410,6 +410,7 @@ const ProbeKind backup = {
     .make = make_probe<BackupProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
+    .documented_series = "backup_last_success_timestamp_seconds",
 };
 }  // namespace kinds
 

@@ -278,6 +278,7 @@ const ProbeKind certificate = {
     .make = make_probe<CertificateProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
+    .documented_series = "cert_expiry_timestamp",
 };
 }  // namespace kinds
 

@@ -183,6 +183,7 @@ const ProbeKind filesystem = {
     .make = make_probe<FilesystemProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
+    .documented_series = "node_filesystem_size_bytes",
 };
 }  // namespace kinds
 

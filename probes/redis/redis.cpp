@@ -300,6 +300,7 @@ const ProbeKind redis = {
     .metrics = kMetrics,
     .checks = kChecks,
     .up = &kUp,
+    .documented_series = "redis_up",
 };
 }  // namespace kinds
 

@@ -15,11 +15,12 @@ import shorten_rules
 from support import wait_until
 from support.alertmanager import ROUTING_KEY, SHIPPED, Alertmanager, Receivers
 from support.postgres import Postgres
+from support.prometheus import ABSENCE_RULES
 from support.prometheus import SHIPPED as PROMETHEUS
 from support.prometheus import Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd
 
-RULE_FILES = [PROMETHEUS / "documented.yaml", PROMETHEUS / "vitalsd.yaml"]
+RULE_FILES = [PROMETHEUS / "documented.yaml", PROMETHEUS / "vitalsd.yaml", ABSENCE_RULES]
 RULES = [
     rule
     for file in RULE_FILES

@@ -32,14 +32,14 @@ from support.fault_proxy import FaultProxy
 from support.mounts import Mounts
 from support.nginx import Nginx
 from support.postgres import Postgres
-from support.prometheus import SHIPPED, Prometheus, shipped_configuration
+from support.prometheus import ABSENCE_RULES, SHIPPED, Prometheus, shipped_configuration
 from support.redis import Redis
 from support.s3 import S3
 from support.vitalsd import Vitalsd
 from support.watching import cache, database, endpoint_certificate
 
 DOCUMENTED = SHIPPED / "documented.yaml"
-RULE_FILES = (DOCUMENTED, SHIPPED / "vitalsd.yaml")
+RULE_FILES = (DOCUMENTED, SHIPPED / "vitalsd.yaml", ABSENCE_RULES)
 
 # What the target is given, and what the database's probe says for itself.
 ATTACHED = {"namespace": "monitoring", "pod": "vitalsd-0", "container": "vitalsd", "node": "n1"}

@@ -12,10 +12,10 @@ import yaml
 
 import shorten_rules
 from support import REPOSITORY
+from support.prometheus import ABSENCE_RULES, SHIPPED
 
 HERE = Path(__file__).parent
-SHIPPED = REPOSITORY / "deploy" / "prometheus"
-RULE_FILES = [SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml"]
+RULE_FILES = [SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml", ABSENCE_RULES]
 TEST_FILES = sorted((HERE / "rules").glob("*_test.yaml"))
 RUNBOOKS = "https://github.com/vitalsd/vitalsd/blob/main/docs/runbooks/"
 

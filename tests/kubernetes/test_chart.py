@@ -70,6 +70,33 @@ VALUES: dict[str, dict[str, Any]] = {
 every_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 
 
+@pytest.mark.parametrize(
+    ("probes", "alerts"),
+    [
+        ([{"name": "pods", "kind": "pod"}], set()),
+        ([{"name": "api", "kind": "http", "url": "http://a/"}], {"http"}),
+        (
+            [
+                {"name": "db", "kind": "postgres", "url": "postgresql://m@db/a"},
+                {"name": "cache", "kind": "redis", "url": "redis://cache"},
+                {"name": "sessions", "kind": "redis", "url": "redis://sessions"},
+            ],
+            {"postgres", "redis"},
+        ),
+    ],
+    ids=["pod", "http", "stores"],
+)
+def test_absence_is_alerted_for_what_is_configured(
+    probes: list[Object], alerts: set[str]
+) -> None:
+    """DatabaseUnwatched fired for ever where there is no database."""
+    rule = one(rendered({"config": {"probes": probes}, **MONITORING}), "PrometheusRule")
+    groups = {group["name"]: group["rules"] for group in rule["spec"]["groups"]}
+    absent = groups.get("vitalsd-absent", [])
+    assert {each["labels"]["kind"] for each in absent} == alerts
+    assert len(absent) == len(alerts)
+
+
 @every_values
 def test_helm_finds_no_fault(values: dict[str, Any]) -> None:
     done = helm("lint", "--strict", str(CHART), values=values)

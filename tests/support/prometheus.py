@@ -22,6 +22,8 @@ from support.waiting import wait_until
 
 Labels = dict[str, str]
 SHIPPED = REPOSITORY / "deploy" / "prometheus"
+# Of every kind: vitalsd prints, and the chart renders, those of the configured ones.
+ABSENCE_RULES = REPOSITORY / "deploy" / "kubernetes" / "chart" / "files" / "absent.yaml"
 
 
 def shipped_configuration(
