@@ -46,12 +46,28 @@ int without_finite_fields(const SSL* ssl, const SSL_CTX* context, int op, int bi
   return reinterpret_cast<SecurityCallback>(before)(ssl, context, op, bits, nid, other, nullptr);
 }
 
+int handshake_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
 }  // namespace
 
 void refuse_finite_fields(SSL_CTX* context) {
   const SecurityCallback before = SSL_CTX_get_security_callback(context);
   SSL_CTX_set0_security_ex_data(context, reinterpret_cast<void*>(before));
   SSL_CTX_set_security_callback(context, &without_finite_fields);
+}
+
+bool limit_handshake(SSL* ssl, int written, int type) {
+  constexpr std::uintptr_t kMostMessages = 256;  // the first handshake has some ten
+  if (written != 0 || type != SSL3_RT_HANDSHAKE) return false;
+  const auto messages =
+      reinterpret_cast<std::uintptr_t>(SSL_get_ex_data(ssl, handshake_index())) + 1;
+  SSL_set_ex_data(ssl, handshake_index(), reinterpret_cast<void*>(messages));
+  if (messages <= kMostMessages) return false;
+  SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+  return true;
 }
 
 TlsOptions TlsOptions::read(config::Node& options) {
