@@ -3,13 +3,44 @@
 #include "probes/error.hpp"
 
 #include <cctype>
+#include <cerrno>
 #include <chrono>
 #include <mutex>
 #include <utility>
 
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 namespace vitalsd::net {
+namespace {
+
+// c-ares reads datagrams as long as there are any: a server that sends them faster than they are
+// read would keep the loop. What is left is read when its turn comes again.
+constexpr int kMostReads = 32;
+
+}  // namespace
+
+const ares_socket_functions AresChannel::kSockets = {
+    .asocket = [](int family, int type, int protocol, void*) -> ares_socket_t {
+      return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    },
+    .aclose = [](ares_socket_t socket, void*) { return close(socket); },
+    .aconnect = [](ares_socket_t socket, const sockaddr* to, ares_socklen_t size,
+                   void*) { return connect(socket, to, size); },
+    .arecvfrom = [](ares_socket_t socket, void* into, std::size_t size, int flags, sockaddr* from,
+                    ares_socklen_t* from_size, void* self) -> ares_ssize_t {
+      if (static_cast<AresChannel*>(self)->reads_left_-- > 0) {
+        return recvfrom(socket, into, size, flags, from, from_size);
+      }
+      errno = EAGAIN;
+      return -1;
+    },
+    .asendv = [](ares_socket_t socket, const iovec* pieces, int count, void*) -> ares_ssize_t {
+      return writev(socket, pieces, count);
+    },
+};
 
 AresChannel::AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const Options& options)
     : wheel_(wheel),
@@ -35,6 +66,7 @@ AresChannel::AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const
   if (status != ARES_SUCCESS) {
     throw ProbeError(Reason::config, "cannot set up DNS: " + ares_text(status));
   }
+  ares_set_socket_functions(channel_, &kSockets, this);
   if (options.servers.empty()) return;
   std::string list;
   for (const std::string& server : options.servers) list += (list.empty() ? "" : ",") + server;
@@ -48,6 +80,7 @@ AresChannel::AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const
 AresChannel::~AresChannel() { ares_destroy(channel_); }
 
 void AresChannel::process(ares_socket_t readable, ares_socket_t writable) {
+  reads_left_ = kMostReads;
   ares_process_fd(channel_, readable, writable);
   rearm();
 }

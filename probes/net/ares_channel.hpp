@@ -39,9 +39,12 @@ class AresChannel {
  private:
   void process(ares_socket_t readable, ares_socket_t writable);
 
+  static const ares_socket_functions kSockets;
+
   TimerWheel& wheel_;
   Timer timer_;
   ares_channel channel_ = nullptr;
+  int reads_left_ = 0;  // in this turn of the loop
   SocketWatch sockets_;
 };
 

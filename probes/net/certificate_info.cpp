@@ -12,7 +12,6 @@
 #include <boost/asio/ip/address.hpp>
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
-#include <openssl/bn.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -25,7 +24,6 @@ struct Freer {
 };
 using X509Ptr = std::unique_ptr<X509, Freer<X509, X509_free>>;
 using BioPtr = std::unique_ptr<BIO, Freer<BIO, BIO_free_all>>;
-using BnPtr = std::unique_ptr<BIGNUM, Freer<BIGNUM, BN_free>>;
 
 // Any ASN.1 time, years up to 9999, in 64 bits.
 double to_unix(const ASN1_TIME* time) {
@@ -79,14 +77,6 @@ std::string first_alternative_name(const X509& certificate) {
   return found;
 }
 
-std::string serial_of(const X509& certificate) {
-  const BnPtr number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(&certificate), nullptr));
-  char* decimal = number ? BN_bn2dec(number.get()) : nullptr;
-  std::string text = decimal == nullptr ? "" : decimal;
-  OPENSSL_free(decimal);
-  return text;
-}
-
 }  // namespace
 
 CertificateInfo describe(const X509& certificate) {
@@ -94,7 +84,6 @@ CertificateInfo describe(const X509& certificate) {
   info.common_name = common_name_of(X509_get_subject_name(&certificate));
   if (info.common_name.empty()) info.common_name = first_alternative_name(certificate);
   info.issuer = common_name_of(X509_get_issuer_name(&certificate));
-  info.serial = serial_of(certificate);
   info.not_before = to_unix(X509_get0_notBefore(&certificate));
   info.not_after = to_unix(X509_get0_notAfter(&certificate));
   return info;

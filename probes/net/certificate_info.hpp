@@ -14,7 +14,6 @@ namespace vitalsd::net {
 struct CertificateInfo {
   std::string common_name;  ///< of the subject; without one the first DNS or IP alternative name
   std::string issuer;       ///< common name of the issuer
-  std::string serial;       ///< decimal
   double not_before = 0;    ///< Unix time
   double not_after = 0;
   bool operator==(const CertificateInfo&) const = default;

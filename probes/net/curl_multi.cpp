@@ -1,6 +1,7 @@
 #include "probes/net/curl_multi.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/tls.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -113,8 +114,9 @@ int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
 void CurlMulti::on_tls(int written, int /*version*/, int type, const void* data, std::size_t size,
                        SSL* tls, void* self) {
   constexpr std::size_t kMaxFruitless = std::size_t{1} << 20;
-  if (written != 0 || type != SSL3_RT_HEADER || size != SSL3_RT_HEADER_LENGTH) return;
   auto& multi = *static_cast<CurlMulti*>(self);
+  if (limit_handshake(tls, written, type)) multi.flooded_ = true;
+  if (written != 0 || type != SSL3_RT_HEADER || size != SSL3_RT_HEADER_LENGTH) return;
   const auto* const header = static_cast<const unsigned char*>(data);
   if (std::exchange(multi.reading_, tls) != tls) multi.fruitless_ = 0;
   multi.fruitless_ += size + (std::size_t{header[3]} << 8 | header[4]);

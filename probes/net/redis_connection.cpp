@@ -124,23 +124,32 @@ ProbeError redis_error(std::string_view text) {
   return {reason, std::string(text)};
 }
 
-namespace {
-
-// Servers quote what they do not understand: of the text about AUTH we repeat the code alone.
-ProbeError refused_auth(std::string_view text) {
-  const ProbeError error = redis_error(text);
+void refuse_redis_auth(const RedisReply& reply) {
+  if (reply.kind == RedisReply::Kind::text) return;
+  if (reply.kind != RedisReply::Kind::error) {
+    throw ProbeError(Reason::protocol, "the reply to AUTH is of another type");
+  }
+  const std::string_view text = reply.text;
+  const Reason reason = redis_error(text).reason();
   constexpr std::array<std::string_view, 2> kNone = {"ERR Client sent AUTH",
                                                      "ERR AUTH <password> called"};
   if (std::ranges::any_of(kNone, [&](auto start) { return text.starts_with(start); })) {
-    return {error.reason(), "the server has no password, and one is configured"};
+    throw ProbeError(reason, "the server has no password, and one is configured");
   }
+  // Servers quote what they do not understand: of the text about AUTH we repeat the code alone.
   const std::string_view code = text.substr(0, text.find(' '));
   const bool is_code =
       code.size() <= 20 && std::ranges::all_of(code, [](char c) { return c >= 'A' && c <= 'Z'; });
-  return {error.reason(), "the server refuses AUTH" + (is_code ? ": " + std::string(code) : "")};
+  throw ProbeError(reason, "the server refuses AUTH" + (is_code ? ": " + std::string(code) : ""));
 }
 
-}  // namespace
+void refuse_redis_reply(const RedisReply& reply, RedisReply::Kind kind,
+                        const std::string& question) {
+  if (reply.kind == RedisReply::Kind::error) throw redis_error(reply.text);
+  if (reply.kind != kind) {
+    throw ProbeError(Reason::protocol, "the reply to " + question + " is of another type");
+  }
+}
 
 // ---- the connection -----------------------------------------------------------------------------
 
@@ -171,11 +180,7 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);
     words.push_back(*password);
-    const RedisReply reply = co_await connection.ask(std::move(words));
-    if (reply.kind == RedisReply::Kind::error) throw refused_auth(reply.text);
-    if (reply.kind != RedisReply::Kind::text) {
-      throw ProbeError(Reason::protocol, "the reply to AUTH is of another type");
-    }
+    refuse_redis_auth(co_await connection.ask(std::move(words)));
   }
   if (options.database != 0) {
     std::vector<std::string> words = {"SELECT", std::to_string(options.database)};
@@ -209,10 +214,7 @@ asio::awaitable<RedisReply> RedisConnection::expect(std::vector<std::string> wor
                                                     RedisReply::Kind kind) {
   const std::string question = words.front();
   RedisReply reply = co_await ask(std::move(words));
-  if (reply.kind == RedisReply::Kind::error) throw redis_error(reply.text);
-  if (reply.kind != kind) {
-    throw ProbeError(Reason::protocol, "the reply to " + question + " is of another type");
-  }
+  refuse_redis_reply(reply, kind, question);
   co_return reply;
 }
 

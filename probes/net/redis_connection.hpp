@@ -70,6 +70,13 @@ class RedisConnection {
 /// unready, too many clients overload, else mismatch.
 ProbeError redis_error(std::string_view text);
 
+/// Throws what speaks against a reply to AUTH. Of the server's text it has the code alone, since
+/// servers quote what they were sent. Split from the connection for fuzzing, as the next one.
+void refuse_redis_auth(const RedisReply& reply);
+/// Throws for an error reply, see redis_error(), and for one of another kind than `kind`.
+void refuse_redis_reply(const RedisReply& reply, RedisReply::Kind kind,
+                        const std::string& question);
+
 /// Reads RESP2 from pieces. Split from the connection for tests and fuzzing.
 class RespReader {
  public:

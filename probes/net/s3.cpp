@@ -17,6 +17,7 @@ namespace vitalsd::net {
 namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{4} << 20;  // a page is 1,000 keys of 1 KB at most
+constexpr std::size_t kMostObjects = 1000;                // of a page: what is asked for
 constexpr int kMostPages = 1000;
 // SHA-256 of nothing: the body of a GET. S3 wants it as a header, and libcurl signs what it finds.
 constexpr std::string_view kEmptyHash =
@@ -112,6 +113,9 @@ S3Page parse_s3_page(std::string_view xml) {
   const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
   S3Page page;
   for (const pugi::xml_node item : root.children("Contents")) {
+    if (page.objects.size() == kMostObjects) {
+      throw ProbeError(Reason::protocol, "the list has more objects than were asked for");
+    }
     S3Object object;
     const std::string_view key = item.child_value("Key");
     object.key = encoded ? percent_decode(key) : std::string(key);
@@ -287,7 +291,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   if (!continuation.empty()) {
     request.url.query = "continuation-token=" + percent_encode(continuation, false) + '&';
   }
-  request.url.query += "encoding-type=url&list-type=2&max-keys=1000";
+  request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(kMostObjects);
   if (!options_.prefix.empty())
     request.url.query += "&prefix=" + percent_encode(options_.prefix, false);
   request.headers.emplace_back("x-amz-content-sha256", kEmptyHash);

@@ -59,6 +59,8 @@ asio::awaitable<void> Stream::start_tls(std::shared_ptr<asio::ssl::context> cont
   state.tls.emplace(state.socket, *state.context);
   SSL* const native = state.tls->native_handle();
   set_peer_name(native, options.server_name.empty() ? host : options.server_name, options.verify);
+  SSL_set_msg_callback(native, [](int written, int, int type, const void*, std::size_t, SSL* ssl,
+                                  void*) { limit_handshake(ssl, written, type); });
   if (prepare) prepare(native);
   const auto [error] = co_await state.tls->async_handshake(asio::ssl::stream_base::client, kResult);
   if (!error) co_return;

@@ -63,6 +63,14 @@ class TlsContexts {
   std::map<std::string, Context> contexts_;
 };
 
+/// Neither offers nor takes a key exchange modulo a prime that the server chooses (DHE): its
+/// numbers of up to 10,000 bits would cost the loop half a second for each handshake.
+void refuse_finite_fields(SSL_CTX* context);
+
+/// For message callbacks: ends a connection whose peer goes on with messages of the handshake, such
+/// as new keys and tickets, which OpenSSL reads without coming back in between. Whether it does so.
+bool limit_handshake(SSL* ssl, int written, int type);
+
 /// Throws ProbeError(config) if there is something of that name that is no regular file, symbolic
 /// links followed: OpenSSL would wait for ever for whoever writes a FIFO.
 void refuse_irregular(const std::string& file);

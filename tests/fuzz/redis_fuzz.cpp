@@ -1,8 +1,10 @@
-// RESP replies in pieces of any size, then INFO text.
+// RESP replies in pieces of any size, as a connection takes them: to AUTH, to SELECT, then INFO
+// texts.
 #include "probes/error.hpp"
 #include "probes/net/redis_connection.hpp"
 #include "probes/redis/info.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -11,19 +13,57 @@
 
 using namespace vitalsd;
 
+namespace {
+
+// A server may quote the password: of what it says about AUTH no more than a code is repeated.
+void take_auth(const net::RedisReply& reply) {
+  constexpr std::string_view kFront = "the server refuses AUTH";
+  try {
+    net::refuse_redis_auth(reply);
+  } catch (const ProbeError& error) {
+    const std::string_view why = error.what();
+    if (!why.starts_with(kFront)) {
+      if (reply.kind == net::RedisReply::Kind::error && why.contains(reply.text)) std::abort();
+      throw;
+    }
+    const std::string_view code = why.substr(std::min(why.size(), kFront.size() + 2));
+    const bool upper = std::ranges::all_of(code, [](char c) { return c >= 'A' && c <= 'Z'; });
+    if (!upper || code.size() > 20) std::abort();
+    throw;
+  }
+  if (reply.kind != net::RedisReply::Kind::text) std::abort();
+}
+
+void take_info(const net::RedisReply& reply) {
+  if (reply.kind == net::RedisReply::Kind::error) net::redis_error(reply.text);
+  const RedisInfo info(reply.text);
+  (void)info.number("used_memory");
+  for (const auto& [db, value] : info.numbered("db")) sub_field(value, "keys");
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  // The first byte is the size of the pieces.
-  const std::size_t piece = size == 0 ? 1 : data[0] + std::size_t{1};
+  // The first byte is the size of the pieces, and says whether there are a password and a database.
+  const std::uint8_t first = size == 0 ? 0 : data[0];
+  const std::size_t piece = first + std::size_t{1};
+  bool asked_auth = (first & 1U) != 0;
+  bool asked_select = (first & 2U) != 0;
   net::RespReader reader;
   try {
     for (std::size_t at = 1; at < size; at += piece) {
       reader.feed(text.substr(at, piece));
       while (const auto reply = reader.next()) {
-        if (reply->kind == net::RedisReply::Kind::error) net::redis_error(reply->text);
-        const RedisInfo info(reply->text);
-        (void)info.number("used_memory");
-        for (const auto& [db, value] : info.numbered("db")) sub_field(value, "keys");
+        if (asked_auth) {
+          asked_auth = false;
+          take_auth(*reply);
+        } else if (asked_select) {
+          asked_select = false;
+          net::refuse_redis_reply(*reply, net::RedisReply::Kind::text, "SELECT");
+        } else {
+          take_info(*reply);
+        }
       }
     }
   } catch (const ProbeError&) {  // what a bad reply is answered with

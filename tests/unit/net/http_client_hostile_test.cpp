@@ -63,6 +63,22 @@ class HttpClientHostile : public testing::Test {
   }
 };
 
+TEST_F(HttpClientHostile, EndsAConnectionWhoseKeysChangeWithoutEnd) {
+  const test::Certificate certificate = test::make_certificate("peer");
+  int updates = 0;
+  {
+    const test::TlsServer server(certificate, [&updates](test::TlsLine& line) {
+      line.read();
+      while (updates < 100'000 && line.update_keys()) ++updates;
+    });
+    HttpRequest secure = request("https", "127.0.0.1", server.port());
+    secure.tls.verify = false;
+    EXPECT_EQ(ask(secure),
+              "protocol: the server sends without end, and nothing of it belongs to the answer");
+  }
+  EXPECT_LT(updates, 100'000);
+}
+
 // ---- kept connections ---------------------------------------------------------------------------
 
 class HttpClientKept : public HttpClientHostile {

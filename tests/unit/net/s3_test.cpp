@@ -125,6 +125,14 @@ TEST(S3PageTest, RefusesWhatIsNoList) {
   EXPECT_EQ(refusal("<html><body>Hello</body></html>"), "the answer is no ListBucketResult");
 }
 
+TEST(S3PageTest, RefusesMoreObjectsThanWereAskedFor) {
+  std::string objects;
+  for (int i = 0; i < 1000; ++i) objects += contents("a");
+  EXPECT_EQ(parse_s3_page(page(objects)).objects.size(), 1000U);
+  EXPECT_EQ(refusal(page(objects + contents("a"))),
+            "the list has more objects than were asked for");
+}
+
 TEST(S3PageTest, RefusesObjectsThatLackSomething) {
   for (const std::string& object :
        {contents(""), contents("a", ""), contents("a", "-1"), contents("a", "7x"),

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "unit/support/io_faults.hpp"
+#include "unit/support/tls_server.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
@@ -143,6 +144,25 @@ TEST_F(StreamTest, ReportsAnEndWithoutTlsFarewellAlike) {
   EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
   secure_.arm(0, Fault::close);
   EXPECT_EQ(failure(stream), "protocol: reading the answer: the connection was closed");
+}
+
+TEST_F(StreamTest, EndsAConnectionWhoseKeysChangeWithoutEnd) {
+  const test::TlsServer server(certificate_, [](test::TlsLine& line) {
+    line.read();
+    for (int i = 0; i < 1000 && line.update_keys(); ++i) {
+    }
+    line.write("question");
+    line.read();
+  });
+  const config::Endpoint endpoint{"127.0.0.1", server.port()};
+  SampleSet out;
+  auto opening = [&]() -> asio::awaitable<Opened> {
+    co_return co_await open_stream(services_.environment, endpoint, &tls_, out);
+  };
+  {
+    Stream stream = *test::Task(loop_, opening()).get();
+    EXPECT_EQ(failure(stream), "protocol: reading the answer: the connection was closed");
+  }
 }
 
 TEST_F(StreamTest, ReportsAConnectionThatIsResetWhileItAsks) {

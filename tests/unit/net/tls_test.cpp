@@ -66,6 +66,25 @@ TEST(TlsOptionsTest, WantsCertificateAndKeyTogether) {
               HasSubstr("certificate and key go together"));
 }
 
+// ---- handshakes ---------------------------------------------------------------------------------
+
+TEST(FiniteFieldsTest, AreNotOffered) {
+  TlsContexts contexts;
+  TlsOptions options;
+  options.verify = false;
+  const auto context = contexts.client(options);
+  const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context->native_handle()), SSL_free);
+  const std::unique_ptr<STACK_OF(SSL_CIPHER), void (*)(STACK_OF(SSL_CIPHER)*)> offered(
+      SSL_get1_supported_ciphers(ssl.get()), [](auto* list) { sk_SSL_CIPHER_free(list); });
+  int elliptic = 0;
+  for (int i = 0; i < sk_SSL_CIPHER_num(offered.get()); ++i) {
+    const SSL_CIPHER* const cipher = sk_SSL_CIPHER_value(offered.get(), i);
+    EXPECT_NE(SSL_CIPHER_get_kx_nid(cipher), NID_kx_dhe) << SSL_CIPHER_get_name(cipher);
+    elliptic += static_cast<int>(SSL_CIPHER_get_kx_nid(cipher) == NID_kx_ecdhe);
+  }
+  EXPECT_GT(elliptic, 0);
+}
+
 // ---- contexts -----------------------------------------------------------------------------------
 
 class TlsContextsTest : public testing::Test {

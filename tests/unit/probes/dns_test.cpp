@@ -1,3 +1,6 @@
+#include <array>
+#include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <tuple>
@@ -5,6 +8,9 @@
 
 #include "unit/support/dns_script.hpp"
 #include "unit/support/kinds.hpp"
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <boost/asio/post.hpp>
 #include <gtest/gtest.h>
 
 namespace vitalsd {
@@ -126,6 +132,34 @@ TEST_F(DnsTest, TakesANameWithoutSuchARecordForAMismatch) {
     EXPECT_EQ(run.reason(), "mismatch") << type;
     EXPECT_EQ(run.names().size(), 0U) << type;
   }
+}
+
+TEST_F(DnsTest, ReadsAFloodOfAnswersInTurnsWithOthers) {
+  asio::ip::udp::socket flood(house.loop, {asio::ip::address_v4::loopback(), 0});
+  const auto probe = house.make("dns", "query: shop.example, server: '127.0.0.1:" +
+                                           std::to_string(flood.local_endpoint().port()) + '\'');
+  auto run = house.begin(*probe);
+  ASSERT_TRUE(house.until([&] { return flood.available() > 0; }));
+  std::array<char, 512> bytes{};
+  asio::ip::udp::endpoint client;
+  const std::size_t size = flood.receive_from(asio::buffer(bytes), client);
+  bytes[2] |= '\x80';  // it is an answer, without records
+  std::array<char, 512> other = bytes;
+  other[0] ^= 1;  // to another question
+  constexpr int kOthers = 200;
+  for (int i = 0; i < kOthers; ++i) flood.send_to(asio::buffer(other, size), client);
+  flood.send_to(asio::buffer(bytes, size), client);
+
+  int turns = 0;
+  std::function<void()> turn = [&] {
+    ++turns;
+    if (!run.done()) asio::post(house.loop, turn);
+  };
+  asio::post(house.loop, turn);
+  ASSERT_TRUE(house.until([&] { return run.done(); }));
+  test::settle(house.loop);
+  EXPECT_EQ(run.get().reason(), "mismatch");
+  EXPECT_GE(turns, 6);
 }
 
 TEST_F(DnsTest, RefusesRecordsThatAreCutOff) {

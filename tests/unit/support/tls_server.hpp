@@ -36,6 +36,10 @@ class TlsLine {
   bool write(std::string_view bytes) {
     return SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size())) > 0;
   }
+  /// TLS 1.3: new keys for what is sent.
+  bool update_keys() {
+    return SSL_key_update(tls_, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(tls_) == 1;
+  }
 
  private:
   SSL* tls_;

@@ -1,0 +1,82 @@
+"""HTTP, and JSON that comes by it."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import struct
+
+from hostile.trick import Act, Tls, Trick, answer, flood
+
+# ---- HTTP ---------------------------------------------------------------------------------------
+
+
+def compressed_four_times(connection: socket.socket, _: Tls) -> None:
+    body = bytes(10 << 20)
+    for _round in range(4):
+        body = gzip.compress(body)
+    connection.recv(4096)
+    coding = ", ".join(["gzip"] * 4)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+
+
+def headers_without_end(connection: socket.socket, _: Tls) -> None:
+    flood(connection, b"HTTP/1.1 200 OK\r\n", b"X-More: x\r\n")
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    head = struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream)
+    return head + payload
+
+
+def empty_frames(connection: socket.socket, tls: Tls) -> None:
+    """HTTP/2 (RFC 9113): DATA without data, for which a client may wait inside its library."""
+    with tls.context.wrap_socket(connection, server_side=True) as secure:
+        secure.recv(4096)
+        secure.sendall(frame(4, 0, 0) + frame(4, 1, 0) + frame(1, 4, 1, b"\x88"))  # :status 200
+        many = frame(0, 0, 1) * 1800
+        while True:
+            secure.sendall(many)
+
+
+UNVERIFIED = {"tls": {"verify": False}}
+
+HTTP = {
+    "http-gzip": Trick("http", compressed_four_times, "http"),
+    "http-headers": Trick("http", headers_without_end, "http"),
+    "http-frames": Trick("http", empty_frames, "https", "", {"http2": True, **UNVERIFIED}),
+}
+
+# ---- JSON ---------------------------------------------------------------------------------------
+
+LARGE = 1_000_000  # bytes, within the 1 MiB that a probe reads by default
+
+
+def reply(body: bytes) -> Act:
+    def act(connection: socket.socket, _: Tls) -> None:
+        connection.recv(4096)
+        connection.sendall(answer(body))
+
+    return act
+
+
+def json(body: bytes) -> Trick:
+    """The value at /a is asked for."""
+    return Trick("http", reply(body), "http", "", {"expect": {"json": {"/a": "1"}}})
+
+
+def members(count: int) -> bytes:
+    return b",".join(b'"%x":0' % number for number in range(count))
+
+
+JSON = {
+    "json-deep": json(b'{"a":' + b"[" * 100_000),
+    "json-deep-objects": json(b'{"a":' * 100_000),
+    "json-digits": json(b'{"a":' + b"9" * LARGE + b"}"),
+    "json-fraction": json(b'{"a":0.' + b"0" * LARGE + b"1e999999}"),
+    "json-text": json(b'{"a":"' + b"\\u20ac" * (LARGE // 6) + b'"}'),
+    "json-same-keys": json(b'{"a":1,' + b'"a":0,' * 100_000 + b'"a":0}'),
+    "json-keys": json(b'{"b":{' + members(95_000) + b"}}"),
+    "json-not-utf8": json(b'{"a":"' + b"\xff" * LARGE + b'"}'),
+}
