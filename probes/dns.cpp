@@ -54,11 +54,23 @@ int take(int status, List* list, std::vector<std::string>& out, const Text& text
   return status;
 }
 
-constexpr int kMostAddresses = 256;
+constexpr int kHeader = 12;  // bytes (RFC 1035, 4.1.1)
+
+unsigned number_at(const unsigned char* at) { return at[0] * 256U + at[1]; }
+
+// Room for as many addresses as an answer can have: it says how many, and none takes less than its
+// record does, so that a short answer costs no more than it is worth.
+template <class Entry>
+std::vector<Entry> room_for(const unsigned char* data, int size) {
+  constexpr int kShortestRecord = 15;
+  const int fitting = size / kShortestRecord;
+  const int announced = size < kHeader ? 0 : static_cast<int>(number_at(data + 6));
+  return std::vector<Entry>(static_cast<std::size_t>(std::max(1, std::min(fitting, announced))));
+}
 
 int parse_a(const unsigned char* data, int size, std::vector<std::string>& out) {
-  std::array<ares_addrttl, kMostAddresses> found{};
-  int count = kMostAddresses;
+  auto found = room_for<ares_addrttl>(data, size);
+  int count = static_cast<int>(found.size());
   const int status = ares_parse_a_reply(data, size, nullptr, found.data(), &count);
   for (int i = 0; status == ARES_SUCCESS && i < count; ++i) {
     out.push_back(address_text<asio::ip::address_v4>(found[static_cast<std::size_t>(i)].ipaddr));
@@ -67,8 +79,8 @@ int parse_a(const unsigned char* data, int size, std::vector<std::string>& out) 
 }
 
 int parse_aaaa(const unsigned char* data, int size, std::vector<std::string>& out) {
-  std::array<ares_addr6ttl, kMostAddresses> found{};
-  int count = kMostAddresses;
+  auto found = room_for<ares_addr6ttl>(data, size);
+  int count = static_cast<int>(found.size());
   const int status = ares_parse_aaaa_reply(data, size, nullptr, found.data(), &count);
   for (int i = 0; status == ARES_SUCCESS && i < count; ++i) {
     out.push_back(address_text<asio::ip::address_v6>(found[static_cast<std::size_t>(i)].ip6addr));

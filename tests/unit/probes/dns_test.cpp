@@ -154,6 +154,26 @@ TEST_F(DnsTest, AsksAgainByTcpForALongAnswer) {
   EXPECT_EQ(server.queries().size(), 2U);
 }
 
+TEST_F(DnsTest, CountsAllThereAre) {
+  constexpr unsigned kMany = 2000;
+  answer = [](const DnsScript::Query& query) {
+    DnsScript::Answer out;
+    for (unsigned i = 0; i < kMany; ++i) {
+      const std::string number = dns_number(i, 2);
+      const std::map<int, std::string> data = {
+          {kA, "\x0a\x01" + number}, {kAaaa, std::string(14, '\x20') + number},
+          {kMx, number + '\0'},      {kNs, dns_name("n" + std::to_string(i))},
+          {kTxt, txt(number)},       {kSrv, number + dns_number(0, 4) + '\0'}};
+      out.records.push_back({query.type, data.at(query.type)});
+    }
+    return out;
+  };
+  for (const std::string type : {"A", "AAAA", "MX", "NS", "SRV", "TXT"}) {
+    EXPECT_EQ(observe(type, ", protocol: tcp").value("probe_dns_answer_rrs"), kMany) << type;
+  }
+  EXPECT_EQ(observe("A", ", protocol: tcp, answers: [10.1.7.207]").failure(), "");
+}
+
 TEST_F(DnsTest, SaysThatNobodyListens) {
   const test::ClosedPort nobody;
   const test::Observation run = house.observe(
