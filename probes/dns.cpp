@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
@@ -131,17 +132,106 @@ int parse_soa(const unsigned char* data, int size, std::vector<std::string>& out
   return status;
 }
 
+int parse_caa(const unsigned char* data, int size, std::vector<std::string>& out) {
+  ares_caa_reply* list = nullptr;
+  return take(ares_parse_caa_reply(data, size, &list), list, out, [](const ares_caa_reply& caa) {
+    return std::to_string(caa.critical) + ' ' +
+           std::string(reinterpret_cast<const char*>(caa.property), caa.plength) + " \"" +
+           std::string(reinterpret_cast<const char*>(caa.value), caa.length) + '"';
+  });
+}
+
+// Reads the answer itself, for types whose data is a name: c-ares follows aliases instead of
+// telling them.
+class NameReader {
+ public:
+  NameReader(const unsigned char* data, int size) : data_(data), size_(size) {}
+
+  int read(unsigned type, std::vector<std::string>& out) {
+    if (size_ < kHeader) return ARES_EBADRESP;
+    constexpr int kQuestion = 4;  // bytes behind the name: type and class
+    constexpr int kRecord = 10;   // and in front of the data: these, time to live, length
+    at_ = kHeader;
+    for (unsigned left = number_at(data_ + 4); left > 0; --left) {
+      if (!skip_name() || !has(kQuestion)) return ARES_EBADRESP;
+      at_ += kQuestion;
+    }
+    for (unsigned left = number_at(data_ + 6); left > 0; --left) {
+      if (!skip_name() || !has(kRecord)) return ARES_EBADRESP;
+      const bool wanted =
+          number_at(data_ + at_) == type && number_at(data_ + at_ + 2) == unsigned{ns_c_in};
+      const auto length = static_cast<int>(number_at(data_ + at_ + 8));
+      at_ += kRecord;
+      if (!has(length)) return ARES_EBADRESP;
+      const int end = at_ + length;
+      if (wanted && (!take_name(out.emplace_back()) || at_ > end)) return ARES_EBADRESP;
+      at_ = end;
+    }
+    return ARES_SUCCESS;
+  }
+
+ private:
+  [[nodiscard]] bool has(int bytes) const { return size_ - at_ >= bytes; }
+  bool skip_name() {
+    std::string ignored;
+    return take_name(ignored);
+  }
+  bool take_name(std::string& out) {
+    char* name = nullptr;
+    long length = 0;
+    if (!has(1) || ares_expand_name(data_ + at_, data_, size_, &name, &length) != ARES_SUCCESS) {
+      return false;
+    }
+    out = name;
+    ares_free_string(name);
+    at_ += static_cast<int>(length);
+    return true;
+  }
+
+  const unsigned char* data_;
+  int size_;
+  int at_ = 0;
+};
+
+template <unsigned Type>
+int parse_names(const unsigned char* data, int size, std::vector<std::string>& out) {
+  return NameReader(data, size).read(Type, out);
+}
+
 struct RecordType {
   std::string_view name;
   int number;
   Parser parse;
 };
+constexpr int kCaa = 257;  // RFC 8659; not all headers know it
 constexpr std::array kTypes = {
-    RecordType{"A", ns_t_a, parse_a},       RecordType{"AAAA", ns_t_aaaa, parse_aaaa},
-    RecordType{"MX", ns_t_mx, parse_mx},    RecordType{"NS", ns_t_ns, parse_ns},
-    RecordType{"SOA", ns_t_soa, parse_soa}, RecordType{"SRV", ns_t_srv, parse_srv},
+    RecordType{"A", ns_t_a, parse_a},
+    RecordType{"AAAA", ns_t_aaaa, parse_aaaa},
+    RecordType{"CAA", kCaa, parse_caa},
+    RecordType{"CNAME", ns_t_cname, parse_names<ns_t_cname>},
+    RecordType{"MX", ns_t_mx, parse_mx},
+    RecordType{"NS", ns_t_ns, parse_ns},
+    RecordType{"PTR", ns_t_ptr, parse_names<ns_t_ptr>},
+    RecordType{"SOA", ns_t_soa, parse_soa},
+    RecordType{"SRV", ns_t_srv, parse_srv},
     RecordType{"TXT", ns_t_txt, parse_txt},
 };
+
+// The name under which a PTR record tells the name of an address (RFC 1035, 3.5, and RFC 3596).
+std::string reverse_name(const asio::ip::address& address) {
+  std::string out;
+  if (address.is_v4()) {
+    for (const unsigned char byte : std::views::reverse(address.to_v4().to_bytes())) {
+      out += std::to_string(byte) + '.';
+    }
+    return out + "in-addr.arpa";
+  }
+  constexpr std::string_view kHex = "0123456789abcdef";
+  for (const unsigned char byte : std::views::reverse(address.to_v6().to_bytes())) {
+    out += {kHex[byte & 15U], '.', kHex[byte >> 4U], '.'};
+  }
+  return out + "ip6.arpa";
+}
 
 // What a failed query says of the server that was asked.
 Reason reason_of(int status) {
@@ -164,7 +254,8 @@ class DnsProbe final : public Probe {
  public:
   DnsProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
-        query_(options.required<std::string>("query", "the name to ask for")),
+        query_(
+            options.required<std::string>("query", "the name to ask for; for PTR also an address")),
         server_(
             options.find<config::Endpoint>("server", "host:port; without it those of resolv.conf")),
         tcp_(options.choice("protocol", {"udp", "tcp"}, "of the question") == "tcp"),
@@ -174,6 +265,10 @@ class DnsProbe final : public Probe {
     const std::string name = options.choice("type", names, "type of the records");
     type_ = std::ranges::find(kTypes, name, &RecordType::name);
     if (options.has("query") && query_.empty()) options.error("query", "is empty");
+    name_ = query_;
+    boost::system::error_code not_an_address;
+    const auto address = asio::ip::make_address(query_, not_an_address);
+    if (type_->number == ns_t_ptr && !not_an_address) name_ = reverse_name(address);
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -231,7 +326,7 @@ class DnsProbe final : public Probe {
         if (answer.status == ARES_SUCCESS && answer.records.empty()) answer.status = ARES_ENODATA;
         asked->pending->succeed(std::move(answer));
       };
-      ares_query(channel->handle(), query_.c_str(), ns_c_in, type_->number, done, query.release());
+      ares_query(channel->handle(), name_.c_str(), ns_c_in, type_->number, done, query.release());
       channel->rearm();
     };
     co_return co_await net::Pending<Answer>::wait(begin);
@@ -239,6 +334,7 @@ class DnsProbe final : public Probe {
 
   const Environment& environment_;
   std::string query_;
+  std::string name_;  // that is asked for
   std::optional<config::Endpoint> server_;
   bool tcp_;
   std::vector<std::string> expected_;

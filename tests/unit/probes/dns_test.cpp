@@ -18,10 +18,12 @@ constexpr int kA = 1;
 constexpr int kNs = 2;
 constexpr int kCname = 5;
 constexpr int kSoa = 6;
+constexpr int kPtr = 12;
 constexpr int kMx = 15;
 constexpr int kTxt = 16;
 constexpr int kAaaa = 28;
 constexpr int kSrv = 33;
+constexpr int kCaa = 257;
 
 std::string txt(const std::string& text) { return static_cast<char>(text.size()) + text; }
 
@@ -67,7 +69,11 @@ TEST_F(DnsTest, ReadsRecordsOfEachType) {
   for (const Case& each : std::vector<Case>{
            {"A", kA, "\x0a\x01\x01\x01", "10.1.1.1"},
            {"AAAA", kAaaa, v6, "2001:db8::7"},
+           {"CAA", kCaa, '\x80' + txt("issue") + "ca.example; a=B",
+            R"(128 issue "ca.example; a=B")"},
+           {"CNAME", kCname, host, "a.example"},
            {"MX", kMx, dns_number(10, 2) + host, "10 a.example"},
+           {"PTR", kPtr, host, "a.example"},
            {"NS", kNs, host, "a.example"},
            {"SOA", kSoa,
             host + dns_name("root.example") + dns_number(1, 4) + dns_number(2, 4) +
@@ -121,7 +127,7 @@ TEST_F(DnsTest, TakesANameWithoutSuchARecordForAMismatch) {
   answer_records({});
   EXPECT_EQ(observe("A").reason(), "mismatch");
   answer_records({{kCname, dns_name("other.example")}});  // an alias of what has none either
-  for (const std::string type : {"A", "AAAA", "MX", "NS", "SRV", "TXT"}) {
+  for (const std::string type : {"A", "AAAA", "CAA", "MX", "NS", "PTR", "SRV", "TXT"}) {
     const test::Observation run = observe(type);
     EXPECT_EQ(run.reason(), "mismatch") << type;
     EXPECT_EQ(run.names().size(), 0U) << type;
@@ -129,10 +135,18 @@ TEST_F(DnsTest, TakesANameWithoutSuchARecordForAMismatch) {
 }
 
 TEST_F(DnsTest, RefusesRecordsThatAreCutOff) {
-  answer_records({{kMx, "\x01"}});
-  const test::Observation run = observe("MX");
-  EXPECT_EQ(run.reason(), "protocol");
-  EXPECT_TRUE(run.threw());
+  for (const auto& [type, number, data] :
+       std::vector<std::tuple<std::string, int, std::string>>{{"MX", kMx, "\x01"},
+                                                              {"CAA", kCaa, "\x01"},
+                                                              {"CNAME", kCname, ""},
+                                                              {"CNAME", kCname, "\x05web"},
+                                                              {"PTR", kPtr, "\xc0"},
+                                                              {"PTR", kPtr, "\xc0\xff"}}) {
+    answer_records({{kA, "\x0a\x01\x01\x01"}, {number, data}});
+    const test::Observation run = observe(type);
+    EXPECT_EQ(run.reason(), "protocol") << type;
+    EXPECT_TRUE(run.threw());
+  }
 }
 
 TEST_F(DnsTest, AsksByTcpWhereItIsTold) {
@@ -154,21 +168,53 @@ TEST_F(DnsTest, AsksAgainByTcpForALongAnswer) {
   EXPECT_EQ(server.queries().size(), 2U);
 }
 
+TEST_F(DnsTest, AsksForTheNameOfAnAddress) {
+  answer = [](const DnsScript::Query& query) {
+    return DnsScript::Answer{.records = {{query.type, dns_name("web.example")}}};
+  };
+  const auto asked = [&](const std::string& query) {
+    const test::Observation run =
+        house.observe("dns", "type: PTR, answers: [web.example], query: '" + query +
+                                 "', server: '" + server.endpoint() + '\'');
+    EXPECT_EQ(run.failure(), "") << query;
+    return server.queries().back().name;
+  };
+  EXPECT_EQ(asked("192.0.2.10"), "10.2.0.192.in-addr.arpa");
+  EXPECT_EQ(asked("2001:DB8::7"),
+            "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+  EXPECT_EQ(asked("10.2.0.192.in-addr.arpa"), "10.2.0.192.in-addr.arpa");
+}
+
+TEST_F(DnsTest, TellsAnAliasAndNotWhatItStandsFor) {
+  answer_records({{kCname, dns_name("other.example")}, {kA, "\x0a\x01\x01\x01"}});
+  const test::Observation run = observe("CNAME", ", answers: [other.example]");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1);
+  answer_records({{kA, "\x0a\x01\x01\x01"}});
+  EXPECT_EQ(observe("CNAME").reason(), "mismatch");
+  EXPECT_EQ(observe("PTR").reason(), "mismatch");
+  EXPECT_EQ(observe("CAA").reason(), "mismatch");
+}
+
 TEST_F(DnsTest, CountsAllThereAre) {
   constexpr unsigned kMany = 2000;
   answer = [](const DnsScript::Query& query) {
     DnsScript::Answer out;
     for (unsigned i = 0; i < kMany; ++i) {
       const std::string number = dns_number(i, 2);
-      const std::map<int, std::string> data = {
-          {kA, "\x0a\x01" + number}, {kAaaa, std::string(14, '\x20') + number},
-          {kMx, number + '\0'},      {kNs, dns_name("n" + std::to_string(i))},
-          {kTxt, txt(number)},       {kSrv, number + dns_number(0, 4) + '\0'}};
+      const std::map<int, std::string> data = {{kA, "\x0a\x01" + number},
+                                               {kAaaa, std::string(14, '\x20') + number},
+                                               {kMx, number + '\0'},
+                                               {kNs, dns_name("n" + std::to_string(i))},
+                                               {kPtr, dns_name("n" + std::to_string(i))},
+                                               {kCaa, '\x01' + txt("issue") + number},
+                                               {kTxt, txt(number)},
+                                               {kSrv, number + dns_number(0, 4) + '\0'}};
       out.records.push_back({query.type, data.at(query.type)});
     }
     return out;
   };
-  for (const std::string type : {"A", "AAAA", "MX", "NS", "SRV", "TXT"}) {
+  for (const std::string type : {"A", "AAAA", "CAA", "MX", "NS", "PTR", "SRV", "TXT"}) {
     EXPECT_EQ(observe(type, ", protocol: tcp").value("probe_dns_answer_rrs"), kMany) << type;
   }
   EXPECT_EQ(observe("A", ", protocol: tcp, answers: [10.1.7.207]").failure(), "");
