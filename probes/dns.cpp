@@ -198,23 +198,71 @@ int parse_names(const unsigned char* data, int size, std::vector<std::string>& o
   return NameReader(data, size).read(Type, out);
 }
 
+// What a record says, whichever way it is written: equal for records that mean the same. Records
+// and what is configured are compared by it.
+using Meaning = std::string (*)(std::string_view);
+
+std::string same(std::string_view text) { return std::string(text); }
+
+std::string meaning_of_address(std::string_view text) {
+  boost::system::error_code not_an_address;
+  const auto address = asio::ip::make_address(text, not_an_address);
+  return not_an_address ? std::string(text) : address.to_string();
+}
+
+std::string in_lower_case(std::string_view text) {
+  std::string out;
+  for (const char c : text) out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+// Numbers and a name behind them, or a name alone.
+std::string meaning_of_name(std::string_view text) {
+  std::string out;
+  for (const auto word : std::views::split(text, ' ')) {
+    if (!word.empty()) out += (out.empty() ? "" : " ") + in_lower_case(std::string_view(word));
+  }
+  // An escaped dot is part of the name; the name of the root is a dot alone, or nothing at all.
+  if (out.ends_with('.') && !out.ends_with("\\.")) out.pop_back();
+  if (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+// Flags, tag and value, which is a name with parameters (issue and issuewild) or any text, with
+// quotes or without (RFC 8659).
+std::string meaning_of_caa(std::string_view text) {
+  const std::size_t tag = std::min(text.find(' '), text.size());
+  const std::size_t space = text.find(' ', std::min(tag + 1, text.size()));
+  if (space == std::string_view::npos) return in_lower_case(text);
+  std::string out = in_lower_case(text.substr(0, space + 1));
+  std::string_view value = text.substr(space + 1);
+  if (value.size() >= 2 && value.starts_with('"') && value.ends_with('"')) {
+    value = value.substr(1, value.size() - 2);
+  }
+  const bool names = out.substr(tag).starts_with(" issue");
+  const std::size_t end = names ? std::min(value.find(';'), value.size()) : 0;
+  if (names) out += meaning_of_name(value.substr(0, end));
+  return out.append(value.substr(end));
+}
+
 struct RecordType {
   std::string_view name;
   int number;
   Parser parse;
+  Meaning meaning;
 };
 constexpr int kCaa = 257;  // RFC 8659; not all headers know it
 constexpr std::array kTypes = {
-    RecordType{"A", ns_t_a, parse_a},
-    RecordType{"AAAA", ns_t_aaaa, parse_aaaa},
-    RecordType{"CAA", kCaa, parse_caa},
-    RecordType{"CNAME", ns_t_cname, parse_names<ns_t_cname>},
-    RecordType{"MX", ns_t_mx, parse_mx},
-    RecordType{"NS", ns_t_ns, parse_ns},
-    RecordType{"PTR", ns_t_ptr, parse_names<ns_t_ptr>},
-    RecordType{"SOA", ns_t_soa, parse_soa},
-    RecordType{"SRV", ns_t_srv, parse_srv},
-    RecordType{"TXT", ns_t_txt, parse_txt},
+    RecordType{"A", ns_t_a, parse_a, meaning_of_address},
+    RecordType{"AAAA", ns_t_aaaa, parse_aaaa, meaning_of_address},
+    RecordType{"CAA", kCaa, parse_caa, meaning_of_caa},
+    RecordType{"CNAME", ns_t_cname, parse_names<ns_t_cname>, meaning_of_name},
+    RecordType{"MX", ns_t_mx, parse_mx, meaning_of_name},
+    RecordType{"NS", ns_t_ns, parse_ns, meaning_of_name},
+    RecordType{"PTR", ns_t_ptr, parse_names<ns_t_ptr>, meaning_of_name},
+    RecordType{"SOA", ns_t_soa, parse_soa, meaning_of_name},
+    RecordType{"SRV", ns_t_srv, parse_srv, meaning_of_name},
+    RecordType{"TXT", ns_t_txt, parse_txt, same},
 };
 
 // The name under which a PTR record tells the name of an address (RFC 1035, 3.5, and RFC 3596).
@@ -259,7 +307,8 @@ class DnsProbe final : public Probe {
         server_(
             options.find<config::Endpoint>("server", "host:port; without it those of resolv.conf")),
         tcp_(options.choice("protocol", {"udp", "tcp"}, "of the question") == "tcp"),
-        expected_(options.list<std::string>("answers", "records that must be in the answer")) {
+        expected_(options.list<std::string>(
+            "answers", "records that must be in the answer; compared by letter only for TXT")) {
     std::vector<std::string_view> names;
     for (const RecordType& type : kTypes) names.push_back(type.name);
     const std::string name = options.choice("type", names, "type of the records");
@@ -283,7 +332,11 @@ class DnsProbe final : public Probe {
     out.add(kSeconds, took.count());
     out.add(kAnswers, static_cast<double>(answer.records.size()));
     for (const std::string& wanted : expected_) {
-      if (std::ranges::find(answer.records, wanted) != answer.records.end()) continue;
+      const std::string meant = type_->meaning(wanted);
+      const auto says_so = [&](const std::string& record) {
+        return type_->meaning(record) == meant;
+      };
+      if (std::ranges::any_of(answer.records, says_so)) continue;
       std::string got;
       for (const std::string& record : answer.records) got += (got.empty() ? "" : ", ") + record;
       out.fail(Reason::mismatch,

@@ -110,6 +110,54 @@ TEST_F(DnsTest, MissesWhatMustBeThere) {
   EXPECT_EQ(run.value("probe_dns_answer_rrs"), 2);
 }
 
+TEST_F(DnsTest, ComparesWhatRecordsMean) {
+  const std::string host = dns_name("A.Example");
+  const std::string soa = host + dns_name("root.example") + std::string(20, '\x01');
+  const std::string v6 = dns_number(0x20010db8, 4) + std::string(11, '\0') + '\x0a';
+  const std::string mapped = std::string(10, '\0') + "\xff\xff\x0a\x01\x01\x01";
+  const std::string caa = '\0' + txt("Issue") + "CA.Example; Key=B";
+  struct Case {
+    std::string type;
+    int number;
+    std::string data, text;
+    bool there = true;
+  };
+  for (const Case& each : std::vector<Case>{
+           {"AAAA", kAaaa, v6, "2001:DB8::A"},
+           {"AAAA", kAaaa, v6, "2001:0db8:0000:0000:0000:0000:0000:000a"},
+           {"AAAA", kAaaa, v6, "2001:db8:0::0:0.0.0.10"},
+           {"AAAA", kAaaa, mapped, "::ffff:a01:101"},
+           {"AAAA", kAaaa, v6, "2001:db8::b", false},
+           {"AAAA", kAaaa, v6, "none", false},
+           {"CNAME", kCname, host, "a.example."},
+           {"PTR", kPtr, host, "a.EXAMPLE"},
+           {"NS", kNs, host, "A.example."},
+           {"NS", kNs, host, "a.example..", false},
+           {"NS", kNs, host, "a.exampl", false},
+           {"SOA", kSoa, soa, "a.example."},
+           {"MX", kMx, dns_number(10, 2) + host, "10 a.example."},
+           {"MX", kMx, dns_number(10, 2) + host, "10  A.EXAMPLE"},
+           {"MX", kMx, dns_number(10, 2) + host, "20 a.example.", false},
+           {"MX", kMx, dns_number(0, 2) + '\0', "0 ."},
+           {"SRV", kSrv, dns_number(1, 2) + dns_number(2, 2) + dns_number(3, 2) + host,
+            "1 2 3 a.example."},
+           {"CAA", kCaa, caa, R"(0 issue "ca.example; Key=B")"},
+           {"CAA", kCaa, caa, "0 issue ca.example; Key=B"},
+           {"CAA", kCaa, caa, R"(0 issue "ca.example; key=b")", false},
+           {"CAA", kCaa, caa, "0 issue", false},
+           {"CAA", kCaa, '\0' + txt("iodef") + "mailto:A@b", R"(0 IODEF "mailto:A@b")"},
+           {"CAA", kCaa, '\0' + txt("iodef") + "mailto:A@b", R"(0 iodef "mailto:a@b")", false},
+           {"CAA", kCaa, '\0' + txt("issue") + ";", R"(0 issue ";")"},
+           {"TXT", kTxt, txt("Key"), "Key"},
+           {"TXT", kTxt, txt("Key"), "key", false},
+           {"TXT", kTxt, txt("key."), "key", false}}) {
+    answer_records({{each.number, each.data}});
+    const test::Observation run = observe(each.type, ", answers: ['" + each.text + "']");
+    EXPECT_EQ(run.reason(), each.there ? "" : "mismatch") << each.type << ": " << each.text;
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1) << each.type << ": " << each.text;
+  }
+}
+
 TEST_F(DnsTest, SaysWhyThereIsNoAnswer) {
   const std::map<int, std::string> codes = {
       {1, "protocol"}, {2, "mismatch"}, {3, "mismatch"}, {5, "mismatch"}};
