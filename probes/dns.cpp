@@ -281,6 +281,17 @@ std::string reverse_name(const asio::ip::address& address) {
   return out + "ip6.arpa";
 }
 
+// What the answer has to be, and the status of c-ares that tells it.
+struct Expected {
+  std::string_view name;
+  int status;
+};
+constexpr std::array kExpected = {
+    Expected{"records", ARES_SUCCESS},
+    Expected{"nodata", ARES_ENODATA},
+    Expected{"nxdomain", ARES_ENOTFOUND},
+};
+
 // What a failed query says of the server that was asked.
 Reason reason_of(int status) {
   switch (status) {
@@ -313,6 +324,15 @@ class DnsProbe final : public Probe {
     for (const RecordType& type : kTypes) names.push_back(type.name);
     const std::string name = options.choice("type", names, "type of the records");
     type_ = std::ranges::find(kTypes, name, &RecordType::name);
+    std::vector<std::string_view> expectations;
+    for (const Expected& each : kExpected) expectations.push_back(each.name);
+    const std::string expectation =
+        options.choice("expect", expectations,
+                       "records of the type; a name without them; or that there is no such name");
+    status_ = std::ranges::find(kExpected, expectation, &Expected::name)->status;
+    if (status_ != ARES_SUCCESS && options.has("answers")) {
+      options.error("answers", "goes with expect: records");
+    }
     if (options.has("query") && query_.empty()) options.error("query", "is empty");
     name_ = query_;
     boost::system::error_code not_an_address;
@@ -326,19 +346,24 @@ class DnsProbe final : public Probe {
     out.doing("waiting for an answer about " + query_);
     const Answer answer = co_await ask(channel);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    if (answer.status != ARES_SUCCESS) {
+    const bool there = answer.status == ARES_SUCCESS;
+    if (!there && answer.status != status_) {
       throw ProbeError(reason_of(answer.status), query_ + ": " + net::ares_text(answer.status));
     }
     out.add(kSeconds, took.count());
     out.add(kAnswers, static_cast<double>(answer.records.size()));
+    std::string got;
+    for (const std::string& record : answer.records) got += (got.empty() ? "" : ", ") + record;
+    if (there && status_ != ARES_SUCCESS) {
+      out.fail(Reason::mismatch, query_ + " has " + config::quoted(got) + ", expected " +
+                                     (status_ == ARES_ENODATA ? "no such record" : "no such name"));
+    }
     for (const std::string& wanted : expected_) {
       const std::string meant = type_->meaning(wanted);
       const auto says_so = [&](const std::string& record) {
         return type_->meaning(record) == meant;
       };
       if (std::ranges::any_of(answer.records, says_so)) continue;
-      std::string got;
-      for (const std::string& record : answer.records) got += (got.empty() ? "" : ", ") + record;
       out.fail(Reason::mismatch,
                "no " + config::quoted(wanted) + " in the answer, which has " + config::quoted(got));
     }
@@ -392,6 +417,7 @@ class DnsProbe final : public Probe {
   bool tcp_;
   std::vector<std::string> expected_;
   const RecordType* type_ = kTypes.data();
+  int status_ = ARES_SUCCESS;  // that is expected
 };
 
 constexpr auto kMetrics = metric_list(kSeconds, kAnswers);

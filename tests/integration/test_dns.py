@@ -91,6 +91,7 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
             zone("no-such-record", dns_server, "here.test", type="MX"),
             zone("broken", dns_server, "broken.test"),
             zone("refused", dns_server, "refused.test"),
+            zone("hijacked", dns_server, "here.test", expect="nxdomain"),
         ]
     )
     texts = {
@@ -99,6 +100,7 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
         "no-such-record": "here.test: DNS server returned answer with no data",
         "broken": "broken.test: DNS server returned general failure",
         "refused": "refused.test: DNS server refused query",
+        "hijacked": "here.test has '192.0.2.1', expected no such name",
     }
     assert errors(daemon) == texts
     for probe in texts:
@@ -106,6 +108,16 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
         assert daemon.value("vitalsd_target_up", probe=probe, kind="dns") == 1
     assert daemon.value("probe_dns_answer_rrs", probe="wrong") == 1
     assert daemon.value("probe_dns_answer_rrs", probe="no-such-name") is None
+
+
+def test_names_that_must_not_exist(vitalsd: Daemon, dns_server: DnsServer) -> None:
+    dns_server.set("gone.test", "192.0.2.1")
+    gone = zone("gone", dns_server, "gone.test", expect="nxdomain")
+    daemon = vitalsd([gone], **QUICK)
+    daemon.wait_failed("gone", "mismatch")
+    del dns_server.names["gone.test"]
+    daemon.wait_ok("gone")
+    assert daemon.value("probe_dns_answer_rrs", probe="gone") == 0
 
 
 def test_servers_that_do_not_answer(vitalsd: Daemon, dns_server: DnsServer) -> None:

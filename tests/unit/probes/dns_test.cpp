@@ -1,4 +1,5 @@
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -168,6 +169,56 @@ TEST_F(DnsTest, SaysWhyThereIsNoAnswer) {
     EXPECT_TRUE(run.failure().contains("shop.example: ")) << run.failure();
     EXPECT_TRUE(run.threw());
     EXPECT_EQ(run.names().size(), 0U);
+  }
+}
+
+TEST_F(DnsTest, ExpectsThatThereIsNoSuchName) {
+  const std::string expect = ", expect: nxdomain";
+  EXPECT_EQ(observe("A", expect).failure(),
+            "mismatch: shop.example has '10.1.1.1, 10.1.1.2', expected no such name");
+  EXPECT_EQ(observe("A", expect).value("probe_dns_answer_rrs"), 2);
+  answer = [](const DnsScript::Query&) { return DnsScript::Answer{.code = 3}; };
+  for (const std::string type : {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}) {
+    const test::Observation run = observe(type, expect);
+    EXPECT_EQ(run.failure(), "") << type;
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 0) << type;
+    EXPECT_GE(run.value("probe_dns_duration_seconds").value_or(-1), 0) << type;
+  }
+  answer = [](const DnsScript::Query&) {  // an alias of a name that does not exist
+    return DnsScript::Answer{.records = {{kCname, dns_name("other.example")}}, .code = 3};
+  };
+  EXPECT_EQ(observe("A", expect).failure(), "");
+  answer_records({});
+  EXPECT_EQ(observe("A", expect).reason(), "mismatch");
+  for (const auto& [code, reason] : std::map<int, std::string>{{1, "protocol"}, {2, "mismatch"}}) {
+    answer = [code](const DnsScript::Query&) { return DnsScript::Answer{.code = code}; };
+    EXPECT_EQ(observe("A", expect).reason(), reason) << code;
+  }
+}
+
+TEST_F(DnsTest, ExpectsThatANameHasNoSuchRecord) {
+  const std::string expect = ", expect: nodata";
+  EXPECT_EQ(observe("A", expect).failure(),
+            "mismatch: shop.example has '10.1.1.1, 10.1.1.2', expected no such record");
+  answer = [](const DnsScript::Query&) { return DnsScript::Answer{.code = 3}; };
+  EXPECT_EQ(observe("A", expect).reason(), "mismatch");
+  for (const std::vector<DnsScript::Record>& records :
+       {std::vector<DnsScript::Record>{}, {{kCname, dns_name("other.example")}}}) {
+    answer_records(records);
+    const test::Observation run = observe("AAAA", expect);
+    EXPECT_EQ(run.failure(), "");
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 0);
+  }
+}
+
+TEST_F(DnsTest, ExpectsNoAnswersOfANameThatHasNone) {
+  for (const std::string expect : {"nxdomain", "nodata"}) {
+    try {
+      std::ignore = observe("A", ", expect: " + expect + ", answers: [10.1.1.1]");
+      ADD_FAILURE() << expect << " is accepted";
+    } catch (const std::runtime_error& error) {
+      EXPECT_TRUE(std::string(error.what()).contains("goes with expect: records")) << error.what();
+    }
   }
 }
 
