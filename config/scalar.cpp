@@ -124,6 +124,63 @@ std::string_view authority_fault(const boost::urls::url_view& view) {
   return "";
 }
 
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_hex_digit(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+std::string percent_encoded(std::string_view bytes) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += {'%', kHex[byte >> 4U], kHex[byte & 15U]};
+  }
+  return out;
+}
+
+// Whether a '%' is one of three characters that stand for a byte.
+bool begins_escape(std::string_view text) {
+  return text.size() >= 3 && text[0] == '%' && is_hex_digit(text[1]) && is_hex_digit(text[2]);
+}
+
+// Where scheme, user and host end: the index of the path, or of what comes in its place.
+std::size_t end_of_authority(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size() && (is_letter(text[at]) || is_digit(text[at]) || text[at] == '+' ||
+                              text[at] == '-' || text[at] == '.')) {
+    ++at;
+  }
+  const std::size_t begin =
+      at > 0 && at < text.size() && text[at] == ':' && is_letter(text[0]) ? at + 1 : 0;
+  if (!text.substr(begin).starts_with("//")) return begin;
+  return std::min(text.find_first_of("/?#", begin + 2), text.size());
+}
+
+// A Location as browsers take it, who find much in it that RFC 3986 has not: spaces, UTF-8,
+// brackets, a bare '%', backslashes for slashes. Controls stay, for the parser to refuse. Without
+// the fragment, which is not sent.
+std::string as_browsers_read(std::string_view location) {
+  std::string text(location.substr(0, location.find('#')));
+  const std::size_t query = std::min(text.find('?'), text.size());
+  for (std::size_t i = 0; i < query; ++i) {
+    if (text[i] == '\\') text[i] = '/';
+  }
+  const std::size_t begin = end_of_authority(text);
+  std::string out = text.substr(0, begin);
+  for (std::size_t i = begin; i < text.size(); ++i) {
+    constexpr std::string_view kEncoded = " \"<>[\\]^`{|}";
+    const char c = text[i];
+    const bool bare = c == '%' && !begins_escape(std::string_view(text).substr(i));
+    if (bare || kEncoded.contains(c) || static_cast<unsigned char>(c) >= 0x80) {
+      out += percent_encoded({&c, 1});
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 Url to_url(const boost::urls::url_view& view) {
   Url url;
   url.scheme = view.scheme();
@@ -333,10 +390,10 @@ Parsed<Url> Scalar<Url>::parse(std::string_view text) {
 
 std::optional<Url> resolve_url(const Url& base, std::string_view reference) {
   const std::string base_text = base.text();
+  const std::string location = as_browsers_read(reference);
   const auto from = boost::urls::parse_uri(base_text);
-  const auto to = boost::urls::parse_uri_reference(
-      boost::core::string_view(reference.data(), reference.size()));
-  if (!from || !to || has_zone(reference)) return std::nullopt;
+  const auto to = boost::urls::parse_uri_reference(location);
+  if (!from || !to || has_zone(location)) return std::nullopt;
   if (to->has_authority() && !authority_fault(*to).empty()) return std::nullopt;
   boost::urls::url resolved;
   if (!boost::urls::resolve(*from, *to, resolved)) return std::nullopt;

@@ -255,6 +255,40 @@ TEST(ResolveUrl, TakesWhatAUrlOfTheConfigurationMayBe) {
   }
 }
 
+TEST(ResolveUrl, TakesALocationAsBrowsersDo) {
+  const Url base = *Scalar<Url>::parse("http://h:8080/a/b?c");
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"/my page", "http://h:8080/my%20page"},
+      {"my page?q=a b", "http://h:8080/a/my%20page?q=a%20b"},
+      {"/café?q=é", "http://h:8080/caf%C3%A9?q=%C3%A9"},
+      {"/caf\xe9", "http://h:8080/caf%E9"},  // Latin-1
+      {"/a|b{c}[d]\"e\"<f>^g`", "http://h:8080/a%7Cb%7Bc%7D%5Bd%5D%22e%22%3Cf%3E%5Eg%60"},
+      {"?ids[]=1&f={\"a\":1}|2", "http://h:8080/a/b?ids%5B%5D=1&f=%7B%22a%22:1%7D%7C2"},
+      {"/100%", "http://h:8080/100%25"},
+      {"/%zz%2", "http://h:8080/%25zz%252"},
+      {"/%20é", "http://h:8080/%20%C3%A9"},  // what is encoded stays so
+      {"\\login\\in?a\\b", "http://h:8080/login/in?a%5Cb"},
+      {"https://other/a b", "https://other/a%20b"},
+      {"//other:81?a b", "http://other:81?a%20b"},
+      {"http://[::1]:1/[x]", "http://[::1]:1/%5Bx%5D"},
+      {"/login?next=http://[fe80::1%25eth0]/",
+       "http://h:8080/login?next=http://%5Bfe80::1%25eth0%5D/"},
+      {"/a#b c", "http://h:8080/a"},
+      {"#[top]", "http://h:8080/a/b?c"},
+  };
+  for (const auto& [location, target] : cases) {
+    const auto resolved = resolve_url(base, location);
+    EXPECT_EQ(resolved ? resolved->text() : "", target) << location;
+  }
+  using namespace std::string_view_literals;
+  for (const std::string_view location :
+       {"/a\rb"sv, "/a\nb"sv, "/a\0b"sv, "/a\tb"sv, "/a\x7f"sv, "/\x1b[31m"sv, "http://a b/"sv,
+        "http://é.example/"sv, "http://a|b/"sv, "http://[fe80::1%eth0]/x"sv, "http://h%/"sv,
+        "\\\\a b\\c"sv, "javascript:alert(1)"sv, "http://u:p[q@h/"sv}) {
+    EXPECT_FALSE(resolve_url(base, location)) << location;
+  }
+}
+
 TEST(Url, IsNotRepeatedInAnError) {
   for (const char* text : {"", "api.example/x", "http://u:secret@h/ x", "http://u:secret@h/%zz"}) {
     EXPECT_EQ(error_of<Url>(text),

@@ -308,6 +308,14 @@ TEST_F(HttpTest, StopsWhereItIsLedInCircles) {
   EXPECT_EQ(run.failure(), "mismatch: status 302, expected 2xx");
 }
 
+TEST_F(HttpTest, FollowsALocationAsBrowsersDo) {
+  answer = [&](const HttpCall& call) {
+    return call.target == "/" ? redirect(302, "/my café?ids[]=1|2") : http_answer(200, "");
+  };
+  EXPECT_EQ(observe().failure(), "");
+  EXPECT_EQ(calls.at(1).target, "/my%20caf%C3%A9?ids%5B%5D=1%7C2");
+}
+
 TEST_F(HttpTest, LeavesTlsOnlyWhereItMay) {
   answer = [&](const HttpCall& call) {
     return call.target.starts_with("/there") ? http_answer(200, "") : redirect(302, "/there");
