@@ -289,8 +289,49 @@ TEST(ResolveUrl, TakesALocationAsBrowsersDo) {
   }
 }
 
+TEST(Url, SaysWhichCharacterCannotBeThere) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"http://u:secret@h/ x", "character 19 is ' ': write %20"},
+      {"http://h/caf\u00e9/a|b", "character 13 is '\u00e9': write %C3%A9"},
+      {"http://h/a[1]", "character 11 is '[': write %5B"},
+      {"http://u:secret@h/%zz", "character 19 is '%': write %25"},
+      {"http://h/a\n", "character 11 is '\\x0a': write %0A"},
+      {"http://h/a#b#c", "character 13 is '#': write %23"},
+      {"http://h\u00f6st/x|", "character 9 is '\u00f6', which no host has"},
+      {"http://a b/", "character 9 is ' ', which no host has"},
+      // Secrets: no more than the place.
+      {"http://u:s\u00e9cr|t@h/",
+       "character 11 has to be percent-encoded, as % and two hex digits"},
+      {"http://u:100%@h/", "character 13 has to be percent-encoded, as % and two hex digits"},
+      {"http://u:a]b@h/", "character 11 has to be percent-encoded, as % and two hex digits"},
+      {"http://h/?token=a^b", "character 18 has to be percent-encoded, as % and two hex digits"},
+  };
+  for (const auto& [text, what] : cases) {
+    EXPECT_EQ(error_of<Url>(text), "this is not a URL: " + what);
+  }
+}
+
+TEST(Url, SaysHowAPasswordIsWritten) {
+  const std::string number = "in a user or a password, write # as %23";
+  for (const char* text : {"postgresql://u:se#cret@h/db", "redis://:se#cret@h", "http://u#v:w@h/",
+                           "http://u:12#cret@h/", "http://u:s#c ret@h/", "redis://:#@h"}) {
+    const std::string error = error_of<Url>(text);
+    EXPECT_TRUE(error.ends_with(": " + number)) << error;
+    EXPECT_FALSE(error.contains("cret")) << error;
+  }
+  EXPECT_EQ(
+      error_of<Url>("postgresql://u:se/cret@h/db"),
+      "the port of this URL is not one (1 to 65535): in a user or a password, write / as %2F");
+  EXPECT_EQ(error_of<Url>("redis://:se?cret@h/0"),
+            "this URL names no host: in a user or a password, write ? as %3F");
+  for (const char* text : {"http://u:se%23cret@h/", "http://h/#a@b", "http://u@h#top", "http://h#a",
+                           "http://h:80/@user", "http://h?mail=a@b"}) {
+    EXPECT_TRUE(Scalar<Url>::parse(text)) << text;
+  }
+}
+
 TEST(Url, IsNotRepeatedInAnError) {
-  for (const char* text : {"", "api.example/x", "http://u:secret@h/ x", "http://u:secret@h/%zz"}) {
+  for (const char* text : {"", "api.example/x", "1http://h/"}) {
     EXPECT_EQ(error_of<Url>(text),
               "this is not a URL: write for example https://host.example/path");
   }
