@@ -124,6 +124,104 @@ std::string_view authority_fault(const boost::urls::url_view& view) {
   return "";
 }
 
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_hex_digit(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+std::string percent_encoded(std::string_view bytes) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += {'%', kHex[byte >> 4U], kHex[byte & 15U]};
+  }
+  return out;
+}
+
+// Whether a '%' is one of three characters that stand for a byte.
+bool begins_escape(std::string_view text) {
+  return text.size() >= 3 && text[0] == '%' && is_hex_digit(text[1]) && is_hex_digit(text[2]);
+}
+
+// Where scheme, user and host end: the index of the path, or of what comes in its place.
+std::size_t end_of_authority(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size() && (is_letter(text[at]) || is_digit(text[at]) || text[at] == '+' ||
+                              text[at] == '-' || text[at] == '.')) {
+    ++at;
+  }
+  const std::size_t begin =
+      at > 0 && at < text.size() && text[at] == ':' && is_letter(text[0]) ? at + 1 : 0;
+  if (!text.substr(begin).starts_with("//")) return begin;
+  return std::min(text.find_first_of("/?#", begin + 2), text.size());
+}
+
+// A Location as browsers take it, who find much in it that RFC 3986 has not: spaces, UTF-8,
+// brackets, a bare '%', backslashes for slashes. Controls stay, for the parser to refuse. Without
+// the fragment, which is not sent.
+std::string as_browsers_read(std::string_view location) {
+  std::string text(location.substr(0, location.find('#')));
+  const std::size_t query = std::min(text.find('?'), text.size());
+  for (std::size_t i = 0; i < query; ++i) {
+    if (text[i] == '\\') text[i] = '/';
+  }
+  const std::size_t begin = end_of_authority(text);
+  std::string out = text.substr(0, begin);
+  for (std::size_t i = begin; i < text.size(); ++i) {
+    constexpr std::string_view kEncoded = " \"<>[\\]^`{|}";
+    const char c = text[i];
+    const bool bare = c == '%' && !begins_escape(std::string_view(text).substr(i));
+    if (bare || kEncoded.contains(c) || static_cast<unsigned char>(c) >= 0x80) {
+      out += percent_encoded({&c, 1});
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+// The hint for a password that ends a URL's host too early, as '#' does; empty where there is no
+// such sign. It tells of that character only.
+std::string unescaped_password(std::string_view text) {
+  const std::size_t end = end_of_authority(text);
+  if (end == text.size() || text.substr(0, end).contains('@') || !text.substr(end).contains('@')) {
+    return {};
+  }
+  const std::string_view ending = text.substr(end, 1);
+  if (!std::string_view("/?#").contains(ending)) return {};
+  return "in a user or a password, write " + std::string(ending) + " as " + percent_encoded(ending);
+}
+
+// Which character of a text cannot be in a URL, in words; empty if it is none of them. In front of
+// an '@' and in the query there may be secrets, of which not even a character is repeated.
+std::string bad_character(std::string_view text) {
+  constexpr std::string_view kAllowed = "-._~:/?@!$&'()*+,;=";
+  const std::size_t path = end_of_authority(text);
+  const std::size_t at = text.rfind('@');
+  const std::size_t host = at == std::string_view::npos ? 0 : at + 1;
+  const std::size_t query = std::min(text.find('?'), text.size());
+  const std::size_t fragment = std::min(text.find('#'), text.size());
+  std::size_t count = 0;  // of characters
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (!is_utf8_continuation(c)) ++count;
+    const bool bracket = (c == '[' || c == ']') && host <= i && i < path;
+    if (is_letter(c) || is_digit(c) || kAllowed.contains(c) || bracket || i == fragment ||
+        begins_escape(text.substr(i))) {
+      continue;
+    }
+    const std::string place = "character " + std::to_string(count);
+    if (i < host || i > query) return place + " has to be percent-encoded, as % and two hex digits";
+    std::size_t end = i + 1;
+    while (end < text.size() && is_utf8_continuation(text[end])) ++end;
+    const std::string_view whole = text.substr(i, end - i);
+    const std::string shown = place + " is " + quoted(whole);
+    return i < path ? shown + ", which no host has" : shown + ": write " + percent_encoded(whole);
+  }
+  return {};
+}
+
 Url to_url(const boost::urls::url_view& view) {
   Url url;
   url.scheme = view.scheme();
@@ -317,13 +415,18 @@ std::string Scalar<Endpoint>::show(const Endpoint& value) { return value.text();
 Parsed<Url> Scalar<Url>::parse(std::string_view text) {
   if (has_zone(text)) return wrong("the host of this URL has a zone: only plain addresses work");
   const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  const std::string hint = unescaped_password(text);
   if (!parsed) {
     // The text may hold a password, so it is not repeated.
-    return wrong("this is not a URL: write for example https://host.example/path");
+    const std::string what = hint.empty() ? bad_character(text) : hint;
+    return wrong("this is not a URL: " +
+                 (what.empty() ? "write for example https://host.example/path" : what));
   }
   if (const std::string_view fault = authority_fault(*parsed); !fault.empty()) {
-    return wrong(std::string(fault));
+    return wrong(std::string(fault) + (hint.empty() ? "" : ": " + hint));
   }
+  // A URL in every sense, but what follows a '#' is not part of a host, and nothing else needs it.
+  if (hint.ends_with("%23")) return wrong("the host of this URL ends at a #: " + hint);
   Url url = to_url(*parsed);
   if (url.user.contains('\0') || url.password.contains('\0')) {
     return wrong("user or password of this URL hold a zero byte");  // where C would end the text
@@ -333,10 +436,10 @@ Parsed<Url> Scalar<Url>::parse(std::string_view text) {
 
 std::optional<Url> resolve_url(const Url& base, std::string_view reference) {
   const std::string base_text = base.text();
+  const std::string location = as_browsers_read(reference);
   const auto from = boost::urls::parse_uri(base_text);
-  const auto to = boost::urls::parse_uri_reference(
-      boost::core::string_view(reference.data(), reference.size()));
-  if (!from || !to || has_zone(reference)) return std::nullopt;
+  const auto to = boost::urls::parse_uri_reference(location);
+  if (!from || !to || has_zone(location)) return std::nullopt;
   if (to->has_authority() && !authority_fault(*to).empty()) return std::nullopt;
   boost::urls::url resolved;
   if (!boost::urls::resolve(*from, *to, resolved)) return std::nullopt;

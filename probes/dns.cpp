@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,11 +55,23 @@ int take(int status, List* list, std::vector<std::string>& out, const Text& text
   return status;
 }
 
-constexpr int kMostAddresses = 256;
+constexpr int kHeader = 12;  // bytes (RFC 1035, 4.1.1)
+
+unsigned number_at(const unsigned char* at) { return at[0] * 256U + at[1]; }
+
+// Room for as many addresses as an answer can have: it says how many, and none takes less than its
+// record does, so that a short answer costs no more than it is worth.
+template <class Entry>
+std::vector<Entry> room_for(const unsigned char* data, int size) {
+  constexpr int kShortestRecord = 15;
+  const int fitting = size / kShortestRecord;
+  const int announced = size < kHeader ? 0 : static_cast<int>(number_at(data + 6));
+  return std::vector<Entry>(static_cast<std::size_t>(std::max(1, std::min(fitting, announced))));
+}
 
 int parse_a(const unsigned char* data, int size, std::vector<std::string>& out) {
-  std::array<ares_addrttl, kMostAddresses> found{};
-  int count = kMostAddresses;
+  auto found = room_for<ares_addrttl>(data, size);
+  int count = static_cast<int>(found.size());
   const int status = ares_parse_a_reply(data, size, nullptr, found.data(), &count);
   for (int i = 0; status == ARES_SUCCESS && i < count; ++i) {
     out.push_back(address_text<asio::ip::address_v4>(found[static_cast<std::size_t>(i)].ipaddr));
@@ -67,8 +80,8 @@ int parse_a(const unsigned char* data, int size, std::vector<std::string>& out) 
 }
 
 int parse_aaaa(const unsigned char* data, int size, std::vector<std::string>& out) {
-  std::array<ares_addr6ttl, kMostAddresses> found{};
-  int count = kMostAddresses;
+  auto found = room_for<ares_addr6ttl>(data, size);
+  int count = static_cast<int>(found.size());
   const int status = ares_parse_aaaa_reply(data, size, nullptr, found.data(), &count);
   for (int i = 0; status == ARES_SUCCESS && i < count; ++i) {
     out.push_back(address_text<asio::ip::address_v6>(found[static_cast<std::size_t>(i)].ip6addr));
@@ -119,16 +132,164 @@ int parse_soa(const unsigned char* data, int size, std::vector<std::string>& out
   return status;
 }
 
+int parse_caa(const unsigned char* data, int size, std::vector<std::string>& out) {
+  ares_caa_reply* list = nullptr;
+  return take(ares_parse_caa_reply(data, size, &list), list, out, [](const ares_caa_reply& caa) {
+    return std::to_string(caa.critical) + ' ' +
+           std::string(reinterpret_cast<const char*>(caa.property), caa.plength) + " \"" +
+           std::string(reinterpret_cast<const char*>(caa.value), caa.length) + '"';
+  });
+}
+
+// Reads the answer itself, for types whose data is a name: c-ares follows aliases instead of
+// telling them.
+class NameReader {
+ public:
+  NameReader(const unsigned char* data, int size) : data_(data), size_(size) {}
+
+  int read(unsigned type, std::vector<std::string>& out) {
+    if (size_ < kHeader) return ARES_EBADRESP;
+    constexpr int kQuestion = 4;  // bytes behind the name: type and class
+    constexpr int kRecord = 10;   // and in front of the data: these, time to live, length
+    at_ = kHeader;
+    for (unsigned left = number_at(data_ + 4); left > 0; --left) {
+      if (!skip_name() || !has(kQuestion)) return ARES_EBADRESP;
+      at_ += kQuestion;
+    }
+    for (unsigned left = number_at(data_ + 6); left > 0; --left) {
+      if (!skip_name() || !has(kRecord)) return ARES_EBADRESP;
+      const bool wanted =
+          number_at(data_ + at_) == type && number_at(data_ + at_ + 2) == unsigned{ns_c_in};
+      const auto length = static_cast<int>(number_at(data_ + at_ + 8));
+      at_ += kRecord;
+      if (!has(length)) return ARES_EBADRESP;
+      const int end = at_ + length;
+      if (wanted && (!take_name(out.emplace_back()) || at_ > end)) return ARES_EBADRESP;
+      at_ = end;
+    }
+    return ARES_SUCCESS;
+  }
+
+ private:
+  [[nodiscard]] bool has(int bytes) const { return size_ - at_ >= bytes; }
+  bool skip_name() {
+    std::string ignored;
+    return take_name(ignored);
+  }
+  bool take_name(std::string& out) {
+    char* name = nullptr;
+    long length = 0;
+    if (!has(1) || ares_expand_name(data_ + at_, data_, size_, &name, &length) != ARES_SUCCESS) {
+      return false;
+    }
+    out = name;
+    ares_free_string(name);
+    at_ += static_cast<int>(length);
+    return true;
+  }
+
+  const unsigned char* data_;
+  int size_;
+  int at_ = 0;
+};
+
+template <unsigned Type>
+int parse_names(const unsigned char* data, int size, std::vector<std::string>& out) {
+  return NameReader(data, size).read(Type, out);
+}
+
+// What a record says, whichever way it is written: equal for records that mean the same. Records
+// and what is configured are compared by it.
+using Meaning = std::string (*)(std::string_view);
+
+std::string same(std::string_view text) { return std::string(text); }
+
+std::string meaning_of_address(std::string_view text) {
+  boost::system::error_code not_an_address;
+  const auto address = asio::ip::make_address(text, not_an_address);
+  return not_an_address ? std::string(text) : address.to_string();
+}
+
+std::string in_lower_case(std::string_view text) {
+  std::string out;
+  for (const char c : text) out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+// Numbers and a name behind them, or a name alone.
+std::string meaning_of_name(std::string_view text) {
+  std::string out;
+  for (const auto word : std::views::split(text, ' ')) {
+    if (!word.empty()) out += (out.empty() ? "" : " ") + in_lower_case(std::string_view(word));
+  }
+  // An escaped dot is part of the name; the name of the root is a dot alone, or nothing at all.
+  if (out.ends_with('.') && !out.ends_with("\\.")) out.pop_back();
+  if (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+// Flags, tag and value, which is a name with parameters (issue and issuewild) or any text, with
+// quotes or without (RFC 8659).
+std::string meaning_of_caa(std::string_view text) {
+  const std::size_t tag = std::min(text.find(' '), text.size());
+  const std::size_t space = text.find(' ', std::min(tag + 1, text.size()));
+  if (space == std::string_view::npos) return in_lower_case(text);
+  std::string out = in_lower_case(text.substr(0, space + 1));
+  std::string_view value = text.substr(space + 1);
+  if (value.size() >= 2 && value.starts_with('"') && value.ends_with('"')) {
+    value = value.substr(1, value.size() - 2);
+  }
+  const bool names = out.substr(tag).starts_with(" issue");
+  const std::size_t end = names ? std::min(value.find(';'), value.size()) : 0;
+  if (names) out += meaning_of_name(value.substr(0, end));
+  return out.append(value.substr(end));
+}
+
 struct RecordType {
   std::string_view name;
   int number;
   Parser parse;
+  Meaning meaning;
 };
+constexpr int kCaa = 257;  // RFC 8659; not all headers know it
 constexpr std::array kTypes = {
-    RecordType{"A", ns_t_a, parse_a},       RecordType{"AAAA", ns_t_aaaa, parse_aaaa},
-    RecordType{"MX", ns_t_mx, parse_mx},    RecordType{"NS", ns_t_ns, parse_ns},
-    RecordType{"SOA", ns_t_soa, parse_soa}, RecordType{"SRV", ns_t_srv, parse_srv},
-    RecordType{"TXT", ns_t_txt, parse_txt},
+    RecordType{"A", ns_t_a, parse_a, meaning_of_address},
+    RecordType{"AAAA", ns_t_aaaa, parse_aaaa, meaning_of_address},
+    RecordType{"CAA", kCaa, parse_caa, meaning_of_caa},
+    RecordType{"CNAME", ns_t_cname, parse_names<ns_t_cname>, meaning_of_name},
+    RecordType{"MX", ns_t_mx, parse_mx, meaning_of_name},
+    RecordType{"NS", ns_t_ns, parse_ns, meaning_of_name},
+    RecordType{"PTR", ns_t_ptr, parse_names<ns_t_ptr>, meaning_of_name},
+    RecordType{"SOA", ns_t_soa, parse_soa, meaning_of_name},
+    RecordType{"SRV", ns_t_srv, parse_srv, meaning_of_name},
+    RecordType{"TXT", ns_t_txt, parse_txt, same},
+};
+
+// The name under which a PTR record tells the name of an address (RFC 1035, 3.5, and RFC 3596).
+std::string reverse_name(const asio::ip::address& address) {
+  std::string out;
+  if (address.is_v4()) {
+    for (const unsigned char byte : std::views::reverse(address.to_v4().to_bytes())) {
+      out += std::to_string(byte) + '.';
+    }
+    return out + "in-addr.arpa";
+  }
+  constexpr std::string_view kHex = "0123456789abcdef";
+  for (const unsigned char byte : std::views::reverse(address.to_v6().to_bytes())) {
+    out += {kHex[byte & 15U], '.', kHex[byte >> 4U], '.'};
+  }
+  return out + "ip6.arpa";
+}
+
+// What the answer has to be, and the status of c-ares that tells it.
+struct Expected {
+  std::string_view name;
+  int status;
+};
+constexpr std::array kExpected = {
+    Expected{"records", ARES_SUCCESS},
+    Expected{"nodata", ARES_ENODATA},
+    Expected{"nxdomain", ARES_ENOTFOUND},
 };
 
 // What a failed query says of the server that was asked.
@@ -152,16 +313,31 @@ class DnsProbe final : public Probe {
  public:
   DnsProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
-        query_(options.required<std::string>("query", "the name to ask for")),
+        query_(
+            options.required<std::string>("query", "the name to ask for; for PTR also an address")),
         server_(
             options.find<config::Endpoint>("server", "host:port; without it those of resolv.conf")),
         tcp_(options.choice("protocol", {"udp", "tcp"}, "of the question") == "tcp"),
-        expected_(options.list<std::string>("answers", "records that must be in the answer")) {
+        expected_(options.list<std::string>(
+            "answers", "records that must be in the answer; compared by letter only for TXT")) {
     std::vector<std::string_view> names;
     for (const RecordType& type : kTypes) names.push_back(type.name);
     const std::string name = options.choice("type", names, "type of the records");
     type_ = std::ranges::find(kTypes, name, &RecordType::name);
+    std::vector<std::string_view> expectations;
+    for (const Expected& each : kExpected) expectations.push_back(each.name);
+    const std::string expectation =
+        options.choice("expect", expectations,
+                       "records of the type; a name without them; or that there is no such name");
+    status_ = std::ranges::find(kExpected, expectation, &Expected::name)->status;
+    if (status_ != ARES_SUCCESS && options.has("answers")) {
+      options.error("answers", "goes with expect: records");
+    }
     if (options.has("query") && query_.empty()) options.error("query", "is empty");
+    name_ = query_;
+    boost::system::error_code not_an_address;
+    const auto address = asio::ip::make_address(query_, not_an_address);
+    if (type_->number == ns_t_ptr && !not_an_address) name_ = reverse_name(address);
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -170,15 +346,24 @@ class DnsProbe final : public Probe {
     out.doing("waiting for an answer about " + query_);
     const Answer answer = co_await ask(channel);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    if (answer.status != ARES_SUCCESS) {
+    const bool there = answer.status == ARES_SUCCESS;
+    if (!there && answer.status != status_) {
       throw ProbeError(reason_of(answer.status), query_ + ": " + net::ares_text(answer.status));
     }
     out.add(kSeconds, took.count());
     out.add(kAnswers, static_cast<double>(answer.records.size()));
+    std::string got;
+    for (const std::string& record : answer.records) got += (got.empty() ? "" : ", ") + record;
+    if (there && status_ != ARES_SUCCESS) {
+      out.fail(Reason::mismatch, query_ + " has " + config::quoted(got) + ", expected " +
+                                     (status_ == ARES_ENODATA ? "no such record" : "no such name"));
+    }
     for (const std::string& wanted : expected_) {
-      if (std::ranges::find(answer.records, wanted) != answer.records.end()) continue;
-      std::string got;
-      for (const std::string& record : answer.records) got += (got.empty() ? "" : ", ") + record;
+      const std::string meant = type_->meaning(wanted);
+      const auto says_so = [&](const std::string& record) {
+        return type_->meaning(record) == meant;
+      };
+      if (std::ranges::any_of(answer.records, says_so)) continue;
       out.fail(Reason::mismatch,
                "no " + config::quoted(wanted) + " in the answer, which has " + config::quoted(got));
     }
@@ -219,7 +404,7 @@ class DnsProbe final : public Probe {
         if (answer.status == ARES_SUCCESS && answer.records.empty()) answer.status = ARES_ENODATA;
         asked->pending->succeed(std::move(answer));
       };
-      ares_query(channel->handle(), query_.c_str(), ns_c_in, type_->number, done, query.release());
+      ares_query(channel->handle(), name_.c_str(), ns_c_in, type_->number, done, query.release());
       channel->rearm();
     };
     co_return co_await net::Pending<Answer>::wait(begin);
@@ -227,10 +412,12 @@ class DnsProbe final : public Probe {
 
   const Environment& environment_;
   std::string query_;
+  std::string name_;  // that is asked for
   std::optional<config::Endpoint> server_;
   bool tcp_;
   std::vector<std::string> expected_;
   const RecordType* type_ = kTypes.data();
+  int status_ = ARES_SUCCESS;  // that is expected
 };
 
 constexpr auto kMetrics = metric_list(kSeconds, kAnswers);

@@ -180,6 +180,8 @@ class HttpProbe final : public Probe {
         most_redirects_(options.get<std::int64_t>(
             "redirects", 10,
             "followed at most; to another origin without headers, credentials and body", {0, 20})),
+        allow_downgrade_(
+            options.get<bool>("allow_downgrade", true, "follow redirects from https to http")),
         most_body_(options.get<config::Bytes>("max_body", config::Bytes{1 << 20},
                                               "a larger answer is an error",
                                               {config::Bytes{1}, config::Bytes{64 << 20}})),
@@ -274,6 +276,13 @@ class HttpProbe final : public Probe {
            net::port_of(a) == net::port_of(b);
   }
 
+  // To be shown: path and query may hold tokens.
+  static std::string origin_of(config::Url url) {
+    url.path.clear();
+    url.query.clear();
+    return url.text();
+  }
+
   // What was configured for the origin of the URL stays with it, for good: another origin might
   // send the request back to a path of its own choice.
   static void leave_origin(net::HttpRequest& request) {
@@ -295,12 +304,17 @@ class HttpProbe final : public Probe {
   }
 
   // Turns the request to where the answer points.
-  static void redirect(net::HttpRequest& request, int status, const std::string& location) {
+  void redirect(net::HttpRequest& request, int status, const std::string& location) const {
     const std::optional<config::Url> to = config::resolve_url(request.url, location);
     if (!to) {
       const std::string shown = location.substr(0, location.find('?'));  // as target() shows URLs
       throw ProbeError(Reason::mismatch,
                        "redirected to " + config::quoted(shown) + ", no URL of ours");
+    }
+    if (!allow_downgrade_ && request.url.scheme == "https" && to->scheme != "https") {
+      throw ProbeError(Reason::mismatch, "redirected from https to http, to " +
+                                             config::quoted(origin_of(*to)) +
+                                             ", which allow_downgrade forbids");
     }
     const bool leaves = !same_origin(request.url, *to);
     const bool repeats = status == 307 || status == 308;
@@ -310,10 +324,7 @@ class HttpProbe final : public Probe {
     }
     const bool reads = request.method == "GET" || request.method == "HEAD";
     if (leaves && (!reads || !request.body.empty())) {
-      config::Url origin = *to;
-      origin.path.clear();
-      origin.query.clear();
-      throw ProbeError(Reason::mismatch, "redirected to " + config::quoted(origin.text()) +
+      throw ProbeError(Reason::mismatch, "redirected to " + config::quoted(origin_of(*to)) +
                                              ", another origin, where only GET and HEAD without a "
                                              "body follow");
     }
@@ -353,6 +364,7 @@ class HttpProbe final : public Probe {
   std::vector<std::pair<std::string, std::string>> headers_;
   std::string body_;
   std::int64_t most_redirects_;
+  bool allow_downgrade_;
   config::Bytes most_body_;
   bool http2_;
   net::TlsOptions tls_;

@@ -1,5 +1,5 @@
-// Kind `certificate`: when certificates expire, of a TLS endpoint, of PEM files or of TLS Secrets
-// in Kubernetes. The date is told whether or not the certificate verifies; why it does not is told
+// Kind `certificate`: when certificates expire, of a TLS endpoint, of files or of TLS Secrets in
+// Kubernetes. The date is told whether or not the certificate verifies; why it does not is told
 // beside it.
 #include "probes/certificate/handshake.hpp"
 #include "probes/certificate/tls_secret.hpp"
@@ -78,11 +78,11 @@ FileResult read_file(const std::string& path) {
   FileResult result{path, {}, {}};
   errno = 0;
   std::ifstream in(path, std::ios::binary);
-  std::string pem;
+  std::string bytes;
   std::array<char, 16 * 1024> piece;
-  while (in && pem.size() <= kMostBytes) {
+  while (in && bytes.size() <= kMostBytes) {
     in.read(piece.data(), piece.size());
-    pem.append(piece.data(), static_cast<std::size_t>(in.gcount()));
+    bytes.append(piece.data(), static_cast<std::size_t>(in.gcount()));
   }
   if (!in.is_open() || in.bad()) {
     const int error = errno;
@@ -90,12 +90,12 @@ FileResult read_file(const std::string& path) {
         Failure{error == EACCES ? Reason::permission : Reason::mismatch, std::strerror(error)};
     return result;
   }
-  if (pem.size() > kMostBytes) {
+  if (bytes.size() > kMostBytes) {
     result.failure = Failure{Reason::protocol, "is larger than 4 MiB: no file of certificates"};
     return result;
   }
   try {
-    result.certificates = net::read_pem_certificates(pem);
+    result.certificates = net::read_certificates(bytes);
   } catch (const ProbeError& error) {
     result.failure = Failure{error.reason(), error.what()};
     return result;
@@ -132,7 +132,7 @@ class CertificateProbe final : public Probe {
   CertificateProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
         endpoint_(options.find<config::Endpoint>("endpoint", "host:port that speaks TLS")),
-        patterns_(options.list<std::string>("files", "PEM files; * and ? are allowed")),
+        patterns_(options.list<std::string>("files", "PEM or DER files; * and ? are allowed")),
         tls_(net::TlsOptions::read(options)) {
     if (config::Node* secrets =
             options.find_section("secrets", "TLS Secrets of the Kubernetes cluster, all or some")) {

@@ -1,5 +1,6 @@
 #include "probes/certificate/handshake.hpp"
 
+#include "probes/net/http_client.hpp"
 #include "probes/net/stream.hpp"
 
 #include <array>
@@ -79,7 +80,12 @@ void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
   out.fault_text = X509_verify_cert_error_string(error);
 }
 
-// Reads until a whole line, or for SMTP and FTP a whole answer of several lines, is there.
+// Whatever the case of the letters is: IMAP's words have none.
+bool begins(std::string_view line, std::string_view front) {
+  return net::same_header(line.substr(0, front.size()), front);
+}
+
+// Reads until a whole line, or a whole answer of several lines, is there.
 class LineReader {
  public:
   explicit LineReader(net::Stream& stream) : stream_(stream) {}
@@ -103,22 +109,49 @@ class LineReader {
   }
 
   /// The last line of a "220-..." answer.
-  asio::awaitable<std::string> answer() {
-    constexpr int kMostLines = 100;
+  asio::awaitable<std::string> smtp_answer() {
     for (int i = 0; i < kMostLines; ++i) {
       std::string found = co_await line();
       if (found.size() < 4 || found[3] != '-') co_return found;
     }
-    throw ProbeError(Reason::protocol, "the server's answer does not end");
+    throw_endless();
+  }
+
+  /// The same of FTP, where the lines in between are any text (RFC 959, 4.2).
+  asio::awaitable<std::string> ftp_answer() {
+    std::string found = co_await line();
+    if (found.size() < 4 || found[3] != '-') co_return found;
+    const std::string end = found.substr(0, 3) + ' ';
+    for (int i = 1; i < kMostLines; ++i) {
+      found = co_await line();
+      if (found.starts_with(end)) co_return found;
+    }
+    throw_endless();
+  }
+
+  /// The tagged line of an IMAP answer. A server may send untagged ones at any time (RFC 3501, 7);
+  /// of them only BYE, after which it closes the connection, is the answer.
+  asio::awaitable<std::string> imap_answer() {
+    for (int i = 0; i < kMostLines; ++i) {
+      std::string found = co_await line();
+      if (!found.starts_with("* ") || begins(found, "* BYE")) co_return found;
+    }
+    throw_endless();
   }
 
  private:
+  static constexpr int kMostLines = 100;
+
+  [[noreturn]] static void throw_endless() {
+    throw ProbeError(Reason::protocol, "the server's answer does not end");
+  }
+
   net::Stream& stream_;
   std::string buffer_;
 };
 
 void expect(const std::string& line, std::string_view front, std::string_view what) {
-  if (line.starts_with(front)) return;
+  if (begins(line, front)) return;
   throw ProbeError(Reason::mismatch,
                    std::string(what) + " was answered with " + config::quoted(line));
 }
@@ -129,23 +162,25 @@ asio::awaitable<void> ask_for_tls(net::Stream& stream, StartTls protocol) {
     case StartTls::none:
       co_return;
     case StartTls::smtp: {
-      expect(co_await reader.answer(), "220", "the connection");
+      expect(co_await reader.smtp_answer(), "220", "the connection");
       co_await stream.write("EHLO vitalsd\r\n");
-      expect(co_await reader.answer(), "250", "EHLO");
+      expect(co_await reader.smtp_answer(), "250", "EHLO");
       co_await stream.write("STARTTLS\r\n");
-      expect(co_await reader.answer(), "220", "STARTTLS");
+      expect(co_await reader.smtp_answer(), "220", "STARTTLS");
       co_return;
     }
     case StartTls::ftp: {
-      expect(co_await reader.answer(), "220", "the connection");
+      expect(co_await reader.ftp_answer(), "220", "the connection");
       co_await stream.write("AUTH TLS\r\n");
-      expect(co_await reader.answer(), "234", "AUTH TLS");
+      expect(co_await reader.ftp_answer(), "234", "AUTH TLS");
       co_return;
     }
     case StartTls::imap: {
-      expect(co_await reader.line(), "* OK", "the connection");
+      const std::string greeting = co_await reader.line();
+      // Behind a proxy that has signed in already; what it says to STARTTLS is its own affair.
+      if (!begins(greeting, "* PREAUTH")) expect(greeting, "* OK", "the connection");
       co_await stream.write("a STARTTLS\r\n");
-      expect(co_await reader.line(), "a OK", "STARTTLS");
+      expect(co_await reader.imap_answer(), "a OK", "STARTTLS");
       co_return;
     }
     case StartTls::pop3: {

@@ -131,4 +131,21 @@ std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
   }
 }
 
+std::vector<CertificateInfo> read_certificates(std::string_view file) {
+  std::vector<CertificateInfo> found = read_pem_certificates(file);
+  if (!found.empty()) return found;
+  const auto* const begin = reinterpret_cast<const unsigned char*>(file.data());
+  const unsigned char* at = begin;
+  const X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(file.size())));
+  if (!certificate) {
+    take_openssl_errors();  // or a later failure of this thread tells of them
+    return found;
+  }
+  if (at != begin + file.size()) {
+    throw ProbeError(Reason::protocol, "has something behind its DER certificate");
+  }
+  found.push_back(describe(*certificate));
+  return found;
+}
+
 }  // namespace vitalsd::net

@@ -28,4 +28,8 @@ std::optional<double> earliest_expiry(const STACK_OF(X509) * chain);
 /// passed over. Throws ProbeError(protocol) on a certificate that cannot be read.
 std::vector<CertificateInfo> read_pem_certificates(std::string_view pem);
 
+/// The certificates of a file: those in PEM text, or else the one that all of its bytes are in DER.
+/// Throws as above, and where bytes follow the one in DER.
+std::vector<CertificateInfo> read_certificates(std::string_view file);
+
 }  // namespace vitalsd::net

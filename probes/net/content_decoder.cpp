@@ -11,6 +11,17 @@
 
 namespace vitalsd::net {
 
+namespace {
+
+// Codings that change the body, and so make no sense of it where they cannot be undone: those of
+// IANA's registry, and compressions that are in use without.
+constexpr std::array<std::string_view, 17> kCodings = {
+    "gzip", "x-gzip", "deflate", "br",           "zstd",  "compress", "x-compress", "dcb", "dcz",
+    "exi",  "xz",     "lzma",    "pack200-gzip", "bzip2", "x-bzip2",  "aes128gcm",  "lz4",
+};
+
+}  // namespace
+
 struct ContentDecoder::Stream {
   explicit Stream(int window) { inflateInit2(&z, window); }
   ~Stream() { inflateEnd(&z); }
@@ -27,7 +38,9 @@ ContentDecoder::~ContentDecoder() = default;
 void ContentDecoder::announce(std::string_view codings) {
   std::string coding;
   const auto add = [&] {
-    if (!coding.empty() && coding != "identity") codings_.push_back(coding);
+    // Servers also name here what is no coding ("utf-8", "none", "aws-chunked"): the body is as it
+    // came then, as it is for browsers.
+    if (std::ranges::find(kCodings, coding) != kCodings.end()) codings_.push_back(coding);
     coding.clear();
   };
   for (const unsigned char c : codings) {

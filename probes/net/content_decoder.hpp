@@ -18,7 +18,8 @@ class ContentDecoder {
   ContentDecoder(const ContentDecoder&) = delete;
   ContentDecoder& operator=(const ContentDecoder&) = delete;
 
-  /// The value of a Content-Encoding header. A second header adds to the first one.
+  /// The value of a Content-Encoding header. A second header adds to the first one. What is no
+  /// known coding counts as none.
   void announce(std::string_view codings);
   /// Forgets what was announced: another head comes.
   void reset();
@@ -39,7 +40,7 @@ class ContentDecoder {
   Result inflate_piece(std::string& body, std::size_t max_body);
   Result broken(std::string fault);
 
-  std::vector<std::string> codings_;  // in lower case, without "identity"
+  std::vector<std::string> codings_;  // in lower case, without what is no known coding
   std::unique_ptr<Stream> stream_;    // from the first byte on
   std::string fault_;
 };

@@ -1,4 +1,4 @@
-// PEM files.
+// Files of certificates, in PEM and DER.
 #include "probes/error.hpp"
 #include "probes/net/certificate_info.hpp"
 
@@ -13,7 +13,7 @@ using namespace vitalsd;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
-    net::read_pem_certificates(text);
+    net::read_certificates(text);
   } catch (const ProbeError&) {  // what a bad file is answered with
   }
   return 0;

@@ -19,8 +19,10 @@ QUICK = {"interval": "300ms", "timeout": "250ms"}
 RECORDS = {
     "A": ["192.0.2.1", "192.0.2.2", "192.0.2.3"],
     "AAAA": ["2001:db8::1"],
+    "CAA": ['0 issue "ca.test"', '0 iodef "mailto:a@test"'],
     "MX": ["10 mail.test.", "20 backup.test."],
     "NS": ["ns1.test.", "ns2.test."],
+    "PTR": ["web.test."],
     "SOA": ["ns1.test. admin.test. 1 2 3 4 5"],
     "SRV": ["1 2 443 web.test."],
     "TXT": ['"v=spf1 " "-all"'],  # two strings of one record
@@ -29,8 +31,10 @@ RECORDS = {
 WRITTEN = {
     "A": "192.0.2.2",
     "AAAA": "2001:db8::1",
+    "CAA": '0 issue "ca.test"',
     "MX": "20 backup.test",
     "NS": "ns2.test",
+    "PTR": "web.test",
     "SOA": "ns1.test",
     "SRV": "1 2 443 web.test",
     "TXT": "v=spf1 -all",
@@ -61,6 +65,20 @@ def test_each_type_of_record(vitalsd: Daemon, dns_server: DnsServer) -> None:
         assert 0 < daemon.value("probe_dns_duration_seconds", probe=probe) < 0.4
 
 
+def test_aliases_and_names_of_addresses(vitalsd: Daemon, dns_server: DnsServer) -> None:
+    dns_server.set_records("alias.test", {"CNAME": ["real.test."]})
+    dns_server.set_records("1.2.0.192.in-addr.arpa", {"PTR": ["web.test."]})
+    daemon = vitalsd(
+        [
+            zone("alias", dns_server, "alias.test", type="CNAME", answers=["real.test"]),
+            zone("address", dns_server, "192.0.2.1", type="PTR", answers=["web.test"]),
+        ]
+    )
+    for probe in ("alias", "address"):
+        assert daemon.value("probe_success", probe=probe) == 1, errors(daemon)[probe]
+        assert daemon.value("probe_dns_answer_rrs", probe=probe) == 1
+
+
 def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
     """A server that says no has answered, and is up; the probe is not content."""
     dns_server.set("here.test", "192.0.2.1")
@@ -73,6 +91,7 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
             zone("no-such-record", dns_server, "here.test", type="MX"),
             zone("broken", dns_server, "broken.test"),
             zone("refused", dns_server, "refused.test"),
+            zone("hijacked", dns_server, "here.test", expect="nxdomain"),
         ]
     )
     texts = {
@@ -81,6 +100,7 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
         "no-such-record": "here.test: DNS server returned answer with no data",
         "broken": "broken.test: DNS server returned general failure",
         "refused": "refused.test: DNS server refused query",
+        "hijacked": "here.test has '192.0.2.1', expected no such name",
     }
     assert errors(daemon) == texts
     for probe in texts:
@@ -88,6 +108,16 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
         assert daemon.value("vitalsd_target_up", probe=probe, kind="dns") == 1
     assert daemon.value("probe_dns_answer_rrs", probe="wrong") == 1
     assert daemon.value("probe_dns_answer_rrs", probe="no-such-name") is None
+
+
+def test_names_that_must_not_exist(vitalsd: Daemon, dns_server: DnsServer) -> None:
+    dns_server.set("gone.test", "192.0.2.1")
+    gone = zone("gone", dns_server, "gone.test", expect="nxdomain")
+    daemon = vitalsd([gone], **QUICK)
+    daemon.wait_failed("gone", "mismatch")
+    del dns_server.names["gone.test"]
+    daemon.wait_ok("gone")
+    assert daemon.value("probe_dns_answer_rrs", probe="gone") == 0
 
 
 def test_servers_that_do_not_answer(vitalsd: Daemon, dns_server: DnsServer) -> None:

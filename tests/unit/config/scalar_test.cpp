@@ -255,8 +255,83 @@ TEST(ResolveUrl, TakesWhatAUrlOfTheConfigurationMayBe) {
   }
 }
 
+TEST(ResolveUrl, TakesALocationAsBrowsersDo) {
+  const Url base = *Scalar<Url>::parse("http://h:8080/a/b?c");
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"/my page", "http://h:8080/my%20page"},
+      {"my page?q=a b", "http://h:8080/a/my%20page?q=a%20b"},
+      {"/café?q=é", "http://h:8080/caf%C3%A9?q=%C3%A9"},
+      {"/caf\xe9", "http://h:8080/caf%E9"},  // Latin-1
+      {"/a|b{c}[d]\"e\"<f>^g`", "http://h:8080/a%7Cb%7Bc%7D%5Bd%5D%22e%22%3Cf%3E%5Eg%60"},
+      {"?ids[]=1&f={\"a\":1}|2", "http://h:8080/a/b?ids%5B%5D=1&f=%7B%22a%22:1%7D%7C2"},
+      {"/100%", "http://h:8080/100%25"},
+      {"/%zz%2", "http://h:8080/%25zz%252"},
+      {"/%20é", "http://h:8080/%20%C3%A9"},  // what is encoded stays so
+      {"\\login\\in?a\\b", "http://h:8080/login/in?a%5Cb"},
+      {"https://other/a b", "https://other/a%20b"},
+      {"//other:81?a b", "http://other:81?a%20b"},
+      {"http://[::1]:1/[x]", "http://[::1]:1/%5Bx%5D"},
+      {"/login?next=http://[fe80::1%25eth0]/",
+       "http://h:8080/login?next=http://%5Bfe80::1%25eth0%5D/"},
+      {"/a#b c", "http://h:8080/a"},
+      {"#[top]", "http://h:8080/a/b?c"},
+  };
+  for (const auto& [location, target] : cases) {
+    const auto resolved = resolve_url(base, location);
+    EXPECT_EQ(resolved ? resolved->text() : "", target) << location;
+  }
+  using namespace std::string_view_literals;
+  for (const std::string_view location :
+       {"/a\rb"sv, "/a\nb"sv, "/a\0b"sv, "/a\tb"sv, "/a\x7f"sv, "/\x1b[31m"sv, "http://a b/"sv,
+        "http://é.example/"sv, "http://a|b/"sv, "http://[fe80::1%eth0]/x"sv, "http://h%/"sv,
+        "\\\\a b\\c"sv, "javascript:alert(1)"sv, "http://u:p[q@h/"sv}) {
+    EXPECT_FALSE(resolve_url(base, location)) << location;
+  }
+}
+
+TEST(Url, SaysWhichCharacterCannotBeThere) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"http://u:secret@h/ x", "character 19 is ' ': write %20"},
+      {"http://h/caf\u00e9/a|b", "character 13 is '\u00e9': write %C3%A9"},
+      {"http://h/a[1]", "character 11 is '[': write %5B"},
+      {"http://u:secret@h/%zz", "character 19 is '%': write %25"},
+      {"http://h/a\n", "character 11 is '\\x0a': write %0A"},
+      {"http://h/a#b#c", "character 13 is '#': write %23"},
+      {"http://h\u00f6st/x|", "character 9 is '\u00f6', which no host has"},
+      {"http://a b/", "character 9 is ' ', which no host has"},
+      // Secrets: no more than the place.
+      {"http://u:s\u00e9cr|t@h/",
+       "character 11 has to be percent-encoded, as % and two hex digits"},
+      {"http://u:100%@h/", "character 13 has to be percent-encoded, as % and two hex digits"},
+      {"http://u:a]b@h/", "character 11 has to be percent-encoded, as % and two hex digits"},
+      {"http://h/?token=a^b", "character 18 has to be percent-encoded, as % and two hex digits"},
+  };
+  for (const auto& [text, what] : cases) {
+    EXPECT_EQ(error_of<Url>(text), "this is not a URL: " + what);
+  }
+}
+
+TEST(Url, SaysHowAPasswordIsWritten) {
+  const std::string number = "in a user or a password, write # as %23";
+  for (const char* text : {"postgresql://u:se#cret@h/db", "redis://:se#cret@h", "http://u#v:w@h/",
+                           "http://u:12#cret@h/", "http://u:s#c ret@h/", "redis://:#@h"}) {
+    const std::string error = error_of<Url>(text);
+    EXPECT_TRUE(error.ends_with(": " + number)) << error;
+    EXPECT_FALSE(error.contains("cret")) << error;
+  }
+  EXPECT_EQ(
+      error_of<Url>("postgresql://u:se/cret@h/db"),
+      "the port of this URL is not one (1 to 65535): in a user or a password, write / as %2F");
+  EXPECT_EQ(error_of<Url>("redis://:se?cret@h/0"),
+            "this URL names no host: in a user or a password, write ? as %3F");
+  for (const char* text : {"http://u:se%23cret@h/", "http://h/#a@b", "http://u@h#top", "http://h#a",
+                           "http://h:80/@user", "http://h?mail=a@b"}) {
+    EXPECT_TRUE(Scalar<Url>::parse(text)) << text;
+  }
+}
+
 TEST(Url, IsNotRepeatedInAnError) {
-  for (const char* text : {"", "api.example/x", "http://u:secret@h/ x", "http://u:secret@h/%zz"}) {
+  for (const char* text : {"", "api.example/x", "1http://h/"}) {
     EXPECT_EQ(error_of<Url>(text),
               "this is not a URL: write for example https://host.example/path");
   }

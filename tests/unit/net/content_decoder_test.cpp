@@ -51,6 +51,17 @@ TEST(ContentDecoderTest, LeavesWhatIsNotEncoded) {
   EXPECT_EQ(decode(" , Identity", "hello").body, "hello");
 }
 
+TEST(ContentDecoderTest, LeavesWhatHasACodingThatIsNone) {
+  for (const std::string_view coding :
+       {"utf-8", "UTF-8", "none", "identity, none", "aws-chunked", "binary", "*", "gzip;q=1"}) {
+    EXPECT_EQ(decode(coding, "hello").body, "hello") << coding;
+    EXPECT_EQ(decode(coding, "hello").result, Result::good) << coding;
+    EXPECT_EQ(decode(coding, "hello", 4).result, Result::too_large) << coding;
+  }
+  EXPECT_EQ(decode("aws-chunked, gzip", test::gzip("hello")).body, "hello");
+  EXPECT_EQ(decode("gzip, utf-8", test::gzip("hello")).body, "hello");
+}
+
 TEST(ContentDecoderTest, UndoesOneCoding) {
   const std::string text(100'000, 'x');
   for (const std::string_view coding : {"gzip", "GZIP", "x-gzip", " gzip ", "identity, gzip"}) {
@@ -80,8 +91,15 @@ TEST(ContentDecoderTest, RefusesSeveralCodings) {
   EXPECT_EQ(body, "");
 }
 
-TEST(ContentDecoderTest, RefusesWhatItDoesNotKnow) {
-  EXPECT_EQ(decode("br", "hello").fault, "the content coding 'br' is not supported");
+TEST(ContentDecoderTest, RefusesCompressionsThatItCannotUndo) {
+  for (const std::string coding :
+       {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "xz", "bzip2"}) {
+    EXPECT_EQ(decode(coding, "hello").fault,
+              "the content coding '" + coding + "' is not supported");
+    EXPECT_EQ(decode("none, " + coding, "hello").result, Result::broken);
+  }
+  EXPECT_EQ(decode("br, utf-8, gzip", "hello").fault,
+            "the body has 2 content codings, of which one is supported");
 }
 
 TEST(ContentDecoderTest, MakesNoMoreThanItMay) {

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -24,10 +25,12 @@ constexpr int kA = 1;
 constexpr int kNs = 2;
 constexpr int kCname = 5;
 constexpr int kSoa = 6;
+constexpr int kPtr = 12;
 constexpr int kMx = 15;
 constexpr int kTxt = 16;
 constexpr int kAaaa = 28;
 constexpr int kSrv = 33;
+constexpr int kCaa = 257;
 
 std::string txt(const std::string& text) { return static_cast<char>(text.size()) + text; }
 
@@ -73,7 +76,11 @@ TEST_F(DnsTest, ReadsRecordsOfEachType) {
   for (const Case& each : std::vector<Case>{
            {"A", kA, "\x0a\x01\x01\x01", "10.1.1.1"},
            {"AAAA", kAaaa, v6, "2001:db8::7"},
+           {"CAA", kCaa, '\x80' + txt("issue") + "ca.example; a=B",
+            R"(128 issue "ca.example; a=B")"},
+           {"CNAME", kCname, host, "a.example"},
            {"MX", kMx, dns_number(10, 2) + host, "10 a.example"},
+           {"PTR", kPtr, host, "a.example"},
            {"NS", kNs, host, "a.example"},
            {"SOA", kSoa,
             host + dns_name("root.example") + dns_number(1, 4) + dns_number(2, 4) +
@@ -110,6 +117,54 @@ TEST_F(DnsTest, MissesWhatMustBeThere) {
   EXPECT_EQ(run.value("probe_dns_answer_rrs"), 2);
 }
 
+TEST_F(DnsTest, ComparesWhatRecordsMean) {
+  const std::string host = dns_name("A.Example");
+  const std::string soa = host + dns_name("root.example") + std::string(20, '\x01');
+  const std::string v6 = dns_number(0x20010db8, 4) + std::string(11, '\0') + '\x0a';
+  const std::string mapped = std::string(10, '\0') + "\xff\xff\x0a\x01\x01\x01";
+  const std::string caa = '\0' + txt("Issue") + "CA.Example; Key=B";
+  struct Case {
+    std::string type;
+    int number;
+    std::string data, text;
+    bool there = true;
+  };
+  for (const Case& each : std::vector<Case>{
+           {"AAAA", kAaaa, v6, "2001:DB8::A"},
+           {"AAAA", kAaaa, v6, "2001:0db8:0000:0000:0000:0000:0000:000a"},
+           {"AAAA", kAaaa, v6, "2001:db8:0::0:0.0.0.10"},
+           {"AAAA", kAaaa, mapped, "::ffff:a01:101"},
+           {"AAAA", kAaaa, v6, "2001:db8::b", false},
+           {"AAAA", kAaaa, v6, "none", false},
+           {"CNAME", kCname, host, "a.example."},
+           {"PTR", kPtr, host, "a.EXAMPLE"},
+           {"NS", kNs, host, "A.example."},
+           {"NS", kNs, host, "a.example..", false},
+           {"NS", kNs, host, "a.exampl", false},
+           {"SOA", kSoa, soa, "a.example."},
+           {"MX", kMx, dns_number(10, 2) + host, "10 a.example."},
+           {"MX", kMx, dns_number(10, 2) + host, "10  A.EXAMPLE"},
+           {"MX", kMx, dns_number(10, 2) + host, "20 a.example.", false},
+           {"MX", kMx, dns_number(0, 2) + '\0', "0 ."},
+           {"SRV", kSrv, dns_number(1, 2) + dns_number(2, 2) + dns_number(3, 2) + host,
+            "1 2 3 a.example."},
+           {"CAA", kCaa, caa, R"(0 issue "ca.example; Key=B")"},
+           {"CAA", kCaa, caa, "0 issue ca.example; Key=B"},
+           {"CAA", kCaa, caa, R"(0 issue "ca.example; key=b")", false},
+           {"CAA", kCaa, caa, "0 issue", false},
+           {"CAA", kCaa, '\0' + txt("iodef") + "mailto:A@b", R"(0 IODEF "mailto:A@b")"},
+           {"CAA", kCaa, '\0' + txt("iodef") + "mailto:A@b", R"(0 iodef "mailto:a@b")", false},
+           {"CAA", kCaa, '\0' + txt("issue") + ";", R"(0 issue ";")"},
+           {"TXT", kTxt, txt("Key"), "Key"},
+           {"TXT", kTxt, txt("Key"), "key", false},
+           {"TXT", kTxt, txt("key."), "key", false}}) {
+    answer_records({{each.number, each.data}});
+    const test::Observation run = observe(each.type, ", answers: ['" + each.text + "']");
+    EXPECT_EQ(run.reason(), each.there ? "" : "mismatch") << each.type << ": " << each.text;
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1) << each.type << ": " << each.text;
+  }
+}
+
 TEST_F(DnsTest, SaysWhyThereIsNoAnswer) {
   const std::map<int, std::string> codes = {
       {1, "protocol"}, {2, "mismatch"}, {3, "mismatch"}, {5, "mismatch"}};
@@ -123,11 +178,61 @@ TEST_F(DnsTest, SaysWhyThereIsNoAnswer) {
   }
 }
 
+TEST_F(DnsTest, ExpectsThatThereIsNoSuchName) {
+  const std::string expect = ", expect: nxdomain";
+  EXPECT_EQ(observe("A", expect).failure(),
+            "mismatch: shop.example has '10.1.1.1, 10.1.1.2', expected no such name");
+  EXPECT_EQ(observe("A", expect).value("probe_dns_answer_rrs"), 2);
+  answer = [](const DnsScript::Query&) { return DnsScript::Answer{.code = 3}; };
+  for (const std::string type : {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}) {
+    const test::Observation run = observe(type, expect);
+    EXPECT_EQ(run.failure(), "") << type;
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 0) << type;
+    EXPECT_GE(run.value("probe_dns_duration_seconds").value_or(-1), 0) << type;
+  }
+  answer = [](const DnsScript::Query&) {  // an alias of a name that does not exist
+    return DnsScript::Answer{.records = {{kCname, dns_name("other.example")}}, .code = 3};
+  };
+  EXPECT_EQ(observe("A", expect).failure(), "");
+  answer_records({});
+  EXPECT_EQ(observe("A", expect).reason(), "mismatch");
+  for (const auto& [code, reason] : std::map<int, std::string>{{1, "protocol"}, {2, "mismatch"}}) {
+    answer = [code](const DnsScript::Query&) { return DnsScript::Answer{.code = code}; };
+    EXPECT_EQ(observe("A", expect).reason(), reason) << code;
+  }
+}
+
+TEST_F(DnsTest, ExpectsThatANameHasNoSuchRecord) {
+  const std::string expect = ", expect: nodata";
+  EXPECT_EQ(observe("A", expect).failure(),
+            "mismatch: shop.example has '10.1.1.1, 10.1.1.2', expected no such record");
+  answer = [](const DnsScript::Query&) { return DnsScript::Answer{.code = 3}; };
+  EXPECT_EQ(observe("A", expect).reason(), "mismatch");
+  for (const std::vector<DnsScript::Record>& records :
+       {std::vector<DnsScript::Record>{}, {{kCname, dns_name("other.example")}}}) {
+    answer_records(records);
+    const test::Observation run = observe("AAAA", expect);
+    EXPECT_EQ(run.failure(), "");
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 0);
+  }
+}
+
+TEST_F(DnsTest, ExpectsNoAnswersOfANameThatHasNone) {
+  for (const std::string expect : {"nxdomain", "nodata"}) {
+    try {
+      std::ignore = observe("A", ", expect: " + expect + ", answers: [10.1.1.1]");
+      ADD_FAILURE() << expect << " is accepted";
+    } catch (const std::runtime_error& error) {
+      EXPECT_TRUE(std::string(error.what()).contains("goes with expect: records")) << error.what();
+    }
+  }
+}
+
 TEST_F(DnsTest, TakesANameWithoutSuchARecordForAMismatch) {
   answer_records({});
   EXPECT_EQ(observe("A").reason(), "mismatch");
   answer_records({{kCname, dns_name("other.example")}});  // an alias of what has none either
-  for (const std::string type : {"A", "AAAA", "MX", "NS", "SRV", "TXT"}) {
+  for (const std::string type : {"A", "AAAA", "CAA", "MX", "NS", "PTR", "SRV", "TXT"}) {
     const test::Observation run = observe(type);
     EXPECT_EQ(run.reason(), "mismatch") << type;
     EXPECT_EQ(run.names().size(), 0U) << type;
@@ -163,10 +268,18 @@ TEST_F(DnsTest, ReadsAFloodOfAnswersInTurnsWithOthers) {
 }
 
 TEST_F(DnsTest, RefusesRecordsThatAreCutOff) {
-  answer_records({{kMx, "\x01"}});
-  const test::Observation run = observe("MX");
-  EXPECT_EQ(run.reason(), "protocol");
-  EXPECT_TRUE(run.threw());
+  for (const auto& [type, number, data] :
+       std::vector<std::tuple<std::string, int, std::string>>{{"MX", kMx, "\x01"},
+                                                              {"CAA", kCaa, "\x01"},
+                                                              {"CNAME", kCname, ""},
+                                                              {"CNAME", kCname, "\x05web"},
+                                                              {"PTR", kPtr, "\xc0"},
+                                                              {"PTR", kPtr, "\xc0\xff"}}) {
+    answer_records({{kA, "\x0a\x01\x01\x01"}, {number, data}});
+    const test::Observation run = observe(type);
+    EXPECT_EQ(run.reason(), "protocol") << type;
+    EXPECT_TRUE(run.threw());
+  }
 }
 
 TEST_F(DnsTest, AsksByTcpWhereItIsTold) {
@@ -186,6 +299,58 @@ TEST_F(DnsTest, AsksAgainByTcpForALongAnswer) {
   };
   EXPECT_EQ(observe("A").value("probe_dns_answer_rrs"), 200);
   EXPECT_EQ(server.queries().size(), 2U);
+}
+
+TEST_F(DnsTest, AsksForTheNameOfAnAddress) {
+  answer = [](const DnsScript::Query& query) {
+    return DnsScript::Answer{.records = {{query.type, dns_name("web.example")}}};
+  };
+  const auto asked = [&](const std::string& query) {
+    const test::Observation run =
+        house.observe("dns", "type: PTR, answers: [web.example], query: '" + query +
+                                 "', server: '" + server.endpoint() + '\'');
+    EXPECT_EQ(run.failure(), "") << query;
+    return server.queries().back().name;
+  };
+  EXPECT_EQ(asked("192.0.2.10"), "10.2.0.192.in-addr.arpa");
+  EXPECT_EQ(asked("2001:DB8::7"),
+            "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+  EXPECT_EQ(asked("10.2.0.192.in-addr.arpa"), "10.2.0.192.in-addr.arpa");
+}
+
+TEST_F(DnsTest, TellsAnAliasAndNotWhatItStandsFor) {
+  answer_records({{kCname, dns_name("other.example")}, {kA, "\x0a\x01\x01\x01"}});
+  const test::Observation run = observe("CNAME", ", answers: [other.example]");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1);
+  answer_records({{kA, "\x0a\x01\x01\x01"}});
+  EXPECT_EQ(observe("CNAME").reason(), "mismatch");
+  EXPECT_EQ(observe("PTR").reason(), "mismatch");
+  EXPECT_EQ(observe("CAA").reason(), "mismatch");
+}
+
+TEST_F(DnsTest, CountsAllThereAre) {
+  constexpr unsigned kMany = 2000;
+  answer = [](const DnsScript::Query& query) {
+    DnsScript::Answer out;
+    for (unsigned i = 0; i < kMany; ++i) {
+      const std::string number = dns_number(i, 2);
+      const std::map<int, std::string> data = {{kA, "\x0a\x01" + number},
+                                               {kAaaa, std::string(14, '\x20') + number},
+                                               {kMx, number + '\0'},
+                                               {kNs, dns_name("n" + std::to_string(i))},
+                                               {kPtr, dns_name("n" + std::to_string(i))},
+                                               {kCaa, '\x01' + txt("issue") + number},
+                                               {kTxt, txt(number)},
+                                               {kSrv, number + dns_number(0, 4) + '\0'}};
+      out.records.push_back({query.type, data.at(query.type)});
+    }
+    return out;
+  };
+  for (const std::string type : {"A", "AAAA", "CAA", "MX", "NS", "PTR", "SRV", "TXT"}) {
+    EXPECT_EQ(observe(type, ", protocol: tcp").value("probe_dns_answer_rrs"), kMany) << type;
+  }
+  EXPECT_EQ(observe("A", ", protocol: tcp, answers: [10.1.7.207]").failure(), "");
 }
 
 TEST_F(DnsTest, SaysThatNobodyListens) {

@@ -9,6 +9,7 @@
 #include "unit/support/http_script.hpp"
 #include "unit/support/kinds.hpp"
 #include "unit/support/temp_directory.hpp"
+#include "unit/support/tls_server.hpp"
 #include <gtest/gtest.h>
 
 namespace vitalsd {
@@ -305,6 +306,38 @@ TEST_F(HttpTest, StopsWhereItIsLedInCircles) {
   EXPECT_EQ(calls.size(), 4U);
   EXPECT_EQ(run.value("probe_http_redirects"), 3);
   EXPECT_EQ(run.failure(), "mismatch: status 302, expected 2xx");
+}
+
+TEST_F(HttpTest, FollowsALocationAsBrowsersDo) {
+  answer = [&](const HttpCall& call) {
+    return call.target == "/" ? redirect(302, "/my café?ids[]=1|2") : http_answer(200, "");
+  };
+  EXPECT_EQ(observe().failure(), "");
+  EXPECT_EQ(calls.at(1).target, "/my%20caf%C3%A9?ids%5B%5D=1%7C2");
+}
+
+TEST_F(HttpTest, LeavesTlsOnlyWhereItMay) {
+  answer = [&](const HttpCall& call) {
+    return call.target.starts_with("/there") ? http_answer(200, "") : redirect(302, "/there");
+  };
+  const std::string there = url("/there") + "?token=hush";
+  const test::TlsServer server(test::make_certificate("shop.test"), [&](test::TlsLine& line) {
+    const bool first = line.read().starts_with("GET /a ");
+    line.write(redirect(302, first ? "/b" : there));
+  });
+  const std::string start =
+      "tls: {verify: false}, url: 'https://127.0.0.1:" + std::to_string(server.port()) + "/a'";
+  EXPECT_EQ(house.observe("http", start).failure(), "");
+  EXPECT_EQ(house.observe("http", start + ", allow_downgrade: true").failure(), "");
+  EXPECT_EQ(calls.size(), 2U);
+  const test::Observation run = house.observe("http", start + ", allow_downgrade: false");
+  EXPECT_EQ(run.failure(), "mismatch: redirected from https to http, to 'http://" +
+                               peer.endpoint() + "', which allow_downgrade forbids");
+  EXPECT_EQ(calls.size(), 2U);  // it is not asked
+  // Where it may not follow, there is no downgrade; and from http to http there is none.
+  EXPECT_EQ(house.observe("http", start + ", allow_downgrade: false, redirects: 1").failure(),
+            "mismatch: status 302, expected 2xx");
+  EXPECT_EQ(observe(", allow_downgrade: false").failure(), "");
 }
 
 TEST_F(HttpTest, StaysWhereItShallNotFollow) {

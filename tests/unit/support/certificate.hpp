@@ -93,4 +93,16 @@ inline Certificate make_certificate(const std::string& common_name,
           })};
 }
 
+/// The bytes of a PEM certificate in DER.
+inline std::string to_der(const std::string& pem) {
+  using namespace detail;
+  const X509Ptr certificate(PEM_read_bio_X509(reading(pem).get(), nullptr, nullptr, nullptr));
+  unsigned char* bytes = nullptr;
+  const int size = i2d_X509(certificate.get(), &bytes);
+  require(size > 0);
+  std::string der(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+  OPENSSL_free(bytes);
+  return der;
+}
+
 }  // namespace vitalsd::test

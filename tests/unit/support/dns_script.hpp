@@ -98,7 +98,8 @@ class DnsScript {
       asked.name += (asked.name.empty() ? "" : ".") + query.substr(at + 1, length);
       at += length + 1;
     }
-    asked.type = static_cast<unsigned char>(query.at(at + 2));
+    asked.type = static_cast<unsigned char>(query.at(at + 1)) * 256 +
+                 static_cast<unsigned char>(query.at(at + 2));
     state.queries.push_back(asked);
     const Answer answer = state.script(asked);
     if (answer.silent) return {};

@@ -73,6 +73,21 @@ TEST_F(CertificateFiles, SaysWhatIsWrongWithEachFileAndGoesOn) {
   EXPECT_FALSE(run.threw());
 }
 
+TEST_F(CertificateFiles, ReadsDer) {
+  const std::string der = test::to_der(test::make_certificate("shop").certificate);
+  const std::string whole = directory.file("a.der", der);
+  const std::string more = directory.file("b.der", der + '\n');
+  const std::string two = directory.file("c.der", der + der);
+  const std::string half = directory.file("d.der", der.substr(0, der.size() / 2));
+  const test::Observation run = observe("*.der");
+  EXPECT_EQ(run.failure(whole), "");
+  EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
+  EXPECT_TRUE(run.value("cert_expiry_timestamp", {{"cn", "shop"}, {"source", whole}}));
+  EXPECT_EQ(run.failure(more), "protocol: has something behind its DER certificate");
+  EXPECT_EQ(run.failure(two), "protocol: has something behind its DER certificate");
+  EXPECT_EQ(run.failure(half), "mismatch: holds no certificate");
+}
+
 TEST_F(CertificateFiles, SaysThatThereIsNoSuchFile) {
   EXPECT_EQ(observe("missing.pem").failure(directory.path("missing.pem")),
             "mismatch: no such file");

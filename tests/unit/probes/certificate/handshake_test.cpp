@@ -190,6 +190,55 @@ TEST_F(HandshakeTest, AsksForTlsAsTheProtocolWantsIt) {
   }
 }
 
+TEST_F(HandshakeTest, TakesGreetingsAndAnswersOfSeveralLines) {
+  using Turns = std::vector<std::pair<std::string, std::string>>;
+  struct Case {
+    std::string protocol, greeting;
+    Turns turns;
+  };
+  const std::string capability = "* CAPABILITY IMAP4rev1 STARTTLS\r\n";
+  std::string many;
+  for (int i = 0; i < 99; ++i) many += "* " + std::to_string(i) + " EXISTS\r\n";
+  for (const Case& each : std::vector<Case>{
+           {"imap", "* OK [CAPABILITY IMAP4rev1] hi\r\n", {{"a STARTTLS", "a OK go\r\n"}}},
+           {"imap", "* OK hi\r\n", {{"a STARTTLS", capability + "a OK go\r\n"}}},
+           {"imap", "* OK hi\r\n" + capability, {{"a STARTTLS", "a OK go\r\n"}}},
+           {"imap", "* OK hi\r\n", {{"a STARTTLS", many + "a OK go\r\n"}}},
+           {"imap", "* PREAUTH hi\r\n", {{"a STARTTLS", "a OK go\r\n"}}},
+           {"imap", "* ok hi\r\n", {{"a STARTTLS", "a ok go\r\n"}}},
+           {"ftp",
+            "220-Welcome\r\nto\r\nour server since 2009\r\n 220 files\r\n220 ftp\r\n",
+            {{"AUTH TLS", "234-Well,\r\n220 is not the end\r\n234 go\r\n"}}},
+           {"smtp",
+            "220-mail\r\n220-no spam\r\n220 ready\r\n",
+            {{"EHLO vitalsd", "250-mail\r\n250-PIPELINING\r\n250 STARTTLS\r\n"},
+             {"STARTTLS", "220-well,\r\n220 go\r\n"}}}}) {
+    const TlsServer server(house.loop, certificate, speech(each.greeting, each.turns));
+    const test::Observation run =
+        observe(server.endpoint(),
+                ", starttls: " + each.protocol + trusting(ca, ", server_name: shop.example"));
+    EXPECT_EQ(run.failure(), "") << each.protocol << ": " << each.greeting;
+  }
+}
+
+TEST_F(HandshakeTest, SaysWhatAnImapServerSaysInsteadOfYes) {
+  const auto failure = [&](const std::string& greeting, const std::string& answer) {
+    std::vector<std::pair<std::string, std::string>> turns;
+    if (!answer.empty()) turns.emplace_back("a STARTTLS", answer);
+    const TlsServer server(house.loop, certificate, speech(greeting, turns));
+    return observe(server.endpoint(), ", starttls: imap").failure();
+  };
+  EXPECT_EQ(failure("* BYE full\r\n", ""),
+            "mismatch: the connection was answered with '* BYE full'");
+  EXPECT_EQ(failure("* OK hi\r\n", "* 1 EXISTS\r\na BAD what?\r\n"),
+            "mismatch: STARTTLS was answered with 'a BAD what?'");
+  EXPECT_EQ(failure("* OK hi\r\n", "* BYE shutdown\r\n"),
+            "mismatch: STARTTLS was answered with '* BYE shutdown'");
+  std::string endless;
+  for (int i = 0; i < 200; ++i) endless += "* 1 EXISTS\r\n";
+  EXPECT_EQ(failure("* OK hi\r\n", endless), "protocol: the server's answer does not end");
+}
+
 TEST_F(HandshakeTest, SaysWhereAServerOffersNoTls) {
   const TlsServer smtp(
       house.loop, certificate,
