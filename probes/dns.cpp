@@ -334,6 +334,11 @@ class DnsProbe final : public Probe {
       options.error("answers", "goes with expect: records");
     }
     if (options.has("query") && query_.empty()) options.error("query", "is empty");
+    const std::string lowered = meaning_of_name(query_);
+    if (lowered == "onion" || lowered.ends_with(".onion")) {
+      // c-ares says itself that there is no such name (RFC 7686), and the server is not judged.
+      options.error("query", "names under onion are asked of no server");
+    }
     name_ = query_;
     boost::system::error_code not_an_address;
     const auto address = asio::ip::make_address(query_, not_an_address);

@@ -202,6 +202,13 @@ TEST_F(DnsTest, ExpectsThatThereIsNoSuchName) {
   }
 }
 
+TEST_F(DnsTest, TakesNoNameThatNoServerIsAskedFor) {
+  for (const std::string query : {"a.onion", "a.Onion."}) {
+    EXPECT_THROW(house.make("dns", "expect: nxdomain, query: " + query), std::runtime_error);
+  }
+  std::ignore = house.make("dns", "query: a.onion.example");
+}
+
 TEST_F(DnsTest, ExpectsThatANameHasNoSuchRecord) {
   const std::string expect = ", expect: nodata";
   EXPECT_EQ(observe("A", expect).failure(),
