@@ -204,7 +204,7 @@ asio::awaitable<void> ask_for_tls(net::Stream& stream, StartTls protocol) {
 std::shared_ptr<asio::ssl::context> capturing_context(const net::TlsOptions& options) {
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
   context->set_verify_mode(asio::ssl::verify_none);
-  net::refuse_finite_fields(context->native_handle());
+  net::refuse_large_primes(context->native_handle());
   SSL_CTX_set_cert_verify_callback(context->native_handle(), &capture_chain, nullptr);
   if (options.certificate.empty()) return context;
   net::refuse_irregular(options.certificate);

@@ -249,7 +249,7 @@ CURLcode HttpTransfer::on_ssl_context(CURL* /*easy*/, void* context, void* self)
   auto& transfer = *static_cast<HttpTransfer*>(self);
   auto* const tls = static_cast<SSL_CTX*>(context);
   if (transfer.store_) SSL_CTX_set1_cert_store(tls, transfer.store_.get());
-  refuse_finite_fields(tls);
+  refuse_large_primes(tls);
   transfer.multi_.watch_records(tls, static_cast<bool>(transfer.request_.on_data));
   return CURLE_OK;
 }

@@ -35,14 +35,14 @@ void add_certificates(X509_STORE& store, const std::string& pem) {
 using SecurityCallback = int (*)(const SSL*, const SSL_CTX*, int op, int bits, int nid, void* other,
                                  void* before);
 
-int without_finite_fields(const SSL* ssl, const SSL_CTX* context, int op, int bits, int nid,
-                          void* other, void* before) {
+int without_large_primes(const SSL* ssl, const SSL_CTX* context, int op, int bits, int nid,
+                         void* other, void* before) {
+  constexpr int kMaxBits = 2048;
   const int type = op & SSL_SECOP_OTHER_TYPE;
-  if (type == SSL_SECOP_OTHER_CIPHER &&
-      SSL_CIPHER_get_kx_nid(static_cast<const SSL_CIPHER*>(other)) == NID_kx_dhe) {
+  if (op == SSL_SECOP_TMP_DH && EVP_PKEY_get_bits(static_cast<EVP_PKEY*>(other)) > kMaxBits) {
     return 0;
   }
-  if (type == SSL_SECOP_OTHER_CURVE && nid >= NID_ffdhe2048 && nid <= NID_ffdhe8192) return 0;
+  if (type == SSL_SECOP_OTHER_CURVE && nid > NID_ffdhe2048 && nid <= NID_ffdhe8192) return 0;
   return reinterpret_cast<SecurityCallback>(before)(ssl, context, op, bits, nid, other, nullptr);
 }
 
@@ -53,10 +53,10 @@ int handshake_index() {
 
 }  // namespace
 
-void refuse_finite_fields(SSL_CTX* context) {
+void refuse_large_primes(SSL_CTX* context) {
   const SecurityCallback before = SSL_CTX_get_security_callback(context);
   SSL_CTX_set0_security_ex_data(context, reinterpret_cast<void*>(before));
-  SSL_CTX_set_security_callback(context, &without_finite_fields);
+  SSL_CTX_set_security_callback(context, &without_large_primes);
 }
 
 bool limit_handshake(SSL* ssl, int written, int type) {
@@ -150,7 +150,7 @@ std::shared_ptr<asio::ssl::context> TlsContexts::client(const TlsOptions& option
   auto made = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
   SSL_CTX_set_min_proto_version(made->native_handle(), TLS1_2_VERSION);
   SSL_CTX_set_session_cache_mode(made->native_handle(), SSL_SESS_CACHE_OFF);
-  refuse_finite_fields(made->native_handle());
+  refuse_large_primes(made->native_handle());
   made->set_verify_mode(options.verify ? asio::ssl::verify_peer : asio::ssl::verify_none);
   if (options.verify) SSL_CTX_set1_cert_store(made->native_handle(), store(options.ca));
   if (!options.certificate.empty()) {

@@ -63,9 +63,9 @@ class TlsContexts {
   std::map<std::string, Context> contexts_;
 };
 
-/// Neither offers nor takes a key exchange modulo a prime that the server chooses (DHE): its
-/// numbers of up to 10,000 bits would cost the loop half a second for each handshake.
-void refuse_finite_fields(SSL_CTX* context);
+/// Takes no key exchange modulo a prime of more than 2048 bits (DHE): a server chooses the prime, and
+/// one of 10,000 bits costs the loop half a second for each handshake.
+void refuse_large_primes(SSL_CTX* context);
 
 /// For message callbacks: ends a connection whose peer goes on with messages of the handshake, such
 /// as new keys and tickets, which OpenSSL reads without coming back in between. Whether it does so.

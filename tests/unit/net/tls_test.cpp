@@ -68,21 +68,54 @@ TEST(TlsOptionsTest, WantsCertificateAndKeyTogether) {
 
 // ---- handshakes ---------------------------------------------------------------------------------
 
-TEST(FiniteFieldsTest, AreNotOffered) {
+// What comes of a handshake of TLS 1.2 whose key exchange is modulo the prime of this group.
+bool shakes_hands_modulo(const char* group) {
+  using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
+  using Session = std::unique_ptr<SSL, decltype(&SSL_free)>;
   TlsContexts contexts;
   TlsOptions options;
   options.verify = false;
-  const auto context = contexts.client(options);
-  const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context->native_handle()), SSL_free);
-  const std::unique_ptr<STACK_OF(SSL_CIPHER), void (*)(STACK_OF(SSL_CIPHER)*)> offered(
-      SSL_get1_supported_ciphers(ssl.get()), [](auto* list) { sk_SSL_CIPHER_free(list); });
-  int elliptic = 0;
-  for (int i = 0; i < sk_SSL_CIPHER_num(offered.get()); ++i) {
-    const SSL_CIPHER* const cipher = sk_SSL_CIPHER_value(offered.get(), i);
-    EXPECT_NE(SSL_CIPHER_get_kx_nid(cipher), NID_kx_dhe) << SSL_CIPHER_get_name(cipher);
-    elliptic += static_cast<int>(SSL_CIPHER_get_kx_nid(cipher) == NID_kx_ecdhe);
+  const auto ours = contexts.client(options);
+
+  const Context theirs(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  const test::detail::Key key(EVP_RSA_gen(2048));
+  const test::detail::X509Ptr certificate(X509_new());
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), 0);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 60);
+  X509_set_pubkey(certificate.get(), key.get());
+  X509_sign(certificate.get(), key.get(), EVP_sha256());
+  SSL_CTX_use_certificate(theirs.get(), certificate.get());
+  SSL_CTX_use_PrivateKey(theirs.get(), key.get());
+  SSL_CTX_set_max_proto_version(theirs.get(), TLS1_2_VERSION);
+  SSL_CTX_set_cipher_list(theirs.get(), "DHE-RSA-AES128-GCM-SHA256");
+  const std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> modulo(
+      EVP_PKEY_CTX_new_from_name(nullptr, "DH", nullptr), EVP_PKEY_CTX_free);
+  EVP_PKEY* parameters = nullptr;
+  EVP_PKEY_keygen_init(modulo.get());
+  EVP_PKEY_CTX_set_group_name(modulo.get(), group);
+  EVP_PKEY_generate(modulo.get(), &parameters);
+  SSL_CTX_set0_tmp_dh_pkey(theirs.get(), parameters);
+
+  const Session client(SSL_new(ours->native_handle()), SSL_free);
+  const Session server(SSL_new(theirs.get()), SSL_free);
+  BIO* one = nullptr;
+  BIO* other = nullptr;
+  BIO_new_bio_pair(&one, 1 << 16, &other, 1 << 16);
+  SSL_set_bio(client.get(), one, one);
+  SSL_set_bio(server.get(), other, other);
+  SSL_set_connect_state(client.get());
+  SSL_set_accept_state(server.get());
+  for (int i = 0; i < 10; ++i) {
+    SSL_do_handshake(client.get());
+    SSL_do_handshake(server.get());
   }
-  EXPECT_GT(elliptic, 0);
+  ERR_clear_error();
+  return SSL_is_init_finished(client.get()) != 0 && SSL_is_init_finished(server.get()) != 0;
+}
+
+TEST(LargePrimesTest, AreRefused) {
+  EXPECT_TRUE(shakes_hands_modulo("ffdhe2048"));
+  EXPECT_FALSE(shakes_hands_modulo("ffdhe4096"));
 }
 
 // ---- contexts -----------------------------------------------------------------------------------
