@@ -76,11 +76,13 @@ def labels_of(running: Prometheus, expression: str) -> Labels:
 
 
 def test_identities(scraped: Prometheus, target: str) -> None:
-    # What a probe says belongs to vitalsd, whichever pod it runs in; the rest belongs to the pod,
-    # whose address `target` is.
-    for series in ('probe_success{probe="api"}', 'pg_up{probe="main-db"}'):
-        assert labels_of(scraped, series)["instance"] == "vitalsd"
-    assert labels_of(scraped, "vitalsd_probe_runs_total")["instance"] == "vitalsd"
+    # What a probe says belongs to its target, whichever pod it runs in; the rest belongs to the
+    # pod, whose address `target` is.
+    for name, probe in (("probe_success", "api"), ("pg_up", "main-db")):
+        labels = labels_of(scraped, f'{name}{{probe="{probe}"}}')
+        assert labels["instance"] == probe
+    runs = labels_of(scraped, "vitalsd_probe_runs_total")
+    assert runs["instance"] == runs["probe"]
     for series in ("vitalsd_build_info", "process_open_fds", "vitalsd_loop_lag_seconds_count"):
         assert labels_of(scraped, series)["instance"] == target
     # Prometheus's own series are out of the relabelling's reach.
@@ -95,7 +97,7 @@ def test_identities(scraped: Prometheus, target: str) -> None:
 def test_renaming(scraped: Prometheus) -> None:
     for probe, value in (("main-db", 0), ("other-db", 1)):
         labels = labels_of(scraped, f'up{{job="postgres",probe="{probe}"}}')
-        assert (labels["kind"], labels["instance"]) == ("postgres", "vitalsd")
+        assert (labels["kind"], labels["instance"]) == ("postgres", probe)
         assert scraped.value(f'up{{job="postgres",probe="{probe}"}}') == value
         assert scraped.value(f'pg_up{{probe="{probe}"}}') == value
     # It replaces the series: under its old name there are the other kinds only.
