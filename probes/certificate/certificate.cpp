@@ -3,6 +3,7 @@
 // beside it.
 #include "probes/certificate/handshake.hpp"
 #include "probes/certificate/tls_secret.hpp"
+#include "probes/kubernetes/faulty.hpp"
 #include "probes/kubernetes/scope.hpp"
 #include "probes/kubernetes/watched.hpp"
 #include "probes/net/certificate_info.hpp"
@@ -53,6 +54,14 @@ constexpr Metric kFault({.name = "cert_verify_fault",
                          .help = "Always 1; why an endpoint's certificate does not verify."},
                         "source", "fault");
 
+constexpr Metric kUnreadable({.name = "cert_secret_unreadable",
+                              .help = "Always 1; a TLS Secret without a certificate that can be "
+                                      "read."},
+                             "source");
+constexpr Check kUnreadableCheck{.name = "unreadable",
+                                 .warn = 0,
+                                 .critical = {},
+                                 .help = "TLS Secrets without a certificate that can be read"};
 constexpr Check kExpiryCheck{.name = "expires_in",
                              .unit = Unit::seconds,
                              .worse = Worse::below,
@@ -221,8 +230,11 @@ class CertificateProbe final : public Probe {
   }
 
   // What can be read belongs to the watch that it comes from, so that it stays known while the API
-  // server is silent; a Secret that cannot be read is a part of its own.
+  // server is silent. A Secret without a certificate, as with only ca.crt, is a reading as well:
+  // the probe has seen it, and the dates of all others are fresh.
   asio::awaitable<void> observe_secrets(SampleSet& out) {
+    kubernetes::Faulty unreadable(kUnreadableCheck);
+    bool complete = true;
     for (const auto& source : secrets_) source->join();
     for (const auto& source : secrets_) {
       Part& part = secrets_.size() == 1 ? out : out.part(source->query().text());
@@ -230,13 +242,17 @@ class CertificateProbe final : public Probe {
         source->for_each([&](const TlsSecret& secret) {
           if (secret.fault.empty()) {
             add(part, secret.certificates, secret.key());
-          } else {
-            out.part(secret.key()).fail(secret.reason, secret.fault);
+            return;
           }
+          part.add(kUnreadable, 1, secret.key());
+          unreadable.add(secret.key() + " (" + secret.fault + ')');
         });
+      } else {
+        complete = false;
       }
       part.complete();
     }
+    if (complete) unreadable.report(out);
   }
 
   // One series a name: of several certificates of one name the earliest counts.
@@ -264,9 +280,9 @@ class CertificateProbe final : public Probe {
   std::vector<std::unique_ptr<Secrets>> secrets_;
 };
 
-constexpr auto kMetrics =
-    metric_list(kExpiry, kNotBefore, kChainExpiry, kVerified, kFault, kubernetes::kLastHeard);
-constexpr std::array<const Check*, 1> kChecks = {&kExpiryCheck};
+constexpr auto kMetrics = metric_list(kExpiry, kNotBefore, kChainExpiry, kVerified, kFault,
+                                      kUnreadable, kubernetes::kLastHeard);
+constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kUnreadableCheck};
 
 }  // namespace
 

@@ -32,7 +32,6 @@ std::optional<TlsSecret> read_tls_secret(std::string_view message) {
     secret.certificates = net::read_pem_certificates(*pem);
     if (secret.certificates.empty()) secret.fault = "tls.crt holds no certificate";
   } catch (const ProbeError& error) {
-    secret.reason = error.reason();
     secret.fault = std::string("tls.crt is ") + error.what();
   }
   return secret;

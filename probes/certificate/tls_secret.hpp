@@ -3,7 +3,6 @@
 // k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
 
-#include "exporter/model/outcome.hpp"
 #include "probes/net/certificate_info.hpp"
 
 #include <optional>
@@ -17,7 +16,6 @@ struct TlsSecret {
   std::string namespace_name;
   std::string name;
   std::vector<net::CertificateInfo> certificates;  ///< of the entry tls.crt
-  Reason reason = Reason::mismatch;                ///< of the fault
   std::string fault;                               ///< why there are no certificates
 
   [[nodiscard]] std::string key() const { return namespace_name + '/' + name; }

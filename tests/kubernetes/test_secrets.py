@@ -96,7 +96,7 @@ def test_dates_of_secrets(
     daemon.wait_for(EXPIRY, None, cn="web.test")
 
 
-def test_a_secret_that_cannot_be_read_fails_itself_only(
+def test_a_secret_that_cannot_be_read_is_told_and_fails_nothing(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str, certificates: Authority
 ) -> None:
     good = certificates.issue("good.test")
@@ -113,13 +113,18 @@ def test_a_secret_that_cannot_be_read_fails_itself_only(
     daemon = follow(
         vitalsd, api_server, {"namespaces": [namespace]}, secrets=key_lines(good)
     )
-    daemon.wait_for("vitalsd_probe_parts", 3, state="failed")
-    assert daemon.value("probe_success") == 0
+    daemon.wait_for("vitalsd_check_status", 1, check="unreadable")
+    assert {s.labels["source"] for s in daemon.samples("cert_secret_unreadable")} == {
+        f"{namespace}/{name}" for name in ("broken", "empty", "swapped")
+    }
+    # Or the dates of all others would be stale, which is critical.
+    assert daemon.value("probe_success") == 1
     assert daemon.value(EXPIRY, cn="good.test", source=f"{namespace}/good") == good.expiry
     assert len(daemon.samples(EXPIRY)) == 1
     for name in ("broken", "empty", "swapped"):
         api_server.delete(reference("v1", "Secret", name, namespace))
-    daemon.wait_ok("certs")
+    daemon.wait_for("vitalsd_check_status", 0, check="unreadable")
+    assert daemon.samples("cert_secret_unreadable") == []
 
 
 def test_dates_outlive_the_api_server_and_the_daemon(
