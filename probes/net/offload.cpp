@@ -27,16 +27,19 @@ struct Offload::Shared {
     pid_t thread = 0;
   };
 
-  Shared(asio::io_context& of, std::size_t max) : loop(of), max_threads(max) {}
+  Shared(asio::io_context& of, std::size_t max, std::size_t hanging)
+      : loop(of), max_threads(max), max_hanging(hanging) {}
 
   asio::io_context& loop;  // lives until `closed`
   const std::size_t max_threads;
+  const std::size_t max_hanging;
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable gone;  // a thread is
   std::deque<Task> queue;
   std::list<Task*> running;
   std::size_t threads = 0;
+  std::size_t leaving = 0;  // of those, which take up nothing any more
   std::size_t idle = 0;
   bool closed = false;
 
@@ -44,19 +47,18 @@ struct Offload::Shared {
     return static_cast<std::size_t>(
         std::ranges::count_if(running, [](const Task* task) { return task->stop.stopped(); }));
   }
-  [[nodiscard]] bool full() const { return threads >= max_threads + given_up(); }
+  // Whether there are as many threads as may be, for what waits in the queue.
+  [[nodiscard]] bool full() const { return threads - leaving >= max_threads + given_up(); }
   void serve();
   static void start_thread(const std::shared_ptr<Shared>& self);
 };
 
-// With the mutex held.
+// With the mutex held, and never on one of the threads: it would hand on a priority that is low.
 void Offload::Shared::start_thread(const std::shared_ptr<Shared>& self) {
   try {
     std::thread([self] {
       pthread_setname_np(pthread_self(), "offload");
       self->serve();
-      const std::lock_guard lock(self->mutex);
-      if (!self->closed && self->idle < self->queue.size()) start_thread(self);
     }).detach();
     ++self->threads;
   } catch (const std::system_error&) {
@@ -89,15 +91,17 @@ void Offload::Shared::serve() {
     if (!closed) asio::post(loop, std::move(finish));
     if (task.stop.stopped()) break;  // its priority cannot be raised again
   }
+  ++leaving;
   lock.unlock();
   OPENSSL_thread_stop();  // what the library keeps for a thread; else it may be freed too late
   lock.lock();
+  --leaving;
   --threads;
   gone.notify_all();
 }
 
-Offload::Offload(asio::io_context& loop, std::size_t max_threads)
-    : shared_(std::make_shared<Shared>(loop, max_threads)) {}
+Offload::Offload(asio::io_context& loop, std::size_t max_threads, std::size_t max_hanging)
+    : shared_(std::make_shared<Shared>(loop, max_threads, max_hanging)) {}
 
 Offload::~Offload() {
   std::unique_lock lock(shared_->mutex);
@@ -123,9 +127,9 @@ void Offload::admit(const std::string& flight) const {
     return task->flight == flight && task->stop.stopped();
   });
   if (hangs) throw ProbeError(Reason::timeout, flight + " still hangs from an earlier run");
-  if (shared_->given_up() >= kMaxHanging) {
+  if (shared_->given_up() >= shared_->max_hanging) {
     throw ProbeError(Reason::internal,
-                     std::to_string(kMaxHanging) + " threads hang in earlier runs");
+                     std::to_string(shared_->max_hanging) + " threads hang in earlier runs");
   }
 }
 

@@ -37,10 +37,11 @@ class Offload {
   static constexpr std::size_t kMaxThreads = 16;
   static constexpr std::size_t kMaxHanging = 48;
 
-  /// At most `max_threads`, beside those that hang, of which there are kMaxHanging at most: targets
-  /// on which calls hang leave room for others. None is started before it is needed. With one
-  /// thread, work that is not given up is done in the order in which it is submitted.
-  explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads);
+  /// At most `max_threads`, beside those that hang, of which there are `max_hanging` at most:
+  /// targets on which calls hang leave room for others. None is started before it is needed. With
+  /// one thread, work that is not given up is done in the order in which it is submitted.
+  explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads,
+                   std::size_t max_hanging = kMaxHanging);
   /// Waits for threads that have nothing to do; those that work, or hang, end with the process.
   ~Offload();
   Offload(const Offload&) = delete;
