@@ -18,6 +18,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -293,20 +294,51 @@ class KubeletProbe final : public Probe {
       throw ProbeError(Reason::config, "the node has no address of type InternalIP");
     }
     Part samples;  // rendered at once, so that the end of the run has little to do
+    std::optional<ProbeError> failure;
     if (summary_) {
-      kubernetes::SummaryReader reader;
-      co_await get(limit, node, "/stats/summary", "nodes/stats", reader);
-      add_summary(node, reader.finish(), samples, part);
+      try {
+        kubernetes::SummaryReader reader;
+        co_await get(limit, node, "/stats/summary", "nodes/stats", reader);
+        add_summary(node, reader.finish(), samples, part);
+      } catch (const ProbeError& error) {
+        if (!has_answered(error)) throw;
+        failure = error;
+      }
     }
     if (cadvisor_) {
-      kubernetes::CadvisorReader reader(kFamilies);
-      co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
-      add_containers(node, reader.finish(), samples, part);
+      try {
+        kubernetes::CadvisorReader reader(kFamilies);
+        co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
+        add_containers(node, reader.finish(), samples, part);
+        if (reader.incomplete()) {
+          throw ProbeError(Reason::unready,
+                           "the kubelet cannot tell of its containers: container_scrape_error is "
+                           "not 0 on /metrics/cadvisor");
+        }
+      } catch (const ProbeError& error) {
+        if (!failure) failure = error;
+      }
     }
     Rendering rendering;
     std::size_t duplicates = 0;
     samples.render(rendering, round.out.constant_labels(), duplicates);
     part.attach(to_fragment(std::move(rendering)));
+    if (failure) throw ProbeError(*failure);
+  }
+
+  // Whether it is worth while to ask for another page: one page may be refused or broken while the
+  // other one is well. A kubelet that does not answer must not take the time twice.
+  static bool has_answered(const ProbeError& error) {
+    switch (error.reason()) {
+      case Reason::permission:
+      case Reason::mismatch:
+      case Reason::protocol:
+      case Reason::overload:
+      case Reason::unready:
+        return true;
+      default:
+        return false;
+    }
   }
 
   // Streams a page of a kubelet into `reader`.
