@@ -56,6 +56,23 @@ class KubeletTest : public testing::Test {
     return house.observe("kubelet", "tls: {verify: false}");
   }
 
+  // Of a kubelet that tells of these file systems, what is published: size by mount point.
+  std::map<std::string, double> sizes(const std::string& text) {
+    const test::Observation run = observe(http_answer(200, text), good_cadvisor);
+    EXPECT_EQ(run.failure(), "");
+    std::map<std::string, double> found;
+    for (const char* const mountpoint : {"/", "imagefs", "containerfs"}) {
+      const auto size =
+          run.value("node_filesystem_size_bytes",
+                    {{"mountpoint", mountpoint}, {"device", ""}, {"fstype", ""}, {"node", "n"}});
+      if (size) found.emplace(mountpoint, *size);
+      const std::string object = std::string("n ") + mountpoint;
+      EXPECT_EQ(run.reading("disk_used", object).has_value(), size.has_value()) << object;
+    }
+    EXPECT_EQ(run.count("node_filesystem_size_bytes"), found.size());
+    return found;
+  }
+
   const std::string good_summary = http_answer(200, summary(file_system(1000, 500, 100, 50)));
   const std::string good_cadvisor = http_answer(
       200, std::string(kUsage) + "{container=\"c\",id=\"/c\",namespace=\"s\",pod=\"p\"} 1\n");
@@ -119,6 +136,38 @@ TEST_F(KubeletTest, SaysThatItsContainersCannotBeRead) {
   EXPECT_TRUE(run.failure("n").starts_with("unready: ")) << run.failure("n");
   EXPECT_TRUE(run.failure("n").contains("container_scrape_error"));
   EXPECT_EQ(run.value(kMemory, {{"node", "n"}}), 7);
+}
+
+TEST_F(KubeletTest, TellsFileSystemsOfOneSizeApart) {
+  const std::string root = file_system(1000, 500, 100, 50);
+  using Sizes = std::map<std::string, double>;
+  EXPECT_EQ(sizes(summary(root)), (Sizes{{"/", 1000}}));
+  EXPECT_EQ(sizes(summary(root, root, root)), (Sizes{{"/", 1000}}));
+  // As others write between the two measurements.
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 499, 100, 50))), (Sizes{{"/", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 0, 100, 50))),
+            (Sizes{{"/", 1000}, {"imagefs", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 500, 100, 0))),
+            (Sizes{{"/", 1000}, {"imagefs", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 500, 101, 50))),
+            (Sizes{{"/", 1000}, {"imagefs", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(2000, 500, 100, 50))),
+            (Sizes{{"/", 1000}, {"imagefs", 2000}}));
+}
+
+TEST_F(KubeletTest, TellsOfTheFileSystemOfWritableLayers) {
+  const std::string root = file_system(1000, 500, 100, 50);
+  const std::string images = file_system(2000, 500, 100, 50);
+  const std::string layers = file_system(3000, 500, 100, 50);
+  using Sizes = std::map<std::string, double>;
+  EXPECT_EQ(sizes(summary(root, images, layers)),
+            (Sizes{{"/", 1000}, {"imagefs", 2000}, {"containerfs", 3000}}));
+  EXPECT_EQ(sizes(summary(root, root, layers)), (Sizes{{"/", 1000}, {"containerfs", 3000}}));
+  EXPECT_EQ(sizes(summary(root, images, images)), (Sizes{{"/", 1000}, {"imagefs", 2000}}));
+  EXPECT_EQ(sizes(summary(root, images, root)), (Sizes{{"/", 1000}, {"imagefs", 2000}}));
+  // What the kubelet does not say tells nothing apart.
+  EXPECT_EQ(sizes(summary(root, root, R"({"capacityBytes": 1000, "availableBytes": 500})")),
+            (Sizes{{"/", 1000}}));
 }
 
 }  // namespace
