@@ -11,6 +11,7 @@
 #include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -452,8 +453,8 @@ class PodProbe final : public Probe {
                    waiting != "PodInitializing") {
           cannot_start.add(pod.key() + " (" + container.name.get() + ": " + waiting + ')');
         }
-        if (container.last_terminated_reason.get() == "OOMKilled" &&
-            now - container.last_terminated.value_or(0) < kOomRecent) {
+        const std::optional<double> killed = container.oom_killed();
+        if (killed && now - *killed < kOomRecent) {
           oom_killed.add(pod.key() + " (" + container.name.get() + ')');
         }
       }
