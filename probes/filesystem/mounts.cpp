@@ -6,6 +6,8 @@
 #include <array>
 #include <cstddef>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -45,22 +47,76 @@ bool has_word(std::string_view list, std::string_view word) {
   return std::ranges::find(words, word) != words.end();
 }
 
+struct Row {
+  std::string_view id;
+  std::string_view parent;  // the mount that it is mounted in
+  Mount mount;
+};
+
+// Which mounts a path does not lead to: something was mounted later over a directory above them.
+class Hidden {
+ public:
+  explicit Hidden(const std::vector<Row>& rows) {
+    for (const Row& row : rows) {
+      by_id_[row.id] = &row;
+      places_.emplace(row.parent, row.mount.mountpoint);
+    }
+  }
+
+  [[nodiscard]] bool contains(const Row& row) const {
+    const Row* each = &row;
+    for (std::size_t depth = 0; depth < by_id_.size(); ++depth) {  // the text may have a circle
+      if (is_covered(*each)) return true;
+      const auto parent = by_id_.find(each->parent);
+      if (parent == by_id_.end()) return false;
+      each = parent->second;
+    }
+    return false;
+  }
+
+ private:
+  // Another mount in the same one, nearer to the root, stands in the way. What is mounted below
+  // that one afterwards has it for its parent.
+  [[nodiscard]] bool is_covered(const Row& row) const {
+    std::string_view path = row.mount.mountpoint;
+    while (path.size() > 1) {
+      const std::size_t slash = path.rfind('/');
+      if (slash == std::string_view::npos) return false;
+      path = path.substr(0, std::max<std::size_t>(slash, 1));
+      if (places_.contains({row.parent, path})) return true;
+    }
+    return false;
+  }
+
+  std::map<std::string_view, const Row*> by_id_;
+  std::set<std::pair<std::string_view, std::string_view>> places_;
+};
+
 }  // namespace
 
 std::vector<Mount> parse_mountinfo(std::string_view text) {
   // 36 35 98:0 /root /mountpoint options optional-fields... - fstype source super-options
   constexpr std::size_t kMountpoint = 4, kOptions = 5, kFewest = 6;
-  std::vector<Mount> mounts;
+  std::vector<Row> rows;
   for (const std::string_view line : split(text, '\n')) {
     const std::vector<std::string_view> words = split(line, ' ');
     const auto dash = std::ranges::find(words, "-");
     if (dash - words.begin() < static_cast<std::ptrdiff_t>(kFewest) || words.end() - dash < 3)
       continue;
-    Mount mount{
-        unescape(words[kMountpoint]), unescape(dash[2]), std::string(dash[1]),
-        has_word(words[kOptions], "ro") || (words.end() - dash > 3 && has_word(dash[3], "ro"))};
-    std::erase_if(mounts, [&](const Mount& other) { return other.mountpoint == mount.mountpoint; });
-    mounts.push_back(std::move(mount));
+    rows.push_back(
+        {words[0],
+         words[1],
+         {unescape(words[kMountpoint]), unescape(dash[2]), std::string(dash[1]),
+          has_word(words[kOptions], "ro") || (words.end() - dash > 3 && has_word(dash[3], "ro"))}});
+  }
+  // Their names lead to another file system, whose numbers would be taken for theirs.
+  const Hidden hidden(rows);
+  std::vector<Mount> mounts;
+  for (const Row& row : rows) {
+    if (hidden.contains(row)) continue;
+    std::erase_if(mounts,
+                  [&](const Mount& other) { return other.mountpoint == row.mount.mountpoint; });
+    mounts.push_back(row.mount);
   }
   return mounts;
 }

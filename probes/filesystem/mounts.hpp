@@ -16,7 +16,8 @@ struct Mount {
 };
 
 /// The text of /proc/self/mountinfo (proc(5)). Lines that are none are passed over; of several
-/// mounts on one point the last, which hides the others, counts.
+/// mounts on one point the last, which hides the others, counts. Those that are hidden by a mount
+/// over a directory above them are left out.
 std::vector<Mount> parse_mountinfo(std::string_view text);
 
 /// The table as it is now; throws ProbeError(internal) where /proc cannot be read.

@@ -19,6 +19,7 @@ constexpr std::size_t kMostLine = std::size_t{64} << 10;
 constexpr std::size_t kMostStored = std::size_t{64} << 20;
 
 constexpr std::string_view kStartFamily = "container_start_time_seconds";
+constexpr std::string_view kErrorFamily = "container_scrape_error";
 constexpr std::string_view kLimitFamily = "container_spec_memory_limit_bytes";
 /// cAdvisor's own bound since it stopped passing on cgroup v1's "no limit", 2^63 - 4096.
 constexpr double kNoLimit = 0x1p62;
@@ -123,8 +124,9 @@ void CadvisorReader::read_line(std::string_view line) {
     column_ = static_cast<std::size_t>(std::ranges::find(families_, family) - families_.begin());
     is_start_ = family == kStartFamily;
     is_limit_ = family == kLimitFamily;
+    is_error_ = family == kErrorFamily;
   }
-  if (column_ < families_.size() || is_start_) read_row(line.substr(family.size()));
+  if (column_ < families_.size() || is_start_ || is_error_) read_row(line.substr(family.size()));
 }
 
 void CadvisorReader::read_row(std::string_view text) {
@@ -164,6 +166,10 @@ void CadvisorReader::read_row(std::string_view text) {
   if (!value) fail("no value");
   if (!text.empty() || (!timestamp.empty() && !to_double(timestamp))) fail("more than a sample");
 
+  if (is_error_) {
+    incomplete_ = incomplete_ || *value != 0;
+    return;
+  }
   if (container.value.empty() || container.value == "POD") return;
   if (!cpu.value.empty() && cpu.value != "total") return;
   if (!std::isfinite(*value) || (is_limit_ && (*value <= 0 || *value >= kNoLimit))) return;

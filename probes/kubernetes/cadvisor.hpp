@@ -41,6 +41,10 @@ class CadvisorReader {
   /// ProbeError(protocol) if the page ends within a line.
   std::vector<ContainerMetrics> finish();
 
+  /// The page says that its maker has failed to read containers (container_scrape_error is not 0):
+  /// some lack, or all.
+  [[nodiscard]] bool incomplete() const { return incomplete_; }
+
  private:
   struct Instance {
     ContainerMetrics metrics;
@@ -70,6 +74,9 @@ class CadvisorReader {
   std::size_t column_ = 0;  // in families_, whose size stands for: not asked for
   bool is_start_ = false;
   bool is_limit_ = false;
+  bool is_error_ = false;
+
+  bool incomplete_ = false;
 };
 
 }  // namespace vitalsd::kubernetes

@@ -16,8 +16,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -293,20 +295,51 @@ class KubeletProbe final : public Probe {
       throw ProbeError(Reason::config, "the node has no address of type InternalIP");
     }
     Part samples;  // rendered at once, so that the end of the run has little to do
+    std::optional<ProbeError> failure;
     if (summary_) {
-      kubernetes::SummaryReader reader;
-      co_await get(limit, node, "/stats/summary", "nodes/stats", reader);
-      add_summary(node, reader.finish(), samples, part);
+      try {
+        kubernetes::SummaryReader reader;
+        co_await get(limit, node, "/stats/summary", "nodes/stats", reader);
+        add_summary(node, reader.finish(), samples, part);
+      } catch (const ProbeError& error) {
+        if (!has_answered(error)) throw;
+        failure = error;
+      }
     }
     if (cadvisor_) {
-      kubernetes::CadvisorReader reader(kFamilies);
-      co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
-      add_containers(node, reader.finish(), samples, part);
+      try {
+        kubernetes::CadvisorReader reader(kFamilies);
+        co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
+        add_containers(node, reader.finish(), samples, part);
+        if (reader.incomplete()) {
+          throw ProbeError(Reason::unready,
+                           "the kubelet cannot tell of its containers: container_scrape_error is "
+                           "not 0 on /metrics/cadvisor");
+        }
+      } catch (const ProbeError& error) {
+        if (!failure) failure = error;
+      }
     }
     Rendering rendering;
     std::size_t duplicates = 0;
     samples.render(rendering, round.out.constant_labels(), duplicates);
     part.attach(to_fragment(std::move(rendering)));
+    if (failure) throw ProbeError(*failure);
+  }
+
+  // Whether it is worth while to ask for another page: one page may be refused or broken while the
+  // other one is well. A kubelet that does not answer must not take the time twice.
+  static bool has_answered(const ProbeError& error) {
+    switch (error.reason()) {
+      case Reason::permission:
+      case Reason::mismatch:
+      case Reason::protocol:
+      case Reason::overload:
+      case Reason::unready:
+        return true;
+      default:
+        return false;
+    }
   }
 
   // Streams a page of a kubelet into `reader`.
@@ -368,6 +401,20 @@ class KubeletProbe final : public Probe {
     }
   }
 
+  // The kubelet does not name devices, and disks of one size are common: all numbers must agree, as
+  // far as both have them. It measures one after another while others write, so that what is free
+  // may differ a little.
+  static bool is_same(const FsStats& a, const FsStats& b) {
+    constexpr double kMeanwhile = 0.005;  // of the whole
+    const auto agree = [](const std::optional<double>& one, const std::optional<double>& other,
+                          double most) {
+      return !one || !other || std::abs(*one - *other) <= most;
+    };
+    return agree(a.capacity_bytes, b.capacity_bytes, 0) && agree(a.inodes, b.inodes, 0) &&
+           agree(a.available_bytes, b.available_bytes, kMeanwhile * a.capacity_bytes.value_or(0)) &&
+           agree(a.inodes_free, b.inodes_free, kMeanwhile * a.inodes.value_or(0));
+  }
+
   [[nodiscard]] bool wanted(const std::string& namespace_name) const {
     return namespaces_.empty() || namespaces_.contains(namespace_name);
   }
@@ -377,8 +424,12 @@ class KubeletProbe final : public Probe {
     samples.add(kNodeMemory, summary.usage.memory_working_set_bytes, node.name);
     add_file_system(node.name, "/", summary.fs, samples, part);
     // Mostly it is the same file system, and one that is told twice would be counted twice.
-    if (summary.image_fs.capacity_bytes != summary.fs.capacity_bytes) {
+    if (!is_same(summary.image_fs, summary.fs)) {
       add_file_system(node.name, "imagefs", summary.image_fs, samples, part);
+    }
+    if (!is_same(summary.container_fs, summary.fs) &&
+        !is_same(summary.container_fs, summary.image_fs)) {
+      add_file_system(node.name, "containerfs", summary.container_fs, samples, part);
     }
     const auto capacity = [&](std::string_view resource) {
       const auto found =

@@ -11,6 +11,7 @@
 #include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -394,17 +395,19 @@ class PodProbe final : public Probe {
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
+    std::vector<const Source*> believed;
     for (const auto& source : sources_) {
       Part& part = sources_.size() == 1 ? out : out.part(source->query().text());
       if (co_await source->judge(out, part)) {
         co_await source->publish(out, part, [this](Part& samples, const Pod& pod) {
           if (wanted(pod)) PodSamples(samples, pod, all_).add();
         });
-        known_ = true;
+        believed.push_back(source.get());
       }
       part.complete();
     }
-    if (known_) check(out);
+    // Verdicts must not outlive the readings that they are made of.
+    if (!believed.empty()) check(out, believed);
   }
 
   [[nodiscard]] std::string target() const override { return "pods in " + scope_.text(); }
@@ -431,7 +434,7 @@ class PodProbe final : public Probe {
     return phases_.empty() || std::ranges::find(phases_, pod.phase.get()) != phases_.end();
   }
 
-  void check(SampleSet& out) const {
+  void check(SampleSet& out, const std::vector<const Source*>& believed) const {
     kubernetes::Faulty crash_looping(kCrashLooping);
     kubernetes::Faulty cannot_start(kCannotStart);
     kubernetes::Faulty oom_killed(kOomKilled);
@@ -450,8 +453,8 @@ class PodProbe final : public Probe {
                    waiting != "PodInitializing") {
           cannot_start.add(pod.key() + " (" + container.name.get() + ": " + waiting + ')');
         }
-        if (container.last_terminated_reason.get() == "OOMKilled" &&
-            now - container.last_terminated.value_or(0) < kOomRecent) {
+        const std::optional<double> killed = container.oom_killed();
+        if (killed && now - *killed < kOomRecent) {
           oom_killed.add(pod.key() + " (" + container.name.get() + ')');
         }
       }
@@ -469,7 +472,7 @@ class PodProbe final : public Probe {
         not_ready.add(pod.key());
       }
     };
-    for (const auto& source : sources_) source->for_each_suspect(look);
+    for (const Source* source : believed) source->for_each_suspect(look);
     for (const auto* each :
          {&crash_looping, &cannot_start, &oom_killed, &unschedulable, &not_ready, &failed}) {
       each->report(out);
@@ -479,7 +482,6 @@ class PodProbe final : public Probe {
   kubernetes::Scope scope_;
   std::vector<std::string> phases_;
   bool all_;
-  bool known_ = false;  // there has been a list
   std::vector<std::unique_ptr<Source>> sources_;
 };
 

@@ -40,7 +40,11 @@ void read_state(std::string_view message, ContainerStatus& out) {
         if (field.tag() == 1) out.started = read_time(field.bytes());
       });
     }
-    if (state.tag() == 3) out.terminated_reason = read_terminated(state.bytes()).reason;
+    if (state.tag() == 3) {
+      const Terminated ended = read_terminated(state.bytes());
+      out.terminated_reason = ended.reason;
+      out.terminated = ended.finished;
+    }
   });
 }
 
@@ -137,6 +141,13 @@ void take(Metadata meta, Pod& pod, PodDetail detail) {
 
 }  // namespace
 
+std::optional<double> ContainerStatus::oom_killed() const {
+  constexpr std::string_view kReason = "OOMKilled";
+  if (terminated_reason.get() == kReason) return terminated.value_or(0);
+  if (last_terminated_reason.get() == kReason) return last_terminated.value_or(0);
+  return std::nullopt;
+}
+
 const Condition* Pod::condition(std::string_view type) const {
   const auto found = std::ranges::find_if(
       conditions, [&](const Condition& condition) { return condition.type.get() == type; });
@@ -145,8 +156,7 @@ const Condition* Pod::condition(std::string_view type) const {
 
 bool Pod::suspect() const {
   const auto has_trouble = [](const ContainerStatus& container) {
-    return !container.waiting_reason.get().empty() ||
-           container.last_terminated_reason.get() == "OOMKilled";
+    return !container.waiting_reason.get().empty() || container.oom_killed().has_value();
   };
   const auto is_false = [](const Condition& condition) { return condition.status.get() != "True"; };
   return phase.get() == "Failed" || std::ranges::any_of(conditions, is_false) ||

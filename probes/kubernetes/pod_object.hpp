@@ -26,13 +26,18 @@ struct ContainerStatus {
   SharedText terminated_reason;       ///< not empty: it has ended
   SharedText last_terminated_reason;  ///< of the instance before; empty: there was none
   std::int64_t restarts = 0;
-  std::optional<double> started;  ///< when it began to run, if it does
+  std::optional<double> started;     ///< when it began to run, if it does
+  std::optional<double> terminated;  ///< when it ended, if it has
   std::optional<double> last_terminated;
   std::optional<int> last_exit_code;
   bool init = false;
   bool ready = false;
   bool running = false;
   Boxed<Image> image;  ///< detail
+
+  /// When it was last killed for lack of memory, 0 if that is not said; nothing: never, as far as
+  /// its status goes back. A container that is not restarted has it in its state alone.
+  [[nodiscard]] std::optional<double> oom_killed() const;
   bool operator==(const ContainerStatus&) const = default;
 };
 

@@ -32,17 +32,23 @@ asio::awaitable<bool> Following::judge(SampleSet& run, Part& part,
   run.doing("waiting for the list of " + query_.text());
   const net::kubernetes::Reflector& reflector = following_->reflector();
   while (!following_->synced() && !reflector.failure()) co_await following_->wait();
-  if (const std::optional<Failure>& failure = reflector.failure()) {
-    part.fail(failure->reason, failure->detail);
-  }
-  if (!following_->synced()) co_return false;
   const auto silence = Clock::now() - reflector.heard();
   const net::kubernetes::Patience& patience = environment_.kubernetes.patience();
-  if (silence > patience.stale) {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silence).count();
-    part.fail(Reason::timeout,
-              fmt::format("nothing has been heard of {} for {} s", query_.text(), seconds));
+  const bool stale = silence > patience.stale;
+  const std::string unheard =
+      fmt::format("nothing has been heard of {} for {} s", query_.text(),
+                  std::chrono::duration_cast<std::chrono::seconds>(silence).count());
+  if (const std::optional<Failure>& failure = reflector.failure()) {
+    // Of an overloaded target readings stay, and it counts as up. That is right for a while only:
+    // a server that answers 429 for long serves as little as one that answers 503.
+    if (stale && failure->reason == Reason::overload) {
+      part.fail(Reason::unready, unheard + ": " + failure->detail);
+    } else {
+      part.fail(failure->reason, failure->detail);
+    }
   }
+  if (!following_->synced()) co_return false;
+  if (stale) part.fail(Reason::timeout, unheard);
   part.add(kLastHeard, reflector.heard_at(), query_.text());
   co_return silence <= patience.too_old;
 }

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <initializer_list>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -70,7 +71,8 @@ std::expected<Access, std::string> in_cluster() {
 }
 
 // One kubeconfig (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/). Keys that we do
-// not know are left alone: the file is not ours.
+// not know are left alone: the file is not ours. Those that change whom we ask, or as whom, are
+// refused where they are not supported: without them the request means something else.
 class Kubeconfig {
  public:
   Kubeconfig(std::string file, config::Value root)
@@ -131,6 +133,33 @@ class Kubeconfig {
     return all;
   }
 
+  static bool says_nothing(const config::Value& value) {
+    switch (value.kind) {
+      case config::Value::Kind::scalar:
+        return value.text.empty();
+      case config::Value::Kind::sequence:
+        return value.items.empty();
+      case config::Value::Kind::mapping:
+        return value.members.empty();
+      case config::Value::Kind::null:
+        break;
+    }
+    return true;
+  }
+
+  // An error if `value`, described by `whose`, has one of `keys`.
+  [[nodiscard]] Done refuse(const config::Value& value, const std::string& whose,
+                            std::initializer_list<std::string_view> keys,
+                            std::string_view why) const {
+    for (const std::string_view key : keys) {
+      const config::Value* found = child(value, key);
+      if (found == nullptr || says_nothing(*found)) continue;
+      return std::unexpected(file_ + ": " + whose + " has " + std::string(key) + ", which " +
+                             std::string(why));
+    }
+    return {};
+  }
+
   // Files are named relative to the kubeconfig.
   [[nodiscard]] std::string beside(const std::string& path) const {
     return (std::filesystem::path(file_).parent_path() / path).string();
@@ -153,6 +182,11 @@ class Kubeconfig {
     const config::Value* cluster = entry("clusters", name, "cluster");
     if (cluster == nullptr) {
       return std::unexpected(file_ + " has no cluster " + config::quoted(name));
+    }
+    if (Done done = refuse(*cluster, "cluster " + config::quoted(name), {"proxy-url"},
+                           "is not supported: vitalsd asks the server without a proxy");
+        !done) {
+      return done;
     }
     const std::string server = text(*cluster, "server");
     const config::Parsed<config::Url> url = config::Scalar<config::Url>::parse(server);
@@ -180,7 +214,14 @@ class Kubeconfig {
                              ", which runs a program and is not supported: use a token, a "
                              "tokenFile or a client certificate, such as a service account's");
     }
-    if (!text(*user, "username").empty()) {
+    if (Done done = refuse(
+            *user, "user " + config::quoted(name), {"as", "as-uid", "as-groups", "as-user-extra"},
+            "is not supported: vitalsd asks with the user's own rights, which may be "
+            "stronger; give it a service account of its own");
+        !done) {
+      return done;
+    }
+    if (!text(*user, "username").empty() || !text(*user, "password").empty()) {
       return std::unexpected(file_ + ": user " + config::quoted(name) +
                              " signs in by a password, which Kubernetes no longer knows");
     }

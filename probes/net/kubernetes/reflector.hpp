@@ -99,7 +99,8 @@ class Reflector {
 
   /// Why nothing is heard; none while the watch is up or being renewed in the ordinary way.
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
-  /// When the API server last said anything about the resource; never: the clock's beginning.
+  /// When the API server last said anything about the resource; never: when it
+  /// was asked first.
   [[nodiscard]] Clock::time_point heard() const { return heard_; }
   [[nodiscard]] double heard_at() const { return heard_at_; }  ///< the same in Unix seconds
 
@@ -146,7 +147,7 @@ class Reflector {
   bool in_doubt_ = false;  // the store may have been put back meanwhile
   int failures_ = 0;       // in a row
   std::optional<Failure> failure_;
-  Clock::time_point heard_{};
+  Clock::time_point heard_ = Clock::now();
   double heard_at_ = 0;
 };
 

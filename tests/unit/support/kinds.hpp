@@ -97,6 +97,10 @@ class Observation {
   void render(const Part& part) {
     Rendering lines;
     part.render(lines, "", duplicates_);
+    for (const Fragment& fragment : part.fragments()) {
+      if (fragment == nullptr) continue;
+      for (const FragmentFamily& family : *fragment) lines.text += family.lines;
+    }
     for (ParsedSample& sample : parse_samples(lines.text)) samples_.push_back(std::move(sample));
     checks_.insert(checks_.end(), part.checks().begin(), part.checks().end());
     text_ += lines.text + text_of(part.failure());
@@ -112,7 +116,11 @@ class Observation {
 
 /// The loop and all that probes share. Names other than those of the hosts file do not resolve.
 struct KindHouse {
-  KindHouse() { log::configure({config::LogLevel::error, config::LogFormat::logfmt}); }
+  /// `patience` is for the API server of Kubernetes.
+  explicit KindHouse(const net::kubernetes::Patience& patience = {})
+      : services(loop, {names.endpoint()}, {}, patience) {
+    log::configure({config::LogLevel::error, config::LogFormat::logfmt});
+  }
   ~KindHouse() {
     services.wheel.stop();
     services.wind_down();
@@ -143,7 +151,7 @@ struct KindHouse {
 
   asio::io_context loop{1};
   DnsScript names{loop, [](const DnsScript::Query&) { return DnsScript::Answer{.code = 3}; }};
-  ProbeServices services{loop, {names.endpoint()}};
+  ProbeServices services;
 
  private:
   static asio::awaitable<Observation> run(Probe& probe) {

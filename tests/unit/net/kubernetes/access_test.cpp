@@ -1,10 +1,9 @@
 #include "probes/net/kubernetes/access.hpp"
 
-#include "unit/support/temp_directory.hpp"
-
 #include <cstdlib>
 #include <string>
 
+#include "unit/support/temp_directory.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +14,8 @@ using testing::HasSubstr;
 
 class Kubeconfig : public testing::Test {
  protected:
-  std::expected<Access, std::string> read(const std::string& text, const std::string& context = "") {
+  std::expected<Access, std::string> read(const std::string& text,
+                                          const std::string& context = "") {
     const std::string file = directory.file("config", text);
     return read_access({.kubeconfig = file, .context = context});
   }
@@ -55,9 +55,10 @@ TEST_F(Kubeconfig, FilesLieBesideIt) {
 
 TEST_F(Kubeconfig, DataStandsInIt) {
   // "-----BEGIN CERTIFICATE-----\n" in base64
-  const auto access = read(config("{server: 'https://a', certificate-authority-data: "
-                                  "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==}",
-                                  "{}"));
+  const auto access =
+      read(config("{server: 'https://a', certificate-authority-data: "
+                  "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==}",
+                  "{}"));
   ASSERT_TRUE(access) << access.error();
   EXPECT_EQ(access->tls.ca, "-----BEGIN CERTIFICATE-----\n");
 }
@@ -67,6 +68,14 @@ TEST_F(Kubeconfig, SaysWhatIsWrong) {
   EXPECT_THAT(error(config(good, "{exec: {command: aws}}")), HasSubstr("not supported"));
   EXPECT_THAT(error(config(good, "{auth-provider: {name: gcp}}")), HasSubstr("not supported"));
   EXPECT_THAT(error(config(good, "{username: x, password: secret}")), HasSubstr("password"));
+  EXPECT_THAT(error(config(good, "{password: secret}")), HasSubstr("password"));
+  EXPECT_THAT(error(config("{server: 'https://a', proxy-url: 'socks5://b:1080'}", "{}")),
+              HasSubstr("cluster 'c' has proxy-url, which is not supported"));
+  EXPECT_THAT(error(config(good, "{token: t, as: jane}")), HasSubstr("user 'u' has as, which"));
+  EXPECT_THAT(error(config(good, "{token: t, as-uid: 7}")), HasSubstr("has as-uid, which"));
+  EXPECT_THAT(error(config(good, "{token: t, as-groups: [g]}")), HasSubstr("has as-groups, which"));
+  EXPECT_THAT(error(config(good, "{token: t, as-user-extra: {scopes: [s]}}")),
+              HasSubstr("has as-user-extra, which"));
   EXPECT_THAT(error(config(good, "{client-certificate: c}")), HasSubstr("go together"));
   EXPECT_THAT(error(config("{server: a}", "{}")), HasSubstr("no URL"));
   EXPECT_THAT(error(config("{server: 'https://a', certificate-authority-data: '*'}", "{}")),
@@ -77,6 +86,19 @@ TEST_F(Kubeconfig, SaysWhatIsWrong) {
   const auto missing = read_access({.kubeconfig = "/nowhere", .context = ""});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error(), "cannot read /nowhere: No such file or directory");
+}
+
+// As some tools write all keys, and as what changes nothing for us.
+TEST_F(Kubeconfig, TakesKeysThatSayNothing) {
+  EXPECT_EQ(error(config("{server: 'https://a', proxy-url: '', disable-compression: true}",
+                         "{token: t, as: '', as-uid: null, as-groups: [], as-user-extra: {}}")),
+            "accepted");
+}
+
+TEST_F(Kubeconfig, GivesTheServersName) {
+  const auto access = read(config("{server: 'https://a', tls-server-name: b}", "{}"));
+  ASSERT_TRUE(access) << access.error();
+  EXPECT_EQ(access->tls.server_name, "b");
 }
 
 TEST_F(Kubeconfig, KeepsSecretsOutOfErrors) {

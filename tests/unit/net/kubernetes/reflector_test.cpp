@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "unit/support/http_script.hpp"
+#include "unit/support/kubernetes_script.hpp"
 #include "unit/support/loop.hpp"
 #include "unit/support/protobuf.hpp"
 #include "unit/support/temp_directory.hpp"
@@ -39,6 +40,7 @@ using test::http_piece;
 using test::http_stream;
 using test::http_stream_end;
 using test::HttpScript;
+using test::kubernetes_envelope;
 using test::Message;
 using testing::HasSubstr;
 using Names = std::set<std::string>;
@@ -47,19 +49,15 @@ constexpr Resource kMaps{.group = "", .version = "v1", .plural = "configmaps"};
 
 // ---- what the server sends ----------------------------------------------------------------------
 
-std::string envelope(const Message& message) {
-  return std::string("k8s\0", 4) + Message().message(2, message).bytes();
-}
-
 Message object(std::string_view name, int version) {
   return Message().message(1, Message().text(1, name).text(6, std::to_string(version)));
 }
 
 std::string list(const Names& names, int version, std::string_view token = "") {
-  Message out;
-  out.message(1, Message().text(2, std::to_string(version)).text(3, token));
-  for (const std::string& name : names) out.message(2, object(name, version));
-  return envelope(out);
+  std::vector<Message> objects;
+  objects.reserve(names.size());
+  for (const std::string& name : names) objects.push_back(object(name, version));
+  return test::kubernetes_list(objects, version, token);
 }
 
 Message status(int code, std::string_view reason) {
@@ -68,7 +66,7 @@ Message status(int code, std::string_view reason) {
 
 std::string event(std::string_view type, const Message& what) {
   const std::string frame =
-      Message().text(1, type).message(2, Message().text(1, envelope(what))).bytes();
+      Message().text(1, type).message(2, Message().text(1, kubernetes_envelope(what))).bytes();
   std::string out;
   for (int shift = 24; shift >= 0; shift -= 8) {
     out += static_cast<char>(frame.size() >> static_cast<unsigned>(shift) & 0xff);
@@ -133,11 +131,8 @@ class World {
       : server(ground.loop, std::move(script)),
         client(ground.loop, ground.wheel, ground.http, less),
         loop_(ground.loop) {
-    const std::string text =
-        "current-context: it\ncontexts: [{name: it, context: {cluster: it, user: it}}]\n"
-        "clusters: [{name: it, cluster: {server: '" +
-        server.url() + "'}}]\nusers: [{name: it, user: {token: secret}}]\n";
-    client.set_access({.kubeconfig = scratch_.file("kubeconfig", text), .context = ""});
+    client.set_access({.kubeconfig = scratch_.file("kubeconfig", test::kubeconfig_of(server.url())),
+                       .context = ""});
   }
   ~World() {
     following_.reset();
@@ -202,7 +197,7 @@ TEST(Reflector, BeginsTheListAnewWhenItsTokenHasExpired) {
     if (asks(target, "sendInitialEvents")) return kNoWatchList;
     if (asks(target, "watch=1")) return {http_stream(), true};
     if (asks(target, "continue=next")) {
-      return {http_answer(410, envelope(status(410, "Expired")))};
+      return {http_answer(410, kubernetes_envelope(status(410, "Expired")))};
     }
     if (asks(target, "limit=")) return {http_answer(200, list({"a", "gone"}, 7, "next"))};
     ++whole;
@@ -227,7 +222,7 @@ TEST(Reflector, ListsAnewWhereItsRevisionIsGone) {
         return {http_answer(200, ++lists == 1 ? list({"a", "gone"}, 7) : list({"a", "b"}, 20))};
       }
       if (asks(target, "resourceVersion=20")) return {http_stream(), true};
-      if (!as_event) return {http_answer(410, envelope(status(410, "Gone")))};
+      if (!as_event) return {http_answer(410, kubernetes_envelope(status(410, "Gone")))};
       return {http_stream() + http_piece(event("ERROR", status(410, "Expired"))), true};
     };
     Ground ground;
@@ -397,23 +392,52 @@ struct Thing {
   bool operator==(const Thing&) const = default;
 };
 
-// What probes make of the silence of a server that lets nobody in again.
-TEST(Watched, IsStaleFirstAndNotToBeBelievedThen) {
+// What a probe makes of a server: what it lists first, and what it answers from then on.
+class WatchedTest : public testing::Test {
+ protected:
+  using Judgement = std::pair<bool, std::optional<Failure>>;
+
+  explicit WatchedTest(const Patience& given = less()) : patience(given) {}
+
+  static Patience less() {
+    Patience less = impatient();
+    less.stale = 150ms;
+    less.too_old = 600ms;
+    return less;
+  }
+  Judgement judge() {
+    SampleSet run;
+    const auto work = [&]() -> asio::awaitable<bool> {
+      co_return co_await watched.judge(run, run);
+    };
+    const bool believed = test::Task(ground.loop, work()).get();
+    return {believed, run.failure()};
+  }
+  [[nodiscard]] bool becomes(bool believed, Reason reason, std::string_view detail) {
+    return world.until([&] {
+      const auto [now, failure] = judge();
+      return now == believed && failure && failure->reason == reason &&
+             failure->detail.contains(detail);
+    });
+  }
+
+  Patience patience;
   Ground ground;
+  bool refuses_all = false;
+  HttpScript::Reply later{"", true};  // to all but the first list
   int requests = 0;
-  const auto script = [&](const std::string& target) -> HttpScript::Reply {
-    if (asks(target, "sendInitialEvents")) return kNoWatchList;
-    if (!asks(target, "watch=1")) {
-      return ++requests == 1 ? HttpScript::Reply{http_answer(200, list({"a"}, 7))}
-                             : HttpScript::Reply{"", true};
-    }
-    return {http_stream(), true};
-  };
-  Patience less = impatient();
-  less.stale = 150ms;
-  less.too_old = 600ms;
-  World world(ground, script, less);
-  Offload offload(ground.loop);
+  World world{ground,
+              [this](const std::string& target) -> HttpScript::Reply {
+                if (refuses_all) return later;
+                if (asks(target, "sendInitialEvents")) return kNoWatchList;
+                if (!asks(target, "watch=1")) {
+                  return ++requests == 1 ? HttpScript::Reply{http_answer(200, list({"a"}, 7))}
+                                         : later;
+                }
+                return later.stays ? HttpScript::Reply{http_stream(), true} : later;
+              },
+              patience};
+  Offload offload{ground.loop};
   const Environment environment{.loop = ground.loop,
                                 .wheel = ground.wheel,
                                 .offload = offload,
@@ -423,30 +447,59 @@ TEST(Watched, IsStaleFirstAndNotToBeBelievedThen) {
                                 .http = ground.http,
                                 .kubernetes = world.client,
                                 .shard = {}};
-  vitalsd::kubernetes::Watched<Thing> watched(
+  vitalsd::kubernetes::Watched<Thing> watched{
       environment, Query{.resource = kMaps},
-      [](std::string_view bytes) { return Thing{name_of_object(bytes)}; });
-  const auto judge = [&]() -> std::pair<bool, std::optional<Failure>> {
-    SampleSet run;
-    const auto work = [&]() -> asio::awaitable<bool> {
-      co_return co_await watched.judge(run, run);
-    };
-    const bool believed = test::Task(ground.loop, work()).get();
-    return {believed, run.failure()};
-  };
+      [](std::string_view bytes) { return Thing{name_of_object(bytes)}; }};
+};
+
+// A server that lets nobody in again.
+TEST_F(WatchedTest, IsStaleFirstAndNotToBeBelievedThen) {
   const auto [at_first, failure_at_first] = judge();
   EXPECT_TRUE(at_first);
   EXPECT_FALSE(failure_at_first.has_value());
-  const auto is = [&](bool believed) {
-    return world.until([&] {
-      const auto [now, failure] = judge();
-      return now == believed && failure && failure->reason == Reason::timeout &&
-             failure->detail.contains("nothing has been heard of configmaps for");
-    });
-  };
-  EXPECT_TRUE(is(true));
+  constexpr std::string_view kUnheard = "nothing has been heard of configmaps for";
+  EXPECT_TRUE(becomes(true, Reason::timeout, kUnheard));
   EXPECT_EQ(watched.size(), 1U);
-  EXPECT_TRUE(is(false));
+  EXPECT_TRUE(becomes(false, Reason::timeout, kUnheard));
+}
+
+// The same with the patience of a daemon, which no test exhausts.
+class PatientlyWatchedTest : public WatchedTest {
+ protected:
+  PatientlyWatchedTest() : WatchedTest(impatient()) {}
+};
+
+TEST_F(PatientlyWatchedTest, IsOverloadedAtFirst) {
+  later = {http_answer(429, "slow down")};
+  EXPECT_TRUE(judge().first);
+  EXPECT_TRUE(becomes(true, Reason::overload, "429"));
+}
+
+TEST_F(PatientlyWatchedTest, IsOverloadedAtFirstWhereNothingWasEverHeard) {
+  refuses_all = true;
+  later = {http_answer(429, "slow down")};
+  EXPECT_TRUE(becomes(false, Reason::overload, "429"));
+}
+
+TEST_F(WatchedTest, IsNoLongerOverloadedWhenItIsStale) {
+  later = {http_answer(429, "slow down")};
+  EXPECT_TRUE(judge().first);
+  EXPECT_TRUE(becomes(true, Reason::unready, "nothing has been heard of configmaps for "));
+  EXPECT_THAT(judge().second->detail, HasSubstr("429"));
+  EXPECT_TRUE(becomes(false, Reason::unready, "429"));
+}
+
+// As after a restart of vitalsd beside such a server.
+TEST_F(WatchedTest, IsNoLongerOverloadedWhereNothingWasEverHeard) {
+  refuses_all = true;
+  later = {http_answer(429, "slow down")};
+  EXPECT_TRUE(becomes(false, Reason::unready, "429"));
+}
+
+TEST_F(WatchedTest, KeepsOtherReasonsWhenItIsStale) {
+  later = {http_answer(403, "no")};
+  EXPECT_TRUE(judge().first);
+  EXPECT_TRUE(becomes(false, Reason::permission, "403"));
 }
 
 }  // namespace

@@ -50,12 +50,44 @@ TEST(MountsTest, SeesTheUppermostOfSeveralMounts) {
   const std::vector<Mount> mounts = parse_mountinfo(
       "1 0 8:1 / / rw - ext4 /dev/a rw\n"
       "2 1 8:2 / /data rw - ext4 /dev/b rw\n"
-      "3 1 8:3 / /data rw - xfs /dev/c rw\n"
-      "4 1 8:4 / /data/x rw - ext4 /dev/d rw\n");
+      "3 2 8:3 / /data rw - xfs /dev/c rw\n"
+      "4 3 8:4 / /data/x rw - ext4 /dev/d rw\n");
   ASSERT_EQ(mounts.size(), 3U);
   const auto data = std::ranges::find(mounts, "/data", &Mount::mountpoint);
   ASSERT_NE(data, mounts.end());
   EXPECT_EQ(data->device, "/dev/c");
+}
+
+// The names of those mounted; a line is "id parent mountpoint".
+std::vector<std::string> visible(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) {
+    const std::size_t before_mountpoint = line.rfind(' ');
+    text += line.substr(0, before_mountpoint) + " 8:1 /" + line.substr(before_mountpoint) +
+            " rw - ext4 d rw\n";
+  }
+  std::vector<std::string> names;
+  for (const Mount& mount : parse_mountinfo(text)) names.push_back(mount.mountpoint);
+  return names;
+}
+
+TEST(MountsTest, LeavesOutWhatIsHidden) {
+  using Names = std::vector<std::string>;
+  // Over the parent of a mount, over one further up, and over a mount that has another inside.
+  EXPECT_EQ(visible({"1 0 /", "2 1 /a/b", "3 1 /a"}), (Names{"/", "/a"}));
+  EXPECT_EQ(visible({"1 0 /", "2 1 /a/b/c", "3 1 /a"}), (Names{"/", "/a"}));
+  EXPECT_EQ(visible({"1 0 /", "2 1 /a", "3 2 /a/b", "4 2 /a"}), (Names{"/", "/a"}));
+  EXPECT_EQ(visible({"1 0 /", "2 1 /a/b", "3 2 /a/b/c", "4 1 /a"}), (Names{"/", "/a"}));
+  EXPECT_EQ(visible({"1 0 /", "2 1 /a", "3 1 /"}), (Names{"/"}));
+  // The order of lines says nothing.
+  EXPECT_EQ(visible({"3 1 /a", "2 1 /a/b", "1 0 /"}), (Names{"/a", "/"}));
+  // Mounted again in the one that hides it.
+  EXPECT_EQ(visible({"1 0 /", "2 1 /a/b", "3 1 /a", "4 3 /a/b"}), (Names{"/", "/a", "/a/b"}));
+  // Neighbours, mounts within mounts, and parents that are not in the table, as in a container.
+  EXPECT_EQ(visible({"1 0 /", "2 1 /a", "3 1 /ab", "4 2 /a/b", "5 4 /a/b/c"}),
+            (Names{"/", "/a", "/ab", "/a/b", "/a/b/c"}));
+  EXPECT_EQ(visible({"2 1 /a", "3 9 /a/b"}), (Names{"/a", "/a/b"}));
+  EXPECT_EQ(visible({"1 2 /a", "2 1 /b"}), (Names{"/a", "/b"})) << "a circle";
 }
 
 TEST(MountsTest, PassesOverWhatIsNoLine) {

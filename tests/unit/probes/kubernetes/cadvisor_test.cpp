@@ -129,6 +129,21 @@ TEST(Cadvisor, LeavesOutWhatIsNoContainer) {
   EXPECT_TRUE(read("").empty());
 }
 
+TEST(Cadvisor, KnowsThatItIsIncomplete) {
+  const auto incomplete = [](const std::string& text) {
+    CadvisorReader reader(kUsage);
+    reader.feed(text);
+    EXPECT_EQ(reader.finish().size(), 1U) << "what there is counts";
+    return reader.incomplete();
+  };
+  const std::string row = usage("c", "/c", "1");
+  EXPECT_FALSE(incomplete(row));
+  EXPECT_FALSE(incomplete(row + "container_scrape_error 0\n"));
+  EXPECT_FALSE(incomplete(row + "container_scrape_error_total 1\n"));
+  EXPECT_TRUE(incomplete(row + "container_scrape_error 1\n"));
+  EXPECT_TRUE(incomplete("container_scrape_error{} 1 1795430404689\n" + row));
+}
+
 TEST(Cadvisor, TakesTheContainerThatStartedLast) {
   const auto value = [](const std::string& text) {
     const auto containers = read(text);

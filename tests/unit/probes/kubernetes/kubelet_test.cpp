@@ -1,0 +1,174 @@
+// Kind kubelet beside a kubelet that answers by a script: TLS is its own, and so is its port.
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unit/support/certificate.hpp"
+#include "unit/support/http_script.hpp"
+#include "unit/support/kinds.hpp"
+#include "unit/support/kubernetes_script.hpp"
+#include "unit/support/temp_directory.hpp"
+#include "unit/support/tls_server.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using test::http_answer;
+using test::HttpScript;
+using test::Message;
+
+constexpr std::string_view kMemory = "node_memory_working_set_bytes";
+constexpr std::string_view kUsage = "container_memory_usage_bytes";
+
+std::string file_system(double capacity, double available, double inodes, double inodes_free) {
+  const auto number = [](std::string_view name, double value) {
+    return '"' + std::string(name) + "\": " + std::to_string(value);
+  };
+  return '{' + number("capacityBytes", capacity) + ',' + number("availableBytes", available) + ',' +
+         number("inodes", inodes) + ',' + number("inodesFree", inodes_free) + '}';
+}
+
+std::string summary(const std::string& fs, const std::string& image_fs = "{}",
+                    const std::string& container_fs = "{}") {
+  return R"({"node": {"nodeName": "n", "memory": {"workingSetBytes": 7}, "fs": )" + fs +
+         R"(, "runtime": {"imageFs": )" + image_fs + R"(, "containerFs": )" + container_fs + "}}}";
+}
+
+class KubeletTest : public testing::Test {
+ protected:
+  KubeletTest() {
+    house.services.kubernetes.set_access(
+        {.kubeconfig = scratch.file("kubeconfig", test::kubeconfig_of(server.url())),
+         .context = ""});
+  }
+
+  test::Observation observe(std::string of_summary, std::string of_cadvisor) {
+    {
+      const std::scoped_lock lock(mutex);
+      answers = {{"/stats/summary", std::move(of_summary)},
+                 {"/metrics/cadvisor", std::move(of_cadvisor)}};
+    }
+    return house.observe("kubelet", "tls: {verify: false}");
+  }
+
+  // Of a kubelet that tells of these file systems, what is published: size by mount point.
+  std::map<std::string, double> sizes(const std::string& text) {
+    const test::Observation run = observe(http_answer(200, text), good_cadvisor);
+    EXPECT_EQ(run.failure(), "");
+    std::map<std::string, double> found;
+    for (const char* const mountpoint : {"/", "imagefs", "containerfs"}) {
+      const auto size =
+          run.value("node_filesystem_size_bytes",
+                    {{"mountpoint", mountpoint}, {"device", ""}, {"fstype", ""}, {"node", "n"}});
+      if (size) found.emplace(mountpoint, *size);
+      const std::string object = std::string("n ") + mountpoint;
+      EXPECT_EQ(run.reading("disk_used", object).has_value(), size.has_value()) << object;
+    }
+    EXPECT_EQ(run.count("node_filesystem_size_bytes"), found.size());
+    return found;
+  }
+
+  const std::string good_summary = http_answer(200, summary(file_system(1000, 500, 100, 50)));
+  const std::string good_cadvisor = http_answer(
+      200, std::string(kUsage) + "{container=\"c\",id=\"/c\",namespace=\"s\",pod=\"p\"} 1\n");
+
+  std::mutex mutex;
+  std::map<std::string, std::string, std::less<>> answers;
+  test::TempDirectory scratch;
+  test::KindHouse house;
+  test::TlsServer kubelet{
+      test::make_certificate("kubelet"), [this](test::TlsLine& line) {
+        for (std::string request = line.read(); !request.empty(); request = line.read()) {
+          const std::size_t begin = request.find(' ') + 1;
+          const std::scoped_lock lock(mutex);
+          if (!line.write(answers.at(request.substr(begin, request.find(' ', begin) - begin))))
+            return;
+        }
+      }};
+  HttpScript server{
+      house.loop, [this](const std::string& target) -> HttpScript::Reply {
+        if (target.contains("sendInitialEvents")) return {http_answer(400, "no")};
+        if (target.contains("watch=1")) return {test::http_stream(), true};
+        const Message node =
+            Message()
+                .message(1, test::metadata("n", ""))
+                .message(
+                    3, Message()
+                           .message(5, Message().text(1, "InternalIP").text(2, "127.0.0.1"))
+                           .message(6, Message().message(1, Message().number(1, kubelet.port()))));
+        return {http_answer(200, test::kubernetes_list({node}, 7))};
+      }};
+};
+
+TEST_F(KubeletTest, APageThatFailsTakesNothingOfTheOther) {
+  const std::vector<std::pair<std::string, std::string>> refusals = {
+      {http_answer(404, "not found"), "mismatch"},
+      {http_answer(403, "forbidden"), "permission"},
+      {http_answer(500, "broken"), "mismatch"},
+      {http_answer(200, "<html>\n"), "protocol"},
+  };
+  for (const auto& [refusal, reason] : refusals) {
+    const test::Observation no_containers = observe(good_summary, refusal);
+    EXPECT_TRUE(no_containers.failure("n").starts_with(reason)) << no_containers.failure("n");
+    EXPECT_EQ(no_containers.value(kMemory, {{"node", "n"}}), 7) << reason;
+    EXPECT_EQ(no_containers.reading("disk_used", "n /"), 0.5) << reason;
+    EXPECT_EQ(no_containers.count(kUsage), 0U);
+
+    const test::Observation no_summary = observe(refusal, good_cadvisor);
+    EXPECT_TRUE(no_summary.failure("n").starts_with(reason)) << no_summary.failure("n");
+    EXPECT_EQ(no_summary.count(kMemory), 0U);
+    EXPECT_EQ(no_summary.count(kUsage), 1U) << reason;
+
+    const test::Observation nothing = observe(refusal, refusal);
+    EXPECT_TRUE(nothing.failure("n").starts_with(reason)) << nothing.failure("n");
+    EXPECT_EQ(nothing.count(kMemory) + nothing.count(kUsage), 0U);
+  }
+}
+
+TEST_F(KubeletTest, SaysThatItsContainersCannotBeRead) {
+  const test::Observation run =
+      observe(good_summary, http_answer(200, "container_scrape_error 1\nmachine_cpu_cores 4\n"));
+  EXPECT_TRUE(run.failure("n").starts_with("unready: ")) << run.failure("n");
+  EXPECT_TRUE(run.failure("n").contains("container_scrape_error"));
+  EXPECT_EQ(run.value(kMemory, {{"node", "n"}}), 7);
+}
+
+TEST_F(KubeletTest, TellsFileSystemsOfOneSizeApart) {
+  const std::string root = file_system(1000, 500, 100, 50);
+  using Sizes = std::map<std::string, double>;
+  EXPECT_EQ(sizes(summary(root)), (Sizes{{"/", 1000}}));
+  EXPECT_EQ(sizes(summary(root, root, root)), (Sizes{{"/", 1000}}));
+  // As others write between the two measurements.
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 499, 100, 50))), (Sizes{{"/", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 0, 100, 50))),
+            (Sizes{{"/", 1000}, {"imagefs", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 500, 100, 0))),
+            (Sizes{{"/", 1000}, {"imagefs", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(1000, 500, 101, 50))),
+            (Sizes{{"/", 1000}, {"imagefs", 1000}}));
+  EXPECT_EQ(sizes(summary(root, file_system(2000, 500, 100, 50))),
+            (Sizes{{"/", 1000}, {"imagefs", 2000}}));
+}
+
+TEST_F(KubeletTest, TellsOfTheFileSystemOfWritableLayers) {
+  const std::string root = file_system(1000, 500, 100, 50);
+  const std::string images = file_system(2000, 500, 100, 50);
+  const std::string layers = file_system(3000, 500, 100, 50);
+  using Sizes = std::map<std::string, double>;
+  EXPECT_EQ(sizes(summary(root, images, layers)),
+            (Sizes{{"/", 1000}, {"imagefs", 2000}, {"containerfs", 3000}}));
+  EXPECT_EQ(sizes(summary(root, root, layers)), (Sizes{{"/", 1000}, {"containerfs", 3000}}));
+  EXPECT_EQ(sizes(summary(root, images, images)), (Sizes{{"/", 1000}, {"imagefs", 2000}}));
+  EXPECT_EQ(sizes(summary(root, images, root)), (Sizes{{"/", 1000}, {"imagefs", 2000}}));
+  // What the kubelet does not say tells nothing apart.
+  EXPECT_EQ(sizes(summary(root, root, R"({"capacityBytes": 1000, "availableBytes": 500})")),
+            (Sizes{{"/", 1000}}));
+}
+
+}  // namespace
+}  // namespace vitalsd
