@@ -15,6 +15,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <unistd.h>
 
 namespace vitalsd {
 namespace {
@@ -26,9 +27,11 @@ constexpr auto kReadyAnyway = 15s;    // ready though some probes have not ended
 constexpr auto kSettled = 10s;        // after which starting is over
 constexpr auto kSaveAtEnd = 2'500ms;  // half of the time there is
 
-// A configuration may come from a terminal or a dead disk. As process 1 of a container nothing but
-// a handler of its own ends the process.
+// A configuration may come from a terminal or a dead disk. Process 1 of a container is ended by
+// nothing but itself. It is being read already, so that SIGHUP asks for nothing.
 void end_while_loading() {
+  std::signal(SIGHUP, SIG_IGN);
+  if (getpid() != 1) return;
   for (const int signal : {SIGTERM, SIGINT}) {
     std::signal(signal, [](int number) { std::_Exit(128 + number); });
   }

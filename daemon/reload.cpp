@@ -56,10 +56,13 @@ Reloader::FileState Reloader::look() const {
 }
 
 void Reloader::reload_if_changed() {
-  if (again_ && !busy_) install_again();
+  if (busy_) return;
   const FileState now = look();
   // Gone is no change: an editor, or a mount, is replacing it.
-  if (now == seen_ || now == FileState{} || busy_) return;
+  if (now == seen_ || now == FileState{}) {
+    if (again_) install_again();
+    return;
+  }
   log::info("configuration file has changed", {{"file", file_}});
   reload([](bool, const std::string&) {});
 }

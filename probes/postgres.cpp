@@ -267,7 +267,9 @@ class PostgresProbe final : public Probe {
     add(results, out);
     const auto now = std::chrono::steady_clock::now();
     bool usable = true;
-    if (!sized_ || now - *sized_ >= size_interval_) {
+    // What failed may pass, and is tried sooner.
+    const config::Duration wait = size_failure_ ? std::min(size_interval_, kRetry) : size_interval_;
+    if (!sized_ || now - *sized_ >= wait) {
       sized_ = now;
       usable = co_await measure(*connection, began, out);
     }
@@ -298,14 +300,14 @@ class PostgresProbe final : public Probe {
     }
   }
 
+  static constexpr config::Duration kRetry{60'000};
+
   // The sizes of the databases. The server reads a directory for each, which may take longer than a
   // run has: that fails the sizes, until they are due again, and says nothing of the server.
   // Whether the connection can be used afterwards.
   asio::awaitable<bool> measure(net::PgConnection& connection,
                                 std::chrono::steady_clock::time_point began, SampleSet& out) {
     out.doing("waiting for the databases' sizes");
-    sizes_.clear();
-    size_failure_.reset();
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
         std::chrono::steady_clock::now() - began);
     // The server has to end it before the deadline does.
@@ -313,6 +315,8 @@ class PostgresProbe final : public Probe {
     try {
       const std::vector<net::PgResult> sizes =
           co_await connection.query(kSizeStatement, std::max(limit, std::chrono::milliseconds(1)));
+      sizes_.clear();
+      size_failure_.reset();
       for (int row = 0; row < sizes.at(0).rows(); ++row) {
         sizes_.emplace_back(sizes[0].text(row, 0), sizes[0].number(row, 1));
       }
@@ -320,6 +324,7 @@ class PostgresProbe final : public Probe {
     } catch (const ProbeError& error) {
       if (is_up(error.reason()) == false && error.reason() != Reason::timeout) throw;
       const Reason reason = error.reason() == Reason::timeout ? Reason::overload : error.reason();
+      sizes_.clear();
       size_failure_ = Failure{reason, std::string("the databases' sizes: ") + error.what()};
       co_return false;
     }

@@ -312,9 +312,9 @@ class KubeletProbe final : public Probe {
         co_await get(limit, node, "/metrics/cadvisor", "nodes/metrics", reader);
         add_containers(node, reader.finish(), samples, part);
         if (reader.incomplete()) {
-          throw ProbeError(Reason::unready,
-                           "the kubelet cannot tell of its containers: container_scrape_error is "
-                           "not 0 on /metrics/cadvisor");
+          throw ProbeError(Reason::mismatch,
+                           "the kubelet cannot tell of all its containers: container_scrape_error "
+                           "is not 0 on /metrics/cadvisor");
         }
       } catch (const ProbeError& error) {
         if (!failure) failure = error;
@@ -405,12 +405,14 @@ class KubeletProbe final : public Probe {
   // far as both have them. It measures one after another while others write, so that what is free
   // may differ a little.
   static bool is_same(const FsStats& a, const FsStats& b) {
-    constexpr double kMeanwhile = 0.005;  // of the whole
+    constexpr double kMeanwhile = 0.02;  // of the whole, which images take that are pulled
+    constexpr double kMade = 0.005;      // of the inodes, which XFS makes of what is free
     const auto agree = [](const std::optional<double>& one, const std::optional<double>& other,
                           double most) {
       return !one || !other || std::abs(*one - *other) <= most;
     };
-    return agree(a.capacity_bytes, b.capacity_bytes, 0) && agree(a.inodes, b.inodes, 0) &&
+    return agree(a.capacity_bytes, b.capacity_bytes, 0) &&
+           agree(a.inodes, b.inodes, kMade * a.inodes.value_or(0)) &&
            agree(a.available_bytes, b.available_bytes, kMeanwhile * a.capacity_bytes.value_or(0)) &&
            agree(a.inodes_free, b.inodes_free, kMeanwhile * a.inodes.value_or(0));
   }

@@ -148,12 +148,13 @@ void Offload::submit(std::string flight, StopFlag stop, Job job, Finish refuse) 
 
 // A call that does not return, but computes, takes no time from what has some to do.
 void Offload::give_up(const StopFlag& stop) {
-  stop.stop();
   constexpr int kLowest = 19;
   const std::lock_guard lock(shared_->mutex);
+  stop.stop();
   const auto task = std::ranges::find(shared_->running, stop, &Shared::Task::stop);
-  if (task == shared_->running.end()) return;
-  setpriority(PRIO_PROCESS, static_cast<id_t>((*task)->thread), kLowest);
+  if (task != shared_->running.end()) {
+    setpriority(PRIO_PROCESS, static_cast<id_t>((*task)->thread), kLowest);
+  }
   // Its place goes to what waits.
   if (shared_->idle < shared_->queue.size() && !shared_->full()) Shared::start_thread(shared_);
 }

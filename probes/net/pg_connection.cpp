@@ -61,7 +61,8 @@ std::string one_line(std::string_view message) {
 
 // Why libpq could not connect, where the server did not say it by an SQLSTATE.
 Reason reason_of_text(std::string_view text) {
-  if (tells_our_shortage(text)) return Reason::internal;
+  // The server has words of its own for want of memory, without an SQLSTATE.
+  if (!text.contains("could not fork") && tells_our_shortage(text)) return Reason::internal;
   if (text.contains("no password supplied")) return Reason::auth;
   if (text.contains("authentication method")) return Reason::auth;
   if (text.contains("channel binding")) return Reason::auth;

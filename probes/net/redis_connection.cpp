@@ -175,12 +175,15 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
   connection.password_ = *password;
-  if (!password->empty() || !options.user.empty()) {  // a user may have none, as "nopass" says
+  // A user may have none, as "nopass" says; a new connection is the default user already.
+  if (!password->empty() || (!options.user.empty() && options.user != "default")) {
     out.doing("authenticating");
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);
     words.push_back(*password);
-    refuse_redis_auth(co_await connection.ask(std::move(words)));
+    const RedisReply reply = co_await connection.ask(std::move(words));
+    const bool knows_no_users = reply.text.starts_with("ERR wrong number of arguments");
+    if (!password->empty() || !knows_no_users) refuse_redis_auth(reply);
   }
   if (options.database != 0) {
     std::vector<std::string> words = {"SELECT", std::to_string(options.database)};

@@ -37,12 +37,12 @@ using SecurityCallback = int (*)(const SSL*, const SSL_CTX*, int op, int bits, i
 
 int without_large_primes(const SSL* ssl, const SSL_CTX* context, int op, int bits, int nid,
                          void* other, void* before) {
-  constexpr int kMaxBits = 2048;
+  constexpr int kMaxBits = 4096;
   const int type = op & SSL_SECOP_OTHER_TYPE;
   if (op == SSL_SECOP_TMP_DH && EVP_PKEY_get_bits(static_cast<EVP_PKEY*>(other)) > kMaxBits) {
     return 0;
   }
-  if (type == SSL_SECOP_OTHER_CURVE && nid > NID_ffdhe2048 && nid <= NID_ffdhe8192) return 0;
+  if (type == SSL_SECOP_OTHER_CURVE && nid > NID_ffdhe4096 && nid <= NID_ffdhe8192) return 0;
   return reinterpret_cast<SecurityCallback>(before)(ssl, context, op, bits, nid, other, nullptr);
 }
 

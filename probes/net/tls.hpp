@@ -63,8 +63,8 @@ class TlsContexts {
   std::map<std::string, Context> contexts_;
 };
 
-/// Takes no key exchange modulo a prime of more than 2048 bits (DHE): a server chooses the prime, and
-/// one of 10,000 bits costs the loop half a second for each handshake.
+/// Takes no key exchange modulo a prime of more than 4096 bits (DHE): a server chooses the prime,
+/// and one of 10,000 bits costs the loop half a second for each handshake.
 void refuse_large_primes(SSL_CTX* context);
 
 /// For message callbacks: ends a connection whose peer goes on with messages of the handshake, such

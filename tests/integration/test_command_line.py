@@ -196,15 +196,16 @@ def test_ends_while_it_waits_for_its_configuration() -> None:
     """Standard input of a terminal does not end, nor does a disk that is gone."""
     process = subprocess.Popen([binary(), "--config", "-"], stdin=subprocess.PIPE)
 
-    def catches_sigterm() -> bool:
+    def ignores_sighup() -> bool:
         status = Path(f"/proc/{process.pid}/status").read_text()
-        mask = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
-        return mask is not None and bool(int(mask[1], 16) >> (signal.SIGTERM - 1) & 1)
+        mask = re.search(r"^SigIgn:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        return mask is not None and bool(int(mask[1], 16) >> (signal.SIGHUP - 1) & 1)
 
     try:
-        wait_until(catches_sigterm, what="SIGTERM is caught")
+        wait_until(ignores_sighup, what="the configuration is being read")
+        process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15 * PATIENCE) == 128 + signal.SIGTERM
+        assert process.wait(15 * PATIENCE) == -signal.SIGTERM
     finally:
         process.kill()
         process.wait()

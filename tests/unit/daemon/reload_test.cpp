@@ -185,6 +185,17 @@ TEST_F(ReloadTest, InstallsAgainLaterWhatCannotBeInstalledNow) {
   EXPECT_EQ(installed, "old ");
 }
 
+TEST_F(ReloadTest, TakesTheMendedFileInPlaceOfWhatCannotBeInstalledAgain) {
+  reloader.set_in_force("nonsense");
+  reloader.install_again();
+  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  reloader.reload_if_changed();
+  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  write(config("second"));
+  reloader.reload_if_changed();
+  EXPECT_TRUE(wait_until_installed("second "));
+}
+
 TEST_F(ReloadTest, InstallsTheNewerOfTwo) {
   reloader.set_in_force(config("old"));
   reloader.reload([](bool, const std::string&) {});

@@ -133,7 +133,7 @@ TEST_F(KubeletTest, APageThatFailsTakesNothingOfTheOther) {
 TEST_F(KubeletTest, SaysThatItsContainersCannotBeRead) {
   const test::Observation run =
       observe(good_summary, http_answer(200, "container_scrape_error 1\nmachine_cpu_cores 4\n"));
-  EXPECT_TRUE(run.failure("n").starts_with("unready: ")) << run.failure("n");
+  EXPECT_TRUE(run.failure("n").starts_with("mismatch: ")) << run.failure("n");
   EXPECT_TRUE(run.failure("n").contains("container_scrape_error"));
   EXPECT_EQ(run.value(kMemory, {{"node", "n"}}), 7);
 }

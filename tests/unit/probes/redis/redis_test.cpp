@@ -285,6 +285,17 @@ TEST_F(RedisTest, SignsInAUserWithoutAPassword) {
   EXPECT_EQ(commands.front(), "AUTH guest ");
 }
 
+// Before Redis 6 there were no users, and one in the URL said nothing.
+TEST_F(RedisTest, SignsInNobodyWithoutAPasswordWhereThereAreNoUsers) {
+  replies["AUTH guest "] = "-ERR wrong number of arguments for 'auth' command\r\n";
+  for (const char* user : {"guest", "default"}) {
+    const test::Observation run =
+        house.observe("redis", "url: 'redis://" + std::string(user) + '@' + peer.endpoint() + '\'');
+    EXPECT_EQ(run.failure(), "") << user;
+  }
+  EXPECT_EQ(commands, (std::vector<std::string>{"AUTH guest ", "INFO", "INFO"}));
+}
+
 TEST_F(RedisTest, ConcealsThePasswordAlsoWhereItIsConnectedAlready) {
   replies["AUTH hunter2"] = "+OK\r\n";
   const auto probe = house.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
