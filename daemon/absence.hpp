@@ -1,5 +1,6 @@
-// `vitalsd rules absent`: the alert rules that fire where a documented rule cannot, since the series
-// that it reads does not exist. Which series have to exist follows from the configured kinds.
+// `vitalsd rules absent`: the alert rules that fire where a documented rule cannot, since the
+// series that it reads does not exist. Which series have to exist follows from the configured
+// kinds.
 #pragma once
 
 #include "probes/probe.hpp"
