@@ -80,8 +80,8 @@ void Node::warning(std::string_view key, std::string message) {
   problems_->warning(mark(key), path_of(key), std::move(message));
 }
 
-void Node::out_of_range(std::string_view key, const std::string& least, const std::string& most) {
-  error(key, "must be between " + least + " and " + most);
+void Node::out_of_range(std::string_view key, const std::string& min, const std::string& max) {
+  error(key, "must be between " + min + " and " + max);
 }
 
 const std::string* Node::scalar(const Value& value, const std::string& path, std::string_view type,

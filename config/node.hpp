@@ -32,8 +32,8 @@ struct Option {
 /// Both ends included.
 template <class T>
 struct Range {
-  T least;
-  T most;
+  T min;
+  T max;
 };
 
 class Node {
@@ -158,7 +158,7 @@ class Node {
   /// The text of a scalar, or a problem; `plain`: quotes are one.
   const std::string* scalar(const Value& value, const std::string& path, std::string_view type,
                             bool plain);
-  void out_of_range(std::string_view key, const std::string& least, const std::string& most);
+  void out_of_range(std::string_view key, const std::string& min, const std::string& max);
 
   template <Readable T>
   std::optional<T> read(std::string_view key) {
@@ -179,8 +179,8 @@ class Node {
 
   template <Readable T>
   bool within(std::string_view key, const T& value, const Range<T>& range) {
-    if (range.least <= value && value <= range.most) return true;
-    out_of_range(key, Scalar<T>::show(range.least), Scalar<T>::show(range.most));
+    if (range.min <= value && value <= range.max) return true;
+    out_of_range(key, Scalar<T>::show(range.min), Scalar<T>::show(range.max));
     return false;
   }
 

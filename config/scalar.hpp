@@ -1,5 +1,5 @@
 // Text of one YAML scalar -> a value, strictly: decimal numbers, durations and sizes with units.
-// Scalar<T> is the extension point: a room that needs a type of its own specialises it.
+// Scalar<T> is the extension point: a module that needs a type of its own specialises it.
 #pragma once
 
 #include <chrono>

@@ -57,12 +57,12 @@ LogSettings read_log(Node& node) {
 
 LimitSettings read_limits(Node& node) {
   LimitSettings limits;
-  constexpr std::int64_t kMost = 1'000'000;
+  constexpr std::int64_t kMax = 1'000'000;
   limits.running = node.get<std::int64_t>(
-      "running", 0, "probes that run at once; 0: (open-file limit - 256) / 2", {0, kMost});
+      "running", 0, "probes that run at once; 0: (open-file limit - 256) / 2", {0, kMax});
   limits.per_endpoint =
       node.get<std::int64_t>("per_endpoint", limits.per_endpoint,
-                             "probes that run at once against one host and port", {1, kMost});
+                             "probes that run at once against one host and port", {1, kMax});
   return limits;
 }
 

@@ -86,7 +86,7 @@ Exit App::run() {
                                {"listen", config::Endpoint{listen_.host, web_->port()}.text()},
                                {"probes", std::to_string(loaded.jobs.size())},
                                {"open_files", std::to_string(descriptors)},
-                               {"probes_at_once", std::to_string(most_running(settings.limits))}});
+                               {"probes_at_once", std::to_string(max_running(settings.limits))}});
   metrics_.set_reload(true);
   election_settings_ = settings.election;
   if (!election_settings_.lease.empty()) {
@@ -191,7 +191,7 @@ void App::install(Loaded loaded) {
   log::configure(settings.log);
   services_.resolver.set_servers(settings.dns_servers);
   services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
-  gate_.set_limits(most_running(settings.limits),
+  gate_.set_limits(max_running(settings.limits),
                    static_cast<std::size_t>(settings.limits.per_endpoint));
   state_.set_directory(settings.state_directory);
   if (!(settings.web == web_settings_)) {

@@ -157,7 +157,7 @@ int run_check(const std::string& config_file, CheckFormat format) {
   services.resolver.set_servers(settings.dns_servers);
   services.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
   raise_descriptor_limit();
-  Gate gate(most_running(settings.limits), static_cast<std::size_t>(settings.limits.per_endpoint));
+  Gate gate(max_running(settings.limits), static_cast<std::size_t>(settings.limits.per_endpoint));
   Scheduler scheduler(
       {loop, services.wheel, gate, exposition, board, metrics, config::Duration::zero()});
   scheduler.apply(std::move(loaded.jobs), [](Job&) {});

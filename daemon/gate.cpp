@@ -19,7 +19,7 @@ void Gate::enter(Ticket& ticket, std::string endpoint, std::function<void()> gra
     return;
   }
   AtEndpoint& at = endpoints_[ticket.endpoint_];
-  if (at.slots < most_per_endpoint_) {
+  if (at.slots < max_per_endpoint_) {
     ++at.slots;
     enter_gate(ticket);
     return;
@@ -30,7 +30,7 @@ void Gate::enter(Ticket& ticket, std::string endpoint, std::function<void()> gra
 
 // With its endpoint's slot in hand.
 void Gate::enter_gate(Ticket& ticket) {
-  if (inside_ < most_) {
+  if (inside_ < max_) {
     ++inside_;
     ticket.state_ = Ticket::State::inside;
     std::exchange(ticket.granted_, nullptr)();
@@ -70,7 +70,7 @@ void Gate::leave_endpoint(const std::string& endpoint) {
 // Those who wait at an endpoint go on to the gate as its slots allow; admit() takes them from
 // there.
 void Gate::admit_at(AtEndpoint& at) {
-  while (!at.waiting.empty() && at.slots < most_per_endpoint_) {
+  while (!at.waiting.empty() && at.slots < max_per_endpoint_) {
     Ticket& next = *at.waiting.front();
     at.waiting.pop_front();
     ++at.slots;
@@ -80,7 +80,7 @@ void Gate::admit_at(AtEndpoint& at) {
 }
 
 void Gate::admit() {
-  while (inside_ < most_ && !waiting_.empty()) {
+  while (inside_ < max_ && !waiting_.empty()) {
     Ticket& next = *waiting_.front();
     waiting_.pop_front();
     ++inside_;
@@ -89,9 +89,9 @@ void Gate::admit() {
   }
 }
 
-void Gate::set_limits(std::size_t most, std::size_t most_per_endpoint) {
-  most_ = most;
-  most_per_endpoint_ = most_per_endpoint;
+void Gate::set_limits(std::size_t max, std::size_t max_per_endpoint) {
+  max_ = max;
+  max_per_endpoint_ = max_per_endpoint;
   for (auto& [endpoint, at] : endpoints_) admit_at(at);
   admit();
 }

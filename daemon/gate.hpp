@@ -34,8 +34,8 @@ class Gate {
     std::list<Ticket*>::iterator place_;
   };
 
-  Gate(std::size_t most, std::size_t most_per_endpoint)
-      : most_(most), most_per_endpoint_(most_per_endpoint) {}
+  Gate(std::size_t max, std::size_t max_per_endpoint)
+      : max_(max), max_per_endpoint_(max_per_endpoint) {}
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
@@ -44,7 +44,7 @@ class Gate {
   void enter(Ticket& ticket, std::string endpoint, std::function<void()> granted);
 
   /// After a reload. Slots that are held stay held.
-  void set_limits(std::size_t most, std::size_t most_per_endpoint);
+  void set_limits(std::size_t max, std::size_t max_per_endpoint);
 
   [[nodiscard]] std::size_t inside() const { return inside_; }
 
@@ -60,8 +60,8 @@ class Gate {
   void admit_at(AtEndpoint& at);
   void admit();
 
-  std::size_t most_;
-  std::size_t most_per_endpoint_;
+  std::size_t max_;
+  std::size_t max_per_endpoint_;
   std::size_t inside_ = 0;
   std::list<Ticket*> waiting_;  // they hold their endpoint's slot already
   std::unordered_map<std::string, AtEndpoint> endpoints_;  // those in use

@@ -138,7 +138,7 @@ void Job::install(JobSpec spec) {
     if (!abandoned_ || abandoned_->over) {
       spec.probe->inherit(*probe_);
     } else if (Notes* notes = probe_->notes()) {
-      kept.notes = notes->take();
+      kept.notes = notes->serialize();
     }
   }
   spec_ = std::move(spec);
@@ -418,7 +418,7 @@ void Job::note(const std::optional<Failure>& failure, const std::vector<CheckRes
 
 JobMemory Job::memory() const {
   JobMemory memory{last_success_, ledger_->facts()};
-  if (Notes* notes = probe_->notes()) memory.notes = notes->take();
+  if (Notes* notes = probe_->notes()) memory.notes = notes->serialize();
   return memory;
 }
 
@@ -429,7 +429,7 @@ void Job::saved() {
 void Job::forgo_saving() {
   Notes* notes = probe_->notes();
   if (notes == nullptr) return;
-  notes->take();
+  notes->serialize();
   notes->saved();
 }
 

@@ -38,13 +38,13 @@ void give_back_startup_pages() {
   dl_iterate_phdr(give_back, nullptr);
 }
 
-std::size_t most_running(const config::LimitSettings& limits) {
-  constexpr std::size_t kReserved = 256;    // descriptors that are not the probes'
-  constexpr std::size_t kMost = 2'000'000;  // where there is no limit
+std::size_t max_running(const config::LimitSettings& limits) {
+  constexpr std::size_t kReserved = 256;   // descriptors that are not the probes'
+  constexpr std::size_t kMax = 2'000'000;  // where there is no limit
   if (limits.running > 0) return static_cast<std::size_t>(limits.running);
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
-  const std::size_t descriptors = std::min<std::size_t>(limit.rlim_cur, kMost);
+  const std::size_t descriptors = std::min<std::size_t>(limit.rlim_cur, kMax);
   return descriptors > 2 * kReserved ? (descriptors - kReserved) / 2 : kReserved / 2;
 }
 

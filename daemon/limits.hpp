@@ -17,6 +17,6 @@ void give_back_startup_pages();
 
 /// How many runs at once the settings, or else the open-file limit, allow: two descriptors each,
 /// after those that are not the probes'.
-std::size_t most_running(const config::LimitSettings& limits);
+std::size_t max_running(const config::LimitSettings& limits);
 
 }  // namespace vitalsd

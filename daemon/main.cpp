@@ -33,8 +33,8 @@ std::optional<Shard> parse_shard(const std::string& text) {
   }
   const auto number = config::Scalar<std::int64_t>::parse(index);
   const auto count = config::Scalar<std::int64_t>::parse(text.substr(slash + 1));
-  constexpr std::int64_t kMost = 1000;
-  if (!number || !count || *count < 1 || *count > kMost || *number < 0 || *number >= *count) {
+  constexpr std::int64_t kMax = 1000;
+  if (!number || !count || *count < 1 || *count > kMax || *number < 0 || *number >= *count) {
     return std::nullopt;
   }
   return Shard{static_cast<std::uint32_t>(*number), static_cast<std::uint32_t>(*count)};

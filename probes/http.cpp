@@ -177,14 +177,14 @@ class HttpProbe final : public Probe {
         method_(options.get<std::string>("method", "GET", "of the request")),
         headers_(options.map<std::string>("headers", "sent to the origin of the url")),
         body_(options.get<std::string>("body", "", "sent to the origin of the url")),
-        most_redirects_(options.get<std::int64_t>(
+        max_redirects_(options.get<std::int64_t>(
             "redirects", 10,
             "followed at most; to another origin without headers, credentials and body", {0, 20})),
         allow_downgrade_(
             options.get<bool>("allow_downgrade", true, "follow redirects from https to http")),
-        most_body_(options.get<config::Bytes>("max_body", config::Bytes{1 << 20},
-                                              "a larger answer is an error",
-                                              {config::Bytes{1}, config::Bytes{64 << 20}})),
+        max_body_(options.get<config::Bytes>("max_body", config::Bytes{1 << 20},
+                                             "a larger answer is an error",
+                                             {config::Bytes{1}, config::Bytes{64 << 20}})),
         http2_(options.get<bool>("http2", false, "ask for HTTP/2 over TLS instead of HTTP/1.1")),
         tls_(net::TlsOptions::read(options)),
         user_(url_.user),
@@ -221,7 +221,7 @@ class HttpProbe final : public Probe {
       const net::HttpResponse response = co_await environment_.http.perform(request, out);
       add(phases, response.phases);
       const std::string* location = response.header("Location");
-      if (is_redirect(response.status) && location != nullptr && hop < most_redirects_) {
+      if (is_redirect(response.status) && location != nullptr && hop < max_redirects_) {
         redirect(request, response.status, *location);
         continue;
       }
@@ -259,7 +259,7 @@ class HttpProbe final : public Probe {
     request.body = body_;
     request.tls = tls_;
     request.http2 = http2_;
-    request.most_body = most_body_.value;
+    request.max_body = max_body_.value;
     request.user = user_;
     const auto password = password_.read();
     const auto bearer = bearer_.read();
@@ -363,9 +363,9 @@ class HttpProbe final : public Probe {
   std::string method_;
   std::vector<std::pair<std::string, std::string>> headers_;
   std::string body_;
-  std::int64_t most_redirects_;
+  std::int64_t max_redirects_;
   bool allow_downgrade_;
-  config::Bytes most_body_;
+  config::Bytes max_body_;
   bool http2_;
   net::TlsOptions tls_;
   std::string user_;

@@ -338,7 +338,7 @@ class PostgresProbe final : public Probe {
     const net::PgResult& standbys = results[4];
     const net::PgResult& archiver = results[5];
 
-    const std::optional<double> most = server.number(0, 0);
+    const std::optional<double> max = server.number(0, 0);
     const bool sees_all = server.is_true(0, 3);
     out.add(kReservedSuperuser, server.number(0, 1));
     out.add(kReserved, server.number(0, 2));
@@ -359,7 +359,7 @@ class PostgresProbe final : public Probe {
           sees_all ? sum_of(sessions, name) : visible_backends(databases, row);
       total += connections;
       out.add(kActivity, connections, name);
-      out.add(kMaxConnections, most, name);
+      out.add(kMaxConnections, max, name);
       out.add(kCommits, databases.number(row, 2), name);
       out.add(kRollbacks, databases.number(row, 3), name);
       out.add(kBlocksRead, databases.number(row, 4), name);
@@ -369,7 +369,7 @@ class PostgresProbe final : public Probe {
       out.add(kTempBytes, databases.number(row, 8), name);
       out.add(kLocksWaiting, sum_of(waiting, name), name);
     }
-    if (most && *most > 0) out.check(kConnectionsCheck, total / *most);
+    if (max && *max > 0) out.check(kConnectionsCheck, total / *max);
     for (int row = 0; sees_all && row < activity.rows(); ++row) {
       out.add(kConnections, activity.number(row, 2), activity.text(row, 0), activity.text(row, 1));
       out.add(kLongestTransaction, activity.number(row, 3), activity.text(row, 0),

@@ -67,9 +67,9 @@ class Notes {
   Notes& operator=(const Notes&) = delete;
 
   /// All of it, in a text of the kind's own.
-  virtual std::string take() = 0;
-  /// What take() gave last is on the disk, or there is none that it could be put on: what is
-  /// published only from now on is never taken back by a crash.
+  virtual std::string serialize() = 0;
+  /// What serialize() returned last is on the disk, or there is none that it could be put on: what
+  /// is published only from now on is never taken back by a crash.
   virtual void saved() = 0;
   /// What an earlier process took, before the first run; a text that makes no sense is ignored.
   virtual void restore(std::string_view text) = 0;

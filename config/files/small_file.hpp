@@ -1,5 +1,5 @@
-// Small files of the configuration and of what it names: secrets, keys, certificates. A room of its
-// own, since the web server reads such files too and knows nothing else of the configuration.
+// Small files of the configuration and of what it names: secrets, keys, certificates. A module of
+// its own, since the web server reads such files too and knows nothing else of the configuration.
 #pragma once
 
 #include <cstddef>

@@ -48,7 +48,7 @@ constexpr std::string_view unit_name(Unit unit) {
 
 /// A metric without its label count: what the exposition and the reference need.
 struct MetricInfo {
-  static constexpr std::size_t kMostLabels = 12;
+  static constexpr std::size_t kMaxLabels = 12;
 
   std::string_view name;
   Type type = Type::gauge;
@@ -57,7 +57,7 @@ struct MetricInfo {
   Keep keep = Keep::reading;
   /// Why the name may break the lint, with the source that forces it. Empty: it does not.
   std::string_view waiver;
-  std::array<std::string_view, kMostLabels> label_names{};
+  std::array<std::string_view, kMaxLabels> label_names{};
   std::size_t label_count = 0;
 };
 
@@ -140,7 +140,7 @@ constexpr void require(bool holds, std::string_view what) {
 template <std::size_t N>
 struct Metric : MetricInfo {
   template <class... Names>
-    requires(sizeof...(Names) == N && N <= MetricInfo::kMostLabels)
+    requires(sizeof...(Names) == N && N <= MetricInfo::kMaxLabels)
   explicit consteval Metric(const MetricSpec& spec, const Names&... names)
       : MetricInfo{spec.name, spec.type,   spec.unit,  spec.help,
                    spec.keep, spec.waiver, {names...}, N} {

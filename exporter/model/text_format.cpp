@@ -16,8 +16,8 @@ std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
   };
-  const auto continues = [&](std::size_t i, unsigned least = 0x80, unsigned most = 0xbf) {
-    return byte(i) >= least && byte(i) <= most;
+  const auto continues = [&](std::size_t i, unsigned min = 0x80, unsigned max = 0xbf) {
+    return byte(i) >= min && byte(i) <= max;
   };
   const unsigned lead = byte(0);
   if (lead < 0x80) return 1;

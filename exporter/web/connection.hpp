@@ -1,6 +1,6 @@
 // One client's connection, plain or by TLS: to the HTTP server they are one kind of stream. It
 // reads and writes in coroutines that are compiled once, in connection.cpp, since templates over
-// streams of either kind cost more compilation than the rest of the web room.
+// streams of either kind cost more compilation than the rest of the web module.
 #pragma once
 
 #include "exporter/web/options.hpp"

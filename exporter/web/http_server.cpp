@@ -46,7 +46,7 @@ using asio::ip::tcp;
 using Request = http::request<http::string_body>;
 using Parser = http::request_parser<http::string_body>;
 
-constexpr std::size_t kMostBodyBytes = 1024;  // no route reads one
+constexpr std::size_t kMaxBodyBytes = 1024;  // no route reads one
 constexpr std::size_t kLargePage = std::size_t{1} << 20;
 constexpr std::size_t kChunk = std::size_t{64} << 10;  // of what is read or sent at once
 
@@ -164,7 +164,7 @@ class HttpServer::Impl {
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
         continue;
       }
-      if (connections_ >= options_.most_connections && !give_up_one()) continue;  // closes it
+      if (connections_ >= options_.max_connections && !give_up_one()) continue;  // closes it
       ++connections_;
       auto session = std::make_shared<Session>();
       enter(*session, waiting_);
@@ -233,8 +233,8 @@ class HttpServer::Impl {
     beast::flat_buffer buffer;
     for (bool first = true;; first = false) {
       Parser parser;
-      parser.header_limit(static_cast<std::uint32_t>(options_.most_header_bytes));
-      parser.body_limit(kMostBodyBytes);
+      parser.header_limit(static_cast<std::uint32_t>(options_.max_header_bytes));
+      parser.body_limit(kMaxBodyBytes);
       connection.expires_after(first ? options_.request_timeout : options_.idle_timeout);
       enter(session, waiting_);
       const http::status received = co_await receive(connection, buffer, parser);
@@ -296,8 +296,8 @@ class HttpServer::Impl {
         }
         if (parser.is_done()) co_return http::status::ok;
       }
-      const std::size_t most = beast::read_size(buffer, kChunk);
-      buffer.commit(co_await connection.read_some(buffer.prepare(most), error));
+      const std::size_t max = beast::read_size(buffer, kChunk);
+      buffer.commit(co_await connection.read_some(buffer.prepare(max), error));
       if (error) co_return http::status::unknown;
     }
   }

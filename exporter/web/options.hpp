@@ -47,9 +47,9 @@ struct WebOptions {
   std::function<void(std::chrono::duration<double>, std::size_t bytes)> on_scrape;
 
   // Limits on what a client may cost.
-  std::size_t most_connections = 256;
+  std::size_t max_connections = 256;
   std::size_t max_large_pages = 8;  ///< that are sent at once and not read at once
-  std::size_t most_header_bytes = 16 * 1024;
+  std::size_t max_header_bytes = 16 * 1024;
   std::chrono::milliseconds request_timeout{10'000};  ///< for a whole request to arrive
   std::chrono::milliseconds idle_timeout{120'000};    ///< between requests
   std::chrono::milliseconds response_timeout{60'000};

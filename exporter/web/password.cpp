@@ -17,7 +17,7 @@ namespace vitalsd {
 namespace {
 
 constexpr std::size_t kLongestHeader = 1024;
-constexpr std::size_t kMostRemembered = 64;
+constexpr std::size_t kMaxRemembered = 64;
 constexpr std::size_t kMaxPending = 8;
 
 std::string sha256(std::string_view text) {
@@ -109,7 +109,7 @@ boost::asio::awaitable<Passwords::Verdict> Passwords::check(std::string authoriz
   const bool right = co_await boost::asio::co_spawn(
       *thread_, check(password, hash, cost_of(costliest->second)), boost::asio::use_awaitable);
   if (!right || known == users_.end()) co_return Verdict::refused;
-  if (accepted_.size() >= kMostRemembered) accepted_.clear();
+  if (accepted_.size() >= kMaxRemembered) accepted_.clear();
   accepted_.insert(digest);
   co_return Verdict::accepted;
 }

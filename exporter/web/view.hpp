@@ -1,5 +1,5 @@
 // What the status page and its JSON show of one probe, as plain values: the daemon fills them, the
-// web room knows nothing else of probes.
+// web module knows nothing else of probes.
 #pragma once
 
 #include "exporter/model/check.hpp"

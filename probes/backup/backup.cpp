@@ -377,8 +377,8 @@ class BackupProbe final : public Probe {
     out.add(kNewestSize, static_cast<double>(newest->size));
     // By the store's own clock, where it tells it: ours may be wrong.
     const double now = bucket_ ? bucket_->server_time().value_or(now_unix()) : now_unix();
-    const double most = std::chrono::duration<double>(max_age_).count();
-    out.check(kAgeCheck, now - newest->modified, newest->name, {std::nullopt, most});
+    const double max = std::chrono::duration<double>(max_age_).count();
+    out.check(kAgeCheck, now - newest->modified, newest->name, {std::nullopt, max});
   }
 
   [[nodiscard]] std::string describe(const Tally& tally) const {

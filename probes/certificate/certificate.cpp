@@ -3,9 +3,9 @@
 // beside it.
 #include "probes/certificate/handshake.hpp"
 #include "probes/certificate/tls_secret.hpp"
-#include "probes/kubernetes/faulty.hpp"
-#include "probes/kubernetes/scope.hpp"
-#include "probes/kubernetes/watched.hpp"
+#include "probes/kubernetes/watch/faulty_objects.hpp"
+#include "probes/kubernetes/watch/scope.hpp"
+#include "probes/kubernetes/watch/watched.hpp"
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/options.hpp"
@@ -83,13 +83,13 @@ struct FileResult {
 };
 
 FileResult read_file(const std::string& path) {
-  constexpr std::size_t kMostBytes = std::size_t{4} << 20;
+  constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
   FileResult result{path, {}, {}};
   errno = 0;
   std::ifstream in(path, std::ios::binary);
   std::string bytes;
   std::array<char, 16 * 1024> piece;
-  while (in && bytes.size() <= kMostBytes) {
+  while (in && bytes.size() <= kMaxBytes) {
     in.read(piece.data(), piece.size());
     bytes.append(piece.data(), static_cast<std::size_t>(in.gcount()));
   }
@@ -99,7 +99,7 @@ FileResult read_file(const std::string& path) {
         Failure{error == EACCES ? Reason::permission : Reason::mismatch, std::strerror(error)};
     return result;
   }
-  if (bytes.size() > kMostBytes) {
+  if (bytes.size() > kMaxBytes) {
     result.failure = Failure{Reason::protocol, "is larger than 4 MiB: no file of certificates"};
     return result;
   }
@@ -233,7 +233,7 @@ class CertificateProbe final : public Probe {
   // server is silent. A Secret without a certificate, as with only ca.crt, is a reading as well:
   // the probe has seen it, and the dates of all others are fresh.
   asio::awaitable<void> observe_secrets(SampleSet& out) {
-    kubernetes::Faulty unreadable(kUnreadableCheck);
+    kubernetes::FaultyObjects unreadable(kUnreadableCheck);
     bool complete = true;
     for (const auto& source : secrets_) source->join();
     for (const auto& source : secrets_) {

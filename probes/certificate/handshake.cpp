@@ -110,7 +110,7 @@ class LineReader {
 
   /// The last line of a "220-..." answer.
   asio::awaitable<std::string> smtp_answer() {
-    for (int i = 0; i < kMostLines; ++i) {
+    for (int i = 0; i < kMaxLines; ++i) {
       std::string found = co_await line();
       if (found.size() < 4 || found[3] != '-') co_return found;
     }
@@ -122,7 +122,7 @@ class LineReader {
     std::string found = co_await line();
     if (found.size() < 4 || found[3] != '-') co_return found;
     const std::string end = found.substr(0, 3) + ' ';
-    for (int i = 1; i < kMostLines; ++i) {
+    for (int i = 1; i < kMaxLines; ++i) {
       found = co_await line();
       if (found.starts_with(end)) co_return found;
     }
@@ -132,7 +132,7 @@ class LineReader {
   /// The tagged line of an IMAP answer. A server may send untagged ones at any time (RFC 3501, 7);
   /// of them only BYE, after which it closes the connection, is the answer.
   asio::awaitable<std::string> imap_answer() {
-    for (int i = 0; i < kMostLines; ++i) {
+    for (int i = 0; i < kMaxLines; ++i) {
       std::string found = co_await line();
       if (!found.starts_with("* ") || begins(found, "* BYE")) co_return found;
     }
@@ -140,7 +140,7 @@ class LineReader {
   }
 
  private:
-  static constexpr int kMostLines = 100;
+  static constexpr int kMaxLines = 100;
 
   [[noreturn]] static void throw_endless() {
     throw ProbeError(Reason::protocol, "the server's answer does not end");

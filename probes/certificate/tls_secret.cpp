@@ -1,7 +1,7 @@
 #include "probes/certificate/tls_secret.hpp"
 
 #include "probes/error.hpp"
-#include "probes/kubernetes/metadata.hpp"
+#include "probes/kubernetes/objects/metadata.hpp"
 
 namespace vitalsd {
 

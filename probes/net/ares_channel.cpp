@@ -18,7 +18,7 @@ namespace {
 
 // c-ares reads datagrams as long as there are any: a server that sends them faster than they are
 // read would keep the loop. What is left is read when its turn comes again.
-constexpr int kMostReads = 32;
+constexpr int kMaxReads = 32;
 
 }  // namespace
 
@@ -80,7 +80,7 @@ AresChannel::AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const
 AresChannel::~AresChannel() { ares_destroy(channel_); }
 
 void AresChannel::process(ares_socket_t readable, ares_socket_t writable) {
-  reads_left_ = kMostReads;
+  reads_left_ = kMaxReads;
   ares_process_fd(channel_, readable, writable);
   rearm();
 }

@@ -56,8 +56,8 @@ class HttpClient::Impl {
     return handle;
   }
   void give_back(std::unique_ptr<CurlHandle> handle) {
-    constexpr std::size_t kMostIdle = 64;  // 5 KB each
-    if (idle_.size() < kMostIdle) idle_.push_back(std::move(handle));
+    constexpr std::size_t kMaxIdle = 64;  // 5 KB each
+    if (idle_.size() < kMaxIdle) idle_.push_back(std::move(handle));
   }
 
   Resolver& resolver_;

@@ -44,8 +44,8 @@ struct HttpRequest {
   std::optional<AwsCredentials> aws;  ///< sign with SigV4
   std::string aws_region;
   TlsOptions tls;
-  std::size_t most_body = std::size_t{1} << 20;  ///< more is an error, decoded or not
-  bool reuse_connection = false;                 ///< else a fresh one, closed afterwards
+  std::size_t max_body = std::size_t{1} << 20;  ///< more is an error, decoded or not
+  bool reuse_connection = false;                ///< else a fresh one, closed afterwards
   bool http2 = false;  ///< over TLS, where the server has it and this is no stream; else HTTP/1.1
   std::chrono::milliseconds limit{0};  ///< for the whole of it; 0: the run's deadline
 

@@ -16,7 +16,7 @@
 namespace vitalsd::net {
 namespace {
 
-constexpr std::size_t kMostHeaderBytes = 64 * 1024;
+constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
 constexpr const char* kUserAgent = "vitalsd";
 
 std::string bracketed(const std::string& host) {
@@ -290,8 +290,8 @@ bool HttpTransfer::take_body(std::string_view bytes) {
     return !ended_;
   }
   body_bytes_ += bytes.size();
-  if (body_bytes_ > request_.most_body) return fail_as_too_large();
-  switch (decoder_.take(bytes, response_.body, request_.most_body)) {
+  if (body_bytes_ > request_.max_body) return fail_as_too_large();
+  switch (decoder_.take(bytes, response_.body, request_.max_body)) {
     case ContentDecoder::Result::good:
       return true;
     case ContentDecoder::Result::too_large:
@@ -308,7 +308,7 @@ bool HttpTransfer::fail(std::string fault) {
 }
 
 bool HttpTransfer::fail_as_too_large() {
-  return fail("the answer is larger than " + std::to_string(request_.most_body) + " bytes");
+  return fail("the answer is larger than " + std::to_string(request_.max_body) + " bytes");
 }
 
 std::size_t HttpTransfer::on_header(char* data, std::size_t size, std::size_t count, void* self) {
@@ -317,8 +317,8 @@ std::size_t HttpTransfer::on_header(char* data, std::size_t size, std::size_t co
 
 bool HttpTransfer::take_header(std::string_view line) {
   header_bytes_ += line.size();
-  if (header_bytes_ > kMostHeaderBytes) {
-    return fail("the headers are larger than " + std::to_string(kMostHeaderBytes) + " bytes");
+  if (header_bytes_ > kMaxHeaderBytes) {
+    return fail("the headers are larger than " + std::to_string(kMaxHeaderBytes) + " bytes");
   }
   while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
   if (line.starts_with("HTTP/")) return begin_head();

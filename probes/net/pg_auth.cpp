@@ -22,7 +22,7 @@ std::uint32_t number_at(std::string_view bytes, std::size_t at) {
 
 // "r=NONCE,s=SALT,i=4096" (RFC 5802); of several numbers the largest.
 std::uint64_t rounds_of(std::string_view challenge) {
-  std::uint64_t most = 0;
+  std::uint64_t max = 0;
   while (!challenge.empty()) {
     const std::string_view field = challenge.substr(0, challenge.find(','));
     challenge.remove_prefix(std::min(field.size() + 1, challenge.size()));
@@ -31,9 +31,9 @@ std::uint64_t rounds_of(std::string_view challenge) {
     const auto [end, error] =
         std::from_chars(field.data() + 2, field.data() + field.size(), number);
     if (error == std::errc::result_out_of_range) number = UINT64_MAX;
-    most = std::max(most, number);
+    max = std::max(max, number);
   }
-  return most;
+  return max;
 }
 
 PgAuthRequest::Kind kind_of(std::uint32_t code) {

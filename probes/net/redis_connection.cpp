@@ -16,8 +16,8 @@ namespace vitalsd::net {
 namespace {
 
 // Our questions have short answers; INFO is some 10 KB.
-constexpr std::size_t kMostBytes = std::size_t{1} << 20;
-constexpr std::size_t kMostItems = 10'000;
+constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
+constexpr std::size_t kMaxItems = 10'000;
 // For hiredis to take one reply apart: a line that does not end is searched anew with each piece.
 constexpr std::chrono::milliseconds kMaxParsing{100};
 
@@ -36,7 +36,7 @@ struct RespReader::State {
   // "out of memory", beyond the limit.
   static RedisReply* place(const redisReadTask* task) {
     auto& state = *static_cast<State*>(task->privdata);
-    if (++state.items > kMostItems) return nullptr;
+    if (++state.items > kMaxItems) return nullptr;
     if (task->parent == nullptr) return new RedisReply;  // ends in release()
     return &static_cast<RedisReply*>(task->parent->obj)->items[static_cast<std::size_t>(task->idx)];
   }
@@ -53,7 +53,7 @@ struct RespReader::State {
     if (reply == nullptr) return nullptr;
     reply->kind = RedisReply::Kind::list;
     const auto& state = *static_cast<State*>(task->privdata);
-    if (elements > 0 && static_cast<std::size_t>(elements) > kMostItems - state.items) {
+    if (elements > 0 && static_cast<std::size_t>(elements) > kMaxItems - state.items) {
       if (task->parent == nullptr) release(reply);
       return nullptr;
     }
@@ -84,9 +84,9 @@ RespReader::~RespReader() { redisReaderFree(state_->reader); }
 
 void RespReader::feed(std::string_view bytes) {
   state_->bytes += bytes.size();
-  if (state_->bytes > kMostBytes) {
+  if (state_->bytes > kMaxBytes) {
     throw ProbeError(Reason::protocol,
-                     "the reply is larger than " + std::to_string(kMostBytes) + " bytes");
+                     "the reply is larger than " + std::to_string(kMaxBytes) + " bytes");
   }
   redisReaderFeed(state_->reader, bytes.data(), bytes.size());
 }
@@ -97,7 +97,7 @@ std::optional<RedisReply> RespReader::next() {
   const int result = redisReaderGetReply(state_->reader, &raw);
   state_->parsing += thread_cpu_time() - began;
   if (result != REDIS_OK) {
-    const bool limit = state_->items > kMostItems || state_->reader->err == REDIS_ERR_OOM;
+    const bool limit = state_->items > kMaxItems || state_->reader->err == REDIS_ERR_OOM;
     throw ProbeError(Reason::protocol, limit ? "the reply has too many items"
                                              : std::string("not RESP2: ") + state_->reader->errstr);
   }

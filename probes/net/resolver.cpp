@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 constexpr auto kShortestLife = 1s;   // names of the hosts file have none: still not asked each time
 constexpr auto kLongestLife = 60s;   // a moved service is found within a minute
 constexpr auto kCheckInterval = 5s;  // between looks at resolv.conf
-constexpr std::size_t kMostCached = 10'000;
+constexpr std::size_t kMaxCached = 10'000;
 
 asio::ip::address to_address(const sockaddr& raw) {
   if (raw.sa_family == AF_INET) {
@@ -125,7 +125,7 @@ void Resolver::finish(Flight& flight, int status, ares_addrinfo* result) {
     }
     return;
   }
-  if (cache_.size() >= kMostCached) cache_.clear();
+  if (cache_.size() >= kMaxCached) cache_.clear();
   cache_[flight.host] = {addresses,
                          TimerWheel::Clock::now() + std::max<TimerWheel::Clock::duration>(
                                                         kShortestLife, std::chrono::seconds(life))};

@@ -16,9 +16,9 @@
 namespace vitalsd::net {
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{4} << 20;  // a page is 1,000 keys of 1 KB at most
-constexpr std::size_t kMostObjects = 1000;                // of a page: what is asked for
-constexpr int kMostPages = 1000;
+constexpr std::size_t kMaxBytes = std::size_t{4} << 20;  // a page is 1,000 keys of 1 KB at most
+constexpr std::size_t kMaxObjects = 1000;                // of a page: what is asked for
+constexpr int kMaxPages = 1000;
 // SHA-256 of nothing: the body of a GET. S3 wants it as a header, and libcurl signs what it finds.
 constexpr std::string_view kEmptyHash =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -113,7 +113,7 @@ S3Page parse_s3_page(std::string_view xml) {
   const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
   S3Page page;
   for (const pugi::xml_node item : root.children("Contents")) {
-    if (page.objects.size() == kMostObjects) {
+    if (page.objects.size() == kMaxObjects) {
       throw ProbeError(Reason::protocol, "the list has more objects than were asked for");
     }
     S3Object object;
@@ -291,7 +291,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   if (!continuation.empty()) {
     request.url.query = "continuation-token=" + percent_encode(continuation, false) + '&';
   }
-  request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(kMostObjects);
+  request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(kMaxObjects);
   if (!options_.prefix.empty())
     request.url.query += "&prefix=" + percent_encode(options_.prefix, false);
   request.headers.emplace_back("x-amz-content-sha256", kEmptyHash);
@@ -301,7 +301,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   request.aws = credentials;
   request.aws_region = options_.region;
   request.tls = options_.tls;
-  request.most_body = kMostBytes;
+  request.max_body = kMaxBytes;
   request.reuse_connection = true;  // for the pages of one list
   return request;
 }
@@ -311,7 +311,7 @@ asio::awaitable<void> S3Bucket::list(SampleSet& out,
   const AwsCredentials keys = co_await credentials(out);
   out.conceal(keys.session_token);
   std::string continuation;
-  for (int pages = 0; pages < kMostPages; ++pages) {
+  for (int pages = 0; pages < kMaxPages; ++pages) {
     const HttpRequest page_request = request(keys, continuation);
     const HttpResponse response = co_await environment_.http.perform(page_request, out);
     const std::string* const date = response.header("Date");

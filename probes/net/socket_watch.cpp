@@ -19,8 +19,8 @@ constexpr auto kReading = static_cast<std::size_t>(SocketWatch::Event::readable)
 constexpr auto kWriting = static_cast<std::size_t>(SocketWatch::Event::writable);
 // Of a stream that brings less than this at a time, a wake-up costs more than what it brings.
 constexpr std::size_t kMuch = 32 * 1024;
-constexpr std::chrono::milliseconds kLeastRest = 1ms;
-constexpr std::chrono::milliseconds kMostRest = 200ms;  // nothing is published more often
+constexpr std::chrono::milliseconds kMinRest = 1ms;
+constexpr std::chrono::milliseconds kMaxRest = 200ms;  // nothing is published more often
 
 }  // namespace
 
@@ -66,7 +66,7 @@ void SocketWatch::gather(int socket, std::size_t bytes) {
   const std::shared_ptr<Watched> watched = found->second;
   if (!watched->descriptor.is_open()) return;  // it rests
   watched->rest =
-      bytes > kMuch ? watched->rest / 2 : std::clamp(2 * watched->rest, kLeastRest, kMostRest);
+      bytes > kMuch ? watched->rest / 2 : std::clamp(2 * watched->rest, kMinRest, kMaxRest);
   watched->waiting[kReading] = true;
   watched->descriptor.release();  // else each piece that comes wakes the loop all the same
   watched->timer.expires_after(watched->rest);

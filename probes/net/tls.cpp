@@ -60,12 +60,12 @@ void refuse_large_primes(SSL_CTX* context) {
 }
 
 bool limit_handshake(SSL* ssl, int written, int type) {
-  constexpr std::uintptr_t kMostMessages = 256;  // the first handshake has some ten
+  constexpr std::uintptr_t kMaxMessages = 256;  // the first handshake has some ten
   if (written != 0 || type != SSL3_RT_HANDSHAKE) return false;
   const auto messages =
       reinterpret_cast<std::uintptr_t>(SSL_get_ex_data(ssl, handshake_index())) + 1;
   SSL_set_ex_data(ssl, handshake_index(), reinterpret_cast<void*>(messages));
-  if (messages <= kMostMessages) return false;
+  if (messages <= kMaxMessages) return false;
   SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
   return true;
 }

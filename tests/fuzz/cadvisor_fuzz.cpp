@@ -1,6 +1,6 @@
 // A kubelet's /metrics/cadvisor: whole and in pieces it must be the same.
 #include "probes/error.hpp"
-#include "probes/kubernetes/cadvisor.hpp"
+#include "probes/kubernetes/kubelet/cadvisor.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 // The JSON of a kubelet's /stats/summary: whole and in pieces it must be the same.
 #include "probes/error.hpp"
-#include "probes/kubernetes/kubelet_summary.hpp"
+#include "probes/kubernetes/kubelet/kubelet_summary.hpp"
 
 #include <algorithm>
 #include <cstddef>

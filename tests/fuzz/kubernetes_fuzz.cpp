@@ -1,7 +1,7 @@
 // The API server's lists, watches and errors in pieces of any size, and the objects in them.
 #include "probes/error.hpp"
-#include "probes/kubernetes/node_object.hpp"
-#include "probes/kubernetes/pod_object.hpp"
+#include "probes/kubernetes/objects/node_object.hpp"
+#include "probes/kubernetes/objects/pod_object.hpp"
 #include "probes/net/kubernetes/wire.hpp"
 
 #include <cstddef>

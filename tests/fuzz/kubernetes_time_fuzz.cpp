@@ -1,5 +1,5 @@
 // Moments as the API server writes them.
-#include "probes/kubernetes/time.hpp"
+#include "probes/kubernetes/objects/time.hpp"
 
 #include <cmath>
 #include <cstddef>

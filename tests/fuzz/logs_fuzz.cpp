@@ -1,6 +1,6 @@
 // A container's log: whole and in pieces it must be the same, and read on from where it was left,
 // each line comes once.
-#include "probes/kubernetes/log_lines.hpp"
+#include "probes/kubernetes/logs/log_lines.hpp"
 
 #include <algorithm>
 #include <cstddef>

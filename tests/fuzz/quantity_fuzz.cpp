@@ -1,5 +1,5 @@
 // Amounts as the API server writes them, copied from what users wrote.
-#include "probes/kubernetes/quantity.hpp"
+#include "probes/kubernetes/objects/quantity.hpp"
 
 #include <cmath>
 #include <cstddef>

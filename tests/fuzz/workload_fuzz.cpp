@@ -2,12 +2,12 @@
 // them, and its list of resources.
 #include "probes/certificate/tls_secret.hpp"
 #include "probes/error.hpp"
-#include "probes/kubernetes/cert_manager/certificate_object.hpp"
-#include "probes/kubernetes/workload/autoscaler_object.hpp"
-#include "probes/kubernetes/workload/job_objects.hpp"
-#include "probes/kubernetes/workload/quota_object.hpp"
-#include "probes/kubernetes/workload/set_objects.hpp"
-#include "probes/kubernetes/workload/volume_objects.hpp"
+#include "probes/kubernetes/objects/autoscaler_object.hpp"
+#include "probes/kubernetes/objects/certificate_object.hpp"
+#include "probes/kubernetes/objects/job_objects.hpp"
+#include "probes/kubernetes/objects/quota_object.hpp"
+#include "probes/kubernetes/objects/set_objects.hpp"
+#include "probes/kubernetes/objects/volume_objects.hpp"
 #include "probes/net/kubernetes/api.hpp"
 
 #include <cstddef>
@@ -38,8 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   attempt(bytes, [](std::string_view each) {
     const kubernetes::CronJob job = kubernetes::read_cron_job(each);
     constexpr double kNow = 1'800'000'000;
-    constexpr int kMost = 100;
-    if (job.missed_runs(kNow, 0, kMost) > kMost) std::abort();
+    constexpr int kMax = 100;
+    if (job.missed_runs(kNow, 0, kMax) > kMax) std::abort();
   });
   attempt(bytes, &kubernetes::read_autoscaler);
   attempt(bytes, &kubernetes::read_quota);

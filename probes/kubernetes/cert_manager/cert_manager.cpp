@@ -1,10 +1,10 @@
 // Kind `cert-manager`: when the certificates that cert-manager manages expire and are renewed, and
 // whether they are ready. Names and labels are cert-manager's own (pkg/metrics); other than there,
 // a certificate that was never issued has no date, so that none has expired in 1970.
-#include "probes/kubernetes/cert_manager/certificate_object.hpp"
-#include "probes/kubernetes/faulty.hpp"
-#include "probes/kubernetes/scope.hpp"
-#include "probes/kubernetes/watched.hpp"
+#include "probes/kubernetes/objects/certificate_object.hpp"
+#include "probes/kubernetes/watch/faulty_objects.hpp"
+#include "probes/kubernetes/watch/scope.hpp"
+#include "probes/kubernetes/watch/watched.hpp"
 
 #include <array>
 #include <chrono>
@@ -92,7 +92,7 @@ class CertManagerProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     for (const auto& source : sources_) source->join();
-    kubernetes::Faulty not_ready(kNotReady);
+    kubernetes::FaultyObjects not_ready(kNotReady);
     bool known = false;
     for (const auto& source : sources_) {
       Part& part = sources_.size() == 1 ? out : out.part(source->query().text());
@@ -127,7 +127,7 @@ class CertManagerProbe final : public Probe {
   using Source = kubernetes::Watched<ManagedCertificate>;
 
   static void note_unready(const ManagedCertificate& certificate, double now,
-                           kubernetes::Faulty& not_ready) {
+                           kubernetes::FaultyObjects& not_ready) {
     if (certificate.ready == "True") return;
     const auto since = certificate.ready_since ? certificate.ready_since : certificate.created;
     if (now - since.value_or(now) <= kNotReadyFor) return;

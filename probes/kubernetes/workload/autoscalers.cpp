@@ -1,6 +1,6 @@
 // HorizontalPodAutoscalers. Names and labels are kube-state-metrics' (docs/metrics/workload/
 // horizontalpodautoscaler-metrics.md).
-#include "probes/kubernetes/workload/autoscaler_object.hpp"
+#include "probes/kubernetes/objects/autoscaler_object.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
 #include <array>
@@ -19,12 +19,12 @@ constexpr Metric kInfo({.name = "kube_horizontalpodautoscaler_info",
                         .help = "What the autoscaler scales; always 1."},
                        VITALSD_AUTOSCALER, "scaletargetref_api_version", "scaletargetref_kind",
                        "scaletargetref_name");
-constexpr Metric kLeast({.name = "kube_horizontalpodautoscaler_spec_min_replicas",
-                         .help = "Fewest pods that the autoscaler may go down to."},
-                        VITALSD_AUTOSCALER);
-constexpr Metric kMost({.name = "kube_horizontalpodautoscaler_spec_max_replicas",
-                        .help = "Most pods that the autoscaler may go up to."},
-                       VITALSD_AUTOSCALER);
+constexpr Metric kMin({.name = "kube_horizontalpodautoscaler_spec_min_replicas",
+                       .help = "Fewest pods that the autoscaler may go down to."},
+                      VITALSD_AUTOSCALER);
+constexpr Metric kMax({.name = "kube_horizontalpodautoscaler_spec_max_replicas",
+                       .help = "Most pods that the autoscaler may go up to."},
+                      VITALSD_AUTOSCALER);
 constexpr Metric kCurrent({.name = "kube_horizontalpodautoscaler_status_current_replicas",
                            .help = "Pods that the autoscaler has counted."},
                           VITALSD_AUTOSCALER);
@@ -70,8 +70,8 @@ class Autoscalers final : public WatchedSection<Autoscaler> {
       out.add(metric, value, object.meta.namespace_name, object.meta.name, labels...);
     };
     put(kInfo, 1.0, object.target_api_version, object.target_kind, object.target_name);
-    put(kLeast, static_cast<double>(object.least));
-    put(kMost, static_cast<double>(object.most));
+    put(kMin, static_cast<double>(object.min));
+    put(kMax, static_cast<double>(object.max));
     put(kCurrent, static_cast<double>(object.current));
     put(kDesired, static_cast<double>(object.desired));
     for (const auto& [metric, type, value] : object.targets) put(kTarget, value, metric, type);
@@ -85,11 +85,11 @@ class Autoscalers final : public WatchedSection<Autoscaler> {
   }
 
   void check(Part& out, double /*now*/) const override {
-    Faulty at_max(kAtMax);
-    Faulty blind(kBlind);
+    FaultyObjects at_max(kAtMax);
+    FaultyObjects blind(kBlind);
     for_each([&](const Autoscaler& object) {
       if (object.at_max()) {
-        at_max.add(object.key() + " (" + std::to_string(object.most) + ')');
+        at_max.add(object.key() + " (" + std::to_string(object.max) + ')');
       }
       for (const Condition& condition : object.conditions) {
         const std::string& type = condition.type.get();
@@ -106,8 +106,8 @@ class Autoscalers final : public WatchedSection<Autoscaler> {
   }
 };
 
-constexpr auto kMetrics = metric_list(kInfo, kLeast, kMost, kCurrent, kDesired, kTarget, kReading,
-                                      kCondition, kGeneration);
+constexpr auto kMetrics =
+    metric_list(kInfo, kMin, kMax, kCurrent, kDesired, kTarget, kReading, kCondition, kGeneration);
 constexpr std::array<const Check*, 2> kChecks = {&kAtMax, &kBlind};
 
 }  // namespace

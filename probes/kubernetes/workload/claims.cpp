@@ -1,7 +1,7 @@
 // PersistentVolumeClaims. Names and labels are kube-state-metrics' (docs/metrics/storage/
 // persistentvolumeclaim-metrics.md).
+#include "probes/kubernetes/objects/volume_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
-#include "probes/kubernetes/workload/volume_objects.hpp"
 
 #include <array>
 
@@ -58,8 +58,8 @@ class Claims final : public WatchedSection<Claim> {
   }
 
   void check(Part& out, double now) const override {
-    Faulty lost(kLost);
-    Faulty pending(kPending);
+    FaultyObjects lost(kLost);
+    FaultyObjects pending(kPending);
     for_each([&](const Claim& claim) {
       if (claim.phase.get() == "Lost") lost.add(claim.key());
       if (claim.phase.get() == "Pending" && now - claim.meta.created.value_or(now) > kPendingFor) {

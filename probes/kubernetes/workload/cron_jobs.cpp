@@ -1,6 +1,6 @@
 // CronJobs. Names and labels are kube-state-metrics' (docs/metrics/workload/cronjob-metrics.md);
 // runs that did not take place are counted by the schedule and its time zone.
-#include "probes/kubernetes/workload/job_objects.hpp"
+#include "probes/kubernetes/objects/job_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
 #include <array>
@@ -13,7 +13,7 @@ constexpr net::kubernetes::Resource kCronJobs{
 
 // The controller is a few seconds late in the best of cases.
 constexpr double kGrace = 120;
-constexpr int kMostMissed = 100;
+constexpr int kMaxMissed = 100;
 
 #define VITALSD_CRONJOB "namespace", "cronjob"
 
@@ -79,14 +79,14 @@ class CronJobs final : public WatchedSection<CronJob> {
   }
 
   void check(Part& out, double now) const override {
-    Faulty missed(kMissedCheck);
-    Faulty unreadable(kScheduleCheck);
+    FaultyObjects missed(kMissedCheck);
+    FaultyObjects unreadable(kScheduleCheck);
     for_each([&](const CronJob& job) {
       if (!job.schedule_fault.empty()) {
         unreadable.add(job.key() + " (" + job.schedule_fault + ')');
         return;
       }
-      const int runs = job.missed_runs(now, kGrace, kMostMissed);
+      const int runs = job.missed_runs(now, kGrace, kMaxMissed);
       out.add(kMissed, runs, job.meta.namespace_name, job.meta.name);
       if (runs > 0) missed.add(job.key() + " (" + std::to_string(runs) + ')');
     });

@@ -1,7 +1,7 @@
 // DaemonSets. Names and labels are kube-state-metrics' (docs/metrics/workload/
 // daemonset-metrics.md).
+#include "probes/kubernetes/objects/set_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
-#include "probes/kubernetes/workload/set_objects.hpp"
 
 #include <array>
 
@@ -75,7 +75,7 @@ class DaemonSets final : public WatchedSection<DaemonSet> {
   }
 
   void check(Part& out, double /*now*/) const override {
-    Faulty not_ready(kNotReady);
+    FaultyObjects not_ready(kNotReady);
     for_each([&](const DaemonSet& object) {
       if (object.ready >= object.wanted) return;
       not_ready.add(object.key() + " (" + std::to_string(object.ready) + " of " +

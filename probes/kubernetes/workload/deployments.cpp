@@ -1,7 +1,7 @@
 // Deployments. Names and labels are kube-state-metrics' (docs/metrics/workload/
 // deployment-metrics.md).
+#include "probes/kubernetes/objects/set_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
-#include "probes/kubernetes/workload/set_objects.hpp"
 
 #include <array>
 
@@ -94,8 +94,8 @@ class Deployments final : public WatchedSection<Deployment> {
   }
 
   void check(Part& out, double /*now*/) const override {
-    Faulty unavailable(kUnavailableCheck);
-    Faulty stuck(kStuck);
+    FaultyObjects unavailable(kUnavailableCheck);
+    FaultyObjects stuck(kStuck);
     for_each([&](const Deployment& object) {
       const Condition* available = object.condition("Available");
       if (available != nullptr && available->status.get() == "False") {

@@ -1,6 +1,6 @@
 // Jobs, and how the last run of a CronJob went. Names and labels are kube-state-metrics'
 // (docs/metrics/workload/job-metrics.md).
-#include "probes/kubernetes/workload/job_objects.hpp"
+#include "probes/kubernetes/objects/job_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
 #include <algorithm>
@@ -122,8 +122,8 @@ class Jobs final : public WatchedSection<Job> {
   }
 
   void check(Part& out, double /*now*/) const override {
-    Faulty failed(kFailedCheck);
-    Faulty last_run_failed(kLastRunFailed);
+    FaultyObjects failed(kFailedCheck);
+    FaultyObjects last_run_failed(kLastRunFailed);
     std::map<std::string, const Job*> last;  // of the CronJobs
     for_each([&](const Job& job) {
       const bool has_failed = job.is("Failed");

@@ -1,6 +1,6 @@
 // ResourceQuotas. Names and labels are kube-state-metrics' (docs/metrics/policy/
 // resourcequota-metrics.md).
-#include "probes/kubernetes/workload/quota_object.hpp"
+#include "probes/kubernetes/objects/quota_object.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
 #include <array>

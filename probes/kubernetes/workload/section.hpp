@@ -2,10 +2,10 @@
 // in a SectionKind, and a row in workload.cpp. Probe loop only.
 #pragma once
 
-#include "probes/kubernetes/faulty.hpp"
-#include "probes/kubernetes/metadata.hpp"
-#include "probes/kubernetes/scope.hpp"
-#include "probes/kubernetes/watched.hpp"
+#include "probes/kubernetes/objects/metadata.hpp"
+#include "probes/kubernetes/watch/faulty_objects.hpp"
+#include "probes/kubernetes/watch/scope.hpp"
+#include "probes/kubernetes/watch/watched.hpp"
 #include "probes/probe.hpp"
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // PersistentVolumes. Names and labels are kube-state-metrics' (docs/metrics/storage/
 // persistentvolume-metrics.md).
+#include "probes/kubernetes/objects/volume_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
-#include "probes/kubernetes/workload/volume_objects.hpp"
 
 #include <algorithm>
 #include <array>
@@ -68,7 +68,7 @@ class Volumes final : public WatchedSection<Volume> {
   }
 
   void check(Part& out, double /*now*/) const override {
-    Faulty failed(kFailed);
+    FaultyObjects failed(kFailed);
     for_each([&](const Volume& volume) {
       if (volume.phase.get() != "Failed") return;
       const std::string& reason = volume.reason.get();

@@ -18,7 +18,7 @@ namespace {
 
 using Text = std::expected<std::string, std::string>;
 
-constexpr std::size_t kMostFile = std::size_t{1} << 20;
+constexpr std::size_t kMaxFile = std::size_t{1} << 20;
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): never set by us
@@ -26,7 +26,7 @@ std::string environment(const char* name) {
 }
 
 Text read_file(const std::string& path) {
-  const Text text = config::read_small_file(path, kMostFile);
+  const Text text = config::read_small_file(path, kMaxFile);
   if (!text) return std::unexpected("cannot read " + path + ": " + text.error());
   return text;
 }

@@ -115,7 +115,7 @@ asio::awaitable<HttpResponse> Api::call(Call call, SampleSet& out) const {
   request.body = std::move(call.body);
   if (!request.body.empty()) request.headers.emplace_back("Content-Type", "application/json");
   request.tls = access.tls;
-  request.most_body = call.most_body;
+  request.max_body = call.max_body;
   request.on_data = std::move(call.on_data);
   request.reuse_connection = !request.on_data;
   request.http2 = true;

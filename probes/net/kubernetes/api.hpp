@@ -74,7 +74,7 @@ class Api {
     std::string_view method = "GET";
     std::string body{};  ///< JSON
     OnData on_data{};    ///< as HttpRequest's
-    std::size_t most_body = std::size_t{4} << 20;
+    std::size_t max_body = std::size_t{4} << 20;
   };
   /// Throws ApiError where the server refuses, else ProbeError as HttpClient does.
   asio::awaitable<HttpResponse> call(Call call, SampleSet& out) const;

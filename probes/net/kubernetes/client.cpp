@@ -29,12 +29,12 @@ void Client::drop_idle() {
   std::erase_if(reflectors_, [](const auto& reflector) { return reflector->idle(); });
 }
 
-Client::Following::Following(Client& client, const Query& query, Listener& listener)
+Client::Subscription::Subscription(Client& client, const Query& query, Listener& listener)
     : client_(client), reflector_(client.reflector(query)), listener_(listener) {
   reflector_.add(listener_);
 }
 
-Client::Following::~Following() {
+Client::Subscription::~Subscription() {
   reflector_.remove(listener_);
   client_.drop_idle();
 }

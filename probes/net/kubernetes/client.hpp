@@ -25,12 +25,12 @@ class Client {
   [[nodiscard]] const Patience& patience() const { return context_.patience; }
 
   /// A listener's place at the watch of what it asks for. Must end before the client does.
-  class Following {
+  class Subscription {
    public:
-    Following(Client& client, const Query& query, Listener& listener);
-    ~Following();
-    Following(const Following&) = delete;
-    Following& operator=(const Following&) = delete;
+    Subscription(Client& client, const Query& query, Listener& listener);
+    ~Subscription();
+    Subscription(const Subscription&) = delete;
+    Subscription& operator=(const Subscription&) = delete;
 
     [[nodiscard]] bool synced() const { return reflector_.synced(listener_); }
     [[nodiscard]] asio::awaitable<void> wait() const { return reflector_.wait(listener_); }

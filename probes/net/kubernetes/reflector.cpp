@@ -17,8 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 
 // The server ends a watch after so long; at random, so that those of many clients spread.
-constexpr int kLeastWatchSeconds = 300;
-constexpr int kMostWatchSeconds = 600;
+constexpr int kMinWatchSeconds = 300;
+constexpr int kMaxWatchSeconds = 600;
 constexpr auto kPageSize = "500";
 constexpr int kNotFound = 404;
 constexpr int kGone = 410;
@@ -185,11 +185,11 @@ void Reflector::stop() {
   }
 }
 
-void Reflector::hear(Clock::duration most_silence) {
+void Reflector::hear(Clock::duration max_silence) {
   heard_ = Clock::now();
   heard_at_ =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  context_.wheel.arm(silence_timer_, heard_ + most_silence);
+  context_.wheel.arm(silence_timer_, heard_ + max_silence);
 }
 
 void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::exception_ptr& error) {
@@ -198,7 +198,7 @@ void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::except
   for (Seat& seat : seats_) seat.listening = false;
   // Not at once: a server that ends every watch immediately is not to be hammered.
   const Clock::duration rest =
-      std::max<Clock::duration>(attempt->began + context_.patience.least_delay - Clock::now(), 0s);
+      std::max<Clock::duration>(attempt->began + context_.patience.min_delay - Clock::now(), 0s);
   if (!error) {  // the server ended the watch, as it does every few minutes
     start_after(listed_ ? rest : 0s);
     return;
@@ -245,16 +245,16 @@ void Reflector::ended(const std::shared_ptr<Attempt>& attempt, const std::except
 void Reflector::failed(Failure failure, std::optional<std::chrono::seconds> retry_after) {
   failure_ = std::move(failure);
   in_doubt_ = true;
-  constexpr int kMostDoublings = 4;
+  constexpr int kMaxDoublings = 4;
   const auto delay =
-      std::min(context_.patience.least_delay * (1 << std::min(failures_, kMostDoublings)),
-               context_.patience.most_delay);
+      std::min(context_.patience.min_delay * (1 << std::min(failures_, kMaxDoublings)),
+               context_.patience.max_delay);
   ++failures_;
   const auto jittered =
       std::chrono::duration_cast<std::chrono::milliseconds>(delay * (0.75 + share() / 2));
-  constexpr std::chrono::seconds kMostPatience = 60s;
+  constexpr std::chrono::seconds kMaxPatience = 60s;
   start_after(
-      std::max<Clock::duration>(jittered, std::min(retry_after.value_or(0s), kMostPatience)));
+      std::max<Clock::duration>(jittered, std::min(retry_after.value_or(0s), kMaxPatience)));
   wake_waiters();
 }
 
@@ -321,7 +321,7 @@ asio::awaitable<void> Reflector::find_version(std::shared_ptr<Attempt> attempt) 
 asio::awaitable<void> Reflector::check_revision(std::shared_ptr<Attempt> attempt) {
   Api::Call call = this->call("list");
   call.parameters.emplace_back("limit", "1");
-  call.most_body = 2 * kMostObject;
+  call.max_body = 2 * kMaxObject;
   const HttpResponse response = co_await Attempt::call(attempt, std::move(call));
   ListReader list(query_.resource.format, [](std::string_view) {});
   list.feed(response.body);
@@ -332,11 +332,11 @@ asio::awaitable<void> Reflector::check_revision(std::shared_ptr<Attempt> attempt
 asio::awaitable<void> Reflector::list_pages(std::shared_ptr<Attempt> attempt) {
   std::string token;
   bool pages = true;
-  list_begins();
+  list_started();
   while (true) {
     ListReader list(query_.resource.format, [this](std::string_view object) {
       for (const Seat& seat : seats_) {
-        if (seat.listening) seat.listener->seen(object);
+        if (seat.listening) seat.listener->updated(object);
       }
     });
     Api::Call call = this->call("list");
@@ -359,14 +359,14 @@ asio::awaitable<void> Reflector::list_pages(std::shared_ptr<Attempt> attempt) {
       if (refusal.status().code != kGone || token.empty()) throw;
       token.clear();
       pages = false;
-      list_begins();
+      list_started();
       continue;
     }
     list.finish();
     token = list.continue_token();
     if (!token.empty()) continue;
     resource_version_ = list.resource_version();
-    list_ends();
+    list_ended();
     co_return;
   }
 }
@@ -380,7 +380,7 @@ asio::awaitable<void> Reflector::watch(std::shared_ptr<Attempt> attempt, bool wi
   call.parameters.emplace_back("watch", "1");
   call.parameters.emplace_back("allowWatchBookmarks", "true");
   const int seconds =
-      kLeastWatchSeconds + static_cast<int>(share() * (kMostWatchSeconds - kLeastWatchSeconds));
+      kMinWatchSeconds + static_cast<int>(share() * (kMaxWatchSeconds - kMinWatchSeconds));
   call.parameters.emplace_back("timeoutSeconds", std::to_string(seconds));
   if (with_list) {
     call.parameters.emplace_back("sendInitialEvents", "true");
@@ -392,7 +392,7 @@ asio::awaitable<void> Reflector::watch(std::shared_ptr<Attempt> attempt, bool wi
     if (attempt->reflector == nullptr) return false;
     try {
       if (piece.empty() && listing) {
-        list_begins();
+        list_started();
       } else if (piece.empty()) {
         failure_.reset();
         in_doubt_ = false;
@@ -417,19 +417,19 @@ void Reflector::on_event(const Event& event, bool& listing) {
     case Event::Type::added:
     case Event::Type::modified:
       for (const Seat& seat : seats_) {
-        if (listing ? seat.listening : seat.synced) seat.listener->seen(event.object);
+        if (listing ? seat.listening : seat.synced) seat.listener->updated(event.object);
       }
       break;
     case Event::Type::deleted:
       for (const Seat& seat : seats_) {
-        if (listing ? seat.listening : seat.synced) seat.listener->gone(event.object);
+        if (listing ? seat.listening : seat.synced) seat.listener->deleted(event.object);
       }
       break;
     case Event::Type::bookmark:
       if (listing && event.initial_events_end) {
         resource_version_ = event.resource_version;
         listing = false;
-        list_ends();
+        list_ended();
       }
       break;
   }
@@ -439,21 +439,21 @@ void Reflector::on_event(const Event& event, bool& listing) {
   failures_ = 0;
 }
 
-void Reflector::list_begins() {
+void Reflector::list_started() {
   for (Seat& seat : seats_) {
     seat.listening = true;
-    seat.listener->list_begins();
+    seat.listener->list_started();
   }
 }
 
-void Reflector::list_ends() {
+void Reflector::list_ended() {
   listed_ = true;
   failure_.reset();
   failures_ = 0;
   in_doubt_ = false;
   for (Seat& seat : seats_) {
     if (seat.listening) {
-      seat.listener->list_ends();
+      seat.listener->list_ended();
       seat.listening = false;
       seat.synced = true;
     } else {

@@ -22,8 +22,8 @@
 
 namespace vitalsd::net::kubernetes {
 
-/// Gets a resource's objects. Whoever keeps them marks those that it has seen since list_begins()
-/// and forgets the others at list_ends(): between the two, none is missing. Objects are valid
+/// Gets a resource's objects. Whoever keeps them marks those that it has seen since list_started()
+/// and forgets the others at list_ended(): between the two, none is missing. Objects are valid
 /// during the call. May throw ProbeError for bytes that it cannot read: then the list begins anew.
 class Listener {
  public:
@@ -32,10 +32,10 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  virtual void list_begins() = 0;
-  virtual void seen(std::string_view object) = 0;  ///< new or changed or just listed
-  virtual void gone(std::string_view object) = 0;  ///< its last state
-  virtual void list_ends() = 0;
+  virtual void list_started() = 0;
+  virtual void updated(std::string_view object) = 0;  ///< new or changed or just listed
+  virtual void deleted(std::string_view object) = 0;  ///< its last state
+  virtual void list_ended() = 0;
 };
 
 /// What to follow.
@@ -58,8 +58,8 @@ struct Patience {
   /// about every minute from most servers.
   Time watch = std::chrono::seconds(100);
   /// Attempts begin this far apart at least; a failed one doubles it, up to the most.
-  Time least_delay = std::chrono::seconds(1);
-  Time most_delay = std::chrono::seconds(10);
+  Time min_delay = std::chrono::seconds(1);
+  Time max_delay = std::chrono::seconds(10);
   /// Without an event or bookmark until the resource's probes fail: two missed ones are no
   /// accident.
   Time stale = std::chrono::minutes(2);
@@ -125,11 +125,11 @@ class Reflector {
   asio::awaitable<void> list_pages(std::shared_ptr<Attempt> attempt);
   asio::awaitable<void> watch(std::shared_ptr<Attempt> attempt, bool with_list);
   void on_event(const Event& event, bool& listing);
-  void list_begins();
-  void list_ends();
+  void list_started();
+  void list_ended();
   void ended(const std::shared_ptr<Attempt>& attempt, const std::exception_ptr& error);
   void failed(Failure failure, std::optional<std::chrono::seconds> retry_after);
-  void hear(Clock::duration most_silence);
+  void hear(Clock::duration max_silence);
   void wake_waiters();
   [[nodiscard]] Api::Call call(std::string_view verb) const;
 

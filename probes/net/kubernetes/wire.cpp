@@ -18,10 +18,10 @@ namespace json = boost::json;
 using namespace std::string_view_literals;
 
 constexpr auto kMagic = "k8s\0"sv;
-constexpr std::size_t kMostMessage = 500;  // characters of an error that are shown
-constexpr std::size_t kMostJsonList = std::size_t{64} << 20;
-constexpr std::size_t kMostVarint = 10;
-constexpr std::int64_t kMostRetryAfter = 3600;  // seconds
+constexpr std::size_t kMaxMessage = 500;  // characters of an error that are shown
+constexpr std::size_t kMaxJsonList = std::size_t{64} << 20;
+constexpr std::size_t kMaxVarint = 10;
+constexpr std::int64_t kMaxRetryAfter = 3600;  // seconds
 constexpr auto kInitialEventsEnd = "k8s.io/initial-events-end"sv;
 
 // Field numbers.
@@ -75,7 +75,7 @@ std::string_view unwrap(std::string_view bytes) {
 }
 
 std::string shown(std::string_view text) {
-  std::string out = printable_utf8(text.substr(0, kMostMessage));
+  std::string out = printable_utf8(text.substr(0, kMaxMessage));
   std::ranges::replace_if(out, [](unsigned char c) { return c < ' '; }, ' ');
   while (out.ends_with(' ')) out.pop_back();
   return out;
@@ -83,7 +83,7 @@ std::string shown(std::string_view text) {
 
 std::optional<std::chrono::seconds> seconds(std::int64_t count) {
   if (count <= 0) return std::nullopt;
-  return std::chrono::seconds(std::min<std::int64_t>(count, kMostRetryAfter));
+  return std::chrono::seconds(std::min<std::int64_t>(count, kMaxRetryAfter));
 }
 
 Status read_protobuf_status(std::string_view message) {
@@ -237,7 +237,7 @@ ListReader::ListReader(Format format, OnObject on_object)
 void ListReader::feed(std::string_view bytes) {
   buffer_ += bytes;
   if (format_ == Format::json) {
-    if (buffer_.size() > kMostJsonList) refuse("a list is larger than 64 MiB");
+    if (buffer_.size() > kMaxJsonList) refuse("a list is larger than 64 MiB");
     return;
   }
   while (step()) {
@@ -269,7 +269,7 @@ bool ListReader::step() {
   }
   // A key and, as all fields of these messages have one, a length.
   const char* next = rest.data();
-  const char* const end = next + std::min(rest.size(), 2 * kMostVarint);
+  const char* const end = next + std::min(rest.size(), 2 * kMaxVarint);
   std::uint64_t key = 0;
   std::uint64_t size = 0;
   try {
@@ -288,7 +288,7 @@ bool ListReader::step() {
   if (inside_ && (header > left_ || size > left_ - header)) refuse("a list is longer than it says");
   const bool wanted = inside_ && (tag == list::kMetadata || tag == list::kItems);
   if (wanted) {
-    if (size > kMostObject) refuse("an object is larger than 8 MiB");
+    if (size > kMaxObject) refuse("an object is larger than 8 MiB");
     if (rest.size() - header < size) return false;
     const std::string_view message = rest.substr(header, size);
     if (tag == list::kItems) {
@@ -358,7 +358,7 @@ std::size_t WatchReader::take(std::string_view bytes) {
     const std::string_view rest = bytes.substr(at);
     if (format_ == Format::json) {
       const std::size_t end = rest.find('\n');
-      if (std::min(end, rest.size()) > 2 * kMostObject) refuse("an event is larger than 16 MiB");
+      if (std::min(end, rest.size()) > 2 * kMaxObject) refuse("an event is larger than 16 MiB");
       if (end == std::string_view::npos) return at;
       std::string object;
       if (end > 0) on_event_(read_json_event(rest.substr(0, end), object));
@@ -371,7 +371,7 @@ std::size_t WatchReader::take(std::string_view bytes) {
     for (std::size_t i = 0; i < kLength; ++i) {
       size = size << 8 | static_cast<unsigned char>(rest[i]);
     }
-    if (size > kMostObject) refuse("an event is larger than 8 MiB");
+    if (size > kMaxObject) refuse("an event is larger than 8 MiB");
     if (rest.size() - kLength < size) return at;
     on_event_(read_protobuf_event(rest.substr(kLength, size)));
     at += kLength + size;

@@ -20,7 +20,7 @@ namespace vitalsd::net::kubernetes {
 enum class Format : unsigned char { protobuf, json };
 
 /// No object is larger: etcd refuses 1.5 MiB already.
-constexpr std::size_t kMostObject = std::size_t{8} << 20;
+constexpr std::size_t kMaxObject = std::size_t{8} << 20;
 
 /// Why the API server refuses (metav1.Status).
 struct Status {

@@ -14,7 +14,7 @@ namespace {
 // The runs that want through a gate, by name, and the order in which they got their slots.
 class Crowd {
  public:
-  Crowd(std::size_t most, std::size_t most_per_endpoint) : gate(most, most_per_endpoint) {}
+  Crowd(std::size_t max, std::size_t max_per_endpoint) : gate(max, max_per_endpoint) {}
 
   Gate::Ticket& enter(const std::string& name, const std::string& endpoint = "") {
     Gate::Ticket& ticket = tickets_.emplace_back();

@@ -35,19 +35,19 @@ TEST_F(LimitsTest, RaisesTheSoftLimitToTheHardOne) {
 TEST_F(LimitsTest, RunsAsManyProbesAsThereAreDescriptorsFor) {
   if (before.rlim_max < 1000) GTEST_SKIP() << "the hard limit is too low";
   set_soft(1000);
-  EXPECT_EQ(most_running({}), 372U);  // two each, after 256 for the rest
+  EXPECT_EQ(max_running({}), 372U);  // two each, after 256 for the rest
 }
 
 TEST_F(LimitsTest, RunsAFewProbesWithNextToNoDescriptors) {
   set_soft(400);
-  EXPECT_EQ(most_running({}), 128U);
+  EXPECT_EQ(max_running({}), 128U);
 }
 
 TEST_F(LimitsTest, RunsAsManyProbesAsTheConfigurationSays) {
   set_soft(400);
   config::LimitSettings limits;
   limits.running = 7;
-  EXPECT_EQ(most_running(limits), 7U);
+  EXPECT_EQ(max_running(limits), 7U);
 }
 
 TEST_F(LimitsTest, LeavesAllThatWasWrittenWhereItGivesPagesBack) {

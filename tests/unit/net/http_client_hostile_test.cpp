@@ -185,7 +185,7 @@ TEST_F(HttpClientAnswers, TakesNoCodingOfTheTransferButChunks) {
 
 TEST_F(HttpClientAnswers, CountsABodyAsItComesAndAsItIs) {
   const auto limit = [](std::size_t bytes) {
-    return [bytes](HttpRequest& request) { request.most_body = bytes; };
+    return [bytes](HttpRequest& request) { request.max_body = bytes; };
   };
   const std::string small = test::gzip(std::string(5000, 'x'));
   EXPECT_EQ(ask_for(encoded("gzip", small), limit(5000)), std::string(5000, 'x'));
@@ -377,7 +377,7 @@ TEST_F(HttpClientVersion, TakesALargeBodyByHttp2) {
   HttpRequest asked = request("https", "127.0.0.1", server.port());
   asked.tls.verify = false;
   asked.http2 = true;
-  asked.most_body = kPiece * kPieces;
+  asked.max_body = kPiece * kPieces;
   EXPECT_EQ(ask(asked).size(), kPiece * kPieces);
 }
 

@@ -113,13 +113,13 @@ TEST(RespReaderTest, RefusesWhatIsNotResp2) {
 }
 
 TEST(RespReaderTest, TakesAMebibyteForOneReplyAndNoMore) {
-  constexpr std::size_t kMost = std::size_t{1} << 20;
+  constexpr std::size_t kMax = std::size_t{1} << 20;
   const std::string head = "$1000000\r\n";
   RespReader reader;
   reader.feed(head);
-  reader.feed(std::string(kMost - head.size(), 'x'));
+  reader.feed(std::string(kMax - head.size(), 'x'));
   EXPECT_THROW(reader.feed("x"), ProbeError);
-  EXPECT_EQ(refusal("+" + std::string(kMost, 'x')), "the reply is larger than 1048576 bytes");
+  EXPECT_EQ(refusal("+" + std::string(kMax, 'x')), "the reply is larger than 1048576 bytes");
 }
 
 TEST(RespReaderTest, CountsBytesAndItemsAnewForEachReply) {

@@ -324,9 +324,9 @@ inline asio::awaitable<void> Wire::put(std::string bytes) {
     strike(Fault::cut);
   }
   const bool trickles = trickles_ || fault == Fault::trickle;
-  const std::size_t most = trickles ? 1 : bytes.size();
-  for (std::size_t at = 0; at < bytes.size(); at += most) {
-    co_await asio::async_write(socket_, asio::buffer(bytes.data() + at, most), asio::use_awaitable);
+  const std::size_t max = trickles ? 1 : bytes.size();
+  for (std::size_t at = 0; at < bytes.size(); at += max) {
+    co_await asio::async_write(socket_, asio::buffer(bytes.data() + at, max), asio::use_awaitable);
     if (trickles) co_await asio::post(asio::use_awaitable);  // the client's turn
   }
 }

@@ -75,7 +75,7 @@ struct FakeNotes final : Notes {
   std::string on_disk{};
   std::uint64_t count = 0;
 
-  std::string take() override { return taken = text; }
+  std::string serialize() override { return taken = text; }
   void saved() override { on_disk = taken; }
   void restore(std::string_view from) override { text = from; }
   [[nodiscard]] std::uint64_t version() const override { return count; }

@@ -202,7 +202,7 @@ TEST_F(HttpServerTest, TakesABodyThatNobodyReads) {
 
 TEST_F(HttpServerTest, RefusesHugeHeaders) {
   Client client = connect();
-  client.send("GET / HTTP/1.1\r\nX: " + std::string(daemon.options.most_header_bytes, 'x'));
+  client.send("GET / HTTP/1.1\r\nX: " + std::string(daemon.options.max_header_bytes, 'x'));
   EXPECT_EQ(client.receive().result_int(), 431U);
   EXPECT_TRUE(client.is_closed());
 }
@@ -290,7 +290,7 @@ TEST_F(HttpServerTest, EndsAConnectionThatIsIdle) {
 }
 
 TEST_F(HttpServerTest, EndsAConnectionThatDoesNotRead) {
-  daemon.options.most_connections = 1;
+  daemon.options.max_connections = 1;
   daemon.options.response_timeout = 50ms;
   daemon.views.resize(20'000);  // a page larger than all buffers on its way
   Client deaf = connect();
@@ -362,7 +362,7 @@ TEST_F(HttpServerTest, SendsAPageAsOfOneMoment) {
 }
 
 TEST_F(HttpServerTest, GivesTheLongestWaitersPlaceToNewClients) {
-  daemon.options.most_connections = 2;
+  daemon.options.max_connections = 2;
   Client first = connect();
   Client second = connect();
   EXPECT_EQ(first.get("/-/healthy").result_int(), 200U);
@@ -412,7 +412,7 @@ std::string wrong_password() {
 
 TEST_F(HttpServerTest, HasRoomForOthersWhilePasswordsAreChecked) {
   daemon.options.basic_auth = {{"prometheus", kCostlyHash}};
-  daemon.options.most_connections = 4;
+  daemon.options.max_connections = 4;
   std::list<Client> guessing;
   for (int i = 0; i < 4; ++i) {
     guessing.emplace_back(port());

@@ -2,7 +2,7 @@
 // never at the byte where it would hurt.
 #include "probes/net/kubernetes/reflector.hpp"
 
-#include "probes/kubernetes/watched.hpp"
+#include "probes/kubernetes/watch/watched.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/net/kubernetes/message.hpp"
@@ -93,13 +93,13 @@ class Kept final : public Listener {
   Names names;
   int lists = 0;  // that have ended
 
-  void list_begins() override { listed_.clear(); }
-  void seen(std::string_view object) override {
+  void list_started() override { listed_.clear(); }
+  void updated(std::string_view object) override {
     names.insert(name_of_object(object));
     listed_.insert(name_of_object(object));
   }
-  void gone(std::string_view object) override { names.erase(name_of_object(object)); }
-  void list_ends() override {
+  void deleted(std::string_view object) override { names.erase(name_of_object(object)); }
+  void list_ended() override {
     names = listed_;
     ++lists;
   }
@@ -120,7 +120,7 @@ struct Ground {
 Patience impatient() {
   Patience less;
   less.answer = less.watch = 5s;
-  less.least_delay = less.most_delay = 1ms;
+  less.min_delay = less.max_delay = 1ms;
   return less;
 }
 
@@ -135,20 +135,20 @@ class World {
                        .context = ""});
   }
   ~World() {
-    following_.reset();
+    subscription_.reset();
     client.stop();
     EXPECT_TRUE(until([this] { return client.running() == 0; }));
   }
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  void follow() { following_.emplace(client, Query{.resource = kMaps}, kept); }
+  void follow() { subscription_.emplace(client, Query{.resource = kMaps}, kept); }
   template <class Condition>
   [[nodiscard]] bool until(const Condition& condition) {
     return test::run_until(loop_, condition);
   }
   [[nodiscard]] const std::optional<Failure>& failure() const {
-    return following_->reflector().failure();
+    return subscription_->reflector().failure();
   }
 
   HttpScript server;
@@ -158,7 +158,7 @@ class World {
  private:
   asio::io_context& loop_;
   test::TempDirectory scratch_;
-  std::optional<Client::Following> following_;
+  std::optional<Client::Subscription> subscription_;
 };
 
 bool asks(std::string_view target, std::string_view parameter) {
@@ -376,7 +376,7 @@ TEST(Reflector, FailsWhereAServerGoesSilent) {
   Patience less = impatient();
   less.answer = 200ms;
   less.watch = 50ms;
-  less.least_delay = less.most_delay = 50ms;  // long enough for the failure to be seen
+  less.min_delay = less.max_delay = 50ms;  // long enough for the failure to be seen
   World world(ground, script, less);
   world.follow();
   ASSERT_TRUE(world.until([&] { return world.failure().has_value(); }));

@@ -1,0 +1,223 @@
+#include "probes/kubernetes/kubelet/cadvisor.hpp"
+
+#include "probes/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+namespace vitalsd::kubernetes {
+
+namespace {
+
+constexpr std::size_t kMaxBytes = std::size_t{128} << 20;  // of some KiB a container
+constexpr std::size_t kMaxLine = std::size_t{64} << 10;
+constexpr std::size_t kMaxStored = std::size_t{64} << 20;
+
+constexpr std::string_view kStartFamily = "container_start_time_seconds";
+constexpr std::string_view kErrorFamily = "container_scrape_error";
+constexpr std::string_view kLimitFamily = "container_spec_memory_limit_bytes";
+/// cAdvisor's own bound since it stopped passing on cgroup v1's "no limit", 2^63 - 4096.
+constexpr double kNoLimit = 0x1p62;
+
+constexpr std::string_view kNameCharacters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:0123456789";
+
+void skip_blanks(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+}
+
+std::string_view take_until(std::string_view& text, std::string_view any_of) {
+  const std::string_view taken = text.substr(0, text.find_first_of(any_of));
+  text.remove_prefix(taken.size());
+  return taken;
+}
+
+/// The whole text as a number, NaN and +Inf among them.
+std::optional<double> to_double(std::string_view text) {
+  if (text.starts_with("+") && !text.starts_with("+-")) text.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// One of the labels that we look at. The value is part of the line, or unescaped in `buffer`.
+struct Label {
+  std::string_view name;
+  std::string_view value{};
+  std::string buffer{};
+};
+
+/// Takes a label's value, from its opening to its closing quote. `into` may be null. False: it has
+/// no end, or an escape that is none.
+bool take_value(std::string_view& text, Label* into) {
+  if (!text.starts_with('"')) return false;
+  text.remove_prefix(1);
+  const std::string_view plain = take_until(text, "\\\"");
+  if (text.starts_with('"')) {
+    if (into != nullptr) into->value = plain;
+    text.remove_prefix(1);
+    return true;
+  }
+  std::string value(plain);
+  while (text.size() >= 2 && text[0] == '\\') {
+    const char c = text[1];
+    if (c != '\\' && c != '"' && c != 'n') return false;
+    value += c == 'n' ? '\n' : c;
+    text.remove_prefix(2);
+    value += take_until(text, "\\\"");
+  }
+  if (!text.starts_with('"')) return false;
+  text.remove_prefix(1);
+  if (into != nullptr) {
+    into->buffer = std::move(value);
+    into->value = into->buffer;
+  }
+  return true;
+}
+
+}  // namespace
+
+CadvisorReader::CadvisorReader(std::span<const std::string_view> families) : families_(families) {}
+
+void CadvisorReader::fail(const std::string& why) const {
+  throw ProbeError(Reason::protocol, "the kubelet's page of containers, line " +
+                                         std::to_string(line_number_) + ": " + why);
+}
+
+void CadvisorReader::feed(std::string_view bytes) {
+  if (bytes.size() > kMaxBytes - size_) fail("the page has more than 128 MiB");
+  size_ += bytes.size();
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\n');
+    const std::string_view piece = bytes.substr(0, end);
+    if (end == std::string_view::npos || !rest_.empty()) {
+      if (rest_.size() + piece.size() > kMaxLine) {
+        ++line_number_;
+        fail("longer than 64 KiB");
+      }
+      rest_ += piece;
+      if (end == std::string_view::npos) return;
+      read_line(rest_);
+      rest_.clear();
+    } else {
+      read_line(piece);
+    }
+    bytes.remove_prefix(end + 1);
+  }
+}
+
+void CadvisorReader::read_line(std::string_view line) {
+  ++line_number_;
+  if (line.size() > kMaxLine) fail("longer than 64 KiB");
+  if (line.empty() || line.starts_with('#')) return;
+  const std::string_view family =
+      line.substr(0, std::min(line.find_first_not_of(kNameCharacters), line.size()));
+  if (family.empty()) fail("no name of a metric");
+  if (family != family_) {
+    family_ = family;
+    column_ = static_cast<std::size_t>(std::ranges::find(families_, family) - families_.begin());
+    is_start_ = family == kStartFamily;
+    is_limit_ = family == kLimitFamily;
+    is_error_ = family == kErrorFamily;
+  }
+  if (column_ < families_.size() || is_start_ || is_error_) read_row(line.substr(family.size()));
+}
+
+void CadvisorReader::read_row(std::string_view text) {
+  std::array<Label, 5> labels = {{{"namespace"}, {"pod"}, {"container"}, {"id"}, {"cpu"}}};
+  const auto& [namespace_name, pod, container, id, cpu] = labels;
+
+  skip_blanks(text);
+  if (text.starts_with('{')) {
+    text.remove_prefix(1);
+    skip_blanks(text);
+    while (!text.starts_with('}')) {
+      const std::string_view name = take_until(text, "= \t,{}\"");
+      skip_blanks(text);
+      if (name.empty() || !text.starts_with('=')) fail("no label where one should be");
+      text.remove_prefix(1);
+      skip_blanks(text);
+      const auto label = std::ranges::find(labels, name, &Label::name);
+      if (!take_value(text, label == labels.end() ? nullptr : &*label)) {
+        fail("the value of label " + std::string(name.substr(0, 64)) + " is not well quoted");
+      }
+      skip_blanks(text);
+      if (text.starts_with(',')) {
+        text.remove_prefix(1);
+        skip_blanks(text);
+      } else if (!text.starts_with('}')) {
+        fail("the labels have no end");
+      }
+    }
+    text.remove_prefix(1);
+  }
+
+  skip_blanks(text);
+  const auto value = to_double(take_until(text, " \t"));
+  skip_blanks(text);
+  const std::string_view timestamp = take_until(text, " \t");
+  skip_blanks(text);
+  if (!value) fail("no value");
+  if (!text.empty() || (!timestamp.empty() && !to_double(timestamp))) fail("more than a sample");
+
+  if (is_error_) {
+    incomplete_ = incomplete_ || *value != 0;
+    return;
+  }
+  if (container.value.empty() || container.value == "POD") return;
+  if (!cpu.value.empty() && cpu.value != "total") return;
+  if (!std::isfinite(*value) || (is_limit_ && (*value <= 0 || *value >= kNoLimit))) return;
+  Instance& found = instance(namespace_name.value, pod.value, container.value, id.value);
+  if (is_start_) found.started = value;
+  if (column_ < families_.size()) found.metrics.values[column_] = value;
+}
+
+CadvisorReader::Instance& CadvisorReader::instance(std::string_view namespace_name,
+                                                   std::string_view pod, std::string_view container,
+                                                   std::string_view id) {
+  key_.clear();
+  for (const std::string_view part : {namespace_name, pod, container, id}) {
+    key_ += part;
+    key_ += '\0';
+  }
+  const auto known = index_.find(key_);
+  if (known != index_.end()) return instances_[known->second];
+
+  stored_ += 2 * key_.size() + sizeof(Instance) + families_.size() * sizeof(std::optional<double>);
+  if (stored_ > kMaxStored) fail("more containers than a node can have");
+  index_.emplace(key_, instances_.size());
+  Instance& added = instances_.emplace_back();
+  added.metrics = {std::string(namespace_name), std::string(pod), std::string(container),
+                   std::vector<std::optional<double>>(families_.size())};
+  return added;
+}
+
+std::vector<ContainerMetrics> CadvisorReader::finish() {
+  if (!rest_.empty()) {
+    ++line_number_;
+    fail("the page ends within it");
+  }
+  const auto name = [](const Instance& instance) {
+    return std::tie(instance.metrics.namespace_name, instance.metrics.pod,
+                    instance.metrics.container);
+  };
+  // The oldest first, and one without a start before those that have one.
+  const auto order = [&](const Instance& instance) {
+    return std::tuple_cat(name(instance), std::tie(instance.started, instance.metrics.values));
+  };
+  std::ranges::sort(instances_, std::less<>(), order);
+  std::vector<ContainerMetrics> newest;
+  for (std::size_t i = 0; i < instances_.size(); ++i) {
+    const bool last = i + 1 == instances_.size() || name(instances_[i]) != name(instances_[i + 1]);
+    if (last) newest.push_back(std::move(instances_[i].metrics));
+  }
+  return newest;
+}
+
+}  // namespace vitalsd::kubernetes

@@ -1,0 +1,150 @@
+#include "probes/kubernetes/logs/log_counts.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+namespace vitalsd::kubernetes {
+namespace {
+
+namespace json = boost::json;
+
+std::int64_t unix_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+void LogCounts::set_patterns(std::vector<LogPattern> patterns) {
+  const auto moved = [&](const std::vector<std::uint64_t>& old) {
+    std::vector<std::uint64_t> counts(patterns.size());
+    for (std::size_t i = 0; i < patterns.size(); ++i) {
+      const auto same = std::ranges::find(patterns_, patterns[i].name, &LogPattern::name);
+      if (same != patterns_.end()) {
+        counts[i] = old[static_cast<std::size_t>(same - patterns_.begin())];
+      }
+    }
+    return counts;
+  };
+  for (auto& [key, row] : rows_) {
+    row.now = moved(row.now);
+    row.taken = moved(row.taken);
+    row.saved = moved(row.saved);
+  }
+  patterns_ = std::move(patterns);
+}
+
+void LogCounts::begin(std::int64_t now) {
+  if (begun_) return;
+  begun_ = now;
+  ++version_;
+}
+
+LogCounts::Row& LogCounts::row(const std::string& namespace_name, const std::string& container) {
+  const auto [found, is_new] = rows_.try_emplace({namespace_name, container});
+  Row& row = found->second;
+  row.last_there = unix_seconds();
+  if (is_new) row.now = row.taken = row.saved = std::vector<std::uint64_t>(patterns_.size());
+  return row;
+}
+
+void LogCounts::count(Row& row, std::string_view line) {
+  for (std::size_t i = 0; i < patterns_.size(); ++i) {
+    if (!patterns_[i].matches(line)) continue;
+    ++row.now[i];
+    ++version_;
+  }
+}
+
+LogPosition& LogCounts::position(const std::string& container) {
+  return positions_.try_emplace(container, begun_.value_or(0)).first->second;
+}
+
+void LogCounts::forget_unless(const std::function<bool(const std::string&)>& is_there) {
+  std::erase_if(positions_, [&](const auto& each) { return !is_there(each.first); });
+}
+
+void LogCounts::drop_old_rows(std::int64_t now) {
+  for (auto& [key, row] : rows_) {
+    if (row.containers > 0) row.last_there = now;
+  }
+  std::erase_if(rows_, [&](const auto& each) { return now - each.second.last_there > kKept; });
+}
+
+// ---- notes --------------------------------------------------------------------------------------
+
+std::string LogCounts::serialize() {
+  drop_old_rows(unix_seconds());
+  json::object positions;
+  for (const auto& [container, position] : positions_) {
+    const LogPosition::State state = position.state();
+    if (state.in_second == 0) continue;  // as a new one
+    positions[container] = json::array{state.last, state.in_second, state.in_second_before};
+  }
+  json::array counts;
+  for (auto& [key, row] : rows_) {
+    row.taken = row.now;
+    json::object lines;
+    for (std::size_t i = 0; i < patterns_.size(); ++i) lines[patterns_[i].name] = row.now[i];
+    json::object each;
+    each["namespace"] = key.first;
+    each["container"] = key.second;
+    each["last_there"] = row.last_there;
+    each["lines"] = std::move(lines);
+    counts.push_back(std::move(each));
+  }
+  json::object document;
+  if (begun_) document["begun"] = *begun_;
+  document["positions"] = std::move(positions);
+  document["counts"] = std::move(counts);
+  return json::serialize(document);
+}
+
+void LogCounts::saved() {
+  for (auto& [key, row] : rows_) row.saved = row.taken;
+}
+
+void LogCounts::restore(std::string_view text) {
+  LogCounts read(patterns_);
+  try {
+    const json::value document = json::parse(json::string_view(text.data(), text.size()));
+    const json::object& root = document.as_object();
+    read.begin(root.at("begun").to_number<std::int64_t>());
+    for (const auto& each : root.at("positions").as_object()) {
+      const json::array& state = each.value().as_array();
+      read.positions_.emplace(
+          std::string(each.key()),
+          LogPosition(*read.begun_, {.last = state.at(0).to_number<std::int64_t>(),
+                                     .in_second = state.at(1).to_number<std::uint64_t>(),
+                                     .in_second_before = state.at(2).to_number<std::uint64_t>()}));
+    }
+    for (const json::value& each : root.at("counts").as_array()) {
+      const json::object& entry = each.as_object();
+      Row& row = read.row(std::string(entry.at("namespace").as_string()),
+                          std::string(entry.at("container").as_string()));
+      row.last_there = entry.at("last_there").to_number<std::int64_t>();
+      const json::object& lines = entry.at("lines").as_object();
+      for (std::size_t i = 0; i < patterns_.size(); ++i) {
+        const json::value* count = lines.if_contains(patterns_[i].name);
+        if (count != nullptr) row.now[i] = count->to_number<std::uint64_t>();
+      }
+      row.taken = row.saved = row.now;
+    }
+  } catch (const std::exception&) {  // not ours, or damaged: as at a first start
+    return;
+  }
+  rows_ = std::move(read.rows_);
+  positions_ = std::move(read.positions_);
+  begun_ = read.begun_;
+  ++version_;
+}
+
+}  // namespace vitalsd::kubernetes

@@ -1,0 +1,75 @@
+#include "probes/kubernetes/logs/log_lines.hpp"
+
+#include "probes/kubernetes/objects/time.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace vitalsd::kubernetes {
+
+void LogReader::feed(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\n');
+    const std::string_view piece = bytes.substr(0, end);
+    const bool whole = end != std::string_view::npos;
+    if (buffer_.empty() && whole) {  // mostly: then nothing is copied
+      take(piece.substr(0, kLongestLine));
+    } else {
+      buffer_ += piece.substr(0, kLongestLine - buffer_.size());
+      if (whole) {
+        take(buffer_);
+        buffer_.clear();
+      }
+    }
+    bytes.remove_prefix(whole ? end + 1 : bytes.size());
+  }
+  if (buffer_.empty()) buffer_ = {};  // there are many streams
+}
+
+void LogReader::reset() {
+  buffer_ = {};
+  complaint_.clear();
+}
+
+void LogReader::take(std::string_view line) {
+  constexpr std::size_t kMaxComplaint = 300;
+  const std::size_t end = std::min(line.find(' '), line.size());
+  const std::optional<std::int64_t> at = parse_nanoseconds(line.substr(0, end));
+  if (!at) {
+    complaint_ = line.substr(0, kMaxComplaint);
+    return;
+  }
+  complaint_.clear();
+  on_line_(*at, line.substr(std::min(end + 1, line.size())));
+}
+
+std::int64_t LogPosition::since() const {
+  const std::int64_t from = from_ / kSecond;
+  return in_second_ == 0 ? from : std::max(from, last_ / kSecond - 1);
+}
+
+bool LogPosition::take(std::int64_t at) {
+  if (at < from_) return false;
+  if (again_ > 0 && at <= last_) {
+    --again_;
+    return false;
+  }
+  // The lines that were seen come first: those that still lack are in a file that was rotated away.
+  again_ = 0;
+  const std::int64_t ahead = at / kSecond - last_ / kSecond;
+  if (in_second_ == 0 || ahead > 1) {
+    in_second_ = 1;
+    in_second_before_ = 0;
+  } else if (ahead == 1) {
+    in_second_before_ = in_second_;
+    in_second_ = 1;
+  } else if (ahead == 0) {
+    ++in_second_;
+  } else if (ahead == -1) {
+    ++in_second_before_;
+  }
+  last_ = std::max(last_, at);
+  return true;
+}
+
+}  // namespace vitalsd::kubernetes

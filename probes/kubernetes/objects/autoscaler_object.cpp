@@ -1,0 +1,137 @@
+#include "probes/kubernetes/objects/autoscaler_object.hpp"
+
+#include "probes/kubernetes/objects/quantity.hpp"
+
+#include <algorithm>
+
+namespace vitalsd::kubernetes {
+namespace {
+
+constexpr ConditionFields kAutoscalerCondition{.reason = 4, .last_transition = 3};
+
+void read_target(std::string_view message, Autoscaler& out) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) out.target_kind = field.bytes();
+    if (field.tag() == 2) out.target_name = field.bytes();
+    if (field.tag() == 3) out.target_api_version = field.bytes();
+  });
+}
+
+// Where a message keeps what, which differs between a target and a reading of it.
+struct MetricFields {
+  std::uint32_t object_metric;
+  std::uint32_t value;
+  std::uint32_t average;
+  std::uint32_t utilization;
+};
+constexpr MetricFields kTarget{.object_metric = 3, .value = 2, .average = 3, .utilization = 4};
+constexpr MetricFields kReading{.object_metric = 1, .value = 1, .average = 2, .utilization = 3};
+
+// What a metric is read from: the fields of MetricSpec and MetricStatus.
+namespace source {
+constexpr std::uint32_t kObject = 2;
+constexpr std::uint32_t kPods = 3;
+constexpr std::uint32_t kResource = 4;
+constexpr std::uint32_t kExternal = 5;
+constexpr std::uint32_t kContainerResource = 7;
+}  // namespace source
+
+void add(std::vector<AutoscalerReading>& out, std::string_view metric, std::string_view type,
+         double value) {
+  const auto same = [&](const AutoscalerReading& each) {
+    return each.metric == metric && each.type == type;
+  };
+  if (std::ranges::none_of(out, same)) out.emplace_back(std::string(metric), type, value);
+}
+
+void read_values(std::string_view message, const MetricFields& fields, std::string_view metric,
+                 std::vector<AutoscalerReading>& out) {
+  const auto add_quantity = [&](std::string_view quantity, std::string_view type) {
+    for_each_field(quantity, [&](Field& text) {
+      if (text.tag() != 1) return;
+      const std::optional<double> value = parse_quantity(text.bytes());
+      if (value) add(out, metric, type, *value);
+    });
+  };
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == fields.value) add_quantity(field.bytes(), "value");
+    if (field.tag() == fields.average) add_quantity(field.bytes(), "average");
+    if (field.tag() == fields.utilization) {
+      add(out, metric, "utilization", static_cast<double>(field.integer()));
+    }
+  });
+}
+
+void read_source(std::string_view message, std::uint32_t kind, const MetricFields& fields,
+                 std::vector<AutoscalerReading>& out) {
+  const bool has_identifier = kind != source::kResource && kind != source::kContainerResource;
+  const std::uint32_t name_tag = kind == source::kObject ? fields.object_metric : 1;
+  std::string_view metric;
+  std::string_view values;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 2) values = field.bytes();
+    if (field.tag() == name_tag) metric = field.bytes();
+  });
+  if (has_identifier) {
+    std::string_view name;
+    for_each_field(metric, [&](Field& field) {
+      if (field.tag() == 1) name = field.bytes();
+    });
+    metric = name;
+  }
+  if (!metric.empty()) read_values(values, fields, metric, out);
+}
+
+// The type says which of the sources is there; so does that it is there.
+void read_metric(std::string_view message, const MetricFields& fields,
+                 std::vector<AutoscalerReading>& out) {
+  for_each_field(message, [&](Field& field) {
+    for (const std::uint32_t kind : {source::kObject, source::kPods, source::kResource,
+                                     source::kExternal, source::kContainerResource}) {
+      if (field.tag() == kind) read_source(field.bytes(), kind, fields, out);
+    }
+  });
+}
+
+// In v1 there is CPU only, a percentage where later versions have a list.
+void read_metrics(Field& field, const MetricFields& fields, std::vector<AutoscalerReading>& out) {
+  if (field.has_bytes()) {
+    read_metric(field.bytes(), fields, out);
+  } else {
+    add(out, "cpu", "utilization", static_cast<double>(field.integer()));
+  }
+}
+
+void read_spec(std::string_view message, Autoscaler& out) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) read_target(field.bytes(), out);
+    if (field.tag() == 2) out.min = field.integer();
+    if (field.tag() == 3) out.max = field.integer();
+    if (field.tag() == 4) read_metrics(field, kTarget, out.targets);
+  });
+}
+
+void read_status(std::string_view message, Autoscaler& out) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 3) out.current = field.integer();
+    if (field.tag() == 4) out.desired = field.integer();
+    if (field.tag() == 5) read_metrics(field, kReading, out.readings);
+    if (field.tag() == 6) {
+      out.conditions.push_back(read_condition(field.bytes(), kAutoscalerCondition));
+    }
+  });
+}
+
+}  // namespace
+
+Autoscaler read_autoscaler(std::string_view message) {
+  Autoscaler autoscaler;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) autoscaler.meta = read_metadata(field.bytes());
+    if (field.tag() == 2) read_spec(field.bytes(), autoscaler);
+    if (field.tag() == 3) read_status(field.bytes(), autoscaler);
+  });
+  return autoscaler;
+}
+
+}  // namespace vitalsd::kubernetes

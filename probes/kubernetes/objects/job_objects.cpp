@@ -1,0 +1,103 @@
+#include "probes/kubernetes/objects/job_objects.hpp"
+
+#include "probes/kubernetes/objects/cron_schedule.hpp"
+
+#include <algorithm>
+
+namespace vitalsd::kubernetes {
+namespace {
+
+constexpr ConditionFields kJobCondition{.reason = 5, .last_transition = 4};
+
+void read_job_spec(std::string_view message, Job& out) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) out.parallelism = field.integer();
+    if (field.tag() == 2) out.completions = field.integer();
+    if (field.tag() == 10) out.suspended = field.boolean();
+  });
+}
+
+void read_job_status(std::string_view message, Job& out) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) {
+      Condition condition = read_condition(field.bytes(), kJobCondition);
+      const std::string& type = condition.type.get();
+      if (type == "Complete" || type == "Failed") out.conditions.push_back(std::move(condition));
+    }
+    if (field.tag() == 2) out.started = read_time(field.bytes());
+    if (field.tag() == 3) out.completed = read_time(field.bytes());
+    if (field.tag() == 4) out.active = field.integer();
+    if (field.tag() == 5) out.succeeded = field.integer();
+    if (field.tag() == 6) out.failed = field.integer();
+    if (field.tag() == 9) out.ready = field.integer();
+  });
+}
+
+void read_cron_job_spec(std::string_view message, CronJob& out) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) out.schedule = field.bytes();
+    if (field.tag() == 2) out.starting_deadline = field.integer();
+    if (field.tag() == 3) out.concurrency_policy = field.bytes();
+    if (field.tag() == 4) out.suspended = field.boolean();
+    if (field.tag() == 8) out.time_zone = field.bytes();
+  });
+}
+
+void read_cron_job_status(std::string_view message, CronJob& out) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) {
+      field.bytes();
+      ++out.active;
+    }
+    if (field.tag() == 4) out.last_schedule = read_time(field.bytes());
+    if (field.tag() == 5) out.last_success = read_time(field.bytes());
+  });
+}
+
+}  // namespace
+
+const Condition* Job::condition(std::string_view type) const {
+  const auto found = std::ranges::find_if(
+      conditions, [&](const Condition& each) { return each.type.get() == type; });
+  return found == conditions.end() ? nullptr : &*found;
+}
+
+bool Job::is(std::string_view condition_type) const {
+  const Condition* found = condition(condition_type);
+  return found != nullptr && found->status.get() == "True";
+}
+
+int CronJob::missed_runs(double now, double grace, int max) const {
+  if (suspended || !next_schedule || *next_schedule + grace > now) return 0;
+  if (concurrency_policy == "Forbid" && active > 0) return 0;
+  const auto times = CronSchedule::parse(schedule, time_zone);
+  return times ? 1 + times->missed(*next_schedule, now - grace, max - 1) : 0;
+}
+
+Job read_job(std::string_view message) {
+  Job job;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) job.meta = read_metadata(field.bytes());
+    if (field.tag() == 2) read_job_spec(field.bytes(), job);
+    if (field.tag() == 3) read_job_status(field.bytes(), job);
+  });
+  return job;
+}
+
+CronJob read_cron_job(std::string_view message) {
+  CronJob job;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) job.meta = read_metadata(field.bytes());
+    if (field.tag() == 2) read_cron_job_spec(field.bytes(), job);
+    if (field.tag() == 3) read_cron_job_status(field.bytes(), job);
+  });
+  const auto schedule = CronSchedule::parse(job.schedule, job.time_zone);
+  if (!schedule) {
+    job.schedule_fault = schedule.error();
+  } else if (const auto last = job.last_schedule ? job.last_schedule : job.meta.created) {
+    job.next_schedule = schedule->next(*last);
+  }
+  return job;
+}
+
+}  // namespace vitalsd::kubernetes

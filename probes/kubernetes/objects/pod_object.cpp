@@ -1,0 +1,179 @@
+#include "probes/kubernetes/objects/pod_object.hpp"
+
+#include <algorithm>
+
+namespace vitalsd::kubernetes {
+namespace {
+
+constexpr ConditionFields kPodCondition{.reason = 5, .last_transition = 4};
+
+struct Terminated {
+  SharedText reason;
+  int exit_code = 0;
+  std::optional<double> finished;
+};
+
+Terminated read_terminated(std::string_view message) {
+  Terminated out;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) out.exit_code = static_cast<int>(field.integer());
+    if (field.tag() == 3) out.reason = SharedText(field.bytes());
+    if (field.tag() == 6) out.finished = read_time(field.bytes());
+  });
+  // As the kubelet puts it where the runtime says nothing.
+  if (out.reason.get().empty()) out.reason = SharedText(out.exit_code == 0 ? "Completed" : "Error");
+  return out;
+}
+
+void read_state(std::string_view message, ContainerStatus& out) {
+  for_each_field(message, [&](Field& state) {
+    if (state.tag() == 1) {
+      std::string_view reason = "ContainerCreating";  // what it is until it says more
+      for_each_field(state.bytes(), [&](Field& field) {
+        if (field.tag() == 1) reason = field.bytes();
+      });
+      out.waiting_reason = SharedText(reason);
+    }
+    if (state.tag() == 2) {
+      out.running = true;
+      for_each_field(state.bytes(), [&](Field& field) {
+        if (field.tag() == 1) out.started = read_time(field.bytes());
+      });
+    }
+    if (state.tag() == 3) {
+      const Terminated ended = read_terminated(state.bytes());
+      out.terminated_reason = ended.reason;
+      out.terminated = ended.finished;
+    }
+  });
+}
+
+void read_last_state(std::string_view message, ContainerStatus& out) {
+  for_each_field(message, [&](Field& state) {
+    if (state.tag() != 3) return;
+    const Terminated last = read_terminated(state.bytes());
+    out.last_terminated_reason = last.reason;
+    out.last_exit_code = last.exit_code;
+    out.last_terminated = last.finished;
+  });
+}
+
+ContainerStatus read_container_status(std::string_view message, bool init, PodDetail detail) {
+  ContainerStatus out;
+  out.init = init;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) out.name = SharedText(field.bytes());
+    if (field.tag() == 2) read_state(field.bytes(), out);
+    if (field.tag() == 3) read_last_state(field.bytes(), out);
+    if (field.tag() == 4) out.ready = field.boolean();
+    if (field.tag() == 5) out.restarts = field.integer();
+    if (detail == PodDetail::basic) return;
+    if (field.tag() == 6) out.image.make().name = field.bytes();
+    if (field.tag() == 7) out.image.make().id = field.bytes();
+    if (field.tag() == 8) out.image.make().container_id = field.bytes();
+  });
+  return out;
+}
+
+ContainerResources read_container(std::string_view message, bool init) {
+  ContainerResources out;
+  out.init = init;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) out.name = field.bytes();
+    if (field.tag() != 8) return;
+    for_each_field(field.bytes(), [&](Field& amounts) {
+      if (amounts.tag() == 1) read_amount(amounts.bytes(), out.limits);
+      if (amounts.tag() == 2) read_amount(amounts.bytes(), out.requests);
+    });
+  });
+  return out;
+}
+
+void read_spec(std::string_view message, Pod& pod, PodDetail detail) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 10) pod.node = SharedText(field.bytes());
+    if (detail == PodDetail::basic) return;
+    Pod::Detail& more = pod.detail.make();
+    if (field.tag() == 2) more.resources.push_back(read_container(field.bytes(), false));
+    if (field.tag() == 20) more.resources.push_back(read_container(field.bytes(), true));
+    if (field.tag() == 3) more.restart_policy = field.bytes();
+    if (field.tag() == 8) more.service_account = field.bytes();
+    if (field.tag() == 11) more.host_network = field.boolean();
+    if (field.tag() == 24) more.priority_class = field.bytes();
+  });
+}
+
+void read_status(std::string_view message, Pod& pod, PodDetail detail) {
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) pod.phase = SharedText(field.bytes());
+    if (field.tag() == 2) {
+      Condition condition = read_condition(field.bytes(), kPodCondition);
+      const std::string& type = condition.type.get();
+      const bool basic = type == "Ready" || type == "PodScheduled";
+      if (basic || detail == PodDetail::all) pod.conditions.push_back(std::move(condition));
+    }
+    if (field.tag() == 4) pod.reason = SharedText(field.bytes());
+    if (field.tag() == 8) {
+      pod.containers.push_back(read_container_status(field.bytes(), false, detail));
+    }
+    if (field.tag() == 10) {
+      pod.containers.push_back(read_container_status(field.bytes(), true, detail));
+    }
+    if (detail == PodDetail::basic) return;
+    Pod::Detail& more = pod.detail.make();
+    if (field.tag() == 5) more.host_ip = field.bytes();
+    if (field.tag() == 6) more.pod_ip = field.bytes();
+    if (field.tag() == 7) more.started = read_time(field.bytes());
+    if (field.tag() == 9) more.qos_class = field.bytes();
+  });
+}
+
+void take(Metadata meta, Pod& pod, PodDetail detail) {
+  pod.namespace_name = SharedText(meta.namespace_name);
+  pod.name = std::move(meta.name);
+  pod.uid = std::move(meta.uid);
+  pod.owner_kind = SharedText(meta.owner_kind);
+  pod.deleted = meta.deleted;
+  if (detail == PodDetail::basic) return;
+  pod.detail.make().owner_name = std::move(meta.owner_name);
+  pod.detail.make().created = meta.created;
+}
+
+}  // namespace
+
+std::optional<double> ContainerStatus::oom_killed() const {
+  constexpr std::string_view kReason = "OOMKilled";
+  if (terminated_reason.get() == kReason) return terminated.value_or(0);
+  if (last_terminated_reason.get() == kReason) return last_terminated.value_or(0);
+  return std::nullopt;
+}
+
+const Condition* Pod::condition(std::string_view type) const {
+  const auto found = std::ranges::find_if(
+      conditions, [&](const Condition& condition) { return condition.type.get() == type; });
+  return found == conditions.end() ? nullptr : &*found;
+}
+
+bool Pod::suspect() const {
+  const auto has_trouble = [](const ContainerStatus& container) {
+    return !container.waiting_reason.get().empty() || container.oom_killed().has_value();
+  };
+  const auto is_false = [](const Condition& condition) { return condition.status.get() != "True"; };
+  return phase.get() == "Failed" || std::ranges::any_of(conditions, is_false) ||
+         std::ranges::any_of(containers, has_trouble);
+}
+
+Pod read_pod(std::string_view message, PodDetail detail) {
+  Pod pod;
+  for_each_field(message, [&](Field& field) {
+    if (field.tag() == 1) take(read_metadata(field.bytes()), pod, detail);
+    if (field.tag() == 2) read_spec(field.bytes(), pod, detail);
+    if (field.tag() == 3) read_status(field.bytes(), pod, detail);
+  });
+  // There are many, and they stay.
+  pod.conditions.shrink_to_fit();
+  pod.containers.shrink_to_fit();
+  return pod;
+}
+
+}  // namespace vitalsd::kubernetes

@@ -1,0 +1,70 @@
+// What is kept of Deployments, StatefulSets and DaemonSets. Field numbers are those of
+// k8s.io/api/apps/v1/generated.proto. Pure.
+#pragma once
+
+#include "probes/kubernetes/objects/metadata.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd::kubernetes {
+
+struct Deployment {
+  Metadata meta;
+  std::int64_t wanted = 1;  ///< replicas; without a word one
+  bool paused = false;
+  std::int64_t observed_generation = 0;
+  std::int64_t replicas = 0;
+  std::int64_t updated = 0;
+  std::int64_t ready = 0;
+  std::int64_t available = 0;
+  std::int64_t unavailable = 0;
+  std::vector<Condition> conditions;
+
+  [[nodiscard]] std::string key() const { return meta.key(); }
+  [[nodiscard]] const Condition* condition(std::string_view type) const;
+  /// The controller has given up on a new revision (ProgressDeadlineExceeded).
+  [[nodiscard]] bool is_stuck() const;
+  bool operator==(const Deployment&) const = default;
+};
+
+struct StatefulSet {
+  Metadata meta;
+  std::int64_t wanted = 1;
+  std::int64_t observed_generation = 0;
+  std::int64_t replicas = 0;
+  std::int64_t ready = 0;
+  std::int64_t current = 0;  ///< of the revision before
+  std::int64_t updated = 0;  ///< of the new one
+  std::int64_t available = 0;
+  std::string current_revision;
+  std::string update_revision;
+
+  [[nodiscard]] std::string key() const { return meta.key(); }
+  bool operator==(const StatefulSet&) const = default;
+};
+
+/// Numbers are of nodes.
+struct DaemonSet {
+  Metadata meta;
+  std::int64_t observed_generation = 0;
+  std::int64_t scheduled = 0;     ///< have the pod and should
+  std::int64_t misscheduled = 0;  ///< have it and should not
+  std::int64_t wanted = 0;
+  std::int64_t ready = 0;
+  std::int64_t updated = 0;
+  std::int64_t available = 0;
+  std::int64_t unavailable = 0;
+
+  [[nodiscard]] std::string key() const { return meta.key(); }
+  bool operator==(const DaemonSet&) const = default;
+};
+
+/// Throw ProbeError(protocol) for malformed bytes.
+Deployment read_deployment(std::string_view message);
+StatefulSet read_stateful_set(std::string_view message);
+DaemonSet read_daemon_set(std::string_view message);
+
+}  // namespace vitalsd::kubernetes

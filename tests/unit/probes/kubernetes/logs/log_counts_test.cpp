@@ -1,0 +1,141 @@
+#include "probes/kubernetes/logs/log_counts.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace vitalsd::kubernetes {
+namespace {
+
+constexpr std::int64_t kBegun = 1795435200 * LogPosition::kSecond;
+
+net::Pattern pattern(std::string_view text) {
+  return config::Scalar<net::Pattern>::parse(text).value();
+}
+
+std::vector<LogPattern> patterns() {
+  return {{.name = "error", .match = pattern("ERROR"), .exclude = pattern("ignored")},
+          {.name = "login", .match = pattern("(?i)login failed")}};
+}
+
+using Numbers = std::vector<std::uint64_t>;
+
+struct LogCountsTest : testing::Test {
+  LogCountsTest() { counts.begin(kBegun); }
+  [[nodiscard]] Numbers published() const { return counts.rows().at({"web", "api"}).saved; }
+
+  LogCounts counts{patterns()};
+};
+
+TEST_F(LogCountsTest, CountsAPatternALine) {
+  LogCounts::Row& row = counts.row("web", "api");
+  for (const char* line :
+       {"ERROR ERROR", "an ERROR, ignored", "ERROR: Login FAILED", "well", "", "\xFF ERROR \x80"}) {
+    counts.count(row, line);
+  }
+  EXPECT_EQ(row.now, (Numbers{3, 1}));
+}
+
+TEST_F(LogCountsTest, PublishesWhatIsSaved) {
+  LogCounts::Row& row = counts.row("web", "api");
+  EXPECT_EQ(published(), (Numbers{0, 0}));
+  counts.saved();  // of something that was taken before the row was there
+  EXPECT_EQ(published(), (Numbers{0, 0}));
+  counts.count(row, "ERROR");
+  const std::uint64_t version = counts.version();
+  counts.serialize();
+  counts.count(row, "ERROR");
+  EXPECT_GT(counts.version(), version);
+  EXPECT_EQ(published(), (Numbers{0, 0}));
+  counts.saved();
+  EXPECT_EQ(published(), (Numbers{1, 0}));
+}
+
+TEST_F(LogCountsTest, RestoresCountsAndPositions) {
+  counts.count(counts.row("web", "api"), "ERROR login failed");
+  counts.row("web", "\"quoted\"");
+  LogPosition& position = counts.position("uid-1/api");
+  EXPECT_TRUE(position.take(kBegun + 5));
+  EXPECT_TRUE(position.take(kBegun + 5));
+  counts.position("uid-2/api");  // of which nothing was read
+  const std::string text = counts.serialize();
+
+  LogCounts restored(patterns());
+  restored.restore(text);
+  EXPECT_EQ(restored.rows().size(), 2U);
+  EXPECT_EQ(restored.rows().at({"web", "api"}).saved, (Numbers{1, 1}));
+  EXPECT_EQ(restored.rows().at({"web", "api"}).now, (Numbers{1, 1}));
+  restored.begin(kBegun + 1'000'000);  // it has begun before
+  EXPECT_EQ(restored.position("uid-1/api").state(), position.state());
+  EXPECT_TRUE(restored.position("uid-2/api").take(kBegun));
+  EXPECT_FALSE(restored.position("uid-3/api").take(kBegun - 1));
+  EXPECT_EQ(restored.rows().begin()->second.last_there, counts.rows().begin()->second.last_there);
+}
+
+TEST_F(LogCountsTest, IgnoresWhatMakesNoSense) {
+  counts.count(counts.row("web", "api"), "ERROR");
+  const std::string good = counts.serialize();
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    LogCounts other(patterns());
+    other.restore(good.substr(0, size));
+    EXPECT_TRUE(other.rows().empty());
+    EXPECT_EQ(other.version(), 0U);
+  }
+  for (const char* text : {"[]", R"({"begun":0})", R"({"begun":"0","positions":{},"counts":[]})",
+                           R"({"begun":0,"positions":{"a/b":[1,2]},"counts":[]})",
+                           R"({"begun":0,"positions":{"a/b":[1,-2,0]},"counts":[]})",
+                           R"({"begun":0,"positions":{},"counts":[{}]})"}) {
+    LogCounts other(patterns());
+    other.restore(text);
+    EXPECT_EQ(other.version(), 0U) << text;
+  }
+}
+
+TEST_F(LogCountsTest, KeepsPatternsByTheirNames) {
+  counts.count(counts.row("web", "api"), "ERROR");
+  counts.serialize();
+  counts.saved();
+  const std::vector<LogPattern> other = {{.name = "warning", .match = pattern("WARN")},
+                                         {.name = "error", .match = pattern("FATAL")}};
+  LogCounts restored(other);
+  restored.restore(counts.serialize());
+  EXPECT_EQ(restored.rows().at({"web", "api"}).saved, (Numbers{0, 1}));
+  counts.set_patterns(other);
+  EXPECT_EQ(published(), (Numbers{0, 1}));
+  counts.count(counts.row("web", "api"), "FATAL");
+  EXPECT_EQ(counts.rows().at({"web", "api"}).now, (Numbers{0, 2}));
+}
+
+TEST_F(LogCountsTest, ForgetsPodsAndWhatNobodyLooksBackFor) {
+  counts.position("gone/api");
+  counts.position("there/api");
+  EXPECT_TRUE(counts.position("gone/api").take(kBegun));
+  EXPECT_TRUE(counts.position("there/api").take(kBegun));
+  counts.forget_unless([](const std::string& name) { return name == "there/api"; });
+  std::string text = counts.serialize();
+  EXPECT_FALSE(text.contains("gone"));
+  EXPECT_TRUE(text.contains("there/api"));
+
+  ++counts.row("web", "lasting").containers;
+  counts.row("web", "gone");
+  text = counts.serialize();
+  const std::string now = std::to_string(counts.rows().begin()->second.last_there);
+  for (std::size_t at = text.find(now); at != std::string::npos; at = text.find(now, at + 1)) {
+    const std::int64_t long_ago = std::stoll(now) - LogCounts::kKept - 60;
+    text.replace(at, now.size(), std::to_string(long_ago));
+  }
+  LogCounts later(patterns());
+  later.restore(text);
+  EXPECT_EQ(later.rows().size(), 2U);
+  ++later.row("web", "lasting").containers;
+  later.serialize();
+  ASSERT_EQ(later.rows().size(), 1U);
+  EXPECT_EQ(later.rows().begin()->first.second, "lasting");
+}
+
+}  // namespace
+}  // namespace vitalsd::kubernetes
