@@ -34,14 +34,14 @@ struct ProbeServices {
   Environment environment;
 
   ProbeServices(asio::io_context& probe_loop, std::vector<std::string> dns_servers,
-                Shard shard = {}, const net::kubernetes::Patience& patience = {})
+                Shard shard = {}, const net::kubernetes::Timeouts& timeouts = {})
       : loop(probe_loop),
         wheel(loop),
         offload(loop),
         connecting(loop, kMaxConnecting),
         resolver(loop, wheel, std::move(dns_servers)),
         http(loop, wheel, resolver, tls),
-        kubernetes(loop, wheel, http, patience),
+        kubernetes(loop, wheel, http, timeouts),
         environment{loop, wheel, offload, connecting, resolver, tls, http, kubernetes, shard} {
     net::ignore_pg_environment();
   }

@@ -502,7 +502,7 @@ def test_an_api_that_is_not_served(
     daemon.wait_failed("work", "mismatch")
     (probe,) = daemon.status()["probes"]
     assert (
-        "the API server has horizontalpodautoscalers.autoscaling in none of the versions that are"
-        " read: v2, v2beta2, v1"
+        "the API server does not serve horizontalpodautoscalers.autoscaling in any of the supported"
+        " versions: v2, v2beta2, v1"
     ) in str(probe)
     assert daemon.samples("kube_deployment_spec_replicas", namespace=namespace)

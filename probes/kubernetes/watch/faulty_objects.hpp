@@ -1,4 +1,4 @@
-// Objects with a fault, for checks: their number, and the names of the first few.
+// The objects that fail a check: their number and the names of the first ten.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -12,22 +12,22 @@ class FaultyObjects {
  public:
   explicit FaultyObjects(const Check& check) : check_(check) {}
 
-  /// "shop/api-1 (CrashLoopBackOff)".
+  /// `name` may contain a reason: "shop/api-1 (CrashLoopBackOff)".
   void add(const std::string& name) {
-    if (++count_ > kShown) return;
+    if (++count_ > kMaxNames) return;
     if (!names_.empty()) names_ += ", ";
     names_ += name;
   }
 
-  /// The check's reading is the number of them.
+  /// The check's value is the number of objects.
   void report(Part& out) const {
     std::string names = names_;
-    if (count_ > kShown) names += " and " + std::to_string(count_ - kShown) + " more";
+    if (count_ > kMaxNames) names += " and " + std::to_string(count_ - kMaxNames) + " more";
     out.check(check_, static_cast<double>(count_), names);
   }
 
  private:
-  static constexpr std::size_t kShown = 10;
+  static constexpr std::size_t kMaxNames = 10;
 
   const Check& check_;
   std::size_t count_ = 0;

@@ -6,12 +6,12 @@ namespace vitalsd::kubernetes {
 namespace {
 
 // DNS labels: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
-bool is_namespace(std::string_view text) {
-  constexpr std::size_t kLongest = 63;
-  const auto good = [](char c) {
+bool is_namespace_name(std::string_view text) {
+  constexpr std::size_t kMaxSize = 63;
+  const auto is_allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   };
-  return !text.empty() && text.size() <= kLongest && std::ranges::all_of(text, good) &&
+  return !text.empty() && text.size() <= kMaxSize && std::ranges::all_of(text, is_allowed) &&
          !text.starts_with('-') && !text.ends_with('-');
 }
 
@@ -20,15 +20,15 @@ bool is_namespace(std::string_view text) {
 Scope Scope::read(config::Node& options) {
   Scope scope;
   scope.namespaces =
-      options.list<std::string>("namespaces", "only these; without it all namespaces");
+      options.list<std::string>("namespaces", "only these namespaces; without it all");
   scope.selector = options.get<LabelSelector>("selector", {}, "app=web,tier!=cache");
   std::ranges::sort(scope.namespaces);
-  const auto doubles = std::ranges::unique(scope.namespaces);
-  if (!doubles.empty()) options.error("namespaces", "a namespace is named twice");
-  scope.namespaces.erase(doubles.begin(), doubles.end());
+  const auto duplicates = std::ranges::unique(scope.namespaces);
+  if (!duplicates.empty()) options.error("namespaces", "a namespace is listed twice");
+  scope.namespaces.erase(duplicates.begin(), duplicates.end());
   for (const std::string& name : scope.namespaces) {
-    if (!is_namespace(name)) {
-      options.error("namespaces", config::quoted(name) + " is no name of a namespace");
+    if (!is_namespace_name(name)) {
+      options.error("namespaces", config::quoted(name) + " is not a valid namespace name");
     }
   }
   return scope;
@@ -55,9 +55,10 @@ std::string Scope::text() const {
 }
 
 bool Scope::overlaps(const Scope& other) const {
-  const bool apart = !namespaces.empty() && !other.namespaces.empty() &&
-                     std::ranges::find_first_of(namespaces, other.namespaces) == namespaces.end();
-  return !apart && !selector.disjoint(other.selector);
+  const bool disjoint_namespaces =
+      !namespaces.empty() && !other.namespaces.empty() &&
+      std::ranges::find_first_of(namespaces, other.namespaces) == namespaces.end();
+  return !disjoint_namespaces && !selector.disjoint(other.selector);
 }
 
 }  // namespace vitalsd::kubernetes

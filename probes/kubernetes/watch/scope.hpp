@@ -1,28 +1,28 @@
-// Options that the Kubernetes kinds share: which namespaces, which labels.
+// Options that the Kubernetes kinds share: namespaces and label selector.
 #pragma once
 
 #include "config/node.hpp"
 #include "probes/kubernetes/objects/label_selector.hpp"
-#include "probes/net/kubernetes/reflector.hpp"
+#include "probes/net/kubernetes/api.hpp"
 
 #include <string>
 #include <vector>
 
 namespace vitalsd::kubernetes {
 
-/// What of a resource is wanted. Named namespaces are watched one by one, so that rights in them
-/// suffice; without names it is one watch for all of them.
+/// Which objects of a resource are observed. Each named namespace has a watch of its own, so that
+/// permissions in these namespaces are sufficient. Without names, one watch covers all namespaces.
 struct Scope {
   std::vector<std::string> namespaces;
   LabelSelector selector;
 
-  /// Reads `namespaces` and `selector`.
+  /// Reads the keys `namespaces` and `selector`.
   static Scope read(config::Node& options);
   [[nodiscard]] std::vector<net::kubernetes::Query> queries(
       const net::kubernetes::Resource& resource) const;
   /// "all namespaces", "web, shop with app=web".
   [[nodiscard]] std::string text() const;
-  /// Whether there may be an object that is in both.
+  /// Whether an object can be in both scopes.
   [[nodiscard]] bool overlaps(const Scope& other) const;
   bool operator==(const Scope&) const = default;
 };

@@ -11,15 +11,15 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-// Of the 2 ms that nothing may exceed on the probe loop.
-constexpr auto kLongest = 1ms;
+// Nothing may occupy the probe loop for more than 2 ms.
+constexpr auto kMaxTimeSlice = 1ms;
 
 }  // namespace
 
 constexpr Metric<1> kLastHeard({.name = "vitalsd_watch_last_heard_timestamp_seconds",
                                 .unit = Unit::seconds,
-                                .help = "When the Kubernetes API last said anything about the "
-                                        "resource, an event or that there is none."},
+                                .help = "When the Kubernetes API last sent data about the "
+                                        "resource: a list, an event or a bookmark."},
                                "resource");
 
 void ResourceWatch::join(net::kubernetes::Listener& listener) {
@@ -32,29 +32,29 @@ asio::awaitable<bool> ResourceWatch::judge(SampleSet& run, Part& part,
   run.doing("waiting for the list of " + query_.text());
   const net::kubernetes::Reflector& reflector = subscription_->reflector();
   while (!subscription_->synced() && !reflector.failure()) co_await subscription_->wait();
-  const auto silence = Clock::now() - reflector.heard();
-  const net::kubernetes::Patience& patience = environment_.kubernetes.patience();
-  const bool stale = silence > patience.stale;
-  const std::string unheard =
-      fmt::format("nothing has been heard of {} for {} s", query_.text(),
+  const auto silence = Clock::now() - reflector.last_received();
+  const net::kubernetes::Timeouts& timeouts = environment_.kubernetes.timeouts();
+  const bool stale = silence > timeouts.stale;
+  const std::string stale_text =
+      fmt::format("no data received for {} in the last {} s", query_.text(),
                   std::chrono::duration_cast<std::chrono::seconds>(silence).count());
   if (const std::optional<Failure>& failure = reflector.failure()) {
-    // Of an overloaded target readings stay, and it counts as up. That is right for a while only:
-    // a server that answers 429 for long serves as little as one that answers 503.
+    // An overloaded target keeps its readings and counts as up, but only until the data is stale: a
+    // server that returns 429 for a long time is as unavailable as one that returns 503.
     if (stale && failure->reason == Reason::overload) {
-      part.fail(Reason::unready, unheard + ": " + failure->detail);
+      part.fail(Reason::unready, stale_text + ": " + failure->detail);
     } else {
       part.fail(failure->reason, failure->detail);
     }
   }
   if (!subscription_->synced()) co_return false;
-  if (stale) part.fail(Reason::timeout, unheard);
-  part.add(kLastHeard, reflector.heard_at(), query_.text());
-  co_return silence <= patience.too_old;
+  if (stale) part.fail(Reason::timeout, stale_text);
+  part.add(kLastHeard, reflector.last_received_unix(), query_.text());
+  co_return silence <= timeouts.expired;
 }
 
 asio::awaitable<void> LoopYield::yield_if_due() {
-  if (Clock::now() - since_ < kLongest) co_return;
+  if (Clock::now() - since_ < kMaxTimeSlice) co_return;
   co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
   since_ = Clock::now();
 }

@@ -1,10 +1,10 @@
-// The objects of one resource as a probe keeps them: fed by the Kubernetes client's watch, and
-// published in small buckets. Only what an event has touched is rendered anew, so that the cost of
-// a run follows change and not size. Probe loop only.
+// The objects of one resource that a probe keeps. The Kubernetes client's watch updates them, and
+// the probe publishes them in small buckets. A run renders only objects that changed since the last
+// run, so its cost depends on the number of changes and not of objects. Probe loop only.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
-#include "probes/kubernetes/watch/patchwork.hpp"
+#include "probes/kubernetes/watch/patchable_fragment.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/probe.hpp"
 
@@ -27,21 +27,23 @@
 
 namespace vitalsd::kubernetes {
 
-/// Published by every kind that follows a watch.
+/// Published by every kind that has a watch.
 extern const Metric<1> kLastHeard;
 
-/// One namespace's objects of a resource, or all: the part of the watch that knows no types.
+/// The subscription to the objects of a resource in one namespace or in all: the part of Watched
+/// that does not depend on the type of the objects.
 class ResourceWatch {
  public:
   ResourceWatch(const Environment& environment, net::kubernetes::Query query)
       : environment_(environment), query_(std::move(query)) {}
 
-  /// Joins the watch if need be: for those who wait for several, so that their lists come at once.
+  /// Subscribes to the watch if that has not been done. A probe that waits for several watches
+  /// calls this for all of them first, so that they list in parallel.
   void join(net::kubernetes::Listener& listener);
 
-  /// Joins the watch if need be, waits for the first list, and judges how fresh it is: fails `part`
-  /// where the API server is not heard. False: there is nothing, or nothing that can still be
-  /// believed, to publish.
+  /// Calls join(), waits for the first list and checks how old the data is: `part` fails if the API
+  /// server sends nothing. Returns whether the objects may be published: false if there is no list
+  /// yet, or if the data is older than Timeouts::expired.
   asio::awaitable<bool> judge(SampleSet& run, Part& part, net::kubernetes::Listener& listener);
 
   [[nodiscard]] const net::kubernetes::Query& query() const { return query_; }
@@ -52,7 +54,7 @@ class ResourceWatch {
   std::optional<net::kubernetes::Client::Subscription> subscription_;
 };
 
-/// Lets the loop do something else if the caller has kept it for a while.
+/// Yields to the probe loop when the caller has run for a millisecond since the last yield.
 class LoopYield {
  public:
   asio::awaitable<void> yield_if_due();
@@ -61,9 +63,9 @@ class LoopYield {
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
 };
 
-/// What is kept of an object. key() tells it from all others of its resource ("namespace/name");
-/// equal objects are published alike. One of which checks may have something to say, now or later,
-/// may tell so by suspect(): then they need not look at all others.
+/// The kept fields of an object. key() identifies it within its resource ("namespace/name").
+/// Objects that compare equal have equal samples. An optional member suspect() returns whether a
+/// check may fail for the object, now or later: for_each_suspect() visits only these objects.
 template <class Object>
 concept Watchable = std::equality_comparable<Object> && requires(const Object& object) {
   { object.key() } -> std::convertible_to<std::string>;
@@ -72,7 +74,7 @@ concept Watchable = std::equality_comparable<Object> && requires(const Object& o
 template <Watchable Object>
 class Watched final : public net::kubernetes::Listener {
  public:
-  /// Reads what is kept of an object, given as the wire has it; nothing: it is of no interest.
+  /// Parses an object from its encoded form. Empty: the object is ignored.
   using Read = std::function<std::optional<Object>(std::string_view)>;
 
   Watched(const Environment& environment, net::kubernetes::Query query, Read read)
@@ -80,10 +82,11 @@ class Watched final : public net::kubernetes::Listener {
 
   void join() { watch_.join(*this); }
 
-  /// As ResourceWatch::judge.
+  /// See ResourceWatch::judge.
   asio::awaitable<bool> judge(SampleSet& run, Part& part) { return watch_.judge(run, part, *this); }
 
-  /// Attaches all objects to `part`; `render(Part&, const Object&)` makes their samples.
+  /// Attaches the samples of all objects to `part`. `render(Part&, const Object&)` adds the samples
+  /// of one object. Yields to the loop between buckets.
   template <class Render>
   asio::awaitable<void> publish(const SampleSet& run, Part& part, const Render& render) {
     if (labels_ != run.constant_labels()) {
@@ -92,18 +95,18 @@ class Watched final : public net::kubernetes::Listener {
     }
     LoopYield loop_yield;
     Part samples;
-    Patchwork::Patch patch;
-    for (std::size_t i = 0; i < buckets_.size(); ++i) {  // there may be more after each pause
+    PatchableFragment::Patch patch;
+    for (std::size_t i = 0; i < buckets_.size(); ++i) {  // a yield may add buckets
       Bucket& bucket = buckets_[i];
-      const Places changed = std::exchange(bucket.changed, 0);
+      const SlotMask changed = std::exchange(bucket.changed, 0);
       if (changed == 0) continue;
       patch.clear();
-      for (std::uint32_t place = 0; place < kBucket; ++place) {
-        if ((changed & bit(place)) == 0) continue;
+      for (std::uint32_t index = 0; index < kBucket; ++index) {
+        if ((changed & bit(index)) == 0) continue;
         samples.clear();
-        const Slot& slot = (*bucket.slots)[place];
+        const Slot& slot = (*bucket.slots)[index];
         if (slot.object) render(samples, *slot.object);
-        patch.set(place, samples, labels_);
+        patch.set(index, samples, labels_);
       }
       bucket.lines.apply(patch);
       co_await loop_yield.yield_if_due();
@@ -120,20 +123,20 @@ class Watched final : public net::kubernetes::Listener {
     }
   }
 
-  /// As for_each, but those alone of which suspect() is true.
+  /// Like for_each, for the objects whose suspect() returned true.
   template <class Do>
   void for_each_suspect(const Do& action) const {
     for (const Bucket& bucket : buckets_) {
-      for (Places rest = bucket.suspects; rest != 0; rest &= rest - 1) {
+      for (SlotMask rest = bucket.suspects; rest != 0; rest &= rest - 1) {
         action(*(*bucket.slots)[static_cast<std::size_t>(std::countr_zero(rest))].object);
       }
     }
   }
 
-  [[nodiscard]] std::size_t size() const { return places_.size(); }
+  [[nodiscard]] std::size_t size() const { return slots_by_key_.size(); }
   [[nodiscard]] const Object* find(const std::string& key) const {
-    const auto place = places_.find(key);
-    return place == places_.end() ? nullptr : &*slot(place->second).object;
+    const auto found = slots_by_key_.find(key);
+    return found == slots_by_key_.end() ? nullptr : &*slot(found->second).object;
   }
   [[nodiscard]] const net::kubernetes::Query& query() const { return watch_.query(); }
 
@@ -142,54 +145,54 @@ class Watched final : public net::kubernetes::Listener {
   void updated(std::string_view bytes) override {
     std::optional<Object> object = read_(bytes);
     if (!object) return;
-    const auto [place, is_new] = places_.try_emplace(object->key(), 0);
-    if (is_new) place->second = free_slot();
-    const std::uint32_t index = place->second;
-    Slot& kept = slot(index);
-    kept.list = list_;
-    if (kept.object == object) return;
-    kept.object = std::move(object);
+    const auto [entry, is_new] = slots_by_key_.try_emplace(object->key(), 0);
+    if (is_new) entry->second = free_slot();
+    const std::uint32_t index = entry->second;
+    Slot& slot = this->slot(index);
+    slot.list = list_;
+    if (slot.object == object) return;
+    slot.object = std::move(object);
     Bucket& bucket = buckets_[index / kBucket];
     bucket.changed |= bit(index);
-    if constexpr (requires { kept.object->suspect(); }) {
+    if constexpr (requires { slot.object->suspect(); }) {
       bucket.suspects =
-          kept.object->suspect() ? bucket.suspects | bit(index) : bucket.suspects & ~bit(index);
+          slot.object->suspect() ? bucket.suspects | bit(index) : bucket.suspects & ~bit(index);
     }
   }
 
   void deleted(std::string_view bytes) override {
     const std::optional<Object> object = read_(bytes);
     if (!object) return;
-    const auto place = places_.find(object->key());
-    if (place == places_.end()) return;
-    clear(place->second);
-    places_.erase(place);
+    const auto found = slots_by_key_.find(object->key());
+    if (found == slots_by_key_.end()) return;
+    clear(found->second);
+    slots_by_key_.erase(found);
   }
 
   void list_ended() override {
-    std::erase_if(places_, [&](const auto& place) {
-      if (slot(place.second).list == list_) return false;
-      clear(place.second);
+    std::erase_if(slots_by_key_, [&](const auto& entry) {
+      if (slot(entry.second).list == list_) return false;
+      clear(entry.second);
       return true;
     });
   }
 
  private:
-  static constexpr std::uint32_t kBucket = Patchwork::kPlaces;
-  using Places = std::uint32_t;  // of a bucket, a bit each
-  static constexpr Places kAll = (Places{1} << kBucket) - 1;
-  static constexpr Places bit(std::uint32_t index) { return Places{1} << index % kBucket; }
+  static constexpr std::uint32_t kBucket = PatchableFragment::kSlots;
+  using SlotMask = std::uint32_t;  // a bit for each slot of a bucket
+  static constexpr SlotMask kAll = (SlotMask{1} << kBucket) - 1;
+  static constexpr SlotMask bit(std::uint32_t index) { return SlotMask{1} << index % kBucket; }
 
   struct Slot {
     std::optional<Object> object;
-    std::uint32_t list = 0;  // the last one that it was seen in or after
+    std::uint32_t list = 0;  // the list during or after which it was last updated
   };
   struct Bucket {
     std::unique_ptr<std::array<Slot, kBucket>> slots =
         std::make_unique<std::array<Slot, kBucket>>();
-    Patchwork lines;
-    Places changed = 0;
-    Places suspects = 0;
+    PatchableFragment lines;
+    SlotMask changed = 0;
+    SlotMask suspects = 0;
   };
 
   Slot& slot(std::uint32_t index) { return (*buckets_[index / kBucket].slots)[index % kBucket]; }
@@ -198,20 +201,21 @@ class Watched final : public net::kubernetes::Listener {
   }
 
   std::uint32_t free_slot() {
-    if (free_.empty()) {
-      for (std::uint32_t i = kBucket; i > 0; --i) {  // the first of them last, to be taken first
-        free_.push_back(static_cast<std::uint32_t>(buckets_.size()) * kBucket + i - 1);
+    if (free_slots_.empty()) {
+      for (std::uint32_t i = kBucket; i > 0;
+           --i) {  // in reverse, because free_slot() takes the last one
+        free_slots_.push_back(static_cast<std::uint32_t>(buckets_.size()) * kBucket + i - 1);
       }
       buckets_.emplace_back();
     }
-    const std::uint32_t index = free_.back();
-    free_.pop_back();
+    const std::uint32_t index = free_slots_.back();
+    free_slots_.pop_back();
     return index;
   }
 
   void clear(std::uint32_t index) {
     slot(index).object.reset();
-    free_.push_back(index);
+    free_slots_.push_back(index);
     Bucket& bucket = buckets_[index / kBucket];
     bucket.changed |= bit(index);
     bucket.suspects &= ~bit(index);
@@ -219,11 +223,11 @@ class Watched final : public net::kubernetes::Listener {
 
   ResourceWatch watch_;
   Read read_;
-  std::string labels_;  // that the fragments carry
+  std::string labels_;  // the constant labels in the fragments
   std::vector<Bucket> buckets_;
-  std::vector<std::uint32_t> free_;
-  std::unordered_map<std::string, std::uint32_t> places_;
-  std::uint32_t list_ = 0;
+  std::vector<std::uint32_t> free_slots_;
+  std::unordered_map<std::string, std::uint32_t> slots_by_key_;
+  std::uint32_t list_ = 0;  // the number of the current list
 };
 
 }  // namespace vitalsd::kubernetes

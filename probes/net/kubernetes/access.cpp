@@ -21,7 +21,7 @@ using Text = std::expected<std::string, std::string>;
 constexpr std::size_t kMaxFile = std::size_t{1} << 20;
 
 std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): never set by us
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): vitalsd never sets one
   return value == nullptr ? "" : value;
 }
 
@@ -40,10 +40,14 @@ Text decode_base64(std::string_view text) {
   const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
                                    reinterpret_cast<const unsigned char*>(in.data()),
                                    static_cast<int>(in.size()));
-  if (size < 0) return std::unexpected("is no base64");
-  const bool one = in.ends_with('=');
-  const bool two = in.ends_with("==");
-  out.resize(static_cast<std::size_t>(size) - (one ? 1 : 0) - (two ? 1 : 0));
+  if (size < 0) return std::unexpected("is not valid base64");
+  std::size_t padding = 0;
+  if (in.ends_with("==")) {
+    padding = 2;
+  } else if (in.ends_with('=')) {
+    padding = 1;
+  }
+  out.resize(static_cast<std::size_t>(size) - padding);
   return out;
 }
 
@@ -53,12 +57,12 @@ std::expected<Access, std::string> in_cluster() {
   const std::string port = environment("KUBERNETES_SERVICE_PORT");
   if (host.empty() || port.empty()) {
     return std::unexpected(
-        "this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig "
-        "under the top-level key kubernetes");
+        "not running in a pod (KUBERNETES_SERVICE_HOST is not set): configure a kubeconfig under "
+        "the top-level key kubernetes");
   }
   const config::Parsed<std::int64_t> number = config::Scalar<std::int64_t>::parse(port);
   if (!number || *number < 1 || *number > 65'535) {
-    return std::unexpected("KUBERNETES_SERVICE_PORT is no port: " + config::quoted(port));
+    return std::unexpected("KUBERNETES_SERVICE_PORT is not a valid port: " + config::quoted(port));
   }
   Access access;
   access.server.scheme = "https";
@@ -70,9 +74,9 @@ std::expected<Access, std::string> in_cluster() {
   return access;
 }
 
-// One kubeconfig (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/). Keys that we do
-// not know are left alone: the file is not ours. Those that change whom we ask, or as whom, are
-// refused where they are not supported: without them the request means something else.
+// A kubeconfig (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/). Unknown keys are
+// ignored, because other programs use the file too. Unsupported keys that select another server or
+// another identity are errors: a request that ignored them would have another meaning.
 class Kubeconfig {
  public:
   Kubeconfig(std::string file, config::Value root)
@@ -81,8 +85,7 @@ class Kubeconfig {
   [[nodiscard]] std::expected<Access, std::string> access(std::string context) const {
     if (context.empty()) context = text(root_, "current-context");
     if (context.empty()) {
-      return std::unexpected(file_ +
-                             " has no current-context: choose one under kubernetes.context");
+      return std::unexpected(file_ + " has no current-context: configure kubernetes.context");
     }
     const config::Value* chosen = entry("contexts", context, "context");
     if (chosen == nullptr) {
@@ -93,14 +96,17 @@ class Kubeconfig {
     access.namespace_name = text(*chosen, "namespace");
     const std::string cluster = text(*chosen, "cluster");
     const std::string user = text(*chosen, "user");
-    if (const auto done = read_cluster(cluster, access); !done)
-      return std::unexpected(done.error());
-    if (const auto done = read_user(user, access); !done) return std::unexpected(done.error());
+    if (const Result result = read_cluster(cluster, access); !result) {
+      return std::unexpected(result.error());
+    }
+    if (const Result result = read_user(user, access); !result) {
+      return std::unexpected(result.error());
+    }
     return access;
   }
 
  private:
-  using Done = std::expected<void, std::string>;
+  using Result = std::expected<void, std::string>;  // the error message
 
   static const config::Value* child(const config::Value& value, std::string_view key) {
     const config::Member* member = value.find(key);
@@ -111,13 +117,13 @@ class Kubeconfig {
     return found != nullptr && found->kind == config::Value::Kind::scalar ? found->text : "";
   }
 
-  // The mapping `inside` of the entry of that name in the list `list`.
+  // The mapping `inside` of the entry with this name in the list `list`; null: there is none.
   [[nodiscard]] const config::Value* entry(std::string_view list, std::string_view name,
                                            std::string_view inside) const {
     const config::Value* entries = child(root_, list);
     if (entries == nullptr) return nullptr;
-    for (const config::Value& each : entries->items) {
-      if (text(each, "name") == name) return child(each, inside);
+    for (const config::Value& entry : entries->items) {
+      if (text(entry, "name") == name) return child(entry, inside);
     }
     return nullptr;
   }
@@ -126,14 +132,14 @@ class Kubeconfig {
     std::vector<std::string_view> all;
     const config::Value* entries = child(root_, list);
     if (entries == nullptr) return all;
-    for (const config::Value& each : entries->items) {
-      const config::Value* name = child(each, "name");
+    for (const config::Value& entry : entries->items) {
+      const config::Value* name = child(entry, "name");
       if (name != nullptr) all.push_back(name->text);
     }
     return all;
   }
 
-  static bool says_nothing(const config::Value& value) {
+  static bool is_empty(const config::Value& value) {
     switch (value.kind) {
       case config::Value::Kind::scalar:
         return value.text.empty();
@@ -147,52 +153,52 @@ class Kubeconfig {
     return true;
   }
 
-  // An error if `value`, described by `whose`, has one of `keys`.
-  [[nodiscard]] Done refuse(const config::Value& value, const std::string& whose,
-                            std::initializer_list<std::string_view> keys,
-                            std::string_view why) const {
+  // An error if `value` has one of `keys` with a value. `owner` and `reason` are for the message.
+  [[nodiscard]] Result reject(const config::Value& value, const std::string& owner,
+                              std::initializer_list<std::string_view> keys,
+                              std::string_view reason) const {
     for (const std::string_view key : keys) {
       const config::Value* found = child(value, key);
-      if (found == nullptr || says_nothing(*found)) continue;
-      return std::unexpected(file_ + ": " + whose + " has " + std::string(key) + ", which " +
-                             std::string(why));
+      if (found == nullptr || is_empty(*found)) continue;
+      return std::unexpected(file_ + ": " + owner + " has " + std::string(key) + ", which " +
+                             std::string(reason));
     }
     return {};
   }
 
-  // Files are named relative to the kubeconfig.
-  [[nodiscard]] std::string beside(const std::string& path) const {
+  // Paths in a kubeconfig are relative to its directory.
+  [[nodiscard]] std::string resolve(const std::string& path) const {
     return (std::filesystem::path(file_).parent_path() / path).string();
   }
 
-  // PEM text from KEY-data, else the file that KEY names, else nothing.
+  // The PEM text in KEY-data, else the path in KEY, else an empty text.
   [[nodiscard]] Text pem(const config::Value& value, const std::string& key) const {
     const std::string data = text(value, key + "-data");
     if (data.empty()) {
       const std::string path = text(value, key);
-      return path.empty() ? "" : beside(path);
+      return path.empty() ? "" : resolve(path);
     }
     Text decoded = decode_base64(data);
     if (!decoded) return std::unexpected(file_ + ": " + key + "-data " + decoded.error());
-    if (!is_pem(*decoded)) return std::unexpected(file_ + ": " + key + "-data is no PEM text");
+    if (!is_pem(*decoded)) return std::unexpected(file_ + ": " + key + "-data is not PEM text");
     return decoded;
   }
 
-  Done read_cluster(const std::string& name, Access& access) const {
+  Result read_cluster(const std::string& name, Access& access) const {
     const config::Value* cluster = entry("clusters", name, "cluster");
     if (cluster == nullptr) {
       return std::unexpected(file_ + " has no cluster " + config::quoted(name));
     }
-    if (Done done = refuse(*cluster, "cluster " + config::quoted(name), {"proxy-url"},
-                           "is not supported: vitalsd asks the server without a proxy");
-        !done) {
-      return done;
+    if (Result result = reject(*cluster, "cluster " + config::quoted(name), {"proxy-url"},
+                               "is not supported: vitalsd connects to the server directly");
+        !result) {
+      return result;
     }
     const std::string server = text(*cluster, "server");
     const config::Parsed<config::Url> url = config::Scalar<config::Url>::parse(server);
     if (!url || (url->scheme != "https" && url->scheme != "http")) {
       return std::unexpected(file_ + ": the server of cluster " + config::quoted(name) +
-                             " is no URL of https");
+                             " is not a valid https URL");
     }
     access.server = *url;
     while (access.server.path.ends_with('/')) access.server.path.pop_back();
@@ -204,26 +210,26 @@ class Kubeconfig {
     return {};
   }
 
-  Done read_user(const std::string& name, Access& access) const {
+  Result read_user(const std::string& name, Access& access) const {
     const config::Value* user = entry("users", name, "user");
     if (user == nullptr) return std::unexpected(file_ + " has no user " + config::quoted(name));
-    for (const std::string_view way : {"exec", "auth-provider"}) {
-      if (child(*user, way) == nullptr) continue;
-      return std::unexpected(file_ + ": user " + config::quoted(name) + " signs in by " +
-                             std::string(way) +
+    for (const std::string_view plugin : {"exec", "auth-provider"}) {
+      if (child(*user, plugin) == nullptr) continue;
+      return std::unexpected(file_ + ": user " + config::quoted(name) + " uses " +
+                             std::string(plugin) +
                              ", which runs a program and is not supported: use a token, a "
-                             "tokenFile or a client certificate, such as a service account's");
+                             "tokenFile or a client certificate, for example of a service account");
     }
-    if (Done done = refuse(
+    if (Result result = reject(
             *user, "user " + config::quoted(name), {"as", "as-uid", "as-groups", "as-user-extra"},
-            "is not supported: vitalsd asks with the user's own rights, which may be "
-            "stronger; give it a service account of its own");
-        !done) {
-      return done;
+            "is not supported: vitalsd would use the permissions of the user itself, which may be "
+            "wider; create a service account for vitalsd");
+        !result) {
+      return result;
     }
     if (!text(*user, "username").empty() || !text(*user, "password").empty()) {
       return std::unexpected(file_ + ": user " + config::quoted(name) +
-                             " signs in by a password, which Kubernetes no longer knows");
+                             " uses a password, which Kubernetes no longer supports");
     }
     Text certificate = pem(*user, "client-certificate");
     if (!certificate) return std::unexpected(certificate.error());
@@ -231,26 +237,26 @@ class Kubeconfig {
     if (!key) return std::unexpected(key.error());
     if (certificate->empty() != key->empty()) {
       return std::unexpected(file_ + ": client-certificate and client-key of user " +
-                             config::quoted(name) + " go together");
+                             config::quoted(name) + " must be set together");
     }
     if (is_pem(*certificate) != is_pem(*key)) {
-      if (const Done done = load(*certificate); !done) return done;
-      if (const Done done = load(*key); !done) return done;
+      if (const Result result = load(*certificate); !result) return result;
+      if (const Result result = load(*key); !result) return result;
     }
     access.tls.certificate = std::move(*certificate);
     access.tls.key = std::move(*key);
     const std::string token_file = text(*user, "tokenFile");
     const std::string token = text(*user, "token");
     if (!token_file.empty()) {
-      access.token = config::Secret::file(beside(token_file));
+      access.token = config::Secret::file(resolve(token_file));
     } else if (!token.empty()) {
       access.token = config::Secret::literal(token);
     }
     return {};
   }
 
-  // The file's text instead of its name.
-  static Done load(std::string& pem) {
+  // Replaces a path by the text of the file.
+  static Result load(std::string& pem) {
     if (is_pem(pem)) return {};
     Text read = read_file(pem);
     if (!read) return std::unexpected(read.error());

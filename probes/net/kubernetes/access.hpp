@@ -1,6 +1,6 @@
-// How to reach the Kubernetes API and as whom: the service account of the pod that we run in, or a
-// kubeconfig. Read anew for each connection, so that rotated tokens, certificates and CAs are taken
-// up; local small files only.
+// The address of the Kubernetes API and the credentials: from the service account of the pod that
+// vitalsd runs in, or from a kubeconfig. They are read again for each request, so that rotated
+// tokens, certificates and CAs are used. Reads small local files only.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -12,27 +12,27 @@
 
 namespace vitalsd::net::kubernetes {
 
-/// Where the configuration says that the API is.
+/// The source of address and credentials, as configured.
 struct AccessOptions {
-  std::string kubeconfig;  ///< file; empty: in the cluster, as the pod's service account
-  std::string context;     ///< of the kubeconfig; empty: its current one
+  std::string kubeconfig;  ///< file; empty: the service account of the pod
+  std::string context;     ///< of the kubeconfig; empty: its current-context
   bool operator==(const AccessOptions&) const = default;
 };
 
-/// Enough for a connection.
+/// What a connection needs.
 struct Access {
   config::Url server;
   TlsOptions tls;
   config::Secret token;
-  std::string namespace_name;  ///< our own, or the context's; may be empty
+  std::string namespace_name;  ///< of the pod or of the context; may be empty
 };
 
-/// Where Kubernetes puts a pod's service account, and what it tells of the API server
+/// The directory into which Kubernetes mounts a pod's service account
 /// (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
-/// $VITALSD_SERVICE_ACCOUNT names another directory, for tests and for sidecars that move it.
+/// $VITALSD_SERVICE_ACCOUNT overrides it, for tests and for pods that mount it elsewhere.
 std::string service_account_directory();
 
-/// What is needed, or why it cannot be had: what, where, what to do.
+/// Returns the access, or an error message that states what is wrong, where, and what to do.
 std::expected<Access, std::string> read_access(const AccessOptions& options);
 
 }  // namespace vitalsd::net::kubernetes

@@ -28,7 +28,7 @@ Reason reason_of(int code) {
 }
 
 std::string describe(const std::string& what, const Status& status) {
-  std::string text = "cannot " + what + ": the API server answers " + std::to_string(status.code);
+  std::string text = "cannot " + what + ": the API server returned " + std::to_string(status.code);
   if (!status.reason.empty()) text += ' ' + status.reason;
   if (!status.message.empty()) text += ": " + status.message;
   return text;
@@ -61,8 +61,16 @@ std::string name_of(const Resource& resource) {
 std::vector<std::string_view> Resource::versions() const {
   std::vector<std::string_view> all = {version};
   std::ranges::copy_if(older_versions, std::back_inserter(all),
-                       [](std::string_view each) { return !each.empty(); });
+                       [](std::string_view older) { return !older.empty(); });
   return all;
+}
+
+std::string Query::text() const {
+  std::string text = name_of(resource);
+  if (!namespace_name.empty()) text += " in " + namespace_name;
+  if (!label_selector.empty()) text += " with " + label_selector;
+  if (!field_selector.empty()) text += " where " + field_selector;
+  return text;
 }
 
 bool lists_resource(std::string_view api_resource_list, std::string_view plural) {
@@ -121,7 +129,7 @@ asio::awaitable<HttpResponse> Api::call(Call call, SampleSet& out) const {
   request.http2 = true;
   if (access.token) {
     std::expected<std::string, std::string> token = access.token.read();
-    if (!token) throw ProbeError(Reason::config, token.error());  // nobody has been asked
+    if (!token) throw ProbeError(Reason::config, token.error());  // no request was sent
     request.bearer = std::move(*token);
   }
   HttpResponse response = co_await http_.perform(request, out);

@@ -1,5 +1,5 @@
-// One request to the Kubernetes API: address, credentials, format, and what its refusals mean.
-// Probe loop only.
+// One request to the Kubernetes API: address, credentials, format, and the meaning of its error
+// responses. Probe loop only.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -20,29 +20,41 @@
 
 namespace vitalsd::net::kubernetes {
 
-/// A type of object, as URLs name it.
+/// A type of object, with its names in URLs.
 struct Resource {
   std::string_view group;    ///< "" for core
   std::string_view version;  ///< "v1"
   std::string_view plural;   ///< "pods"
   Format format = Format::protobuf;
-  /// What to make do with where the server does not have it in `version`; best first, "" is none.
+  /// Versions to use if the server does not have `version`, in order of preference. An empty entry
+  /// is unused.
   std::array<std::string_view, 2> older_versions{};
   bool operator==(const Resource&) const = default;
 
-  /// All of them, best first.
+  /// `version` and the older ones, in order of preference.
   [[nodiscard]] std::vector<std::string_view> versions() const;
 };
 
-/// "pods", "cronjobs.batch": as kubectl names them.
+/// "pods", "cronjobs.batch": the name that kubectl uses.
 std::string name_of(const Resource& resource);
 
-/// Whether an APIResourceList (the answer to GET /apis/GROUP/VERSION) has `plural`. Throws
-/// ProbeError(protocol) for what is none.
+/// The objects to follow.
+struct Query {
+  Resource resource;
+  std::string namespace_name{};  ///< empty: all namespaces
+  std::string label_selector{};
+  std::string field_selector{};
+  bool operator==(const Query&) const = default;
+  /// "pods", "secrets in web": for messages.
+  [[nodiscard]] std::string text() const;
+};
+
+/// Whether an APIResourceList (the response to GET /apis/GROUP/VERSION) contains `plural`. Throws
+/// ProbeError(protocol) if the text is not an APIResourceList.
 bool lists_resource(std::string_view api_resource_list, std::string_view plural);
 
-/// Refused by the API server. reason(): auth (401), permission (403), mismatch (404), overload
-/// (429), unready (5xx), else protocol.
+/// The API server's error response. reason(): auth (401), permission (403), mismatch (404, 410),
+/// overload (429), unready (5xx), else protocol.
 class ApiError : public ProbeError {
  public:
   ApiError(const std::string& what, Status status);
@@ -59,27 +71,27 @@ class Api {
 
   explicit Api(HttpClient& http) : http_(http) {}
 
-  /// Whom to ask from the next request on.
+  /// The server and credentials for all requests from now on.
   void set_access(AccessOptions options) { options_ = std::move(options); }
   [[nodiscard]] const AccessOptions& options() const { return options_; }
 
-  /// Credentials as they are now; throws ProbeError(config, auth).
+  /// Reads the credentials. Throws ProbeError(config).
   [[nodiscard]] Access access() const;
 
   struct Call {
     std::string path;         ///< "/api/v1/pods"
-    Parameters parameters{};  ///< of the query, not encoded
+    Parameters parameters{};  ///< of the URL's query, not yet percent-encoded
     std::string_view accept = "application/json";
     std::string what{};  ///< "list pods", for errors
     std::string_view method = "GET";
     std::string body{};  ///< JSON
-    OnData on_data{};    ///< as HttpRequest's
+    OnData on_data{};    ///< see HttpRequest::on_data
     std::size_t max_body = std::size_t{4} << 20;
   };
-  /// Throws ApiError where the server refuses, else ProbeError as HttpClient does.
+  /// Throws ApiError for an error response, else ProbeError as HttpClient does.
   asio::awaitable<HttpResponse> call(Call call, SampleSet& out) const;
 
-  /// "/apis/apps/v1/namespaces/web/deployments"; an empty namespace means all of them.
+  /// "/apis/apps/v1/namespaces/web/deployments"; an empty name selects all namespaces.
   static std::string path_of(const Resource& resource, std::string_view namespace_name);
 
  private:

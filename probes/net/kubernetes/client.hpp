@@ -1,8 +1,9 @@
-// The one Kubernetes client of the daemon: whatever number of probes read a resource, there is one
-// watch of it. Probe loop only.
+// The Kubernetes client of the daemon. All probes that read the same resource share one watch.
+// Probe loop only.
 #pragma once
 
 #include "probes/net/kubernetes/api.hpp"
+#include "probes/net/kubernetes/client_context.hpp"
 #include "probes/net/kubernetes/reflector.hpp"
 
 #include <memory>
@@ -15,16 +16,17 @@ class Stream;
 
 class Client {
  public:
-  Client(asio::io_context& loop, TimerWheel& wheel, HttpClient& http, const Patience& patience = {})
-      : api_(http), context_{loop, wheel, api_, patience} {}
+  Client(asio::io_context& loop, TimerWheel& wheel, HttpClient& http, const Timeouts& timeouts = {})
+      : api_(http), context_{loop, wheel, api_, timeouts} {}
 
-  /// Whom to ask from now on; another API server than before means new lists.
+  /// The API server and credentials from now on. If they change, all watches start over with a
+  /// list.
   void set_access(const AccessOptions& options);
 
   [[nodiscard]] const Api& api() const { return api_; }
-  [[nodiscard]] const Patience& patience() const { return context_.patience; }
+  [[nodiscard]] const Timeouts& timeouts() const { return context_.timeouts; }
 
-  /// A listener's place at the watch of what it asks for. Must end before the client does.
+  /// Connects a listener to the watch of a query. Must be destroyed before the client.
   class Subscription {
    public:
     Subscription(Client& client, const Query& query, Listener& listener);
@@ -42,9 +44,9 @@ class Client {
     Listener& listener_;
   };
 
-  /// Gives up all watches and streams, for good. Then the loop must run until nothing is running().
+  /// Cancels all watches and streams for good. Afterwards the loop must run until running() is 0.
   void stop();
-  /// Attempts that have not unwound.
+  /// The number of attempts and streams that have not unwound yet.
   [[nodiscard]] int running() const { return context_.running; }
 
  private:
@@ -54,7 +56,7 @@ class Client {
   void drop_idle();
 
   Api api_;
-  ReflectorContext context_;
+  ClientContext context_;
   std::vector<std::unique_ptr<Reflector>> reflectors_;
   std::set<Stream*> streams_;
 };

@@ -10,22 +10,22 @@
 
 namespace vitalsd::net::kubernetes {
 
-// The work, which outlives a stream that is given up.
+// The request in progress. It outlives a stream that is stopped, until its coroutine has unwound.
 struct Stream::Attempt {
-  Attempt(ReflectorContext& services, OnData data, OnEnd end)
-      : context(services), on_data(std::move(data)), on_end(std::move(end)) {
+  Attempt(ClientContext& client_context, OnData data, OnEnd end)
+      : context(client_context), on_data(std::move(data)), on_end(std::move(end)) {
     ++context.running;
   }
   ~Attempt() { --context.running; }
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
 
-  ReflectorContext& context;
+  ClientContext& context;
   OnData on_data;
   OnEnd on_end;
-  bool given_up = false;
+  bool stopped = false;
   asio::cancellation_signal cancel;
-  SampleSet scratch;  // what HttpClient tells of its steps
+  SampleSet steps;  // receives the steps that HttpClient reports
 };
 
 Stream::Stream(Client& client, Api::Call call, OnData on_data, OnEnd on_end)
@@ -33,14 +33,14 @@ Stream::Stream(Client& client, Api::Call call, OnData on_data, OnEnd on_end)
       attempt_(std::make_shared<Attempt>(client.context_, std::move(on_data), std::move(on_end))) {
   client_.streams_.insert(this);
   call.on_data = [attempt = attempt_](std::string_view piece) {
-    if (!attempt->given_up) attempt->on_data(piece);
-    return !attempt->given_up;
+    if (!attempt->stopped) attempt->on_data(piece);
+    return !attempt->stopped;
   };
   asio::co_spawn(
       client.context_.loop, run(attempt_, std::move(call)),
       asio::bind_cancellation_slot(attempt_->cancel.slot(),
                                    [attempt = attempt_](const std::exception_ptr& error) {
-                                     if (!attempt->given_up) ended(*attempt, error);
+                                     if (!attempt->stopped) ended(*attempt, error);
                                    }));
 }
 
@@ -51,18 +51,18 @@ Stream::~Stream() {
 
 void Stream::stop() {
   const auto attempt = attempt_;
-  if (std::exchange(attempt->given_up, true)) return;
+  if (std::exchange(attempt->stopped, true)) return;
   attempt->cancel.emit(asio::cancellation_type::terminal);
 }
 
-const std::string& Stream::step() const { return attempt_->scratch.step(); }
+const std::string& Stream::step() const { return attempt_->steps.step(); }
 
 asio::awaitable<void> Stream::run(std::shared_ptr<Attempt> attempt, Api::Call call) {
-  co_await attempt->context.api.call(std::move(call), attempt->scratch);
+  co_await attempt->context.api.call(std::move(call), attempt->steps);
 }
 
 void Stream::ended(Attempt& attempt, const std::exception_ptr& error) {
-  attempt.given_up = true;  // it is over: there is nothing to cancel
+  attempt.stopped = true;  // there is nothing left to cancel
   End end;
   try {
     if (error) std::rethrow_exception(error);
@@ -74,10 +74,10 @@ void Stream::ended(Attempt& attempt, const std::exception_ptr& error) {
     end.failure = {failure.reason(), failure.what()};
   } catch (const boost::system::system_error& failure) {
     end.failure = {Reason::connect, error_text(failure.code())};
-  } catch (const std::exception& fault) {
-    end.failure = {Reason::internal, fault.what()};
+  } catch (const std::exception& failure) {
+    end.failure = {Reason::internal, failure.what()};
   }
-  const OnEnd on_end = std::move(attempt.on_end);  // it may destroy the stream
+  const OnEnd on_end = std::move(attempt.on_end);  // the callback may destroy the stream
   on_end(end);
 }
 

@@ -1,5 +1,5 @@
-// One request whose answer is taken as it comes, for as long as that may be, beside all runs: a log
-// that is followed. Ends with its owner. Probe loop only.
+// One request whose response is processed piece by piece as it arrives, for any length of time and
+// independent of runs: a log that is followed. Probe loop only.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -16,26 +16,26 @@ namespace vitalsd::net::kubernetes {
 
 class Stream {
  public:
-  /// How it ended; without a failure the answer was whole.
+  /// How the stream ended. Without a failure the response was complete.
   struct End {
     std::optional<Failure> failure;
-    int status = 0;  ///< of HTTP, if the API server has refused
+    int status = 0;  ///< HTTP status of the API server's error response; 0: there is none
     std::optional<std::chrono::seconds> retry_after;
   };
-  /// First nothing, when the answer begins, then piece by piece. Must not throw.
+  /// Called with an empty piece when the response starts, then with each piece. Must not throw.
   using OnData = std::function<void(std::string_view)>;
-  /// Called once, unless the stream is destroyed before; may destroy it.
+  /// Called once, unless the stream is stopped or destroyed before; may destroy the stream.
   using OnEnd = std::function<void(const End&)>;
 
-  /// Begins at once; not from within another stream's OnData.
+  /// Sends the request. Must not be called from within another stream's OnData.
   Stream(Client& client, Api::Call call, OnData on_data, OnEnd on_end);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  /// As destroying it: nothing is called any more.
+  /// Cancels the request. No callback is called afterwards.
   void stop();
-  /// What it waits for, for errors.
+  /// The step that the HTTP client is at, for error messages.
   [[nodiscard]] const std::string& step() const;
 
  private:

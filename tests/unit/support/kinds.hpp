@@ -116,9 +116,9 @@ class Observation {
 
 /// The loop and all that probes share. Names other than those of the hosts file do not resolve.
 struct KindHouse {
-  /// `patience` is for the API server of Kubernetes.
-  explicit KindHouse(const net::kubernetes::Patience& patience = {})
-      : services(loop, {names.endpoint()}, {}, patience) {
+  /// `timeouts` are those of the Kubernetes client.
+  explicit KindHouse(const net::kubernetes::Timeouts& timeouts = {})
+      : services(loop, {names.endpoint()}, {}, timeouts) {
     log::configure({config::LogLevel::error, config::LogFormat::logfmt});
   }
   ~KindHouse() {

@@ -23,7 +23,7 @@ class Kubeconfig : public testing::Test {
     const auto access = read(text, context);
     return access ? "accepted" : access.error();
   }
-  // One context whose cluster and user are these mappings.
+  // A kubeconfig with one context, whose cluster and user are these mappings.
   static std::string config(const std::string& cluster, const std::string& user) {
     return "apiVersion: v1\nkind: Config\ncurrent-context: here\n"
            "contexts: [{name: here, context: {cluster: c, user: u, namespace: web}}]\n"
@@ -34,7 +34,7 @@ class Kubeconfig : public testing::Test {
   test::TempDirectory directory;
 };
 
-TEST_F(Kubeconfig, GivesServerAndToken) {
+TEST_F(Kubeconfig, ReadsServerAndToken) {
   const auto access = read(config("{server: 'https://10.0.0.1:6443/'}", "{token: abc}"));
   ASSERT_TRUE(access) << access.error();
   EXPECT_EQ(access->server.text(), "https://10.0.0.1:6443");
@@ -43,7 +43,7 @@ TEST_F(Kubeconfig, GivesServerAndToken) {
   EXPECT_TRUE(access->tls.verify);
 }
 
-TEST_F(Kubeconfig, FilesLieBesideIt) {
+TEST_F(Kubeconfig, ResolvesPathsRelativeToTheFile) {
   ASSERT_FALSE(directory.file("t", "from a file\n").empty());
   const auto access = read(config("{server: 'https://a', certificate-authority: ca.pem}",
                                   "{tokenFile: t, client-certificate: c.pem, client-key: k.pem}"));
@@ -53,7 +53,7 @@ TEST_F(Kubeconfig, FilesLieBesideIt) {
   EXPECT_THAT(access->tls.certificate, HasSubstr("/c.pem"));
 }
 
-TEST_F(Kubeconfig, DataStandsInIt) {
+TEST_F(Kubeconfig, ReadsInlineData) {
   // "-----BEGIN CERTIFICATE-----\n" in base64
   const auto access =
       read(config("{server: 'https://a', certificate-authority-data: "
@@ -63,7 +63,7 @@ TEST_F(Kubeconfig, DataStandsInIt) {
   EXPECT_EQ(access->tls.ca, "-----BEGIN CERTIFICATE-----\n");
 }
 
-TEST_F(Kubeconfig, SaysWhatIsWrong) {
+TEST_F(Kubeconfig, ReportsWhatIsInvalid) {
   const std::string good = "{server: 'https://a'}";
   EXPECT_THAT(error(config(good, "{exec: {command: aws}}")), HasSubstr("not supported"));
   EXPECT_THAT(error(config(good, "{auth-provider: {name: gcp}}")), HasSubstr("not supported"));
@@ -76,10 +76,10 @@ TEST_F(Kubeconfig, SaysWhatIsWrong) {
   EXPECT_THAT(error(config(good, "{token: t, as-groups: [g]}")), HasSubstr("has as-groups, which"));
   EXPECT_THAT(error(config(good, "{token: t, as-user-extra: {scopes: [s]}}")),
               HasSubstr("has as-user-extra, which"));
-  EXPECT_THAT(error(config(good, "{client-certificate: c}")), HasSubstr("go together"));
-  EXPECT_THAT(error(config("{server: a}", "{}")), HasSubstr("no URL"));
+  EXPECT_THAT(error(config(good, "{client-certificate: c}")), HasSubstr("must be set together"));
+  EXPECT_THAT(error(config("{server: a}", "{}")), HasSubstr("not a valid https URL"));
   EXPECT_THAT(error(config("{server: 'https://a', certificate-authority-data: '*'}", "{}")),
-              HasSubstr("no base64"));
+              HasSubstr("not valid base64"));
   EXPECT_THAT(error(config(good, "{}"), "heer"), HasSubstr("did you mean 'here'"));
   EXPECT_THAT(error("contexts: []"), HasSubstr("current-context"));
   EXPECT_THAT(error("a: ["), HasSubstr("config:2:1: not valid YAML"));
@@ -88,30 +88,30 @@ TEST_F(Kubeconfig, SaysWhatIsWrong) {
   EXPECT_EQ(missing.error(), "cannot read /nowhere: No such file or directory");
 }
 
-// As some tools write all keys, and as what changes nothing for us.
-TEST_F(Kubeconfig, TakesKeysThatSayNothing) {
+// Some tools write all keys, also without a value; and keys without an effect on vitalsd are valid.
+TEST_F(Kubeconfig, AcceptsEmptyAndIrrelevantKeys) {
   EXPECT_EQ(error(config("{server: 'https://a', proxy-url: '', disable-compression: true}",
                          "{token: t, as: '', as-uid: null, as-groups: [], as-user-extra: {}}")),
             "accepted");
 }
 
-TEST_F(Kubeconfig, GivesTheServersName) {
+TEST_F(Kubeconfig, ReadsTlsServerName) {
   const auto access = read(config("{server: 'https://a', tls-server-name: b}", "{}"));
   ASSERT_TRUE(access) << access.error();
   EXPECT_EQ(access->tls.server_name, "b");
 }
 
-TEST_F(Kubeconfig, KeepsSecretsOutOfErrors) {
+TEST_F(Kubeconfig, DoesNotShowSecretsInErrors) {
   EXPECT_THAT(error(config("{server: 'https://a'}",
                            "{username: x, password: hush, token: hush2, exec: {}}")),
               testing::Not(HasSubstr("hush")));
 }
 
-TEST(InCluster, NeedsTheEnvironmentOfAPod) {
+TEST(InCluster, RequiresTheEnvironmentOfAPod) {
   unsetenv("KUBERNETES_SERVICE_HOST");  // NOLINT(concurrency-mt-unsafe)
   const auto access = read_access({});
   ASSERT_FALSE(access);
-  EXPECT_THAT(access.error(), HasSubstr("no pod of a cluster"));
+  EXPECT_THAT(access.error(), HasSubstr("not running in a pod"));
 }
 
 }  // namespace

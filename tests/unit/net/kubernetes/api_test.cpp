@@ -8,7 +8,7 @@ namespace {
 
 using testing::ElementsAre;
 
-TEST(Resource, HasItsVersionsBestFirst) {
+TEST(Resource, ReturnsVersionsInOrderOfPreference) {
   const Resource pods{.group = "", .version = "v1", .plural = "pods"};
   EXPECT_THAT(pods.versions(), ElementsAre("v1"));
   const Resource autoscalers{.group = "autoscaling",
@@ -18,7 +18,7 @@ TEST(Resource, HasItsVersionsBestFirst) {
   EXPECT_THAT(autoscalers.versions(), ElementsAre("v2", "v2beta2", "v1"));
 }
 
-TEST(ListsResource, FindsAPluralByItsWholeName) {
+TEST(ListsResource, MatchesTheWholePluralName) {
   constexpr std::string_view kList = R"({"kind": "APIResourceList", "groupVersion": "batch/v1",
       "resources": [{"name": "jobs"}, {"name": "cronjobs/status"}, {"name": 7}, null]})";
   EXPECT_TRUE(lists_resource(kList, "jobs"));
@@ -26,7 +26,7 @@ TEST(ListsResource, FindsAPluralByItsWholeName) {
   EXPECT_FALSE(lists_resource(R"({"resources": []})", "jobs"));
 }
 
-TEST(ListsResource, RefusesWhatIsNoList) {
+TEST(ListsResource, RejectsInvalidLists) {
   for (const std::string_view text :
        {"", "{", "[]", "7", "{}", R"({"resources": null})", R"({"resources": "jobs"})", "<html>"}) {
     EXPECT_THROW(lists_resource(text, "jobs"), ProbeError) << text;

@@ -1,5 +1,5 @@
-// A reflector beside an API server that answers by a script: what a real one does too seldom, or
-// never at the byte where it would hurt.
+// A reflector with a scripted API server: failures that a real server produces too rarely, or not
+// at every byte of a response.
 #include "probes/net/kubernetes/reflector.hpp"
 
 #include "probes/kubernetes/watch/watched.hpp"
@@ -47,7 +47,8 @@ using Names = std::set<std::string>;
 
 constexpr Resource kMaps{.group = "", .version = "v1", .plural = "configmaps"};
 
-// ---- what the server sends ----------------------------------------------------------------------
+// ---- responses of the server
+// ----------------------------------------------------------------------
 
 Message object(std::string_view name, int version) {
   return Message().message(1, Message().text(1, name).text(6, std::to_string(version)));
@@ -64,9 +65,9 @@ Message status(int code, std::string_view reason) {
   return Message().text(2, "Failure").text(3, "scripted").text(4, reason).number(6, code);
 }
 
-std::string event(std::string_view type, const Message& what) {
+std::string event(std::string_view type, const Message& object) {
   const std::string frame =
-      Message().text(1, type).message(2, Message().text(1, kubernetes_envelope(what))).bytes();
+      Message().text(1, type).message(2, Message().text(1, kubernetes_envelope(object))).bytes();
   std::string out;
   for (int shift = 24; shift >= 0; shift -= 8) {
     out += static_cast<char>(frame.size() >> static_cast<unsigned>(shift) & 0xff);
@@ -74,7 +75,7 @@ std::string event(std::string_view type, const Message& what) {
   return out + frame;
 }
 
-// ---- who listens --------------------------------------------------------------------------------
+// ---- the listener -------------------------------------------------------------------------------
 
 std::string name_of_object(std::string_view bytes) {
   std::string name;
@@ -87,11 +88,11 @@ std::string name_of_object(std::string_view bytes) {
   return name;
 }
 
-// As Listener asks: what a list does not name is forgotten at its end, and not before.
-class Kept final : public Listener {
+// Implements the contract of Listener: an object that is missing from a list is removed at its end.
+class KeptNames final : public Listener {
  public:
   Names names;
-  int lists = 0;  // that have ended
+  int lists = 0;  // completed
 
   void list_started() override { listed_.clear(); }
   void updated(std::string_view object) override {
@@ -108,8 +109,8 @@ class Kept final : public Listener {
   Names listed_;
 };
 
-// What worlds may share, so that many of them take no longer than one.
-struct Ground {
+// What several clusters share, so that a test with many of them is not slower.
+struct Shared {
   asio::io_context loop;
   TimerWheel wheel{loop};
   Resolver resolver{loop, wheel, {}};
@@ -117,30 +118,30 @@ struct Ground {
   HttpClient http{loop, wheel, resolver, tls};
 };
 
-Patience impatient() {
-  Patience less;
-  less.answer = less.watch = 5s;
-  less.min_delay = less.max_delay = 1ms;
-  return less;
+Timeouts short_timeouts() {
+  Timeouts timeouts;
+  timeouts.response = timeouts.watch = 5s;
+  timeouts.min_delay = timeouts.max_delay = 1ms;
+  return timeouts;
 }
 
-// A server and a client of its own.
-class World {
+// A server and its client.
+class Cluster {
  public:
-  World(Ground& ground, HttpScript::Script script, const Patience& less = impatient())
-      : server(ground.loop, std::move(script)),
-        client(ground.loop, ground.wheel, ground.http, less),
-        loop_(ground.loop) {
+  Cluster(Shared& shared, HttpScript::Script script, const Timeouts& timeouts = short_timeouts())
+      : server(shared.loop, std::move(script)),
+        client(shared.loop, shared.wheel, shared.http, timeouts),
+        loop_(shared.loop) {
     client.set_access({.kubeconfig = scratch_.file("kubeconfig", test::kubeconfig_of(server.url())),
                        .context = ""});
   }
-  ~World() {
+  ~Cluster() {
     subscription_.reset();
     client.stop();
     EXPECT_TRUE(until([this] { return client.running() == 0; }));
   }
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
 
   void follow() { subscription_.emplace(client, Query{.resource = kMaps}, kept); }
   template <class Condition>
@@ -152,7 +153,7 @@ class World {
   }
 
   HttpScript server;
-  Kept kept;
+  KeptNames kept;
   Client client;
 
  private:
@@ -161,122 +162,120 @@ class World {
   std::optional<Client::Subscription> subscription_;
 };
 
-bool asks(std::string_view target, std::string_view parameter) {
-  return target.contains(parameter);
-}
+bool has(std::string_view target, std::string_view parameter) { return target.contains(parameter); }
 
-// Of a server that has no WatchList.
+// The response of a server without WatchList.
 const HttpScript::Reply kNoWatchList{http_answer(400, "sendInitialEvents is forbidden")};
 
 // ---- tests --------------------------------------------------------------------------------------
 
-TEST(Reflector, WaitsAsLongAsTheServerAsks) {
-  Ground ground;
+TEST(Reflector, HonorsRetryAfter) {
+  Shared shared;
   int requests = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
     if (++requests == 1) return {http_answer(429, "slow down", "Retry-After: 1\r\n")};
-    if (asks(target, "sendInitialEvents")) return kNoWatchList;
-    if (asks(target, "watch=1")) return {http_stream(), true};
+    if (has(target, "sendInitialEvents")) return kNoWatchList;
+    if (has(target, "watch=1")) return {http_stream(), true};
     return {http_answer(200, list({"a"}, 7))};
   };
-  World world(ground, script);
+  Cluster cluster(shared, script);
   const auto began = test::Clock::now();
-  world.follow();
-  ASSERT_TRUE(world.until([&] { return world.failure().has_value(); }));
-  EXPECT_EQ(world.failure()->reason, Reason::overload);
-  EXPECT_THAT(world.failure()->detail, HasSubstr("429"));
-  ASSERT_TRUE(world.until([&] { return world.kept.lists == 1; }));
+  cluster.follow();
+  ASSERT_TRUE(cluster.until([&] { return cluster.failure().has_value(); }));
+  EXPECT_EQ(cluster.failure()->reason, Reason::overload);
+  EXPECT_THAT(cluster.failure()->detail, HasSubstr("429"));
+  ASSERT_TRUE(cluster.until([&] { return cluster.kept.lists == 1; }));
   EXPECT_GE(test::Clock::now() - began, 1s);
-  EXPECT_FALSE(world.failure().has_value());
+  EXPECT_FALSE(cluster.failure().has_value());
 }
 
-TEST(Reflector, BeginsTheListAnewWhenItsTokenHasExpired) {
-  Ground ground;
+TEST(Reflector, RestartsTheListWhenItsTokenHasExpired) {
+  Shared shared;
   int whole = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
-    if (asks(target, "sendInitialEvents")) return kNoWatchList;
-    if (asks(target, "watch=1")) return {http_stream(), true};
-    if (asks(target, "continue=next")) {
+    if (has(target, "sendInitialEvents")) return kNoWatchList;
+    if (has(target, "watch=1")) return {http_stream(), true};
+    if (has(target, "continue=next")) {
       return {http_answer(410, kubernetes_envelope(status(410, "Expired")))};
     }
-    if (asks(target, "limit=")) return {http_answer(200, list({"a", "gone"}, 7, "next"))};
+    if (has(target, "limit=")) return {http_answer(200, list({"a", "gone"}, 7, "next"))};
     ++whole;
     return {http_answer(200, list({"a", "b", "c"}, 9))};
   };
-  World world(ground, script);
-  world.follow();
-  ASSERT_TRUE(world.until([&] { return world.kept.lists == 1; }));
-  EXPECT_EQ(world.kept.names, (Names{"a", "b", "c"}));
+  Cluster cluster(shared, script);
+  cluster.follow();
+  ASSERT_TRUE(cluster.until([&] { return cluster.kept.lists == 1; }));
+  EXPECT_EQ(cluster.kept.names, (Names{"a", "b", "c"}));
   EXPECT_EQ(whole, 1);
-  EXPECT_FALSE(world.failure().has_value());
-  ASSERT_TRUE(world.until([&] { return asks(world.server.targets.back(), "watch=1"); }));
-  EXPECT_THAT(world.server.targets.back(), HasSubstr("resourceVersion=9"));
+  EXPECT_FALSE(cluster.failure().has_value());
+  ASSERT_TRUE(cluster.until([&] { return has(cluster.server.targets.back(), "watch=1"); }));
+  EXPECT_THAT(cluster.server.targets.back(), HasSubstr("resourceVersion=9"));
 }
 
-TEST(Reflector, ListsAnewWhereItsRevisionIsGone) {
+TEST(Reflector, ListsAgainWhenItsRevisionIsGone) {
   for (const bool as_event : {false, true}) {
     int lists = 0;
     const auto script = [&](const std::string& target) -> HttpScript::Reply {
-      if (asks(target, "sendInitialEvents")) return kNoWatchList;
-      if (!asks(target, "watch=1")) {
+      if (has(target, "sendInitialEvents")) return kNoWatchList;
+      if (!has(target, "watch=1")) {
         return {http_answer(200, ++lists == 1 ? list({"a", "gone"}, 7) : list({"a", "b"}, 20))};
       }
-      if (asks(target, "resourceVersion=20")) return {http_stream(), true};
+      if (has(target, "resourceVersion=20")) return {http_stream(), true};
       if (!as_event) return {http_answer(410, kubernetes_envelope(status(410, "Gone")))};
       return {http_stream() + http_piece(event("ERROR", status(410, "Expired"))), true};
     };
-    Ground ground;
-    World world(ground, script);
-    world.follow();
-    ASSERT_TRUE(world.until([&] { return world.kept.lists == 2; })) << as_event;
-    EXPECT_EQ(world.kept.names, (Names{"a", "b"}));
-    EXPECT_FALSE(world.failure().has_value()) << "it is no fault";
+    Shared shared;
+    Cluster cluster(shared, script);
+    cluster.follow();
+    ASSERT_TRUE(cluster.until([&] { return cluster.kept.lists == 2; })) << as_event;
+    EXPECT_EQ(cluster.kept.names, (Names{"a", "b"}));
+    EXPECT_FALSE(cluster.failure().has_value()) << "an expired revision is not a failure";
   }
 }
 
-TEST(Reflector, GoesOnAfterAWatchThatEndsInItsTime) {
-  Ground ground;
+TEST(Reflector, ContinuesAfterAWatchEndsRegularly) {
+  Shared shared;
   int lists = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
-    if (asks(target, "sendInitialEvents")) return kNoWatchList;
-    if (!asks(target, "watch=1")) return {http_answer(200, list({"a"}, ++lists * 7))};
-    if (asks(target, "resourceVersion=12")) return {http_stream(), true};
+    if (has(target, "sendInitialEvents")) return kNoWatchList;
+    if (!has(target, "watch=1")) return {http_answer(200, list({"a"}, ++lists * 7))};
+    if (has(target, "resourceVersion=12")) return {http_stream(), true};
     return {http_stream() + http_piece(event("ADDED", object("b", 9))) +
             http_piece(event("BOOKMARK", object("", 12))) + http_stream_end()};
   };
-  World world(ground, script);
-  world.follow();
-  ASSERT_TRUE(world.until([&] { return world.server.targets.size() == 4; }));
-  EXPECT_THAT(world.server.targets.back(), HasSubstr("resourceVersion=12"));
-  EXPECT_EQ(world.kept.names, (Names{"a", "b"}));
+  Cluster cluster(shared, script);
+  cluster.follow();
+  ASSERT_TRUE(cluster.until([&] { return cluster.server.targets.size() == 4; }));
+  EXPECT_THAT(cluster.server.targets.back(), HasSubstr("resourceVersion=12"));
+  EXPECT_EQ(cluster.kept.names, (Names{"a", "b"}));
   EXPECT_EQ(lists, 1);
-  EXPECT_FALSE(world.failure().has_value());
+  EXPECT_FALSE(cluster.failure().has_value());
 }
 
-TEST(Reflector, SurvivesAListThatIsCutOffAnywhere) {
+TEST(Reflector, RecoversFromAListTruncatedAtAnyByte) {
   const std::string good = http_answer(200, list({"a", "b"}, 7));
   std::vector<int> lists(good.size());
-  Ground ground;
-  std::vector<std::unique_ptr<World>> worlds;
+  Shared shared;
+  std::vector<std::unique_ptr<Cluster>> clusters;
   for (std::size_t size = 0; size < good.size(); ++size) {
     const auto script = [&, size](const std::string& target) -> HttpScript::Reply {
-      if (asks(target, "sendInitialEvents")) return kNoWatchList;
-      if (asks(target, "watch=1")) return {http_stream(), true};
+      if (has(target, "sendInitialEvents")) return kNoWatchList;
+      if (has(target, "watch=1")) return {http_stream(), true};
       return {++lists[size] == 1 ? good.substr(0, size) : good};
     };
-    worlds.push_back(std::make_unique<World>(ground, script));
-    worlds.back()->follow();
+    clusters.push_back(std::make_unique<Cluster>(shared, script));
+    clusters.back()->follow();
   }
   for (std::size_t size = 0; size < good.size(); ++size) {
-    World& world = *worlds[size];
-    ASSERT_TRUE(world.until([&] { return world.kept.lists == 1; })) << size;
-    EXPECT_EQ(world.kept.names, (Names{"a", "b"})) << size;
+    Cluster& cluster = *clusters[size];
+    ASSERT_TRUE(cluster.until([&] { return cluster.kept.lists == 1; })) << size;
+    EXPECT_EQ(cluster.kept.names, (Names{"a", "b"})) << size;
     EXPECT_EQ(lists[size], 2) << size;
   }
 }
 
-// The server goes on from the revision that it is asked for, as a real one does.
-TEST(Reflector, SurvivesAWatchThatIsCutOffAnywhere) {
+// The server continues from the requested revision, as a real server does.
+TEST(Reflector, RecoversFromAWatchTruncatedAtAnyByte) {
   const std::map<int, std::string> history = {
       {8, event("ADDED", object("c", 8))},
       {9, event("DELETED", object("a", 9))},
@@ -294,209 +293,210 @@ TEST(Reflector, SurvivesAWatchThatIsCutOffAnywhere) {
   };
   const std::size_t whole = since("resourceVersion=7").size();
   std::vector<int> watches(whole);
-  Ground ground;
-  std::vector<std::unique_ptr<World>> worlds;
+  Shared shared;
+  std::vector<std::unique_ptr<Cluster>> clusters;
   for (std::size_t size = 0; size < whole; ++size) {
     const auto script = [&, size](const std::string& target) -> HttpScript::Reply {
-      if (asks(target, "sendInitialEvents")) return kNoWatchList;
-      if (!asks(target, "watch=1")) {
+      if (has(target, "sendInitialEvents")) return kNoWatchList;
+      if (!has(target, "watch=1")) {
         return {http_answer(200, watches[size] == 0 ? list({"a", "b"}, 7) : list({"b"}, 11, "on"))};
       }
       if (++watches[size] == 1) return {since(target).substr(0, size)};
       return {since(target), true};
     };
-    worlds.push_back(std::make_unique<World>(ground, script));
-    worlds.back()->follow();
+    clusters.push_back(std::make_unique<Cluster>(shared, script));
+    clusters.back()->follow();
   }
   for (std::size_t size = 0; size < whole; ++size) {
-    World& world = *worlds[size];
-    ASSERT_TRUE(world.until([&] {
-      return watches[size] == 2 && world.kept.names == Names{"b", "c"} && !world.failure();
+    Cluster& cluster = *clusters[size];
+    ASSERT_TRUE(cluster.until([&] {
+      return watches[size] == 2 && cluster.kept.names == Names{"b", "c"} && !cluster.failure();
     })) << size
-        << (world.failure() ? world.failure()->detail : "");
-    EXPECT_EQ(world.kept.lists, 1) << "a broken watch is no reason to list: " << size;
+        << (cluster.failure() ? cluster.failure()->detail : "");
+    EXPECT_EQ(cluster.kept.lists, 1) << "a broken watch does not require a list: " << size;
   }
 }
 
-// As some servers do where nothing changes. Each new watch is heard, so that nobody is told.
-TEST(Reflector, AsksAgainWhereAWatchIsSilent) {
-  Ground ground;
+// Some servers send nothing while a resource does not change. They respond to each new watch, so
+// the silence is not a failure.
+TEST(Reflector, RenewsASilentWatch) {
+  Shared shared;
   int watches = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
-    if (asks(target, "sendInitialEvents")) return kNoWatchList;
-    if (!asks(target, "watch=1")) return {http_answer(200, list({"a"}, 7))};
+    if (has(target, "sendInitialEvents")) return kNoWatchList;
+    if (!has(target, "watch=1")) return {http_answer(200, list({"a"}, 7))};
     if (++watches < 4) return {http_stream(), true};
     return {http_stream() + http_piece(event("ADDED", object("b", 8))), true};
   };
-  Patience less = impatient();
-  less.watch = 50ms;
-  World world(ground, script, less);
-  world.follow();
+  Timeouts timeouts = short_timeouts();
+  timeouts.watch = 50ms;
+  Cluster cluster(shared, script, timeouts);
+  cluster.follow();
   bool failed = false;
-  ASSERT_TRUE(world.until([&] {
-    failed |= world.failure().has_value();
-    return world.kept.names.contains("b");
+  ASSERT_TRUE(cluster.until([&] {
+    failed |= cluster.failure().has_value();
+    return cluster.kept.names.contains("b");
   }));
   EXPECT_FALSE(failed);
-  EXPECT_EQ(world.kept.lists, 1);
+  EXPECT_EQ(cluster.kept.lists, 1);
 }
 
-TEST(Reflector, SeesAfterASilenceThatTheStoreIsAnother) {
-  Ground ground;
+TEST(Reflector, DetectsAReplacedStoreAfterASilence) {
+  Shared shared;
   int watches = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
-    if (asks(target, "sendInitialEvents")) return kNoWatchList;
-    if (!asks(target, "watch=1")) {
+    if (has(target, "sendInitialEvents")) return kNoWatchList;
+    if (!has(target, "watch=1")) {
       return {http_answer(200, watches == 0 ? list({"gone"}, 7) : list({"a"}, 3))};
     }
     ++watches;
     return {http_stream(), true};
   };
-  Patience less = impatient();
-  less.watch = 50ms;
-  World world(ground, script, less);
-  world.follow();
-  ASSERT_TRUE(world.until([&] { return world.kept.names == Names{"a"}; }));
-  EXPECT_FALSE(world.failure().has_value());
+  Timeouts timeouts = short_timeouts();
+  timeouts.watch = 50ms;
+  Cluster cluster(shared, script, timeouts);
+  cluster.follow();
+  ASSERT_TRUE(cluster.until([&] { return cluster.kept.names == Names{"a"}; }));
+  EXPECT_FALSE(cluster.failure().has_value());
 }
 
-TEST(Reflector, FailsWhereAServerGoesSilent) {
-  Ground ground;
+TEST(Reflector, FailsWhenTheServerStopsResponding) {
+  Shared shared;
   int watches = 0;
   int attempts = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
-    if (asks(target, "sendInitialEvents")) return kNoWatchList;
-    if (!asks(target, "watch=1")) {
+    if (has(target, "sendInitialEvents")) return kNoWatchList;
+    if (!has(target, "watch=1")) {
       if (watches == 1 && ++attempts == 1) return {"", true};
       return {http_answer(200, list({"a"}, 7))};
     }
     if (++watches == 1) return {http_stream(), true};
     return {http_stream() + http_piece(event("ADDED", object("b", 8))), true};
   };
-  Patience less = impatient();
-  less.answer = 200ms;
-  less.watch = 50ms;
-  less.min_delay = less.max_delay = 50ms;  // long enough for the failure to be seen
-  World world(ground, script, less);
-  world.follow();
-  ASSERT_TRUE(world.until([&] { return world.failure().has_value(); }));
-  EXPECT_EQ(world.failure()->reason, Reason::timeout);
-  EXPECT_THAT(world.failure()->detail, HasSubstr("nothing is heard of configmaps"));
-  ASSERT_TRUE(world.until([&] { return world.kept.names.contains("b"); }));
-  EXPECT_EQ(world.kept.lists, 1);
+  Timeouts timeouts = short_timeouts();
+  timeouts.response = 200ms;
+  timeouts.watch = 50ms;
+  timeouts.min_delay = timeouts.max_delay = 50ms;  // so that the test observes the failure
+  Cluster cluster(shared, script, timeouts);
+  cluster.follow();
+  ASSERT_TRUE(cluster.until([&] { return cluster.failure().has_value(); }));
+  EXPECT_EQ(cluster.failure()->reason, Reason::timeout);
+  EXPECT_THAT(cluster.failure()->detail, HasSubstr("no data received for configmaps while "));
+  ASSERT_TRUE(cluster.until([&] { return cluster.kept.names.contains("b"); }));
+  EXPECT_EQ(cluster.kept.lists, 1);
 }
 
-struct Thing {
+struct Object {
   std::string name;
   [[nodiscard]] std::string key() const { return name; }
-  bool operator==(const Thing&) const = default;
+  bool operator==(const Object&) const = default;
 };
 
-// What a probe makes of a server: what it lists first, and what it answers from then on.
+// The state of a probe with a server that returns one list, and `later` from then on.
 class WatchedTest : public testing::Test {
  protected:
-  using Judgement = std::pair<bool, std::optional<Failure>>;
+  using Freshness = std::pair<bool, std::optional<Failure>>;
 
-  explicit WatchedTest(const Patience& given = less()) : patience(given) {}
+  explicit WatchedTest(const Timeouts& timeouts = with_expiry()) : timeouts_(timeouts) {}
 
-  static Patience less() {
-    Patience less = impatient();
-    less.stale = 150ms;
-    less.too_old = 600ms;
-    return less;
+  static Timeouts with_expiry() {
+    Timeouts timeouts = short_timeouts();
+    timeouts.stale = 150ms;
+    timeouts.expired = 600ms;
+    return timeouts;
   }
-  Judgement judge() {
+  Freshness judge() {
     SampleSet run;
     const auto work = [&]() -> asio::awaitable<bool> {
       co_return co_await watched.judge(run, run);
     };
-    const bool believed = test::Task(ground.loop, work()).get();
-    return {believed, run.failure()};
+    const bool publishable = test::Task(shared.loop, work()).get();
+    return {publishable, run.failure()};
   }
-  [[nodiscard]] bool becomes(bool believed, Reason reason, std::string_view detail) {
-    return world.until([&] {
-      const auto [now, failure] = judge();
-      return now == believed && failure && failure->reason == reason &&
+  [[nodiscard]] bool becomes(bool publishable, Reason reason, std::string_view detail) {
+    return cluster.until([&] {
+      const auto [publishable_now, failure] = judge();
+      return publishable_now == publishable && failure && failure->reason == reason &&
              failure->detail.contains(detail);
     });
   }
 
-  Patience patience;
-  Ground ground;
-  bool refuses_all = false;
-  HttpScript::Reply later{"", true};  // to all but the first list
+  Timeouts timeouts_;
+  Shared shared;
+  bool reject_all = false;
+  HttpScript::Reply later{"", true};  // to all requests but the first list
   int requests = 0;
-  World world{ground,
-              [this](const std::string& target) -> HttpScript::Reply {
-                if (refuses_all) return later;
-                if (asks(target, "sendInitialEvents")) return kNoWatchList;
-                if (!asks(target, "watch=1")) {
-                  return ++requests == 1 ? HttpScript::Reply{http_answer(200, list({"a"}, 7))}
-                                         : later;
-                }
-                return later.stays ? HttpScript::Reply{http_stream(), true} : later;
-              },
-              patience};
-  Offload offload{ground.loop};
-  const Environment environment{.loop = ground.loop,
-                                .wheel = ground.wheel,
+  Cluster cluster{shared,
+                  [this](const std::string& target) -> HttpScript::Reply {
+                    if (reject_all) return later;
+                    if (has(target, "sendInitialEvents")) return kNoWatchList;
+                    if (!has(target, "watch=1")) {
+                      return ++requests == 1 ? HttpScript::Reply{http_answer(200, list({"a"}, 7))}
+                                             : later;
+                    }
+                    return later.stays ? HttpScript::Reply{http_stream(), true} : later;
+                  },
+                  timeouts_};
+  Offload offload{shared.loop};
+  const Environment environment{.loop = shared.loop,
+                                .wheel = shared.wheel,
                                 .offload = offload,
                                 .connecting = offload,
-                                .resolver = ground.resolver,
-                                .tls = ground.tls,
-                                .http = ground.http,
-                                .kubernetes = world.client,
+                                .resolver = shared.resolver,
+                                .tls = shared.tls,
+                                .http = shared.http,
+                                .kubernetes = cluster.client,
                                 .shard = {}};
-  vitalsd::kubernetes::Watched<Thing> watched{
+  vitalsd::kubernetes::Watched<Object> watched{
       environment, Query{.resource = kMaps},
-      [](std::string_view bytes) { return Thing{name_of_object(bytes)}; }};
+      [](std::string_view bytes) { return Object{name_of_object(bytes)}; }};
 };
 
-// A server that lets nobody in again.
-TEST_F(WatchedTest, IsStaleFirstAndNotToBeBelievedThen) {
-  const auto [at_first, failure_at_first] = judge();
-  EXPECT_TRUE(at_first);
-  EXPECT_FALSE(failure_at_first.has_value());
-  constexpr std::string_view kUnheard = "nothing has been heard of configmaps for";
-  EXPECT_TRUE(becomes(true, Reason::timeout, kUnheard));
+// The server does not respond again.
+TEST_F(WatchedTest, BecomesStaleThenExpires) {
+  const auto [publishable, failure] = judge();
+  EXPECT_TRUE(publishable);
+  EXPECT_FALSE(failure.has_value());
+  constexpr std::string_view kStale = "no data received for configmaps in the last";
+  EXPECT_TRUE(becomes(true, Reason::timeout, kStale));
   EXPECT_EQ(watched.size(), 1U);
-  EXPECT_TRUE(becomes(false, Reason::timeout, kUnheard));
+  EXPECT_TRUE(becomes(false, Reason::timeout, kStale));
 }
 
-// The same with the patience of a daemon, which no test exhausts.
-class PatientlyWatchedTest : public WatchedTest {
+// With the default times until the data is stale and expired, which a test does not reach.
+class FreshWatchedTest : public WatchedTest {
  protected:
-  PatientlyWatchedTest() : WatchedTest(impatient()) {}
+  FreshWatchedTest() : WatchedTest(short_timeouts()) {}
 };
 
-TEST_F(PatientlyWatchedTest, IsOverloadedAtFirst) {
+TEST_F(FreshWatchedTest, IsOverloadedWhileFresh) {
   later = {http_answer(429, "slow down")};
   EXPECT_TRUE(judge().first);
   EXPECT_TRUE(becomes(true, Reason::overload, "429"));
 }
 
-TEST_F(PatientlyWatchedTest, IsOverloadedAtFirstWhereNothingWasEverHeard) {
-  refuses_all = true;
+TEST_F(FreshWatchedTest, IsOverloadedWithoutAnyData) {
+  reject_all = true;
   later = {http_answer(429, "slow down")};
   EXPECT_TRUE(becomes(false, Reason::overload, "429"));
 }
 
-TEST_F(WatchedTest, IsNoLongerOverloadedWhenItIsStale) {
+TEST_F(WatchedTest, IsUnreadyInsteadOfOverloadedWhenStale) {
   later = {http_answer(429, "slow down")};
   EXPECT_TRUE(judge().first);
-  EXPECT_TRUE(becomes(true, Reason::unready, "nothing has been heard of configmaps for "));
+  EXPECT_TRUE(becomes(true, Reason::unready, "no data received for configmaps in the last "));
   EXPECT_THAT(judge().second->detail, HasSubstr("429"));
   EXPECT_TRUE(becomes(false, Reason::unready, "429"));
 }
 
-// As after a restart of vitalsd beside such a server.
-TEST_F(WatchedTest, IsNoLongerOverloadedWhereNothingWasEverHeard) {
-  refuses_all = true;
+// After a restart of vitalsd, with an overloaded server.
+TEST_F(WatchedTest, IsUnreadyInsteadOfOverloadedWithoutAnyData) {
+  reject_all = true;
   later = {http_answer(429, "slow down")};
   EXPECT_TRUE(becomes(false, Reason::unready, "429"));
 }
 
-TEST_F(WatchedTest, KeepsOtherReasonsWhenItIsStale) {
+TEST_F(WatchedTest, KeepsOtherReasonsWhenStale) {
   later = {http_answer(403, "no")};
   EXPECT_TRUE(judge().first);
   EXPECT_TRUE(becomes(false, Reason::permission, "403"));

@@ -131,7 +131,8 @@ TEST(KubernetesList, RefusesWhatIsNone) {
   EXPECT_THAT(refused(std::string("k8s\0\x12\x80\x80\x80\x08\x12\x80\x80\xc0\x04", 14)),
               HasSubstr("larger than 8 MiB"));
   // An item that is longer than the list that it is in.
-  EXPECT_THAT(refused(std::string("k8s\0\x12\x04\x12\x10zz", 10)), HasSubstr("longer than it says"));
+  EXPECT_THAT(refused(std::string("k8s\0\x12\x04\x12\x10zz", 10)),
+              HasSubstr("longer than it says"));
   EXPECT_THAT(refused(std::string("k8s\0", 4) + std::string(24, '\xff')), HasSubstr("varint"));
 }
 
@@ -181,7 +182,8 @@ std::string bookmark(std::string_view version) {
 TEST(KubernetesWatch, IsReadInPiecesOfAnySize) {
   const std::string pod = object("a", "5");
   const std::string bytes = event("ADDED", pod) + event("DELETED", pod) +
-                            event("BOOKMARK", bookmark("8")) + event("ERROR", status(410, "old", 3));
+                            event("BOOKMARK", bookmark("8")) +
+                            event("ERROR", status(410, "old", 3));
   for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
     const std::vector<Seen> seen = events_in_pieces(Format::protobuf, bytes, piece);
     ASSERT_EQ(seen.size(), 4U);
@@ -201,7 +203,8 @@ TEST(KubernetesWatch, IsReadInPiecesOfAnySize) {
 }
 
 TEST(KubernetesWatch, RefusesWhatIsNone) {
-  EXPECT_THROW(events_in_pieces(Format::protobuf, event("MOVED", object("a", "1")), 99), ProbeError);
+  EXPECT_THROW(events_in_pieces(Format::protobuf, event("MOVED", object("a", "1")), 99),
+               ProbeError);
   EXPECT_THROW(events_in_pieces(Format::protobuf, "\x7f\xff\xff\xff", 99), ProbeError);
   EXPECT_THROW(events_in_pieces(Format::protobuf, std::string("\0\0\0\2\x08\x01", 6), 99),
                ProbeError);

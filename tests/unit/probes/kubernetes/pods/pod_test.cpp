@@ -21,11 +21,11 @@ using test::http_stream_end;
 using test::HttpScript;
 using test::Message;
 
-net::kubernetes::Patience impatient() {
-  net::kubernetes::Patience less;
+net::kubernetes::Timeouts impatient() {
+  net::kubernetes::Timeouts less;
   less.min_delay = less.max_delay = 1ms;
   less.stale = 150ms;
-  less.too_old = 300ms;
+  less.expired = 300ms;
   return less;
 }
 

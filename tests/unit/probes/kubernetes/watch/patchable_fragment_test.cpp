@@ -1,4 +1,4 @@
-#include "probes/kubernetes/watch/patchwork.hpp"
+#include "probes/kubernetes/watch/patchable_fragment.hpp"
 
 #include <array>
 #include <cstddef>
@@ -20,26 +20,26 @@ constexpr Metric kRestarts(
 constexpr Metric kPhase({.name = "phase", .help = "The phase of the pod."}, "pod");
 constexpr Metric kReason({.name = "reason", .help = "The reason for the phase."}, "pod");
 
-class PatchworkTest : public testing::Test {
+class PatchableFragmentTest : public testing::Test {
  protected:
-  // The object at this place has these samples now.
+  // Replaces the samples of the object in this slot.
   using Samples = std::vector<std::pair<const Metric<1>*, double>>;
-  void set(std::uint32_t place, const Samples& samples) {
+  void set(std::uint32_t slot, const Samples& samples) {
     patch.clear();
-    add(place, samples);
-    patchwork.apply(patch);
+    add(slot, samples);
+    patchable.apply(patch);
   }
-  void add(std::uint32_t place, const Samples& samples) {
+  void add(std::uint32_t slot, const Samples& samples) {
     Part part;
     for (const auto& [metric, value] : samples) {
-      part.add(*metric, value, std::to_string(place));
+      part.add(*metric, value, std::to_string(slot));
     }
-    patch.set(place, part, R"(probe="p")");
+    patch.set(slot, part, R"(probe="p")");
   }
 
   [[nodiscard]] const FragmentFamily* family(const MetricInfo& metric) const {
-    if (!patchwork.fragment()) return nullptr;
-    for (const FragmentFamily& each : *patchwork.fragment()) {
+    if (!patchable.fragment()) return nullptr;
+    for (const FragmentFamily& each : *patchable.fragment()) {
       if (each.metric == &metric) return &each;
     }
     return nullptr;
@@ -49,13 +49,13 @@ class PatchworkTest : public testing::Test {
     return found == nullptr ? std::string_view() : found->lines;
   }
 
-  Patchwork patchwork;
-  Patchwork::Patch patch;
+  PatchableFragment patchable;
+  PatchableFragment::Patch patch;
 };
 
-TEST_F(PatchworkTest, IsNothingAtFirst) { EXPECT_EQ(patchwork.fragment(), nullptr); }
+TEST_F(PatchableFragmentTest, IsNullWithoutLines) { EXPECT_EQ(patchable.fragment(), nullptr); }
 
-TEST_F(PatchworkTest, KeepsObjectsInTheOrderOfTheirPlaces) {
+TEST_F(PatchableFragmentTest, OrdersObjectsBySlot) {
   set(5, {{&kRestarts, 1}});
   set(0, {{&kRestarts, 2}});
   set(7, {{&kRestarts, 3}});
@@ -65,7 +65,7 @@ TEST_F(PatchworkTest, KeepsObjectsInTheOrderOfTheirPlaces) {
             "restarts_total{probe=\"p\",pod=\"7\"} 3\n");
 }
 
-TEST_F(PatchworkTest, LeavesAloneWhatDoesNotChange) {
+TEST_F(PatchableFragmentTest, DoesNotCopyUnchangedFamilies) {
   set(0, {{&kRestarts, 1}, {&kPhase, 1}});
   set(1, {{&kRestarts, 1}, {&kPhase, 1}});
   const FragmentFamily before = *family(kPhase);
@@ -75,7 +75,7 @@ TEST_F(PatchworkTest, LeavesAloneWhatDoesNotChange) {
   EXPECT_EQ(family(kPhase)->lines.data(), before.lines.data());
 }
 
-TEST_F(PatchworkTest, FamiliesComeAndGo) {
+TEST_F(PatchableFragmentTest, AddsAndRemovesFamilies) {
   set(3, {{&kPhase, 1}});
   set(3, {{&kReason, 1}, {&kPhase, 2}});
   EXPECT_EQ(lines(kReason), "reason{probe=\"p\",pod=\"3\"} 1\n");
@@ -83,41 +83,41 @@ TEST_F(PatchworkTest, FamiliesComeAndGo) {
   set(3, {{&kPhase, 2}});
   EXPECT_EQ(family(kReason), nullptr);
   set(3, {});
-  EXPECT_EQ(patchwork.fragment(), nullptr);
+  EXPECT_EQ(patchable.fragment(), nullptr);
 }
 
-TEST_F(PatchworkTest, OldFragmentsStayAsTheyWere) {
+TEST_F(PatchableFragmentTest, DoesNotModifyOldFragments) {
   set(2, {{&kPhase, 1}});
-  const Fragment old = patchwork.fragment();
+  const Fragment old = patchable.fragment();
   set(2, {{&kPhase, 2}});
   EXPECT_EQ(old->front().lines, "phase{probe=\"p\",pod=\"2\"} 1\n");
 }
 
-// Any sequence of patches leaves what rendering everything anew would.
-TEST_F(PatchworkTest, AgreesWithASimpleModel) {
+// Any sequence of patches has the same result as rendering all objects.
+TEST_F(PatchableFragmentTest, MatchesASimpleModel) {
   std::mt19937 random(4217);
   const auto below = [&](std::size_t n) { return random() % n; };
   constexpr std::array kMetrics = {&kRestarts, &kPhase, &kReason};
-  std::map<const MetricInfo*, std::array<std::string, Patchwork::kPlaces>> model;
+  std::map<const MetricInfo*, std::array<std::string, PatchableFragment::kSlots>> model;
   for (int round = 0; round < 2'000; ++round) {
     patch.clear();
-    for (std::uint32_t place = 0; place < Patchwork::kPlaces; ++place) {
+    for (std::uint32_t slot = 0; slot < PatchableFragment::kSlots; ++slot) {
       if (below(4) != 0) continue;
       Samples samples;
       for (const Metric<1>* metric : kMetrics) {
-        std::string& text = model[metric][place];
+        std::string& text = model[metric][slot];
         text.clear();
         if (below(3) == 0) continue;
         const double value = below(2) == 0 ? 1 : static_cast<double>(below(1'000'000));
         samples.emplace_back(metric, value);
-        append_line(text, *metric, R"(probe="p")", std::to_string(place) + '\0', value);
+        append_line(text, *metric, R"(probe="p")", std::to_string(slot) + '\0', value);
       }
-      add(place, samples);
+      add(slot, samples);
     }
-    patchwork.apply(patch);
-    for (const auto& [metric, places] : model) {
+    patchable.apply(patch);
+    for (const auto& [metric, slots] : model) {
       std::string expected;
-      for (const std::string& text : places) expected += text;
+      for (const std::string& text : slots) expected += text;
       ASSERT_EQ(lines(*metric), expected) << "round " << round;
       ASSERT_EQ(family(*metric) == nullptr, expected.empty());
     }
