@@ -22,7 +22,7 @@ using Lines = std::vector<std::pair<std::int64_t, std::string>>;
 Lines read(std::string_view text, std::size_t piece) {
   Lines lines;
   LogReader reader([&](std::int64_t at, std::string_view line) {
-    if (at < 0 || line.size() > LogReader::kLongestLine || line.contains('\n')) std::abort();
+    if (at < 0 || line.size() > LogReader::kMaxLine || line.contains('\n')) std::abort();
     lines.emplace_back(at, std::string(line));
   });
   for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) {

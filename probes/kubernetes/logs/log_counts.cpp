@@ -24,7 +24,7 @@ std::int64_t unix_seconds() {
 }  // namespace
 
 void LogCounts::set_patterns(std::vector<LogPattern> patterns) {
-  const auto moved = [&](const std::vector<std::uint64_t>& old) {
+  const auto reordered = [&](const std::vector<std::uint64_t>& old) {
     std::vector<std::uint64_t> counts(patterns.size());
     for (std::size_t i = 0; i < patterns.size(); ++i) {
       const auto same = std::ranges::find(patterns_, patterns[i].name, &LogPattern::name);
@@ -35,48 +35,50 @@ void LogCounts::set_patterns(std::vector<LogPattern> patterns) {
     return counts;
   };
   for (auto& [key, row] : rows_) {
-    row.now = moved(row.now);
-    row.taken = moved(row.taken);
-    row.saved = moved(row.saved);
+    row.current = reordered(row.current);
+    row.serialized = reordered(row.serialized);
+    row.saved = reordered(row.saved);
   }
   patterns_ = std::move(patterns);
 }
 
-void LogCounts::begin(std::int64_t now) {
-  if (begun_) return;
-  begun_ = now;
+void LogCounts::start(std::int64_t now) {
+  if (started_) return;
+  started_ = now;
   ++version_;
 }
 
 LogCounts::Row& LogCounts::row(const std::string& namespace_name, const std::string& container) {
   const auto [found, is_new] = rows_.try_emplace({namespace_name, container});
   Row& row = found->second;
-  row.last_there = unix_seconds();
-  if (is_new) row.now = row.taken = row.saved = std::vector<std::uint64_t>(patterns_.size());
+  row.last_seen = unix_seconds();
+  if (is_new)
+    row.current = row.serialized = row.saved = std::vector<std::uint64_t>(patterns_.size());
   return row;
 }
 
 void LogCounts::count(Row& row, std::string_view line) {
   for (std::size_t i = 0; i < patterns_.size(); ++i) {
     if (!patterns_[i].matches(line)) continue;
-    ++row.now[i];
+    ++row.current[i];
     ++version_;
   }
 }
 
 LogPosition& LogCounts::position(const std::string& container) {
-  return positions_.try_emplace(container, begun_.value_or(0)).first->second;
+  return positions_.try_emplace(container, started_.value_or(0)).first->second;
 }
 
-void LogCounts::forget_unless(const std::function<bool(const std::string&)>& is_there) {
-  std::erase_if(positions_, [&](const auto& each) { return !is_there(each.first); });
+void LogCounts::forget_unless(const std::function<bool(const std::string&)>& exists) {
+  std::erase_if(positions_, [&](const auto& entry) { return !exists(entry.first); });
 }
 
 void LogCounts::drop_old_rows(std::int64_t now) {
   for (auto& [key, row] : rows_) {
-    if (row.containers > 0) row.last_there = now;
+    if (row.containers > 0) row.last_seen = now;
   }
-  std::erase_if(rows_, [&](const auto& each) { return now - each.second.last_there > kKept; });
+  std::erase_if(rows_,
+                [&](const auto& entry) { return now - entry.second.last_seen > kRetention; });
 }
 
 // ---- notes --------------------------------------------------------------------------------------
@@ -86,30 +88,30 @@ std::string LogCounts::serialize() {
   json::object positions;
   for (const auto& [container, position] : positions_) {
     const LogPosition::State state = position.state();
-    if (state.in_second == 0) continue;  // as a new one
+    if (state.in_second == 0) continue;  // equal to a new position
     positions[container] = json::array{state.last, state.in_second, state.in_second_before};
   }
   json::array counts;
   for (auto& [key, row] : rows_) {
-    row.taken = row.now;
+    row.serialized = row.current;
     json::object lines;
-    for (std::size_t i = 0; i < patterns_.size(); ++i) lines[patterns_[i].name] = row.now[i];
-    json::object each;
-    each["namespace"] = key.first;
-    each["container"] = key.second;
-    each["last_there"] = row.last_there;
-    each["lines"] = std::move(lines);
-    counts.push_back(std::move(each));
+    for (std::size_t i = 0; i < patterns_.size(); ++i) lines[patterns_[i].name] = row.current[i];
+    json::object entry;
+    entry["namespace"] = key.first;
+    entry["container"] = key.second;
+    entry["last_there"] = row.last_seen;
+    entry["lines"] = std::move(lines);
+    counts.push_back(std::move(entry));
   }
   json::object document;
-  if (begun_) document["begun"] = *begun_;
+  if (started_) document["begun"] = *started_;
   document["positions"] = std::move(positions);
   document["counts"] = std::move(counts);
   return json::serialize(document);
 }
 
 void LogCounts::saved() {
-  for (auto& [key, row] : rows_) row.saved = row.taken;
+  for (auto& [key, row] : rows_) row.saved = row.serialized;
 }
 
 void LogCounts::restore(std::string_view text) {
@@ -117,33 +119,34 @@ void LogCounts::restore(std::string_view text) {
   try {
     const json::value document = json::parse(json::string_view(text.data(), text.size()));
     const json::object& root = document.as_object();
-    read.begin(root.at("begun").to_number<std::int64_t>());
-    for (const auto& each : root.at("positions").as_object()) {
-      const json::array& state = each.value().as_array();
+    read.start(root.at("begun").to_number<std::int64_t>());
+    for (const auto& entry : root.at("positions").as_object()) {
+      const json::array& state = entry.value().as_array();
       read.positions_.emplace(
-          std::string(each.key()),
-          LogPosition(*read.begun_, {.last = state.at(0).to_number<std::int64_t>(),
-                                     .in_second = state.at(1).to_number<std::uint64_t>(),
-                                     .in_second_before = state.at(2).to_number<std::uint64_t>()}));
+          std::string(entry.key()),
+          LogPosition(*read.started_,
+                      {.last = state.at(0).to_number<std::int64_t>(),
+                       .in_second = state.at(1).to_number<std::uint64_t>(),
+                       .in_second_before = state.at(2).to_number<std::uint64_t>()}));
     }
-    for (const json::value& each : root.at("counts").as_array()) {
-      const json::object& entry = each.as_object();
+    for (const json::value& value : root.at("counts").as_array()) {
+      const json::object& entry = value.as_object();
       Row& row = read.row(std::string(entry.at("namespace").as_string()),
                           std::string(entry.at("container").as_string()));
-      row.last_there = entry.at("last_there").to_number<std::int64_t>();
+      row.last_seen = entry.at("last_there").to_number<std::int64_t>();
       const json::object& lines = entry.at("lines").as_object();
       for (std::size_t i = 0; i < patterns_.size(); ++i) {
         const json::value* count = lines.if_contains(patterns_[i].name);
-        if (count != nullptr) row.now[i] = count->to_number<std::uint64_t>();
+        if (count != nullptr) row.current[i] = count->to_number<std::uint64_t>();
       }
-      row.taken = row.saved = row.now;
+      row.serialized = row.saved = row.current;
     }
-  } catch (const std::exception&) {  // not ours, or damaged: as at a first start
+  } catch (const std::exception&) {  // another format, or damaged: the same as a first start
     return;
   }
   rows_ = std::move(read.rows_);
   positions_ = std::move(read.positions_);
-  begun_ = read.begun_;
+  started_ = read.started_;
   ++version_;
 }
 

@@ -1,6 +1,6 @@
-// What has been counted in logs, and how far they have been read: both are saved together, so that
-// after a crash no line counts twice and none is lost, and only what is saved is published, so that
-// no counter ever goes back. Probe loop only.
+// The counted log lines, and the positions up to which logs have been read. Both are saved
+// together: after a crash no line is counted twice and no line is lost. Only saved counts are
+// published: no counter ever decreases. Probe loop only.
 #pragma once
 
 #include "probes/kubernetes/logs/log_lines.hpp"
@@ -19,7 +19,7 @@
 
 namespace vitalsd::kubernetes {
 
-/// Lines that match and are not excluded.
+/// Selects the lines that match `match` and do not match `exclude`.
 struct LogPattern {
   std::string name;
   net::Pattern match;
@@ -32,39 +32,41 @@ struct LogPattern {
 
 class LogCounts final : public Notes {
  public:
-  /// The containers of one name in one namespace, whatever pods come and go. A number a pattern.
+  /// The counts of all containers with the same name in a namespace, over all pods that have
+  /// existed. Each vector has one count for each pattern.
   struct Row {
-    std::vector<std::uint64_t> now;
-    std::vector<std::uint64_t> taken;
-    std::vector<std::uint64_t> saved;  ///< what may be published
-    std::size_t containers = 0;        ///< that are there
-    std::int64_t last_there = 0;       ///< Unix seconds, when the last of them was
+    std::vector<std::uint64_t> current;
+    std::vector<std::uint64_t> serialized;  ///< in the last serialize()
+    std::vector<std::uint64_t> saved;       ///< on disk: these may be published
+    std::size_t containers = 0;             ///< existing containers
+    std::int64_t last_seen = 0;             ///< Unix seconds when a container last existed
   };
-  /// By namespace and name of the container.
+  /// By namespace and container name.
   using Rows = std::map<std::pair<std::string, std::string>, Row>;
 
-  /// A row without containers is kept for longer than anybody looks back.
-  static constexpr std::int64_t kKept = std::int64_t{48} * 3600;
+  /// Seconds for which a row without containers is kept: longer than the range of usual queries.
+  static constexpr std::int64_t kRetention = std::int64_t{48} * 3600;
 
   explicit LogCounts(std::vector<LogPattern> patterns) : patterns_(std::move(patterns)) {}
 
   [[nodiscard]] const std::vector<LogPattern>& patterns() const { return patterns_; }
-  /// Counts of patterns whose names stay stay.
+  /// Replaces the patterns. A pattern keeps its counts if there was one with the same name.
   void set_patterns(std::vector<LogPattern> patterns);
 
-  /// Lines from `now` (nanoseconds since 1970) on count, unless earlier ones did already.
-  void begin(std::int64_t now);
+  /// Lines with a timestamp from `now` (nanoseconds since 1970) on are counted. Has no effect if
+  /// counting has started before, also if that was restored.
+  void start(std::int64_t now);
 
   [[nodiscard]] const Rows& rows() const { return rows_; }
-  /// The row, begun at 0 if it is not there. Stays valid while it has containers.
+  /// The row; a new one starts at 0. The reference is valid while the row has containers.
   Row& row(const std::string& namespace_name, const std::string& container);
   void count(Row& row, std::string_view line);
 
-  /// How far the log of a container ("namespace/pod/name") has been read; begun if need be.
+  /// The position in the log of a container ("namespace/pod/name"); a new one if there is none.
   LogPosition& position(const std::string& container);
   void forget(const std::string& container) { positions_.erase(container); }
-  /// Forgets those of other containers than `is_there` says are there.
-  void forget_unless(const std::function<bool(const std::string&)>& is_there);
+  /// Removes the positions of containers for which `exists` returns false.
+  void forget_unless(const std::function<bool(const std::string&)>& exists);
 
   std::string serialize() override;
   void saved() override;
@@ -77,7 +79,7 @@ class LogCounts final : public Notes {
   std::vector<LogPattern> patterns_;
   Rows rows_;
   std::map<std::string, LogPosition> positions_;
-  std::optional<std::int64_t> begun_;
+  std::optional<std::int64_t> started_;
   std::uint64_t version_ = 0;
 };
 

@@ -1,18 +1,12 @@
-// Follows the logs of the containers of all pods of a scope, a stream a container, whatever happens
-// to stream, container, kubelet and API server. Probe loop only.
-//
-// Each time that a log is asked for, it is read in three steps: the rest of the container's
-// instance before, so that a restart that we have not heard of yet, or slept through, costs
-// nothing; what there is of this one, which ends, and so tells whether it can be read at all; and
-// then, as a kubelet that is asked to follow a quiet log does not even begin to answer, what comes
-// from now on.
+// Follows the logs of the containers of all pods of a scope, with one stream for each container,
+// and chooses which of them to open when there are more logs than streams. Probe loop only.
 #pragma once
 
+#include "probes/kubernetes/logs/container_log.hpp"
 #include "probes/kubernetes/logs/log_counts.hpp"
 #include "probes/kubernetes/objects/pod_object.hpp"
 #include "probes/kubernetes/watch/scope.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
-#include "probes/net/kubernetes/stream.hpp"
 #include "probes/net/timer_wheel.hpp"
 
 #include <array>
@@ -22,83 +16,77 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
 
 namespace vitalsd::kubernetes {
 
-class LogFollower {
+class LogFollower : private ContainerLog::Owner {
  public:
-  /// Of the containers of the scope's pods those of these names; none named: all.
+  /// Follows the containers with the names `containers`; empty: all containers.
   LogFollower(const Environment& environment, const Scope& scope,
               std::vector<std::string> containers, std::vector<LogPattern> patterns);
-  ~LogFollower();
+  ~LogFollower() override;
   LogFollower(const LogFollower&) = delete;
   LogFollower& operator=(const LogFollower&) = delete;
 
   void set_max_streams(std::size_t max) { max_streams_ = max; }
   [[nodiscard]] LogCounts& counts() { return counts_; }
 
-  /// Joins the watches if need be, judges how fresh they are and what keeps logs from being read,
-  /// and fails `run` or its parts accordingly. Waits for logs that nobody has asked for yet, but
-  /// not until the run's end.
+  /// Subscribes to the pods if that has not been done. Fails `run` or its parts if the pods are
+  /// stale or if logs cannot be read. Waits for the first attempts to read new logs, up to half of
+  /// the run's time limit.
   asio::awaitable<void> judge(SampleSet& run);
 
-  [[nodiscard]] std::size_t open() const { return number(State::open); }
-  /// Logs that could be read if there were not so many.
-  [[nodiscard]] std::size_t waiting() const { return number(State::queued); }
+  /// The number of logs that are followed.
+  [[nodiscard]] std::size_t open() const { return count(State::open); }
+  /// The number of logs that wait for a stream.
+  [[nodiscard]] std::size_t waiting() const { return count(State::queued); }
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
 
  private:
   class Source;
-  struct Container;
-  enum class State : unsigned char {
-    resting,  // there is nothing to be read until it is started again
-    queued,
-    opening,  // what there is is being read
-    open,     // followed
-    pausing,  // after an end or a failure
-  };
+  using State = ContainerLog::State;
   struct PodEntry {
     std::string uid;
     Source* source = nullptr;
-    std::uint32_t list = 0;  // the last one that it was seen in or after
+    std::uint32_t list = 0;  // the list during or after which it was last updated
   };
   using Pods = std::map<std::string, PodEntry>;  // by "namespace/name"
 
   void updated(Source& source, const Pod& pod);
   void deleted(const Pod& pod);
   void deleted(Pods::iterator pod);
-  void listed(const Source& source);
+  void list_ended(const Source& source);
 
-  [[nodiscard]] std::size_t number(State state) const {
-    return numbers_[static_cast<std::size_t>(state)];
+  void state_changed(ContainerLog& log, State from) override;
+  void bytes_received(std::size_t count) override { bytes_read_ += count; }
+  void finished(ContainerLog& log) override;
+
+  [[nodiscard]] std::size_t& count(State state) {
+    return counts_by_state_[static_cast<std::size_t>(state)];
   }
-  void set_state(Container& container, State state);
-  void enqueue(Container& container);
-  void begin_some();
-  void ask(Container& container);
-  void on_data(Container& container, std::string_view piece);
-  void on_end(Container& container, const net::kubernetes::Stream::End& end);
-  void on_timer(Container& container);
-  void rest(Container& container, const net::kubernetes::Stream::End& end);
-  void remove(Container& container);
-  [[nodiscard]] bool some_untried() const;
+  [[nodiscard]] std::size_t count(State state) const {
+    return counts_by_state_[static_cast<std::size_t>(state)];
+  }
+  [[nodiscard]] bool is_full() const;
+  void schedule_opening();
+  void open_queued();
+  [[nodiscard]] bool has_untried() const;
 
   const Environment& environment_;
-  std::vector<std::string> wanted_;
+  std::vector<std::string> container_names_;
   std::size_t max_streams_ = 0;
   LogCounts counts_;
   std::uint64_t bytes_read_ = 0;
-  std::array<std::size_t, 5> numbers_{};  // of containers, by state
+  std::array<std::size_t, ContainerLog::kStates> counts_by_state_{};
   Pods pods_;
-  // By "namespace/pod/name", as the API names logs: a pod that takes another one's name takes its
-  // place, so that a log that is asked for while that happens has one reader all the same.
-  std::map<std::string, std::unique_ptr<Container>> containers_;
-  std::deque<std::string> queue_;  // of containers_; those that are not queued any more too
-  net::Timer begin_timer_;
+  // By "namespace/pod/name", the name of the log in the API. A pod that replaces another pod with
+  // the same name replaces its logs, so a log always has one reader.
+  std::map<std::string, std::unique_ptr<ContainerLog>> logs_;
+  std::deque<std::string> queue_;  // keys of logs_, including logs that are no longer queued
+  net::Timer open_timer_;
   std::vector<std::unique_ptr<Source>> sources_;
 };
 

@@ -11,19 +11,19 @@ void LogReader::feed(std::string_view bytes) {
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     const std::string_view piece = bytes.substr(0, end);
-    const bool whole = end != std::string_view::npos;
-    if (buffer_.empty() && whole) {  // mostly: then nothing is copied
-      take(piece.substr(0, kLongestLine));
+    const bool complete = end != std::string_view::npos;
+    if (buffer_.empty() && complete) {  // the usual case needs no copy
+      take(piece.substr(0, kMaxLine));
     } else {
-      buffer_ += piece.substr(0, kLongestLine - buffer_.size());
-      if (whole) {
+      buffer_ += piece.substr(0, kMaxLine - buffer_.size());
+      if (complete) {
         take(buffer_);
         buffer_.clear();
       }
     }
-    bytes.remove_prefix(whole ? end + 1 : bytes.size());
+    bytes.remove_prefix(complete ? end + 1 : bytes.size());
   }
-  if (buffer_.empty()) buffer_ = {};  // there are many streams
+  if (buffer_.empty()) buffer_ = {};  // releases the memory, because there are many streams
 }
 
 void LogReader::reset() {
@@ -50,12 +50,12 @@ std::int64_t LogPosition::since() const {
 
 bool LogPosition::take(std::int64_t at) {
   if (at < from_) return false;
-  if (again_ > 0 && at <= last_) {
-    --again_;
+  if (repeated_ > 0 && at <= last_) {
+    --repeated_;
     return false;
   }
-  // The lines that were seen come first: those that still lack are in a file that was rotated away.
-  again_ = 0;
+  // Repeated lines come first. If some of them are missing, they are in a file that was rotated.
+  repeated_ = 0;
   const std::int64_t ahead = at / kSecond - last_ / kSecond;
   if (in_second_ == 0 || ahead > 1) {
     in_second_ = 1;

@@ -1,6 +1,6 @@
-// The lines of a container's log as the API server streams them, and how far they have been read.
-// Each line begins with the moment at which the container runtime read it. Foreign bytes: whatever
-// comes, memory is bounded. Pure.
+// The lines of a container's log as the API server streams them, and the position up to which they
+// have been read. Each line starts with the time at which the container runtime received it. The
+// input is untrusted: memory is bounded for all input. Pure.
 #pragma once
 
 #include <cstddef>
@@ -11,58 +11,58 @@
 
 namespace vitalsd::kubernetes {
 
-/// Takes a stream apart into lines, wherever its pieces end.
+/// Splits a stream that arrives in pieces of any size into lines.
 class LogReader {
  public:
-  /// Of a longer line, time included, the rest is passed over.
-  static constexpr std::size_t kLongestLine = std::size_t{16} << 10;
+  /// Bytes, timestamp included. Longer lines are truncated.
+  static constexpr std::size_t kMaxLine = std::size_t{16} << 10;
 
-  /// `at`: nanoseconds since 1970. The text is valid during the call.
+  /// `at` is in nanoseconds since 1970. The text is valid during the call.
   using OnLine = std::function<void(std::int64_t at, std::string_view text)>;
   explicit LogReader(OnLine on_line) : on_line_(std::move(on_line)) {}
 
   void feed(std::string_view bytes);
-  /// Begins anew: what was left of a line is no line.
+  /// Starts a new stream and discards an incomplete line.
   void reset();
 
-  /// The last line, if that had no time: then it is the kubelet's own, about why there are no
-  /// others. Its beginning.
+  /// The beginning of the last line if that has no timestamp: it is then a message of the kubelet
+  /// that explains why there are no more lines. Else empty.
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
 
  private:
   void take(std::string_view line);
 
   OnLine on_line_;
-  std::string buffer_;  // the beginning of a line
+  std::string buffer_;  // an incomplete line
   std::string complaint_;
 };
 
-/// How far a container's log has been read, over all instances of the container. The API can be
-/// asked for lines from a whole second on, so the lines seen since then are counted: those come
-/// again, in the same order. The moments of a log do not quite grow (a container's two outputs are
-/// written side by side), so that the moment of the last line alone would not do.
+/// The position up to which a container's log has been read, over all instances of the container.
+/// The API returns lines from a whole second on. Lines of that second that have been read before
+/// are returned again, in the same order, so the position counts them. The timestamp of the last
+/// line is not sufficient: timestamps do not strictly increase, because the runtime writes standard
+/// output and standard error concurrently.
 class LogPosition {
  public:
   static constexpr std::int64_t kSecond = 1'000'000'000;
 
-  /// Nothing has been read yet, and lines before `from` (nanoseconds since 1970) are of no
-  /// interest.
+  /// A position before the first line. Lines before `from` (nanoseconds since 1970) are skipped.
   explicit LogPosition(std::int64_t from) : from_(from), last_(from) {}
 
-  /// The second, since 1970, from which lines are to be asked for.
+  /// The time from which lines must be requested, in seconds since 1970.
   [[nodiscard]] std::int64_t since() const;
 
-  /// The next line is the first one that there is from since() on.
-  void rewind() { again_ = in_second_ + in_second_before_; }
+  /// A new stream starts: the next line is the first one from since() on.
+  void rewind() { repeated_ = in_second_ + in_second_before_; }
 
-  /// Whether a line of this moment is a new one; from then on it is not.
+  /// Processes the next line, with this timestamp. Returns whether it has not been read before.
   bool take(std::int64_t at);
 
-  /// What is to be remembered.
+  /// What is saved.
   struct State {
-    std::int64_t last = 0;               ///< the latest moment of a line
-    std::uint64_t in_second = 0;         ///< lines seen in its second
-    std::uint64_t in_second_before = 0;  ///< and in the one before
+    std::int64_t last = 0;               ///< the latest timestamp of a line
+    std::uint64_t in_second = 0;         ///< lines read in the second of `last`
+    std::uint64_t in_second_before = 0;  ///< lines read in the second before
     bool operator==(const State&) const = default;
   };
   [[nodiscard]] State state() const { return {last_, in_second_, in_second_before_}; }
@@ -77,7 +77,7 @@ class LogPosition {
   std::int64_t last_;
   std::uint64_t in_second_ = 0;  // 0: no line has been read
   std::uint64_t in_second_before_ = 0;
-  std::uint64_t again_ = 0;  // lines that come again
+  std::uint64_t repeated_ = 0;  // the number of lines that follow and have been read before
 };
 
 }  // namespace vitalsd::kubernetes

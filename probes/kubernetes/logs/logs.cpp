@@ -1,10 +1,10 @@
-// Kind `logs`: lines that match patterns in the logs of containers, each counted once, over all
-// restarts of stream, container and vitalsd. Counts of periods follow by PromQL: the lines of a day
-// are sum by (pattern) (increase(vitalsd_log_lines_total[24h])).
+// Kind `logs`: counts the lines in the logs of containers that match patterns. Each line is counted
+// once, across restarts of streams, containers and vitalsd. PromQL returns the count of a period:
+// sum by (pattern) (increase(vitalsd_log_lines_total[24h])).
 //
-// Counting begins with the probe's first start: what containers said before is left aside, and
-// pods that come later are counted from their first line. A count is published once it is saved,
-// so with `state` it may come ten seconds late.
+// Counting starts with the first start of the probe: earlier lines are skipped. Pods that are
+// created later are counted from their first line. A count is published when it has been saved, up
+// to ten seconds later if `state` is configured.
 #include "probes/kubernetes/logs/log_follower.hpp"
 
 #include <algorithm>
@@ -23,47 +23,51 @@ using kubernetes::LogPattern;
 
 constexpr Metric kLines({.name = "vitalsd_log_lines_total",
                          .type = Type::counter,
-                         .help = "Lines that match the pattern, in the logs of all containers of "
-                                 "that name."},
+                         .help = "Lines that match the pattern, in the logs of all containers "
+                                 "with that name."},
                         "namespace", "container", "pattern");
 constexpr Metric kReadBytes({.name = "vitalsd_log_read_bytes_total",
                              .type = Type::counter,
                              .unit = Unit::bytes,
-                             .help = "What the API server has sent of logs, repetitions "
-                                     "included."});
+                             .help = "Bytes of logs received from the API server, including "
+                                     "repeated lines."});
 constexpr Metric kStreams({.name = "vitalsd_log_streams",
-                           .help = "Logs that are being followed (open), and those that wait for "
-                                   "their turn (waiting)."},
+                           .help = "Logs that are followed (open) and logs that wait for a stream "
+                                   "(waiting)."},
                           "state");
 
 constexpr std::size_t kMaxPatterns = 64;
 
-bool is_name(std::string_view text) {
-  const auto good = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; };
-  return !text.empty() && std::ranges::all_of(text, good);
+bool is_pattern_name(std::string_view text) {
+  const auto is_allowed = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-';
+  };
+  return !text.empty() && std::ranges::all_of(text, is_allowed);
 }
 
 std::vector<LogPattern> read_patterns(config::Node& options) {
   std::vector<LogPattern> patterns;
-  for (config::Node& each :
-       options.sections("patterns", "what is counted; a line may match many")) {
+  for (config::Node& section :
+       options.sections("patterns", "the lines to count; a line may match several")) {
     LogPattern pattern{
-        .name = each.required<std::string>("name", "the label `pattern`"),
-        .match = each.required<net::Pattern>("match", "lines with a match (RE2) count"),
-        .exclude = each.find<net::Pattern>("exclude", "but not those that match this one"),
+        .name = section.required<std::string>("name", "the value of the label `pattern`"),
+        .match = section.required<net::Pattern>("match",
+                                                "regular expression (RE2) for the lines to count"),
+        .exclude = section.find<net::Pattern>("exclude",
+                                              "regular expression (RE2) for lines to leave out"),
     };
-    if (each.has("name") && !is_name(pattern.name)) {
-      each.error("name", config::quoted(pattern.name) +
-                             " is no name of a pattern: letters, digits, _ and -");
+    if (section.has("name") && !is_pattern_name(pattern.name)) {
+      section.error("name", config::quoted(pattern.name) +
+                                " is not a valid pattern name: use letters, digits, _ and -");
     }
     if (std::ranges::find(patterns, pattern.name, &LogPattern::name) != patterns.end()) {
-      each.error("name", "two patterns are called " + config::quoted(pattern.name));
+      section.error("name", "duplicate pattern name " + config::quoted(pattern.name));
     }
     patterns.push_back(std::move(pattern));
   }
-  if (patterns.empty()) options.error("patterns", "there is nothing to look for");
+  if (patterns.empty()) options.error("patterns", "must contain at least one pattern");
   if (patterns.size() > kMaxPatterns) {
-    options.error("patterns", "more than " + std::to_string(kMaxPatterns) + " are too many");
+    options.error("patterns", "must contain at most " + std::to_string(kMaxPatterns) + " patterns");
   }
   return patterns;
 }
@@ -72,11 +76,11 @@ class LogsProbe final : public Probe {
  public:
   LogsProbe(config::Node& options, const Environment& environment)
       : scope_(kubernetes::Scope::read(options)),
-        containers_(
-            options.list<std::string>("containers", "only those of these names; without it all")),
+        containers_(options.list<std::string>("containers",
+                                              "only containers with these names; without it all")),
         patterns_(read_patterns(options)),
         max_streams_(static_cast<std::size_t>(options.get<std::int64_t>(
-            "max_streams", 100, "logs that are followed at a time, a connection each",
+            "max_streams", 100, "maximum number of logs followed at a time, one connection each",
             {1, 10'000}))),
         follower_(std::make_unique<LogFollower>(environment, scope_, containers_, patterns_)) {
     follower_->set_max_streams(max_streams_);
@@ -106,10 +110,10 @@ class LogsProbe final : public Probe {
 
   [[nodiscard]] bool overlaps(const Probe& other) const override {
     const auto& probe = dynamic_cast<const LogsProbe&>(other);
-    const bool apart =
+    const bool disjoint_names =
         !containers_.empty() && !probe.containers_.empty() &&
         std::ranges::find_first_of(containers_, probe.containers_) == containers_.end();
-    return !apart && scope_.overlaps(probe.scope_);
+    return !disjoint_names && scope_.overlaps(probe.scope_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -136,7 +140,7 @@ namespace kinds {
 extern const ProbeKind logs;
 const ProbeKind logs = {
     .name = "logs",
-    .help = "Lines of containers' logs that match patterns, each counted once.",
+    .help = "Lines in the logs of containers that match patterns, each counted once.",
     .make = make_probe<LogsProbe>,
     .metrics = kMetrics,
     .first_at_once = true,

@@ -11,7 +11,7 @@
 namespace vitalsd::kubernetes {
 namespace {
 
-constexpr std::int64_t kBegun = 1795435200 * LogPosition::kSecond;
+constexpr std::int64_t kStart = 1795435200 * LogPosition::kSecond;
 
 net::Pattern pattern(std::string_view text) {
   return config::Scalar<net::Pattern>::parse(text).value();
@@ -25,25 +25,25 @@ std::vector<LogPattern> patterns() {
 using Numbers = std::vector<std::uint64_t>;
 
 struct LogCountsTest : testing::Test {
-  LogCountsTest() { counts.begin(kBegun); }
+  LogCountsTest() { counts.start(kStart); }
   [[nodiscard]] Numbers published() const { return counts.rows().at({"web", "api"}).saved; }
 
   LogCounts counts{patterns()};
 };
 
-TEST_F(LogCountsTest, CountsAPatternALine) {
+TEST_F(LogCountsTest, CountsEachPatternOncePerLine) {
   LogCounts::Row& row = counts.row("web", "api");
   for (const char* line :
        {"ERROR ERROR", "an ERROR, ignored", "ERROR: Login FAILED", "well", "", "\xFF ERROR \x80"}) {
     counts.count(row, line);
   }
-  EXPECT_EQ(row.now, (Numbers{3, 1}));
+  EXPECT_EQ(row.current, (Numbers{3, 1}));
 }
 
-TEST_F(LogCountsTest, PublishesWhatIsSaved) {
+TEST_F(LogCountsTest, PublishesSavedCountsOnly) {
   LogCounts::Row& row = counts.row("web", "api");
   EXPECT_EQ(published(), (Numbers{0, 0}));
-  counts.saved();  // of something that was taken before the row was there
+  counts.saved();  // of a text that was serialized before the row existed
   EXPECT_EQ(published(), (Numbers{0, 0}));
   counts.count(row, "ERROR");
   const std::uint64_t version = counts.version();
@@ -59,24 +59,24 @@ TEST_F(LogCountsTest, RestoresCountsAndPositions) {
   counts.count(counts.row("web", "api"), "ERROR login failed");
   counts.row("web", "\"quoted\"");
   LogPosition& position = counts.position("uid-1/api");
-  EXPECT_TRUE(position.take(kBegun + 5));
-  EXPECT_TRUE(position.take(kBegun + 5));
-  counts.position("uid-2/api");  // of which nothing was read
+  EXPECT_TRUE(position.take(kStart + 5));
+  EXPECT_TRUE(position.take(kStart + 5));
+  counts.position("uid-2/api");  // no line has been read
   const std::string text = counts.serialize();
 
   LogCounts restored(patterns());
   restored.restore(text);
   EXPECT_EQ(restored.rows().size(), 2U);
   EXPECT_EQ(restored.rows().at({"web", "api"}).saved, (Numbers{1, 1}));
-  EXPECT_EQ(restored.rows().at({"web", "api"}).now, (Numbers{1, 1}));
-  restored.begin(kBegun + 1'000'000);  // it has begun before
+  EXPECT_EQ(restored.rows().at({"web", "api"}).current, (Numbers{1, 1}));
+  restored.start(kStart + 1'000'000);  // counting has started before
   EXPECT_EQ(restored.position("uid-1/api").state(), position.state());
-  EXPECT_TRUE(restored.position("uid-2/api").take(kBegun));
-  EXPECT_FALSE(restored.position("uid-3/api").take(kBegun - 1));
-  EXPECT_EQ(restored.rows().begin()->second.last_there, counts.rows().begin()->second.last_there);
+  EXPECT_TRUE(restored.position("uid-2/api").take(kStart));
+  EXPECT_FALSE(restored.position("uid-3/api").take(kStart - 1));
+  EXPECT_EQ(restored.rows().begin()->second.last_seen, counts.rows().begin()->second.last_seen);
 }
 
-TEST_F(LogCountsTest, IgnoresWhatMakesNoSense) {
+TEST_F(LogCountsTest, IgnoresMalformedState) {
   counts.count(counts.row("web", "api"), "ERROR");
   const std::string good = counts.serialize();
   for (std::size_t size = 0; size < good.size(); ++size) {
@@ -95,7 +95,7 @@ TEST_F(LogCountsTest, IgnoresWhatMakesNoSense) {
   }
 }
 
-TEST_F(LogCountsTest, KeepsPatternsByTheirNames) {
+TEST_F(LogCountsTest, KeepsCountsOfPatternsByName) {
   counts.count(counts.row("web", "api"), "ERROR");
   counts.serialize();
   counts.saved();
@@ -107,34 +107,34 @@ TEST_F(LogCountsTest, KeepsPatternsByTheirNames) {
   counts.set_patterns(other);
   EXPECT_EQ(published(), (Numbers{0, 1}));
   counts.count(counts.row("web", "api"), "FATAL");
-  EXPECT_EQ(counts.rows().at({"web", "api"}).now, (Numbers{0, 2}));
+  EXPECT_EQ(counts.rows().at({"web", "api"}).current, (Numbers{0, 2}));
 }
 
-TEST_F(LogCountsTest, ForgetsPodsAndWhatNobodyLooksBackFor) {
-  counts.position("gone/api");
-  counts.position("there/api");
-  EXPECT_TRUE(counts.position("gone/api").take(kBegun));
-  EXPECT_TRUE(counts.position("there/api").take(kBegun));
-  counts.forget_unless([](const std::string& name) { return name == "there/api"; });
+TEST_F(LogCountsTest, RemovesDeletedPodsAndOldRows) {
+  counts.position("deleted/api");
+  counts.position("existing/api");
+  EXPECT_TRUE(counts.position("deleted/api").take(kStart));
+  EXPECT_TRUE(counts.position("existing/api").take(kStart));
+  counts.forget_unless([](const std::string& name) { return name == "existing/api"; });
   std::string text = counts.serialize();
-  EXPECT_FALSE(text.contains("gone"));
-  EXPECT_TRUE(text.contains("there/api"));
+  EXPECT_FALSE(text.contains("deleted"));
+  EXPECT_TRUE(text.contains("existing/api"));
 
-  ++counts.row("web", "lasting").containers;
-  counts.row("web", "gone");
+  ++counts.row("web", "existing").containers;
+  counts.row("web", "deleted");
   text = counts.serialize();
-  const std::string now = std::to_string(counts.rows().begin()->second.last_there);
+  const std::string now = std::to_string(counts.rows().begin()->second.last_seen);
   for (std::size_t at = text.find(now); at != std::string::npos; at = text.find(now, at + 1)) {
-    const std::int64_t long_ago = std::stoll(now) - LogCounts::kKept - 60;
+    const std::int64_t long_ago = std::stoll(now) - LogCounts::kRetention - 60;
     text.replace(at, now.size(), std::to_string(long_ago));
   }
   LogCounts later(patterns());
   later.restore(text);
   EXPECT_EQ(later.rows().size(), 2U);
-  ++later.row("web", "lasting").containers;
+  ++later.row("web", "existing").containers;
   later.serialize();
   ASSERT_EQ(later.rows().size(), 1U);
-  EXPECT_EQ(later.rows().begin()->first.second, "lasting");
+  EXPECT_EQ(later.rows().begin()->first.second, "existing");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ Lines read(std::string_view text, std::size_t piece) {
   return lines;
 }
 
-TEST(LogReader, TakesLinesApartWhereverPiecesEnd) {
+TEST(LogReader, SplitsLinesInPiecesOfAnySize) {
   const std::string text =
       "2026-11-23T12:00:00.000000001Z first\n"
       "2026-11-23T13:00:01.5+01:00 \n"
@@ -43,8 +43,8 @@ TEST(LogReader, TakesLinesApartWhereverPiecesEnd) {
   }
 }
 
-TEST(LogReader, CutsLongLines) {
-  const std::string longest(LogReader::kLongestLine, 'x');
+TEST(LogReader, TruncatesLongLines) {
+  const std::string longest(LogReader::kMaxLine, 'x');
   const std::string text =
       "2026-11-23T12:00:00Z " + longest + longest + " ERROR\n2026-11-23T12:00:01Z next\n";
   for (const std::size_t piece : {std::size_t{1}, std::size_t{4096}, longest.size(), text.size()}) {
@@ -55,7 +55,7 @@ TEST(LogReader, CutsLongLines) {
   }
 }
 
-TEST(LogReader, HearsTheKubeletComplain) {
+TEST(LogReader, ReturnsMessagesOfTheKubelet) {
   int lines = 0;
   LogReader reader([&](std::int64_t, std::string_view) { ++lines; });
   const std::string complaint = "unable to retrieve container logs for containerd://0815";
@@ -75,23 +75,23 @@ TEST(LogReader, HearsTheKubeletComplain) {
 
 // ---- positions ----------------------------------------------------------------------------------
 
-// A container's log, of which an answer gives the lines from a second on, in their order.
+// A container's log. A response contains the lines from a second on, in their order.
 struct Log {
   std::vector<std::int64_t> lines;
 
-  // How many of the first `size` lines are new to somebody who reads on from `position`.
+  // Reads the first `size` lines from `position` on and returns the number of new ones.
   [[nodiscard]] int read(LogPosition& position, std::size_t size) const {
-    int fresh = 0;
+    int new_lines = 0;
     position.rewind();
     for (std::size_t i = 0; i < std::min(size, lines.size()); ++i) {
-      if (lines[i] >= position.since() * kSecond && position.take(lines[i])) ++fresh;
+      if (lines[i] >= position.since() * kSecond && position.take(lines[i])) ++new_lines;
     }
-    return fresh;
+    return new_lines;
   }
 };
 
-TEST(LogPosition, CountsEachLineOnceWhereverStreamsBreak) {
-  // Many in a moment, moments that go back a little, gaps of a second and of many.
+TEST(LogPosition, CountsEachLineOnceWhenStreamsBreak) {
+  // Equal timestamps, timestamps that decrease a little, gaps of a second and of many seconds.
   const Log log{{kNoon + 5, kNoon + 5, kNoon + 5, kNoon + 900, kNoon + 899, kNoon + 900,
                  kNoon + kSecond, kNoon + kSecond - 1, kNoon + kSecond, kNoon + 2 * kSecond - 1,
                  kNoon + 2 * kSecond, kNoon + 2 * kSecond - 1, kNoon + 2 * kSecond,
@@ -109,7 +109,7 @@ TEST(LogPosition, CountsEachLineOnceWhereverStreamsBreak) {
   }
 }
 
-TEST(LogPosition, LeavesOutWhatWasBefore) {
+TEST(LogPosition, SkipsLinesBeforeTheStart) {
   LogPosition position(kNoon + 500);
   EXPECT_EQ(position.since(), kNoon / kSecond);
   const Log log{{kNoon, kNoon + 499, kNoon + 500, kNoon + 501}};
@@ -118,7 +118,7 @@ TEST(LogPosition, LeavesOutWhatWasBefore) {
   EXPECT_EQ(log.read(position, 4), 1);
 }
 
-TEST(LogPosition, MissesNothingOfAFileThatWasRotated) {
+TEST(LogPosition, CountsAllLinesAfterALogRotation) {
   LogPosition position(kNoon);
   const Log before{{kNoon + 1, kNoon + 1, kNoon + 2, kNoon + 3}};
   EXPECT_EQ(before.read(position, 4), 4);
@@ -127,14 +127,14 @@ TEST(LogPosition, MissesNothingOfAFileThatWasRotated) {
   EXPECT_EQ(after.read(position, 3), 0);
 }
 
-TEST(LogPosition, GoesFromOneInstanceToTheNext) {
+TEST(LogPosition, ContinuesWithTheNextInstance) {
   LogPosition position(kNoon);
   const Log first{{kNoon + 1, kNoon + 2, kNoon + 3}};
   const Log second{{kNoon + 4, kNoon + 4, kNoon + kSecond}};
   EXPECT_EQ(first.read(position, 2), 2);
-  EXPECT_EQ(first.read(position, 3), 1);   // as the instance before
-  EXPECT_EQ(second.read(position, 2), 2);  // the one that there is
-  EXPECT_EQ(first.read(position, 3), 0);   // once more, from the beginning
+  EXPECT_EQ(first.read(position, 3), 1);   // as the previous instance
+  EXPECT_EQ(second.read(position, 2), 2);  // the current instance
+  EXPECT_EQ(first.read(position, 3), 0);   // again, from the beginning
   EXPECT_EQ(second.read(position, 3), 1);
 }
 
