@@ -17,7 +17,7 @@ void read_target(std::string_view message, Autoscaler& out) {
   });
 }
 
-// Where a message keeps what, which differs between a target and a reading of it.
+// Field numbers of a metric. They differ between targets and current values.
 struct MetricFields {
   std::uint32_t object_metric;
   std::uint32_t value;
@@ -27,7 +27,7 @@ struct MetricFields {
 constexpr MetricFields kTarget{.object_metric = 3, .value = 2, .average = 3, .utilization = 4};
 constexpr MetricFields kReading{.object_metric = 1, .value = 1, .average = 2, .utilization = 3};
 
-// What a metric is read from: the fields of MetricSpec and MetricStatus.
+// The source of a metric: fields of MetricSpec and MetricStatus.
 namespace source {
 constexpr std::uint32_t kObject = 2;
 constexpr std::uint32_t kPods = 3;
@@ -38,10 +38,10 @@ constexpr std::uint32_t kContainerResource = 7;
 
 void add(std::vector<AutoscalerReading>& out, std::string_view metric, std::string_view type,
          double value) {
-  const auto same = [&](const AutoscalerReading& each) {
-    return each.metric == metric && each.type == type;
+  const auto is_same = [&](const AutoscalerReading& reading) {
+    return reading.metric == metric && reading.type == type;
   };
-  if (std::ranges::none_of(out, same)) out.emplace_back(std::string(metric), type, value);
+  if (std::ranges::none_of(out, is_same)) out.emplace_back(std::string(metric), type, value);
 }
 
 void read_values(std::string_view message, const MetricFields& fields, std::string_view metric,
@@ -82,7 +82,7 @@ void read_source(std::string_view message, std::uint32_t kind, const MetricField
   if (!metric.empty()) read_values(values, fields, metric, out);
 }
 
-// The type says which of the sources is there; so does that it is there.
+// The field `type` names the source, but it is not needed: only one source is present.
 void read_metric(std::string_view message, const MetricFields& fields,
                  std::vector<AutoscalerReading>& out) {
   for_each_field(message, [&](Field& field) {
@@ -93,7 +93,7 @@ void read_metric(std::string_view message, const MetricFields& fields,
   });
 }
 
-// In v1 there is CPU only, a percentage where later versions have a list.
+// v1 has CPU only: a percentage instead of the list of metrics in later versions.
 void read_metrics(Field& field, const MetricFields& fields, std::vector<AutoscalerReading>& out) {
   if (field.has_bytes()) {
     read_metric(field.bytes(), fields, out);

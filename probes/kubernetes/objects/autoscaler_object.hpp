@@ -1,5 +1,5 @@
-// What is kept of a HorizontalPodAutoscaler. Field numbers are those of
-// k8s.io/api/autoscaling/v2/generated.proto; v2beta2 has the same, v1 has those that it has. Pure.
+// The kept fields of a HorizontalPodAutoscaler. Field numbers are from
+// k8s.io/api/autoscaling/v2/generated.proto. v2beta2 has the same numbers, v1 a subset. Pure.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"
@@ -11,11 +11,11 @@
 
 namespace vitalsd::kubernetes {
 
-/// One thing that an autoscaler goes by, wanted or as it is.
+/// The target or the current value of one metric of an autoscaler.
 struct AutoscalerReading {
   std::string metric;     ///< "cpu"
   std::string_view type;  ///< "value", "average", "utilization"
-  double value = 0;       ///< in base units; utilization in percent of what is requested
+  double value = 0;       ///< in base units; utilization in percent of the request
   bool operator==(const AutoscalerReading&) const = default;
 };
 
@@ -24,16 +24,16 @@ struct Autoscaler {
   std::string target_kind;
   std::string target_name;
   std::string target_api_version;
-  std::int64_t min = 1;  ///< replicas; without a word one
+  std::int64_t min = 1;  ///< replicas; 1 if it is not set
   std::int64_t max = 0;
   std::int64_t current = 0;
   std::int64_t desired = 0;
-  std::vector<AutoscalerReading> targets;  ///< of several of one metric and type the first
+  std::vector<AutoscalerReading> targets;  ///< the first one for each metric and type
   std::vector<AutoscalerReading> readings;
-  std::vector<Condition> conditions;  ///< none in v1
+  std::vector<Condition> conditions;  ///< empty in v1
 
   [[nodiscard]] std::string key() const { return meta.key(); }
-  /// It wants as many replicas as it may have, and might have had fewer.
+  /// Whether it wants the maximum number of replicas. False if minimum and maximum are equal.
   [[nodiscard]] bool at_max() const { return max > min && desired >= max; }
   bool operator==(const Autoscaler&) const = default;
 };

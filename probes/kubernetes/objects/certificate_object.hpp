@@ -1,4 +1,4 @@
-// What is kept of a Certificate of cert-manager.io/v1, which comes in JSON
+// The kept fields of a Certificate of cert-manager.io/v1, in JSON
 // (https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.Certificate). Pure.
 #pragma once
 
@@ -19,15 +19,15 @@ struct ManagedCertificate {
   std::string ready = "Unknown";  ///< status of the condition Ready: "True", "False", "Unknown"
   std::string ready_reason;
   std::optional<double> ready_since;
-  std::optional<double> expires;  ///< nothing: it has never been issued
-  std::optional<double> renews;
+  std::optional<double> expires;  ///< notAfter; empty: it has never been issued
+  std::optional<double> renews;   ///< renewalTime
 
   [[nodiscard]] std::string key() const { return namespace_name + '/' + name; }
   bool operator==(const ManagedCertificate&) const = default;
 };
 
-/// Throws ProbeError(protocol) for what is no object with a name. What has another type than it
-/// should is taken as missing.
+/// Throws ProbeError(protocol) if the text is not an object with a name. A field with an unexpected
+/// type counts as missing. Times are in Unix seconds.
 ManagedCertificate read_managed_certificate(std::string_view json);
 
 }  // namespace vitalsd::kubernetes

@@ -1,5 +1,5 @@
-// Room for objects of which there are many: text that many have alike is kept once, and what few
-// have takes no place in the others.
+// Compact storage for objects that exist in large numbers: equal texts are stored once, and a field
+// that is usually empty needs only a pointer.
 #pragma once
 
 #include <memory>
@@ -11,12 +11,13 @@
 
 namespace vitalsd::kubernetes {
 
-/// A name or reason that many objects share. Probe loop only.
+/// A text that many objects have in common, such as a name or a reason. Equal texts are stored
+/// once. Probe loop only.
 class SharedText {
  public:
-  SharedText() : value_(none()) {}
+  SharedText() : value_(empty()) {}
   explicit SharedText(std::string_view text)
-      : value_(text.empty() ? none() : Value(std::string(text))) {}
+      : value_(text.empty() ? empty() : Value(std::string(text))) {}
 
   [[nodiscard]] const std::string& get() const { return value_.get(); }
   bool operator==(const SharedText&) const = default;
@@ -24,8 +25,8 @@ class SharedText {
  private:
   using Value = boost::flyweight<std::string, boost::flyweights::no_locking>;
 
-  // Most have no text: to share it, they need not look it up.
-  static const Value& none() {
+  // The empty text is the most frequent one and needs no lookup.
+  static const Value& empty() {
     static const Value value;
     return value;
   }
@@ -33,7 +34,7 @@ class SharedText {
   Value value_;
 };
 
-/// A value of its own, or none, in the room of a pointer.
+/// An optional value on the heap, in the size of a pointer. Copies are deep.
 template <class T>
 class Boxed {
  public:
@@ -47,7 +48,7 @@ class Boxed {
     return *this;
   }
 
-  /// Makes one if there is none.
+  /// Returns the value; creates a default one if there is none.
   T& make() {
     if (!value_) value_ = std::make_unique<T>();
     return *value_;

@@ -58,7 +58,7 @@ void read_cron_job_status(std::string_view message, CronJob& out) {
 
 const Condition* Job::condition(std::string_view type) const {
   const auto found = std::ranges::find_if(
-      conditions, [&](const Condition& each) { return each.type.get() == type; });
+      conditions, [&](const Condition& condition) { return condition.type.get() == type; });
   return found == conditions.end() ? nullptr : &*found;
 }
 

@@ -1,6 +1,6 @@
-// What is kept of Jobs and CronJobs. Field numbers are those of
-// k8s.io/api/batch/v1/generated.proto; v1beta1 has the same for CronJobs. Pure, but that a schedule
-// may read its time zone's file.
+// The kept fields of Jobs and CronJobs. Field numbers are from k8s.io/api/batch/v1/generated.proto.
+// v1beta1 has the same for CronJobs. Pure, except that a schedule may read the file of its time
+// zone.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"
@@ -20,15 +20,15 @@ struct Job {
   bool suspended = false;
   std::optional<double> started;
   std::optional<double> completed;
-  std::int64_t active = 0;  ///< pods, as the next ones
+  std::int64_t active = 0;  ///< pods, like the next two
   std::int64_t succeeded = 0;
   std::int64_t failed = 0;
   std::optional<std::int64_t> ready;
-  std::vector<Condition> conditions;  ///< Complete and Failed
+  std::vector<Condition> conditions;  ///< of the types Complete and Failed
 
   [[nodiscard]] std::string key() const { return meta.key(); }
   [[nodiscard]] const Condition* condition(std::string_view type) const;
-  [[nodiscard]] bool is(std::string_view condition_type) const;  ///< the condition is True
+  [[nodiscard]] bool is(std::string_view condition_type) const;  ///< its status is "True"
   bool operator==(const Job&) const = default;
 };
 
@@ -42,19 +42,19 @@ struct CronJob {
   std::int64_t active = 0;  ///< Jobs
   std::optional<double> last_schedule;
   std::optional<double> last_success;
-  /// When it runs, or should have run, after the last time; nothing where its schedule cannot be
-  /// read or has no time to come.
+  /// The first time of the schedule after the last run, or after the creation. Empty if the
+  /// schedule is invalid or has no such time.
   std::optional<double> next_schedule;
-  std::string schedule_fault;  ///< what is wrong with the schedule
+  std::string schedule_fault;  ///< why the schedule is invalid; empty: it is valid
 
   [[nodiscard]] std::string key() const { return meta.key(); }
-  /// How many of its times have passed unused for longer than `grace` seconds, counted to `most`.
-  /// While it is suspended there are none, nor while a Job of it runs that forbids others.
+  /// The number of scheduled times that passed more than `grace` seconds ago without a run, at most
+  /// `max`. 0 while it is suspended, and while a Job runs and the concurrency policy is "Forbid".
   [[nodiscard]] int missed_runs(double now, double grace, int max) const;
   bool operator==(const CronJob&) const = default;
 };
 
-/// Throw ProbeError(protocol) for malformed bytes.
+/// They throw ProbeError(protocol) for malformed bytes.
 Job read_job(std::string_view message);
 CronJob read_cron_job(std::string_view message);
 

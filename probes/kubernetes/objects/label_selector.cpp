@@ -9,13 +9,13 @@
 namespace vitalsd::kubernetes {
 namespace {
 
-constexpr std::size_t kLongestName = 63;
-constexpr std::size_t kLongestPrefix = 253;
+constexpr std::size_t kMaxName = 63;
+constexpr std::size_t kMaxPrefix = 253;
 
 bool is_alphanumeric(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
 
-bool is_word(std::string_view text, std::size_t longest) {
-  return !text.empty() && text.size() <= longest && is_alphanumeric(text.front()) &&
+bool is_word(std::string_view text, std::size_t max_size) {
+  return !text.empty() && text.size() <= max_size && is_alphanumeric(text.front()) &&
          is_alphanumeric(text.back()) && std::ranges::all_of(text, [](char c) {
            return is_alphanumeric(c) || c == '-' || c == '_' || c == '.';
          });
@@ -23,16 +23,15 @@ bool is_word(std::string_view text, std::size_t longest) {
 
 bool is_key(std::string_view text) {
   const std::size_t slash = text.find('/');
-  if (slash == std::string_view::npos) return is_word(text, kLongestName);
-  return is_word(text.substr(0, slash), kLongestPrefix) &&
-         is_word(text.substr(slash + 1), kLongestName);
+  if (slash == std::string_view::npos) return is_word(text, kMaxName);
+  return is_word(text.substr(0, slash), kMaxPrefix) && is_word(text.substr(slash + 1), kMaxName);
 }
 
-bool is_value(std::string_view text) { return text.empty() || is_word(text, kLongestName); }
+bool is_value(std::string_view text) { return text.empty() || is_word(text, kMaxName); }
 
 }  // namespace
 
-// Reads one text from left to right.
+// Parses a selector from left to right.
 class SelectorParser {
  public:
   explicit SelectorParser(std::string_view text) : rest_(text) { out_.text_ = text; }
@@ -41,42 +40,43 @@ class SelectorParser {
     skip_space();
     while (!rest_.empty()) {
       if (const std::string error = read_requirement(); !error.empty()) {
-        return std::unexpected(config::quoted(out_.text_) + " is no label selector: " + error);
+        return std::unexpected(config::quoted(out_.text_) +
+                               " is not a valid label selector: " + error);
       }
       skip_space();
       if (rest_.empty()) break;
       if (!take(",")) {
         return std::unexpected(config::quoted(out_.text_) +
-                               " is no label selector: a comma is missing before " +
+                               " is not a valid label selector: a comma is missing before " +
                                config::quoted(rest_));
       }
       skip_space();
       if (rest_.empty()) {
         return std::unexpected(config::quoted(out_.text_) +
-                               " is no label selector: it ends with a comma");
+                               " is not a valid label selector: it ends with a comma");
       }
     }
     return std::move(out_);
   }
 
  private:
-  // The error; empty: none.
+  // Returns the error; empty: there is none.
   std::string read_requirement() {
     const bool absent = take("!");
     skip_space();
     const std::string key(word());
-    if (!is_key(key)) return config::quoted(key) + " is no name of a label";
-    LabelSelector::Wanted& wanted = out_.labels_[key];
+    if (!is_key(key)) return config::quoted(key) + " is not a valid label name";
+    LabelSelector::Requirement& requirement = out_.labels_[key];
     if (absent) {
-      wanted.absent = true;
+      requirement.absent = true;
       return {};
     }
     skip_space();
     if (take("!=")) {
-      return read_value([&](std::string value) { wanted.not_among.insert(std::move(value)); });
+      return read_value([&](std::string value) { requirement.not_in.insert(std::move(value)); });
     }
     if (take("==") || take("=")) {
-      return read_value([&](std::string value) { narrow(wanted, {std::move(value)}); });
+      return read_value([&](std::string value) { narrow(requirement, {std::move(value)}); });
     }
     const std::string_view before = rest_;
     const std::string_view keyword = word();
@@ -84,14 +84,14 @@ class SelectorParser {
       std::set<std::string> values;
       if (std::string error = read_values(values); !error.empty()) return error;
       if (keyword == "in") {
-        narrow(wanted, std::move(values));
+        narrow(requirement, std::move(values));
       } else {
-        wanted.not_among.merge(values);
+        requirement.not_in.merge(values);
       }
       return {};
     }
     rest_ = before;
-    wanted.present = true;
+    requirement.present = true;
     return {};
   }
 
@@ -99,14 +99,14 @@ class SelectorParser {
   std::string read_value(const Use& use) {
     skip_space();
     std::string value(word());
-    if (!is_value(value)) return config::quoted(value) + " is no value of a label";
+    if (!is_value(value)) return config::quoted(value) + " is not a valid label value";
     use(std::move(value));
     return {};
   }
 
   std::string read_values(std::set<std::string>& values) {
     skip_space();
-    if (!take("(")) return "values in parentheses are missing";
+    if (!take("(")) return "expected values in parentheses";
     do {
       std::string error = read_value([&](std::string value) { values.insert(std::move(value)); });
       if (!error.empty()) return error;
@@ -115,12 +115,13 @@ class SelectorParser {
     return take(")") ? "" : "a closing parenthesis is missing";
   }
 
-  static void narrow(LabelSelector::Wanted& wanted, std::set<std::string> values) {
-    wanted.present = true;
-    if (wanted.among) {
-      std::erase_if(values, [&](const std::string& each) { return !wanted.among->contains(each); });
+  static void narrow(LabelSelector::Requirement& requirement, std::set<std::string> values) {
+    requirement.present = true;
+    if (requirement.in) {
+      std::erase_if(values,
+                    [&](const std::string& value) { return !requirement.in->contains(value); });
     }
-    wanted.among = std::move(values);
+    requirement.in = std::move(values);
   }
 
   std::string_view word() {
@@ -146,19 +147,20 @@ config::Parsed<LabelSelector> LabelSelector::parse(std::string_view text) {
   return SelectorParser(text).parse();
 }
 
-bool LabelSelector::Wanted::excludes(const Wanted& other) const {
+bool LabelSelector::Requirement::excludes(const Requirement& other) const {
   if (absent && other.present) return true;
-  return among && std::ranges::none_of(*among, [&](const std::string& value) {
-           return !not_among.contains(value) && !other.not_among.contains(value) &&
-                  (!other.among || other.among->contains(value));
+  return in && std::ranges::none_of(*in, [&](const std::string& value) {
+           return !not_in.contains(value) && !other.not_in.contains(value) &&
+                  (!other.in || other.in->contains(value));
          });
 }
 
 bool LabelSelector::disjoint(const LabelSelector& other) const {
-  return std::ranges::any_of(labels_, [&](const auto& each) {
-    const auto same = other.labels_.find(each.first);
+  return std::ranges::any_of(labels_, [&](const auto& entry) {
+    const auto& [name, requirement] = entry;
+    const auto same = other.labels_.find(name);
     return same != other.labels_.end() &&
-           (each.second.excludes(same->second) || same->second.excludes(each.second));
+           (requirement.excludes(same->second) || same->second.excludes(requirement));
   });
 }
 

@@ -1,4 +1,4 @@
-// A selector of labels, as `kubectl get --selector` takes it:
+// A label selector in the syntax of `kubectl get --selector`:
 // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 #pragma once
 
@@ -14,15 +14,15 @@ namespace vitalsd::kubernetes {
 
 class LabelSelector {
  public:
-  LabelSelector() = default;  ///< everything
+  LabelSelector() = default;  ///< selects all objects
 
-  /// What the API server would refuse is an error here.
+  /// Rejects what the API server would reject.
   static config::Parsed<LabelSelector> parse(std::string_view text);
 
   [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] bool empty() const { return text_.empty(); }
 
-  /// Whether both can tell that no object is of interest to both, whatever objects there are.
+  /// Whether no object can match both selectors. Decided from the selectors alone.
   [[nodiscard]] bool disjoint(const LabelSelector& other) const;
 
   bool operator==(const LabelSelector& other) const { return text_ == other.text_; }
@@ -30,17 +30,17 @@ class LabelSelector {
  private:
   friend class SelectorParser;
 
-  /// What is asked of the value of one label.
-  struct Wanted {
-    bool absent = false;                         ///< there is none
-    bool present = false;                        ///< there is one
-    std::optional<std::set<std::string>> among;  ///< which is one of these
-    std::set<std::string> not_among;             ///< and none of these
-    [[nodiscard]] bool excludes(const Wanted& other) const;
+  /// The requirements for one label.
+  struct Requirement {
+    bool absent = false;                      ///< the label must not exist
+    bool present = false;                     ///< the label must exist
+    std::optional<std::set<std::string>> in;  ///< its value must be one of these
+    std::set<std::string> not_in;             ///< its value must not be one of these
+    [[nodiscard]] bool excludes(const Requirement& other) const;
   };
 
   std::string text_;
-  std::map<std::string, Wanted> labels_;
+  std::map<std::string, Requirement> labels_;
 };
 
 }  // namespace vitalsd::kubernetes

@@ -1,5 +1,5 @@
-// What all objects of the Kubernetes API have in common, and the small messages that they share.
-// Field numbers are those of k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto. Pure.
+// The metadata of all objects of the Kubernetes API, and small messages that several kinds share.
+// Field numbers are from k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto. Pure.
 #pragma once
 
 #include "probes/kubernetes/objects/compact.hpp"
@@ -24,8 +24,8 @@ struct Metadata {
   std::string uid;
   std::int64_t generation = 0;
   std::optional<double> created;  ///< Unix seconds
-  std::optional<double> deleted;  ///< asked to go
-  std::string owner_kind;         ///< the controller's; empty: none
+  std::optional<double> deleted;  ///< deletionTimestamp, Unix seconds
+  std::string owner_kind;         ///< of the controller; empty: there is none
   std::string owner_name;
 
   [[nodiscard]] std::string key() const { return namespace_name + '/' + name; }
@@ -34,21 +34,22 @@ struct Metadata {
 
 Metadata read_metadata(std::string_view message);
 
-/// metav1.Time: Unix seconds; the zero time, which means none, is nothing.
+/// Reads a metav1.Time in Unix seconds. The zero time means that there is none: the result is
+/// empty.
 std::optional<double> read_time(std::string_view message);
 
-/// A resource and its amount in base units (cores, bytes), as ResourceList has them.
+/// A ResourceList: resources and their amounts in base units (cores, bytes).
 using Amounts = std::vector<std::pair<std::string, double>>;
 
-/// Adds an entry of a map<string, Quantity>; amounts that are none are left out.
+/// Adds an entry of a map<string, Quantity>. Invalid quantities are left out.
 void read_amount(std::string_view entry, Amounts& amounts);
 
-/// How kube-state-metrics spells a resource as a label ("nvidia_com_gpu"), and its unit ("core",
-/// "byte", "integer").
+/// The label value ("nvidia_com_gpu") and the unit ("core", "byte", "integer") that
+/// kube-state-metrics uses for a resource.
 std::string resource_label(std::string_view resource);
 std::string_view resource_unit(std::string_view resource);
 
-/// Type, status and reason of a condition: all kinds' conditions have them at these numbers.
+/// A condition of any kind of object.
 struct Condition {
   SharedText type;
   SharedText status;  ///< "True", "False", "Unknown"
@@ -57,7 +58,7 @@ struct Condition {
   bool operator==(const Condition&) const = default;
 };
 
-/// Where a condition's message keeps what; type 1 and status 2 are everywhere.
+/// Field numbers that differ between kinds of conditions. The type is always 1, the status 2.
 struct ConditionFields {
   std::uint32_t reason;
   std::uint32_t last_transition;

@@ -31,7 +31,7 @@ void read_address(std::string_view message, Node& node) {
     if (field.tag() == 1) type = field.bytes();
     if (field.tag() == 2) address = field.bytes();
   });
-  // The first of a kind is the primary one; a second is of the other IP family.
+  // The first address of a type is the primary one. A second one has the other IP family.
   if (type == "InternalIP" && node.internal_ip.empty()) node.internal_ip = address;
   if (type == "Hostname" && node.host_name.empty()) node.host_name = address;
 }

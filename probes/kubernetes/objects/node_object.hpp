@@ -1,4 +1,4 @@
-// What is kept of a node. Field numbers are those of k8s.io/api/core/v1/generated.proto. Pure.
+// The kept fields of a node. Field numbers are from k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"

@@ -20,7 +20,7 @@ Terminated read_terminated(std::string_view message) {
     if (field.tag() == 3) out.reason = SharedText(field.bytes());
     if (field.tag() == 6) out.finished = read_time(field.bytes());
   });
-  // As the kubelet puts it where the runtime says nothing.
+  // The kubelet's default for a runtime that reports no reason.
   if (out.reason.get().empty()) out.reason = SharedText(out.exit_code == 0 ? "Completed" : "Error");
   return out;
 }
@@ -28,7 +28,7 @@ Terminated read_terminated(std::string_view message) {
 void read_state(std::string_view message, ContainerStatus& out) {
   for_each_field(message, [&](Field& state) {
     if (state.tag() == 1) {
-      std::string_view reason = "ContainerCreating";  // what it is until it says more
+      std::string_view reason = "ContainerCreating";  // the default of the kubelet
       for_each_field(state.bytes(), [&](Field& field) {
         if (field.tag() == 1) reason = field.bytes();
       });
@@ -128,7 +128,7 @@ void read_status(std::string_view message, Pod& pod, PodDetail detail) {
   });
 }
 
-void take(Metadata meta, Pod& pod, PodDetail detail) {
+void set_metadata(Metadata meta, Pod& pod, PodDetail detail) {
   pod.namespace_name = SharedText(meta.namespace_name);
   pod.name = std::move(meta.name);
   pod.uid = std::move(meta.uid);
@@ -155,22 +155,22 @@ const Condition* Pod::condition(std::string_view type) const {
 }
 
 bool Pod::suspect() const {
-  const auto has_trouble = [](const ContainerStatus& container) {
+  const auto may_fail = [](const ContainerStatus& container) {
     return !container.waiting_reason.get().empty() || container.oom_killed().has_value();
   };
   const auto is_false = [](const Condition& condition) { return condition.status.get() != "True"; };
   return phase.get() == "Failed" || std::ranges::any_of(conditions, is_false) ||
-         std::ranges::any_of(containers, has_trouble);
+         std::ranges::any_of(containers, may_fail);
 }
 
 Pod read_pod(std::string_view message, PodDetail detail) {
   Pod pod;
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 1) take(read_metadata(field.bytes()), pod, detail);
+    if (field.tag() == 1) set_metadata(read_metadata(field.bytes()), pod, detail);
     if (field.tag() == 2) read_spec(field.bytes(), pod, detail);
     if (field.tag() == 3) read_status(field.bytes(), pod, detail);
   });
-  // There are many, and they stay.
+  // Pods exist in large numbers and stay in memory.
   pod.conditions.shrink_to_fit();
   pod.containers.shrink_to_fit();
   return pod;

@@ -1,4 +1,4 @@
-// What is kept of a pod. Field numbers are those of k8s.io/api/core/v1/generated.proto. Pure.
+// The kept fields of a pod. Field numbers are from k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
 
 #include "probes/kubernetes/objects/compact.hpp"
@@ -12,7 +12,7 @@
 
 namespace vitalsd::kubernetes {
 
-/// One container's status, its state flattened: it is waiting, running or terminated.
+/// The status of a container. Its state is flattened: it is waiting, running or terminated.
 struct ContainerStatus {
   struct Image {
     std::string name;
@@ -23,25 +23,26 @@ struct ContainerStatus {
 
   SharedText name;
   SharedText waiting_reason;          ///< not empty: it is waiting
-  SharedText terminated_reason;       ///< not empty: it has ended
-  SharedText last_terminated_reason;  ///< of the instance before; empty: there was none
+  SharedText terminated_reason;       ///< not empty: it is terminated
+  SharedText last_terminated_reason;  ///< of the previous instance; empty: there was none
   std::int64_t restarts = 0;
-  std::optional<double> started;     ///< when it began to run, if it does
-  std::optional<double> terminated;  ///< when it ended, if it has
+  std::optional<double> started;     ///< if it is running
+  std::optional<double> terminated;  ///< if it is terminated
   std::optional<double> last_terminated;
   std::optional<int> last_exit_code;
   bool init = false;
   bool ready = false;
   bool running = false;
-  Boxed<Image> image;  ///< detail
+  Boxed<Image> image;  ///< with PodDetail::all
 
-  /// When it was last killed for lack of memory, 0 if that is not said; nothing: never, as far as
-  /// its status goes back. A container that is not restarted has it in its state alone.
+  /// When it was last killed because it exceeded its memory, in Unix seconds; 0 if the time is
+  /// unknown; empty if the status reports no OOM kill. A container that is not restarted reports
+  /// the kill in its current state only.
   [[nodiscard]] std::optional<double> oom_killed() const;
   bool operator==(const ContainerStatus&) const = default;
 };
 
-/// Requests and limits as the pod's template has them.
+/// Requests and limits of a container in the spec of the pod.
 struct ContainerResources {
   std::string name;
   bool init = false;
@@ -72,15 +73,15 @@ struct Pod {
   SharedText node;
   SharedText phase;                   ///< "Pending", "Running", "Succeeded", "Failed", "Unknown"
   SharedText reason;                  ///< "Evicted"
-  SharedText owner_kind;              ///< the controller's; empty: none
-  std::optional<double> deleted;      ///< asked to go
-  std::vector<Condition> conditions;  ///< Ready and PodScheduled, or with detail all
+  SharedText owner_kind;              ///< of the controller; empty: there is none
+  std::optional<double> deleted;      ///< deletionTimestamp, Unix seconds
+  std::vector<Condition> conditions;  ///< Ready and PodScheduled; with PodDetail::all every type
   std::vector<ContainerStatus> containers;
-  Boxed<Detail> detail;
+  Boxed<Detail> detail;  ///< with PodDetail::all
 
   [[nodiscard]] std::string key() const { return namespace_name.get() + '/' + name; }
   [[nodiscard]] const Condition* condition(std::string_view type) const;
-  /// Whether it may have a fault, now or, as some count with time only, later.
+  /// Whether a check may fail for the pod, now or later: some checks depend on the time.
   [[nodiscard]] bool suspect() const;
   bool operator==(const Pod&) const = default;
 };

@@ -14,7 +14,8 @@ namespace {
 struct Suffix {
   std::string_view text;
   double factor;
-  double divisor = 1;  // a thousandth is no double, but a division by 1000 rounds correctly
+  double divisor =
+      1;  // a double cannot represent 0.001, but a division by 1000 is rounded correctly
 };
 
 constexpr std::array kSuffixes = {
@@ -34,13 +35,13 @@ std::optional<double> parse_quantity(std::string_view text) {
   const bool negative = text.starts_with('-');
   if (negative || text.starts_with('+')) text.remove_prefix(1);
 
-  // digits [ "." digits ], with a digit on one side at least
+  // digits [ "." digits ], with at least one digit
   const std::size_t whole = count_digits(text);
   std::size_t size = whole;
   if (text.substr(size).starts_with('.')) size += 1 + count_digits(text.substr(size + 1));
   if (size == 0 || (whole == 0 && size == 1)) return std::nullopt;
 
-  // An exponent is part of the number; a lone "E" is a suffix like others.
+  // An exponent is part of the number. An "E" without digits is a suffix.
   std::string_view suffix = text.substr(size);
   if (suffix.size() > 1 && (suffix[0] == 'e' || suffix[0] == 'E')) {
     const std::size_t sign = suffix[1] == '+' || suffix[1] == '-' ? 1 : 0;

@@ -11,20 +11,20 @@ std::optional<double> amount_of(const Amounts& amounts, std::string_view resourc
   return found->second;
 }
 
-// A map comes in any order, but equal ones are to be equal; and each key is in it once.
-void tidy(Amounts& amounts) {
+// A protobuf map has any order and may repeat a key. This makes equal maps compare equal.
+void normalize(Amounts& amounts) {
   std::ranges::sort(amounts);
-  const auto doubles = std::ranges::unique(amounts, {}, &Amounts::value_type::first);
-  amounts.erase(doubles.begin(), doubles.end());
+  const auto duplicates = std::ranges::unique(amounts, {}, &Amounts::value_type::first);
+  amounts.erase(duplicates.begin(), duplicates.end());
 }
 
 }  // namespace
 
 std::optional<double> Quota::used_ratio(std::string_view resource) const {
-  const std::optional<double> granted = amount_of(hard, resource);
-  const std::optional<double> taken = amount_of(used, resource);
-  if (!granted || !taken || *granted <= 0) return std::nullopt;
-  return *taken / *granted;
+  const std::optional<double> limit = amount_of(hard, resource);
+  const std::optional<double> use = amount_of(used, resource);
+  if (!limit || !use || *limit <= 0) return std::nullopt;
+  return *use / *limit;
 }
 
 Quota read_quota(std::string_view message) {
@@ -38,8 +38,8 @@ Quota read_quota(std::string_view message) {
       });
     }
   });
-  tidy(quota.hard);
-  tidy(quota.used);
+  normalize(quota.hard);
+  normalize(quota.used);
   return quota;
 }
 

@@ -1,4 +1,4 @@
-// What is kept of a ResourceQuota. Field numbers are those of k8s.io/api/core/v1/generated.proto.
+// The kept fields of a ResourceQuota. Field numbers are from k8s.io/api/core/v1/generated.proto.
 // Pure.
 #pragma once
 
@@ -12,11 +12,11 @@ namespace vitalsd::kubernetes {
 
 struct Quota {
   Metadata meta;
-  Amounts hard;  ///< as its status has them: what is enforced
+  Amounts hard;  ///< from the status: the enforced limits
   Amounts used;
 
   [[nodiscard]] std::string key() const { return meta.key(); }
-  /// The share of a resource that is used; nothing where there is no use or nothing is granted.
+  /// Used divided by hard. Empty if one of them is missing, or if hard is 0.
   [[nodiscard]] std::optional<double> used_ratio(std::string_view resource) const;
   bool operator==(const Quota&) const = default;
 };

@@ -77,7 +77,7 @@ Object read(std::string_view message) {
 
 const Condition* Deployment::condition(std::string_view type) const {
   const auto found = std::ranges::find_if(
-      conditions, [&](const Condition& each) { return each.type.get() == type; });
+      conditions, [&](const Condition& condition) { return condition.type.get() == type; });
   return found == conditions.end() ? nullptr : &*found;
 }
 

@@ -1,4 +1,4 @@
-// What is kept of Deployments, StatefulSets and DaemonSets. Field numbers are those of
+// The kept fields of Deployments, StatefulSets and DaemonSets. Field numbers are from
 // k8s.io/api/apps/v1/generated.proto. Pure.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace vitalsd::kubernetes {
 
 struct Deployment {
   Metadata meta;
-  std::int64_t wanted = 1;  ///< replicas; without a word one
+  std::int64_t wanted = 1;  ///< replicas; 1 if it is not set
   bool paused = false;
   std::int64_t observed_generation = 0;
   std::int64_t replicas = 0;
@@ -25,7 +25,7 @@ struct Deployment {
 
   [[nodiscard]] std::string key() const { return meta.key(); }
   [[nodiscard]] const Condition* condition(std::string_view type) const;
-  /// The controller has given up on a new revision (ProgressDeadlineExceeded).
+  /// Whether a rollout exceeded its progress deadline (ProgressDeadlineExceeded).
   [[nodiscard]] bool is_stuck() const;
   bool operator==(const Deployment&) const = default;
 };
@@ -36,8 +36,8 @@ struct StatefulSet {
   std::int64_t observed_generation = 0;
   std::int64_t replicas = 0;
   std::int64_t ready = 0;
-  std::int64_t current = 0;  ///< of the revision before
-  std::int64_t updated = 0;  ///< of the new one
+  std::int64_t current = 0;  ///< of the current revision
+  std::int64_t updated = 0;  ///< of the update revision
   std::int64_t available = 0;
   std::string current_revision;
   std::string update_revision;
@@ -46,12 +46,12 @@ struct StatefulSet {
   bool operator==(const StatefulSet&) const = default;
 };
 
-/// Numbers are of nodes.
+/// All numbers count nodes.
 struct DaemonSet {
   Metadata meta;
   std::int64_t observed_generation = 0;
-  std::int64_t scheduled = 0;     ///< have the pod and should
-  std::int64_t misscheduled = 0;  ///< have it and should not
+  std::int64_t scheduled = 0;     ///< run the pod and should
+  std::int64_t misscheduled = 0;  ///< run the pod and should not
   std::int64_t wanted = 0;
   std::int64_t ready = 0;
   std::int64_t updated = 0;
@@ -62,7 +62,7 @@ struct DaemonSet {
   bool operator==(const DaemonSet&) const = default;
 };
 
-/// Throw ProbeError(protocol) for malformed bytes.
+/// They throw ProbeError(protocol) for malformed bytes.
 Deployment read_deployment(std::string_view message);
 StatefulSet read_stateful_set(std::string_view message);
 DaemonSet read_daemon_set(std::string_view message);

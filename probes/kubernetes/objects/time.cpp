@@ -12,12 +12,12 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/// Takes the text from its front, piece by piece. After a piece that is not there, all is void.
+/// Consumes a text from its start. After a mismatch everything else fails too.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : rest_(text) {}
 
-  /// Exactly `digits` digits.
+  /// Consumes exactly `digits` digits.
   int number(std::size_t digits) {
     int value = 0;
     if (rest_.size() < digits) return fail();
@@ -29,15 +29,15 @@ class Scanner {
     return value;
   }
 
-  /// One character of `these`; gives it.
-  char one_of(std::string_view these) {
+  /// Consumes and returns one of `characters`.
+  char one_of(std::string_view characters) {
     const char c = rest_.empty() ? '\0' : rest_.front();
-    if (c == '\0' || !these.contains(c)) return static_cast<char>(fail());
+    if (c == '\0' || !characters.contains(c)) return static_cast<char>(fail());
     rest_.remove_prefix(1);
     return c;
   }
 
-  /// "." and digits, or nothing.
+  /// Consumes and returns "." and digits, or nothing.
   std::string_view fraction() {
     if (!rest_.starts_with('.')) return {};
     std::size_t size = 1;
@@ -48,7 +48,7 @@ class Scanner {
     return digits;
   }
 
-  [[nodiscard]] bool whole() const { return good_ && rest_.empty(); }
+  [[nodiscard]] bool is_complete() const { return good_ && rest_.empty(); }
 
  private:
   int fail() {
@@ -61,12 +61,12 @@ class Scanner {
   bool good_ = true;
 };
 
-struct Moment {
+struct Time {
   std::chrono::sys_seconds second;
   std::string_view fraction;  // "." and digits, or nothing
 };
 
-std::optional<Moment> parse_moment(std::string_view text) {
+std::optional<Time> parse_rfc3339(std::string_view text) {
   Scanner in(text);
   const int year = in.number(4);
   in.one_of("-");
@@ -91,42 +91,41 @@ std::optional<Moment> parse_moment(std::string_view text) {
   const std::chrono::year_month_day date{std::chrono::year{year},
                                          std::chrono::month{static_cast<unsigned>(month)},
                                          std::chrono::day{static_cast<unsigned>(day)}};
-  if (!in.whole() || year == 0 || !date.ok() || hour > 23 || minute > 59 || second > 59 ||
+  if (!in.is_complete() || year == 0 || !date.ok() || hour > 23 || minute > 59 || second > 59 ||
       offset_hour > 23 || offset_minute > 59) {
     return std::nullopt;
   }
   const std::chrono::hours offset_hours{zone == '-' ? -offset_hour : offset_hour};
   const std::chrono::minutes offset_minutes{zone == '-' ? -offset_minute : offset_minute};
-  return Moment{std::chrono::sys_days{date} + std::chrono::hours{hour} +
-                    std::chrono::minutes{minute} + std::chrono::seconds{second} - offset_hours -
-                    offset_minutes,
-                fraction};
+  return Time{std::chrono::sys_days{date} + std::chrono::hours{hour} +
+                  std::chrono::minutes{minute} + std::chrono::seconds{second} - offset_hours -
+                  offset_minutes,
+              fraction};
 }
 
 }  // namespace
 
 std::optional<double> parse_time(std::string_view text) {
-  const std::optional<Moment> moment = parse_moment(text);
-  if (!moment) return std::nullopt;
-  // Digits so small that a double cannot hold them are none.
+  const std::optional<Time> time = parse_rfc3339(text);
+  if (!time) return std::nullopt;
+  // Digits beyond the precision of a double leave the fraction unchanged.
   double fraction = 0;
-  std::from_chars(moment->fraction.data(), moment->fraction.data() + moment->fraction.size(),
-                  fraction);
-  return static_cast<double>(moment->second.time_since_epoch().count()) + fraction;
+  std::from_chars(time->fraction.data(), time->fraction.data() + time->fraction.size(), fraction);
+  return static_cast<double>(time->second.time_since_epoch().count()) + fraction;
 }
 
 std::optional<std::int64_t> parse_nanoseconds(std::string_view text) {
-  const std::optional<Moment> moment = parse_moment(text);
-  if (!moment) return std::nullopt;
+  const std::optional<Time> time = parse_rfc3339(text);
+  if (!time) return std::nullopt;
   constexpr std::int64_t kPerSecond = 1'000'000'000;
-  const std::int64_t seconds = moment->second.time_since_epoch().count();
+  const std::int64_t seconds = time->second.time_since_epoch().count();
   if (seconds < 0 || seconds >= std::numeric_limits<std::int64_t>::max() / kPerSecond) {
     return std::nullopt;
   }
   std::int64_t nanoseconds = 0;
   std::int64_t digit = kPerSecond / 10;
-  for (std::size_t i = 1; i < moment->fraction.size() && digit > 0; ++i, digit /= 10) {
-    nanoseconds += digit * (moment->fraction[i] - '0');
+  for (std::size_t i = 1; i < time->fraction.size() && digit > 0; ++i, digit /= 10) {
+    nanoseconds += digit * (time->fraction[i] - '0');
   }
   return seconds * kPerSecond + nanoseconds;
 }

@@ -1,5 +1,5 @@
-// The moments that Kubernetes' API writes: RFC 3339, as metav1.Time ("2026-11-23T02:00:05Z") and
-// metav1.MicroTime ("2026-11-23T02:00:05.000000Z"). Pure; knows no locale and no time zone.
+// Parses the times in the Kubernetes API: RFC 3339, as in metav1.Time ("2026-11-23T02:00:05Z") and
+// metav1.MicroTime ("2026-11-23T02:00:05.000000Z"). Pure; independent of locale and time zone.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,14 @@
 
 namespace vitalsd::kubernetes {
 
-/// Seconds since 1970, before it below 0, with their fraction as far as a double holds it (some
-/// tenths of a microsecond in our days). Nothing where the text is no RFC 3339 date-time, names a
-/// date that does not exist, lies outside the years 1 to 9999, or is a leap second (23:59:60),
-/// which Go's parser refuses as well.
+/// Returns Unix seconds, negative before 1970, with a fraction in the precision of a double (some
+/// tenths of a microsecond today). Empty if the text is not an RFC 3339 date-time, if the date does
+/// not exist or is outside the years 1 to 9999, or for a leap second (23:59:60), which Go's parser
+/// rejects too.
 std::optional<double> parse_time(std::string_view text);
 
-/// The same to the nanosecond, as logs have them, between 1970 and 2262; further digits are cut.
+/// Returns nanoseconds since 1970, the precision of logs. Empty outside 1970 to 2262. More digits
+/// than nine are truncated.
 std::optional<std::int64_t> parse_nanoseconds(std::string_view text);
 
 }  // namespace vitalsd::kubernetes

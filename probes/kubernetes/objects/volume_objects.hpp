@@ -1,4 +1,4 @@
-// What is kept of PersistentVolumes and PersistentVolumeClaims. Field numbers are those of
+// The kept fields of PersistentVolumes and PersistentVolumeClaims. Field numbers are from
 // k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
 
@@ -16,10 +16,10 @@ struct Volume {
   std::optional<double> created;
   std::optional<double> capacity;  ///< bytes
   std::string claim_namespace;
-  std::string claim_name;  ///< empty: nobody's
+  std::string claim_name;  ///< empty: not bound
   std::string storage_class;
   SharedText phase;   ///< "Pending", "Available", "Bound", "Released", "Failed"
-  SharedText reason;  ///< "RecyclerFailed"; mostly none
+  SharedText reason;  ///< "RecyclerFailed"; usually empty
 
   [[nodiscard]] std::string key() const { return name; }
   bool operator==(const Volume&) const = default;
@@ -28,8 +28,8 @@ struct Volume {
 struct Claim {
   Metadata meta;
   std::optional<double> requested;  ///< bytes
-  std::optional<double> capacity;   ///< bytes that it has got
-  std::string volume;               ///< empty: none yet
+  std::optional<double> capacity;   ///< bytes of the bound volume
+  std::string volume;               ///< empty: not bound
   std::string storage_class;
   SharedText phase;  ///< "Pending", "Bound", "Lost"
 
@@ -37,7 +37,7 @@ struct Claim {
   bool operator==(const Claim&) const = default;
 };
 
-/// Throw ProbeError(protocol) for malformed bytes.
+/// They throw ProbeError(protocol) for malformed bytes.
 Volume read_volume(std::string_view message);
 Claim read_claim(std::string_view message);
 

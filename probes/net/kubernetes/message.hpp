@@ -1,5 +1,5 @@
-// Reads protobuf messages field by field: what is not asked for is skipped, and a field of another
-// wire type than it should have is an error, as everything malformed is. Pure.
+// Reads protobuf messages field by field. Fields that the caller does not read are skipped.
+// Malformed messages, and fields with an unexpected wire type, are errors. Pure.
 #pragma once
 
 #include "probes/error.hpp"
@@ -11,7 +11,7 @@
 
 namespace vitalsd::net::kubernetes {
 
-/// One field; valid during for_each_field's call.
+/// One field of a message; valid during the call that for_each_field() makes.
 class Field {
  public:
   explicit Field(protozero::pbf_reader& reader) : reader_(reader) {}
@@ -20,13 +20,14 @@ class Field {
 
   [[nodiscard]] std::uint32_t tag() const { return reader_.tag(); }
 
-  /// Whether it is a string or a message: for a number of which versions of the API make different
-  /// use.
+  /// Whether the field is a string or a message. Needed for a field number that has different types
+  /// in different versions of the API.
   [[nodiscard]] bool has_bytes() const {
     return reader_.wire_type() == protozero::pbf_wire_type::length_delimited;
   }
 
-  /// A string or a message; valid as long as the whole.
+  /// A string or a message; valid as long as the whole message. Throws ProbeError(protocol) for
+  /// another type, as all the functions below do.
   std::string_view bytes() {
     expect(protozero::pbf_wire_type::length_delimited);
     const protozero::data_view view = reader_.get_view();
@@ -38,8 +39,8 @@ class Field {
   }
   bool boolean() { return integer() != 0; }
 
-  void skip_unless_taken() {
-    if (!taken_) reader_.skip();
+  void skip_if_unread() {
+    if (!read_) reader_.skip();
   }
 
  private:
@@ -47,11 +48,11 @@ class Field {
     if (reader_.wire_type() != type) {
       throw ProbeError(Reason::protocol, "a Kubernetes object is malformed: wrong wire type");
     }
-    taken_ = true;
+    read_ = true;
   }
 
   protozero::pbf_reader& reader_;
-  bool taken_ = false;
+  bool read_ = false;
 };
 
 /// Calls `read(Field&)` for each field of the message. Throws ProbeError(protocol).
@@ -62,7 +63,7 @@ void for_each_field(std::string_view message, const Read& read) {
     while (reader.next()) {
       Field field(reader);
       read(field);
-      field.skip_unless_taken();
+      field.skip_if_unread();
     }
   } catch (const protozero::exception& error) {
     throw ProbeError(Reason::protocol,
@@ -70,7 +71,7 @@ void for_each_field(std::string_view message, const Read& read) {
   }
 }
 
-/// One entry of a map<string, V>: calls `read(key, bytes of the value)`.
+/// Reads one entry of a map<string, V>: calls `read(key, bytes of the value)`.
 template <class Read>
 void read_map_entry(std::string_view entry, const Read& read) {
   std::string_view key;

@@ -18,13 +18,13 @@ namespace json = boost::json;
 using namespace std::string_view_literals;
 
 constexpr auto kMagic = "k8s\0"sv;
-constexpr std::size_t kMaxMessage = 500;  // characters of an error that are shown
+constexpr std::size_t kMaxMessage = 500;  // bytes of an error message
 constexpr std::size_t kMaxJsonList = std::size_t{64} << 20;
 constexpr std::size_t kMaxVarint = 10;
 constexpr std::int64_t kMaxRetryAfter = 3600;  // seconds
 constexpr auto kInitialEventsEnd = "k8s.io/initial-events-end"sv;
 
-// Field numbers.
+// Field numbers of the messages.
 namespace unknown {
 constexpr std::uint32_t kRaw = 2;
 }
@@ -60,13 +60,13 @@ namespace status_details {
 constexpr std::uint32_t kRetryAfterSeconds = 5;
 }
 
-[[noreturn]] void refuse(const std::string& what) {
-  throw ProbeError(Reason::protocol, "the API server's answer is malformed: " + what);
+[[noreturn]] void malformed(const std::string& what) {
+  throw ProbeError(Reason::protocol, "the API server's response is malformed: " + what);
 }
 
-// What is in the envelope (runtime.Unknown).
+// The message in the envelope (runtime.Unknown).
 std::string_view unwrap(std::string_view bytes) {
-  if (!bytes.starts_with(kMagic)) refuse("an object is not in Kubernetes' protobuf envelope");
+  if (!bytes.starts_with(kMagic)) malformed("an object is not in Kubernetes' protobuf envelope");
   std::string_view raw;
   for_each_field(bytes.substr(kMagic.size()), [&](Field& field) {
     if (field.tag() == unknown::kRaw) raw = field.bytes();
@@ -74,7 +74,7 @@ std::string_view unwrap(std::string_view bytes) {
   return raw;
 }
 
-std::string shown(std::string_view text) {
+std::string printable_line(std::string_view text) {
   std::string out = printable_utf8(text.substr(0, kMaxMessage));
   std::ranges::replace_if(out, [](unsigned char c) { return c < ' '; }, ' ');
   while (out.ends_with(' ')) out.pop_back();
@@ -89,8 +89,8 @@ std::optional<std::chrono::seconds> seconds(std::int64_t count) {
 Status read_protobuf_status(std::string_view message) {
   Status out;
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == status::kMessage) out.message = shown(field.bytes());
-    if (field.tag() == status::kReason) out.reason = shown(field.bytes());
+    if (field.tag() == status::kMessage) out.message = printable_line(field.bytes());
+    if (field.tag() == status::kReason) out.reason = printable_line(field.bytes());
     if (field.tag() == status::kCode) out.code = static_cast<int>(field.integer());
     if (field.tag() == status::kDetails) {
       for_each_field(field.bytes(), [&](Field& detail) {
@@ -108,7 +108,7 @@ Status read_protobuf_status(std::string_view message) {
 json::value parse_json(std::string_view text) {
   json::error_code error;
   json::value value = json::parse({text.data(), text.size()}, error);
-  if (error) refuse("no JSON: " + error.message());
+  if (error) malformed("not valid JSON: " + error.message());
   return value;
 }
 
@@ -136,8 +136,8 @@ int number_of(const json::value* value) {
 Status read_json_status(const json::value& value) {
   Status out;
   out.code = number_of(member(value, "code"));
-  out.reason = shown(text_of(member(value, "reason")));
-  out.message = shown(text_of(member(value, "message")));
+  out.reason = printable_line(text_of(member(value, "reason")));
+  out.message = printable_line(text_of(member(value, "message")));
   if (const json::value* details = member(value, "details")) {
     out.retry_after = seconds(number_of(member(*details, "retryAfterSeconds")));
   }
@@ -152,7 +152,7 @@ Event::Type type_of(std::string_view name) {
   if (name == "DELETED") return Event::Type::deleted;
   if (name == "BOOKMARK") return Event::Type::bookmark;
   if (name == "ERROR") return Event::Type::error;
-  refuse("there is no watch event " + shown(name));
+  malformed("unknown watch event " + printable_line(name));
 }
 
 void read_object_meta(std::string_view meta, Event& event) {
@@ -191,13 +191,13 @@ Event read_protobuf_event(std::string_view frame) {
   return event;
 }
 
-// `object` holds the text that the event's object is.
+// `object` receives the text that Event::object refers to.
 Event read_json_event(std::string_view line, std::string& object) {
   const json::value value = parse_json(line);
   Event event;
   event.type = type_of(text_of(member(value, "type")));
   const json::value* found = member(value, "object");
-  if (found == nullptr) refuse("an event has no object");
+  if (found == nullptr) malformed("an event has no object");
   if (event.type == Event::Type::error) {
     event.status = read_json_status(*found);
     return event;
@@ -222,9 +222,9 @@ Status read_status(int http_status, std::string_view body) {
       out = read_json_status(parse_json(body));
     }
   } catch (const ProbeError&) {
-    out = {};  // then it is a page of somebody else's
+    out = {};  // not a Status, for example the page of a proxy
   }
-  if (out.message.empty()) out.message = shown(body);
+  if (out.message.empty()) out.message = printable_line(body);
   if (out.code == 0) out.code = http_status;
   return out;
 }
@@ -237,29 +237,29 @@ ListReader::ListReader(Format format, OnObject on_object)
 void ListReader::feed(std::string_view bytes) {
   buffer_ += bytes;
   if (format_ == Format::json) {
-    if (buffer_.size() > kMaxJsonList) refuse("a list is larger than 64 MiB");
+    if (buffer_.size() > kMaxJsonList) malformed("a list is larger than 64 MiB");
     return;
   }
-  while (step()) {
+  while (read_item()) {
   }
   buffer_.erase(0, at_);
   at_ = 0;
 }
 
-// Reads one thing of a protobuf list; false: more bytes are needed for it.
-bool ListReader::step() {
+// Reads the next item of a protobuf list. Returns false if it needs more bytes for it.
+bool ListReader::read_item() {
   const std::string_view rest = std::string_view(buffer_).substr(at_);
   if (!magic_read_) {
     if (rest.size() < kMagic.size()) return false;
-    if (!rest.starts_with(kMagic)) refuse("a list is not in Kubernetes' protobuf envelope");
+    if (!rest.starts_with(kMagic)) malformed("a list is not in Kubernetes' protobuf envelope");
     at_ += kMagic.size();
     magic_read_ = true;
     return true;
   }
   if (skip_ > 0) {
-    const std::uint64_t now = std::min<std::uint64_t>(skip_, rest.size());
-    skip_ -= now;
-    at_ += now;
+    const std::uint64_t available = std::min<std::uint64_t>(skip_, rest.size());
+    skip_ -= available;
+    at_ += available;
     return skip_ == 0;
   }
   if (inside_ && left_ == 0) {
@@ -267,7 +267,7 @@ bool ListReader::step() {
     list_read_ = true;
     return true;
   }
-  // A key and, as all fields of these messages have one, a length.
+  // A key and a length: all fields of these messages are length-delimited.
   const char* next = rest.data();
   const char* const end = next + std::min(rest.size(), 2 * kMaxVarint);
   std::uint64_t key = 0;
@@ -276,19 +276,20 @@ bool ListReader::step() {
     key = protozero::decode_varint(&next, end);
     constexpr std::uint64_t kWireType = 7;
     constexpr std::uint64_t kLengthDelimited = 2;
-    if ((key & kWireType) != kLengthDelimited) refuse("a list has a field of the wrong type");
+    if ((key & kWireType) != kLengthDelimited) malformed("a list has a field of the wrong type");
     size = protozero::decode_varint(&next, end);
   } catch (const protozero::end_of_buffer_exception&) {
     return false;
   } catch (const protozero::exception& error) {
-    refuse(error.what());
+    malformed(error.what());
   }
   const auto header = static_cast<std::size_t>(next - rest.data());
   const auto tag = static_cast<std::uint32_t>(key >> 3);
-  if (inside_ && (header > left_ || size > left_ - header)) refuse("a list is longer than it says");
-  const bool wanted = inside_ && (tag == list::kMetadata || tag == list::kItems);
-  if (wanted) {
-    if (size > kMaxObject) refuse("an object is larger than 8 MiB");
+  if (inside_ && (header > left_ || size > left_ - header))
+    malformed("a field of a list exceeds the list's length");
+  const bool is_needed = inside_ && (tag == list::kMetadata || tag == list::kItems);
+  if (is_needed) {
+    if (size > kMaxObject) malformed("an object is larger than 8 MiB");
     if (rest.size() - header < size) return false;
     const std::string_view message = rest.substr(header, size);
     if (tag == list::kItems) {
@@ -321,9 +322,9 @@ void ListReader::finish() {
     read_json();
     return;
   }
-  while (step()) {
+  while (read_item()) {
   }
-  if (!list_read_ || skip_ > 0 || at_ < buffer_.size()) refuse("a list is cut off");
+  if (!list_read_ || skip_ > 0 || at_ < buffer_.size()) malformed("a list is truncated");
 }
 
 void ListReader::read_json() {
@@ -331,7 +332,7 @@ void ListReader::read_json() {
   resource_version_ = text_at(value, "metadata", "resourceVersion");
   continue_ = text_at(value, "metadata", "continue");
   const json::value* items = member(value, "items");
-  if (items == nullptr || !items->is_array()) refuse("a list has no items");
+  if (items == nullptr || !items->is_array()) malformed("a list has no items");
   for (const json::value& item : items->get_array()) on_object_(json::serialize(item));
 }
 
@@ -341,37 +342,37 @@ WatchReader::WatchReader(Format format, OnEvent on_event)
     : format_(format), on_event_(std::move(on_event)) {}
 
 void WatchReader::feed(std::string_view bytes) {
-  // Mostly an event comes whole: then nothing is copied.
+  // Most events arrive in one piece and need no copy.
   if (buffer_.empty()) {
-    buffer_ = bytes.substr(take(bytes));
+    buffer_ = bytes.substr(read_events(bytes));
     return;
   }
   buffer_ += bytes;
-  buffer_.erase(0, take(buffer_));
-  if (buffer_.empty()) buffer_ = {};  // an event of megabytes leaves nothing behind
+  buffer_.erase(0, read_events(buffer_));
+  if (buffer_.empty()) buffer_ = {};  // releases the memory of a large event
 }
 
-// Reads the whole events in front; how many bytes they are.
-std::size_t WatchReader::take(std::string_view bytes) {
+// Reads the complete events at the start. Returns the number of bytes that they have.
+std::size_t WatchReader::read_events(std::string_view bytes) {
   std::size_t at = 0;
   while (true) {
     const std::string_view rest = bytes.substr(at);
     if (format_ == Format::json) {
       const std::size_t end = rest.find('\n');
-      if (std::min(end, rest.size()) > 2 * kMaxObject) refuse("an event is larger than 16 MiB");
+      if (std::min(end, rest.size()) > 2 * kMaxObject) malformed("an event is larger than 16 MiB");
       if (end == std::string_view::npos) return at;
       std::string object;
       if (end > 0) on_event_(read_json_event(rest.substr(0, end), object));
       at += end + 1;
       continue;
     }
-    constexpr std::size_t kLength = 4;  // bytes, big end first
+    constexpr std::size_t kLength = 4;  // bytes, big-endian
     if (rest.size() < kLength) return at;
     std::size_t size = 0;
     for (std::size_t i = 0; i < kLength; ++i) {
       size = size << 8 | static_cast<unsigned char>(rest[i]);
     }
-    if (size > kMaxObject) refuse("an event is larger than 8 MiB");
+    if (size > kMaxObject) malformed("an event is larger than 8 MiB");
     if (rest.size() - kLength < size) return at;
     on_event_(read_protobuf_event(rest.substr(kLength, size)));
     at += kLength + size;

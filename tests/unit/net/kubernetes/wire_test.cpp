@@ -44,8 +44,8 @@ std::string list(const std::vector<std::string>& objects, std::string_view versi
   std::string raw;
   protozero::pbf_writer writer(raw);
   writer.add_message(1, meta);
-  writer.add_string(9, "a field of the future");
-  for (const std::string& each : objects) writer.add_message(2, each);
+  writer.add_string(9, "a field of a future version");
+  for (const std::string& object : objects) writer.add_message(2, object);
   return envelope(raw);
 }
 
@@ -76,14 +76,14 @@ std::string event(std::string_view type, const std::string& message) {
   return out + frame;
 }
 
-struct Read {
+struct DecodedList {
   std::vector<std::string> objects;
   std::string version;
   std::string token;
 };
 
-Read read_in_pieces(Format format, std::string_view bytes, std::size_t piece) {
-  Read out;
+DecodedList read_in_pieces(Format format, std::string_view bytes, std::size_t piece) {
+  DecodedList out;
   ListReader reader(format, [&](std::string_view object) { out.objects.emplace_back(object); });
   for (std::size_t at = 0; at < bytes.size(); at += piece) reader.feed(bytes.substr(at, piece));
   reader.finish();
@@ -97,7 +97,7 @@ TEST(KubernetesList, IsReadInPiecesOfAnySize) {
   const std::string b = object(std::string(300, 'b'), "6");
   const std::string bytes = list({a, b}, "7", "next");
   for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
-    const Read read = read_in_pieces(Format::protobuf, bytes, piece);
+    const DecodedList read = read_in_pieces(Format::protobuf, bytes, piece);
     EXPECT_THAT(read.objects, ElementsAre(a, b));
     EXPECT_EQ(read.version, "7");
     EXPECT_EQ(read.token, "next");
@@ -108,15 +108,15 @@ TEST(KubernetesList, MayBeEmpty) {
   EXPECT_TRUE(read_in_pieces(Format::protobuf, list({}, "7", ""), 3).objects.empty());
 }
 
-TEST(KubernetesList, CutOffAnywhereIsAnError) {
+TEST(KubernetesList, TruncatedAtAnyByteIsAnError) {
   const std::string bytes = list({object("a", "5")}, "7", "");
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_THROW(read_in_pieces(Format::protobuf, bytes.substr(0, size), 7), ProbeError) << size;
   }
 }
 
-TEST(KubernetesList, RefusesWhatIsNone) {
-  const auto refused = [](std::string bytes) {
+TEST(KubernetesList, RejectsMalformedLists) {
+  const auto error_of = [](std::string bytes) {
     try {
       read_in_pieces(Format::protobuf, bytes, 16);
     } catch (const ProbeError& error) {
@@ -125,19 +125,19 @@ TEST(KubernetesList, RefusesWhatIsNone) {
     }
     return std::string("accepted");
   };
-  EXPECT_THAT(refused("{\"kind\":\"PodList\"}"), HasSubstr("envelope"));
-  EXPECT_THAT(refused(std::string("k8s\0\x08\x01", 6)), HasSubstr("wrong type"));
-  // An object of 9 MiB, announced but not sent.
-  EXPECT_THAT(refused(std::string("k8s\0\x12\x80\x80\x80\x08\x12\x80\x80\xc0\x04", 14)),
+  EXPECT_THAT(error_of("{\"kind\":\"PodList\"}"), HasSubstr("envelope"));
+  EXPECT_THAT(error_of(std::string("k8s\0\x08\x01", 6)), HasSubstr("wrong type"));
+  // The length of an object is 9 MiB.
+  EXPECT_THAT(error_of(std::string("k8s\0\x12\x80\x80\x80\x08\x12\x80\x80\xc0\x04", 14)),
               HasSubstr("larger than 8 MiB"));
-  // An item that is longer than the list that it is in.
-  EXPECT_THAT(refused(std::string("k8s\0\x12\x04\x12\x10zz", 10)),
-              HasSubstr("longer than it says"));
-  EXPECT_THAT(refused(std::string("k8s\0", 4) + std::string(24, '\xff')), HasSubstr("varint"));
+  // The length of an item is greater than the length of its list.
+  EXPECT_THAT(error_of(std::string("k8s\0\x12\x04\x12\x10zz", 10)),
+              HasSubstr("exceeds the list's length"));
+  EXPECT_THAT(error_of(std::string("k8s\0", 4) + std::string(24, '\xff')), HasSubstr("varint"));
 }
 
 TEST(KubernetesList, OfCustomResourcesIsJson) {
-  const Read read = read_in_pieces(
+  const DecodedList read = read_in_pieces(
       Format::json,
       R"({"metadata":{"resourceVersion":"9","continue":"t"},"items":[{"a":1},{"b":[]}]})", 5);
   EXPECT_THAT(read.objects, ElementsAre(R"({"a":1})", R"({"b":[]})"));
@@ -147,7 +147,7 @@ TEST(KubernetesList, OfCustomResourcesIsJson) {
   EXPECT_THROW(read_in_pieces(Format::json, R"({"items":7})", 5), ProbeError);
 }
 
-struct Seen {
+struct DecodedEvent {
   Event::Type type;
   std::string object;
   std::string version;
@@ -155,8 +155,9 @@ struct Seen {
   Status status;
 };
 
-std::vector<Seen> events_in_pieces(Format format, std::string_view bytes, std::size_t piece) {
-  std::vector<Seen> out;
+std::vector<DecodedEvent> events_in_pieces(Format format, std::string_view bytes,
+                                           std::size_t piece) {
+  std::vector<DecodedEvent> out;
   WatchReader reader(format, [&](const Event& event) {
     out.push_back({event.type, std::string(event.object), event.resource_version,
                    event.initial_events_end, event.status});
@@ -185,24 +186,24 @@ TEST(KubernetesWatch, IsReadInPiecesOfAnySize) {
                             event("BOOKMARK", bookmark("8")) +
                             event("ERROR", status(410, "old", 3));
   for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
-    const std::vector<Seen> seen = events_in_pieces(Format::protobuf, bytes, piece);
-    ASSERT_EQ(seen.size(), 4U);
-    EXPECT_EQ(seen[0].type, Event::Type::added);
-    EXPECT_EQ(seen[0].object, pod);
-    EXPECT_EQ(seen[0].version, "5");
-    EXPECT_FALSE(seen[0].end);
-    EXPECT_EQ(seen[1].type, Event::Type::deleted);
-    EXPECT_EQ(seen[2].type, Event::Type::bookmark);
-    EXPECT_EQ(seen[2].version, "8");
-    EXPECT_TRUE(seen[2].end);
-    EXPECT_EQ(seen[3].type, Event::Type::error);
-    EXPECT_EQ(seen[3].status.code, 410);
-    EXPECT_EQ(seen[3].status.message, "old");
-    EXPECT_EQ(seen[3].status.retry_after, std::chrono::seconds(3));
+    const std::vector<DecodedEvent> events = events_in_pieces(Format::protobuf, bytes, piece);
+    ASSERT_EQ(events.size(), 4U);
+    EXPECT_EQ(events[0].type, Event::Type::added);
+    EXPECT_EQ(events[0].object, pod);
+    EXPECT_EQ(events[0].version, "5");
+    EXPECT_FALSE(events[0].end);
+    EXPECT_EQ(events[1].type, Event::Type::deleted);
+    EXPECT_EQ(events[2].type, Event::Type::bookmark);
+    EXPECT_EQ(events[2].version, "8");
+    EXPECT_TRUE(events[2].end);
+    EXPECT_EQ(events[3].type, Event::Type::error);
+    EXPECT_EQ(events[3].status.code, 410);
+    EXPECT_EQ(events[3].status.message, "old");
+    EXPECT_EQ(events[3].status.retry_after, std::chrono::seconds(3));
   }
 }
 
-TEST(KubernetesWatch, RefusesWhatIsNone) {
+TEST(KubernetesWatch, RejectsMalformedEvents) {
   EXPECT_THROW(events_in_pieces(Format::protobuf, event("MOVED", object("a", "1")), 99),
                ProbeError);
   EXPECT_THROW(events_in_pieces(Format::protobuf, "\x7f\xff\xff\xff", 99), ProbeError);
@@ -219,17 +220,17 @@ TEST(KubernetesWatch, OfCustomResourcesIsLinesOfJson) {
       R"({"type":"ERROR","object":{"code":410,"reason":"Expired","message":"too old"}})"
       "\n";
   for (const std::size_t piece : {1U, 7U, 1000U}) {
-    const std::vector<Seen> seen = events_in_pieces(Format::json, bytes, piece);
-    ASSERT_EQ(seen.size(), 3U);
-    EXPECT_EQ(seen[0].version, "5");
-    EXPECT_EQ(seen[0].object, R"({"metadata":{"resourceVersion":"5"}})");
-    EXPECT_TRUE(seen[1].end);
-    EXPECT_EQ(seen[2].status.reason, "Expired");
+    const std::vector<DecodedEvent> events = events_in_pieces(Format::json, bytes, piece);
+    ASSERT_EQ(events.size(), 3U);
+    EXPECT_EQ(events[0].version, "5");
+    EXPECT_EQ(events[0].object, R"({"metadata":{"resourceVersion":"5"}})");
+    EXPECT_TRUE(events[1].end);
+    EXPECT_EQ(events[2].status.reason, "Expired");
   }
   EXPECT_THROW(events_in_pieces(Format::json, "{\"type\":\"ADDED\"}\n", 99), ProbeError);
 }
 
-TEST(KubernetesStatus, ComesInAnyFormat) {
+TEST(KubernetesStatus, IsReadFromAnyFormat) {
   const Status protobuf = read_status(403, envelope(status(403, "pods is forbidden", 0)));
   EXPECT_EQ(protobuf.message, "pods is forbidden");
   EXPECT_EQ(protobuf.retry_after, std::nullopt);

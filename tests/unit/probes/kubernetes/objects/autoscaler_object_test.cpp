@@ -21,7 +21,7 @@ Message autoscaler() {
       .message(3, Message().number(3, 4).number(4, 9).message(6, condition));
 }
 
-TEST(AutoscalerObject, ReadsAll) {
+TEST(AutoscalerObject, ReadsAllFields) {
   const Autoscaler web = read_autoscaler(test::with_unknown_fields(autoscaler()).bytes());
   EXPECT_EQ(web.key(), "shop/web");
   EXPECT_EQ(web.target_kind, "Deployment");
@@ -38,7 +38,7 @@ TEST(AutoscalerObject, ReadsAll) {
   EXPECT_TRUE(web.at_max());
 }
 
-TEST(AutoscalerObject, ReadsWhatItGoesBy) {
+TEST(AutoscalerObject, ReadsMetrics) {
   const auto quantity = [](std::string_view text) { return Message().text(1, text); };
   const auto metric = [](std::uint32_t source, const Message& content) {
     return Message().text(1, "its type").message(source, content);
@@ -58,12 +58,12 @@ TEST(AutoscalerObject, ReadsWhatItGoesBy) {
                                     .message(2, Message().message(2, quantity("10k")))
                                     .message(3, Message().text(1, "hits"))))
           .message(4, metric(3, Message().message(1, Message().text(1, "hits"))))
-          // Of another container: the same series, of which there can be one.
+          // Another container has the same series, so its value is left out.
           .message(4, metric(7, Message()
                                     .text(1, "memory")
                                     .text(3, "log")
                                     .message(2, Message().message(3, quantity("2Gi")))))
-          .message(4, metric(9, Message().text(1, "of the future")));
+          .message(4, metric(9, Message().text(1, "of a future version")));
   const Message status =
       Message()
           .message(5, metric(4, Message().text(1, "cpu").message(
@@ -86,7 +86,7 @@ TEST(AutoscalerObject, ReadsWhatItGoesBy) {
 }
 
 TEST(AutoscalerObject, ReadsVersionOne) {
-  // There, fields 4 and 5 are percentages of CPU.
+  // In v1, fields 4 and 5 are percentages of CPU.
   const Message spec = Message().number(2, 1).number(3, 5).number(4, 80);
   const Message status = Message().number(3, 2).number(4, 3).number(5, 60);
   const Autoscaler web = read_autoscaler(
@@ -100,7 +100,7 @@ TEST(AutoscalerObject, ReadsVersionOne) {
   EXPECT_EQ(web.readings, (Readings{{"cpu", "utilization", 60}}));
 }
 
-TEST(AutoscalerObject, IsAtItsMostIfItHasAChoice) {
+TEST(AutoscalerObject, IsAtMaxOnlyIfMinAndMaxDiffer) {
   Autoscaler web;
   EXPECT_EQ(web.min, 1);
   web.max = web.desired = 1;
@@ -111,7 +111,7 @@ TEST(AutoscalerObject, IsAtItsMostIfItHasAChoice) {
   EXPECT_FALSE(web.at_max());
 }
 
-TEST(AutoscalerObject, RefusesWhatIsMalformed) {
+TEST(AutoscalerObject, RejectsMalformedBytes) {
   test::expect_hostile_bytes_refused(autoscaler().bytes(), &read_autoscaler);
 }
 

@@ -26,7 +26,7 @@ constexpr std::string_view kIssued = R"({
     "revision": 3}
 })";
 
-TEST(CertificateObject, ReadsAll) {
+TEST(CertificateObject, ReadsAllFields) {
   const ManagedCertificate web = read_managed_certificate(kIssued);
   EXPECT_EQ(web.key(), "shop/web");
   EXPECT_EQ(web.uid, "uid-1");
@@ -41,7 +41,7 @@ TEST(CertificateObject, ReadsAll) {
   EXPECT_EQ(web.renews, 1795439400 - 30 * 86'400);
 }
 
-TEST(CertificateObject, WhatWasNeverIssuedHasNoDate) {
+TEST(CertificateObject, HasNoDatesIfItWasNeverIssued) {
   for (const std::string_view status :
        {"", R"(, "status": {})", R"(, "status": null)", R"(, "status": {"notAfter": null})"}) {
     const std::string json = R"({"metadata": {"name": "web"})" + std::string(status) + "}";
@@ -52,7 +52,7 @@ TEST(CertificateObject, WhatWasNeverIssuedHasNoDate) {
   }
 }
 
-TEST(CertificateObject, WhatIsOfAnotherTypeIsMissing) {
+TEST(CertificateObject, IgnoresFieldsOfAnotherType) {
   const ManagedCertificate web = read_managed_certificate(R"({
     "metadata": {"name": "web", "namespace": 7, "uid": []},
     "spec": {"issuerRef": "ca"},
@@ -62,10 +62,10 @@ TEST(CertificateObject, WhatIsOfAnotherTypeIsMissing) {
   EXPECT_EQ(web.issuer_name, "");
   EXPECT_EQ(web.expires, std::nullopt);
   EXPECT_EQ(web.renews, std::nullopt);
-  EXPECT_EQ(web.ready, "Unknown") << "labels are of a closed set";
+  EXPECT_EQ(web.ready, "Unknown") << "the status has three values";
 }
 
-TEST(CertificateObject, RefusesWhatIsNoObject) {
+TEST(CertificateObject, RejectsMalformedObjects) {
   std::string deep(10'000, '[');
   for (const std::string& json :
        {std::string(), std::string("{"), std::string("[]"), std::string("\"web\""),

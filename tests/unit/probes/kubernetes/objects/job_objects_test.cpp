@@ -52,10 +52,10 @@ TEST(JobObjects, ReadsAJob) {
   EXPECT_TRUE(nightly.is("Failed"));
   EXPECT_FALSE(nightly.is("Complete"));
   EXPECT_EQ(nightly.condition("Failed")->reason.get(), "BackoffLimitExceeded");
-  EXPECT_EQ(nightly.conditions.size(), 1U) << "of the others nothing is published";
+  EXPECT_EQ(nightly.conditions.size(), 1U) << "other types are not published";
 }
 
-TEST(JobObjects, WhatIsMissingIsUnknown) {
+TEST(JobObjects, MissingFieldsAreUnknown) {
   const Job job = read_job("");
   EXPECT_EQ(job.parallelism, std::nullopt);
   EXPECT_EQ(job.completions, std::nullopt);
@@ -86,9 +86,9 @@ struct Cron {
 };
 
 TEST(JobObjects, ReadsACronJob) {
-  const Cron made{
+  const Cron cron{
       .zone = "Asia/Tokyo", .policy = "Forbid", .suspended = 1, .last = 7200, .active = 2};
-  const CronJob nightly = read_cron_job(test::with_unknown_fields(made.message()).bytes());
+  const CronJob nightly = read_cron_job(test::with_unknown_fields(cron.message()).bytes());
   EXPECT_EQ(nightly.key(), "shop/nightly");
   EXPECT_EQ(nightly.schedule, "0 * * * *");
   EXPECT_EQ(nightly.time_zone, "Asia/Tokyo");
@@ -102,17 +102,17 @@ TEST(JobObjects, ReadsACronJob) {
   EXPECT_EQ(nightly.schedule_fault, "");
 }
 
-TEST(JobObjects, TheNextTimeFollowsTheLastOrTheBeginning) {
-  EXPECT_EQ(Cron{}.read().next_schedule, kHour) << "made at 1000";
+TEST(JobObjects, NextTimeFollowsTheLastRunOrTheCreation) {
+  EXPECT_EQ(Cron{}.read().next_schedule, kHour) << "created at 1000";
   EXPECT_EQ((Cron{.last = 7200}.read().next_schedule), 3 * kHour);
   // Midnight in Tokyo is 15:00 in UTC.
   EXPECT_EQ((Cron{.schedule = "0 0 * * *", .zone = "Asia/Tokyo"}.read().next_schedule), 15 * kHour);
 }
 
-TEST(JobObjects, ToldWhatIsWrongWithASchedule) {
-  for (const Cron& wrong : {Cron{.schedule = "every now and then"}, Cron{.schedule = ""},
-                            Cron{.zone = "Atlantis/Capital"}}) {
-    const CronJob job = wrong.read();
+TEST(JobObjects, ReportsAnInvalidSchedule) {
+  for (const Cron& invalid : {Cron{.schedule = "every now and then"}, Cron{.schedule = ""},
+                              Cron{.zone = "Atlantis/Capital"}}) {
+    const CronJob job = invalid.read();
     EXPECT_NE(job.schedule_fault, "");
     EXPECT_EQ(job.next_schedule, std::nullopt);
     EXPECT_EQ(job.missed_runs(1e9, kGrace, kMax), 0);
@@ -122,27 +122,27 @@ TEST(JobObjects, ToldWhatIsWrongWithASchedule) {
   EXPECT_EQ(never.next_schedule, std::nullopt);
 }
 
-TEST(JobObjects, CountsRunsThatWereMissed) {
+TEST(JobObjects, CountsMissedRuns) {
   const CronJob job = Cron{.last = 3600}.read();
   EXPECT_EQ(job.missed_runs(3600 + 60, kGrace, kMax), 0);
-  EXPECT_EQ(job.missed_runs(7200 + 119, kGrace, kMax), 0) << "it may still come";
+  EXPECT_EQ(job.missed_runs(7200 + 119, kGrace, kMax), 0) << "within the grace period";
   EXPECT_EQ(job.missed_runs(7200 + 120, kGrace, kMax), 1);
   EXPECT_EQ(job.missed_runs(4 * kHour + 1, kGrace, kMax), 2);
   EXPECT_EQ(job.missed_runs(4 * kHour + 120, kGrace, kMax), 3);
   EXPECT_EQ(job.missed_runs(1e6 * kHour, kGrace, kMax), kMax);
 }
 
-TEST(JobObjects, WhatIsHeldUpIsNotMissed) {
+TEST(JobObjects, DoesNotCountSuspendedOrForbiddenRuns) {
   EXPECT_EQ((Cron{.suspended = 1, .last = 3600}.read().missed_runs(1e6, kGrace, kMax)), 0);
   const Cron busy{.policy = "Forbid", .last = 3600, .active = 1};
   EXPECT_EQ(busy.read().missed_runs(1e6, kGrace, kMax), 0);
   const Cron idle{.policy = "Forbid", .last = 3600};
   EXPECT_EQ(idle.read().missed_runs(1e6, kGrace, kMax), kMax);
-  const Cron beside{.policy = "Allow", .last = 3600, .active = 1};
-  EXPECT_EQ(beside.read().missed_runs(1e6, kGrace, kMax), kMax);
+  const Cron concurrent{.policy = "Allow", .last = 3600, .active = 1};
+  EXPECT_EQ(concurrent.read().missed_runs(1e6, kGrace, kMax), kMax);
 }
 
-TEST(JobObjects, RefusesWhatIsMalformed) {
+TEST(JobObjects, RejectsMalformedBytes) {
   test::expect_hostile_bytes_refused(job().bytes(), &read_job);
   test::expect_hostile_bytes_refused(Cron{.last = 3600, .active = 1}.message().bytes(),
                                      &read_cron_job);

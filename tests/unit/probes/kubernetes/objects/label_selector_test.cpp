@@ -22,7 +22,7 @@ std::string error_of(std::string_view text) {
   return parsed ? "" : parsed.error();
 }
 
-TEST(LabelSelector, TakesWhatKubectlTakes) {
+TEST(LabelSelector, AcceptsTheSyntaxOfKubectl) {
   for (const std::string_view text :
        {"", "app=web", "app==web", "app != web", "app", "!app", "app in (a, b)",
         "app notin (a,b),tier", "example.com/part-of=shop,tier in (front)", "app=", "a=b , c=d",
@@ -32,28 +32,32 @@ TEST(LabelSelector, TakesWhatKubectlTakes) {
   }
 }
 
-TEST(LabelSelector, SaysWhatIsWrong) {
-  EXPECT_EQ(error_of("app=web,"), "'app=web,' is no label selector: it ends with a comma");
+TEST(LabelSelector, ReportsWhatIsInvalid) {
+  EXPECT_EQ(error_of("app=web,"), "'app=web,' is not a valid label selector: it ends with a comma");
   EXPECT_EQ(error_of("app=web tier=x"),
-            "'app=web tier=x' is no label selector: a comma is missing before 'tier=x'");
-  EXPECT_EQ(error_of("=web"), "'=web' is no label selector: '' is no name of a label");
-  EXPECT_EQ(error_of("a/b/c=x"), "'a/b/c=x' is no label selector: 'a/b/c' is no name of a label");
-  EXPECT_EQ(error_of("app=a b"), "'app=a b' is no label selector: a comma is missing before 'b'");
-  EXPECT_EQ(error_of("app=-a"), "'app=-a' is no label selector: '-a' is no value of a label");
+            "'app=web tier=x' is not a valid label selector: a comma is missing before 'tier=x'");
+  EXPECT_EQ(error_of("=web"), "'=web' is not a valid label selector: '' is not a valid label name");
+  EXPECT_EQ(error_of("a/b/c=x"),
+            "'a/b/c=x' is not a valid label selector: 'a/b/c' is not a valid label name");
+  EXPECT_EQ(error_of("app=a b"),
+            "'app=a b' is not a valid label selector: a comma is missing before 'b'");
+  EXPECT_EQ(error_of("app=-a"),
+            "'app=-a' is not a valid label selector: '-a' is not a valid label value");
   EXPECT_EQ(error_of("app in a"),
-            "'app in a' is no label selector: values in parentheses are missing");
+            "'app in a' is not a valid label selector: expected values in parentheses");
   EXPECT_EQ(error_of("app in (a"),
-            "'app in (a' is no label selector: a closing parenthesis is missing");
-  EXPECT_EQ(error_of("a=b=c"), "'a=b=c' is no label selector: a comma is missing before '=c'");
+            "'app in (a' is not a valid label selector: a closing parenthesis is missing");
+  EXPECT_EQ(error_of("a=b=c"),
+            "'a=b=c' is not a valid label selector: a comma is missing before '=c'");
 }
 
-TEST(LabelSelector, IsDisjointOnlyWhereThatIsCertain) {
+TEST(LabelSelector, IsDisjointIfNoObjectMatchesBoth) {
   struct Case {
     std::string_view a;
     std::string_view b;
     bool disjoint;
   };
-  for (const Case& each : std::vector<Case>{
+  for (const Case& test : std::vector<Case>{
            {"", "", false},
            {"", "app=web", false},
            {"app=web", "app=web", false},
@@ -69,20 +73,20 @@ TEST(LabelSelector, IsDisjointOnlyWhereThatIsCertain) {
            {"app=web", "!app", true},
            {"app", "!app", true},
            {"!app", "!app", false},
-           // An object without the label fits both.
+           // An object without the label matches both.
            {"app!=web", "app notin (api)", false},
            {"app!=web", "!app", false},
            {"app in (a,b),app in (b,c)", "app=b", false},
            {"app in (a,b),app in (b,c)", "app=a", true},
        }) {
-    EXPECT_EQ(selector(each.a).disjoint(selector(each.b)), each.disjoint)
-        << each.a << " | " << each.b;
-    EXPECT_EQ(selector(each.b).disjoint(selector(each.a)), each.disjoint)
-        << each.b << " | " << each.a;
+    EXPECT_EQ(selector(test.a).disjoint(selector(test.b)), test.disjoint)
+        << test.a << " | " << test.b;
+    EXPECT_EQ(selector(test.b).disjoint(selector(test.a)), test.disjoint)
+        << test.b << " | " << test.a;
   }
 }
 
-TEST(Scope, OverlapsWhereNamespaceAndLabelsMayBeAlike) {
+TEST(Scope, OverlapsIfAnObjectCanBeInBoth) {
   const Scope all{};
   const Scope shop{.namespaces = {"blog", "shop"}, .selector = {}};
   const Scope web{.namespaces = {"web"}, .selector = {}};

@@ -60,9 +60,9 @@ TEST(NodeObject, ReadsANode) {
   EXPECT_EQ(read.condition("DiskPressure"), nullptr);
 }
 
-TEST(NodeObject, KnowsWhereItsKubeletIs) {
+TEST(NodeObject, ReadsTheAddressOfItsKubelet) {
   const Node read = read_node(node().bytes());
-  EXPECT_EQ(read.internal_ip, "192.0.2.1");  // the first of them
+  EXPECT_EQ(read.internal_ip, "192.0.2.1");  // the first one
   EXPECT_EQ(read.host_name, "node-1.test");
   EXPECT_EQ(read.kubelet_port, 10'251);
 
@@ -72,7 +72,7 @@ TEST(NodeObject, KnowsWhereItsKubeletIs) {
   EXPECT_FALSE(bare.unschedulable);
 }
 
-TEST(NodeObject, HalfOfAMessageIsAnError) {
+TEST(NodeObject, RejectsATruncatedMessage) {
   const std::string whole = node().bytes();
   EXPECT_THROW(read_node(std::string_view(whole).substr(0, whole.size() - 1)), ProbeError);
 }

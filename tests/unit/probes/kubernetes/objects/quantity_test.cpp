@@ -10,12 +10,12 @@
 namespace vitalsd::kubernetes {
 namespace {
 
-TEST(Quantity, ReadsEveryNotation) {
+TEST(Quantity, ReadsAllNotations) {
   struct Case {
     std::string_view text;
     double value;
   };
-  // The API's own notations
+  // The notations in the API's documentation
   // (kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity)
   for (const auto& [text, value] : {
            Case{"0", 0},
@@ -59,7 +59,7 @@ TEST(Quantity, ReadsEveryNotation) {
   }
 }
 
-TEST(Quantity, RefusesWhatIsNone) {
+TEST(Quantity, RejectsInvalidText) {
   for (const std::string_view text :
        {"",     "+",    "-",     ".",   "-.",   "Ki",    "m",    "e3",    ".e3",     "--1",
         "+-1",  "-+1",  " 1",    "1 ",  "1 Gi", "1,5",   "1..5", "1.5.5", "1e",      "1e+",
@@ -71,7 +71,7 @@ TEST(Quantity, RefusesWhatIsNone) {
   EXPECT_EQ(parse_quantity("\xc2\xb5"), std::nullopt);
 }
 
-TEST(Quantity, LongDigits) {
+TEST(Quantity, ReadsManyDigits) {
   EXPECT_EQ(parse_quantity(std::string(300, '0') + "12Ki"), 12288);
   EXPECT_EQ(parse_quantity("1." + std::string(100'000, '0') + "m"), 0.001);
   const auto large = parse_quantity('1' + std::string(300, '0'));
@@ -79,7 +79,7 @@ TEST(Quantity, LongDigits) {
   EXPECT_EQ(*large, 1e300);
 }
 
-TEST(Quantity, RefusesWhatNoDoubleHolds) {
+TEST(Quantity, RejectsValuesOutsideTheRangeOfADouble) {
   EXPECT_EQ(parse_quantity(std::string(100'000, '9')), std::nullopt);
   EXPECT_EQ(parse_quantity('1' + std::string(300, '0') + "Ei"), std::nullopt);
   for (const std::string_view text : {"1e309", "-1e309", "1e-400", "1e99999999999999999999"}) {

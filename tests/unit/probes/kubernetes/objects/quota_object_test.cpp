@@ -24,7 +24,7 @@ Message quota() {
       .message(3, status);
 }
 
-TEST(QuotaObject, ReadsWhatIsEnforced) {
+TEST(QuotaObject, ReadsTheStatus) {
   const Quota team = read_quota(test::with_unknown_fields(quota()).bytes());
   EXPECT_EQ(team.key(), "shop/team");
   EXPECT_THAT(team.hard, ElementsAre(Pair("limits.cpu", 2.5), Pair("pods", 10),
@@ -32,27 +32,27 @@ TEST(QuotaObject, ReadsWhatIsEnforced) {
   EXPECT_THAT(team.used, ElementsAre(Pair("limits.cpu", 2), Pair("requests.memory", 536870912)));
   EXPECT_EQ(team.used_ratio("limits.cpu"), 0.8);
   EXPECT_EQ(team.used_ratio("requests.memory"), 0.5);
-  EXPECT_EQ(team.used_ratio("pods"), std::nullopt) << "its use is not known";
+  EXPECT_EQ(team.used_ratio("pods"), std::nullopt) << "its use is unknown";
   EXPECT_EQ(team.used_ratio("services"), std::nullopt);
 }
 
-TEST(QuotaObject, NothingGrantedIsNoShare) {
+TEST(QuotaObject, HasNoRatioIfTheLimitIsZero) {
   const Message status = Message().amount(1, "pods", "0").amount(2, "pods", "0");
   EXPECT_EQ(read_quota(Message().message(3, status).bytes()).used_ratio("pods"), std::nullopt);
 }
 
-TEST(QuotaObject, WhatIsNoQuantityIsLeftOut) {
+TEST(QuotaObject, LeavesOutInvalidQuantities) {
   const Message status = Message().amount(1, "pods", "ten").amount(1, "limits.cpu", "1");
   EXPECT_THAT(read_quota(Message().message(3, status).bytes()).hard,
               ElementsAre(Pair("limits.cpu", 1)));
 }
 
-TEST(QuotaObject, AResourceIsThereOnce) {
+TEST(QuotaObject, RemovesDuplicateResources) {
   const Message status = Message().amount(1, "pods", "1").amount(1, "pods", "2");
   EXPECT_EQ(read_quota(Message().message(3, status).bytes()).hard.size(), 1U);
 }
 
-TEST(QuotaObject, RefusesWhatIsMalformed) {
+TEST(QuotaObject, RejectsMalformedBytes) {
   test::expect_hostile_bytes_refused(quota().bytes(), &read_quota);
 }
 

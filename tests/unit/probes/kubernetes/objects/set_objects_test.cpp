@@ -50,7 +50,7 @@ TEST(SetObjects, ReadsADeployment) {
   EXPECT_TRUE(web.is_stuck());
 }
 
-TEST(SetObjects, IsStuckForThatReasonOnly) {
+TEST(SetObjects, IsStuckOnlyAfterTheProgressDeadline) {
   const auto stuck = [](std::string_view status, std::string_view reason) {
     const Message condition = deployment_condition("Progressing", status, reason);
     return read_deployment(Message().message(3, Message().message(6, condition)).bytes())
@@ -63,7 +63,7 @@ TEST(SetObjects, IsStuckForThatReasonOnly) {
   EXPECT_FALSE(Deployment().is_stuck());
 }
 
-TEST(SetObjects, WithoutAWordOnePodIsWanted) {
+TEST(SetObjects, WantsOneReplicaByDefault) {
   EXPECT_EQ(read_deployment(Message().message(2, Message()).bytes()).wanted, 1);
   EXPECT_EQ(read_deployment(Message().message(2, Message().number(1, 0)).bytes()).wanted, 0);
   EXPECT_EQ(read_stateful_set("").wanted, 1);
@@ -115,7 +115,7 @@ TEST(SetObjects, ReadsADaemonSet) {
   EXPECT_EQ(agent.unavailable, 18);
 }
 
-TEST(SetObjects, RefusesWhatIsMalformed) {
+TEST(SetObjects, RejectsMalformedBytes) {
   test::expect_hostile_bytes_refused(deployment().bytes(), &read_deployment);
   test::expect_hostile_bytes_refused(stateful_set().bytes(), &read_stateful_set);
   test::expect_hostile_bytes_refused(daemon_set().bytes(), &read_daemon_set);

@@ -9,7 +9,7 @@
 namespace vitalsd::kubernetes {
 namespace {
 
-TEST(Time, ReadsMoments) {
+TEST(Time, ReadsRfc3339) {
   struct Case {
     std::string_view text;
     double seconds;
@@ -36,7 +36,7 @@ TEST(Time, ReadsMoments) {
   }
 }
 
-TEST(Time, RefusesWhatIsNone) {
+TEST(Time, RejectsInvalidText) {
   for (const std::string_view text : {
            "",
            "2026",
@@ -88,7 +88,7 @@ TEST(Time, IsExactInNanoseconds) {
   }
 }
 
-TEST(Time, TakesLongFractions) {
+TEST(Time, AcceptsLongFractions) {
   EXPECT_EQ(parse_time("1970-01-01T00:00:01." + std::string(100'000, '0') + "1Z"), 1);
   EXPECT_EQ(parse_time("1970-01-01T00:00:01.5" + std::string(100'000, '0') + "Z"), 1.5);
 }

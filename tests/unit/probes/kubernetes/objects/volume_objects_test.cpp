@@ -47,14 +47,14 @@ Message claim() {
 TEST(VolumeObjects, ReadsAClaim) {
   const Claim data = read_claim(test::with_unknown_fields(claim()).bytes());
   EXPECT_EQ(data.key(), "shop/data");
-  EXPECT_EQ(data.requested, 5368709120.0) << "not the limit";
+  EXPECT_EQ(data.requested, 5368709120.0) << "the request, not the limit";
   EXPECT_EQ(data.capacity, 10737418240.0);
   EXPECT_EQ(data.volume, "pv-1");
   EXPECT_EQ(data.storage_class, "fast");
   EXPECT_EQ(data.phase.get(), "Bound");
 }
 
-TEST(VolumeObjects, WhatIsMissingIsUnknown) {
+TEST(VolumeObjects, MissingFieldsAreEmpty) {
   EXPECT_EQ(read_volume("").capacity, std::nullopt);
   EXPECT_EQ(read_volume("").claim_name, "");
   EXPECT_EQ(read_claim("").requested, std::nullopt);
@@ -62,12 +62,12 @@ TEST(VolumeObjects, WhatIsMissingIsUnknown) {
   EXPECT_EQ(read_volume(other.bytes()).capacity, std::nullopt);
 }
 
-TEST(VolumeObjects, APhaseThatNobodyKnowsIsKept) {
+TEST(VolumeObjects, KeepsAnUnknownPhase) {
   const Message future = Message().message(3, Message().text(1, "Snoozing"));
   EXPECT_EQ(read_volume(future.bytes()).phase.get(), "Snoozing");
 }
 
-TEST(VolumeObjects, RefusesWhatIsMalformed) {
+TEST(VolumeObjects, RejectsMalformedBytes) {
   test::expect_hostile_bytes_refused(volume().bytes(), &read_volume);
   test::expect_hostile_bytes_refused(claim().bytes(), &read_claim);
 }
