@@ -83,8 +83,8 @@ bool lists_resource(std::string_view api_resource_list, std::string_view plural)
   if (error || resources == nullptr) {
     throw ProbeError(Reason::protocol, "the API server's list of resources is malformed");
   }
-  return std::ranges::any_of(*resources, [&](const boost::json::value& each) {
-    const boost::json::object* const resource = each.if_object();
+  return std::ranges::any_of(*resources, [&](const boost::json::value& value) {
+    const boost::json::object* const resource = value.if_object();
     const boost::json::value* const name = resource ? resource->if_contains("name") : nullptr;
     return name != nullptr && name->is_string() && std::string_view(name->get_string()) == plural;
   });

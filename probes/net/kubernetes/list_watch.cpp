@@ -132,7 +132,7 @@ Api::Call ListWatch::request(std::string_view verb) const {
 }
 
 // Runs in each attempt, because servers are upgraded. A resource with one version needs no
-// discovery. The request is per resource, not per group: batch/v1 is older than CronJobs in it.
+// discovery. A version that the server has can lack the resource: CronJobs came to batch/v1 later.
 asio::awaitable<void> ListWatch::discover_version() {
   const std::vector<std::string_view> versions = query_.resource.versions();
   if (versions.size() == 1) co_return;
@@ -156,8 +156,8 @@ asio::awaitable<void> ListWatch::discover_version() {
                                          " in any of the supported versions: " + tried);
 }
 
-// After a failure or a silence the store may be another one: a watch that starts at a revision in
-// its future would not report deletions. A list of one object returns the store's revision.
+// After a failure or a silence the store may be another one. A watch from a revision that is higher
+// than the store's would not report deletions. A list of one object returns the store's revision.
 asio::awaitable<void> ListWatch::check_revision() {
   Api::Call first_page = request("list");
   first_page.parameters.emplace_back("limit", "1");
@@ -282,7 +282,7 @@ void ListWatch::on_event(const Event& event, bool& listing) {
   if (listing) return;  // the initial objects are in the order of their names, not of revisions
   if (decreased(position_.resource_version, event.resource_version)) throw StoreReplaced();
   if (!event.resource_version.empty()) position_.resource_version = event.resource_version;
-  owner_->progressed();
+  owner_->event_processed();
 }
 
 }  // namespace vitalsd::net::kubernetes

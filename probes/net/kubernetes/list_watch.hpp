@@ -21,7 +21,7 @@ namespace vitalsd::net::kubernetes {
 constexpr int kNotFound = 404;
 constexpr int kGone = 410;
 
-/// The store was restored from a backup, or is another one: its revision decreased.
+/// The store was restored from a backup or replaced by another one: its revision decreased.
 class StoreReplaced : public ProbeError {
  public:
   StoreReplaced()
@@ -58,8 +58,8 @@ class ListWatch : public std::enable_shared_from_this<ListWatch> {
     /// The server accepted a watch that starts at the last revision.
     virtual void watch_started() = 0;
     /// An event or a bookmark has been processed.
-    virtual void progressed() = 0;
-    /// The attempt is over; `error` is null if the server ended the watch regularly.
+    virtual void event_processed() = 0;
+    /// The attempt is over; `error` is null if the server ended the watch normally.
     virtual void attempt_ended(const std::exception_ptr& error) = 0;
   };
 

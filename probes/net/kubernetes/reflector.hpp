@@ -44,7 +44,7 @@ class Reflector : private ListWatch::Owner {
   asio::awaitable<void> wait(const Listener& listener);
 
   /// Why the last attempt failed. Empty while the watch is up, and while it is renewed after the
-  /// server ended it regularly.
+  /// server ended it normally.
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
   /// When the API server last sent anything about the resource. Before that: when the reflector was
   /// created.
@@ -69,7 +69,7 @@ class Reflector : private ListWatch::Owner {
   void updated(std::string_view object, bool listing) override;
   void deleted(std::string_view object, bool listing) override;
   void watch_started() override { failure_.reset(); }
-  void progressed() override { backoff_.reset(); }
+  void event_processed() override { backoff_.reset(); }
   void attempt_ended(const std::exception_ptr& error) override;
 
   ClientContext& context_;

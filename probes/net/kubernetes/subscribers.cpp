@@ -5,7 +5,8 @@
 namespace vitalsd::net::kubernetes {
 
 void Subscribers::remove(const Listener& listener) {
-  std::erase_if(subscribers_, [&](const Subscriber& each) { return each.listener == &listener; });
+  std::erase_if(subscribers_,
+                [&](const Subscriber& subscriber) { return subscriber.listener == &listener; });
 }
 
 bool Subscribers::listing() const {
@@ -18,39 +19,39 @@ bool Subscribers::synced(const Listener& listener) const {
 }
 
 void Subscribers::list_started() {
-  for (Subscriber& each : subscribers_) {
-    each.listing = true;
-    each.listener->list_started();
+  for (Subscriber& subscriber : subscribers_) {
+    subscriber.listing = true;
+    subscriber.listener->list_started();
   }
 }
 
 bool Subscribers::list_ended() {
   bool all_synced = true;
-  for (Subscriber& each : subscribers_) {
-    if (!each.listing) {
+  for (Subscriber& subscriber : subscribers_) {
+    if (!subscriber.listing) {
       all_synced = false;
       continue;
     }
-    each.listener->list_ended();
-    each.listing = false;
-    each.synced = true;
+    subscriber.listener->list_ended();
+    subscriber.listing = false;
+    subscriber.synced = true;
   }
   return all_synced;
 }
 
 void Subscribers::abort_list() {
-  for (Subscriber& each : subscribers_) each.listing = false;
+  for (Subscriber& subscriber : subscribers_) subscriber.listing = false;
 }
 
 void Subscribers::updated(std::string_view object, bool listing) {
-  for (const Subscriber& each : subscribers_) {
-    if (each.receives(listing)) each.listener->updated(object);
+  for (const Subscriber& subscriber : subscribers_) {
+    if (subscriber.receives(listing)) subscriber.listener->updated(object);
   }
 }
 
 void Subscribers::deleted(std::string_view object, bool listing) {
-  for (const Subscriber& each : subscribers_) {
-    if (each.receives(listing)) each.listener->deleted(object);
+  for (const Subscriber& subscriber : subscribers_) {
+    if (subscriber.receives(listing)) subscriber.listener->deleted(object);
   }
 }
 

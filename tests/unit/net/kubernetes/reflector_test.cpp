@@ -233,7 +233,7 @@ TEST(Reflector, ListsAgainWhenItsRevisionIsGone) {
   }
 }
 
-TEST(Reflector, ContinuesAfterAWatchEndsRegularly) {
+TEST(Reflector, ContinuesAfterTheServerEndsAWatch) {
   Shared shared;
   int lists = 0;
   const auto script = [&](const std::string& target) -> HttpScript::Reply {
