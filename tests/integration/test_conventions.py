@@ -116,7 +116,8 @@ def test_documents_are_what_the_code_says(tmp_path: Path) -> None:
     assert made
     for path in made:
         document = path.relative_to(tmp_path)
-        assert (REPOSITORY / document).read_text() == path.read_text(), f"run docs/generate.sh: {document}"
+        now = (REPOSITORY / document).read_text()
+        assert now == path.read_text(), f"{document}: run docs/generate.sh"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
