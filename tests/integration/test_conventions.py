@@ -120,6 +120,18 @@ def test_documents_are_what_the_code_says(tmp_path: Path) -> None:
         assert now == path.read_text(), f"{document}: run docs/generate.sh"
 
 
+def test_field_reports_name_tests_that_exist() -> None:
+    page = (REPOSITORY / "docs" / "field-reports.md").read_text()
+    named = re.findall(r"`((?:test_|[A-Z]\w+\.[A-Z])\w+)`", page)
+    assert len(named) > 30
+    sources = [*REPOSITORY.glob("tests/**/test_*.py"), *REPOSITORY.glob("tests/unit/**/*.cpp")]
+    text = "\n".join(path.read_text() for path in sources)
+    for name in named:
+        suite, _, case = name.rpartition(".")
+        pattern = rf"\bdef {case}\(" if not suite else rf"\({suite},\s*{case}\)"
+        assert re.search(pattern, text), f"there is no test {name}"
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_valid(example: Path) -> None:
     done = run("config", "check", example)
