@@ -1,6 +1,6 @@
 {{/*
-The rights that the configured probes need, as YAML: namespace -> "group/resource" -> verbs; the
-namespace "" stands for the whole cluster. It follows the kinds in docs/configuration.md.
+The permissions that the configured probes need, as YAML: namespace -> "group/resource" -> verbs. The
+namespace "" means the whole cluster. The kinds are those of docs/configuration.md.
 */}}
 {{- define "vitalsd.rights" -}}
 {{- $watch := list "list" "watch" -}}
@@ -10,7 +10,7 @@ namespace "" stands for the whole cluster. It follows the kinds in docs/configur
       "resourcequotas" "" "persistentvolumes" "" "persistentvolumeclaims" "" -}}
 {{- $rights := dict "" dict -}}
 {{- range $probe := .Values.config.probes -}}
-  {{- $cluster := dict -}}{{/* of things that are in no namespace */}}
+  {{- $cluster := dict -}}{{/* cluster-scoped resources */}}
   {{- $needs := dict -}}
   {{- $namespaces := default list $probe.namespaces -}}
   {{- if eq $probe.kind "node" -}}
@@ -46,7 +46,7 @@ namespace "" stands for the whole cluster. It follows the kinds in docs/configur
 {{- toYaml $rights -}}
 {{- end }}
 
-{{/* Rules of a Role: "group/resource" -> verbs. */}}
+{{/* The rules of a Role from "group/resource" -> verbs. */}}
 {{- define "vitalsd.rules" -}}
 {{- range $what, $verbs := . }}
 - apiGroups: [{{ regexFind "^[^/]*" $what | quote }}]
