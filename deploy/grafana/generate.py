@@ -4,8 +4,8 @@ platform-overview.yaml in this directory, which also describes the format:
 
     deploy/grafana/generate.py >deploy/grafana/platform-overview.json
 
-The thresholds and runbooks come from the alert rules in ../prometheus, so a panel always agrees with
-its alert.
+The thresholds and runbooks come from the alert rules in ../prometheus, so a panel always agrees
+with its alert.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ COLUMNS = 24
 COLORS = {"critical": "red", "warning": "yellow", "info": "yellow"}  # most severe first
 COMPARISON = re.compile(r" (==|<|>) ([0-9.]+)(?: \* ([0-9.]+))?(?= |$)", re.MULTILINE)
 
-# By default Grafana shows a missing value in the colour of the lowest threshold, which may be green.
+# By default Grafana shows a missing value in the colour of the lowest threshold, which may be
+# green.
 UNKNOWN = {
     "type": "special",
     "options": {"match": "null+nan", "result": {"text": "unknown", "color": "purple"}},
@@ -70,7 +71,7 @@ class Rules:
     def limit(self, name: str, divisor: float = 1) -> Limit:
         """The number in the rule's comparison: `< 0.2`, `> 86400`, and `== 0` for states."""
         compared = {COMPARISON.search(rule["expr"]).groups() for rule in self._rules[name]}
-        [(operator, number, times)] = compared  # fails if rules of the same name have different limits
+        [(operator, number, times)] = compared  # rules of one name have the same limit
         value = float(number) * float(times or 1) / divisor
         severities = {rule["labels"]["severity"] for rule in self._rules[name]}
         color = next(color for each, color in COLORS.items() if each in severities)
@@ -87,7 +88,7 @@ def limits(panel: Panel, rules: Rules) -> list[Limit]:
     for key in ("above", "below"):
         for value, color in panel.get(key, {}).items():
             found.append(Limit(value, key == "below", color))
-    assert len({limit.below for limit in found}) <= 1, f"{panel['title']}: cannot mix thresholds above and below"
+    assert len({limit.below for limit in found}) <= 1, f"{panel['title']}: above and below"
     return sorted(set(found), key=lambda limit: limit.value)
 
 
@@ -249,7 +250,7 @@ def lay_out(rows: list[dict[str, Any]], rules: Rules) -> Iterator[dict[str, Any]
             place = {"h": row["height"], "w": panel["width"], "x": x, "y": y}
             yield make_panel(panel, rules) | {"gridPos": place}
             x += panel["width"]
-        assert x == COLUMNS, f"the panels of the row {row['title']} have the width {x}, not {COLUMNS}"
+        assert x == COLUMNS, f"the row {row['title']} has the width {x}, not {COLUMNS}"
         y += row["height"]
 
 

@@ -1,6 +1,6 @@
-"""The shipped dashboard: it matches its source, is valid, and works with live data. A real Prometheus
-evaluates every query of every panel with real servers and a complete Kubernetes node. Every query must
-return data. A fault must be visible, and missing data must not look healthy.
+"""The shipped dashboard: it matches its source, is valid, and works with live data. A real
+Prometheus evaluates every query of every panel with real servers and a complete Kubernetes node.
+Every query must return data. A fault must be visible, and missing data must not look healthy.
 """
 
 from __future__ import annotations
@@ -252,7 +252,8 @@ class Platform:
         )
 
     def color(self, title: str) -> str:
-        """Returns the colour that Grafana shows for a stat panel, including the colour of unknown."""
+        """Returns the colour that Grafana shows for a stat panel, including the colour of
+        unknown."""
         defaults = PANELS[title]["fieldConfig"]["defaults"]
         [found] = self.results(title)
         assert len(found) <= 1, f"{title}: {found}"
@@ -344,7 +345,7 @@ def test_every_panel_has_data(healthy: Platform) -> None:
     wait_until(
         lambda: {c for title, c in healthy.colors().items() if title != "Alerts firing"}
         == {"green"},
-        what=lambda: f"all panels are green: {healthy.colors()}",
+        what=lambda: f"all panels green: {healthy.colors()}",
     )
     [[(labels, rate)]] = healthy.results("Request Rate")
     assert labels == {} and rate > 0
