@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# build-image.sh NAME[:TAG] [OPTION...]: builds the image of the commit that is checked out. It takes
-# docker, podman or buildah, what there is of them; BUILDER=... says which. Options are the builder's.
-# With BUILD_CCACHE=DIRECTORY it compiles by that compiler cache in place of the builder's own; docker
-# cannot.
+# build-image.sh NAME[:TAG] [OPTION...]: builds the image of the current commit with the first of
+# docker, podman and buildah that is installed, or with BUILDER. OPTION is an option of the builder.
+# BUILD_CCACHE=DIRECTORY is the compiler cache to use instead of the builder's own. docker does not
+# support it.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
 if [[ $# -eq 0 || $1 == -* ]]; then
@@ -18,9 +18,9 @@ for each in docker podman buildah; do
 done
 case $builder in
   docker) build=(docker build) ;;
-  # OCI's own format knows of no HEALTHCHECK.
+  # The OCI format does not support HEALTHCHECK.
   podman | buildah) build=("$builder" build --format=docker) ;;
-  *) echo "no docker, podman or buildah here: install one of them" >&2; exit 1 ;;
+  *) echo "build-image.sh: none of docker, podman and buildah is installed: install one of them" >&2; exit 1 ;;
 esac
 if [ -n "${BUILD_CCACHE:-}" ]; then
   build+=(--volume="$BUILD_CCACHE:/ccache" --build-arg=CCACHE_DIR=/ccache)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building vitalsd needs, if any is missing. Debian 12, as root.
+# Installs the missing Debian packages that are needed to build vitalsd. Debian 12, as root.
 set -euo pipefail
 
 packages=(

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# install-packages.sh [--upgrade] PACKAGE...: installs those Debian packages that are missing. Debian 12,
-# as root. No server is started by being installed. With --upgrade, where one is missing, it brings the
-# others up to date as well, so that an image built the same day is compiled with the same headers and
-# has hits in the same compiler cache.
+# install-packages.sh [--upgrade] PACKAGE...: installs the Debian packages that are missing. Debian 12,
+# as root. Installing a package does not start its server. With --upgrade, if a package is missing, the
+# others are upgraded as well. An image that is built on the same day is then compiled with the same
+# headers and has hits in the same compiler cache.
 set -euo pipefail
 
 upgrade=false packages=() missing=()
@@ -15,7 +15,7 @@ for package in "${packages[@]}"; do
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 export DEBIAN_FRONTEND=noninteractive
-policy=/usr/sbin/policy-rc.d # what asks an init system, where there is one
+policy=/usr/sbin/policy-rc.d # decides whether a package may start its service
 if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' >"$policy"
   chmod 755 "$policy"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# vitalsd at work, on this machine: installs what is missing, builds, starts a PostgreSQL and a Redis of
-# its own in a scratch directory, a backup, a certificate, vitalsd and a Prometheus with the documented
-# rules, all on free ports of the loopback interface and as an unprivileged user. Prints where they are
-# and what vitalsd says, and takes everything down again on Ctrl-C.
+# Demonstrates vitalsd on this machine. Installs missing packages and builds vitalsd. Then starts
+# PostgreSQL, Redis, vitalsd and Prometheus with the documented rules in a scratch directory, on free
+# ports of the loopback interface and as an unprivileged user, and creates a backup and a certificate.
+# Prints the addresses and the results of the probes. Stops everything on Ctrl-C.
 #
-#   deploy/quickstart.sh          until Ctrl-C
-#   deploy/quickstart.sh --once   prints and stops; exits 0 only if every probe has succeeded
+#   deploy/quickstart.sh          runs until Ctrl-C
+#   deploy/quickstart.sh --once   prints and stops; exits with 0 only if every probe has succeeded
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -22,8 +22,8 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 runtime_packages=(curl openssl postgresql-15 prometheus redis-server util-linux)
 if [ "$(id -u)" = 0 ]; then
-  say "Installing what is missing"
-  # PostgreSQL's package makes a cluster of its own otherwise, of which we have no use.
+  say "Installing missing packages"
+  # Prevent the PostgreSQL package from creating a cluster, which is not needed.
   mkdir -p /etc/postgresql-common
   [ -e /etc/postgresql-common/createcluster.conf ] ||
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
@@ -35,7 +35,7 @@ cmake --preset release -DVITALSD_TESTS=OFF >/dev/null
 cmake --build --preset release --target vitalsd
 vitalsd=$root/build/release/vitalsd
 
-# ---- a scratch directory, and processes that end with this script ----------------------------------
+# ---- the scratch directory and background processes -------------------------------------------------
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/vitalsd-quickstart.XXXXXX")
 chmod 755 "$scratch"
@@ -55,7 +55,8 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# start NAME COMMAND...: in the background, as the unprivileged user, its output in NAME.log.
+# start NAME COMMAND...: starts the command in the background as the unprivileged user. Writes its output
+# to NAME.log.
 start() {
   local name=$1
   shift
@@ -63,13 +64,13 @@ start() {
   pids+=($!)
 }
 
-# until WHAT COMMAND...: waits for the command to succeed, a minute at most.
+# await NAME COMMAND...: waits up to a minute until the command succeeds.
 await() {
   local what=$1 end=$((SECONDS + 60))
   shift
   until "$@" >/dev/null 2>&1; do
     if [ $SECONDS -ge $end ]; then
-      echo "$what does not come up; its log:" >&2
+      echo "$what did not start within 60 s. The end of its log:" >&2
       tail -n 20 "$scratch/$what.log" >&2 || true
       exit 1
     fi
@@ -89,7 +90,7 @@ vitalsd_port=$(free_port)
 prometheus_port=$(free_port)
 postgres_bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 
-# ---- what is watched -------------------------------------------------------------------------------
+# ---- the targets -----------------------------------------------------------------------------------
 
 say "Starting PostgreSQL, Redis and Prometheus"
 umask 077
@@ -125,14 +126,14 @@ psql=("${as[@]}" psql -X -q -h "$scratch" -p "$postgres_port" -U postgres)
 await postgres "${psql[@]}" -c "SELECT 1"
 "${psql[@]}" -c "CREATE ROLE monitor LOGIN PASSWORD '$(cat "$scratch/secrets/postgres")' IN ROLE pg_monitor" \
   -c "CREATE DATABASE vcci_production"
-# As a cron job would have made it two minutes ago.
+# A backup as a cron job creates it, two minutes old.
 "${as[@]}" pg_dump -h "$scratch" -p "$postgres_port" -U postgres vcci_production |
   gzip >"$scratch/backups/vcci_production.sql.gz"
 touch -d "2 minutes ago" "$scratch/backups/vcci_production.sql.gz"
 
 mkdir "$scratch/prometheus"
 cp deploy/prometheus/documented.yaml deploy/prometheus/vitalsd.yaml "$scratch/prometheus/"
-sed -e '/^# With the routes/,/^$/d' -e "s/localhost:9747/127.0.0.1:$vitalsd_port/" \
+sed -e '/^# Alertmanager/,/^$/d' -e "s/localhost:9747/127.0.0.1:$vitalsd_port/" \
   -e 's/\(scrape\|evaluation\)_interval: .*/\1_interval: 1s/' \
   deploy/prometheus/prometheus.yaml >"$scratch/prometheus/prometheus.yaml"
 [ "$(id -u)" = 0 ] && chown -R nobody:nogroup "$scratch"
@@ -170,16 +171,16 @@ query() {
 scraped() { query 'up{job="vitalsd"} == 1 and on () up{job="postgres"} == 1' | grep -q '"value"'; }
 await prometheus scraped
 
-say "What vitalsd says"
+say "Results of vitalsd check"
 
 "${as[@]}" "$vitalsd" check --config "$scratch/vitalsd.yaml" || true
 
-say "What Prometheus makes of it"
+say "Alerts in Prometheus"
 firing=$(query 'ALERTS{alertstate="firing"}' | grep -o '"alertname":"[^"]*"' | sort | uniq -c || true)
 echo "documented alerts firing: ${firing:-none}"
 failed=$(curl -fs "http://127.0.0.1:$vitalsd_port/metrics" | grep -c '^probe_success{.*} 0$' || true)
 
-say "Where to look"
+say "Addresses"
 cat <<END
 status page   http://127.0.0.1:$vitalsd_port/
 metrics       http://127.0.0.1:$vitalsd_port/metrics
@@ -192,5 +193,5 @@ if $once; then
   [ "$failed" = 0 ]
   exit
 fi
-say "Ctrl-C stops all of it"
+say "Press Ctrl-C to stop everything"
 wait

@@ -1,3 +1,3 @@
-"""Loads the fixtures of tests/support, and the streams, for every test."""
+"""Loads the fixtures and the streams of tests/support for all tests."""
 
 pytest_plugins = ["support.fixtures", "support.streams"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need, if any is missing: the sanitizers and the real
-# servers. Debian 12, as root. The tests start the servers themselves: none is started as a service.
+# Installs the missing Debian packages that the tests need: the sanitizers and the real servers.
+# Debian 12, as root. The packages do not start services, because the tests start the servers themselves.
 set -euo pipefail
 
 packages=(

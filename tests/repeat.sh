@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# repeat.sh N NAME [PYTEST-ARGUMENT...]: runs a selection of tests N times beside a CPU hog, two busy
-# loops, to find tests that fail now and then. NAME is one of
+# repeat.sh N NAME [PYTEST-ARGUMENT...]: runs a selection of tests N times under CPU load (two busy
+# loops) to find flaky tests. NAME is one of
 #
 #   rhythm        the tests that measure time (-m serial)
 #   integration   tests/integration
@@ -8,9 +8,9 @@
 #   kubernetes    tests/kubernetes
 #   units         the unit tests of the release build
 #
-# or any other name for the pytest arguments that follow it. What ran already on the same sources
-# counts, so that an interrupted call can be made again; docs/testing.md gets the figures. The logs of
-# runs that fail stay in build/repeat. Needs the release build.
+# or any other name, followed by pytest arguments. Earlier runs on the same sources count, so an
+# interrupted call can be repeated. Writes the figures to docs/testing.md and keeps the logs of failed
+# runs in build/repeat. Needs the release build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,15 +27,15 @@ case $name in
   integration) command+=(-m "not serial" -n 3 --dist loadfile integration) ;;
   e2e | kubernetes) command+=("$name") ;;
   units) command=(../build/release/tests/unit_tests --gtest_brief=1) ;;
-  *) [ $# -gt 0 ] || { echo "repeat.sh: $name is no selection: give pytest arguments" >&2; exit 2; } ;;
+  *) [ $# -gt 0 ] || { echo "repeat.sh: unknown selection $name: add pytest arguments" >&2; exit 2; } ;;
 esac
 command+=("$@")
 
-# The sources decide, and not the commit: a change of documentation costs no run.
+# Runs belong to the sources, not to the commit, so a change of documentation needs no new runs.
 sources=(CMakeLists.txt config daemon deploy exporter probes tests)
 revision=$(git ls-files -z "${sources[@]}" | xargs -0 sha256sum | sha256sum | cut -c1-12)
 directory=build/repeat/$name
-runs=$directory/$revision.tsv # one line a run: exit status, seconds
+runs=$directory/$revision.tsv # one line per run: exit status, seconds
 mkdir -p "$directory"
 touch "$runs"
 
@@ -58,7 +58,7 @@ while number=$(($(wc -l <"$runs") + 1)) && [ "$number" -le "$count" ]; do
   [ $status != 0 ] || rm "$log"
 done
 
-# One row a selection, in the place of the one before.
+# There is one row per selection. It replaces the previous row.
 row=$(awk -F '\t' -v name="$name" -v revision="$revision" -v date="$(date -u +%Y-%m-%d)" '
   { failed += $1 != 0; seconds += $2 }
   END { printf "| `%s` | %d | %d | %.0f | %s | `%s` |", name, NR, failed, seconds / NR, date, revision }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The one test command: installs what is missing, builds, and runs every test. Debian 12, as root.
+# Installs missing packages, builds, and runs all tests. Debian 12, as root.
 #
-#   tests/run.sh          all tests; what CI runs
-#   tests/run.sh --full   and the long forms: fuzzers by the minute, sanitizers on Kubernetes, memory
-#                         over many cycles, benchmarks; the output goes to docs/full-run.txt as well
+#   tests/run.sh          runs all tests, as CI does
+#   tests/run.sh --full   adds the long forms: longer fuzzer runs, sanitizers on Kubernetes, memory over
+#                         many cycles, benchmarks; also writes the output to docs/full-run.txt
 #
-# Steps run side by side, see docs/testing.md. The output of a step comes as one piece when the step
-# ends; a step that fails ends what depends on it, and no other.
+# Steps run in parallel, see docs/testing.md. The script prints the output of a step when the step ends.
+# If a step fails, only the steps that depend on it are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,8 +22,7 @@ if $full && [ -z "${VITALSD_FULL_RUN:-}" ]; then
   exit
 fi
 
-# Each job has a process group of its own, so that an interrupted run ends them with all that they
-# have started.
+# Each job has its own process group, so an interrupted run ends all processes that the jobs have started.
 set -m
 scratch=$(mktemp -d)
 clean_up() {
@@ -39,7 +38,7 @@ trap 'exit 143' TERM
 touch "$scratch/steps"
 TIMEFORMAT='%R %U %S' # seconds: wall, user, system
 
-# step NAME COMMAND...: runs a command, prints its output when it ends, and notes what it cost.
+# step NAME COMMAND...: runs a command, prints its output when it ends, and records its cost.
 step() {
   local name=$1 log status=0 wall user system
   shift
@@ -58,7 +57,7 @@ step() {
   return $status
 }
 
-# summary: what each step cost. Fails if a step has failed.
+# summary: prints the cost of each step. Fails if a step has failed.
 summary() {
   printf '\n%-44s %8s %8s\n' step 'wall, s' 'CPU, s'
   awk -F '\t' '
@@ -67,7 +66,7 @@ summary() {
   ' "$scratch/steps"
 }
 
-# Lines of a log that say something; the whole log if the command fails.
+# quietly COMMAND...: prints the warnings of a command, or its whole output if it fails.
 quietly() {
   local log status=0
   log=$(mktemp "$scratch/log.XXXXXX")
@@ -76,16 +75,16 @@ quietly() {
   return $status
 }
 
-# ---- what is built ------------------------------------------------------------------------------
+# ---- builds --------------------------------------------------------------------------------------
 
 packages() { deploy/install-build-dependencies.sh --upgrade && tests/install-test-dependencies.sh; }
 step packages packages || { summary; exit 1; }
 
-# Where there is no Go, the tests on Kubernetes are skipped by name; never so in CI.
+# Without Go, the Kubernetes tests are skipped and reported as skipped. CI never skips them.
 kubernetes=false
 if [ -n "${VITALSD_REQUIRE_KUBERNETES:-${CI:-}}" ] || command -v go >/dev/null; then
   kubernetes=true
-  # What others call KUBEBUILDER_ASSETS has no kubelet.
+  # The usual KUBEBUILDER_ASSETS contain no kubelet.
   [ -n "${KUBEBUILDER_ASSETS:-}" ] || export VITALSD_REQUIRE_KUBERNETES=1
 fi
 
@@ -94,27 +93,27 @@ build() {
   quietly cmake --preset "$1" -DVITALSD_TESTS=ON && quietly nice cmake --build --preset "$1"
 }
 
-# The image, for the tests that install it.
+# Builds the image for the tests that install it, and prints its size.
 image() {
   local name=localhost/vitalsd:test
   quietly tests/image/buildah.sh deploy/build-image.sh "$name" &&
     tests/image/buildah.sh buildah images --format '{{.Size}}' "$name"
 }
 
-# ---- what is tested -----------------------------------------------------------------------------
+# ---- tests ---------------------------------------------------------------------------------------
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=second_deadlock_stack=1
 if $full; then long=all; else long=$(git rev-list --count HEAD)/5; fi
 
-# live BUILD ARGUMENT...: pytest against the daemon of that build; its arguments select the tests.
+# live BUILD ARGUMENT...: runs pytest with the daemon of that build. The arguments select the tests.
 live() {
   local build=$1
   shift
   (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd \
     /usr/bin/python3 -m pytest -q --long="$long" "$@")
 }
-# Of a test that passes nothing is printed, of one that says something or crashes its name as well.
+# units BUILD: runs the unit tests. Prints the name of a test only if it fails, crashes or prints output.
 units() {
   "build/$1/tests/unit_tests" 2>&1 | awk '
     /^\[ RUN / { running = $0; next }
@@ -126,8 +125,8 @@ units() {
 }
 arrows() { ctest --test-dir build/release -R '^arrow' -j2 --output-on-failure | tail -n 4; }
 
-# The streams of tests on real servers, each on servers of its own. They mostly wait, but a node at
-# work takes most of one core: beside it there is one other stream at a time.
+# The streams of tests against real servers. Each stream has its own servers. They mostly wait, but a
+# Kubernetes node uses most of one core, so only one other stream runs at the same time.
 on_a_node() {
   if $kubernetes; then step "image" image || return; fi
   step "stream node" live release -m node
@@ -145,7 +144,7 @@ sanitizer() { # PRESET PYTEST-ARGUMENT...
   step "integration, $preset" live "$preset" -n 2 --dist loadfile "$@"
 }
 without_servers() {
-  step "what may include what" arrows
+  step "include rules" arrows
   step "units, release" units release
   sanitizer asan -m "not serial" integration
   step "fuzzers" tests/fuzz/run.sh "$($full && echo 60 || echo 0)"
@@ -157,7 +156,7 @@ step "build release" build release || true
 wait
 summary >/dev/null || { summary; exit 1; }
 
-# Each notes the failures of its steps, and goes on after them.
+# Each chain records the failures of its steps and continues.
 set +e
 on_a_node &
 on_other_servers &
@@ -167,10 +166,10 @@ step "serial" live release -m serial
 step "serial, asan" live asan -m serial integration
 
 if $full; then
-  step "on a real Kubernetes, asan" live asan kubernetes
-  # Where threads have to do with it.
-  step "on a real Kubernetes, tsan" live tsan kubernetes/test_watch.py kubernetes/test_replicas.py
-  step "the same binary twice" tests/image/reproducible.sh
+  step "Kubernetes, asan" live asan kubernetes
+  # Only the tests that involve threads.
+  step "Kubernetes, tsan" live tsan kubernetes/test_watch.py kubernetes/test_replicas.py
+  step "reproducible build" tests/image/reproducible.sh
   step "memory over many cycles" /usr/bin/python3 tests/bench/memory.py
   step "benchmarks" tests/bench/run.sh
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Prints the Grafana dashboard (version 9 or later) that a source describes, by default the
-platform-overview.yaml beside this file, which tells how one is written:
+"""Prints the Grafana dashboard (version 9 or later) for a source file. The default source is
+platform-overview.yaml in this directory, which also describes the format:
 
     deploy/grafana/generate.py >deploy/grafana/platform-overview.json
 
-Thresholds and runbooks are read from the alert rules in ../prometheus, so that a panel and the
-alert that it explains cannot differ.
+The thresholds and runbooks come from the alert rules in ../prometheus, so a panel always agrees
+with its alert.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ RULE_FILES = [HERE.parent / "prometheus" / name for name in ("documented.yaml", 
 RULE_FILES.append(HERE.parent / "kubernetes" / "chart" / "files" / "absent.yaml")
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-SCHEMA = 37  # of Grafana 9; later ones migrate it when they load it
+SCHEMA = 37  # of Grafana 9; later versions migrate it when they load it
 COLUMNS = 24
-COLORS = {"critical": "red", "warning": "yellow", "info": "yellow"}  # the worst first
+COLORS = {"critical": "red", "warning": "yellow", "info": "yellow"}  # most severe first
 COMPARISON = re.compile(r" (==|<|>) ([0-9.]+)(?: \* ([0-9.]+))?(?= |$)", re.MULTILINE)
 
-# Grafana gives what has no value the colour of the lowest threshold, which may well be green.
+# By default Grafana shows a missing value in the colour of the lowest threshold, which may be
+# green.
 UNKNOWN = {
     "type": "special",
     "options": {"match": "null+nan", "result": {"text": "unknown", "color": "purple"}},
@@ -42,7 +43,7 @@ Panel = dict[str, Any]
 
 @dataclass(frozen=True)
 class Limit:
-    """Where a panel changes its colour: from there on, or below."""
+    """A threshold of a panel: the colour applies below the value, or from the value upwards."""
 
     value: float
     below: bool
@@ -50,7 +51,7 @@ class Limit:
 
 
 class Rules:
-    """The alert rules by name; some names have several."""
+    """The alert rules by name. A name can have several rules."""
 
     def __init__(self) -> None:
         self._rules: dict[str, list[dict[str, Any]]] = {}
@@ -64,13 +65,13 @@ class Rules:
 
     @property
     def runbooks(self) -> str:
-        """What the addresses of all runbooks begin with."""
+        """The common prefix of the addresses of all runbooks."""
         return self.runbook("VitalsdDown").rpartition("/")[0]
 
     def limit(self, name: str, divisor: float = 1) -> Limit:
-        """The number that the rule compares with: `< 0.2`, `> 86400`, and for states `== 0`."""
+        """The number in the rule's comparison: `< 0.2`, `> 86400`, and `== 0` for states."""
         compared = {COMPARISON.search(rule["expr"]).groups() for rule in self._rules[name]}
-        [(operator, number, times)] = compared  # rules of one name agree, or there is no one limit
+        [(operator, number, times)] = compared  # rules of one name have the same limit
         value = float(number) * float(times or 1) / divisor
         severities = {rule["labels"]["severity"] for rule in self._rules[name]}
         color = next(color for each, color in COLORS.items() if each in severities)
@@ -87,7 +88,7 @@ def limits(panel: Panel, rules: Rules) -> list[Limit]:
     for key in ("above", "below"):
         for value, color in panel.get(key, {}).items():
             found.append(Limit(value, key == "below", color))
-    assert len({limit.below for limit in found}) <= 1, f"{panel['title']}: good is between limits"
+    assert len({limit.below for limit in found}) <= 1, f"{panel['title']}: above and below"
     return sorted(set(found), key=lambda limit: limit.value)
 
 
@@ -107,11 +108,11 @@ def links(panel: Panel, rules: Rules) -> list[dict[str, Any]]:
     ]
 
 
-# ---- kinds of panels: what one has beside what all have ------------------------------------------
+# ---- kinds of panels: settings that differ between kinds ------------------------------------------
 
 
 def look(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of a kind, and what it has in fieldConfig.defaults.custom."""
+    """The options of a kind, and its fieldConfig.defaults.custom."""
     last = {"calcs": ["lastNotNull"], "fields": "", "values": False}
     legend = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
     match kind:
@@ -153,11 +154,11 @@ def look(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
             }, {"fillOpacity": 70, "lineWidth": 0}
         case "table":
             return {"showHeader": True, "cellHeight": "sm"}, {"align": "auto"}
-    raise ValueError(f"no such kind of panel: {kind}")
+    raise ValueError(f"unknown kind of panel: {kind}")
 
 
 def columns(panel: Panel, rules: Rules) -> dict[str, Any]:
-    """A table has its labels as columns, the value as the last one if it has a name."""
+    """The columns of a table: its labels, then the value if `value_column` names it."""
     value = panel.get("value_column")
     hidden = {"Time": True} if value else {"Time": True, "Value": True}
     renamed = {"Value": value} if value else {}
@@ -232,7 +233,7 @@ def make_panel(panel: Panel, rules: Rules) -> dict[str, Any]:
 
 
 def lay_out(rows: list[dict[str, Any]], rules: Rules) -> Iterator[dict[str, Any]]:
-    """Each row below the one before it, its panels side by side."""
+    """Places the rows below each other and the panels of a row next to each other."""
     y = 0
     for row in rows:
         place = {"h": 1, "w": COLUMNS, "x": 0, "y": y}
@@ -249,7 +250,7 @@ def lay_out(rows: list[dict[str, Any]], rules: Rules) -> Iterator[dict[str, Any]
             place = {"h": row["height"], "w": panel["width"], "x": x, "y": y}
             yield make_panel(panel, rules) | {"gridPos": place}
             x += panel["width"]
-        assert x == COLUMNS, f"the row {row['title']} is {x} wide"
+        assert x == COLUMNS, f"the row {row['title']} has the width {x}, not {COLUMNS}"
         y += row["height"]
 
 
@@ -274,7 +275,7 @@ def variables(source: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "definition": query,
             "query": {"query": query, "refId": "StandardVariableQuery"},
             "current": {"selected": True, "text": default, "value": default},
-            "refresh": 2,  # whenever the time range changes
+            "refresh": 2,  # on each change of the time range
             "regex": "",
             "sort": 1,
             **common,
@@ -291,7 +292,7 @@ def dashboard(source: Mapping[str, Any]) -> dict[str, Any]:
         "schemaVersion": SCHEMA,
         "version": 1,
         "editable": True,
-        "graphTooltip": 1,  # one crosshair for all panels
+        "graphTooltip": 1,  # shared crosshair
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "",

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# render.sh [VALUES...]: prints the chart's objects as plain manifests, for `kubectl apply --filename`
-# without Helm; vitalsd.yaml beside it is what it prints with the default values. Values are Helm's
-# options, as --values=my-values.yaml. Needs Helm (HELM says which).
+# render.sh [OPTION...]: prints the chart's objects as plain manifests for `kubectl apply --filename`.
+# vitalsd.yaml in this directory is the output for the default values. OPTION is an option of Helm, for
+# example --values=my-values.yaml. Needs Helm; HELM is the path of the binary.
 set -euo pipefail
 cd -P "$(dirname "$0")"
 cat <<'END'
-# Rendered from the chart by render.sh; for other values, render it anew.
+# Generated from the chart by render.sh. Run it again for other values.
 apiVersion: v1
 kind: Namespace
 metadata:

@@ -46,18 +46,18 @@ class Row:
     what: str
     ours: float
     unit: str
-    budget: float | None  # None: only to compare
+    budget: float | None  # None: the row is only a comparison
     peer: float | None = None
     peer_name: str = ""
-    reference: float | None = None  # what the peer needed where the budgets were set
+    reference: float | None = None  # the peer's value on the machine that the budgets were set on
 
     @property
-    def held(self) -> str:
+    def met(self) -> str:
         if self.budget is None:
             return ""
         if self.ours <= self.budget:
             return "yes"
-        # Machines differ, and so does what else they do: beside the peer they count alike.
+        # Machines and their load differ, so the ratio to the peer counts as well.
         if self.peer and self.reference:
             if self.peer / self.ours >= self.reference / self.budget:
                 return "by ratio"
@@ -68,7 +68,7 @@ class Row:
         peer = f"{self.peer:.4g} {self.unit} ({self.peer_name})" if self.peer else ""
         budget = "" if self.budget is None else f"{self.budget:g} {self.unit}"
         ours = f"{self.ours:.3g} {self.unit}"
-        return f"| {self.what} | {ours} | {peer} | {ratio} | {budget} | {self.held} |"
+        return f"| {self.what} | {ours} | {peer} | {ratio} | {budget} | {self.met} |"
 
 
 # ---- measuring ----------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def bench_http_and_tcp() -> Iterator[Row]:
         ours = ours_per_run(probes, "1s")
         paths = [f"/probe?module=http&target=http://{host}:{peer.http}/" for host in hosts]
         theirs = peer_per_request(peer_blackbox, paths, 0.01)
-        yield Row("one HTTP probe, fresh connection", ours * 1e6, "us", 110, theirs * 1e6, "blackbox_exporter", 420)
+        yield Row("one HTTP probe, new connection", ours * 1e6, "us", 110, theirs * 1e6, "blackbox_exporter", 420)
         bare = floor_per_request("curl", f"http://127.1.0.1:{peer.http}/", per_second=100)
         yield Row("... beside the bare library", ours * 1e6, "us", None, bare * 1e6, "libcurl")
         bare = floor_per_request("sockets", "127.1.0.1", peer.http, per_second=100)
@@ -334,7 +334,7 @@ def bench_https(authority: Authority) -> Iterator[Row]:
         ours = ours_per_run(probes, "1s")
         with running(lambda: blackbox(authority)) as peer:
             theirs = peer_per_request(peer, [f"/probe?module=https&target={url}"], 0.05)
-        what = "one HTTPS probe, fresh connection, verified"
+        what = "one HTTPS probe, new connection, verified"
         bare = floor_per_request("curl", url, per_second=20, ca=authority.path)
         yield Row(what, ours * 1e3, "ms", 2, bare * 1e3, "libcurl, CAs cached", 1.5)
         yield Row("... beside an exporter", ours * 1e3, "ms", None, theirs * 1e3, "blackbox_exporter")
@@ -557,7 +557,7 @@ def main() -> None:
         "ten-thousand": lambda: bench_ten_thousand(options.telegraf),
         "start": bench_start,
     }
-    print("| what | vitalsd | peer | ratio | budget | held |\n|---|---|---|---|---|---|")
+    print("| what | vitalsd | peer | ratio | budget | met |\n|---|---|---|---|---|---|")
     try:
         for name, bench in benches.items():
             if options.only in name:

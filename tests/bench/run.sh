@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the peers, builds, measures vitalsd beside them and writes docs/benchmarks.md. Takes some
-# six minutes on a quiet machine, ten the first time. Telegraf is built where there is a Go 1.26.
+# Installs the peers, builds vitalsd, measures both and writes docs/benchmarks.md. Takes about six
+# minutes on an idle machine, ten the first time. Telegraf is built if Go 1.26 is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,7 +13,7 @@ cmake --build --preset release >/dev/null
 version=v1.37.2
 telegraf=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd/telegraf-$version
 if [ ! -x "$telegraf" ] && command -v go >/dev/null; then
-  # In its own module, whose go.sum names the sums of all that it needs.
+  # Build in Telegraf's own module because its go.sum has the checksums of all dependencies.
   source=$(mktemp -d)
   trap 'chmod -R u+w "$source"; rm -rf "$source"' EXIT
   cp -r "$(cd "$source" && go mod download -json "github.com/influxdata/telegraf@$version" |
@@ -24,7 +24,7 @@ if [ ! -x "$telegraf" ] && command -v go >/dev/null; then
     ./cmd/telegraf) >&2
 fi
 
-# What is said of the figures stays as it is.
+# Keep the remarks below the figures.
 remarks=$(sed -n '/^## /,$p' docs/benchmarks.md)
 result=$(mktemp)
 /usr/bin/python3 tests/bench/bench.py ${telegraf:+$([ -x "$telegraf" ] && echo "--telegraf=$telegraf")} \
@@ -38,12 +38,12 @@ if [ $# -eq 0 ]; then
     cat <<END
 # Benchmarks
 
-Made by \`tests/bench/run.sh\` on $(date -u +%Y-%m-%d), on $(nproc) cores of
-"$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)", Linux $(uname -r), with the peers as Debian 12
-has them and Telegraf $version. vitalsd and peer run one after the other on the same machine; CPU is
-the kernel's account of the process, and "ratio" is peer to vitalsd. A budget is held "by ratio" where
-this machine was slower than the one that the budgets were set on, but vitalsd is at least as many
-times cheaper than its peer as the budget asks for.
+Measured by \`tests/bench/run.sh\` on $(date -u +%Y-%m-%d), on $(nproc) cores of
+"$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)", Linux $(uname -r), with the
+peers from Debian 12 and Telegraf $version. vitalsd and the peer run one after the other on the same machine.
+CPU is the CPU time that the kernel reports for the process. "ratio" is peer divided by vitalsd. A budget
+is met "by ratio" if this machine was slower than the machine that the budgets were set on, but the ratio
+is at least the ratio that the budget implies.
 
 END
     cat "$result"

@@ -1,10 +1,9 @@
 #!/usr/bin/python3
-"""Shortens the waiting times of Prometheus files, so that a live test sees alerts within seconds.
+"""Shortens the durations in Prometheus files, so that a live test gets alerts within seconds.
 
-Of a rule file `for`, `keep_firing_for` and a group's `interval` are shortened, of a scrape
-configuration the global intervals too. Nothing else changes, not by a byte: the new values are put
-into the text itself, and both texts are parsed again and compared, so that a test that runs on the
-result runs on the shipped expressions.
+In a rule file it shortens `for`, `keep_firing_for` and the `interval` of a group, in a scrape
+configuration also the global intervals. No other byte changes: it replaces the values in the text,
+then parses and compares both texts. A test with the result therefore uses the shipped expressions.
 
     shorten_rules.py [--divide 60] [--at-most 5s] [--interval 200ms] IN OUT
 """
@@ -27,11 +26,11 @@ LINE = re.compile(r"^([ -]*)(\w+):[ \t]+([0-9][0-9a-z]*)([ \t]*(?:#.*)?)$", re.M
 
 
 class NotOnlyShortened(Exception):
-    """The result would differ in more than its waiting times."""
+    """The result would differ in more than durations."""
 
 
 def milliseconds(duration: str) -> int:
-    """A duration in Prometheus's own form, as 1h30m."""
+    """Returns a duration in Prometheus's format, for example 1h30m."""
     parts = re.findall(r"(\d+)(ms|[smhdw])", duration)
     if "".join(number + unit for number, unit in parts) != duration:
         raise ValueError(f"not a duration: {duration!r}")
@@ -46,8 +45,9 @@ def shorten(
     interval: str = "200ms",
     waits: Sequence[str] = WAITS,
 ) -> str:
-    """The text of a rule file or scrape configuration with shorter times, proved to be the same.
-    `waits` are those that are shortened beside intervals."""
+    """Returns the text of a rule file or scrape configuration with shorter durations, after a check
+    that nothing else has changed. `waits` are the keys that are shortened in addition to
+    intervals."""
 
     def replacement(match: re.Match[str]) -> str:
         indent, key, value, rest = match.groups()
@@ -57,7 +57,7 @@ def shorten(
             shorter = milliseconds(interval)
         else:
             return match[0]
-        shorter = round(min(shorter, milliseconds(value)))  # a rule without patience gets none
+        shorter = round(min(shorter, milliseconds(value)))  # a rule without `for` gets none
         return f"{indent}{key}: {shorter}ms{rest}"
 
     shortened = LINE.sub(replacement, text)
@@ -68,11 +68,11 @@ def shorten(
 
 
 def prove_only_shortened(before: str, after: str, longest: dict[str, int]) -> None:
-    """Raises NotOnlyShortened unless the two differ in durations alone, all of them short now.
+    """Raises NotOnlyShortened unless both differ only in durations and all durations are short.
 
-    Walks both as parsed, so that a `for:` within an expression or annotation, which the rewriting
-    could take for a key, would be noticed, as would one in a notation that it does not know.
-    `longest` has the keys that may differ, and the milliseconds that they may have.
+    Compares the parsed documents. This detects a `for:` in an expression or annotation that the
+    rewriting treated as a key, and a key in a notation that the rewriting did not recognise.
+    `longest` maps the keys that may differ to their maximum in milliseconds.
     """
     old, new = yaml.safe_load(before), yaml.safe_load(after)
     walk(old, new, longest, "")
@@ -98,7 +98,7 @@ def walk(old: Any, new: Any, longest: dict[str, int], where: str) -> None:
 
 
 def expressions(document: Any) -> list[tuple[str, str]]:
-    """Every rule's name and expression, byte for byte as Prometheus will read it."""
+    """Returns the name and the exact expression of every rule."""
     return [
         (rule.get("alert") or rule["record"], rule["expr"])
         for group in (document or {}).get("groups", [])

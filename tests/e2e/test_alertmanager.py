@@ -1,5 +1,5 @@
-"""The shipped routes: amtool judges them, and a real Alertmanager with them tells a PagerDuty and a
-Slack of faults that a real Prometheus found."""
+"""The shipped routes: amtool checks them, and a real Alertmanager sends alerts of a real Prometheus
+to stand-ins for PagerDuty and Slack."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_what_explains_others_is_told_alone(
         "DiskSpaceLow n2": "active",
     }
     assert not receivers.told("PodMemoryHigh of n1")
-    # The two of one node and probe are one message.
+    # The two alerts of one node and probe are one message.
     assert receivers.told("PodMemoryHigh of n2") == receivers.told("DiskSpaceLow of n2")
 
 
@@ -127,7 +127,7 @@ def test_a_database_that_is_down(
     configuration = shipped_configuration(
         [f"127.0.0.1:{daemon.port}"], alertmanagers=[f"127.0.0.1:{told.port}"]
     )
-    # Minutes become seconds: what is told first stays first.
+    # Minutes become seconds. The order of notifications stays the same.
     rules = [shorten_rules.shorten(file.read_text(), at_most="10s") for file in RULE_FILES]
     watcher = prometheus(configuration, rules)
     watcher.wait_for('up{job="postgres"} == 1')
@@ -138,7 +138,7 @@ def test_a_database_that_is_down(
     assert page["routing_key"] == ROUTING_KEY
     assert page["payload"]["severity"] == "critical" and page["payload"]["component"] == "main-db"
     assert page["links"] == [{"href": f"{RUNBOOKS}DatabaseDown.md", "text": "Runbook"}]
-    # Its probe fails for the same reason: nothing more is told of it.
+    # Its probe fails for the same reason, so ProbeFailing is inhibited.
     watcher.wait_firing("ProbeFailing", probe="main-db")
     wait_until(lambda: told.states().get("ProbeFailing") == "suppressed", what="inhibition")
     assert not receivers.told("ProbeFailing")

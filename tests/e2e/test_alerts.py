@@ -1,12 +1,12 @@
-"""The documented alert rules, live: real servers are broken for real and mended again, vitalsd
-watches them, and a real Prometheus with what we ship either tells or holds its peace.
+"""The documented alert rules with live data: tests break and repair real servers, vitalsd probes
+them, and a real Prometheus uses the shipped rules.
 
-One daemon and one Prometheus serve all tests but the last. Expressions are as shipped; `for` is
-shortened to a second. A test begins when every rule of both files is silent while the series that
-the rules compare are there, and it ends with the fault mended and the alert gone.
+All tests except the last share one daemon and one Prometheus. Expressions are as shipped; `for` is
+shortened to a second. A test starts when no rule of both files is pending or firing and the series
+of the rules exist. It ends when the fault is repaired and the alert is resolved.
 
-The scrape attaches labels of vitalsd's own to its target, as a service discovery does that was not
-told otherwise: samples that say their own must keep them.
+The scrape attaches labels of vitalsd itself to its target, as a service discovery does by default.
+Samples with their own labels must keep them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from support.watching import cache, database, endpoint_certificate
 DOCUMENTED = SHIPPED / "documented.yaml"
 RULE_FILES = (DOCUMENTED, SHIPPED / "vitalsd.yaml", ABSENCE_RULES)
 
-# What the target is given, and what the database's probe says for itself.
+# The labels of the target, and the labels of the database probe's samples.
 ATTACHED = {"namespace": "monitoring", "pod": "vitalsd-0", "container": "vitalsd", "node": "n1"}
 OWN = {"namespace": "vcci-production", "pod": "postgres-0", "container": "postgres", "node": "db-1"}
 
@@ -49,7 +49,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIB = 1 << 20
 MAX_MEMORY = 40 * MIB
 
-# Which probes feed which rule.
+# The probes that provide the series of each rule.
 SOURCES = {
     ("guide", "HighDatabaseConnections"): ["main-db", "other-db"],
     ("guide", "HighRedisMemory"): ["cache"],
@@ -64,7 +64,7 @@ SOURCES = {
 }
 
 
-# ---- what is watched ----------------------------------------------------------------------------
+# ---- targets ------------------------------------------------------------------------------------
 
 
 class Bucket:
@@ -82,7 +82,7 @@ class Bucket:
         return {"s3": where}
 
     def add(self, age: timedelta, size: int = 4096) -> float:
-        """A backup that was made so long ago; when that was, in Unix time."""
+        """Creates a backup of this age and returns its Unix time."""
         key = f"{self.prefix}{next(self._numbers):04}.dump.gz"
         return self.s3.put(self.bucket, key, b"x" * size, age)
 
@@ -105,7 +105,7 @@ class Directory:
 
     def add(self, age: timedelta, size: int = 4096) -> float:
         made = time.time() - age.total_seconds()
-        hidden = self.path / ".incomplete"  # it appears with its age
+        hidden = self.path / ".incomplete"  # it already has its age when it appears
         hidden.write_bytes(b"x" * size)
         os.utime(hidden, (made, made))
         hidden.rename(self.path / f"{next(self._numbers):04}.dump.gz")
@@ -127,7 +127,7 @@ def keep_none(store: Store) -> None:
 
 
 def keep_only(store: Store, age: timedelta) -> float:
-    """All its backups but a new one of this age are gone; there is no moment without any."""
+    """Creates a backup of this age and then deletes all others, so there is always a backup."""
     others = store.names()
     made = store.add(age)
     for name in others:
@@ -136,7 +136,7 @@ def keep_only(store: Store, age: timedelta) -> float:
 
 
 class Disks:
-    """File systems of 16 MiB that stand in for a host's root and its /data."""
+    """File systems of 16 MiB in place of a host's root and /data."""
 
     def __init__(self, root: Path, mounts: Mounts) -> None:
         self.root = root
@@ -144,7 +144,7 @@ class Disks:
             mounts.small(path, "size=16m")
 
     def fill(self, mountpoint: str, share: float) -> None:
-        """Puts a file there that takes this share of the space."""
+        """Creates a file that uses this share of the space."""
         path = self.root / mountpoint.strip("/")
         space = os.statvfs(path)
         with (path / "filler").open("wb") as file:
@@ -157,7 +157,7 @@ class Disks:
 
 @dataclass
 class Watch:
-    """The daemon, the Prometheus that scrapes it, and what is watched beside the servers."""
+    """The daemon, the Prometheus that scrapes it, and the other targets."""
 
     daemon: Vitalsd
     prometheus: Prometheus
@@ -165,12 +165,12 @@ class Watch:
     disks: Disks
 
     def culprits(self, name: str, **labels: str) -> list[str]:
-        """The probes whose alert of this name is pending or firing."""
+        """Returns the probes whose alert of this name is pending or firing."""
         return sorted(alert["labels"]["probe"] for alert in self.prometheus.alerts(name, **labels))
 
     def fires(self, name: str, probe: str, **labels: str) -> dict[str, Any]:
-        """Waits until this probe's alert fires, and no other probe has one: a run that comes too late
-        on a busy machine may give another probe one for a moment."""
+        """Waits until this probe's alert fires and no other probe has one. On a busy machine, a
+        late run can give another probe an alert for a moment."""
         alert = self.prometheus.wait_firing(name, probe=probe, **labels)
         wait_until(
             lambda: self.culprits(name, **labels) == [probe],
@@ -179,11 +179,12 @@ class Watch:
         return alert
 
     def holds(self, expression: str) -> None:
-        """Waits until Prometheus has scraped what makes the expression true."""
+        """Waits until Prometheus has scraped samples that make the expression true."""
         self.prometheus.wait_for(expression)
 
     def is_silent(self, name: str, **labels: str) -> None:
-        """No such alert is pending or firing after evaluations of what has been scraped."""
+        """Checks that no such alert is pending or firing after rule evaluations of the scraped
+        data."""
         self.prometheus.wait_evaluated()
         assert self.prometheus.alerts(name, **labels) == []
 
@@ -210,8 +211,8 @@ def platform(
     certificates: Authority,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Watch]:
-    """Two databases of one name, a cache, an API, two TLS endpoints of one name, three places of
-    backups and a host's disks, all of them watched."""
+    """Two databases with one name, a cache, an API, two TLS endpoints with one name, three backup
+    stores and a host's disks, all monitored."""
     bucket = _s3.new_bucket()
     stores: dict[str, Store] = {
         "backups": Bucket("backups", _s3, bucket),
@@ -274,7 +275,7 @@ def watch(
     nginx: Nginx,
     s3: S3,
 ) -> Iterator[Watch]:
-    """Everything is well, Prometheus knows it, and no rule has anything to say."""
+    """Waits until all targets are healthy in Prometheus and no alert is pending or firing."""
     for store in platform.stores.values():
         keep_only(store, HOUR)
     redis_server.set_max_memory(MAX_MEMORY)
@@ -283,12 +284,12 @@ def watch(
     platform.holds("redis_cache_hit_rate >= 0.8")
 
     def alerts() -> list[dict[str, Any]]:
-        # How late vitalsd is served is this machine's business.
+        # The loop lag depends on this machine.
         found = platform.prometheus.alerts()
         return [alert for alert in found if alert["labels"]["alertname"] != "ProbeLoopLag"]
 
     def silent() -> bool:
-        """On a loaded machine a run may be late, and one late run may be pending for a moment."""
+        # On a loaded machine, a late run can make an alert pending for a moment.
         platform.prometheus.wait_evaluated()
         return not alerts()
 
@@ -308,8 +309,8 @@ def watch(
 
 
 def test_all_rules_are_silent_over_series_that_are_there(watch: Watch) -> None:
-    """That no rule speaks is what `watch` waits for. Here: each has something to speak about. What
-    a rule compares is its own expression without the comparison."""
+    """The fixture `watch` waits until no rule fires. This test checks that each rule has data: the
+    expression without its comparison must return a result."""
     expressions = {
         (rule["labels"]["document"], rule["alert"]): rule["expr"] for rule in rules(DOCUMENTED)
     }
@@ -328,7 +329,7 @@ def test_labels_of_the_target_shadow_none_of_a_sample(watch: Watch) -> None:
     assert labels.items() >= ATTACHED.items()
     disks = watch.prometheus.query("node_filesystem_size_bytes")
     assert [labels["node"] for labels, _ in disks] == ["web-7", "web-7"]
-    # Where a sample's label does lose against the target's, Prometheus keeps it under such a name.
+    # If the target's label overrides a sample's label, Prometheus keeps it under this prefix.
     names = watch.prometheus.api("labels")
     assert not [name for name in names if name.startswith("exported_")]
 
@@ -337,16 +338,16 @@ def test_labels_of_the_target_shadow_none_of_a_sample(watch: Watch) -> None:
 
 
 def test_a_database_out_of_connections(watch: Watch, other_postgres: Postgres) -> None:
-    """Rule 4. Of two databases of one name on two servers the one that is full is told."""
+    """Rule 4. Of two databases with one name on two servers, the alert names the full one."""
     used = 'pg_stat_activity_count{probe="other-db",datname="vcci_production"}'
-    other_postgres.hold(24)  # of 30: 80%, and no more
+    other_postgres.hold(24)  # of 30, exactly 80%
     watch.holds(f"{used} == 24")
     watch.is_silent("HighDatabaseConnections")
     other_postgres.hold(1)
     alert = watch.fires("HighDatabaseConnections", "other-db")
     assert alert["labels"]["severity"] == "warning"
     assert "vcci_production (other-db) uses 83.33%" in alert["annotations"]["summary"]
-    # Few are left; the server serves.
+    # Few connections are left, but the server works.
     assert watch.prometheus.alerts("DatabaseDown") == []
     other_postgres.release()
     watch.holds(f"{used} == 0")
@@ -355,13 +356,13 @@ def test_a_database_out_of_connections(watch: Watch, other_postgres: Postgres) -
 
 @pytest.mark.parametrize("fault", ["stopped", "frozen"])
 def test_a_database_that_is_down(watch: Watch, postgres: Postgres, fault: str) -> None:
-    """Rules 12 and 23. A frozen server still accepts connections, and says nothing on them."""
+    """Rules 12 and 23. A frozen server still accepts connections but sends nothing."""
     postgres.stop() if fault == "stopped" else postgres.freeze()
     for document in ("manual", "runbook"):
         alert = watch.fires("DatabaseDown", "main-db", document=document)
         assert alert["labels"]["severity"] == "critical"
         assert alert["labels"].items() >= OWN.items()
-    # It is neither vitalsd that is down, nor the API, nor is the database unwatched.
+    # vitalsd and the API are up, and the database is monitored.
     for name in ("VitalsdDown", "DatabaseUnwatched", "APIDown"):
         watch.is_silent(name)
     postgres.start() if fault == "stopped" else postgres.thaw()
@@ -373,11 +374,11 @@ def test_a_database_that_is_down(watch: Watch, postgres: Postgres, fault: str) -
 
 
 def test_a_cache_out_of_memory(watch: Watch, redis_server: Redis) -> None:
-    """Rule 5. Without a limit there is nothing to run out of."""
+    """Rule 5. A server without a limit does not fire the alert."""
     redis_server.fill(MAX_MEMORY * 95 // 100 - redis_server.used_memory)
     alert = watch.fires("HighRedisMemory", "cache")
     assert re.search(r"cache uses 9[4-6]\.\d*% of its maxmemory", alert["annotations"]["summary"])
-    # As much memory as before, and `maxmemory 0`.
+    # The same memory usage with `maxmemory 0`.
     redis_server.set_max_memory(0)
     watch.holds(f"redis_memory_used_bytes > {MAX_MEMORY * 9 // 10} unless redis_memory_max_bytes")
     watch.becomes_silent("HighRedisMemory")
@@ -390,8 +391,8 @@ def test_a_cache_out_of_memory(watch: Watch, redis_server: Redis) -> None:
 
 
 def test_a_cache_that_has_gone_cold(watch: Watch, redis_server: Redis) -> None:
-    """Rule 17, over the last 5 minutes of look-ups, so that it takes more hits than there were
-    misses to mend it."""
+    """Rule 17. The rate covers the lookups of 5 minutes, so recovery needs more hits than there
+    were misses."""
     redis_server.look_up(hits=0, misses=1000)
     alert = watch.fires("CacheHitRateLow", "cache")
     assert alert["labels"]["severity"] == "warning"
@@ -404,7 +405,7 @@ def test_a_cache_that_has_gone_cold(watch: Watch, redis_server: Redis) -> None:
 
 
 def test_an_api_that_is_unhealthy_or_gone(watch: Watch, nginx: Nginx) -> None:
-    """Rule 21, and the rule of ours for any probe that fails; both tell the reason."""
+    """Rule 21, and ProbeFailing of the additional rules. Both contain the reason."""
 
     def reasons() -> list[str]:
         alerts = [*watch.prometheus.firing("APIDown"), *watch.prometheus.firing("ProbeFailing")]
@@ -423,7 +424,7 @@ def test_an_api_that_is_unhealthy_or_gone(watch: Watch, nginx: Nginx) -> None:
     for probe in ("api", "api-live"):
         watch.prometheus.wait_firing("APIDown", probe=probe)
     assert watch.culprits("APIDown") == ["api", "api-live"]
-    # The date on a certificate is known while nobody shows it.
+    # The date of a certificate stays known while the endpoint is down.
     watch.holds('probe_success{probe="front-tls"} == 0')
     watch.is_silent("CertificateExpiringSoon")
     nginx.start()
@@ -434,7 +435,7 @@ def test_an_api_that_is_unhealthy_or_gone(watch: Watch, nginx: Nginx) -> None:
 
 @pytest.fixture
 def show(nginx: Nginx, certificates: Authority) -> Iterator[Callable[[Certificate], int]]:
-    """show(certificate) is what the endpoint of back-tls shows from then on; returns its port."""
+    """show(certificate) sets the certificate of the endpoint of back-tls and returns its port."""
     yield lambda certificate: nginx.serve_tls("back", certificate)
     nginx.serve_tls("back", certificates.issue("api.test"))
 
@@ -442,8 +443,8 @@ def show(nginx: Nginx, certificates: Authority) -> Iterator[Callable[[Certificat
 def test_a_certificate_about_to_expire(
     watch: Watch, show: Callable[[Certificate], int], certificates: Authority
 ) -> None:
-    """Rule 20. Of two certificates of one name the label `source` tells which; one that has expired
-    does not verify any more, and tells its date nevertheless."""
+    """Rule 20. The label `source` distinguishes two certificates with one name. An expired
+    certificate fails verification, but its date is still published."""
     port = show(certificates.issue("api.test", lifetime=29 * DAY))
     alert = watch.fires("CertificateExpiringSoon", "back-tls", document="manual")
     assert alert["labels"]["cn"] == "api.test"
@@ -465,8 +466,8 @@ def test_a_certificate_about_to_expire(
 
 
 def test_a_disk_that_fills(watch: Watch) -> None:
-    """Rules 6 and 24 (and 16 between them): the root's free space sinks from one limit to the next;
-    /data, which rule 6 does not look at, is named by the other two."""
+    """Rules 6 and 24, and 16 between them: the root's free space falls from one limit to the next.
+    Rule 6 does not cover /data; the other two name it."""
     disks = watch.disks
 
     def mountpoints(name: str) -> list[str]:
@@ -498,8 +499,8 @@ def test_a_disk_that_fills(watch: Watch) -> None:
 
 @pytest.mark.parametrize("where", ["backups", "dumps"])
 def test_backups_that_fail(watch: Watch, where: str) -> None:
-    """Rule 8, in a bucket and in a directory: the newest is a day old, one broke off, all are
-    gone."""
+    """Rule 8, in a bucket and in a directory: the newest backup is a day old, one is incomplete,
+    all are deleted."""
     store = watch.stores[where]
     keep_only(store, DAY + HOUR)
     alert = watch.fires("BackupFailed", where)
@@ -526,8 +527,8 @@ def test_backups_that_fail(watch: Watch, where: str) -> None:
 
 
 def test_a_restart_while_the_store_is_away(watch: Watch, s3: S3) -> None:
-    """Rule 8. The last good backup is remembered: no alert about one that is fresh, and one about
-    the other that grows too old meanwhile."""
+    """Rule 8. The date of the last good backup is kept: no alert for a recent backup, and an alert
+    for one that becomes too old in the meantime."""
     documented = "vcci_last_successful_backup_timestamp"
     fresh = keep_only(watch.stores["backups"], 2 * HOUR)
     ageing = keep_only(watch.stores["archives"], DAY - timedelta(seconds=6))
@@ -539,7 +540,7 @@ def test_a_restart_while_the_store_is_away(watch: Watch, s3: S3) -> None:
     for probe in ("backups", "archives"):
         watch.daemon.wait_failed(probe, "timeout")
         assert watch.daemon.value("vitalsd_probe_runs_total", probe=probe, outcome="ok") == 0
-    # This daemon has never seen the store.
+    # This daemon has never reached the store.
     assert watch.daemon.value(documented, probe="backups") == fresh
     assert watch.daemon.value(documented, probe="archives") == ageing
 
@@ -552,11 +553,11 @@ def test_a_restart_while_the_store_is_away(watch: Watch, s3: S3) -> None:
     watch.becomes_silent("BackupFailed")
 
 
-# ---- the watcher itself -------------------------------------------------------------------------
+# ---- vitalsd itself -----------------------------------------------------------------------------
 
 
 def test_vitalsd_is_killed(watch: Watch) -> None:
-    """The documented rules have nothing to read then; two of ours tell that."""
+    """The documented rules then have no data; two additional rules report that."""
     killed = time.time()
     watch.daemon.kill()
     alert = watch.prometheus.wait_firing("VitalsdDown")
@@ -577,8 +578,8 @@ def test_one_failed_run_does_not_reset_a_pending_alert(
     fault_proxy: Callable[..., FaultProxy],
     redis_server: Redis,
 ) -> None:
-    """Rule 5 with the five minutes that it waits: a lost run costs none of them, a second one in a
-    row costs all, since then nobody knows any more."""
+    """Rule 5 with its `for` of five minutes: one failed run does not reset the pending alert, but a
+    second one in a row does, because the reading is then removed."""
     proxy = fault_proxy(redis_server.port)
     url = redis_server.url().replace(str(redis_server.port), str(proxy.port))
     daemon = vitalsd(
@@ -608,7 +609,7 @@ def test_one_failed_run_does_not_reset_a_pending_alert(
     proxy.set_mode("ok")
     daemon.wait_ok("cache")
     assert daemon.failures("cache") == {"connect": 1}
-    patient.wait_for("redis_up == 1 and min_over_time(redis_up[1m]) == 0")  # it has seen both
+    patient.wait_for("redis_up == 1 and min_over_time(redis_up[1m]) == 0")  # both have been scraped
     patient.wait_evaluated()
     assert pending_since() == first
 

@@ -1,6 +1,6 @@
-"""The documented alert rule that cert-manager's Certificates feed, live: a real API server with
-cert-manager's own definitions, vitalsd with the rights that deploy/kubernetes/rbac.yaml gives, and
-a Prometheus with what we ship. Expressions are as shipped, `for` is shortened to a second."""
+"""The documented alert rule about cert-manager's Certificates with live data: a real API server
+with cert-manager's definitions, vitalsd with the permissions of deploy/kubernetes/rbac.yaml, and a
+Prometheus with the shipped files. Expressions are as shipped; `for` is shortened to a second."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Watch:
     prometheus: Prometheus
 
     def issue(self, name: str, days: float) -> None:
-        """The certificate that expires in so many days is in force, as cert-manager says so."""
+        """Sets the status of a Certificate as cert-manager does, with this expiry in days."""
         thing = certificate(NAMESPACE, name, days)
         self.api.patch_status(thing, thing["status"])
 
@@ -40,7 +40,8 @@ class Watch:
             assert self.prometheus.alerts(alert) == []
 
     def scraped(self, name: str, days: str) -> None:
-        """Waits until Prometheus has the date, in days from now: `> 30`."""
+        """Waits until the date in Prometheus, in days from now, satisfies the comparison, as in `>
+        30`."""
         self.prometheus.wait_for(f'({EXPIRES}{{name="{name}"}} - time()) / 86400 {days}')
 
 
@@ -50,7 +51,7 @@ def watch(
     prometheus: Callable[..., Prometheus],
     api_server: ApiServer,
 ) -> Iterator[Watch]:
-    """Two certificates with 60 days left, and one that has never been issued."""
+    """Two certificates that expire in 60 days, and one that was never issued."""
     api = api_server
     api.install_definitions("cert-manager")
     api.apply(list(yaml.safe_load_all(RBAC.read_text())))
@@ -64,7 +65,7 @@ def watch(
         secrets=[account.token],
     )
     daemon.wait_ok("certs")
-    own = {"namespace": "vitalsd", "pod": "vitalsd-0"}  # attached to the target, not wanted on it
+    own = {"namespace": "vitalsd", "pod": "vitalsd-0"}  # attached to the target only
     yield Watch(
         api,
         daemon,
@@ -116,12 +117,12 @@ def test_a_certificate_that_is_deleted(watch: Watch) -> None:
 
 
 def test_the_alert_outlives_the_api_server(watch: Watch) -> None:
-    """Its certificate might be the one that has run out."""
+    """An expired certificate can be the reason why the API server is down."""
     watch.issue("web", 20)
     before = watch.prometheus.wait_firing(SOON)
     watch.api.stop()
     watch.daemon.wait_failed("certs", "connect")
-    # Another run that fails: readings are gone by then.
+    # After another failed run, readings are removed.
     watch.daemon.wait_failed("certs", "connect")
     watch.prometheus.wait_evaluated()
     assert watch.prometheus.wait_firing(SOON)["activeAt"] == before["activeAt"]

@@ -1,6 +1,6 @@
-"""The shipped dashboard: made from its source, whole, and live. Every query of every panel is asked
-of a real Prometheus, over real servers and a whole Kubernetes node, and has to say something; when
-something is wrong, what is wrong; and when nobody knows, not that all is well.
+"""The shipped dashboard: it matches its source, is valid, and works with live data. A real
+Prometheus evaluates every query of every panel with real servers and a complete Kubernetes node.
+Every query must return data. A fault must be visible, and missing data must not look healthy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 NAMESPACE = "vcci-production"
 MIB = 1 << 20
 
-# The eight of the guide's Platform Overview; of the response time it has the p95 alone.
+# The eight panels of the guide's Platform Overview. Its response time panel has only the p95.
 GUIDE = {
     "Request Rate",
     "Error Rate",
@@ -54,10 +54,10 @@ GUIDE = {
     "Tenant Activity",
 }
 
-# The tables that say what is wrong are empty while nothing is.
+# The tables of faults are empty while there is no fault.
 OF_FAULTS = {"Alerts", "Failing probes"}
 
-# What a dashboard may read beside docs/metrics.md: what Prometheus makes, and what the API does.
+# Metrics that are not in docs/metrics.md but may be read: those of Prometheus and of the API.
 PROMETHEUS = {"up", "ALERTS", "scrape_duration_seconds"}
 API = {"http_requests_total", "http_request_duration_seconds_bucket"}
 
@@ -71,7 +71,7 @@ def variables() -> dict[str, str]:
 
 
 def expressions(panel: dict[str, Any]) -> list[str]:
-    """Its queries as Grafana sends them."""
+    """The panel's queries with the variables replaced, as Grafana sends them."""
     values = {"__rate_interval": "1m", "__interval": "15s", "__range": "3h", **variables()}
     filled = []
     for target in panel["targets"]:
@@ -102,7 +102,7 @@ def test_it_is_what_its_source_makes() -> None:
 
 
 def test_grafana_can_read_it() -> None:
-    assert DASHBOARD["id"] is None  # of the instance that imports it
+    assert DASHBOARD["id"] is None  # the importing instance assigns it
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", DASHBOARD["uid"])
     assert DASHBOARD["schemaVersion"] >= 36  # data sources by reference
     first, *others = DASHBOARD["templating"]["list"]
@@ -139,7 +139,7 @@ def test_panels_do_not_overlap() -> None:
         cells = set(itertools.product(range(x, x + w), range(y, y + h)))
         assert not cells & taken, panel["title"]
         taken |= cells
-    # Nor is there a gap, into which Grafana would move what is below.
+    # There must be no gap, because Grafana would move the panels below into it.
     assert len(taken) == 24 * (1 + max(y for _, y in taken))
 
 
@@ -163,10 +163,10 @@ def test_it_has_what_the_guide_has() -> None:
         ("Error Rate", [("transparent", None), ("red", 0.01)]),
         ("Databases", [("red", None), ("green", 1)]),
         (
-            "Disk space left",
+            "Free disk space",
             [("red", None), ("yellow", 0.1), ("yellow", 0.15), ("green", 0.2)],
         ),
-        ("First certificate ends", [("red", None), ("yellow", 7), ("green", 30)]),
+        ("Next certificate expiry", [("red", None), ("yellow", 7), ("green", 30)]),
     ],
 )
 def test_thresholds_are_those_of_the_rules(
@@ -207,7 +207,7 @@ def test_all_that_it_reads_is_documented() -> None:
 
 
 class CountingApi:
-    """An API's own metrics page: 100 requests a second of two tenants, each of some 20 ms."""
+    """A metrics page of an API: 100 requests per second from two tenants, each about 20 ms."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -236,13 +236,13 @@ class Platform:
         return [self.prometheus.query(each) for each in expressions(PANELS[title])]
 
     def has_data(self, title: str) -> bool:
-        """Whether every query of a panel gives something, and numbers only."""
+        """Returns whether every query of a panel returns data without NaN."""
         return all(
             found and not any(isnan(value) for _, value in found) for found in self.results(title)
         )
 
     def wait_for_data(self) -> None:
-        """Waits until Prometheus has seen all that panels read while all is well."""
+        """Waits until Prometheus has the data of all panels except the tables of faults."""
 
         def missing() -> list[str]:
             return [t for t in PANELS if t not in OF_FAULTS and not self.has_data(t)]
@@ -252,7 +252,8 @@ class Platform:
         )
 
     def color(self, title: str) -> str:
-        """What colour Grafana gives a stat; unknown is one of its own."""
+        """Returns the colour that Grafana shows for a stat panel, including the colour of
+        unknown."""
         defaults = PANELS[title]["fieldConfig"]["defaults"]
         [found] = self.results(title)
         assert len(found) <= 1, f"{title}: {found}"
@@ -281,7 +282,7 @@ def platform(
     certificates: Authority,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Platform]:
-    """One daemon watches the servers, one the cluster; Prometheus reads both, and the API."""
+    """One daemon probes the servers, one the cluster. Prometheus scrapes both and the API."""
     node, redis = _kubernetes_node, _redis_server
     backups = tmp_path_factory.mktemp("backups")
     (backups / "today.dump.gz").write_bytes(b"x" * 4096)
@@ -330,7 +331,7 @@ def platform(
 
 @pytest.fixture
 def healthy(platform: Platform, nginx: Nginx) -> Iterator[Platform]:
-    """All servers are well, and Prometheus knows it."""
+    """Waits until Prometheus has data that shows all servers as healthy."""
     platform.wait_for_data()
     yield platform
     for daemon in platform.daemons:
@@ -339,12 +340,12 @@ def healthy(platform: Platform, nginx: Nginx) -> Iterator[Platform]:
 
 
 def test_every_panel_has_data(healthy: Platform) -> None:
-    """That they have is what `healthy` waits for. Here: it says what is true."""
-    # How late vitalsd is served, and with it the alerts, are this machine's business.
+    """The fixture `healthy` waits for the data. This test checks the values."""
+    # The loop lag and its alerts depend on the load of this machine.
     wait_until(
         lambda: {c for title, c in healthy.colors().items() if title != "Alerts firing"}
         == {"green"},
-        what=lambda: f"all is green: {healthy.colors()}",
+        what=lambda: f"all panels green: {healthy.colors()}",
     )
     [[(labels, rate)]] = healthy.results("Request Rate")
     assert labels == {} and rate > 0
@@ -359,8 +360,8 @@ def test_every_panel_has_data(healthy: Platform) -> None:
         assert [labels for labels, _ in healthy.results(title)[0]] == [{"pod": "api-0"}]
     [success] = healthy.results("Probe success")
     assert len(success) == 10
-    [[(_, first)]] = healthy.results("First certificate ends")
-    [certificates] = healthy.results("Certificates that end first")
+    [[(_, first)]] = healthy.results("Next certificate expiry")
+    [certificates] = healthy.results("Certificates by expiry")
     assert {labels.get("name") for labels, _ in certificates} == {None, "web"}
     assert 59 < first <= 60
 
@@ -406,7 +407,7 @@ def test_what_nobody_knows_does_not_look_healthy(healthy: Platform) -> None:
     healthy.prometheus.wait_for('max(up{job="vitalsd"}) == 0')
     wait_until(
         lambda: "green" not in healthy.colors().values(),
-        what=lambda: f"nothing is green: {healthy.colors()}",
+        what=lambda: f"no panel is green: {healthy.colors()}",
     )
     assert healthy.color("vitalsd") == "red"
     assert healthy.color("Databases") == "purple"

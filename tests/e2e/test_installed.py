@@ -1,6 +1,6 @@
-"""vitalsd as docs/install.md installs it, on a real node: the image that we build, the chart, its
-service account and rights, a Prometheus that finds the pod, an Alertmanager that tells a PagerDuty
-and a Slack. Then the platform is broken, and vitalsd itself."""
+"""The installation of docs/install.md on a real node: the image, the chart with its service account
+and permissions, a Prometheus that discovers the pod, and an Alertmanager with stand-ins for
+PagerDuty and Slack. The tests break the platform, and then vitalsd itself."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def _installed(_kubernetes_node: Node) -> Iterator[Installation]:
 
 @pytest.fixture
 def installed(_installed: Installation) -> Iterator[Installation]:
-    """Everything is well when a test begins."""
+    """The installation; when a test starts, all probes succeed."""
     _installed.restore()
     yield _installed
 
 
 def test_a_newcomers_way(installed: Installation) -> None:
-    # The last command of the guide was `vitalsd check`, in the pod.
+    # The last command of the guide is `vitalsd check` in the pod.
     assert "0 warning, 0 critical, 0 unknown" in installed.printed
     names = {probe["name"] for probe in installed.values["config"]["probes"]}
     assert set(installed.states()) == names
@@ -81,7 +81,7 @@ Rule = tuple[str, str]  # resource.group, verbs
 
 
 def rules(installed: Installation, account: str) -> set[Rule]:
-    """What it may do where the application is."""
+    """Returns the permissions in the application's namespace."""
     command = f"kubectl auth can-i --list --namespace={APPLICATION} --as=system:serviceaccount:"
     lines = installed.run(command + account).splitlines()
     matches = (re.fullmatch(r"(\S+) .* \[([^]]*)\]", line) for line in lines)
@@ -90,7 +90,7 @@ def rules(installed: Installation, account: str) -> set[Rule]:
 
 @pytest.mark.timeout(600)
 def test_rights(installed: Installation) -> None:
-    """Each of them is needed, and named where it lacks; there are no others."""
+    """Each permission is needed, and the probe names it if it is missing. There are no others."""
     select = f"--all-namespaces --selector=app.kubernetes.io/instance={NAMESPACE}"
     command = f"kubectl get clusterroles,roles {select} --output=json"
     roles = json.loads(installed.run(command))["items"]
@@ -103,7 +103,7 @@ def test_rights(installed: Installation) -> None:
     }
     assert rules(installed, f"{NAMESPACE}:vitalsd") - rules(installed, "default:default") == granted
 
-    # A probe names the first right that lacks: one for each resource makes all of them known.
+    # A probe names the first missing permission, so one probe per resource names all of them.
     probes = installed.values["config"]["probes"]
     watched = {rule["resources"][0] for role in roles for rule in role["rules"]}
     of_workloads = watched - {"nodes", "nodes/stats", "nodes/metrics", "pods"}
@@ -119,12 +119,12 @@ def test_rights(installed: Installation) -> None:
             each.get("reason") == "permission" and named in each["error"] for each in probes
         )
 
-    # Without nodes nobody asks for what is of a node, and of its two pages one is asked for first.
+    # Without nodes no kubelet is read, and of its two pages one is read first.
     for resources in (of_workloads | {"nodes/metrics"}, {"nodes/stats"}, {"nodes", "pods"}):
         for role in roles:
             rest = [rule for rule in role["rules"] if rule["resources"][0] not in resources]
             installed.api.patch(named(role), {"rules": rest})
-        installed.replace_pod()  # what is watched already goes on
+        installed.replace_pod()  # an established watch continues
         wait_until(
             lambda resources=resources: all(map(lacks, resources)),
             what=lambda resources=resources: f"the lack of {resources}: {installed.status()}",
@@ -135,7 +135,7 @@ def test_rights(installed: Installation) -> None:
 
 
 def named(role: Object) -> Object:
-    """What names a role, for the API."""
+    """Returns the reference to a role."""
     meta = role["metadata"]
     return reference(role["apiVersion"], role["kind"], meta["name"], meta.get("namespace", ""))
 
@@ -144,12 +144,12 @@ def named(role: Object) -> Object:
 
 
 def told(installed: Installation, alert: str, about: str) -> Callable[..., None]:
-    """Waits until a person has been told of it, with the page of the runbook; what it returns waits
-    until that person knows that it is over."""
+    """Waits for the notification with the link to the runbook. The returned function waits for the
+    notification that the alert is resolved."""
     receivers, runbook = installed.receivers, f"{RUNBOOKS}{alert}.md"
 
     def page() -> str:
-        """PagerDuty's key of the incident."""
+        """Returns PagerDuty's key of the incident."""
         return next(
             (
                 page["dedup_key"]
@@ -229,20 +229,20 @@ def test_backups_that_stop_coming(installed: Installation) -> None:
 
 
 def test_a_node_that_is_lost(installed: Installation) -> None:
-    """Its pods run on, vitalsd among them, and are watched: only the kubelet is silent."""
+    """Only the kubelet stops reporting. The pods, including vitalsd, run and are monitored."""
     installed.node.freeze_kubelet()
     over = told(installed, "NodeNotReady", "node-1")
     installed.node.thaw_kubelet()
     over()
 
 
-# ---- its own ------------------------------------------------------------------------------------
+# ---- vitalsd ------------------------------------------------------------------------------------
 
 RESTARTS = f'kube_pod_container_status_restarts_total{{namespace="{APPLICATION}"}}'
 
 
 def restarts(installed: Installation) -> int:
-    """Of vitalsd's own container."""
+    """Returns the restarts of vitalsd's container."""
     return installed.pod()["status"]["containerStatuses"][0]["restartCount"]
 
 
@@ -252,7 +252,7 @@ def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
 
 
 def test_its_memory(installed: Installation, capsys: pytest.CaptureFixture[str]) -> None:
-    """A figure to be read, beside what it replaces."""
+    """Prints the memory usage of vitalsd and of the exporters that it replaces."""
     with installed.node.inside():
         peers = [
             postgres_exporter(installed.postgres),
@@ -274,7 +274,7 @@ def test_its_memory(installed: Installation, capsys: pytest.CaptureFixture[str])
 
 
 def test_killed(installed: Installation, capsys: pytest.CaptureFixture[str]) -> None:
-    """The kubelet restarts it, nobody is woken, and no counter seems to have counted anything."""
+    """The kubelet restarts it, no critical alert fires, and no counter shows an increase."""
     before, killed = restarts(installed), time.time()
     os.kill(installed.pid(), signal.SIGKILL)
     wait_until(lambda: restarts(installed) > before, what="a restart", deadline=60)
@@ -327,8 +327,8 @@ def test_a_secret_that_rotates(installed: Installation) -> None:
 
 
 def test_an_upgrade(installed: Installation) -> None:
-    """No series is away for longer than two of the intervals that we ship, an alert that fires goes
-    on firing, and no restart is counted that was none."""
+    """No series is missing for longer than two shipped scrape intervals, firing alerts continue to
+    fire, and no restart is counted that did not happen."""
     old, began = installed.pod()["metadata"]["name"], time.time()
     with contextlib.ExitStack() as closing:
         closing.enter_context(installed.postgres.held(26))  # of 30
@@ -359,7 +359,7 @@ def leads(installed: Installation, pod: Object) -> bool:
 
 
 def test_an_eviction(installed: Installation) -> None:
-    """Of two replicas one at a time may be evicted, and what it did goes on within 15 s."""
+    """Only one of two replicas can be evicted at a time, and the other takes over within 15 s."""
     installed.install({**installed.values, "replicas": 2})
 
     def leader() -> Object:
@@ -389,7 +389,7 @@ def test_an_eviction(installed: Installation) -> None:
 
 
 def test_a_thousand_probes(installed: Installation, capsys: pytest.CaptureFixture[str]) -> None:
-    """They fit into the memory that the chart grants."""
+    """They fit into the chart's memory limit."""
     probes = {probe["name"]: probe for probe in installed.values["config"]["probes"]}
     more = {"cache": 200, "api": 400, "api-tls": 250}
     copies = [
@@ -406,7 +406,7 @@ def test_a_thousand_probes(installed: Installation, capsys: pytest.CaptureFixtur
     installed.sync()
     installed.wait_well()
     began = time.time()
-    # Each of them a few times.
+    # Each probe has run a few times.
     runs = "min(sum by (probe) (increase(vitalsd_probe_runs_total[1m])))"
     installed.prometheus.wait_for(f"{runs} > 3", deadline=90)
     own = f'{{namespace="{NAMESPACE}", container="vitalsd"}}'
@@ -419,13 +419,13 @@ def test_a_thousand_probes(installed: Installation, capsys: pytest.CaptureFixtur
     assert restarts(installed) == before
 
 
-# ---- what takes its time to be over ---------------------------------------------------------------
+# ---- alerts that resolve late ------------------------------------------------------------------
 
 
 @pytest.mark.timeout(1500)
 def test_a_pod_that_crash_loops(installed: Installation) -> None:
-    """For 15 minutes the documents' rule remembers: only the long run waits for its end, and no
-    other test comes after it."""
+    """The documents' rule fires for 15 minutes. Only the long run waits until it resolves, and this
+    test is the last one."""
     pod = installed.api.create(installed.node.pod(APPLICATION, "crasher", "exit 3"))
     over = told(installed, "PodCrashLooping", f"{APPLICATION}/crasher")
     installed.api.delete(pod)

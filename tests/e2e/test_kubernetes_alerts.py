@@ -1,10 +1,10 @@
-"""The documented alert rules that Kubernetes feeds, live: a whole node, whose pods really crash,
-really fill their memory and are really throttled, and a Prometheus with what we ship. vitalsd runs
-as its service account, with the rights that deploy/kubernetes/rbac.yaml gives.
+"""The documented alert rules about Kubernetes with live data: a complete node whose pods crash,
+fill their memory and are throttled, and a Prometheus with the shipped files. vitalsd runs with its
+service account and the permissions of deploy/kubernetes/rbac.yaml.
 
-Expressions are as shipped, `for` is shortened. Those that look back over 5 and 15 minutes go on for
-as long after the fault has ended: that they do end is shown by the tests of the rules, which need
-no clock.
+Expressions are as shipped; `for` is shortened. Rules with a range of 5 or 15 minutes fire that long
+after the fault has ended. The promtool tests of the rules, which need no clock, show that they
+resolve.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from support.vitalsd import Vitalsd
 from support.watching import in_cluster
 
 RULE_FILES = (SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml")
-NAMESPACE = "vcci-production"  # of the guide's rules
+NAMESPACE = "vcci-production"  # in the guide's rules
 GUIDE, MANUAL = {"document": "guide"}, {"document": "manual"}
 MIB = 1 << 20
 
-# Takes so many MiB of memory, as pages of a file in memory, and keeps them.
+# Allocates this many MiB of memory in a file on tmpfs, and keeps them.
 FILL = "dd if=/dev/zero of=/dev/shm/fill bs=1M count={mib} 2>/dev/null; sleep 1000000"
 
 
@@ -80,7 +80,7 @@ def cluster(_kubernetes_node: Node) -> Iterator[Cluster]:
 
 @pytest.fixture
 def quiet(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster, in order, with one healthy pod that has no limits."""
+    """A healthy cluster with one healthy pod that has no limits."""
     for probe in ("nodes", "pods", "kubelets"):
         cluster.daemon.wait_ok(probe, deadline=60)
     cluster.prometheus.wait_for(
@@ -96,7 +96,8 @@ def test_a_healthy_cluster_is_silent(quiet: Cluster) -> None:
     quiet.is_silent(
         "PodCrashLooping", "PodMemoryHigh", "HighMemoryUsage", "PodCPUThrottling", "DiskSpaceLow"
     )
-    # Without a limit there is no limit, and of the pause container and the pod's sum no row.
+    # A container without a limit has no limit series. The pause container and the pod's sum have no
+    # series.
     assert quiet.daemon.samples("container_spec_memory_limit_bytes", namespace=NAMESPACE) == []
     rows = quiet.daemon.samples("container_memory_working_set_bytes", namespace=NAMESPACE)
     assert [(row.labels["pod"], row.labels["container"]) for row in rows] == [("healthy", "main")]
@@ -136,18 +137,18 @@ def test_a_container_that_is_killed_for_its_memory(quiet: Cluster) -> None:
     limits = {"limits": {"memory": "16Mi"}}
     quiet.run("glutton", "exec tail /dev/zero", resources=limits)
     quiet.verdict("pods", "oom_killed", 1)
-    # The check knows it at once, the series when the container has been started again.
+    # The check reports it at once, the series when the container has been restarted.
     quiet.daemon.wait_for(
         "kube_pod_container_status_last_terminated_reason", 1, pod="glutton", reason="OOMKilled"
     )
     assert "vcci-production/glutton (main)" in quiet.daemon.page("/")
 
 
-@pytest.mark.serial  # it has to get more of the processor than its limit
+@pytest.mark.serial  # it must try to use more CPU than its limit
 def test_a_container_that_is_throttled(quiet: Cluster) -> None:
-    """A period is a second here, so that two cores suffice for half of one in throttled time. Of a
-    pod whose containers all have limits the kernel may book that time on the pod and not on the
-    container; a container without one leaves the pod without."""
+    """The period is one second here, so two cores suffice for half a second of throttled time. If
+    all containers of a pod have limits, the kernel may count that time for the pod and not for the
+    container. The second container has no limit, so the pod has none."""
     loops = "for i in 1 2 3 4; do while :; do :; done & done; wait"
     pod = quiet.node.pod(NAMESPACE, "spinner", loops, resources={"limits": {"cpu": "100m"}})
     main = pod["spec"]["containers"][0]
@@ -198,7 +199,7 @@ def test_a_node_that_is_lost(quiet: Cluster) -> None:
         ready = {"node": "node-1", "condition": "Ready", "status": "unknown"}
         quiet.daemon.wait_for("kube_node_status_condition", 1, **ready)
         assert "node-1 (NodeStatusUnknown)" in quiet.daemon.page("/")
-        # Its kubelet does not answer either; the other kinds are well.
+        # Its kubelet does not respond either. The other kinds succeed.
         quiet.daemon.wait_failed("kubelets", "timeout")
         assert quiet.daemon.value("probe_success", probe="pods") == 1
     finally:

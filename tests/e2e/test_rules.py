@@ -1,4 +1,5 @@
-"""The shipped alert rules without a daemon: valid, true to the documents, each of them tested."""
+"""The shipped alert rules without a daemon: they are valid, match the documents, and all are
+tested."""
 
 from __future__ import annotations
 
@@ -67,7 +68,7 @@ def test_every_rule_is_tested_firing_and_silent() -> None:
                 firing |= {(case["alertname"], a["exp_labels"].get("document")) for a in alerts}
     rules = [rule for file in RULE_FILES for rule in rules_of(file)]
     assert firing == {(rule["alert"], rule["labels"].get("document")) for rule in rules}
-    # Of every rule that waits there is a case before its time, or with another series.
+    # Every rule with `for` has a test case in which it does not fire.
     assert {rule["alert"] for rule in rules if "for" in rule} - silent == set()
 
 
@@ -105,7 +106,7 @@ def test_shortened_rules_differ_in_durations_only(tmp_path: Path) -> None:
         text = file.read_text()
         short = shorten_rules.shorten(text)
         (tmp_path / file.name).write_text(short)
-        # Take the durations away, and the very bytes are the same.
+        # Without the durations, both texts are identical.
         durations = re.compile(r"(?m)^( *(?:for|keep_firing_for|\w*interval): ).*$")
         assert durations.sub(r"\1", short) == durations.sub(r"\1", text)
     promtool("check", "config", tmp_path / "prometheus.yaml")
@@ -115,7 +116,7 @@ def test_shortened_rules_differ_in_durations_only(tmp_path: Path) -> None:
     ("text", "why"),
     [
         # Lines of an expression and of an annotation that look like keys, and a notation that the
-        # rewriting does not know: each must be refused rather than run.
+        # rewriting does not recognise. It must refuse all of them.
         ("groups: [{rules: [{alert: A, expr: up, for: 5m}]}]", "became 5m"),
         ("groups:\n- rules:\n  - alert: A\n    expr: |\n      up\n      for: 5m\n", "became"),
         (

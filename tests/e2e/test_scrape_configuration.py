@@ -1,7 +1,7 @@
-"""The shipped scrape configuration on a real Prometheus, over a page that is known to the letter.
+"""The shipped scrape configuration in a real Prometheus, with a fixed metrics page.
 
-The targets carry labels as a service discovery attaches them where it is not told otherwise: they
-must not take the place of what the samples say.
+The targets have the labels that a service discovery attaches by default. These labels must not
+replace the labels of the samples.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.wfile.write(PAGE.encode())
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[str]:
-    """The address of what stands in for vitalsd."""
+    """The address of the server that replaces vitalsd."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"127.0.0.1:{server.server_port}"
@@ -59,7 +59,7 @@ def target() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def scraped(target: str) -> Iterator[Prometheus]:
-    """One Prometheus for the module: it takes 5 s from its start to its first scrape."""
+    """One Prometheus per module, because it takes 5 s from its start to its first scrape."""
     rules = shorten_rules.shorten((SHIPPED / "documented.yaml").read_text(), at_most="500ms")
     running = Prometheus(shipped_configuration([target], labels=ATTACHED), [rules])
     try:
@@ -76,8 +76,8 @@ def labels_of(running: Prometheus, expression: str) -> Labels:
 
 
 def test_identities(scraped: Prometheus, target: str) -> None:
-    # What a probe says belongs to its target, whichever pod it runs in; the rest belongs to the
-    # pod, whose address `target` is.
+    # The series of a probe have its name as `instance`, in any pod. Other series have the address
+    # of the pod, which is `target`.
     for name, probe in (("probe_success", "api"), ("pg_up", "main-db")):
         labels = labels_of(scraped, f'{name}{{probe="{probe}"}}')
         assert labels["instance"] == probe
@@ -85,10 +85,10 @@ def test_identities(scraped: Prometheus, target: str) -> None:
     assert runs["instance"] == runs["probe"]
     for series in ("vitalsd_build_info", "process_open_fds", "vitalsd_loop_lag_seconds_count"):
         assert labels_of(scraped, series)["instance"] == target
-    # Prometheus's own series are out of the relabelling's reach.
+    # Metric relabelling does not apply to Prometheus's own series.
     assert labels_of(scraped, 'up{job="vitalsd"}')["instance"] == target
     assert scraped.value('up{job="vitalsd"}') == 1
-    # honor_labels: a sample's own namespace and pod win over those of the target.
+    # honor_labels: a sample's namespace and pod override those of the target.
     restarts = labels_of(scraped, "kube_pod_container_status_restarts_total")
     assert (restarts["namespace"], restarts["pod"]) == ("vcci-production", "api-1")
     assert not any(name.startswith("exported_") for name in restarts)
@@ -100,9 +100,9 @@ def test_renaming(scraped: Prometheus) -> None:
         assert (labels["kind"], labels["instance"]) == ("postgres", probe)
         assert scraped.value(f'up{{job="postgres",probe="{probe}"}}') == value
         assert scraped.value(f'pg_up{{probe="{probe}"}}') == value
-    # It replaces the series: under its old name there are the other kinds only.
+    # The series is renamed, so only the other kinds have the old name.
     assert [labels["kind"] for labels, _ in scraped.query("vitalsd_target_up")] == ["http"]
-    # And collides with nothing: Prometheus would warn of samples that it has to drop.
+    # There is no collision. Prometheus would log a warning about dropped samples.
     assert scraped.log() == ""
 
 
@@ -114,8 +114,8 @@ def test_database_and_api_are_told_down(scraped: Prometheus) -> None:
 
 
 def test_both_files_load_beside_the_configuration(tmp_path: Path) -> None:
-    """As shipped, the rule files are found relative to the configuration."""
+    """The rule file paths are relative to the configuration, as shipped."""
     configuration = yaml.safe_load((SHIPPED / "prometheus.yaml").read_text())
     found = [[path.name for path in SHIPPED.glob(name)] for name in configuration["rule_files"]]
-    # The third is the user's own.
+    # The third file is the user's own.
     assert found == [["documented.yaml"], ["vitalsd.yaml"], []]

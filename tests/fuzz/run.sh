@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every fuzzer on its stored corpus and then for SECONDS each (10 without an argument, none with
-# 0), two at a time. New finds stay in the build directory; a crash is left beside them, to become a
-# file of the corpus.
+# run.sh [SECONDS]: runs each fuzzer on its stored corpus and then for SECONDS (default 10; 0 runs only
+# the corpus), two at a time. New inputs and crashes stay in the build directory. Add a crash to the
+# corpus.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export seconds=${1:-10} found=build/asan/fuzz/found
@@ -10,7 +10,7 @@ one() {
   local name
   name=$(basename "$1" _fuzz)
   mkdir -p "$found/$name"
-  local runs=-1 # for ever, but for the time
+  local runs=-1 # unlimited; the time ends it
   [ "$seconds" -gt 0 ] || runs=0
   if "$1" -runs="$runs" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
     -artifact_prefix="$found/$name-" "$found/$name" "tests/fuzz/corpus/$name" \

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# buildah.sh COMMAND...: runs a command that builds or moves images by buildah, where no registry is:
-# the Debian that our Dockerfile starts from is made by debootstrap. Images stay in a cache outside the
-# tree; what has not changed is not built again. Debian 12, as root.
+# buildah.sh COMMAND...: runs a command that builds or moves images with buildah, without a registry.
+# debootstrap creates the base image of deploy/Dockerfile. Images stay in a cache outside the tree, and
+# unchanged layers are not built again. Debian 12, as root.
 set -euo pipefail
 
 cache=${VITALSD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd}/image
 base=docker.io/library/debian:bookworm-slim
 mkdir -p "$cache/tmp"
-exec 9>"$cache/lock" # of two test runs one builds
+exec 9>"$cache/lock" # only one test run builds at a time
 flock 9
 
-# What is mounted there although nobody else has the lock is of builds that were killed: it would be
-# counted again below, and could not be removed.
+# This process has the lock, so mounts in the cache are left from killed builds. du below would count them
+# again, and they could not be removed.
 unmount_below() {
   local place
   while read -r place; do umount "$place"; done < <(
@@ -19,18 +19,18 @@ unmount_below() {
   )
 }
 unmount_below "$cache/storage/overlay"
-# Each commit leaves an image or two: a cache that has grown too large begins anew.
+# Each commit leaves an image or two. Clear the cache when it has grown too large.
 if [ "$(du -sm "$cache" | cut -f1)" -gt 8192 ]; then
   unmount_below "$cache/storage"
   rm -rf "$cache/storage" "$cache/run"
 fi
 
-# The image is compiled of what the tests' own build has left in the compiler's cache.
+# The image build uses the compiler cache of the tests' own build.
 BUILD_CCACHE=$(ccache --get-config cache_dir)
 export BUILD_CCACHE
 mkdir -p "$BUILD_CCACHE"
 
-# Its state is the cache's, and no business of the machine's own containers.
+# Keep the state in the cache, separate from the machine's own containers.
 export BUILDER=buildah BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
 export CONTAINERS_STORAGE_CONF=$cache/storage.conf TMPDIR=$cache/tmp
 cat >"$CONTAINERS_STORAGE_CONF" <<END

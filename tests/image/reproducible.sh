@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the last commit twice, from nothing, in checkouts of different names: the binaries have to be
-# the same. Takes some seven minutes on two cores.
+# Builds the last commit twice, without a cache, in checkouts with different paths. Fails if the binaries
+# differ. Takes about seven minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

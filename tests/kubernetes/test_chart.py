@@ -159,7 +159,7 @@ def test_the_plain_manifests_are_the_chart(api_server: ApiServer) -> None:
     ("values", "message"),
     [
         ({"replicas": 3}, "replicas"),
-        ({"shards": 2, "replicas": 2}, "one of them is 1"),
+        ({"shards": 2, "replicas": 2}, "one of them must be 1"),
         ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "scraped twice"),
         ({"persistence": {"enabled": True}, "replicas": 2}, "ReadWriteMany"),
         ({"config": {"probes": [{"name": "a", "kind": "pods"}]}}, 'tcp, workload, not "pods"'),

@@ -1,8 +1,7 @@
 """Real servers, hostile peers and the daemon itself, for tests.
 
-Whatever is started here listens on free loopback ports, lives in a directory of its own and is
-ended by its process id when the session ends, however it ends. Nothing sleeps to wait: see
-`wait_until`.
+Every process listens on free loopback ports and has its own directory. The session stops it by its
+process id when the session ends, in any way. Tests never wait with a fixed sleep: see `wait_until`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""An Alertmanager 0.25 of our own with the configuration that we ship, and the PagerDuty and Slack
-that it tells."""
+"""An Alertmanager 0.25 with the shipped configuration, and stand-ins for PagerDuty and Slack that
+receive its notifications."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WAITS = ("group_wait", "group_interval")
 
 @dataclass
 class Receivers:
-    """What PagerDuty and Slack were told, in the order of its arrival."""
+    """The notifications to PagerDuty and Slack, in the order of arrival."""
 
     pages: list[dict[str, Any]] = field(default_factory=list)  # Events API v2
-    messages: list[dict[str, Any]] = field(default_factory=list)  # of Slack's webhook
+    messages: list[dict[str, Any]] = field(default_factory=list)  # payloads of Slack's webhook
     peer: HttpPeer = field(default_factory=HttpPeer)
 
     def __post_init__(self) -> None:
@@ -45,16 +45,17 @@ class Receivers:
         return answer("ok")
 
     def paged(self, action: str, text: str = "") -> list[dict[str, Any]]:
-        """Pages with this event_action that contain the text."""
+        """Returns the PagerDuty events with this event_action that contain the text."""
         return [p for p in self.pages if p["event_action"] == action and text in json.dumps(p)]
 
     def told(self, text: str) -> list[dict[str, Any]]:
-        """Messages of Slack that contain the text."""
+        """Returns the Slack messages that contain the text."""
         return [message for message in self.messages if text in json.dumps(message)]
 
 
 def shortened(configuration: Any) -> Any:
-    """The same without patience: what follows in minutes follows at once."""
+    """Returns the configuration with intervals of minutes shortened, so that notifications follow
+    at once."""
     if isinstance(configuration, dict):
         return {
             key: ("100ms" if key == "group_interval" else "0s") if key in WAITS else shortened(value)
@@ -69,7 +70,7 @@ class Alertmanager(Server):
     name = "alertmanager"
 
     def __init__(self, receivers: Receivers, changes: Mapping[str, Any] | None = None) -> None:
-        """`changes` replace parts of the shipped configuration by their names at its top."""
+        """`changes` replaces top-level keys of the shipped configuration."""
         super().__init__()
         self.port = free_port()
         key, webhook = self.directory / "routing-key", self.directory / "webhook-url"
@@ -91,7 +92,7 @@ class Alertmanager(Server):
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 f"--web.external-url=http://127.0.0.1:{self.port}",
                 "--cluster.listen-address=",
-                "--log.level=debug",  # tells of what it does not send
+                "--log.level=debug",  # logs notifications that it does not send
             ],
             lambda: self._request("GET", "/-/ready")[0] == 200,
         )
@@ -107,7 +108,7 @@ class Alertmanager(Server):
             connection.close()
 
     def post(self, *alerts: Mapping[str, str], resolved: bool = False) -> None:
-        """Alerts with these labels, as a Prometheus sends them."""
+        """Sends alerts with these labels, as Prometheus does."""
         sent = [
             {
                 "labels": dict(labels),
@@ -124,7 +125,7 @@ class Alertmanager(Server):
         assert status == 200, answered
 
     def states(self) -> dict[str, str]:
-        """`active` or `suppressed`, by the alerts' names and nodes."""
+        """Returns `active` or `suppressed` by the name and node of each alert."""
         status, body = self._request("GET", "/api/v2/alerts")
         assert status == 200, body
         return {

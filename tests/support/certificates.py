@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
-# The servers' own names, and those that docs/install.md gives them.
+# The names of the servers, and the names that docs/install.md uses.
 LOCAL_NAMES = ("localhost", "127.0.0.1", "*.shop.example")
 ORGANIZATIONS = ("vitalsd tests",)
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """PEM files of a certificate (with its chain) and its key."""
+    """The PEM files of a certificate with its chain, and of its key."""
 
     path: Path
     key: Path
@@ -32,11 +32,11 @@ class Certificate:
 
     @property
     def expiry(self) -> float:
-        """The end of its validity in Unix time."""
+        """The end of the validity in Unix time."""
         return self.not_after.timestamp()
 
     def install(self, path: Path, key: Path) -> None:
-        """Writes copies to where a server reads them."""
+        """Copies the files to the paths that a server reads."""
         path.write_bytes(self.path.read_bytes())
         key.write_bytes(self.key.read_bytes())
 
@@ -56,7 +56,8 @@ def _san(name: str) -> x509.GeneralName:
 
 
 class Authority:
-    """Issues certificates into a directory. An authority may itself be issued by another one."""
+    """Issues certificates into a directory. Another authority can issue this authority's
+    certificate."""
 
     def __init__(
         self, directory: Path, common_name: str = "test-ca", issuer: Certificate | None = None
@@ -68,7 +69,7 @@ class Authority:
 
     @property
     def path(self) -> Path:
-        """The PEM file to trust."""
+        """The PEM file that clients trust."""
         return self.certificate.path
 
     def issue(
@@ -82,8 +83,8 @@ class Authority:
         client: bool = False,
         organizations: Sequence[str] = ORGANIZATIONS,
     ) -> Certificate:
-        """A leaf that began `age` ago and ends `lifetime` from now, which may be negative. To
-        Kubernetes, the `organizations` of a client are its groups."""
+        """Issues a leaf certificate that is valid from `age` ago until `lifetime` from now, which
+        may be negative. Kubernetes uses the `organizations` of a client as its groups."""
         return self._make(
             common_name,
             names,
@@ -129,7 +130,7 @@ class Authority:
         if is_ca:
             usage = x509.KeyUsage(
                 False, False, False, False, False, True, True, False, False
-            )  # may sign certificates and revocation lists
+            )  # allowed to sign certificates and revocation lists
             builder = builder.add_extension(usage, critical=True)
         else:
             purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
@@ -138,7 +139,7 @@ class Authority:
             alternatives = x509.SubjectAlternativeName([_san(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
         made = builder.sign(issuer.private_key if issuer else key, hashes.SHA256())
-        # A root does not belong into the chain that a server sends.
+        # A server must not send the root certificate in its chain.
         above = tuple(c for c in issuer.chain if c.issuer != c.subject) if issuer else ()
 
         stem = f"{common_name or 'nameless'}-{made.serial_number:x}"[:40].replace("*", "star")

@@ -16,7 +16,7 @@ CHART = REPOSITORY / "deploy" / "kubernetes" / "chart"
 
 
 def helm(*arguments: str, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs Helm; `values` come as a file would."""
+    """Runs Helm. `values` are passed as a values file."""
     return subprocess.run(
         [built("helm", "helm"), *arguments, *(["--values=-"] if values else [])],
         input=json.dumps(values) if values else None,
@@ -29,7 +29,7 @@ def helm(*arguments: str, values: Mapping[str, Any] | None = None) -> subprocess
 def rendered(
     values: Mapping[str, Any] | None = None, *, release: str = "vitalsd", namespace: str = "vitalsd"
 ) -> list[Object]:
-    """The objects of a release."""
+    """Returns the objects of a release."""
     done = helm("template", release, str(CHART), f"--namespace={namespace}", values=values)
     assert done.returncode == 0, done.stderr
     return [thing for thing in yaml.safe_load_all(done.stdout) if thing]

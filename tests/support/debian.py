@@ -1,4 +1,4 @@
-"""A Debian 12 of its own in a directory, for what changes a whole system."""
+"""A separate Debian 12 in a directory, for tests that change a whole system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from support.process import server_directory
 
 BOOTSTRAP = REPOSITORY / "tests" / "image" / "debootstrap.sh"
 
-# Mounts of its own, which go with it; the root is one, or nothing there could say what it lies on.
+# A separate mount namespace, so that its mounts end with it. The root must be a mount point,
+# because programs in it could not find the file system of the root otherwise.
 ENTER = 'mount --bind "$0" "$0"; mount -t proc proc "$0/proc"; exec chroot "$@"'
 
 
@@ -24,12 +25,13 @@ class Debian:
             raise
 
     def enter(self, *options: str) -> list[str]:
-        """What runs the command after it there, in the same process; the options are chroot's."""
+        """Returns the command prefix that runs a command there in the same process. `options` are
+        chroot's."""
         root = str(self.root)
         return ["unshare", "--mount", "sh", "-ec", ENTER, root, *options, root]
 
     def run(self, *command: str) -> str:
-        """What the command, which must succeed, prints."""
+        """Runs a command, which must succeed, and returns its output."""
         done = subprocess.run(
             [*self.enter(), *command],
             stdin=subprocess.DEVNULL,

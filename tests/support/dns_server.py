@@ -1,4 +1,4 @@
-"""A DNS server over UDP and TCP whose answers a test scripts, good, late, missing and hostile."""
+"""A DNS server over UDP and TCP with scripted responses: valid, late, missing and hostile."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from support.process import free_port
 
 @dataclass
 class Answer:
-    """What is answered to questions for a name: records by type, as in {"A": ["127.0.0.1"]}."""
+    """The response to queries for a name: records by type, for example {"A": ["127.0.0.1"]}."""
 
     records: dict[str, list[str]]
     ttl: int = 1
     delay: float = 0  # seconds
     rcode: str = "NOERROR"
     silent: bool = False
-    truncated: bool = False  # over UDP nothing but the TC bit: ask again over TCP
-    raw: bytes | None = None  # these bytes after the question's id, whatever they mean
+    truncated: bool = False  # over UDP respond only with the TC bit: retry over TCP
+    raw: bytes | None = None  # send these bytes after the query's id
 
 
 class DnsServer:
-    """Answers from a thread each; names that are not scripted do not exist."""
+    """Responds to each query from a separate thread. Names without a script do not exist."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.names: dict[str, Answer] = {}
-        self.asked: Counter[tuple[str, str]] = Counter()  # (name, type) -> questions
+        self.asked: Counter[tuple[str, str]] = Counter()  # (name, type) -> count of queries
         self._ended = threading.Event()
         self._udp = socket.socket(type=socket.SOCK_DGRAM)
         self._udp.bind(("127.0.0.1", self.port))
@@ -46,11 +46,11 @@ class DnsServer:
 
     @property
     def address(self) -> str:
-        """As a configuration's dns: {servers: [...]} has it."""
+        """The address in the format of the configuration's dns: {servers: [...]}."""
         return f"127.0.0.1:{self.port}"
 
     def set(self, name: str, address: str = "127.0.0.1", **options: object) -> None:
-        """A name with one address, late or missing as `options` say (see Answer)."""
+        """Scripts a name with one address. `options` are fields of Answer, for example a delay."""
         kind = "AAAA" if ":" in address else "A"
         self.names[name.lower()] = Answer({kind: [address]}, **options)  # type: ignore[arg-type]
 
@@ -83,7 +83,7 @@ class DnsServer:
                     try:
                         self._udp.sendto(reply, peer)
                     except OSError:
-                        pass  # closed meanwhile
+                        pass  # closed in the meantime
 
             threading.Thread(target=answer, daemon=True).start()
 
@@ -123,7 +123,7 @@ class DnsServer:
             reply.flags |= dns.flags.TC
             return reply.to_wire()
         kind = dns.rdatatype.to_text(asked.rdtype)
-        # An alias is the answer to a question for anything.
+        # An alias is the response to a query of any type.
         for each in (kind, "CNAME") if kind != "CNAME" else (kind,):
             if each in answer.records:
                 records = dns.rrset.from_text(

@@ -1,4 +1,4 @@
-"""A TCP proxy between a probe and its target that does to the connection what networks do."""
+"""A TCP proxy between a probe and its target that simulates network faults."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class FaultProxy:
     """Forwards a loopback port to `target`, in a mode that can be changed at any time:
 
     ok        forwards
-    slow      forwards each piece after `delay` seconds
-    hang      forwards nothing any more; connections stay, new ones are accepted
-    silent    as hang, but does not connect to the target at all
-    reset     RST for what there is and at once for what comes
-    refuse    listens no more; what there is gets RST
-    truncate  ends the connection after `limit` bytes from the target
-    garbage   answers with `garbage` in place of the target
+    slow      forwards each chunk after `delay` seconds
+    hang      stops forwarding; keeps connections open and accepts new ones
+    silent    like hang, but does not connect to the target
+    reset     resets open connections, and new connections at once
+    refuse    stops listening and resets open connections
+    truncate  closes the connection after `limit` bytes from the target
+    garbage   sends `garbage` instead of the target's response
     """
 
     def __init__(self, target: int, mode: str = "ok") -> None:
@@ -34,7 +34,7 @@ class FaultProxy:
         self.delay = 1.0
         self.limit = 10
         self.garbage = b"\x00\xff\x13 this is no protocol \r\n\r\n" * 4
-        self.connections = 0  # accepted so far
+        self.connections = 0  # number of accepted connections
         self._mode = "ok"
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -50,7 +50,7 @@ class FaultProxy:
         return self._mode
 
     def set_mode(self, mode: str, **settings: Any) -> None:
-        """The mode from now on, for what there is too; `settings` are attributes such as delay."""
+        """Sets the mode for open and new connections. `settings` are attributes such as delay."""
         assert mode in MODES, mode
         for name, value in settings.items():
             assert hasattr(self, name), name
@@ -67,7 +67,7 @@ class FaultProxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
 
     async def _listen(self) -> None:
-        # No reuse_port: a second proxy must not share it.
+        # No reuse_port, because a second proxy must not share the port.
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def _switch(self, mode: str) -> None:
@@ -94,7 +94,7 @@ class FaultProxy:
     @staticmethod
     def _reset(writer: asyncio.StreamWriter) -> None:
         raw = writer.get_extra_info("socket")
-        with contextlib.suppress(OSError):  # it has just been closed
+        with contextlib.suppress(OSError):  # it has been closed in the meantime
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 

@@ -1,5 +1,5 @@
-"""The fixtures. Servers start once a session, when the first test asks for them, and are put in
-order again after each test that used them; daemons, proxies and Prometheus live for one test.
+"""The fixtures. A server starts once per session, when the first test uses it, and is restored
+after each test that used it. Daemons, proxies and Prometheus exist for one test.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def _interrupt(*_: object) -> None:
 
 def pytest_sessionstart() -> None:
     process.begin()
-    signal.signal(signal.SIGTERM, _interrupt)  # ends as Ctrl-C does, with every teardown
+    signal.signal(signal.SIGTERM, _interrupt)  # ends the session like Ctrl-C, with all teardowns
 
 
-# Command lines of processes that workers of pytest-xdist have left behind.
+# Command lines of processes that workers of pytest-xdist have left running.
 _left_by_workers: list[str] = []
 
 
@@ -49,12 +49,12 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Whatever a fixture failed to end is ended here, and fails the session.
+    """Ends the processes that fixtures have left running, and fails the session if there are any.
 
-    A hook and no fixture: pytest ends an autouse fixture of the session before the others.
+    This is a hook, because pytest ends an autouse session fixture before the other fixtures.
     """
     left = process.end_all()
-    if hasattr(session.config, "workeroutput"):  # a worker, whose errors nobody sees
+    if hasattr(session.config, "workeroutput"):  # a worker; its errors are not printed
         session.config.workeroutput["left"] = left
     elif left := [*left, *_left_by_workers]:
         raise pytest.UsageError("processes were left behind:\n" + "\n".join(left))
@@ -69,8 +69,8 @@ def _opened(make: Callable[..., Any], *arguments: Any, **options: Any) -> Iterat
 
 
 def _factory(make: Callable[..., T]) -> Iterator[Callable[..., T]]:
-    """Gives a function that makes any number of things; all are closed at the end, though closing
-    one of them fails."""
+    """Yields a function that creates any number of objects. All of them are closed at the end, even
+    if closing one of them fails."""
     made: list[Any] = []
 
     def one(*arguments: Any, **options: Any) -> T:
@@ -91,7 +91,7 @@ def _factory(make: Callable[..., T]) -> Iterator[Callable[..., T]]:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority that the servers' certificates are of, ready to issue more."""
+    """The authority that issued the servers' certificates. It can issue more."""
     return Authority(tmp_path_factory.mktemp("certificates"))
 
 
@@ -102,7 +102,7 @@ def _postgres(certificates: Authority) -> Iterator[Postgres]:
 
 @pytest.fixture
 def postgres(_postgres: Postgres) -> Iterator[Postgres]:
-    """PostgreSQL 15. It runs, and has no connections but one's own, when a test begins."""
+    """PostgreSQL 15. When a test starts, the server runs and has no other connections."""
     yield _postgres
     _postgres.restore()
 
@@ -114,7 +114,7 @@ def _other_postgres(certificates: Authority) -> Iterator[Postgres]:
 
 @pytest.fixture
 def other_postgres(_other_postgres: Postgres) -> Iterator[Postgres]:
-    """A second server, with a database of the same name as the first one's."""
+    """A second server, which has a database with the same name as the first server."""
     yield _other_postgres
     _other_postgres.restore()
 
@@ -126,7 +126,7 @@ def _redis_server(certificates: Authority) -> Iterator[Redis]:
 
 @pytest.fixture
 def redis_server(_redis_server: Redis) -> Iterator[Redis]:
-    """Redis 7.0, empty and without a limit of memory when a test begins."""
+    """Redis 7.0. When a test starts, it is empty and has no memory limit."""
     yield _redis_server
     _redis_server.restore()
 
@@ -138,7 +138,7 @@ def _s3() -> Iterator[S3]:
 
 @pytest.fixture
 def s3(_s3: S3) -> Iterator[S3]:
-    """An S3 server; each test makes buckets of its own."""
+    """An S3 server. Each test creates its own buckets."""
     yield _s3
     _s3.restore()
 
@@ -150,7 +150,7 @@ def _nginx(certificates: Authority) -> Iterator[Nginx]:
 
 @pytest.fixture
 def nginx(_nginx: Nginx) -> Iterator[Nginx]:
-    """nginx, its health endpoints well when a test begins."""
+    """nginx. When a test starts, its health endpoints are healthy."""
     yield _nginx
     _nginx.restore()
 
@@ -162,14 +162,15 @@ def _api_server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def api_server(_api_server: ApiServer) -> Iterator[ApiServer]:
-    """A Kubernetes API server without nodes. What a test creates and applies, it has alone."""
+    """A Kubernetes API server without nodes. Objects that a test creates are removed after the
+    test."""
     yield _api_server
     _api_server.restore()
 
 
 @pytest.fixture
 def api_server_with() -> Iterator[Callable[..., ApiServer]]:
-    """api_server_with(option, ...) starts one of one's own with further options."""
+    """api_server_with(option, ...) starts a separate API server with additional options."""
     yield from _factory(ApiServer)
 
 
@@ -180,56 +181,56 @@ def _kubernetes_node() -> Iterator[Node]:
 
 @pytest.fixture
 def kubernetes_node(_kubernetes_node: Node) -> Iterator[Node]:
-    """A Kubernetes node that runs pods; ready, and without any, when a test begins."""
+    """A Kubernetes node that runs pods. When a test starts, it is ready and has no pods."""
     yield _kubernetes_node
     _kubernetes_node.restore()
 
 
 @pytest.fixture
 def kubernetes_node_with() -> Iterator[Callable[..., Node]]:
-    """kubernetes_node_with(option, ...) starts one of one's own with other settings."""
+    """kubernetes_node_with(option, ...) starts a separate node with other settings."""
     yield from _factory(Node)
 
 
 @pytest.fixture
 def dns_server() -> Iterator[DnsServer]:
-    """A DNS server that knows no name yet."""
+    """A DNS server without names."""
     yield from _opened(DnsServer)
 
 
 @pytest.fixture
 def http_peer() -> Iterator[HttpPeer]:
-    """An HTTP server without answers yet."""
+    """An HTTP server without responses."""
     yield from _opened(HttpPeer)
 
 
 @pytest.fixture
 def mounts() -> Iterator[Mounts]:
-    """Mounts file systems, small and dead ones."""
+    """Mounts small and unresponsive file systems."""
     yield from _opened(Mounts)
 
 
 @pytest.fixture
 def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
-    """fault_proxy(port) makes a proxy to a port."""
+    """fault_proxy(port) starts a proxy to a port."""
     yield from _factory(FaultProxy)
 
 
 @pytest.fixture
 def prometheus() -> Iterator[Callable[..., Prometheus]]:
-    """prometheus(configuration, rules) starts one."""
+    """prometheus(configuration, rules) starts a Prometheus."""
     yield from _factory(Prometheus)
 
 
 @pytest.fixture
 def receivers() -> Iterator[Receivers]:
-    """A PagerDuty and a Slack that note what they are told."""
+    """Stand-ins for PagerDuty and Slack that record notifications."""
     yield from _opened(Receivers)
 
 
 @pytest.fixture
 def alertmanager() -> Iterator[Callable[..., Alertmanager]]:
-    """alertmanager(receivers) starts one."""
+    """alertmanager(receivers) starts an Alertmanager."""
     yield from _factory(Alertmanager)
 
 

@@ -1,6 +1,6 @@
-"""An HTTP server whose answers a test writes itself, to the byte: encoded, cut off, senseless.
+"""An HTTP server whose responses a test defines byte by byte: encoded, truncated or invalid.
 
-One request a connection, each in a thread.
+It handles one request per connection, each in a separate thread.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from support.process import free_port, listener
 class Request:
     method: str
     target: str
-    headers: dict[str, str]  # names in lower case
+    headers: dict[str, str]  # with lower-case names
     body: bytes
 
 
 def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
-    """A whole answer; a header's name has _ for -."""
+    """Returns a complete response. In header names, _ stands for -."""
     content = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} Scripted", f"Content-Length: {len(content)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -31,8 +31,8 @@ def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
 
 @dataclass
 class HttpPeer:
-    """Answers by path with the bytes in `answers`, or what a function there makes of the request;
-    with an empty 404 what is not there. Then it closes the connection."""
+    """Responds by path with the bytes in `answers`, or with the result of a function of the
+    request. For other paths it responds with an empty 404. Then it closes the connection."""
 
     answers: dict[str, bytes | Callable[[Request], bytes]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -71,4 +71,4 @@ class HttpPeer:
                 reply = self.answers.get(target.split("?")[0], answer(status=404))
                 connection.sendall(reply(request) if callable(reply) else reply)
             except (OSError, ValueError):
-                pass  # the peer has gone
+                pass  # the peer has closed the connection

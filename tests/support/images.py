@@ -1,4 +1,4 @@
-"""Container images, made of files that are here: nothing is pulled from anywhere."""
+"""Container images from local files. Nothing is pulled from a registry."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")  # Debian's busybox-static
 
-# The annotation that tells containerd the image's name.
+# The annotation with the image's name for containerd.
 NAME = "io.containerd.image.name"
 
 
 def _tar(entries: Mapping[str, bytes | Path | str]) -> bytes:
-    """An archive of bytes, copies of files, and links (where they point to, as text)."""
+    """Returns an archive of bytes, copies of files, and links (their targets as text)."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w") as archive:
         for name, entry in entries.items():
@@ -35,7 +35,7 @@ def _tar(entries: Mapping[str, bytes | Path | str]) -> bytes:
 
 
 class Layout:
-    """An OCI image layout that grows blob by blob."""
+    """Builds an OCI image layout blob by blob."""
 
     def __init__(self) -> None:
         self.entries: dict[str, bytes | Path | str] = {
@@ -43,7 +43,7 @@ class Layout:
         }
 
     def add(self, kind: str, content: bytes) -> dict[str, object]:
-        """Adds a blob; returns the descriptor by which others refer to it."""
+        """Adds a blob and returns its descriptor."""
         digest = hashlib.sha256(content).hexdigest()
         self.entries[f"blobs/sha256/{digest}"] = content
         media_type = f"application/vnd.oci.image.{kind}"
@@ -58,7 +58,7 @@ def write(
     *,
     user: str = "",
 ) -> Path:
-    """Writes an image of one layer as an OCI archive; its files are all executable."""
+    """Writes an image with one layer as an OCI archive. All its files are executable."""
     layout = Layout()
     layer = layout.add("layer.v1.tar", _tar(files))
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
@@ -83,7 +83,7 @@ def write(
 
 
 def write_busybox(archive: Path, name: str, entrypoint: Sequence[str] = ("/bin/sh",)) -> Path:
-    """An image of a static busybox with all that it can be called as."""
+    """Writes an image of a static busybox with links for all its commands."""
     listed = subprocess.run([BUSYBOX, "--list"], stdout=subprocess.PIPE, text=True, check=True)
     links = {f"bin/{applet}": "busybox" for applet in listed.stdout.split()}
     return write(archive, name, {**links, "bin/busybox": BUSYBOX}, entrypoint)

@@ -1,5 +1,5 @@
-"""docs/install.md as a newcomer follows it: its commands, run one by one on a whole Kubernetes node
-against servers beside it, and the Prometheus and Alertmanager that it leads to."""
+"""Runs the commands of docs/install.md one by one on a complete Kubernetes node with real servers,
+and starts the Prometheus and the Alertmanager that the guide describes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ GUIDE = REPOSITORY / "docs" / "install.md"
 BUILDAH = REPOSITORY / "tests" / "image" / "buildah.sh"
 RULES = [SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml"]
 NAMESPACE = "vitalsd"
-APPLICATION = "vcci-production"  # of the guide's rules
+APPLICATION = "vcci-production"  # in the guide's rules
 HOUR, DAY = 3600.0, 86400.0
 
 
 def blocks(language: str) -> dict[str, str]:
-    """The code of the guide in that language, joined by the sections that it is in."""
+    """Returns the code blocks of the guide in that language, joined per section title."""
     found: dict[str, str] = {}
     for section in re.split(r"^## ", GUIDE.read_text(), flags=re.MULTILINE)[1:]:
         title = section.partition("\n")[0]
@@ -47,8 +47,8 @@ def blocks(language: str) -> dict[str, str]:
 
 
 class Installation:
-    """A node where the guide was followed. What differs from its text: addresses and ports, where
-    the backups are, and how often vitalsd looks."""
+    """A node on which the guide's commands were run. Differences from the guide: addresses and
+    ports, the directory of the backups, and the intervals of vitalsd."""
 
     def __init__(self, node: Node) -> None:
         self.node, self.api = node, node.api
@@ -89,8 +89,8 @@ class Installation:
             for command in self.commands[title]:
                 if "vitalsd check" not in command:
                     self.run(command)
-        # The cluster has just been given work, and on a loaded machine an answer may be late: a
-        # person who is told so asks again.
+        # The cluster has just started pods, and on a loaded machine a response may be late. Retry
+        # the check, as a user would.
         (check,) = (each for each in self.commands["3. vitalsd"] if "vitalsd check" in each)
         self.printed = wait_until(lambda: self.run(check), what=check, deadline=60)
         self._watch()
@@ -114,7 +114,7 @@ class Installation:
         names = [f"{host}.shop.example" for host in ("db", "cache", "api")]
         self.values["hostAliases"] = [{"ip": NODE_ADDRESS, "hostnames": names}]
         self.values["volumes"][0]["volume"] = {"hostPath": {"path": str(self.backups)}}
-        # A node at work takes its time to answer, and a kubelet more than others.
+        # A busy node responds slowly, and its kubelet most slowly.
         self.values["config"]["defaults"] = {"interval": "2s", "timeout": "2s"}
         kubelets = next(p for p in self.values["config"]["probes"] if p["kind"] == "kubelet")
         kubelets |= {"interval": "3s", "timeout": "3s"}
@@ -128,7 +128,8 @@ class Installation:
         (self.directory / "values.yaml").write_text(json.dumps(values))
 
     def run(self, command: str, *, check: bool = True) -> str:
-        """A command of the guide. There is no registry: what is pushed goes to the node itself."""
+        """Runs a command of the guide. There is no registry, so a push loads the image into the
+        node."""
         words = command.split()
         if command.startswith("deploy/build-image.sh"):
             command = f"{BUILDAH} {command}"
@@ -156,14 +157,14 @@ class Installation:
         return done.stdout
 
     def install(self, values: Mapping[str, Any]) -> None:
-        """The guide's installation again, with other values."""
+        """Runs the guide's installation again with other values."""
         self._write_values(values)
         upgrade, status, *_ = self.commands["3. vitalsd"]
         self.run(upgrade)
         self.run(status)
 
     def back_up(self, age: float) -> None:
-        """The newest backup is of so many seconds ago."""
+        """Sets the age of the newest backup in seconds."""
         for file in self.backups.iterdir():
             file.unlink()
         file = self.backups / "shop.dump.gz"
@@ -171,10 +172,11 @@ class Installation:
         os.utime(file, (time.time() - age,) * 2)
 
     def show_certificate(self, **options: Any) -> None:
-        """What the API shows from now on; by default a good one."""
+        """Sets the certificate that the API serves from now on. The default is a valid
+        certificate."""
         self.nginx.serve_tls("shop", self.authority.issue("api.shop.example", **options))
 
-    # ---- who watches it ------------------------------------------------------------------------
+    # ---- Prometheus and Alertmanager ------------------------------------------------------------
 
     def _watch(self) -> None:
         self.api.namespace("monitoring")
@@ -188,11 +190,12 @@ class Installation:
         with self.node.inside():
             self.receivers = self._closed(Receivers())
             self.alertmanager = self._closed(Alertmanager(self.receivers))
-        # Minutes become seconds: what is told first stays first.
+        # Minutes become seconds. The order of notifications stays the same.
         self.prometheus = self._closed(self.another_prometheus(at_most="5s"))
 
     def another_prometheus(self, **shortened: Any) -> Prometheus:
-        """One that finds vitalsd by itself, with the rules, shortened like that."""
+        """A Prometheus with service discovery for vitalsd and with the rules, with shortened
+        durations."""
         with self.node.inside():
             prometheus = Prometheus(
                 cluster_configuration(
@@ -208,7 +211,8 @@ class Installation:
         return prometheus
 
     def alerts(self) -> list[str]:
-        """Who is pending or firing; how late vitalsd is served is this machine's business."""
+        """Returns pending and firing alerts, without the loop lag, which depends on this
+        machine."""
         found = {alert["labels"]["alertname"] for alert in self.prometheus.alerts()}
         return sorted(found - {"ProbeLoopLag"})
 
@@ -218,7 +222,7 @@ class Installation:
     # ---- the pod -------------------------------------------------------------------------------
 
     def pods(self) -> list[Object]:
-        """Those that live."""
+        """Returns the pods that are not being deleted."""
         path = self.api.collection("v1", "Pod", NAMESPACE)
         return [
             pod
@@ -235,14 +239,15 @@ class Installation:
         self.api.request("DELETE", self._path(), {"gracePeriodSeconds": 0})
 
     def page(self, path: str, pod: Object | None = None) -> str:
-        """A page of vitalsd, by way of the API server; LookupError if it does not answer yet."""
+        """Returns a page of vitalsd through the API server. LookupError if it does not respond
+        yet."""
         try:
             return self.api.raw("GET", f"{self._path(pod)}:9747/proxy{path}").decode()
         except ApiError as error:
             raise LookupError(str(error)) from error
 
     def evict(self, pod: Object) -> None:
-        """ApiError where the budget of disruptions is spent."""
+        """Evicts the pod. ApiError if the disruption budget does not allow it."""
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": pod["metadata"]}
         self.api.request("POST", f"{self._path(pod)}/eviction", eviction)
 
@@ -254,17 +259,17 @@ class Installation:
         return json.loads(self.page("/api/v1/status"))
 
     def states(self) -> dict[str, str]:
-        """How each probe is, by its name."""
+        """Returns the state of each probe by name."""
         return {probe["name"]: probe["state"] for probe in self.status()["probes"]}
 
     def pid(self) -> int:
-        """The daemon's process, as this machine counts."""
+        """Returns the process id of the daemon on this machine."""
         on_node = process.family(self.node.namespaces.init)
         (pid,) = (p for p in on_node if Path(f"/proc/{p}/comm").read_text() == "vitalsd\n")
         return pid
 
     def wait_well(self) -> None:
-        """Waits until every probe that is configured succeeds."""
+        """Waits until all configured probes succeed."""
         wanted = {probe["name"]: "ok" for probe in self.in_force["config"]["probes"]}
         wait_until(
             lambda: self.states() == wanted,
@@ -276,14 +281,14 @@ class Installation:
         return self.api.logs(NAMESPACE, self.pod()["metadata"]["name"])
 
     def sync(self) -> None:
-        """Has the kubelet look at the pod's volumes now instead of within a minute."""
+        """Makes the kubelet update the pod's volumes now instead of within a minute."""
         name = self.pod()["metadata"]["name"]
         self.run(f"kubectl -n {NAMESPACE} annotate --overwrite pod {name} sync={os.urandom(4).hex()}")
 
-    # ---- its end -------------------------------------------------------------------------------
+    # ---- cleanup -------------------------------------------------------------------------------
 
     def restore(self) -> None:
-        """Undoes what a test has done, and waits until nobody has anything to say."""
+        """Reverts the changes of a test, and waits until no alert is pending or firing."""
         if self.in_force != self.values:
             self.install(self.values)
             self.sync()

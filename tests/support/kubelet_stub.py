@@ -1,5 +1,5 @@
-"""A kubelet that does what a test tells it: TLS, a check of the token, recorded pages, and every way
-to answer badly. For faults and scale only; the real one is that of kubernetes_node."""
+"""A kubelet stub with TLS, a check of the token, recorded pages, and all kinds of invalid
+responses. Use it only for faults and scale. kubernetes_node has a real kubelet."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Asked:
-    address: str  # of the node
+    address: str  # address of the node
     path: str
     at: float  # time.monotonic()
 
 
 def node(name: str, address: str, port: int, **labels: str) -> Object:
-    """A Node whose kubelet is there."""
+    """Returns a Node object whose kubelet is at this address."""
     thing = reference("v1", "Node", name)
     thing["metadata"]["labels"] = labels
     thing["status"] = {
@@ -44,20 +44,20 @@ def node(name: str, address: str, port: int, **labels: str) -> Object:
 
 
 class KubeletStub:
-    """The kubelets of all nodes with a loopback address, at one port. `answers` has bytes, or a
-    function that writes them, by path or by (address, path), which comes first."""
+    """The kubelets of all nodes with a loopback address, on one port. `answers` maps a path or
+    (address, path), which has priority, to bytes or to a function that writes them."""
 
     def __init__(self, certificate: Certificate, token: str) -> None:
         self.token = token
         self.port = free_port()
-        self.delay = 0.0  # before each answer
+        self.delay = 0.0  # before each response
         self.answers: dict[str | tuple[str, str], bytes | Answer] = {
             SUMMARY: answer((RECORDED / "summary.json").read_bytes()),
             CADVISOR: answer((RECORDED / "cadvisor.txt").read_bytes()),
         }
         self.asked: list[Asked] = []
         self.most_at_once = 0
-        self.sent = 0  # bytes, by endless()
+        self.sent = 0  # bytes that endless() has sent
         self._at_once = 0
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(certificate.path, certificate.key)
@@ -70,7 +70,7 @@ class KubeletStub:
         return node(name, address, self.port, **labels)
 
     def on(self, address: str, summary: bytes | Answer, cadvisor: bytes | Answer = b"") -> None:
-        """What one node answers from now on."""
+        """Sets the responses of one node."""
         self.answers[address, SUMMARY] = summary
         if cadvisor:
             self.answers[address, CADVISOR] = cadvisor
@@ -81,22 +81,22 @@ class KubeletStub:
         self._thread.join()
         self._loop.close()
 
-    # ---- bad answers ---------------------------------------------------------------------------
+    # ---- invalid responses ---------------------------------------------------------------------
 
     @staticmethod
     async def hang(_: asyncio.StreamWriter) -> None:
-        """No answer, as of a kubelet that is frozen."""
+        """Never responds, like a frozen kubelet."""
         await asyncio.Event().wait()
 
     def endless(self, piece: bytes) -> Answer:
-        """An answer without an end, as fast as it is taken."""
+        """Sends an endless response as fast as the client reads it."""
 
         async def write(writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             while not writer.is_closing():
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0)  # drain() alone lets nobody else have a turn
+                await asyncio.sleep(0)  # drain() alone does not let other tasks run
                 self.sent += len(piece)
 
         return write
@@ -123,7 +123,7 @@ class KubeletStub:
             while await self._converse(reader, writer):
                 pass
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the peer has gone, or we have
+            pass  # one side has closed the connection
         finally:
             writer.transport.abort()
 
@@ -139,12 +139,12 @@ class KubeletStub:
             if f"Authorization: Bearer {self.token}" not in head:
                 reply = answer("Unauthorized", 401)
             if callable(reply):
-                # Who waits for the answer may give it up.
+                # The client may close the connection while it waits for the response.
                 await self._unless_closed(reader, reply(writer))
                 return False
             await asyncio.sleep(self.delay)
         finally:
-            self._at_once -= 1  # before the peer can have its answer, and ask anew
+            self._at_once -= 1  # before the peer receives the response and sends the next request
         writer.write(reply)
         await writer.drain()
         return method == "GET" and b"Connection: close" not in reply

@@ -1,8 +1,8 @@
-"""A Kubernetes API server of our own on an etcd of our own: RBAC, service accounts, custom
-resources, and the faults that a client has to live with: gone for a while, silent, forgetful.
+"""A Kubernetes API server with its own etcd: RBAC, service accounts, custom resources, and faults
+that a client must handle: unreachable, silent, or without its history.
 
-Nothing runs pods here (see kubernetes_node for that): pods and nodes have the status that a test
-gives them. Needs no root; the programs come from tests/kubernetes/binaries/build.sh.
+No pods run here (see kubernetes_node for that). Pods and nodes have the status that a test sets.
+Needs no root. tests/kubernetes/binaries/build.sh builds the programs.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from support.certificates import ORGANIZATIONS, Authority, Certificate
 from support.process import Server, free_port
 from support.waiting import PATIENCE, wait_until
 
-Object = dict[str, Any]  # as in a manifest: apiVersion, kind, metadata and the rest
+Object = dict[str, Any]  # the format of a manifest: apiVersion, kind, metadata and so on
 
 BUILD = REPOSITORY / "tests" / "kubernetes" / "binaries" / "build.sh"
 
 ADMINISTRATORS = "system:masters"
 SERVICE_ADDRESS = "10.0.0.1"  # where pods find the API server
-NODE_ADDRESS = "192.0.2.10"  # as a node's address, a loopback one is refused
+NODE_ADDRESS = "192.0.2.10"  # the API server refuses a loopback address for a node
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
-# Requests of the clients under test. What tests themselves do, as administrators, is no news.
+# Logs only requests of the clients under test, not those of the tests, which are administrators.
 AUDIT_POLICY = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -57,19 +57,19 @@ rules:
 
 
 class Definitions(yaml.SafeLoader):
-    """Reads `=`, which is among the values of a field, as the text that it is."""
+    """Reads the value `=` as text."""
 
 
 Definitions.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
 
 
 def required() -> bool:
-    """Whether these tests must run, as they must in CI; elsewhere they are skipped by name."""
+    """Returns whether these tests must run, as in CI. Otherwise they may be skipped."""
     return bool(os.environ.get("CI") or os.environ.get("VITALSD_REQUIRE_KUBERNETES"))
 
 
 def missing(what: str) -> None:
-    """Skips the test for want of something, or fails it where it must run."""
+    """Skips the test because of a missing program, or fails it if it must run."""
     if required():
         pytest.fail(what, pytrace=False)
     pytest.skip(what)
@@ -84,7 +84,7 @@ def _place(part: str) -> Path:
 
 
 def built(part: str, name: str = "") -> Path:
-    """A file of what build.sh makes, or the directory of the part."""
+    """Returns the path of a file that build.sh creates, or the directory of the part."""
     path = _place(part) / name
     if not path.exists():
         missing(f"{name or part} is not built: {BUILD.relative_to(REPOSITORY)} {part}")
@@ -99,7 +99,7 @@ def program(name: str) -> Path:
 
 
 class ApiError(AssertionError):
-    """An answer that is no success. An AssertionError: to wait_until it means not yet."""
+    """An unsuccessful response. It is an AssertionError, so that wait_until retries."""
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status = status
@@ -112,13 +112,13 @@ class ApiError(AssertionError):
 
 
 def reference(api_version: str, kind: str, name: str, namespace: str = "") -> Object:
-    """What names an object, for get, patch and delete."""
+    """Returns the reference to an object for get, patch and delete."""
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
 class Client:
-    """Speaks JSON with an API server as one user, by a certificate, a token or not at all."""
+    """A JSON client of an API server, authenticated by a certificate, by a token or not at all."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Client:
         content_type: str = "application/json",
         timeout: float = 30,
     ) -> bytes:
-        """The body of the answer; ApiError if it is none of 2xx."""
+        """Returns the body of the response. ApiError if the status is not 2xx."""
         connection, response = self._send(method, path, body, content_type, timeout * PATIENCE)
         try:
             return response.read()
@@ -178,12 +178,13 @@ class Client:
         return json.loads(self.raw(method, path, body, **options))
 
     def _resource(self, api_version: str, kind: str) -> tuple[str, bool]:
-        """The path of a version with the plural of a kind in it, and whether it has namespaces."""
+        """Returns the path of a version, the plural of a kind, and whether the kind is
+        namespaced."""
         known = (api_version, kind)
         if known not in self._resources:
             base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
             for each in self.request("GET", base)["resources"]:
-                if "/" not in each["name"]:  # no subresource
+                if "/" not in each["name"]:  # not a subresource
                     self._resources[api_version, each["kind"]] = (
                         f"{base}/{{}}{each['name']}",
                         each["namespaced"],
@@ -191,12 +192,12 @@ class Client:
         return self._resources[known]
 
     def collection(self, api_version: str, kind: str, namespace: str = "") -> str:
-        """The path under which a kind is listed, in one namespace or in all."""
+        """Returns the path to list a kind in one namespace or in all."""
         path, namespaced = self._resource(api_version, kind)
         return path.format(f"namespaces/{namespace}/" if namespaced and namespace else "")
 
     def path(self, thing: Mapping[str, Any]) -> str:
-        """The path of one object; in the namespace default if it has to have one."""
+        """Returns the path of one object. The default namespace is `default`."""
         metadata = thing["metadata"]
         namespace = metadata.get("namespace", "default")
         collection = self.collection(thing["apiVersion"], thing["kind"], namespace)
@@ -205,7 +206,7 @@ class Client:
     # ---- objects -------------------------------------------------------------------------------
 
     def get(self, thing: Mapping[str, Any]) -> Object:
-        """An object as it is now."""
+        """Returns the current object."""
         return self.request("GET", self.path(thing))
 
     def exists(self, thing: Mapping[str, Any]) -> bool:
@@ -220,10 +221,11 @@ class Client:
     def listed(
         self, api_version: str, kind: str, namespace: str = "", **parameters: str | int
     ) -> Object:
-        """A list: `items`, and `metadata` with resourceVersion and continue."""
+        """Returns a list with `items`, and with `metadata` that has resourceVersion and
+        continue."""
         query = f"?{urlencode(parameters)}" if parameters else ""
         found = self.request("GET", self.collection(api_version, kind, namespace) + query)
-        # Items leave out what the list says for all of them.
+        # Items lack apiVersion and kind, which the list has.
         found["items"] = [{"apiVersion": api_version, "kind": kind, **i} for i in found["items"]]
         return found
 
@@ -240,7 +242,8 @@ class Client:
         timeout: float = 30,
         **parameters: str | int,
     ) -> Generator[Object, None, None]:
-        """The events of a watch, until the server ends it or none has come for `timeout`."""
+        """Yields the events of a watch until the server ends it or no event arrives for
+        `timeout`."""
         query = urlencode({"watch": 1, **parameters})
         path = f"{self.collection(api_version, kind, namespace)}?{query}"
         connection, response = self._send("GET", path, None, "", timeout * PATIENCE)
@@ -251,13 +254,13 @@ class Client:
             connection.close()
 
     def create(self, thing: Object) -> Object:
-        """Creates an object, its status as well."""
+        """Creates an object with its status."""
         collection = self.path(thing).rpartition("/")[0]
         created = self.request("POST", collection, thing)
         return self._with_status(thing, created)
 
     def apply(self, things: Object | Sequence[Object]) -> list[Object]:
-        """Creates these objects or changes them to be so, their status as well."""
+        """Creates or updates these objects with their status."""
         applied = []
         for thing in [things] if isinstance(things, dict) else things:
             spec = {key: value for key, value in thing.items() if key != "status"}
@@ -274,23 +277,23 @@ class Client:
         return self.patch_status(now, wanted["status"]) if "status" in wanted else now
 
     def patch(self, thing: Mapping[str, Any], change: object, subresource: str = "") -> Object:
-        """Merges `change` into an object: null removes, a list replaces."""
+        """Merges `change` into an object. null removes a field, a list replaces a list."""
         path = self.path(thing) + (f"/{subresource}" if subresource else "")
         return self.request("PATCH", path, change, content_type="application/merge-patch+json")
 
     def patch_status(self, thing: Mapping[str, Any], status: object) -> Object:
-        """Merges `status` into that of an object."""
+        """Merges `status` into the status of an object."""
         return self.patch(thing, {"status": status}, "status")
 
     def delete(self, thing: Mapping[str, Any], *, grace: int = 0) -> None:
-        """Deletes an object. With a `grace` a pod that is on a node stays, Terminating, until the
-        node's kubelet confirms its end, which here is for ever."""
+        """Deletes an object. With `grace`, a pod on a node stays Terminating until the node's
+        kubelet confirms its end. Here there is no kubelet, so the pod stays forever."""
         self.request("DELETE", self.path(thing), {"gracePeriodSeconds": grace})
 
     # ---- pods ----------------------------------------------------------------------------------
 
     def logs(self, namespace: str, pod: str, **parameters: str | int) -> str:
-        """What a container of a pod has written, where a node runs it."""
+        """Returns the log of a container of a pod that runs on a node."""
         query = f"?{urlencode(parameters)}" if parameters else ""
         return self.raw("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log{query}").decode()
 
@@ -300,11 +303,11 @@ class Client:
 
 @dataclass
 class ServiceAccount:
-    """A service account as a pod sees it that runs under it."""
+    """A service account with the files that its pods have."""
 
     namespace: str
     name: str
-    directory: Path  # token, ca.crt and namespace: what a pod has mounted
+    directory: Path  # token, ca.crt and namespace, as mounted in a pod
     token: str = ""
 
     @property
@@ -317,8 +320,8 @@ class ServiceAccount:
         return [group, f"{group}:{self.namespace}", "system:authenticated"]
 
     def write(self, authority: Path) -> None:
-        """Exchanges all three files at once, as a kubelet does: they are links through a link to
-        the directory of the day."""
+        """Replaces all three files atomically, like a kubelet: they are links through one link to
+        the current directory."""
         new = Path(tempfile.mkdtemp(prefix="..", dir=self.directory))
         new.chmod(0o755)
         files = {
@@ -383,23 +386,24 @@ class Etcd(Server):
             connection.close()
 
     def call(self, method: str, message: Mapping[str, Any]) -> Any:
-        """A method of its API by its JSON gateway, such as kv/range."""
+        """Calls a method of its API through the JSON gateway, for example kv/range."""
         return self._exchange("POST", f"/v3/{method}", message)
 
     def compact(self) -> None:
-        """Forgets how it came to be as it is now."""
-        # Who knows all but the last change has missed nothing that is forgotten, and could go on.
+        """Compacts its history."""
+        # Two changes: a client that lacks only the last one could resume, because the compaction
+        # keeps it.
         for _ in range(2):
             put = self.call("kv/put", {"key": _encode("a change"), "value": ""})
         self.call("kv/compaction", {"revision": put["header"]["revision"], "physical": True})
 
     def empty(self) -> None:
-        """Forgets everything; it must not run."""
+        """Deletes all data. etcd must not run."""
         assert not self.running
         shutil.rmtree(self.directory / "data")
 
     def close(self) -> None:
-        self.kill()  # nothing of it is of use any more
+        self.kill()  # its data is no longer needed
         super().close()
 
 
@@ -408,10 +412,11 @@ def _encode(key: str) -> str:
 
 
 class ApiServer(Server, Client):
-    """The API server; as a Client, it is the administrator.
+    """The API server. As a Client, it is the administrator.
 
-    `options` are further ones of kube-apiserver, of which the last of a name counts, as
-    "--feature-gates=WatchList=false", "--watch-cache=false" or "--goaway-chance=0.02".
+    `options` are additional options of kube-apiserver, for example
+    "--feature-gates=WatchList=false", "--watch-cache=false" or "--goaway-chance=0.02". The last
+    option of a name counts.
     """
 
     name = "kube-apiserver"
@@ -419,7 +424,7 @@ class ApiServer(Server, Client):
     bind_address = "127.0.0.1"
 
     def __init__(self, *options: str) -> None:
-        program("kube-apiserver")  # before anything is begun
+        program("kube-apiserver")  # before any process starts
         Server.__init__(self)
         self.options = options
         self.port, self.secure_port = self.choose_ports()
@@ -429,7 +434,7 @@ class ApiServer(Server, Client):
         self._accounts = self.authority.issue("service-accounts")
         Client.__init__(self, self.port, self.authority.path, certificate=self.user("admin"))
         (self.directory / "audit.yaml").write_text(AUDIT_POLICY)
-        self._made: dict[str, None] = {}  # paths of objects, in the order of their creation
+        self._made: dict[str, None] = {}  # paths of created objects, in the order of creation
         try:
             self.etcd = Etcd()
             self.start()
@@ -437,22 +442,23 @@ class ApiServer(Server, Client):
             self.close()
             raise
 
-    # ---- its life ------------------------------------------------------------------------------
+    # ---- start and stop ------------------------------------------------------------------------
 
     def choose_ports(self) -> tuple[int, int]:
-        """The port that the tests find it at, and the one that it listens on."""
+        """Returns the port that tests use, and the port that the server listens on."""
         port = free_port()
         return port, port
 
     def arguments(self) -> list[str]:
-        """Those that an API server without nodes has."""
+        """Returns the default options of an API server without nodes."""
         return [
-            # Pods name no service account: nobody here would create the one called default.
+            # Pods have no service account, because no controller creates the account `default`
+            # here.
             "--disable-admission-plugins=ServiceAccount",
         ]
 
     def start(self) -> None:
-        """Starts it, with the data that there is; etcd too if it does not run."""
+        """Starts it with its existing data, and etcd if it does not run."""
         if not self.etcd.running:
             self.etcd.kill()
             self.etcd.start()
@@ -460,11 +466,12 @@ class ApiServer(Server, Client):
             [
                 program("kube-apiserver"),
                 f"--etcd-servers={self.etcd.url}",
-                # Compaction is up to the tests.
+                # The tests control compaction.
                 "--etcd-compaction-interval=0",
                 f"--bind-address={self.bind_address}",
                 f"--secure-port={self.secure_port}",
-                # Without it a machine that has no route to elsewhere has no API server.
+                # Without this option the API server does not start on a machine without a default
+                # route.
                 f"--advertise-address={NODE_ADDRESS}",
                 "--endpoint-reconciler-type=none",
                 f"--cert-dir={self.directory}",
@@ -491,8 +498,8 @@ class ApiServer(Server, Client):
         )
 
     def stop(self, deadline: float = 5) -> int:
-        """Ends it in good order, or by force: it waits a minute for connections on which nobody
-        reads, as those of a client that is frozen."""
+        """Stops it gracefully or with SIGKILL. A graceful stop waits up to a minute for connections
+        whose client does not read, for example a frozen client."""
         assert self.process
         ended = self.process
         try:
@@ -506,7 +513,7 @@ class ApiServer(Server, Client):
         self.start()
 
     def renew_certificate(self) -> None:
-        """Gives the server another certificate, from its next start on."""
+        """Replaces the server certificate. It takes effect at the next start."""
         self._serving = self.authority.issue(
             "kube-apiserver",
             ["localhost", "127.0.0.1", SERVICE_ADDRESS, NODE_ADDRESS, *SERVICE_NAMES],
@@ -517,16 +524,16 @@ class ApiServer(Server, Client):
         return "--watch-cache=false" not in self.options
 
     def compact(self) -> None:
-        """Makes the past unknown: who asks for any revision of before, to watch from it or with
-        the token of a list's next page, is told 410. The API server is restarted for that, as its
-        watch cache knows the recent past too, unless it has none."""
+        """Compacts the history. A watch from an earlier revision and a continue token of a list
+        then get 410. Restarts the API server if it has a watch cache, because the cache has recent
+        revisions too."""
         self.etcd.compact()
         if self._caches:
             self.restart()
 
     def restore_empty(self) -> None:
-        """As after a disaster without a backup: the same server, certificates and keys, but none of
-        the objects, and revisions that begin anew."""
+        """Simulates a lost store: the server, certificates and keys stay, all objects are lost, and
+        revisions restart."""
         if self.running:
             self.stop()
         self.etcd.kill()
@@ -536,7 +543,7 @@ class ApiServer(Server, Client):
         self.start()
 
     def restore(self) -> None:
-        """Undoes what a test has done to a server that others use too."""
+        """Reverts the changes of a test, because other tests use this server too."""
         if self.etcd.running:
             self.etcd.thaw()
         if self.running:
@@ -547,7 +554,7 @@ class ApiServer(Server, Client):
         self.remove_made()
 
     def close(self) -> None:
-        self.kill()  # nothing of it is of use any more
+        self.kill()  # its data is no longer needed
         try:
             if hasattr(self, "etcd"):
                 self.etcd.close()
@@ -566,7 +573,7 @@ class ApiServer(Server, Client):
         return super().apply(things)
 
     def remove_made(self) -> None:
-        """Deletes whatever tests have created and applied, whoever wants to hold on to it."""
+        """Deletes all objects that tests have created, even if they have finalizers."""
         for path in reversed(self._made):
             try:
                 self.request("DELETE", path, {"gracePeriodSeconds": 0})
@@ -578,7 +585,7 @@ class ApiServer(Server, Client):
         self._resources.clear()
 
     def _let_go(self, path: str) -> None:
-        """Removes the finalizers of what is deleted but stays for their sake."""
+        """Removes the finalizers of deleted objects."""
         left = self.request("GET", path)
         if left["metadata"].get("finalizers"):
             merge = "application/merge-patch+json"
@@ -589,20 +596,20 @@ class ApiServer(Server, Client):
             self.request("PUT", f"{path}/finalize", left)
 
     def namespace(self, name: str = "") -> str:
-        """A namespace for one test."""
+        """Creates a namespace for one test."""
         name = name or f"test-{secrets.token_hex(4)}"
         self.apply(reference("v1", "Namespace", name))
         return name
 
     def install_definitions(self, part: str, *kinds: str) -> None:
-        """The custom resource definitions that cert-manager, or prometheus-operator, ships; all, or
-        those of some kinds."""
+        """Installs the custom resource definitions of cert-manager or prometheus-operator: all, or
+        only those of some kinds."""
         definitions = []
         for file in sorted(built(part).glob("*.yaml")):
             for definition in filter(None, yaml.load_all(file.read_text(), Definitions)):
                 if kinds and definition["spec"]["names"]["kind"] not in kinds:
                     continue
-                # Labels and annotations may be templates for Helm, and are of no effect.
+                # Labels and annotations can be Helm templates, and have no effect.
                 definition["metadata"] = {"name": definition["metadata"]["name"]}
                 definitions.append(definition)
         assert definitions, f"{part} ships no definition"
@@ -615,7 +622,7 @@ class ApiServer(Server, Client):
                     wait_until(lambda path=path: self.raw("GET", path), what=path)
 
     def user(self, name: str, *groups: str) -> Certificate:
-        """The certificate of a user; the one called admin may do everything."""
+        """Returns the certificate of a user. The user admin has all permissions."""
         groups = groups or ((ADMINISTRATORS,) if name == "admin" else ORGANIZATIONS)
         return self.authority.issue(name, [], client=True, organizations=groups)
 
@@ -624,7 +631,7 @@ class ApiServer(Server, Client):
         return f"https://127.0.0.1:{self.port}"
 
     def kubeconfig(self, user: str = "admin", *groups: str, url: str = "", token: str = "") -> Path:
-        """A file with all that a client needs to come in: a user by certificate, or a token."""
+        """Writes a kubeconfig for a user with a certificate, or for a token."""
         if token:
             credentials: Object = {"token": token}
         else:
@@ -653,7 +660,8 @@ class ApiServer(Server, Client):
     def service_account(
         self, namespace: str = "default", name: str = "vitalsd", *, seconds: int = 3600
     ) -> ServiceAccount:
-        """Creates one, with a token for so long (600 at least), in files as a pod sees them."""
+        """Creates a service account and its files as in a pod. The token lifetime is at least 600
+        s."""
         self.apply(reference("v1", "ServiceAccount", name, namespace))
         directory = Path(tempfile.mkdtemp(prefix="serviceaccount-", dir=self.directory))
         directory.chmod(0o755)
@@ -662,8 +670,8 @@ class ApiServer(Server, Client):
         return account
 
     def renew(self, account: ServiceAccount, *, seconds: int = 3600) -> None:
-        """Gives it another token, in the files as well. Those before stay valid until their end, or
-        until the account is deleted, of which the server may take ten seconds to be aware."""
+        """Creates a new token and writes it to the files. Earlier tokens stay valid until they
+        expire or the account is deleted. The server may take ten seconds to notice the deletion."""
         path = self.path(reference("v1", "ServiceAccount", account.name, account.namespace))
         request = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -674,20 +682,20 @@ class ApiServer(Server, Client):
         account.write(self.authority.path)
 
     def client(self, account: ServiceAccount | None = None) -> Client:
-        """A client of that account, or one that nobody knows."""
+        """Returns a client for that account, or for an unknown user."""
         return Client(self.port, self.authority.path, token=account.token if account else "")
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a pod has in its environment to find the API server."""
+        """Returns the environment variables with which a pod finds the API server."""
         return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.port)}
 
     def grant(
         self, who: ServiceAccount | str, *rules: Mapping[str, Sequence[str]], namespace: str = ""
     ) -> Object:
-        """Lets an account or a user do what RBAC `rules` say, as {"apiGroups": [""], "resources":
-        ["pods"], "verbs": ["list"]}, in one namespace or in all. In force when this returns; what
-        it returns is for revoke()."""
+        """Grants RBAC `rules` to an account or a user, for example {"apiGroups": [""], "resources":
+        ["pods"], "verbs": ["list"]}, in one namespace or in all. The rules are in effect when this
+        returns. Pass the result to revoke()."""
         group = "rbac.authorization.k8s.io"
         prefix = "" if namespace else "Cluster"
         name = f"test-{secrets.token_hex(4)}"
@@ -705,7 +713,7 @@ class ApiServer(Server, Client):
         return role
 
     def revoke(self, granted: Object, who: ServiceAccount | str) -> None:
-        """Takes back what grant() has returned; out of force when this returns."""
+        """Revokes a grant. It is no longer in effect when this returns."""
         binding = {**granted, "kind": f"{granted['kind']}Binding"}
         self.delete(binding)
         self.delete(granted)
@@ -723,7 +731,7 @@ class ApiServer(Server, Client):
         *,
         every: bool = True,
     ) -> bool:
-        """Whether what the rules say is allowed, all of it or any of it."""
+        """Returns whether all, or any, of the rules are allowed."""
         answers = []
         for rule in rules:
             for verb in rule["verbs"]:
@@ -745,7 +753,7 @@ class ApiServer(Server, Client):
         return all(answers) if every else any(answers)
 
     def may(self, who: ServiceAccount | str, what: Mapping[str, Any]) -> bool:
-        """Whether somebody may do something, as a SubjectAccessReview asks it."""
+        """Returns the result of a SubjectAccessReview."""
         user = (
             {"user": who.user, "groups": who.groups}
             if isinstance(who, ServiceAccount)
@@ -759,12 +767,12 @@ class ApiServer(Server, Client):
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         return bool(self.request("POST", path, review)["status"]["allowed"])
 
-    # ---- looking at it -------------------------------------------------------------------------
+    # ---- inspection ----------------------------------------------------------------------------
 
     def requests(self, who: ServiceAccount | str, verb: str = "") -> list[Object]:
-        """What somebody has asked so far, as audit events: verb, requestURI, objectRef,
-        responseStatus, userAgent. A watch is there twice, once when it begins (with the stage
-        ResponseStarted) and once when it ends."""
+        """Returns the requests of a user so far as audit events: verb, requestURI, objectRef,
+        responseStatus, userAgent. A watch has two events, one when it starts (stage
+        ResponseStarted) and one when it ends."""
         user = who.user if isinstance(who, ServiceAccount) else who
         log = self.directory / "audit.log"
         lines = log.read_text().splitlines() if log.exists() else []
@@ -772,7 +780,7 @@ class ApiServer(Server, Client):
         for line in lines:
             try:
                 events.append(json.loads(line))
-            except ValueError:  # half of a line that is just being written
+            except ValueError:  # an incomplete line that is being written
                 continue
         return [
             event

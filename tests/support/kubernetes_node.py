@@ -1,10 +1,10 @@
-"""A whole Kubernetes node: API server, controllers, scheduler, and a kubelet that really runs pods
-with Debian's containerd and runc.
+"""A complete Kubernetes node: API server, controllers, scheduler, and a kubelet that runs pods with
+Debian's containerd and runc.
 
-It lives in network, mount and process namespaces of its own: it meets no container runtime of this
-machine, and all that it has started ends with the first process of the namespaces. Tests reach its
-API server at a loopback port as always; what has to reach pods and kubelet runs there too, see
-Node.inside(). Needs root.
+It has its own network, mount and process namespaces. It is separate from any container runtime of
+this machine, and all its processes end with the first process of the namespaces. Tests reach its
+API server on a loopback port. Processes that must reach pods and the kubelet run in the namespaces
+too, see Node.inside(). Needs root.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ CLONE_NEWNET = 0x40000000
 BUSYBOX, PAUSE = "localhost/busybox:1", "localhost/pause:1"
 PLUGINS = Path("/usr/lib/cni")
 
-# The first process of the namespaces. What it mounts is private to them: /run, so that containerd
-# can have its usual socket (cAdvisor knows containers by name only then), and writes below /var.
-# It ignores SIGCHLD, for ever and whatever it executes: so orphans of the containers vanish.
+# The first process of the namespaces. Its mounts are private to them: /run, so that containerd has
+# its usual socket (otherwise cAdvisor does not know the names of containers), and writes below
+# /var. It ignores SIGCHLD, also in the programs that it executes, so the kernel reaps orphans of
+# the containers.
 INIT = """
 mount -t tmpfs -o mode=755 run /run && mkdir /run/netns &&
 mkdir var var/written var/work &&
@@ -78,7 +79,7 @@ state = "/run/containerd/state"
   conf_dir = "{directory}/cni"
 """
 
-# Pods get addresses of the node's own; it routes between them and itself.
+# Pods get addresses from the node's own range. The node routes between them and itself.
 NETWORK = {
     "type": "bridge",
     "bridge": "pods",
@@ -121,7 +122,7 @@ imageGCHighThresholdPercent: 100
 
 
 class Forwarder:
-    """Makes ports of a network namespace loopback ports of here, in a thread of its own."""
+    """Forwards local loopback ports to ports of a network namespace, in a separate thread."""
 
     def __init__(self, namespace: Path) -> None:
         self._loop = asyncio.new_event_loop()
@@ -131,8 +132,8 @@ class Forwarder:
         started = threading.Event()
 
         def run() -> None:
-            # The thread, and with it what it connects, is in the namespace; what listens is made
-            # outside, and so is what is accepted from it.
+            # The thread is in the namespace, so its connections are too. The listening sockets are
+            # created outside, so accepted connections are outside.
             libc = ctypes.CDLL(None, use_errno=True)
             with namespace.open() as handle:
                 if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
@@ -151,11 +152,11 @@ class Forwarder:
         self._accept(socket.create_server(("127.0.0.1", port)), target)
 
     def expose(self, address: str, port: int) -> None:
-        """Makes a loopback port of the namespace one of another address there."""
+        """Forwards a loopback port of the namespace to another address there."""
         self._accept(self.listener(address, port), port)
 
     def listener(self, address: str, port: int) -> socket.socket:
-        """What listens in the namespace; who accepts from it may be anywhere."""
+        """Returns a listening socket in the namespace. Any process can accept its connections."""
 
         async def listen() -> socket.socket:
             return socket.create_server((address, port))
@@ -170,7 +171,7 @@ class Forwarder:
             try:
                 await self._converse(target, reader, writer)
             except OSError:
-                # As if the target itself were not there: no end of data in good order.
+                # Reset the connection, as if the target did not exist.
                 raw = writer.get_extra_info("socket")
                 with contextlib.suppress(OSError):
                     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -228,15 +229,15 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def control_group_hierarchies(mounts: str) -> list[Path]:
-    """Where kubelet and runc look for control groups: one hierarchy of version 2, or one for each
-    controller of version 1, out of the text of /proc/self/mounts. Containers and chroots on this
-    machine may show the same hierarchies again in other places."""
+    """Returns the control group hierarchies that kubelet and runc use, from the text of
+    /proc/self/mounts: one of version 2, or one per controller of version 1. Containers and chroots
+    on this machine can mount the same hierarchies again elsewhere."""
     found = {}
     for line in mounts.splitlines():
         _, place, kind, *_ = line.split()
         path = Path(place)
         if kind in ("cgroup", "cgroup2") and CONTROL_GROUPS in (path, path.parent):
-            found[path] = None  # a place can be mounted over
+            found[path] = None  # a mount can be hidden by another one
     return list(found)
 
 
@@ -248,14 +249,14 @@ def _make_groups(name: str) -> None:
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir()
         controllers = hierarchy / "cgroup.controllers"
-        if controllers.exists():  # version 2: what children may use has to be said
+        if controllers.exists():  # version 2: enable the controllers for children
             wanted = " ".join(f"+{each}" for each in controllers.read_text().split())
             (hierarchy / "cgroup.subtree_control").write_text(wanted)
             (hierarchy / name / "cgroup.subtree_control").write_text(wanted)
 
 
 def _remove_groups(name: str) -> None:
-    """Removes a group and those below it, once the processes in them have ended."""
+    """Removes a group and its children when their processes have ended."""
 
     def removed() -> bool:
         for hierarchy in _hierarchies():
@@ -267,7 +268,7 @@ def _remove_groups(name: str) -> None:
 
 
 def _sweep_groups() -> None:
-    """Removes what sessions have left that were killed."""
+    """Removes the groups of killed sessions."""
     for hierarchy in _hierarchies():
         for group in hierarchy.glob("vitalsd-node-*"):
             owner = re.fullmatch(r"vitalsd-node-(\d+)-\w+", group.name)
@@ -296,7 +297,7 @@ class Namespaces(Server):
 
 
 class Inner(Server):
-    """One that runs on the node with all that it starts; it ends by force only."""
+    """A server that runs on the node with its child processes. It only ends with SIGKILL."""
 
     def __init__(self, name: str, enter: Sequence[str], command: Sequence[str | Path]) -> None:
         self.name = name
@@ -322,7 +323,7 @@ class NodeApiServer(ApiServer):
             super().__init__(*options)
 
     def choose_ports(self) -> tuple[int, int]:
-        # Pods look for port 443, and nothing here would translate it into another one.
+        # Pods use port 443, and no service proxy translates it to another port.
         port = process.unused_port()
         self.node.forward(port, 443)
         return port, 443
@@ -341,7 +342,8 @@ class NodeApiServer(ApiServer):
         ]
 
     def apply(self, things: Object | Sequence[Object]) -> list[Object]:
-        """As always; a namespace that an earlier test has deleted may take its time to end."""
+        """Like ApiServer.apply(), but waits until an earlier deletion of the namespace is
+        complete."""
         things = [things] if isinstance(things, dict) else things
         for thing in things:
             if thing["kind"] == "Namespace":
@@ -357,8 +359,8 @@ class NodeApiServer(ApiServer):
         return name
 
     def wait_prepared(self, namespace: str) -> None:
-        """Waits until pods can be there: before, they are refused, or wait ten seconds for what
-        they mount."""
+        """Waits until the namespace accepts pods. Before that, pods are refused or wait ten seconds
+        for their mounts."""
         for needed in (
             reference("v1", "ServiceAccount", "default", namespace),
             reference("v1", "ConfigMap", "kube-root-ca.crt", namespace),
@@ -367,7 +369,7 @@ class NodeApiServer(ApiServer):
 
     @property
     def inner_url(self) -> str:
-        """Where it is on the node, for whom runs there."""
+        """Returns the URL for processes on the node."""
         return f"https://{SERVICE_ADDRESS}:443"
 
     @property
@@ -379,9 +381,10 @@ class NodeApiServer(ApiServer):
         return self._accounts
 
     def _let_go(self, path: str) -> None:
-        """Here controllers remove a namespace with all that is in it, and who else would."""
+        """Skips namespaces, because the controllers of this cluster delete them with their
+        objects."""
         if "/namespaces/" not in path or path.count("/") > 4:
-            with contextlib.suppress(AssertionError):  # it may have gone meanwhile
+            with contextlib.suppress(AssertionError):  # it may have been deleted in the meantime
                 super()._let_go(path)
 
 
@@ -389,10 +392,10 @@ class NodeApiServer(ApiServer):
 
 
 class Node:
-    """The node, by name node-1, and the cluster of which it is the only one.
+    """The node, with the name node-1, and its cluster, which has no other node.
 
-    `cpu_quota_period` is over what time limits of CPU are counted; `options` are further ones of
-    the API server.
+    `cpu_quota_period` is the period of CPU limits. `options` are additional options of the API
+    server.
     """
 
     name = "node-1"
@@ -449,7 +452,7 @@ class Node:
             self.api.wait_prepared(namespace)
         self.wait_ready()
 
-    # ---- its parts -----------------------------------------------------------------------------
+    # ---- components ----------------------------------------------------------------------------
 
     def _start_containerd(self) -> None:
         names = {"directory": self.directory, "plugins": PLUGINS, "pause": PAUSE}
@@ -462,7 +465,8 @@ class Node:
         self.containerd.start(lambda: self.run("ctr", "version", check=False).returncode == 0)
         archive = self.directory / "image.tar"
         self.import_image(images.write_busybox(archive, BUSYBOX))
-        # Holds the namespaces of a pod, and sleeps for as long as busybox can.
+        # The pause container, which keeps the namespaces of a pod. It sleeps as long as busybox
+        # allows.
         self.import_image(images.write_busybox(archive, PAUSE, ("/bin/sleep", "2147483647")))
         archive.unlink()
 
@@ -475,7 +479,7 @@ class Node:
             f"--kubeconfig={self._kubeconfig(f'system:{controllers}')}",
             *everywhere,
             f"--cert-dir={self.directory}/{controllers}",
-            # By default it spares the server, and takes five seconds to begin.
+            # The defaults limit the request rate and delay the start by five seconds.
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
             "--use-service-account-credentials",
@@ -504,13 +508,13 @@ class Node:
                 cgroup=self._cgroup,
             )
         )
-        if period != "100ms":  # the default, which needs no leave
+        if period != "100ms":  # the default, which needs no permission
             configuration["cpuCFSQuotaPeriod"] = period
             gates = {"CustomCPUCFSQuotaPeriod": True, **gates}
         configuration["featureGates"] = gates
         file = self.directory / "kubelet.yaml"
         file.write_text(yaml.safe_dump(configuration))
-        # The node's file system is one of its own: small, to be filled.
+        # The node has its own small file system, which tests can fill.
         self.disk = self.directory / "kubelet"
         self.disk.mkdir()
         self.run("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", self.disk)
@@ -531,37 +535,38 @@ class Node:
         return self.api.kubeconfig(user, *groups, url=self.api.inner_url)
 
     def _inner(self, name: str, *command: str | Path) -> Inner:
-        """A server in all namespaces of the node."""
+        """Starts a server in all namespaces of the node."""
         server = Inner(name, self._enter_all, command)
         self._closers.callback(server.close)
         return server
 
     def _server(self, name: str, *arguments: str) -> Inner:
-        """One that only needs its network."""
+        """Starts a server that only needs the network of the node."""
         server = Inner(name, self.enter, [program(name), *arguments])
         self._closers.callback(server.close)
         return server
 
-    # ---- the way in ----------------------------------------------------------------------------
+    # ---- access --------------------------------------------------------------------------------
 
     def forward(self, port: int, target: int = 0) -> None:
-        """Makes a loopback port of the node, the same one or another one, a port of here."""
+        """Forwards a local port to the same or another loopback port of the node."""
         self._forwarder.forward(port, target or port)
 
     def expose(self, port: int) -> None:
-        """Lets pods reach what listens at a loopback port of the node, at the node's address."""
+        """Makes a loopback port of the node reachable for pods at the node's address."""
         self._forwarder.expose(NODE_ADDRESS, port)
 
     def listener(self, port: int) -> socket.socket:
         return self._forwarder.listener("127.0.0.1", port)
 
     def inside(self) -> contextlib.AbstractContextManager[None]:
-        """Servers that are made meanwhile, as vitalsd or Prometheus, run in the node's network,
-        where pods, kubelet and API server are; their ports are reached from here as always."""
+        """Servers that are created in this context, for example vitalsd or Prometheus, run in the
+        node's network with the pods, the kubelet and the API server. Their ports are reachable from
+        here."""
         return process.inside(self)
 
     def run(self, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Runs a command on the node to its end."""
+        """Runs a command on the node until it exits."""
         done = subprocess.run(
             [*self._enter_all, *map(str, command)],
             stdin=subprocess.DEVNULL,
@@ -574,7 +579,8 @@ class Node:
         return done
 
     def import_image(self, archive: Path) -> None:
-        """Gives the node the images of an OCI archive; pods use them with the policy Never."""
+        """Loads the images of an OCI archive into the node. Pods use them with the pull policy
+        Never."""
         self.run("ctr", "--namespace=k8s.io", "images", "import", archive)
 
     # ---- pods and kubelet ----------------------------------------------------------------------
@@ -582,8 +588,8 @@ class Node:
     def pod(
         self, namespace: str, name: str, script: str, *, restart: str = "Always", **container: Any
     ) -> Object:
-        """A pod, yet to be created, of one container "main" in which busybox runs a script.
-        `container` are further fields of it, such as resources."""
+        """Returns a pod object with one container "main" in which busybox runs a script.
+        `container` are additional fields of the container, for example resources."""
         made = reference("v1", "Pod", name, namespace)
         main = {
             "name": "main",
@@ -600,12 +606,12 @@ class Node:
         return made
 
     def container(self, pod: Object, name: str = "main") -> Object:
-        """The status of a container of a pod as it is now; LookupError if it has none yet."""
+        """Returns the current status of a container of a pod. LookupError if it has none yet."""
         statuses = self.api.get(pod)["status"].get("containerStatuses", [])
         return {status["name"]: status for status in statuses}[name]
 
     def wait_container(self, pod: Object, state: str, reason: str = "", **options: Any) -> Object:
-        """Waits until a container is `running`, `waiting` or `terminated`, for that reason."""
+        """Waits until a container is `running`, `waiting` or `terminated` with that reason."""
 
         def reached() -> Object:
             status = self.container(pod)
@@ -616,7 +622,7 @@ class Node:
         return wait_until(reached, what=f"{pod['metadata']['name']}: {state} {reason}", **options)
 
     def ready(self) -> str:
-        """Whether the node is ready: True, False or Unknown."""
+        """Returns the Ready condition of the node: True, False or Unknown."""
         conditions = self.api.get(reference("v1", "Node", self.name))["status"]["conditions"]
         return {each["type"]: each["status"] for each in conditions}["Ready"]
 
@@ -628,16 +634,17 @@ class Node:
         )
 
     def freeze_kubelet(self) -> None:
-        """The node is silent from now on, and soon taken for lost; its pods run on."""
+        """Stops the kubelet's reports, so the node soon becomes Unknown. Its pods continue to
+        run."""
         self.kubelet.freeze()
 
     def thaw_kubelet(self) -> None:
         self.kubelet.thaw()
 
-    # ---- its end -------------------------------------------------------------------------------
+    # ---- cleanup -------------------------------------------------------------------------------
 
     def restore(self) -> None:
-        """Undoes what a test has done to a node that others use too."""
+        """Reverts the changes of a test, because other tests use this node too."""
         for server in (self.containerd, self.kubelet, self.controllers, self.scheduler):
             if server.running:
                 server.thaw()
@@ -648,5 +655,5 @@ class Node:
         self.wait_ready()
 
     def close(self) -> None:
-        """Ends it, whatever state it is in."""
+        """Stops it in any state."""
         self._closers.close()

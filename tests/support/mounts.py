@@ -1,7 +1,7 @@
-"""File systems that are mounted for a test: small ones to fill, and dead ones that never answer.
+"""File systems that are mounted for a test: small ones to fill, and unresponsive ones.
 
-A dead one is FUSE whose server does not read its requests, which is what a process sees of an NFS
-server that is gone. Needs the right to mount.
+An unresponsive one is a FUSE file system whose server does not read its requests. To a process it
+looks like an unreachable NFS server. Needs permission to mount.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def _mount(source: str, place: Path, kind: str, options: str) -> None:
 
 
 class Mounts:
-    """Makes them, and takes all away at the end."""
+    """Mounts file systems, and unmounts all of them at the end."""
 
     def __init__(self) -> None:
         self.places: list[Path] = []
-        self.servers: dict[Path, int] = {}  # descriptors of dead mounts
+        self.servers: dict[Path, int] = {}  # descriptors of unresponsive mounts
 
     def small(self, place: Path, options: str = "size=8m") -> None:
-        """A tmpfs, filled and emptied within milliseconds."""
+        """Mounts a tmpfs, which can be filled and emptied within milliseconds."""
         _mount("small", place, "tmpfs", options)
         self.places.append(place)
 
@@ -39,14 +39,14 @@ class Mounts:
         subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
 
     def dead(self, place: Path) -> None:
-        """One on which every call hangs, until revive() or its end."""
+        """Mounts a file system on which every call hangs until revive() or close()."""
         server = os.open("/dev/fuse", os.O_RDWR)
         _mount("dead", place, "fuse", f"fd={server},rootmode=40000,user_id=0,group_id=0")
         self.places.append(place)
         self.servers[place] = server
 
     def revive(self, place: Path) -> None:
-        """Ends the calls that hang on a dead one, with an error."""
+        """Ends the hanging calls on an unresponsive file system with an error."""
         os.close(self.servers.pop(place))
 
     def remove(self, place: Path) -> None:

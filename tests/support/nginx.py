@@ -1,12 +1,12 @@
-"""An nginx of our own: health endpoints whose answers a test chooses, TLS with good and bad
-certificates that can be exchanged while it runs, redirects, authentication, slow and silent paths.
+"""An nginx for tests: health endpoints with configurable responses, TLS with valid and invalid
+certificates that can be replaced while it runs, redirects, authentication, slow and silent paths.
 
   /health/live, /health/ready   JSON {"status": "ok"} with the documented security headers; answer()
-                                changes status and body
+                                sets status and body
   /redirect                     302 to /health/ready; /redirect/loop to itself;
   /redirect/elsewhere           302 to another host name (localhost for 127.0.0.1)
   /private                      basic authentication; /token: bearer
-  /big, /slow, /silent          32 MiB; a body of one byte a second; no answer at all
+  /big, /slow, /silent          32 MiB; a body with one byte per second; no response
   /broken.json                  no JSON; /deep.json: nested 100,000 deep
 """
 
@@ -92,7 +92,7 @@ PROXY = """
 class Nginx(Server):
     name = "nginx"
     stop_signal = signal.SIGTERM
-    death_signal = "TERM"  # its workers would outlive a killed master
+    death_signal = "TERM"  # its workers would continue after SIGKILL of the master
 
     user = "probe"
 
@@ -101,7 +101,7 @@ class Nginx(Server):
         self.authority = authority
         self.port, self.tls_port = free_port(), free_port()
         self.password, self.token = secrets.token_hex(8), secrets.token_hex(8)
-        # Accepts no connection; the kernel completes them, as many as the backlog holds.
+        # Accepts no connection. The kernel completes the handshakes up to the size of the backlog.
         self._silent = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._extra: dict[str, tuple[int, str]] = {}
         self._answers: dict[str, tuple[int, str]] = {}
@@ -116,7 +116,7 @@ class Nginx(Server):
 
     def _listens(self) -> bool:
         ports = [self.port, self.tls_port, *(port for port, _ in self._extra.values())]
-        # Where its ports are forwarded, to connect says nothing: it has to answer.
+        # With forwarded ports a connection proves nothing, so wait for a response.
         return all(accepts_connections(port) for port in ports) and self.get("/")[0] != 0
 
     def _install(self, name: str, certificate: Certificate) -> None:
@@ -165,7 +165,7 @@ class Nginx(Server):
         )
 
     def reload(self) -> None:
-        """Puts the configuration in force; the old worker is gone when this returns."""
+        """Applies the configuration. When this returns, the old worker has ended."""
         old = set(children(self.pid))
         self._configure()
         self.process.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
@@ -175,19 +175,20 @@ class Nginx(Server):
         )
 
     def answer(self, path: str, status: int, body: str = '{"status": "unavailable"}') -> None:
-        """What a path under /health/ answers from now on, without the single quote."""
+        """Sets the response of a path under /health/. It must not contain a single quote."""
         self._answers[path] = (status, body)
         self.reload()
         wait_until(lambda: self.get(path)[0] == status, what=f"{path} answers {status}")
 
     def answer_well(self) -> None:
-        """All health endpoints are well again."""
+        """Makes all health endpoints healthy again."""
         if self._answers:
             self._answers.clear()
             self.reload()
 
     def serve_tls(self, name: str, certificate: Certificate) -> int:
-        """A port that shows this certificate from now on; `name` again exchanges it."""
+        """Returns a port that serves this certificate. A second call with the same `name` replaces
+        it."""
         port = self._extra[name][0] if name in self._extra else free_port()
         self._extra[name] = (port, f"include {self.directory}/site.conf;")
         self._install(name, certificate)
@@ -201,7 +202,7 @@ class Nginx(Server):
         return port
 
     def proxy_tls(self, name: str, upstream: int) -> int:
-        """A port that speaks TLS for a plain HTTP server on the port `upstream`."""
+        """Returns a TLS port in front of the plain HTTP server on the port `upstream`."""
         port = free_port()
         self._extra[name] = (port, PROXY.format(upstream=upstream))
         self._install(name, self.authority.issue(f"{name}.test"))
@@ -229,11 +230,11 @@ class Nginx(Server):
         return f"{scheme}://127.0.0.1:{port}{path}"
 
     def requests(self, path: str) -> int:
-        """How many requests for a path it has answered."""
+        """Returns the number of requests for a path."""
         return (self.directory / "access.log").read_text().count(f" {path} HTTP/")
 
     def restore(self) -> None:
-        """Undoes what a test has done to a server that others use too."""
+        """Reverts the changes of a test, because other tests use this server too."""
         if self.running:
             self.thaw()
             self.answer_well()

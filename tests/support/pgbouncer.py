@@ -1,5 +1,5 @@
-"""A PgBouncer that shares one connection to a PostgreSQL server among all its clients, as poolers in
-transaction mode do."""
+"""A PgBouncer in transaction mode, which shares one connection to a PostgreSQL server between all
+its clients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PgBouncer(Server):
         )
 
     def ask(self, statement: str) -> str:
-        """What an application is told on the shared connection."""
+        """Returns the result of an application's query on the shared connection."""
         with closing(
             psycopg2.connect(
                 host="127.0.0.1",

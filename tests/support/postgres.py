@@ -1,7 +1,8 @@
-"""A PostgreSQL 15 server of our own: TLS, SCRAM, pg_stat_statements, roles that may look or not.
+"""A PostgreSQL 15 server for tests: TLS, SCRAM, pg_stat_statements, roles with and without
+permissions.
 
-The superuser comes in by the Unix socket without a password; over TCP everyone needs one, and the
-role `encrypted_only` needs TLS as well.
+The superuser connects over the Unix socket without a password. Over TCP every role needs a
+password, and the role `encrypted_only` needs TLS as well.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ host replication all 127.0.0.1/32 scram-sha-256
 
 
 class Standby(Server):
-    """A server that follows another one, made from a copy of it."""
+    """A standby of another server, created from a copy of it."""
 
     name = "standby"
     stop_signal = signal.SIGINT
@@ -104,7 +105,7 @@ class Standby(Server):
         return row[0]
 
     def has_replayed(self) -> bool:
-        """Whether it has replayed a transaction since it started."""
+        """Returns whether it has replayed a transaction since it started."""
         return self.ask("pg_last_xact_replay_timestamp()") is not None
 
     def _answers(self) -> bool:
@@ -119,7 +120,7 @@ class Standby(Server):
 
 class Postgres(Server):
     name = "postgres"
-    stop_signal = signal.SIGINT  # "fast": sessions are ended, not waited for
+    stop_signal = signal.SIGINT  # "fast": ends sessions instead of waiting for them
     database = "vcci_production"
 
     def __init__(self, authority: Authority, max_connections: int = 30) -> None:
@@ -128,7 +129,7 @@ class Postgres(Server):
         self.max_connections = max_connections
         self.port = free_port()
         self.account = account("postgres")
-        # monitor is in pg_monitor, viewer is not; app is who the application logs in as.
+        # monitor is a member of pg_monitor, viewer is not. app is the application's role.
         self.passwords = {
             role: f"{role}-{secrets.token_hex(8)}"
             for role in ("monitor", "viewer", "app", "encrypted_only")
@@ -160,7 +161,8 @@ class Postgres(Server):
         access.write_text(ACCESS)
 
     def configure(self, **settings: str | int) -> None:
-        """Writes the configuration, `settings` beside our own; in force at the next start."""
+        """Writes the configuration with the additional `settings`. It takes effect at the next
+        start."""
         (self.data / "postgresql.conf").write_text(
             CONFIGURATION.format(
                 directory=self.directory,
@@ -171,7 +173,7 @@ class Postgres(Server):
         )
 
     def use_certificate(self, **options: Any) -> None:
-        """A new server certificate, in force after reload() or start."""
+        """Installs a new server certificate. It takes effect after reload() or start()."""
         certificate, key = self.directory / "server.pem", self.directory / "server.key"
         self.certificate = self.authority.issue("postgres.test", **options)
         self.certificate.install(certificate, key)
@@ -213,7 +215,7 @@ class Postgres(Server):
         self.execute("SELECT pg_reload_conf()")
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Runs one statement as the superuser, on a connection of its own; returns the rows."""
+        """Runs one statement as the superuser on a separate connection and returns the rows."""
         connection = psycopg2.connect(
             host=str(self.directory), port=self.port, user="postgres", dbname=database
         )
@@ -224,7 +226,7 @@ class Postgres(Server):
                 return cursor.fetchall() if cursor.description else []
 
     def execute_bytes(self, statement: bytes, database: str) -> None:
-        """A statement in no encoding."""
+        """Runs a statement as bytes without an encoding."""
         connection = psycopg2.connect(
             host=str(self.directory), port=self.port, user="postgres", dbname=database
         )
@@ -243,7 +245,7 @@ class Postgres(Server):
     def connect(
         self, role: str = "app", database: str = "", **options: Any
     ) -> psycopg2.extensions.connection:
-        """A TCP connection of its own; over TLS, verified, unless `options` say otherwise."""
+        """Opens a separate TCP connection, by default with verified TLS."""
         return psycopg2.connect(
             **{
                 "host": "127.0.0.1",
@@ -259,12 +261,12 @@ class Postgres(Server):
         )
 
     def hold(self, count: int, database: str = "", role: str = "app") -> None:
-        """Opens `count` connections more and keeps them until release()."""
+        """Opens `count` additional connections and keeps them open until release()."""
         for _ in range(count):
             self._held.append(self.connect(role, database))
 
     def release(self) -> None:
-        """Ends what hold() has opened; the server has forgotten them when this returns."""
+        """Closes the connections of hold(). When this returns, the server no longer counts them."""
         for connection in self._held:
             connection.close()
         self._held.clear()
@@ -278,7 +280,7 @@ class Postgres(Server):
             self.release()
 
     def change_password(self, role: str, password: str) -> None:
-        """The role's connections end: it has to come anew."""
+        """Changes the password and terminates the role's connections, so it must connect again."""
         self.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
         self.execute(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
@@ -286,17 +288,17 @@ class Postgres(Server):
         self.passwords[role] = password
 
     def refuse_archiving(self, refuse: bool = True) -> None:
-        """Makes archive_command fail, or succeed again."""
+        """Makes archive_command fail or succeed."""
         flag = self.directory / "refuse-archiving"
         flag.touch() if refuse else flag.unlink(missing_ok=True)
 
     def url(self, role: str = "monitor", database: str = "", **parameters: str) -> str:
-        """A URL without the password, as configurations have it."""
+        """Returns the URL for the configuration, without the password."""
         query = f"?{urlencode(parameters, quote_via=quote)}" if parameters else ""
         return f"postgresql://{role}@127.0.0.1:{self.port}/{database or self.database}{query}"
 
     def restore(self) -> None:
-        """Undoes what a test has done to a server that others use too."""
+        """Reverts the changes of a test, because other tests use this server too."""
         if self.running:
             self.thaw()
         else:

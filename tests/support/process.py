@@ -1,9 +1,10 @@
-"""Processes of the tests: started unprivileged where a server demands it, frozen, ended by pid.
+"""Processes of the tests: started without privileges if a server requires it, frozen, ended by pid.
 
-Three nets catch what a failing test leaves behind. Orphans of our children become our own children
-(PR_SET_CHILD_SUBREAPER), so that `end_all` finds them when the session ends. If the session itself
-is killed, its children get a signal (PR_SET_PDEATHSIG), and what was frozen at that time, whose
-children could not notice the death of their parent, is killed by a shell that waits for just that.
+Three mechanisms end processes that a failing test leaves running. Orphaned descendants become
+children of the session (PR_SET_CHILD_SUBREAPER), so `end_all` finds them when the session ends. If
+the session is killed, its children get a signal (PR_SET_PDEATHSIG). The children of a frozen
+process do not notice its end, so a separate shell waits for the end of the session and kills frozen
+processes.
 """
 
 from __future__ import annotations
@@ -26,26 +27,26 @@ from typing import Protocol
 from support.waiting import PATIENCE, wait_until
 
 PR_SET_CHILD_SUBREAPER = 36
-# Below the range from which the kernel takes the ports of outgoing connections.
+# Below the kernel's range of ports for outgoing connections.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 # A lock on the byte at the offset PORT reserves the port among all test sessions of this machine.
-# The kernel releases the locks of a session when it ends, however it ends.
+# The kernel releases the locks of a session when the session ends, in any way.
 RESERVATIONS = Path(tempfile.gettempdir()) / "vitalsd-test-ports"
 
-# Reads the ids of all frozen processes, a line at each change, until its standard input ends.
+# Reads one line with the ids of all frozen processes after each change, until standard input ends.
 KEEPER = 'while read -r line; do frozen=$line; done; [ -z "$frozen" ] || kill -KILL $frozen'
 
 
 class Place(Protocol):
-    """Where servers can run other than beside the tests, as a network namespace."""
+    """Another place where servers can run, for example a network namespace."""
 
-    enter: Sequence[str]  # a command that runs the one after it there, in the same process
+    enter: Sequence[str]  # command prefix that runs a command there in the same process
 
     def forward(self, port: int) -> None:
-        """Makes a loopback port of the place one of here."""
+        """Forwards a local loopback port to the same loopback port of the place."""
 
     def listener(self, port: int) -> socket.socket:
-        """What listens at a loopback port of the place, to be served from here."""
+        """Returns a socket that listens on a loopback port of the place and is served from here."""
 
 
 _place: Place | None = None
@@ -56,7 +57,7 @@ _keeper: subprocess.Popen[str] | None = None
 
 
 def begin() -> None:
-    """Spreads the nets; once a session."""
+    """Sets up the three mechanisms, once per session."""
     global _keeper
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _keeper = subprocess.Popen(
@@ -71,8 +72,8 @@ def _tell_keeper() -> None:
 
 @contextmanager
 def inside(place: Place) -> Iterator[None]:
-    """Servers that are made meanwhile run there, also when they are started again later; the ports
-    that they listen on are reached from here as if they ran here."""
+    """Servers that are created in this context run there, also after a restart. Their ports are
+    reachable from here like local ports."""
     global _place
     _place, before = place, _place
     try:
@@ -82,7 +83,7 @@ def inside(place: Place) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A loopback port that is free for TCP and UDP and that no other caller gets."""
+    """Returns a loopback port that is free for TCP and UDP. No other caller gets the same port."""
     port = unused_port()
     if _place:
         _place.forward(port)
@@ -90,7 +91,7 @@ def free_port() -> int:
 
 
 def unused_port() -> int:
-    """The same, and never one of another place."""
+    """Like free_port(), but always a local port."""
     while True:
         port = random.randint(FIRST_PORT, LAST_PORT)
         if not _reserve(port):
@@ -105,7 +106,7 @@ def unused_port() -> int:
 
 
 def _reserve(port: int) -> bool:
-    """Whether no other caller has the port, in this session or in one beside it."""
+    """Reserves the port. Returns false if this or another session has reserved it."""
     global _reservations
     if port in _reserved:
         return False
@@ -120,7 +121,7 @@ def _reserve(port: int) -> bool:
 
 
 def listener(port: int) -> socket.socket:
-    """What listens at a loopback port, for a peer that is a thread of the tests."""
+    """Returns a listening socket on a loopback port, for a peer in a thread of the tests."""
     return _place.listener(port) if _place else socket.create_server(("127.0.0.1", port))
 
 
@@ -133,12 +134,14 @@ def accepts_connections(port: int) -> bool:
 
 
 def account(name: str) -> pwd.struct_passwd | None:
-    """Whom to run a server as that refuses to be root; None if we are not root anyway."""
+    """Returns the user for servers that refuse to run as root. None if the tests do not run as
+    root."""
     return pwd.getpwnam(name) if os.geteuid() == 0 else None
 
 
 def server_directory(name: str) -> Path:
-    """A scratch directory that other users may enter, unlike pytest's own, which end at 0700."""
+    """Returns a scratch directory that other users can enter. pytest's directories have the mode
+    0700."""
     directory = Path(tempfile.mkdtemp(prefix=f"vitalsd-{name}-"))
     directory.chmod(0o711)
     return directory
@@ -160,16 +163,17 @@ def children(pid: int) -> list[int]:
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that it has started, parents first."""
+    """Returns the process and its descendants, parents first."""
     pids = [pid]
-    for each in pids:  # grows while it is walked
+    for each in pids:  # grows during the iteration
         pids += children(each)
     return pids
 
 
 def is_gone(pid: int) -> bool:
     try:
-        # An orphan that has become ours. Its first thread may end before the others do.
+        # An orphan that became a child of the session. Its first thread may end before its other
+        # threads.
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         pass
@@ -192,7 +196,7 @@ def send(pid: int, number: signal.Signals) -> None:
 
 
 def end_all() -> list[str]:
-    """Kills whatever descends from this process; returns the command lines of what there was."""
+    """Kills all descendants of this process and returns their command lines."""
     global _keeper
     if _keeper:
         _keeper.communicate()
@@ -209,11 +213,11 @@ def end_all() -> list[str]:
 
 
 class Server:
-    """One process with its log. Subclasses say how it starts and when it is ready."""
+    """A process with its log. Subclasses define how it starts and when it is ready."""
 
     name = "server"
     stop_signal = signal.SIGTERM
-    death_signal = "KILL"  # sent to it when the test session dies
+    death_signal = "KILL"  # the signal it gets when the test session is killed
 
     def __init__(self) -> None:
         self.directory = server_directory(self.name)
@@ -231,12 +235,12 @@ class Server:
         environment: Mapping[str, str] | None = None,
         deadline: float = 30,
     ) -> None:
-        """Starts it and waits until it is ready; a log with the reason is part of any failure."""
+        """Starts it and waits until it is ready. A failure includes the log."""
         assert self.process is None, f"{self.name} runs already"
-        # setpriv and not preexec_fn, which runs Python in a forked child of a threaded process.
+        # setpriv, because preexec_fn runs Python in a forked child of a process with threads.
         mortal = ["setpriv", "--pdeathsig", self.death_signal]
         start = [*mortal, "--", *self.enter]
-        if user:  # who could not enter, and whose new identity takes the signal away
+        if user:  # the user could not enter it, and a change of the user clears the signal
             start += [*mortal, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -276,7 +280,7 @@ class Server:
         return "\n".join([f"--- {self.log_file}", *self.log().splitlines()[-lines:]])
 
     def freeze(self) -> None:
-        """SIGSTOP for it and every process that it has started: connections hang, new ones too."""
+        """Sends SIGSTOP to it and its descendants. Open and new connections then hang."""
         while new := [pid for pid in family(self.pid) if pid not in self._stopped]:
             _frozen.update(new)
             _tell_keeper()
@@ -290,13 +294,14 @@ class Server:
         self._forget_frozen()
 
     def _forget_frozen(self) -> None:
-        """Those that have ended since as well, before their ids are given to others."""
+        """Forgets the processes that it froze, even if they have ended, before their ids are
+        reused."""
         _frozen.difference_update(self._stopped)
         self._stopped.clear()
         _tell_keeper()
 
     def stop(self, deadline: float = 20) -> int:
-        """Ends it in good order; returns its exit code."""
+        """Stops it and returns its exit code."""
         assert self.process
         pids = family(self.pid)
         send(self.pid, self.stop_signal)
@@ -309,7 +314,7 @@ class Server:
         return code
 
     def kill(self) -> None:
-        """SIGKILL for it and every process that it has started."""
+        """Sends SIGKILL to it and its descendants."""
         if self.process is None:
             return
         pids = family(self.process.pid)
@@ -321,7 +326,7 @@ class Server:
         wait_gone(pids[1:])
 
     def close(self) -> None:
-        """Ends it, by force if it hangs, and removes its directory."""
+        """Stops it, with SIGKILL if it hangs, and removes its directory."""
         try:
             if self.running:
                 self.thaw()

@@ -1,5 +1,5 @@
-"""A Prometheus of our own, Debian's 2.42 if no other, with the configuration and rules that a test
-gives it."""
+"""A Prometheus with the configuration and the rules of a test. By default Debian's Prometheus
+2.42."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from support.waiting import wait_until
 
 Labels = dict[str, str]
 SHIPPED = REPOSITORY / "deploy" / "prometheus"
-# Of every kind: vitalsd prints, and the chart renders, those of the configured ones.
+# The rules of all kinds. `vitalsd rules absent` and the chart output the rules of the configured
+# kinds.
 ABSENCE_RULES = REPOSITORY / "deploy" / "kubernetes" / "chart" / "files" / "absent.yaml"
 
 
@@ -34,8 +35,8 @@ def shipped_configuration(
     rules: Sequence[Path] = (),
     alertmanagers: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The configuration that we ship, pointed at `targets`, each with the `labels` that a service
-    discovery would attach, and with shorter intervals. Everything else is as it is."""
+    """Returns the shipped configuration with these `targets`, with the `labels` that a service
+    discovery would attach, and with shorter intervals. Everything else is unchanged."""
     configuration = yaml.safe_load((SHIPPED / "prometheus.yaml").read_text())
     configuration["global"] = {"scrape_interval": interval, "evaluation_interval": interval}
     [alerting] = configuration["alerting"]["alertmanagers"]
@@ -49,8 +50,8 @@ def shipped_configuration(
 def cluster_configuration(
     api: str, credentials: Path, *, interval: str, alertmanagers: Sequence[str]
 ) -> dict[str, Any]:
-    """What we ship for a Prometheus in a cluster, for one that runs beside it: it has the address
-    of the API server and the files of a service account said."""
+    """Returns the shipped configuration for a Prometheus in a cluster, changed for a Prometheus
+    outside: it has the address of the API server and the files of a service account."""
     configuration = yaml.safe_load((SHIPPED / "kubernetes.yaml").read_text())
     configuration["global"] = {"scrape_interval": interval, "evaluation_interval": interval}
     [alerting] = configuration["alerting"]["alertmanagers"]
@@ -73,8 +74,8 @@ class Prometheus(Server):
         *,
         program: str | Path = "prometheus",
     ) -> None:
-        """`rules` are the texts of rule files, beside those that the configuration names; `program`
-        another Prometheus than Debian's."""
+        """`rules` are the contents of additional rule files. `program` replaces Debian's
+        Prometheus."""
         super().__init__()
         self.program = program
         self.port = free_port()
@@ -119,7 +120,7 @@ class Prometheus(Server):
         return answer["data"]
 
     def query(self, expression: str) -> list[tuple[Labels, float]]:
-        """An instant vector: labels and value of each element; of a scalar, one without labels."""
+        """Returns an instant vector as labels and value of each element. A scalar has no labels."""
         answer = self.api("query", query=expression)
         if answer["resultType"] == "scalar":
             return [({}, float(answer["result"][1]))]
@@ -128,17 +129,18 @@ class Prometheus(Server):
         ]
 
     def value(self, expression: str) -> float | None:
-        """The value of what must be one element at most; None if there is none."""
+        """Returns the value of the only element, or None. Fails if there are several elements."""
         found = self.query(expression)
         assert len(found) <= 1, found
         return found[0][1] if found else None
 
     def wait_for(self, expression: str, *, deadline: float = 30) -> list[tuple[Labels, float]]:
-        """Waits until an expression gives something, as a comparison does once it holds."""
+        """Waits until an expression returns a result. A comparison returns a result when it is
+        true."""
         return wait_until(lambda: self.query(expression), deadline=deadline, what=expression)
 
     def alerts(self, name: str | None = None, /, **labels: str) -> list[dict[str, Any]]:
-        """Pending and firing alerts, with `labels`, `state` and `annotations` each."""
+        """Returns pending and firing alerts, each with `labels`, `state` and `annotations`."""
         wanted = {**labels, **({"alertname": name} if name else {})}
         return [
             alert
@@ -180,35 +182,38 @@ class Prometheus(Server):
         )
 
     def has_alerted(self, name: str, /, *, since: float, **labels: str) -> bool:
-        """Whether such an alert was pending or firing at any evaluation since that Unix time."""
+        """Returns whether such an alert was pending or firing in any evaluation since that Unix
+        time."""
         wanted = {"alertname": name, **labels}.items()
         selector = ",".join(f'{label}="{value}"' for label, value in wanted)
         window = max(1, round((time.time() - since) * 1000))
         return bool(self.query(f"present_over_time(ALERTS{{{selector}}}[{window}ms])"))
 
     def has_fired(self, *, since: float) -> set[str]:
-        """Alerts that fired at any evaluation since that Unix time."""
+        """Returns the alerts that fired in any evaluation since that Unix time."""
         window = max(1, round((time.time() - since) * 1000))
         found = self.query(f'present_over_time(ALERTS{{alertstate="firing"}}[{window}ms])')
         return {labels["alertname"] for labels, _ in found}
 
     def history(self, series: str, *, since: float) -> list[tuple[float, float]]:
-        """Its samples since that Unix time, whoever was scraped: when, and what."""
+        """Returns the samples since that Unix time from all targets, as time and value."""
         window = round((time.time() - since) * 1000)
         found = self.api("query", query=f"{series}[{window}ms]")["result"]
         return sorted((float(when), float(what)) for each in found for when, what in each["values"])
 
     def longest_gap(self, series: str, *, since: float) -> float:
-        """Seconds between two samples of it, or until now."""
+        """Returns the longest time in seconds between two samples, or between the last one and
+        now."""
         moments = [when for when, _ in self.history(series, since=since)]
         return max(b - a for a, b in itertools.pairwise([*moments, time.time()]))
 
     def evaluations(self) -> dict[str, str]:
-        """When each group of rules was last evaluated."""
+        """Returns the time of the last evaluation of each rule group."""
         return {group["name"]: group["lastEvaluation"] for group in self.api("rules")["groups"]}
 
     def wait_evaluated(self, times: int = 2, deadline: float = 30) -> None:
-        """Waits until every group has been evaluated anew: silence after that means something."""
+        """Waits until each group has been evaluated again. A silent alert is meaningful only after
+        that."""
         for _ in range(times):
             before = self.evaluations()
 

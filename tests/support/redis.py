@@ -1,4 +1,5 @@
-"""A Redis server of our own: plain and TLS ports, a password, ACL users that may look or not."""
+"""A Redis server for tests: plain and TLS ports, a password, ACL users with and without
+permissions."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ user monitor on >{monitor_password} ~* &* -@all +ping +info +config|get +hello +
 +llen +type +client|setname +client|getname
 """
 
-# What the documents' INFO-reading monitor needs; without INFO it may log in and see nothing.
+# The permissions that reading INFO needs. Without INFO, the user can log in but read nothing.
 BLIND = "user blind on >{blind_password} ~* -@all +ping\n"
 
 
@@ -63,20 +64,21 @@ class Redis(Server):
         return self.directory / "dump.rdb"
 
     def start(self, *options: str) -> None:
-        """Starts it, with `options` beside its configuration, and waits until it answers PING."""
+        """Starts it with additional `options`, and waits until it responds to PING."""
         self.launch(["redis-server", self.configuration, *options], self._answers)
 
     def restart(self, *options: str) -> None:
-        """Ends it and starts it anew; its keys are lost unless they were saved."""
+        """Restarts it. Keys that were not saved are lost."""
         self.stop()
         self.start(*options)
 
     def _answers(self) -> bool:
-        # LOADING is an answer too: who wants more waits for more.
+        # LOADING is also a response. A caller that needs more must wait for it.
         return self.ask("PING").split()[0] in ("PONG", "LOADING")
 
     def ask(self, *command: str | int, lines: str = "") -> str:
-        """What redis-cli prints for a command, or for many on `lines`, errors included."""
+        """Returns the output of redis-cli for a command, or for the commands in `lines`, with
+        errors."""
         done = subprocess.run(
             ["redis-cli", "-p", str(self.port), *map(str, command)],
             input=lines,
@@ -91,14 +93,14 @@ class Redis(Server):
         return done.stdout.strip()
 
     def command(self, *command: str | int) -> str:
-        """As ask(), but an error that the server reports fails the test."""
+        """Like ask(), but fails the test if the server reports an error."""
         answer = self.ask(*command)
         refused = answer.split(" ")[0]
         assert not (refused.isupper() and refused in ("ERR", "OOM", "NOAUTH", "NOPERM", "LOADING"))
         return answer
 
     def info(self, field: str) -> str:
-        """One field of INFO, everything included."""
+        """Returns one field of INFO everything."""
         fields = dict(
             line.split(":", 1) for line in self.ask("INFO", "all").splitlines() if ":" in line
         )
@@ -109,8 +111,8 @@ class Redis(Server):
         return int(self.info("used_memory"))
 
     def fill(self, size: int) -> None:
-        """Adds keys until it uses `size` bytes more than now."""
-        value = 98_000  # with its header just below one of the allocator's sizes, 96 KiB
+        """Adds keys until memory usage has grown by `size` bytes."""
+        value = 98_000  # with its header slightly less than 96 KiB, a size class of the allocator
         goal = self.used_memory + size
         while (missing := goal - self.used_memory) > 0:
             prefix = secrets.token_hex(4)
@@ -120,20 +122,22 @@ class Redis(Server):
         self.command("FLUSHALL", "SYNC")
 
     def set_max_memory(self, size: int) -> None:
-        """The limit in bytes; 0 is none."""
+        """Sets the limit in bytes. 0 means no limit."""
         self.command("CONFIG", "SET", "maxmemory", size)
 
     def look_up(self, hits: int, misses: int) -> None:
-        """GETs that find a key, and that do not."""
+        """Sends GET commands that find a key, and that do not."""
         commands = ["SET present 1", *["GET present"] * hits, *["GET absent"] * misses]
         self.ask(lines="\n".join(commands) + "\n")
 
     def start_loading(self, keys: int = 100_000) -> None:
-        """Restarts it with a dump that takes minutes to load; until finish_loading() it says so."""
+        """Restarts it with a dump that takes minutes to load. It reports LOADING until
+        finish_loading()."""
         self.command("DEBUG", "POPULATE", keys)
         self.command("SAVE")
         self.stop()
-        # Microseconds a key; and the server looks at its clients at every KiB that it has loaded.
+        # The delay per key in microseconds. The server handles its clients after each KiB that it
+        # has loaded.
         slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
         self.start(*slowly)
         wait_until(self.is_loading, what="Redis says that it is loading")
@@ -147,12 +151,12 @@ class Redis(Server):
         self.dump.unlink(missing_ok=True)
 
     def url(self, *, tls: bool = False, user: str = "") -> str:
-        """A URL without the password, as configurations have it."""
+        """Returns the URL for the configuration, without the password."""
         scheme, port = ("rediss", self.tls_port) if tls else ("redis", self.port)
         return f"{scheme}://{user}{'@' if user else ''}127.0.0.1:{port}"
 
     def restore(self) -> None:
-        """Undoes what a test has done to a server that others use too."""
+        """Reverts the changes of a test, because other tests use this server too."""
         if self.running:
             self.thaw()
             if self.is_loading():

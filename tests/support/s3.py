@@ -1,9 +1,9 @@
 """An S3 server that checks signatures: OpenStack Swift with its s3api, and a client for tests.
 
-Four Swift servers and memcached. Addresses style: http://127.0.0.1:PORT/BUCKET or, as a virtual
-host, Host: BUCKET.s3.localhost:PORT. With wrong credentials it answers 403 SignatureDoesNotMatch,
-with a wrong region 400 AuthorizationHeaderMalformed, with a clock 15 minutes off 403
-RequestTimeTooSkewed, without a signature 412.
+It consists of four Swift servers and memcached. The address style is http://127.0.0.1:PORT/BUCKET
+or virtual host, Host: BUCKET.s3.localhost:PORT. It responds with 403 SignatureDoesNotMatch to wrong
+credentials, with 400 AuthorizationHeaderMalformed to a wrong region, with 403 RequestTimeTooSkewed
+to a clock difference of 15 minutes, and with 412 to a request without a signature.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from support.waiting import wait_until
 
 REGION = "us-east-1"
 DOMAIN = "s3.localhost"
-PAGE = 10  # keys in one answer to a list, not the usual 1000, which would take long to fill
+PAGE = 10  # keys per list response; the usual 1000 would take long to fill
 
 STORAGE = """
 [DEFAULT]
@@ -90,9 +90,9 @@ use = egg:swift#catch_errors
 """
 
 
-# Where each kind of data lies: all of it on one device. By the library and not by
-# swift-ring-builder, whose nine runs take longer than everything else together; in a process of its
-# own, since importing it replaces the standard library's sockets and DNS by those of eventlet.
+# The rings: all data is on one device. Uses the library, because nine runs of swift-ring-builder
+# take longer than everything else together. Runs in a separate process, because the import replaces
+# the sockets and DNS of the standard library with those of eventlet.
 WRITE_RINGS = """
 import sys
 from swift.common.ring import RingBuilder
@@ -109,7 +109,7 @@ for argument in sys.argv[1:]:
 
 
 class _Part(Server):
-    """One of the processes; all share one directory."""
+    """One of the processes. All share one directory."""
 
     def __init__(self, name: str, directory: Path, port: int) -> None:
         self.name = name
@@ -122,7 +122,7 @@ class _Part(Server):
     def start(self) -> None:
         user = None
         if self.name == "memcached":
-            user = account("nobody")  # it refuses to be root
+            user = account("nobody")  # it refuses to run as root
             command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-m", "16"]
         else:
             program = f"/usr/bin/swift-{self.name}-server"
@@ -131,7 +131,7 @@ class _Part(Server):
 
 
 class S3:
-    """The server and its one user's client."""
+    """The server, and a client of its only user."""
 
     access_key = "test:tester"
     region = REGION
@@ -182,12 +182,12 @@ class S3:
                 part.start()
         ready = lambda: all(accepts_connections(part.port) for part in self.parts)  # noqa: E731
         wait_until(ready, what=lambda: f"Swift listens\n{self.proxy.tail()}", deadline=30)
-        # The first request makes the account.
+        # The first request creates the account.
         wait_until(lambda: self.request("GET", "/")[0] == 200, what="Swift answers")
 
     @property
     def proxy(self) -> _Part:
-        """The process that clients speak to: freeze() it, or stop() it."""
+        """The process that clients connect to. It can be frozen and stopped."""
         return next(part for part in self.parts if part.name == "proxy")
 
     # ---- the client ----------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class S3:
         query: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> tuple[int, bytes]:
-        """One signed request: status and body of its answer."""
+        """Sends one signed request and returns the status and body of the response."""
         host = f"127.0.0.1:{self.port}"
         now = datetime.datetime.now(datetime.UTC)
         day, moment = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
@@ -241,7 +241,7 @@ class S3:
         return body
 
     def new_bucket(self, name: str = "backups") -> str:
-        """Makes a bucket that no other test has."""
+        """Creates a bucket that no other test uses."""
         bucket = f"{name}-{secrets.token_hex(4)}"
         self.expect(200, "PUT", f"/{bucket}")
         return bucket
@@ -249,9 +249,9 @@ class S3:
     def put(
         self, bucket: str, key: str, body: bytes, age: datetime.timedelta | None = None
     ) -> float:
-        """Stores an object, written `age` ago if one is given; returns its LastModified.
+        """Stores an object with the optional `age` and returns its LastModified.
 
-        Swift refuses what is older than the last change of the same key.
+        Swift refuses an object that is older than the last change of the same key.
         """
         if age is None:
             self.expect(200, "PUT", f"/{bucket}/{key}", body=body)
@@ -260,7 +260,7 @@ class S3:
         return dict(self.list(bucket, key))[key]
 
     def _put_old(self, bucket: str, key: str, body: bytes, age: datetime.timedelta) -> None:
-        """S3 has no way to choose the time of an object; Swift's own API on the same port has."""
+        """Uses Swift's own API on the same port, because S3 cannot set the time of an object."""
         when = datetime.datetime.now(datetime.UTC) - age
         login = {"x-auth-user": self.access_key, "x-auth-key": self.secret_key}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -280,7 +280,7 @@ class S3:
         self.expect(204, "DELETE", f"/{bucket}/{key}")
 
     def list(self, bucket: str, prefix: str = "") -> list[tuple[str, float]]:
-        """Keys and times of LastModified, all pages."""
+        """Returns keys and LastModified of all pages."""
         found: list[tuple[str, float]] = []
         query = {"list-type": "2", "prefix": prefix}
         while True:
@@ -301,7 +301,7 @@ class S3:
     # ---- faults --------------------------------------------------------------------------------
 
     def restore(self) -> None:
-        """Undoes what a test has done to a server that others use too."""
+        """Reverts the changes of a test, because other tests use this server too."""
         for part in self.parts:
             if part.running:
                 part.thaw()

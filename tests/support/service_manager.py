@@ -1,4 +1,4 @@
-"""What systemd is to a service: a socket that it reports to, without systemd."""
+"""The notification socket of a service manager, without systemd."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 class ServiceManager:
     def __init__(self, address: str) -> None:
-        """At a path, or with @ at the beginning in the abstract namespace."""
+        """Listens on a path, or in the abstract namespace if the path starts with @."""
         self.address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address.replace("@", "\0", 1) if address[0] == "@" else address)
@@ -24,7 +24,7 @@ class ServiceManager:
         self._socket.close()
 
     def hear(self, key: str, *, deadline: float = 20) -> dict[str, str]:
-        """Waits for the next report that has this word, passing over others."""
+        """Waits for the next message that contains this word and ignores other messages."""
         end = time.monotonic() + deadline
         while select.select([self._socket], [], [], max(0, end - time.monotonic()))[0]:
             lines = self._socket.recv(65536).decode().splitlines()
@@ -34,7 +34,7 @@ class ServiceManager:
         raise AssertionError(f"{key} was not reported; told: {self.told[-20:]}")
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether nothing comes for so long; what has come before is taken away first."""
+        """Discards earlier messages, then returns whether no message arrives within that time."""
         while select.select([self._socket], [], [], 0)[0]:
             self._socket.recv(65536)
         return not select.select([self._socket], [], [], seconds)[0]

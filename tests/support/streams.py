@@ -1,5 +1,5 @@
-"""Which tests run beside which: a pytest plugin that gives each test the mark of its stream, so that
-tests/run.sh can run the streams side by side, each with servers of its own."""
+"""A pytest plugin that marks each test with its stream. tests/run.sh runs the streams in parallel,
+each with its own servers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import zlib
 
 import pytest
 
-# The fixtures that decide, dearest first: a test belongs to the first stream one of whose fixtures
-# it uses. All other tests are of the stream "servers".
+# The fixtures of each stream, most expensive first. A test belongs to the first stream with a
+# fixture that the test uses. All other tests belong to the stream "servers".
 STREAMS = {
     "node": {"_kubernetes_node", "kubernetes_node_with"},
     "api": {"_api_server", "api_server_with"},
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def stream(item: pytest.Item) -> str:
-    """The stream of a test. Tests that measure time run alone, after the others."""
+    """Returns the stream of a test. Tests that measure time run alone, after the others."""
     if item.get_closest_marker("serial"):
         return "serial"
     used = set(getattr(item, "fixturenames", ()))

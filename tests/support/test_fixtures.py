@@ -1,6 +1,6 @@
-"""That each fixture does the fault that it says it does: a test proves nothing if it does not.
+"""Each fixture produces the fault that it describes. Otherwise the tests that use it prove nothing.
 
-Fast; no daemon.
+These tests are fast and need no daemon.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from support.s3 import S3
 
 
 def exchange(port: int, message: bytes = b"hello", timeout: float = 0.3) -> bytes:
-    """Sends a line and gives all that comes back until the end or the time-out."""
+    """Sends a line and returns all received bytes until the end of the connection or the
+    timeout."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         connection.sendall(message)
         received = b""
@@ -51,7 +52,7 @@ def exchange(port: int, message: bytes = b"hello", timeout: float = 0.3) -> byte
 
 
 class Echo:
-    """A server in a thread that sends back what it gets."""
+    """An echo server in a thread."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -98,7 +99,7 @@ def test_ports_are_free_and_never_the_same() -> None:
 
 
 def test_an_orphan_is_found_and_ended() -> None:
-    # A shell that leaves a sleeping child behind and ends at once.
+    # A shell that starts a sleeping child and exits at once.
     shell = subprocess.run(
         ["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"],
         stdout=subprocess.PIPE,
@@ -201,7 +202,7 @@ def test_postgres_knows_its_roles(postgres: Postgres) -> None:
 
 
 def test_postgres_can_be_full_frozen_stopped_and_killed(postgres: Postgres) -> None:
-    free = postgres.max_connections - 3  # those of superusers
+    free = postgres.max_connections - 3  # reserved for superusers
     with postgres.held(free):
         with pytest.raises(psycopg2.OperationalError, match="remaining connection slots"):
             postgres.connect()
@@ -368,7 +369,7 @@ def test_proxy_does_each_fault(fault_proxy: Callable[..., FaultProxy], echo: Ech
     proxy.set_mode("slow", delay=0.1)
     began = time.monotonic()
     assert exchange(proxy.port, timeout=5) == b"hello"
-    assert time.monotonic() - began >= 0.2  # each way
+    assert time.monotonic() - began >= 0.2  # in each direction
     proxy.set_mode("hang")
     assert exchange(proxy.port) == b""
     proxy.set_mode("silent")
@@ -450,7 +451,7 @@ def test_a_session_that_leaves_processes_behind_fails(tmp_path: Path, options: l
 
 
 def test_two_sessions_never_have_one_port() -> None:
-    """The second session tries the first one's ports, and passes them by."""
+    """The second session tries the ports of the first session and skips them."""
     port = process.unused_port()
     script = f"from support import process\nprint(process._reserve({port}))"
     other = subprocess.run(

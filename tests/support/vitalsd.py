@@ -1,5 +1,6 @@
-"""The daemon under test: started with a configuration, read as Prometheus reads it, and held to its
-promises when it ends: exit code 0, no sanitizer report, no secret on any page or in its log."""
+"""The daemon under test. Tests start it with a configuration and read it like Prometheus. Every
+stop checks the exit code 0, and that there is no sanitizer report and no secret on a page or in the
+log."""
 
 from __future__ import annotations
 
@@ -29,14 +30,14 @@ SANITIZERS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime e
 
 
 def binary() -> Path:
-    """The daemon to test: VITALSD_BINARY, else the release build."""
+    """Returns the daemon to test: VITALSD_BINARY, by default the release build."""
     path = Path(os.environ.get("VITALSD_BINARY", REPOSITORY / "build" / "release" / "vitalsd"))
     assert path.exists(), f"{path} is not built: cmake --build --preset release"
     return path.resolve()
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs vitalsd to its end, as for `vitalsd check`."""
+    """Runs vitalsd until it exits, for example `vitalsd check`."""
     return subprocess.run(
         [binary(), *map(str, arguments)],
         capture_output=True,
@@ -48,8 +49,8 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 
 
 def sanitized() -> bool:
-    """Whether the daemon is built with a sanitizer, which needs memory of its own for all that it
-    watches, and holds on to what is freed."""
+    """Returns whether the daemon is built with a sanitizer. A sanitizer needs additional memory and
+    delays the reuse of freed memory."""
     return binary().parent.name in ("asan", "tsan")
 
 
@@ -73,10 +74,10 @@ class Vitalsd(Server):
         ready: bool = True,
         **sections: Any,
     ) -> None:
-        """Starts it with `probes` and further `sections` of the configuration; values of
-        `environment` are secrets, those of `plain` are not. Unless `ready` is false, every probe has
-        run once after that. Without `interval` and `timeout` probes run often, and have as much
-        time as a loaded machine takes for nine connections by TLS at once."""
+        """Starts it with `probes` and additional `sections` of the configuration. The values of
+        `environment` are secrets, the values of `plain` are not. Unless `ready` is false, it waits
+        until every probe has run once. By default the interval is short, and the timeout is long
+        enough for nine simultaneous TLS connections on a loaded machine."""
         super().__init__()
         pace = "1s" if sanitized() else "500ms"
         interval, timeout = interval or pace, timeout or interval or pace
@@ -104,7 +105,7 @@ class Vitalsd(Server):
         return f"127.0.0.1:{self.port}"
 
     def write_configuration(self) -> None:
-        """Puts self.configuration into the file, at once as a careful editor does."""
+        """Writes self.configuration to the file atomically."""
         text = yaml.safe_dump(self.configuration, sort_keys=False)
         temporary = self.config_file.with_suffix(".new")
         temporary.write_text(text)
@@ -140,13 +141,14 @@ class Vitalsd(Server):
             connection.close()
 
     def page(self, path: str = "/metrics", accept: str = OPENMETRICS) -> str:
-        """A page as Prometheus asks for it, in OpenMetrics and compressed."""
+        """Returns a page as Prometheus requests it: OpenMetrics, compressed."""
         status, body = self.get(path, {"Accept": accept, "Accept-Encoding": "gzip"})
         assert status == 200, f"{path}: {status}: {body.decode()}"
         return body.decode()
 
     def samples(self, name: str, /, **labels: str) -> list[Sample]:
-        """The samples of a name whose labels include these, by the strict OpenMetrics parser."""
+        """Returns the samples of a name with these labels, parsed by the strict OpenMetrics
+        parser."""
         return [
             sample
             for family in parse_openmetrics(self.page())
@@ -155,7 +157,7 @@ class Vitalsd(Server):
         ]
 
     def text_samples(self, name: str, /, **labels: str) -> list[Sample]:
-        """The same from the older format."""
+        """Like samples(), but from the text format 0.0.4."""
         return [
             sample
             for family in parse_text(self.page(accept=TEXT))
@@ -164,13 +166,13 @@ class Vitalsd(Server):
         ]
 
     def value(self, name: str, /, **labels: str) -> float | None:
-        """The value of what must be one sample at most; None if there is none."""
+        """Returns the value of the only sample, or None. Fails if there are several samples."""
         found = self.samples(name, **labels)
         assert len(found) <= 1, found
         return found[0].value if found else None
 
     def names(self) -> set[str]:
-        """The names of all families."""
+        """Returns the names of all families."""
         return {family.name for family in parse_openmetrics(self.page())}
 
     def wait_for(
@@ -182,7 +184,8 @@ class Vitalsd(Server):
         deadline: float = 20,
         **labels: str,
     ) -> None:
-        """Waits until a sample has a value, or passes a test; None: until it is absent."""
+        """Waits until a sample has this value or passes this test. None: until the sample is
+        absent."""
 
         def seen() -> bool:
             value = self.value(name, **labels)
@@ -198,7 +201,7 @@ class Vitalsd(Server):
         )
 
     def wait_runs(self, probe: str, runs: int = 1, *, deadline: float = 20) -> None:
-        """Waits until a probe has ended `runs` runs more, however they went."""
+        """Waits until a probe has completed `runs` more runs with any outcome."""
         goal = self.runs(probe) + runs
         wait_until(
             lambda: self.runs(probe) >= goal, deadline=deadline, what=f"{runs} runs of {probe}"
@@ -209,7 +212,7 @@ class Vitalsd(Server):
         return sum(s.value for s in samples if s.labels["outcome"] in ("ok", "failed"))
 
     def wait_failed(self, probe: str, reason: str, *, deadline: float = 20) -> None:
-        """Waits until a run that ends from now on fails for this reason."""
+        """Waits until a run that ends after this call fails with this reason."""
         counts = self.failures(probe)
 
         def failed() -> bool:
@@ -228,13 +231,13 @@ class Vitalsd(Server):
         return {sample.labels["reason"]: sample.value for sample in samples}
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows, as JSON."""
+        """Returns the status page as JSON."""
         return json.loads(self.page("/api/v1/status"))
 
-    # ---- log, reload, end ----------------------------------------------------------------------
+    # ---- log, reload, stop ---------------------------------------------------------------------
 
     def log_lines(self, message: str = "", **fields: str) -> list[dict[str, Any]]:
-        """The lines of its log that have this message and these fields."""
+        """Returns the log lines with this message and these fields."""
         lines = []
         for text in self.log().splitlines():
             try:
@@ -246,12 +249,13 @@ class Vitalsd(Server):
         return lines
 
     def reload(self, *, successful: bool = True) -> None:
-        """Puts self.configuration in force by SIGHUP, or has it refused."""
+        """Writes self.configuration and sends SIGHUP. Waits until it is applied, or rejected if
+        expected."""
         self.write_configuration()
         self.hang_up(successful=successful)
 
     def hang_up(self, *, successful: bool = True) -> None:
-        """SIGHUP with the file as it is; returns when the daemon has dealt with it."""
+        """Sends SIGHUP without changing the file. Returns when the daemon has handled it."""
         outcome = "configuration is in force" if successful else "configuration"
         before = len(self.log_lines(outcome))
         os.kill(self.pid, signal.SIGHUP)
@@ -264,7 +268,7 @@ class Vitalsd(Server):
         )
 
     def check_discretion(self) -> None:
-        """No secret is on a page, in the log or in the process list."""
+        """Checks that no secret is on a page, in the log or in the process list."""
         places = {"the log": self.log()}
         if self.running:
             paths = ["/metrics", "/", "/api/v1/status"]
@@ -276,14 +280,14 @@ class Vitalsd(Server):
                     assert form not in text, f"a secret is in {place}"
 
     def end(self) -> None:
-        """SIGTERM, and all that must hold after it."""
+        """Sends SIGTERM and checks everything that must hold after a stop."""
         self.check_discretion()
         code = self.stop()
         reports = [line for line in self.log().splitlines() if any(s in line for s in SANITIZERS)]
         assert code == 0 and not reports, f"exit code {code}\n{self.tail(60)}"
 
     def close(self) -> None:
-        """As end(), whether or not it is frozen; what it leaves behind is removed."""
+        """Like end(), also if it is frozen. Removes its files."""
         try:
             if self.running:
                 self.thaw()

@@ -1,4 +1,4 @@
-"""Waiting for a condition: the one place of the tests that sleeps."""
+"""Waiting for a condition. Only this file of the tests sleeps."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def wait_until(
     what: str | Callable[[], str] = "",
     every: float = 0.02,
 ) -> T:
-    """Polls until `condition` gives something true, and returns that.
+    """Polls until `condition` returns a true value, and returns that value.
 
-    An AssertionError, LookupError or OSError (a server that is not there yet) counts as not yet.
-    After `deadline` seconds it fails, saying `what` was awaited and what was seen last; as a
-    function, `what` is asked at that moment, so that it can have the end of a log.
+    An AssertionError, LookupError or OSError (for example a server that has not started) means not
+    yet. After `deadline` seconds it fails with a message that contains `what` and the last result.
+    If `what` is a function, it is called at that moment, so that it can include the end of a log.
     """
     end = time.monotonic() + deadline * PATIENCE
     while True:
@@ -46,7 +46,7 @@ def wait_until(
 
 
 def stays(condition: Callable[[], object], *, for_seconds: float, what: str = "") -> None:
-    """Fails as soon as `condition` gives something false within the time."""
+    """Fails as soon as `condition` returns a false value within the time."""
     end = time.monotonic() + for_seconds
     while time.monotonic() < end:
         assert condition(), f"did not stay for {for_seconds:g} s: {what or condition}"

@@ -1,4 +1,4 @@
-"""vitalsd told to watch what runs here: probes of the servers, and a daemon in the cluster."""
+"""Probe configurations for the servers of the tests, and a daemon in the cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
 
 
 def database(name: str, server: Postgres, password: str) -> dict[str, Any]:
-    """The password is in the environment variable of this name, as is a cache's."""
+    """The environment variable of this name contains the password. The same applies to cache()."""
     return {
         "name": name,
         "kind": "postgres",
@@ -38,8 +38,8 @@ def endpoint_certificate(name: str, port: int, authority: Authority) -> dict[str
 
 
 def in_cluster(node: Node, *probes: Mapping[str, Any]) -> Vitalsd:
-    """A daemon that watches nodes, pods, kubelets and what `probes` name from the node, as its
-    service account and with the rights that we ship."""
+    """Starts a daemon on the node that probes nodes, pods, kubelets and `probes`, with its service
+    account and the shipped permissions."""
     node.api.apply(list(yaml.safe_load_all(RBAC.read_text())))
     account = node.api.service_account("vitalsd", "vitalsd")
     with node.inside():
@@ -47,7 +47,7 @@ def in_cluster(node: Node, *probes: Mapping[str, Any]) -> Vitalsd:
             [
                 {"name": "nodes", "kind": "node"},
                 {"name": "pods", "kind": "pod"},
-                # A node at work takes its time to answer.
+                # A busy node responds slowly.
                 {"name": "kubelets", "kind": "kubelet", "interval": "3s", "timeout": "3s"},
                 *probes,
             ],

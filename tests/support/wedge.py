@@ -1,5 +1,5 @@
-"""Stops one thread of a process, as a lost lock or an endless loop would: the kernel holds it by
-ptrace, while the other threads go on. SIGSTOP would stop them all."""
+"""Stops one thread of a process with ptrace, while its other threads continue. This simulates a
+deadlock or an endless loop. SIGSTOP would stop all threads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WAIT_FOR_THREADS = 0x40000000  # __WALL
 
 @contextmanager
 def wedged(thread: int) -> Iterator[None]:
-    """Holds a thread for as long as the block runs. A process's first thread, which is where
-    vitalsd's probe loop turns, has the id of the process."""
+    """Stops a thread while the block runs. The first thread of a process has the id of the process.
+    In vitalsd this thread runs the probe loop."""
     _ptrace(PTRACE_SEIZE, thread)
     _ptrace(PTRACE_INTERRUPT, thread)
     os.waitpid(thread, WAIT_FOR_THREADS)

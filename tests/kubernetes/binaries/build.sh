@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Builds what the tests need of Kubernetes from Go modules, into a cache outside the tree that all
-# checkouts share; what is there is not built again. Prints where each part is.
+# Builds the Kubernetes programs that the tests need from Go modules, in a cache outside the tree that all
+# checkouts share. Existing parts are not built again. Prints the directory of each part.
 #
-#   build.sh [PART...]         builds these parts, all if none is named
-#   build.sh --where PART...   builds nothing and says where they are, or would be
+#   build.sh [PART...]         builds these parts, or all parts
+#   build.sh --where PART...   prints the directories of these parts without building them
 #
 # The parts:
-#   kubernetes     etcd, API server, controller manager, scheduler, kubelet and kubectl; it is the
-#                  directory KUBEBUILDER_ASSETS where that is set
-#   cert-manager   the custom resource definitions that it ships
-#   prometheus-operator   likewise
+#   kubernetes     etcd, API server, controller manager, scheduler, kubelet and kubectl; if
+#                  KUBEBUILDER_ASSETS is set, that directory
+#   cert-manager   the custom resource definitions of cert-manager
+#   prometheus-operator   the custom resource definitions of prometheus-operator
 #   helm           Helm 3
-#   prometheus     one with service discovery in Kubernetes, which Debian's is built without
+#   prometheus     Prometheus with service discovery in Kubernetes, which Debian's package lacks
 #   load           tests/kubernetes/load
 #
 # Needs Go 1.26. The first time takes ten minutes on two cores and 4 GB of Go's own build cache.
@@ -21,7 +21,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd
 parts=(kubernetes cert-manager prometheus-operator helm prometheus load)
 export CGO_ENABLED=0 GOWORK=off LC_ALL=C
 
-# version MODULE FILE: which one a go.mod asks for.
+# version MODULE FILE: prints the version of the module that a go.mod requires.
 version() { sed -En "s|^(require)?[[:space:]]*$1 v([^ ]+).*|\2|p" "$2"; }
 kubernetes=$(version k8s.io/kubernetes kubernetes/go.mod)
 etcd=$(version go.etcd.io/etcd/server/v3 etcd/go.mod)
@@ -31,14 +31,14 @@ prometheus_operator=$(version github.com/prometheus-operator/prometheus-operator
 helm=$(version helm.sh/helm/v3 helm/go.mod)
 prometheus=$(version github.com/prometheus/prometheus prometheus/go.mod)
 
-# The version is what clients see at /version: without it, they take the server for an older one.
+# Clients read the version at /version. Without it they treat the server as an older version.
 minor=${kubernetes#*.}
 linked="-s -w"
 for variable in "gitVersion=v$kubernetes" gitMajor=1 "gitMinor=${minor%%.*}"; do
   linked+=" -X k8s.io/component-base/version.$variable"
 done
 
-# place PART: its directory, another one after any change of what it is made from.
+# place PART: prints the directory of the part. A change of the part's sources changes the directory.
 place() {
   local name made_from
   case "$1" in
@@ -71,16 +71,16 @@ place() {
       made_from=(../load/go.mod ../load/go.sum ../load/*.go)
       ;;
     *)
-      echo "build.sh: no such part: $1 (there are ${parts[*]})" >&2
+      echo "build.sh: unknown part: $1 (must be one of ${parts[*]})" >&2
       exit 2
       ;;
   esac
   echo "$cache/$name-$(cat "${made_from[@]}" - <<<"$linked" | sha256sum | cut -c1-12)"
 }
 
-# definitions MODULE FOLDER PART DIRECTORY: the custom resource definitions that a module ships.
+# definitions MODULE FOLDER PART DIRECTORY: copies the custom resource definitions of a module.
 definitions() {
-  # Named, as nothing imports it: "go mod download" alone would leave it out.
+  # Name the module, because "go mod download" alone skips a module that no package imports.
   (cd "$3" && go mod download "$1")
   cp "$(cd "$3" && go list -m -f '{{.Dir}}' "$1")/$2"/*.yaml "$4"
   chmod -R u+w "$4"
@@ -90,7 +90,7 @@ definitions() {
 make() {
   case "$1" in
     kubernetes)
-      # Two modules: Kubernetes and etcd's server want other versions of what both use.
+      # Two modules, because Kubernetes and etcd's server need different versions of common modules.
       (cd etcd && go build -trimpath -ldflags "-s -w" -o "$2/etcd" go.etcd.io/etcd/server/v3)
       (cd kubernetes && go build -trimpath -ldflags "$linked" -o "$2/" tool)
       ;;
@@ -100,7 +100,7 @@ make() {
         example/prometheus-operator-crd "$@"
       ;;
     helm)
-      # Which Kubernetes it takes charts to be for, where it is not told: else 1.20.
+      # The default Kubernetes version for charts. Otherwise it is 1.20.
       local chartutil=helm.sh/helm/v3/pkg/chartutil
       (cd helm && go build -trimpath -o "$2/" -ldflags \
         "-s -w -X $chartutil.k8sVersionMajor=1 -X $chartutil.k8sVersionMinor=${minor%%.*}" tool)
@@ -123,9 +123,9 @@ fi
 for part in "${@:-${parts[@]}}"; do
   directory=$(place "$part")
   if [ ! -d "$directory" ]; then
-    command -v go >/dev/null || { echo "build.sh: needs Go 1.26 or newer" >&2; exit 3; }
+    command -v go >/dev/null || { echo "build.sh: go not found: install Go 1.26 or newer" >&2; exit 3; }
     mkdir -p "$cache"
-    # Another checkout may be building the same.
+    # Another checkout may build the same part.
     exec 9>"$cache/.build-$part.lock"
     flock 9
     if [ ! -d "$directory" ]; then

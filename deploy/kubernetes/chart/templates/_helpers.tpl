@@ -28,7 +28,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if gt (int .Values.replicas) 1 }}true{{ end -}}
 {{- end }}
 
-{{/* vitalsd.yaml */}}
+{{/* The content of vitalsd.yaml. */}}
 {{- define "vitalsd.configuration" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "state" (dict "directory" "/var/lib/vitalsd") -}}
@@ -38,16 +38,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- toYaml $config -}}
 {{- end }}
 
-{{/* The sections of it that take effect at the next start. */}}
+{{/* The sections of vitalsd.yaml that only take effect at the next start. */}}
 {{- define "vitalsd.atStart" -}}
 {{- pick (include "vitalsd.configuration" . | fromYaml) "web" "leader_election" | toYaml -}}
 {{- end }}
 
-{{/* What the values must not ask for; a message for each. */}}
+{{/* Rejects invalid combinations of values with a message. */}}
 {{- define "vitalsd.validate" -}}
-{{- if gt (int .Values.replicas) 2 }}{{ fail "replicas: 1, or 2 of which one stands by; more do nothing" }}{{ end -}}
-{{- if and (gt (int .Values.shards) 1) (gt (int .Values.replicas) 1) }}{{ fail "shards and replicas: one of them is 1" }}{{ end -}}
-{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}{{ fail "serviceMonitor and podMonitor: with both, everything is scraped twice" }}{{ end -}}
-{{- if and .Values.persistence.enabled (gt (int .Values.replicas) 1) (not .Values.persistence.existingClaim) }}{{ fail "persistence: two replicas need an existingClaim that both can mount (ReadWriteMany)" }}{{ end -}}
-{{- if and .Values.persistence.existingClaim (gt (int .Values.shards) 1) }}{{ fail "persistence.existingClaim: shards have a claim each" }}{{ end -}}
+{{- if gt (int .Values.replicas) 2 }}{{ fail "replicas: must be 1 or 2; with 2, one replica is on standby" }}{{ end -}}
+{{- if and (gt (int .Values.shards) 1) (gt (int .Values.replicas) 1) }}{{ fail "shards, replicas: one of them must be 1" }}{{ end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}{{ fail "serviceMonitor, podMonitor: enable only one, otherwise vitalsd is scraped twice" }}{{ end -}}
+{{- if and .Values.persistence.enabled (gt (int .Values.replicas) 1) (not .Values.persistence.existingClaim) }}{{ fail "persistence: two replicas require an existingClaim that both can mount (ReadWriteMany)" }}{{ end -}}
+{{- if and .Values.persistence.existingClaim (gt (int .Values.shards) 1) }}{{ fail "persistence.existingClaim: cannot be used with shards because each shard has its own claim" }}{{ end -}}
 {{- end }}

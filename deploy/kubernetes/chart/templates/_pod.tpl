@@ -4,7 +4,7 @@ metadata:
   labels: {{- include "vitalsd.labels" . | nindent 4 }}
     {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   annotations:
-    # Of what a running vitalsd does not take up: a change of it replaces the pod.
+    # A running vitalsd does not apply changes of these sections, so a change replaces the pod.
     checksum/config: {{ include "vitalsd.atStart" . | sha256sum }}
     {{- with .Values.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
@@ -55,12 +55,12 @@ spec:
       {{- end }}
       ports:
         - {name: metrics, containerPort: 9747}
-      # The web server answers whatever the probes do: /-/healthy tells that they run.
+      # The web server always responds. /-/healthy reports whether the probe loop runs.
       livenessProbe:
         httpGet: {path: /-/healthy, port: metrics}
         periodSeconds: 10
         timeoutSeconds: 5
-      # Every probe has run once. A target that is down makes no pod unready.
+      # The pod is ready when every probe has run once. A target that is down does not make it unready.
       readinessProbe:
         httpGet: {path: /-/ready, port: metrics}
         periodSeconds: 5
@@ -73,7 +73,7 @@ spec:
       resources: {{- toYaml . | nindent 8 }}
       {{- end }}
       volumeMounts:
-        # A directory, not a file: only so does an edit of the ConfigMap arrive.
+        # A directory, because the kubelet does not update a single file of a ConfigMap (subPath).
         - {name: config, mountPath: /etc/vitalsd/config, readOnly: true}
         - {name: state, mountPath: /var/lib/vitalsd}
         {{- range .Values.secrets }}
@@ -100,7 +100,7 @@ spec:
     {{- end }}
     {{- range .Values.secrets }}
     - name: secret-{{ .name }}
-      # 0440: root's, and readable by the pod's group.
+      # 0440: owned by root and readable by the pod's group.
       secret: {secretName: {{ .secretName }}, defaultMode: 288}
     {{- end }}
     {{- range .Values.configs }}
