@@ -26,7 +26,7 @@ bool is_host_name(std::string_view text);
 /// 1 to 65535 in decimal digits without a leading zero; nothing otherwise.
 std::optional<std::uint16_t> parse_port(std::string_view text);
 
-/// `host` as it stands in front of a port: an IPv6 address gets brackets.
+/// `host` in the form that precedes ":port": an IPv6 address in brackets.
 std::string bracketed(const std::string& host);
 
 }  // namespace vitalsd::config

@@ -149,7 +149,7 @@ std::string Scalar<Duration>::show(const Duration& value) {
        i-- > 0;) {  // without weeks: 7d is clearer than 1w
     const Unit& unit = kDurationUnits[i];
     if (left < unit.factor) continue;
-    if (unit.name == "d" && value.count() <= 48 * 3'600'000) continue;  // 24h, as the documents say
+    if (unit.name == "d" && value.count() <= 48 * 3'600'000) continue;  // up to 48h in hours
     out += std::to_string(left / unit.factor) + std::string(unit.name);
     left %= unit.factor;
   }
