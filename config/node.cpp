@@ -10,12 +10,12 @@ const Value kNothing;
 
 std::string article(std::string_view type) {
   if (type.starts_with("true") || type == "text") return std::string(type);
-  constexpr std::string_view kVowels = "aeiou";  // of our type names, none sounds otherwise
+  constexpr std::string_view kVowels = "aeiou";  // right for all names of types here
   return (kVowels.contains(type.front()) ? "an " : "a ") + std::string(type);
 }
 
-std::string unknown_key(std::string_view key, const std::vector<std::string>& asked) {
-  const std::vector<std::string_view> known(asked.begin(), asked.end());
+std::string unknown_key(std::string_view key, const std::vector<std::string>& declared) {
+  const std::vector<std::string_view> known(declared.begin(), declared.end());
   std::string known_list;
   if (nearest(key, known).empty() && !known.empty()) {
     for (const std::string_view other : known) {
@@ -23,9 +23,13 @@ std::string unknown_key(std::string_view key, const std::vector<std::string>& as
       known_list += ' ' + std::string(other) + ',';
     }
     known_list.pop_back();
-    known_list = "; known here:" + known_list;
+    known_list = "; known keys:" + known_list;
   }
   return "unknown key" + did_you_mean(key, known) + known_list;
+}
+
+std::string must_be(const std::string& expected, const Value& found) {
+  return "must be " + expected + ", not " + std::string(found.kind_name());
 }
 
 }  // namespace
@@ -33,8 +37,7 @@ std::string unknown_key(std::string_view key, const std::vector<std::string>& as
 Node::Node(const Value& value, std::string path, Problems& problems)
     : value_(&value), path_(std::move(path)), problems_(&problems) {
   if (value.kind != Value::Kind::mapping && value.kind != Value::Kind::null) {
-    problems.error(value.mark, path_,
-                   "expected a mapping of keys, found " + std::string(value.kind_name()));
+    problems.error(value.mark, path_, must_be("a mapping of keys", value));
   }
 }
 
@@ -57,7 +60,7 @@ Mark Node::mark(std::string_view key) const {
 
 void Node::declare(std::string_view key, std::string_view type, std::string fallback, bool required,
                    std::string_view help) {
-  asked_.emplace_back(key);
+  declared_.emplace_back(key);
   if (options_ == nullptr) return;
   options_->push_back(
       {path_of(key), std::string(type), std::move(fallback), required, std::string(help)});
@@ -65,9 +68,9 @@ void Node::declare(std::string_view key, std::string_view type, std::string fall
 
 void Node::missing(std::string_view key, std::string_view type) {
   const bool mapping = value_->kind == Value::Kind::mapping || value_->kind == Value::Kind::null;
-  if (options_ != nullptr || !mapping) return;  // what is no mapping has been reported as such
+  if (options_ != nullptr || !mapping) return;  // not a mapping: already reported
   problems_->error(value_->mark, path_,
-                   "the key '" + std::string(key) + "' is missing (" + article(type) + ")");
+                   "required key '" + std::string(key) + "' is missing: must be " + article(type));
 }
 
 void Node::error(std::string_view key, std::string message) {
@@ -87,13 +90,11 @@ void Node::out_of_range(std::string_view key, const std::string& min, const std:
 const std::string* Node::scalar(const Value& value, const std::string& path, std::string_view type,
                                 bool plain) {
   if (value.kind != Value::Kind::scalar) {
-    problems_->error(value.mark, path,
-                     "expected " + article(type) + ", found " + std::string(value.kind_name()));
+    problems_->error(value.mark, path, must_be(article(type), value));
     return nullptr;
   }
   if (plain && value.quoted) {
-    problems_->error(value.mark, path,
-                     "expected " + article(type) + ", found text: write it without quotes");
+    problems_->error(value.mark, path, must_be(article(type), value) + ": remove the quotes");
     return nullptr;
   }
   return &value.text;
@@ -103,8 +104,7 @@ const std::vector<Value>& Node::items(std::string_view key) {
   const Member* found = member(key);
   if (found == nullptr) return kNothing.items;
   if (found->value.kind != Value::Kind::sequence) {
-    problems_->error(found->value.mark, path_of(key),
-                     "expected a list, found " + std::string(found->value.kind_name()));
+    problems_->error(found->value.mark, path_of(key), must_be("a list", found->value));
   }
   return found->value.items;
 }
@@ -113,8 +113,7 @@ const std::vector<Member>& Node::entries(std::string_view key) {
   const Member* found = member(key);
   if (found == nullptr) return kNothing.members;
   if (found->value.kind != Value::Kind::mapping) {
-    problems_->error(found->value.mark, path_of(key),
-                     "expected a mapping of keys, found " + std::string(found->value.kind_name()));
+    problems_->error(found->value.mark, path_of(key), must_be("a mapping of keys", found->value));
   }
   return found->value.members;
 }
@@ -128,7 +127,7 @@ std::string Node::choice(std::string_view key, const std::vector<std::string_vie
   const std::optional<std::string> text = read<std::string>(key);
   if (!text) return std::string(choices.front());
   if (std::ranges::find(choices, *text) != choices.end()) return *text;
-  error(key, quoted(*text) + " is not " + type + did_you_mean(*text, choices));
+  error(key, quoted(*text) + " is not valid: must be " + type + did_you_mean(*text, choices));
   return std::string(choices.front());
 }
 
@@ -139,13 +138,13 @@ Secret Node::secret(std::string_view key, std::string_view help) {
   const Value& value = found->value;
   if (value.kind == Value::Kind::scalar) {
     warning(key,
-            "a secret in this file is readable by whoever reads it: use {file: PATH} or "
-            "{env: NAME}");
+            "the secret is in plain text in this file: use {file: PATH}, {env: NAME} or "
+            "{credential: NAME}");
     return Secret::literal(value.text);
   }
-  constexpr std::string_view kForms = "expected {file: PATH}, {env: NAME} or {credential: NAME}";
+  const std::string forms = "{file: PATH}, {env: NAME} or {credential: NAME}";
   if (value.kind != Value::Kind::mapping) {
-    error(key, std::string(kForms) + ", found " + std::string(value.kind_name()));
+    error(key, must_be(forms, value));
     return {};
   }
   Node source(value, path_of(key), *problems_);
@@ -154,7 +153,7 @@ Secret Node::secret(std::string_view key, std::string_view help) {
   const auto credential = source.find<std::string>("credential", "");
   source.finish();
   if (source.has("file") + source.has("env") + source.has("credential") != 1) {
-    error(key, std::string(kForms) + ", one of them");
+    error(key, "must have exactly one source: " + forms);
     return {};
   }
   if (file) return Secret::file(*file);
@@ -191,12 +190,12 @@ std::list<Node>& Node::sections(std::string_view key, std::string_view help) {
 }
 
 void Node::finish() {
-  const std::unordered_set<std::string_view> asked(asked_.begin(), asked_.end());
+  const std::unordered_set<std::string_view> declared(declared_.begin(), declared_.end());
   for (const Member& found : value_->members) {
-    if (ignore_unknown_ || asked.contains(found.key)) continue;
-    // Looking for the nearest key is costly: not for what is not shown.
+    if (ignore_unknown_ || declared.contains(found.key)) continue;
+    // The search for a similar key is costly, so it is skipped for messages that are not shown.
     problems_->error(found.mark, path_of(found.key),
-                     problems_->full() ? std::string() : unknown_key(found.key, asked_));
+                     problems_->full() ? std::string() : unknown_key(found.key, declared_));
   }
   for (Node& section : sections_) section.finish();
   for (std::list<Node>& list : lists_) {

@@ -1,7 +1,7 @@
-// Strict reader of one YAML mapping. Asking for a key is declaring it: the code that reads a
-// mapping is its schema, its reference and its validation in one. Problems are recorded, a fallback
-// is returned and reading goes on, so that one run reports all of them; finish() reports the keys
-// that nobody asked for.
+// Strict reader of one YAML mapping. Reading a key declares it: the code that reads a mapping is
+// its schema, its reference and its validation. An invalid value is recorded as a problem and the
+// reader returns a fallback, so that one run reports all problems. finish() reports the keys that
+// were never read.
 #pragma once
 
 #include "config/problems.hpp"
@@ -20,16 +20,16 @@
 
 namespace vitalsd::config {
 
-/// One key as the reference shows it.
+/// One key in the reference.
 struct Option {
   std::string path;      ///< "expect.status"
   std::string type;      ///< "duration", "list of text", "mapping"
-  std::string fallback;  ///< as one would write it; empty: none
+  std::string fallback;  ///< in the form of the configuration; empty: none
   bool required = false;
   std::string help;
 };
 
-/// Both ends included.
+/// The limits of a value, both included.
 template <class T>
 struct Range {
   T min;
@@ -41,8 +41,8 @@ class Node {
   /// Reads `value`, which must be a mapping or null and must outlive the node.
   Node(const Value& value, std::string path, Problems& problems);
 
-  /// A node that reads nothing and writes the options it is asked for to `options`: the same code
-  /// that reads a mapping then lists its keys.
+  /// A node without values that appends every key that is read to `options`: the code that reads a
+  /// mapping then lists its keys.
   static Node describing(std::vector<Option>& options, Problems& ignored);
 
   Node(Node&&) noexcept = default;
@@ -64,7 +64,7 @@ class Node {
     return within(key, value, range) ? value : fallback;
   }
 
-  /// T{} where the key is missing or wrong; the problem is recorded.
+  /// T{} if the key is missing or its value is invalid; the problem is recorded.
   template <Readable T>
   T required(std::string_view key, std::string_view help) {
     declare(key, Scalar<T>::kName, "", true, help);
@@ -90,7 +90,7 @@ class Node {
     return out;
   }
 
-  /// As list(), and one value may stand there without being a list.
+  /// Like list(), but a single value without a list is also valid.
   template <Readable T>
   std::vector<T> one_or_more(std::string_view key, std::string_view help) {
     const Member* found = member(key);
@@ -100,11 +100,11 @@ class Node {
     return {};
   }
 
-  /// One of `choices`, the first being the fallback.
+  /// One of `choices`. The first is the fallback.
   std::string choice(std::string_view key, const std::vector<std::string_view>& choices,
                      std::string_view help);
 
-  /// A mapping from free text to T.
+  /// A mapping with any keys to values of T.
   template <Readable T>
   std::vector<std::pair<std::string, T>> map(std::string_view key, std::string_view help) {
     declare(key, "mapping to " + std::string(Scalar<T>::kName), "", false, help);
@@ -117,13 +117,14 @@ class Node {
     return out;
   }
 
-  /// `{file: PATH}`, `{env: NAME}` or, with a warning, the text itself.
+  /// `{file: PATH}`, `{env: NAME}`, `{credential: NAME}` or, with a warning, the text itself.
   Secret secret(std::string_view key, std::string_view help);
 
-  /// The mapping under `key`, empty where there is none. Lives as long as this node.
+  /// The mapping under `key`; empty if the key is missing. The reference is valid as long as this
+  /// node.
   Node& section(std::string_view key, std::string_view help);
 
-  /// The same, null where there is none: for a section with keys that must be there if it is.
+  /// Like section(), but null if the key is missing: for a section that has required keys.
   Node* find_section(std::string_view key, std::string_view help);
 
   /// The mappings of the list under `key`.
@@ -137,15 +138,15 @@ class Node {
   [[nodiscard]] const Value& value() const { return *value_; }
   [[nodiscard]] Problems& problems() { return *problems_; }
 
-  /// A problem of this node's own: at the key's value, or at the mapping where the key is missing.
+  /// Records a problem at the key's value, or at the mapping if the key is missing.
   void error(std::string_view key, std::string message);
   void warning(std::string_view key, std::string message);
 
-  /// Whatever else stands here is not to be reported: its reader could not be found.
+  /// finish() reports no unknown keys here: the kind is unknown, so its keys are too.
   void ignore_unknown() { ignore_unknown_ = true; }
 
-  /// Reports every key that was not asked for, here and in all sections. Called once, by whoever
-  /// made the node, after all readers are done.
+  /// Reports every key that was not read, here and in all sections. The code that created the node
+  /// calls it once, after all reads.
   void finish();
 
  private:
@@ -155,7 +156,8 @@ class Node {
   void missing(std::string_view key, std::string_view type);
   [[nodiscard]] const std::vector<Value>& items(std::string_view key);
   [[nodiscard]] const std::vector<Member>& entries(std::string_view key);
-  /// The text of a scalar, or a problem; `plain`: quotes are one.
+  /// The text of a scalar; null, with a problem, if `value` is not a scalar or, with `plain`, is
+  /// quoted.
   const std::string* scalar(const Value& value, const std::string& path, std::string_view type,
                             bool plain);
   void out_of_range(std::string_view key, const std::string& min, const std::string& max);
@@ -187,10 +189,10 @@ class Node {
   const Value* value_;
   std::string path_;
   Problems* problems_;
-  std::vector<Option>* options_ = nullptr;  // describing only
+  std::vector<Option>* options_ = nullptr;  // set by describing()
   bool ignore_unknown_ = false;
-  std::vector<std::string> asked_;
-  // Lists: references to sections stay valid.
+  std::vector<std::string> declared_;
+  // std::list: references to sections stay valid.
   std::list<Node> sections_;
   std::list<std::list<Node>> lists_;
 };

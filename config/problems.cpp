@@ -1,5 +1,7 @@
 #include "config/problems.hpp"
 
+#include "config/characters.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
@@ -19,8 +21,8 @@ void Problems::add(Count& count, Problem problem) {
     list_.push_back({problem.severity, {}, "", ""});
   }
   const std::string_view what = problem.severity == Severity::error ? "error" : "warning";
-  list_[count.rest].message = "and " + std::to_string(more) + " more " + std::string(what) +
-                              (more == 1 ? "" : "s") + ", not shown";
+  list_[count.rest].message = std::to_string(more) + " more " + std::string(what) +
+                              (more == 1 ? " is" : "s are") + " not shown";
 }
 
 std::string Problems::line(const Problem& problem) const {
@@ -38,8 +40,8 @@ std::string Problems::text() const {
   std::vector<const Problem*> sorted;
   sorted.reserve(list_.size());
   for (const Problem& problem : list_) sorted.push_back(&problem);
-  // What is not shown comes last. Problems of one place keep their order: the pointers rise with
-  // it.
+  // The counts of problems that are not shown come last. Problems of one place keep their order:
+  // they are sorted by address.
   const auto is_rest = [&](const Problem* p) {
     const auto index = static_cast<std::size_t>(p - list_.data());
     return (errors_.count > kMaxKept && index == errors_.rest) ||
@@ -79,9 +81,18 @@ std::string without_credentials(std::string_view text) {
   return std::string(text.substr(0, keep)) + "***" + std::string(text.substr(at));
 }
 
+std::string quoted(std::string_view text) {
+  constexpr std::size_t kMaxBytes = 80;
+  const std::string shown = without_credentials(text);
+  if (shown.size() <= kMaxBytes) return "'" + escape_controls(shown) + "'";
+  std::size_t end = kMaxBytes;
+  while (end > 0 && is_utf8_continuation(shown[end])) --end;  // not in the middle of a character
+  return "'" + escape_controls(std::string_view(shown).substr(0, end)) + "…'";
+}
+
 namespace {
 
-// Edit distance in which swapped neighbours count as one slip (optimal string alignment).
+// Edit distance in which two swapped neighbours count as one edit (optimal string alignment).
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before_last(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   std::iota(last.begin(), last.end(), std::size_t{0});
@@ -103,8 +114,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
-  constexpr std::size_t kLongestWord = 64;  // whatever is longer is no slip of a key of ours
-  if (word.size() > kLongestWord) return {};
+  constexpr std::size_t kMaxWord = 64;  // longer than any key
+  if (word.size() > kMaxWord) return {};
   std::string_view best;
   std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
   for (const std::string_view candidate : candidates) {

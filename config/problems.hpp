@@ -1,5 +1,5 @@
-// Located diagnostics of one configuration file. All of them are collected before any is shown, so
-// that one run of `vitalsd config check` tells everything that is wrong. No I/O.
+// Errors and warnings of one configuration file, each with its place. They are collected before any
+// is shown, so that one run of `vitalsd config check` reports all of them. No I/O.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace vitalsd::config {
 
-/// A place in a file, both counted from 1; line 0 means the file as a whole.
+/// A place in a file. Lines and columns start at 1; line 0 means the file as a whole.
 struct Mark {
   int line = 0;
   int column = 0;
@@ -38,23 +38,23 @@ class Problems {
   }
 
   [[nodiscard]] bool has_errors() const { return errors_.count > 0; }
-  /// Whether a further error would be counted only, so that its message need not be made.
+  /// Whether a further error is only counted, so that the caller can skip building its message.
   [[nodiscard]] bool full() const { return errors_.count >= kMaxKept; }
-  /// The first of each severity, and after them one that says how many more there are.
+  /// The first 100 problems of each severity, and one problem per severity that counts the rest.
   [[nodiscard]] const std::vector<Problem>& list() const { return list_; }
   [[nodiscard]] const std::string& file() const { return file_; }
 
   /// One problem as `file:line:column: path: message`, warnings as `...: warning: message`.
   [[nodiscard]] std::string line(const Problem& problem) const;
-  /// The same as text in the order of the file, a line each, a newline after each.
+  /// All problems in the order of the file, one per line, each line with a newline.
   [[nodiscard]] std::string text() const;
 
  private:
-  static constexpr std::size_t kMaxKept = 100;  // of each severity
+  static constexpr std::size_t kMaxKept = 100;  // per severity
 
   struct Count {
     std::size_t count = 0;
-    std::size_t rest = 0;  // where in the list that one stands
+    std::size_t rest = 0;  // index in list_ of the problem that counts the rest
   };
 
   void add(Count& count, Problem problem);
@@ -65,18 +65,24 @@ class Problems {
   Count warnings_;
 };
 
-/// `text` with control characters as \x0a, so that it can neither break a line nor steer a
+/// `text` with control characters written as \x0a, so that they cannot break a line or control a
 /// terminal.
 std::string escape_controls(std::string_view text);
 
-/// `text` with *** for what stands in front of the last '@', if that may be a URL's user and
-/// password: where a URL is written in the wrong place, no message shows its password.
+/// `text` with *** in place of everything in front of the last '@' that may be the user and
+/// password of a URL. If a URL is written in the wrong place, the message does not show its
+/// password.
 std::string without_credentials(std::string_view text);
 
-/// The candidate nearest to `word`, if it is near enough to be a slip of the fingers; else empty.
+/// Text in quotes for a message: without credentials, control characters escaped, cut after 80
+/// bytes.
+std::string quoted(std::string_view text);
+
+/// The candidate that is most similar to `word`; empty if none is similar enough to be a typing
+/// error.
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 
-/// " (did you mean 'x'?)", or nothing.
+/// " (did you mean 'x'?)"; empty if no candidate is similar enough.
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates);
 
 }  // namespace vitalsd::config

@@ -9,14 +9,14 @@ namespace vitalsd::config {
 
 namespace {
 
-// nullptr: not set.
+// nullptr if the variable is not set.
 const char* variable(const std::string& name) {
-  return std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): never set
+  return std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): vitalsd sets none
 }
 
-std::expected<std::string, std::string> content(const std::string& path) {
-  constexpr std::size_t kLargest = 64 * 1024;
-  std::expected<std::string, std::string> value = read_small_file(path, kLargest);
+std::expected<std::string, std::string> read_file(const std::string& path) {
+  constexpr std::size_t kMaxBytes = 64 * 1024;
+  std::expected<std::string, std::string> value = read_small_file(path, kMaxBytes);
   if (!value) return std::unexpected("cannot read " + path + ": " + value.error());
   if (value->ends_with('\n')) value->pop_back();
   if (value->ends_with('\r')) value->pop_back();
@@ -31,11 +31,11 @@ std::expected<std::string, std::string> Secret::read() const {
     case Source::none:
       return std::string();
     case Source::literal:
-      return where_;
+      return text_;
     case Source::environment: {
-      const char* const value = variable(where_);
+      const char* const value = variable(text_);
       if (value == nullptr || *value == '\0') {
-        return std::unexpected("environment variable " + where_ +
+        return std::unexpected("environment variable " + text_ +
                                (value == nullptr ? " is not set" : " is empty"));
       }
       return std::string(value);
@@ -43,15 +43,16 @@ std::expected<std::string, std::string> Secret::read() const {
     case Source::credential: {
       const char* const directory = variable("CREDENTIALS_DIRECTORY");
       if (directory == nullptr) {
-        return std::unexpected("there is no credential " + where_ +
-                               ": CREDENTIALS_DIRECTORY is not set (LoadCredential= of systemd)");
+        return std::unexpected(
+            "cannot read credential " + text_ +
+            ": CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=");
       }
-      return content(std::string(directory) + '/' + where_);
+      return read_file(std::string(directory) + '/' + text_);
     }
     case Source::file:
       break;
   }
-  return content(where_);
+  return read_file(text_);
 }
 
 }  // namespace vitalsd::config

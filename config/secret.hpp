@@ -1,5 +1,5 @@
-// A password, token or key that cannot be printed: there is no way from Secret to text but read(),
-// which goes to the source anew, so that a rotated file or a changed mount needs no reload.
+// A password, token or key that cannot be printed by mistake: only read() returns its text. read()
+// opens the source each time, so that a rotated file or a changed mount needs no reload.
 #pragma once
 
 #include <expected>
@@ -14,24 +14,25 @@ class Secret {
   static Secret literal(std::string value) { return {Source::literal, std::move(value)}; }
   static Secret file(std::string path) { return {Source::file, std::move(path)}; }
   static Secret environment(std::string name) { return {Source::environment, std::move(name)}; }
-  /// A file of this name in $CREDENTIALS_DIRECTORY, where systemd puts those of LoadCredential=.
+  /// A file of this name in $CREDENTIALS_DIRECTORY, where systemd stores the credentials of
+  /// LoadCredential=.
   static Secret credential(std::string name) { return {Source::credential, std::move(name)}; }
 
-  /// Whether the source is the same, and a literal's text.
+  /// Compares the sources (file path, variable name); of literals, the text.
   bool operator==(const Secret&) const = default;
-  /// Whether a source was given at all.
+  /// Whether a source is set.
   explicit operator bool() const { return source_ != Source::none; }
 
-  /// The value now, without one trailing newline; or why it cannot be had (never the value).
-  /// Reads a small local file where the source is one.
+  /// The current value without one trailing newline, or an error message, which never has the
+  /// value. If the source is a file, reads a small local file.
   [[nodiscard]] std::expected<std::string, std::string> read() const;
 
  private:
   enum class Source : unsigned char { none, literal, file, environment, credential };
-  Secret(Source source, std::string where) : source_(source), where_(std::move(where)) {}
+  Secret(Source source, std::string text) : source_(source), text_(std::move(text)) {}
 
   Source source_ = Source::none;
-  std::string where_;  // the value itself only for literals
+  std::string text_;  // path, variable or credential name; for literals, the value
 };
 
 }  // namespace vitalsd::config

@@ -1,5 +1,6 @@
 #include "config/settings.hpp"
 
+#include "config/characters.hpp"
 #include "config/files/small_file.hpp"
 
 #include <algorithm>
@@ -12,20 +13,21 @@
 namespace vitalsd::config {
 namespace {
 
-constexpr Duration kShortestInterval{100};
-constexpr Duration kLongestInterval{7LL * 86'400'000};
-constexpr Duration kShortestTimeout{10};
+constexpr Duration kMinInterval{100};
+constexpr Duration kMaxInterval{7LL * 86'400'000};
+constexpr Duration kMinTimeout{10};
 
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-// Probe names are label values, URL path segments and keys of the state file.
+// A probe name is a label value, a URL path segment and a key of the state file.
 bool is_probe_name(std::string_view name) {
-  constexpr std::size_t kLongest = 128;
-  return !name.empty() && name.size() <= kLongest && (is_lower(name[0]) || is_digit(name[0])) &&
+  constexpr std::size_t kMaxLength = 128;
+  return !name.empty() && name.size() <= kMaxLength && (is_lower(name[0]) || is_digit(name[0])) &&
          std::ranges::all_of(name, [](char c) {
            return is_lower(c) || is_digit(c) || c == '_' || c == '.' || c == '-';
          });
+}
+
+std::string at_most(Duration interval) {
+  return "must be at most the interval (" + Scalar<Duration>::show(interval) + ")";
 }
 
 bool is_name_server(std::string_view text) {
@@ -45,12 +47,13 @@ bool is_bcrypt(std::string_view hash) {
 
 LogSettings read_log(Node& node) {
   LogSettings log;
-  const std::string level = node.choice("level", {"info", "debug", "warn", "error"},
-                                        "least severe level that is written");
+  const std::string level =
+      node.choice("level", {"info", "debug", "warn", "error"}, "minimum level of log lines");
   if (level == "debug") log.level = LogLevel::debug;
   if (level == "warn") log.level = LogLevel::warn;
   if (level == "error") log.level = LogLevel::error;
-  const std::string format = node.choice("format", {"logfmt", "json"}, "one line an event");
+  const std::string format =
+      node.choice("format", {"logfmt", "json"}, "form of the lines, one per event");
   if (format == "json") log.format = LogFormat::json;
   return log;
 }
@@ -59,35 +62,35 @@ LimitSettings read_limits(Node& node) {
   LimitSettings limits;
   constexpr std::int64_t kMax = 1'000'000;
   limits.running = node.get<std::int64_t>(
-      "running", 0, "probes that run at once; 0: (open-file limit - 256) / 2", {0, kMax});
+      "running", 0, "maximum of concurrent runs; 0: (open-file limit - 256) / 2", {0, kMax});
   limits.per_endpoint =
       node.get<std::int64_t>("per_endpoint", limits.per_endpoint,
-                             "probes that run at once against one host and port", {1, kMax});
+                             "maximum of concurrent runs against one host and port", {1, kMax});
   return limits;
 }
 
 }  // namespace
 
 bool is_label_name(std::string_view name) {
-  const auto is_start = [](char c) { return is_lower(c) || (c >= 'A' && c <= 'Z') || c == '_'; };
+  const auto is_start = [](char c) { return is_letter(c) || c == '_'; };
   return !name.empty() && is_start(name[0]) && !name.starts_with("__") &&
          std::ranges::all_of(name, [&](char c) { return is_start(c) || is_digit(c); });
 }
 
 std::unique_ptr<Document> Document::load(const std::string& file) {
-  constexpr std::size_t kLargest = std::size_t{16} << 20;  // 10,000 probes are 2 MiB
+  constexpr std::size_t kMaxBytes = std::size_t{16} << 20;  // 10,000 probes are 2 MiB
   const std::expected<std::string, std::string> text =
-      file == kStandardInput ? read_standard_input(kLargest) : read_small_file(file, kLargest);
+      file == kStandardInput ? read_standard_input(kMaxBytes) : read_small_file(file, kMaxBytes);
   if (text) return std::make_unique<Document>(file, *text);
   auto document = std::make_unique<Document>(file, "probes: []");
-  document->problems_.error({}, "", "cannot read the configuration: " + text.error());
+  document->problems_.error({}, "", "cannot read the file: " + text.error());
   return document;
 }
 
 Document::Document(std::string file, std::string_view text)
     : text_(text), problems_(std::move(file)) {
   tree_ = parse_yaml(text, problems_);
-  // After a syntax error the tree is a torso: what it lacks is not worth a message.
+  // After a syntax error there is no tree; messages about missing keys would be wrong.
   if (problems_.has_errors() && tree_.kind == Value::Kind::null) return;
   root_.emplace(tree_, "", problems_);
   if (tree_.kind == Value::Kind::mapping || tree_.kind == Value::Kind::null) read();
@@ -100,50 +103,53 @@ void Document::finish() {
 void Document::read() {
   Node& root = *root_;
   read_web(root.section("web", "the HTTP server"));
-  settings_.log = read_log(root.section("log", "what is written to standard error"));
-  settings_.limits = read_limits(root.section("limits", "caps of the whole daemon"));
+  settings_.log = read_log(root.section("log", "the log on standard error"));
+  settings_.limits = read_limits(root.section("limits", "limits of the whole daemon"));
 
-  Node& state = root.section("state", "what survives a restart");
+  Node& state = root.section("state", "data that survives a restart");
   settings_.state_directory =
-      state.get<std::string>("directory", "", "facts are kept in a file here");
-  Node& dns = root.section("dns", "how names are resolved");
-  settings_.dns_servers = dns.list<std::string>("servers", "instead of those of resolv.conf");
+      state.get<std::string>("directory", "", "directory of the state file, which stores facts");
+  Node& dns = root.section("dns", "name resolution");
+  settings_.dns_servers =
+      dns.list<std::string>("servers", "name servers in place of those in resolv.conf");
   for (const std::string& server : settings_.dns_servers) {
     if (is_name_server(server)) continue;
-    dns.error("servers", quoted(server) + " is neither an address nor address:port");
+    dns.error("servers", quoted(server) +
+                             " is not a valid name server: must be an IP address or address:port");
   }
 
   Node& kubernetes = root.section(
-      "kubernetes", "the API server; without it the one of the cluster that this is a pod of");
-  settings_.kubernetes.kubeconfig =
-      kubernetes.get<std::string>("kubeconfig", "", "file with the address and credentials");
+      "kubernetes", "the API server; default: that of the cluster in which vitalsd is a pod");
+  settings_.kubernetes.kubeconfig = kubernetes.get<std::string>(
+      "kubeconfig", "", "kubeconfig file with the address and credentials");
   settings_.kubernetes.context = kubernetes.get<std::string>(
-      "context", "", "of the kubeconfig; without it its current-context");
+      "context", "", "context in the kubeconfig; default: its current-context");
   if (!settings_.kubernetes.context.empty() && settings_.kubernetes.kubeconfig.empty()) {
-    kubernetes.error("context", "goes with a kubeconfig, which is missing");
+    kubernetes.error("context", "requires kubeconfig, which is not set");
   }
 
   if (Node* election = root.find_section(
-          "leader_election", "several replicas, of which one observes and the others stand by")) {
+          "leader_election",
+          "leader election: one of several replicas runs the probes, the others are on standby")) {
     settings_.election.lease =
-        election->required<std::string>("lease", "name of a Lease of the Kubernetes API");
-    settings_.election.namespace_name =
-        election->get<std::string>("namespace", "", "of the Lease; without it the pod's own");
+        election->required<std::string>("lease", "name of the Lease in the Kubernetes API");
+    settings_.election.namespace_name = election->get<std::string>(
+        "namespace", "", "namespace of the Lease; default: that of the pod");
   }
 
-  Node& defaults = root.section("defaults", "for probes that do not say otherwise");
+  Node& defaults = root.section("defaults", "defaults for all probes");
   constexpr Duration kDefaultInterval{30'000};
   constexpr Duration kDefaultTimeout{10'000};
-  const auto interval = defaults.get<Duration>("interval", kDefaultInterval, "from run to run",
-                                               {kShortestInterval, kLongestInterval});
-  const auto timeout =
-      defaults.get<Duration>("timeout", std::min(kDefaultTimeout, interval),
-                             "for one run, names included", {kShortestTimeout, kLongestInterval});
-  if (timeout > interval) defaults.error("timeout", "is longer than the interval");
+  const auto interval = defaults.get<Duration>("interval", kDefaultInterval, "time from run to run",
+                                               {kMinInterval, kMaxInterval});
+  const auto timeout = defaults.get<Duration>("timeout", std::min(kDefaultTimeout, interval),
+                                              "time limit of one run, including name resolution",
+                                              {kMinTimeout, kMaxInterval});
+  if (timeout > interval) defaults.error("timeout", at_most(interval));
 
-  std::list<Node>& probes = root.sections("probes", "what is watched");
+  std::list<Node>& probes = root.sections("probes", "the probes");
   if (probes.empty() && !root.has("probes"))
-    root.error("probes", "the key 'probes' is missing (a list)");
+    root.error("probes", "required key 'probes' is missing: must be a list");
   for (Node& probe : probes) read_probe(probe, interval, timeout);
 
   std::map<std::string_view, Mark> first;
@@ -151,8 +157,8 @@ void Document::read() {
     if (probe.name.empty()) continue;
     const auto [it, inserted] = first.emplace(probe.name, probe.options->mark("name"));
     if (!inserted) {
-      probe.options->error("name", "another probe is called " + quoted(probe.name) +
-                                       " too, in line " + std::to_string(it->second.line));
+      probe.options->error("name", quoted(probe.name) + " is not unique: the probe in line " +
+                                       std::to_string(it->second.line) + " has the same name");
     }
   }
 }
@@ -161,59 +167,65 @@ void Document::read_web(Node& web) {
   WebSettings& out = settings_.web;
   out.listen = web.get<Endpoint>("listen", out.listen, "address and port of the HTTP server");
   if (!is_address(out.listen.host)) {
-    web.error("listen", quoted(out.listen.host) + " is not an address, as 0.0.0.0 or 127.0.0.1 is");
+    web.error("listen", quoted(out.listen.host) +
+                            " is not a valid listen address: must be an IP address, for example "
+                            "0.0.0.0 or 127.0.0.1");
   }
-  out.reload = web.get<bool>("reload", false, "answer POST /-/reload");
+  out.reload = web.get<bool>("reload", false, "enable POST /-/reload");
   Node& tls = web.section("tls", "serve HTTPS");
-  out.certificate = tls.get<std::string>("certificate", "", "PEM file: certificate and chain");
+  out.certificate = tls.get<std::string>("certificate", "", "PEM file: certificate with its chain");
   out.key = tls.get<std::string>("key", "", "PEM file: private key");
-  out.client_ca =
-      tls.get<std::string>("client_ca", "", "PEM file: clients must show a certificate of this CA");
+  out.client_ca = tls.get<std::string>("client_ca", "",
+                                       "PEM file: clients need a certificate that this CA signed");
   if (out.certificate.empty() != out.key.empty()) {
-    tls.error("certificate", "certificate and key go together");
+    tls.error("certificate", "certificate and key must be set together");
   } else if (out.certificate.empty() && !out.client_ca.empty()) {
-    tls.error("client_ca", "needs certificate and key");
+    tls.error("client_ca", "requires certificate and key, which are not set");
   }
   out.basic_auth = web.map<std::string>("basic_auth", "users and their bcrypt hashes");
   for (const auto& [user, hash] : out.basic_auth) {
     if (is_bcrypt(hash)) continue;
     web.error("basic_auth", "the password of " + quoted(user) +
-                                " is no bcrypt hash: make one with htpasswd -nB " + user);
+                                " is not a valid bcrypt hash: create one with htpasswd -nB " +
+                                user);
   }
 }
 
 void Document::read_probe(Node& node, Duration default_interval, Duration default_timeout) {
   ProbeSettings probe;
   probe.options = &node;
-  probe.name = node.required<std::string>("name", "unique; the value of the label 'probe'");
+  probe.name = node.required<std::string>("name", "unique name; the value of the label 'probe'");
   const Member* given = node.value().find("name");
   if (given != nullptr && given->value.kind == Value::Kind::scalar && !is_probe_name(probe.name)) {
     node.error("name",
-               quoted(probe.name) + " is not a probe name: [a-z0-9][a-z0-9_.-]*, 128 at most");
+               quoted(probe.name) +
+                   " is not a valid probe name: must match [a-z0-9][a-z0-9_.-]* and have at most "
+                   "128 characters");
   }
-  probe.kind = node.required<std::string>("kind", "what kind of target this is");
+  probe.kind = node.required<std::string>("kind", "kind of the target");
   probe.kind_mark = node.mark("kind");
-  probe.interval = node.get<Duration>("interval", default_interval, "from run to run",
-                                      {kShortestInterval, kLongestInterval});
-  // A shorter interval shortens a timeout that was not given with it.
-  probe.timeout =
-      node.get<Duration>("timeout", std::min(default_timeout, probe.interval),
-                         "for one run, names included", {kShortestTimeout, kLongestInterval});
+  probe.interval = node.get<Duration>("interval", default_interval, "time from run to run",
+                                      {kMinInterval, kMaxInterval});
+  // The default timeout is at most the interval.
+  probe.timeout = node.get<Duration>("timeout", std::min(default_timeout, probe.interval),
+                                     "time limit of one run, including name resolution",
+                                     {kMinTimeout, kMaxInterval});
   if (node.has("timeout") && probe.timeout > probe.interval) {
-    node.error("timeout", Scalar<Duration>::show(probe.timeout) +
-                              " is longer than the interval of " +
-                              Scalar<Duration>::show(probe.interval));
+    node.error("timeout", at_most(probe.interval));
   }
-  probe.labels = node.map<std::string>("labels", "added to every series of this probe");
+  probe.labels = node.map<std::string>("labels", "labels added to every series of this probe");
   std::ranges::sort(probe.labels);
-  // The labels of metrics themselves are refused where the kind is known (build_jobs).
-  constexpr std::array<std::string_view, 6> kTaken = {"instance", "job",      "le",
-                                                      "probe",    "quantile", "shard"};
+  // build_jobs refuses the labels that the metrics of the probe's kind have.
+  constexpr std::array<std::string_view, 6> kReserved = {"instance", "job",      "le",
+                                                         "probe",    "quantile", "shard"};
   for (const auto& [name, value] : probe.labels) {
     if (!is_label_name(name)) {
-      node.error("labels", quoted(name) + " is not a label name: [a-zA-Z_][a-zA-Z0-9_]*");
-    } else if (std::ranges::find(kTaken, name) != kTaken.end()) {
-      node.error("labels", "the label " + quoted(name) + " is set by vitalsd or Prometheus");
+      node.error("labels", quoted(name) +
+                               " is not a valid label name: must match [a-zA-Z_][a-zA-Z0-9_]* and "
+                               "not start with __");
+    } else if (std::ranges::find(kReserved, name) != kReserved.end()) {
+      node.error("labels",
+                 quoted(name) + " is reserved for vitalsd and Prometheus: use another label name");
     }
   }
   probe.fingerprint = std::hash<std::string>{}(canonical(node.value()));

@@ -1,6 +1,6 @@
-// The configuration file as typed settings. What a probe's kind reads from its own mapping stays
-// an open Node: the kinds are not known here. Read once at start and at every reload; no I/O but
-// reading the file.
+// The configuration file as typed settings. The options of a probe's kind stay a Node, which the
+// kind reads later: this module does not know the kinds. Loaded at start and at every reload; the
+// only I/O is reading the file.
 #pragma once
 
 #include "config/node.hpp"
@@ -22,10 +22,10 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 
 struct WebSettings {
   Endpoint listen{"0.0.0.0", 9747};
-  bool reload = false;  ///< whether POST /-/reload is answered
+  bool reload = false;  ///< enables POST /-/reload
   std::string certificate;
   std::string key;
-  std::string client_ca;  ///< clients must show a certificate that this CA signed
+  std::string client_ca;  ///< PEM file: clients need a certificate signed by this CA
   std::vector<std::pair<std::string, std::string>> basic_auth;  ///< user, bcrypt hash
   bool operator==(const WebSettings&) const = default;
 };
@@ -40,56 +40,56 @@ struct LogSettings {
 };
 
 struct LimitSettings {
-  std::int64_t running = 0;        ///< runs at once; 0: as many as the descriptor limit carries
-  std::int64_t per_endpoint = 64;  ///< runs at once against one address and port
+  std::int64_t running = 0;        ///< concurrent runs; 0: derived from the descriptor limit
+  std::int64_t per_endpoint = 64;  ///< concurrent runs against one address and port
 };
 
-/// Which Kubernetes API, and as whom.
+/// The Kubernetes API server and the credentials for it.
 struct KubernetesSettings {
-  std::string kubeconfig;  ///< file; empty: in the cluster, as the pod's service account
-  std::string context;     ///< empty: the kubeconfig's current one
+  std::string kubeconfig;  ///< file; empty: this cluster, with the pod's service account
+  std::string context;     ///< empty: the kubeconfig's current-context
 };
 
-/// Of several replicas, one observes.
+/// Leader election: only the leader of several replicas runs probes.
 struct ElectionSettings {
-  std::string lease;           ///< its name; empty: there is one replica only
-  std::string namespace_name;  ///< empty: the pod's own
+  std::string lease;           ///< name of the Lease; empty: no leader election
+  std::string namespace_name;  ///< of the Lease; empty: the pod's own namespace
   bool operator==(const ElectionSettings&) const = default;
 };
 
-/// What every kind of probe has in common.
+/// The settings that all kinds of probes share.
 struct ProbeSettings {
   std::string name;
   std::string kind;
   Mark kind_mark;
   Duration interval;
   Duration timeout;
-  Labels labels;                ///< the user's own, sorted by name
-  Node* options = nullptr;      ///< for the kind's factory; owned by the Document
-  std::size_t fingerprint = 0;  ///< a hash: equal for the same configuration
+  Labels labels;                ///< the user's labels, sorted by name
+  Node* options = nullptr;      ///< read by the kind's factory; owned by the Document
+  std::size_t fingerprint = 0;  ///< hash of the probe's configuration
 };
 
 struct Settings {
   WebSettings web;
   LogSettings log;
   LimitSettings limits;
-  std::string state_directory;           ///< empty: facts do not survive a restart
+  std::string state_directory;           ///< empty: facts are lost at a restart
   std::vector<std::string> dns_servers;  ///< "address" or "address:port"; empty: resolv.conf
   KubernetesSettings kubernetes;
   ElectionSettings election;
   std::vector<ProbeSettings> probes;
 };
 
-/// The name of a file that stands for standard input.
+/// The file name that means standard input.
 inline constexpr std::string_view kStandardInput = "-";
 
-/// One configuration file being read: its tree, what is wrong with it, and what it says.
-/// Order of use: construct, let the factories read each probe's options, finish().
+/// One configuration file: its tree, its problems and its settings. Order of use: construct, let
+/// the factories read the options of each probe, call finish().
 class Document {
  public:
-  /// Reads `text`; `file` is its name in messages.
+  /// Reads `text`. `file` is its name in messages.
   Document(std::string file, std::string_view text);
-  /// Reads the file; one that cannot be read is a problem like any other.
+  /// Reads the file. A read error becomes an error in problems().
   static std::unique_ptr<Document> load(const std::string& file);
 
   Document(const Document&) = delete;
@@ -99,7 +99,7 @@ class Document {
   [[nodiscard]] Settings& settings() { return settings_; }
   [[nodiscard]] Problems& problems() { return problems_; }
 
-  /// Reports unknown keys. Afterwards problems() is complete.
+  /// Reports unknown keys. problems() is complete after this call.
   void finish();
 
  private:
@@ -116,10 +116,11 @@ class Document {
   Settings settings_;
 };
 
-/// Whether `name` can be a label of ours: [a-zA-Z_][a-zA-Z0-9_]*, without "__" in front.
+/// Whether `name` is a valid label name: [a-zA-Z_][a-zA-Z0-9_]*, not starting with "__", which
+/// Prometheus reserves.
 bool is_label_name(std::string_view name);
 
-/// The top-level keys and those that every probe has, for the reference.
+/// The top-level keys and the keys that all probes share, for the reference.
 std::vector<Option> describe_settings();
 
 }  // namespace vitalsd::config

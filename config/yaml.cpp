@@ -1,7 +1,5 @@
 #include "config/yaml.hpp"
 
-#include "config/scalar.hpp"
-
 #include <algorithm>
 #include <cstddef>
 #include <map>
@@ -24,7 +22,7 @@ const Member* Value::find(std::string_view key) const {
 std::string_view Value::kind_name() const {
   switch (kind) {
     case Kind::null:
-      return "nothing";
+      return "empty";
     case Kind::scalar:
       return "text";
     case Kind::sequence:
@@ -37,14 +35,14 @@ std::string_view Value::kind_name() const {
 
 namespace {
 
-// Aliases are copies, and copies of copies grow exponentially; what has an anchor is copied too. No
-// real file comes near these.
+// Limits of what anchors and aliases add. Values with an anchor are copied, every alias is a copy,
+// and copies of copies grow exponentially. Real files stay far below these limits.
 constexpr std::size_t kMaxCopiedValues = 100'000;
 constexpr std::size_t kMaxCopiedBytes = std::size_t{16} << 20;
 constexpr std::size_t kMaxValues = 1'000'000;
-constexpr std::size_t kMaxDepth = 200;  // what reads the tree is recursive
+constexpr std::size_t kMaxDepth = 200;  // the readers of the tree are recursive
 
-// What is refused at once, since going on would cost too much.
+// Ends the parser at once, because going on would take too much memory or stack.
 struct TooLarge {
   Mark mark;
   std::string message;
@@ -74,8 +72,8 @@ Extent extent_of(const Value& value) {
 
 Mark to_mark(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
-// Builds the tree from the parser's events; marks of keys and duplicate keys are lost in
-// YAML::Node.
+// Builds the tree from the parser's events, because YAML::Node loses the marks of keys and
+// duplicate keys.
 class Builder final : public YAML::EventHandler {
  public:
   explicit Builder(Problems& problems) : problems_(problems) {}
@@ -101,7 +99,7 @@ class Builder final : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto it = anchors_.find(anchor);
     if (it == anchors_.end()) {
-      problems_.error(to_mark(mark), "", "this alias stands inside its own anchor");
+      problems_.error(to_mark(mark), "", "the alias is inside the value of its own anchor");
       put(value(Value::Kind::null, mark), 0);
       return;
     }
@@ -128,12 +126,12 @@ class Builder final : public YAML::EventHandler {
     std::string key;
     Mark key_mark;
     bool has_key;
-    std::unordered_map<std::string, int> lines;  // of the keys
+    std::unordered_map<std::string, int> lines;  // of the keys, for messages
   };
 
   Value value(Value::Kind kind, const YAML::Mark& mark) {
     if (++values_ > kMaxValues) {
-      throw TooLarge{to_mark(mark), "this file holds over 1000000 values"};
+      throw TooLarge{to_mark(mark), "the file has more than 1000000 values"};
     }
     Value v;
     v.kind = kind;
@@ -141,19 +139,19 @@ class Builder final : public YAML::EventHandler {
     return v;
   }
 
-  // Counts a copy before it is made.
+  // Counts a copy before it is made. Throws TooLarge.
   Extent charge(const Value& v, Mark mark) {
     const Extent extent = extent_of(v);
     copied_values_ += extent.values;
     copied_bytes_ += extent.bytes;
     if (copied_values_ > kMaxCopiedValues || copied_bytes_ > kMaxCopiedBytes) {
-      throw TooLarge{mark, "anchors and aliases make this file too large"};
+      throw TooLarge{mark, "anchors and aliases make the file too large: use fewer aliases"};
     }
     return extent;
   }
 
   [[noreturn]] static void too_deep(const YAML::Mark& mark) {
-    throw TooLarge{to_mark(mark), "nested too deeply"};
+    throw TooLarge{to_mark(mark), "the values are nested too deeply"};
   }
 
   void open(Value::Kind kind, const YAML::Mark& mark, const std::string& tag,
@@ -165,7 +163,7 @@ class Builder final : public YAML::EventHandler {
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!") {
-      problems_.error(to_mark(mark), "", "the tag " + quoted(tag) + " is not supported");
+      problems_.error(to_mark(mark), "", "the tag " + quoted(tag) + " is not supported: remove it");
     }
   }
 
@@ -191,7 +189,7 @@ class Builder final : public YAML::EventHandler {
       take_key(parent, v);
     } else {
       parent.has_key = false;
-      // A null's own mark is the next line; the key's is where the reader has to look.
+      // yaml-cpp places a null value in the next line, which would mislead the reader.
       if (v.kind == Value::Kind::null) v.mark = parent.key_mark;
       if (!parent.key.empty()) {
         parent.value.members.push_back({std::move(parent.key), parent.key_mark, std::move(v)});
@@ -201,17 +199,17 @@ class Builder final : public YAML::EventHandler {
 
   void take_key(Open& parent, const Value& key) {
     parent.has_key = true;
-    parent.key.clear();  // an empty key drops its value below
+    parent.key.clear();  // put() discards the value of an empty key
     parent.key_mark = key.mark;
     if (key.kind != Value::Kind::scalar || key.text.empty()) {
-      problems_.error(key.mark, "", "a key must be plain text");
+      problems_.error(key.mark, "", "a key must be text");
     } else if (key.text == "<<") {
-      problems_.error(key.mark, "", "merge keys are not supported: repeat the keys");
+      problems_.error(key.mark, "", "merge keys (<<) are not supported: repeat the keys");
     } else if (const auto [first, is_new] = parent.lines.try_emplace(key.text, key.mark.line);
                !is_new) {
       problems_.error(key.mark, "",
-                      "the key " + quoted(key.text) + " stands twice, first in line " +
-                          std::to_string(first->second));
+                      "duplicate key " + quoted(key.text) + ": line " +
+                          std::to_string(first->second) + " has it too");
     } else {
       parent.key = key.text;
     }
@@ -271,8 +269,8 @@ void append_canonical(std::string& out, const Value& value) {
 }  // namespace
 
 Value parse_yaml(std::string_view text, Problems& problems) {
-  // yaml-cpp takes a quote that is never closed for closed if the file ends with its line; a
-  // comment behind it makes that the error that it is.
+  // yaml-cpp accepts an unclosed quote in the last line of a file. A comment in a further line
+  // makes it an error.
   std::istringstream in(std::string(text) + (text.ends_with('\n') ? "#" : "\n#"));
   Builder builder(problems);
   try {
@@ -282,14 +280,14 @@ Value parse_yaml(std::string_view text, Problems& problems) {
     Builder second(problems);
     if (parser.HandleNextDocument(second)) {
       problems.error(second.take().mark, "",
-                     "one file holds one document: remove what follows '---'");
+                     "the file has more than one document: remove the text after '---'");
     }
     return root;
   } catch (const TooLarge& e) {
     problems.error(e.mark, "", e.message);
     return {};
   } catch (const YAML::DeepRecursion& e) {
-    problems.error(to_mark(e.mark), "", "nested too deeply");
+    problems.error(to_mark(e.mark), "", "the values are nested too deeply");
     return {};
   } catch (const YAML::Exception& e) {
     problems.error(to_mark(e.mark), "", "not valid YAML: " + e.msg);

@@ -1,6 +1,6 @@
-// YAML text -> a plain tree with a place at every value. The only file that knows yaml-cpp is
-// yaml.cpp. What YAML allows and we refuse is reported here: duplicate keys, merge keys, tags,
-// several documents, keys that are not plain text.
+// Parses YAML text into a plain tree in which every value has its place in the file. Only yaml.cpp
+// uses yaml-cpp. The parser refuses some valid YAML: duplicate keys, merge keys, tags, several
+// documents, keys that are not text.
 #pragma once
 
 #include "config/problems.hpp"
@@ -18,14 +18,14 @@ struct Value {
   enum class Kind : unsigned char { null, scalar, sequence, mapping };
 
   Kind kind = Kind::null;
-  bool quoted = false;  ///< the scalar stood in quotes, so it is text whatever it looks like
+  bool quoted = false;  ///< the scalar is in quotes, so it is text even if it looks like a number
   Mark mark;
   std::string text;
   std::vector<Value> items;
   std::vector<Member> members;
 
   [[nodiscard]] const Member* find(std::string_view key) const;
-  /// "text", "a list", "a mapping" or "nothing", for messages.
+  /// "text", "a list", "a mapping" or "empty", for messages.
   [[nodiscard]] std::string_view kind_name() const;
 };
 
@@ -35,10 +35,11 @@ struct Member {
   Value value;
 };
 
-/// The document's root; a null value where the text is empty or broken (then `problems` says why).
+/// The root of the document; a null value if the text is empty, or invalid, which `problems` then
+/// reports.
 Value parse_yaml(std::string_view text, Problems& problems);
 
-/// The tree in one line with sorted keys: equal texts mean equal configuration.
+/// The tree in one line with sorted keys. Equal configurations have equal texts.
 std::string canonical(const Value& value);
 
 }  // namespace vitalsd::config

@@ -222,7 +222,7 @@ net::PgOptions read_options(config::Node& options) {
   if (url.user.empty()) options.error("url", "names no user: postgresql://USER@...");
   pg.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
   pg.user = url.user;
-  const std::string path = config::percent_decoded(url.path);
+  const std::string path = config::percent_decode(url.path);
   if (path.contains('\0')) options.error("url", "%00 is no part of a database's name");
   pg.database = path.size() > 1 ? path.substr(1) : url.user;
   const std::string mode = take_parameter(options, url.query, "sslmode");

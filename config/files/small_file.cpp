@@ -36,20 +36,20 @@ std::string shown_size(std::size_t bytes) {
                             : std::to_string(bytes / kKibi) + " KiB";
 }
 
-// `expected` is a hint only: a file may grow, and those of /proc have no size.
+// `expected` is a hint: a file may grow, and files in /proc report the size 0.
 std::expected<std::string, std::string> read_all(int file, std::size_t expected,
                                                  std::size_t max_bytes) {
   std::string content;
-  std::size_t room = std::min(expected, max_bytes) + 1;
+  std::size_t next = std::min(expected, max_bytes) + 1;
   for (;;) {
-    const std::size_t had = content.size();
-    content.resize(had + room);
-    const ssize_t got = read(file, content.data() + had, room);
+    const std::size_t size = content.size();
+    content.resize(size + next);
+    const ssize_t got = read(file, content.data() + size, next);
     if (got < 0 && errno != EINTR) return failure(errno);
-    content.resize(had + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    content.resize(size + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     if (got == 0) return content;
-    if (content.size() > max_bytes) return Failure("it is larger than " + shown_size(max_bytes));
-    room = std::min<std::size_t>(std::max<std::size_t>(content.size(), 4096),
+    if (content.size() > max_bytes) return Failure("larger than " + shown_size(max_bytes));
+    next = std::min<std::size_t>(std::max<std::size_t>(content.size(), 4096),
                                  max_bytes + 1 - content.size());
   }
 }
@@ -58,13 +58,13 @@ std::expected<std::string, std::string> read_all(int file, std::size_t expected,
 
 std::expected<std::string, std::string> read_small_file(const std::string& path,
                                                         std::size_t max_bytes) {
-  // Without O_NONBLOCK, to open a FIFO waits for its writer.
+  // O_NONBLOCK: without it, open() of a FIFO waits for a writer.
   const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (file.number() < 0 && errno == ENXIO) return Failure("it is not a regular file");  // a socket
+  if (file.number() < 0 && errno == ENXIO) return Failure("not a regular file");  // a socket
   struct stat status{};
   if (file.number() < 0 || fstat(file.number(), &status) != 0) return failure(errno);
   if (S_ISDIR(status.st_mode)) return failure(EISDIR);
-  if (!S_ISREG(status.st_mode)) return Failure("it is not a regular file");
+  if (!S_ISREG(status.st_mode)) return Failure("not a regular file");
   return read_all(file.number(), static_cast<std::size_t>(status.st_size), max_bytes);
 }
 

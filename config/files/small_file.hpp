@@ -1,5 +1,5 @@
-// Small files of the configuration and of what it names: secrets, keys, certificates. A module of
-// its own, since the web server reads such files too and knows nothing else of the configuration.
+// Reads the configuration and the small files that it names: secrets, keys, certificates. It is a
+// separate module because the web server reads such files too but must not include config/.
 #pragma once
 
 #include <cstddef>
@@ -8,13 +8,13 @@
 
 namespace vitalsd::config {
 
-/// The content of the regular file at `path`, through symbolic links; or why it cannot be had, as
-/// "No such file or directory". Anything but a regular file is refused, for a FIFO without a writer
-/// would never end and a device may never do so.
+/// The content of the regular file at `path`, through symbolic links, or an error such as "No such
+/// file or directory". Refuses anything but a regular file: reading a FIFO or a device may never
+/// end.
 std::expected<std::string, std::string> read_small_file(const std::string& path,
                                                         std::size_t max_bytes);
 
-/// Standard input to its end, whatever it is.
+/// Standard input up to its end, or an error. It may be any kind of file.
 std::expected<std::string, std::string> read_standard_input(std::size_t max_bytes);
 
 }  // namespace vitalsd::config

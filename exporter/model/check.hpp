@@ -1,6 +1,6 @@
-// Checks: the thresholds that the operators' documents give, declared by a probe's kind beside its
-// metrics. A probe reports the reading; the command line, the page and vitalsd_check_status share
-// the verdict. Standard library only.
+// Checks: thresholds for readings. A kind of probe declares them beside its metrics, with defaults
+// from the operators' documents. The probe reports the reading; the command line, the status page
+// and vitalsd_check_status show the same status. Standard library only.
 #pragma once
 
 #include "exporter/model/metric.hpp"
@@ -17,8 +17,8 @@ struct Check {
   std::string_view name;  ///< the value of the label `check`, and the key under `checks:`
   Unit unit = Unit::none;
   Worse worse = Worse::above;
-  std::optional<double> warn;      ///< default threshold; strictly worse is a warning
-  std::optional<double> critical;  ///< default threshold; strictly worse is critical
+  std::optional<double> warn;      ///< default threshold; a worse reading is a warning
+  std::optional<double> critical;  ///< default threshold; a worse reading is critical
   std::string_view help;
 };
 
@@ -26,7 +26,7 @@ struct Thresholds {
   std::optional<double> warn;
   std::optional<double> critical;
 
-  /// These where they are given, else those of `fallback`.
+  /// These thresholds, with those of `fallback` in place of missing ones.
   [[nodiscard]] constexpr Thresholds or_else(const Thresholds& fallback) const {
     return {warn ? warn : fallback.warn, critical ? critical : fallback.critical};
   }
@@ -46,15 +46,16 @@ constexpr std::string_view status_name(Status status) {
   return "";
 }
 
-/// One reading of a check, the worst one where a probe watches several objects.
+/// A reading of a check. If a probe watches several objects, only the worst reading is shown.
 struct CheckResult {
   const Check* check = nullptr;
   double reading = 0;
-  std::string object;     ///< which of several, empty if there is one
-  Thresholds thresholds;  ///< those that the probe knows; later those in force
+  std::string object;     ///< the object, if the probe watches several; otherwise empty
+  Thresholds thresholds;  ///< from the probe; later the effective ones
   Status status = Status::ok;
 };
 
+/// The status of a reading. A reading that equals a threshold is not worse.
 constexpr Status judge(const Check& check, const Thresholds& thresholds, double reading) {
   const auto worse = [&](const std::optional<double>& threshold) {
     if (!threshold) return false;

@@ -7,12 +7,12 @@
 namespace vitalsd {
 namespace {
 
-// Room in a slab for lines that become longer.
+// Extra capacity of a slab for lines that become longer.
 constexpr std::size_t kReserve = Exposition::kSlabSize / 16;
 
-// Makes room for `size` bytes: at first by doubling, as most families stay small, but a slab that
-// has become full gets no more than it needs, where std::string would double it once more.
-void make_room(std::string& text, std::size_t size) {
+// Reserves `size` bytes. The capacity doubles up to a full slab, because most families stay small.
+// A full slab gets only what it needs; std::string would double it again.
+void reserve_bytes(std::string& text, std::size_t size) {
   if (size <= text.capacity()) return;
   const std::size_t full = Exposition::kSlabSize + kReserve;
   text.reserve(size > full ? size + kReserve : std::min(std::max(size, 2 * text.capacity()), full));
@@ -71,7 +71,7 @@ std::uint32_t Exposition::family_of(const MetricInfo& metric) {
   return id;
 }
 
-// The slab itself if nobody reads it, else a copy that takes its place.
+// The slab if no page has pinned it; otherwise a copy, which replaces it.
 Exposition::Slab& Exposition::writable(Family& family, std::uint32_t slab) {
   std::shared_ptr<Slab>& place = family.slabs[slab];
   if (place->pins > 0) {
@@ -92,7 +92,7 @@ std::uint32_t Exposition::free_place(Family& family) {
   return static_cast<std::uint32_t>(family.slabs.size() - 1);
 }
 
-bool Exposition::stands_alone(const Change& change) {
+bool Exposition::has_own_slab(const Change& change) {
   return change.lines.size() >= (change.keeper ? kKeptSize : kSlabSize);
 }
 
@@ -101,7 +101,7 @@ void Exposition::place(Owner owner, Change& change) {
   chunk.family = family_of(*change.metric);
   Family& family = *families_[chunk.family];
   const std::size_t size = change.lines.size();
-  if (stands_alone(change)) {
+  if (has_own_slab(change)) {
     chunk.slab = free_place(family);
     auto slab = std::make_shared<Slab>();
     if (change.keeper) {
@@ -112,13 +112,13 @@ void Exposition::place(Owner owner, Change& change) {
     }
     family.slabs[chunk.slab] = std::move(slab);
   } else {
-    const auto takes = [&](std::uint32_t i) {
+    const auto has_space = [&](std::uint32_t i) {
       return i < family.slabs.size() && family.slabs[i] && !family.slabs[i]->keeper &&
              family.slabs[i]->text.size() + size <= kSlabSize;
     };
-    if (!takes(family.open)) {
+    if (!has_space(family.open)) {
       family.open = 0;
-      while (family.open < family.slabs.size() && !takes(family.open)) ++family.open;
+      while (family.open < family.slabs.size() && !has_space(family.open)) ++family.open;
       if (family.open == family.slabs.size()) {
         family.open = free_place(family);
         family.slabs[family.open] = std::make_shared<Slab>();
@@ -126,7 +126,7 @@ void Exposition::place(Owner owner, Change& change) {
     }
     chunk.slab = family.open;
     std::string& text = writable(family, chunk.slab).text;
-    make_room(text, text.size() + size);
+    reserve_bytes(text, text.size() + size);
     text += change.lines;
   }
   Slab& slab = *family.slabs[chunk.slab];
@@ -134,7 +134,7 @@ void Exposition::place(Owner owner, Change& change) {
   slab.entries.push_back({chunk.id, owner, static_cast<std::uint32_t>(size)});
 }
 
-// The entry of a chunk in its slab, and where its lines begin.
+// The index of a chunk's entry in its slab, and the offset of its lines.
 std::pair<std::size_t, std::size_t> Exposition::find(const Chunk& chunk) const {
   const Slab& slab = *families_[chunk.family]->slabs[chunk.slab];
   std::size_t at = 0;
@@ -146,27 +146,27 @@ std::pair<std::size_t, std::size_t> Exposition::find(const Chunk& chunk) const {
 void Exposition::replace(Owner owner, Change& change) {
   Chunk& chunk = *change.chunk;
   const std::size_t size = change.lines.size();
-  // What stays with a keeper needs no more than another view.
-  if (change.keeper && stands_alone(change) && families_[chunk.family]->slabs[chunk.slab]->keeper) {
+  // From one keeper to another: only the view changes.
+  if (change.keeper && has_own_slab(change) && families_[chunk.family]->slabs[chunk.slab]->keeper) {
     Slab& slab = writable(*families_[chunk.family], chunk.slab);
     slab.kept = change.lines;
     slab.keeper = std::move(change.keeper);
     slab.entries.front().size = static_cast<std::uint32_t>(size);
     return;
   }
-  // Another chunk that is or becomes a slab of its own moves: the copy is not worth having.
-  if (stands_alone(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
+  // A chunk that has its own slab, or now needs one, is removed and placed again.
+  if (has_own_slab(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
     change.metric = families_[chunk.family]->metric;
     remove(chunk);
     place(owner, change);
     return;
   }
   const auto [index, at] = find(chunk);
-  const Slab& now = *families_[chunk.family]->slabs[chunk.slab];
-  const std::size_t old_size = now.entries[index].size;
-  if (now.view().substr(at, old_size) == change.lines) return;
+  const Slab& slab_before = *families_[chunk.family]->slabs[chunk.slab];
+  const std::size_t old_size = slab_before.entries[index].size;
+  if (slab_before.view().substr(at, old_size) == change.lines) return;
   Slab& slab = writable(*families_[chunk.family], chunk.slab);
-  make_room(slab.text, slab.text.size() - old_size + size);
+  reserve_bytes(slab.text, slab.text.size() - old_size + size);
   slab.text.replace(at, old_size, change.lines);
   slab.entries[index].size = static_cast<std::uint32_t>(size);
 }
@@ -208,7 +208,7 @@ Exposition::Page::Page(const Exposition& exposition, Format format, const Select
 }
 
 Exposition::Page::~Page() {
-  // Under the lock: the publisher that next finds no pin must see that all reads are over.
+  // The lock orders all reads of the page before the next write to a slab without pins.
   const std::lock_guard lock(exposition_.mutex_);
   for (const std::shared_ptr<Slab>& slab : slabs_) --slab->pins;
 }

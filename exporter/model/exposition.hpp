@@ -1,11 +1,11 @@
-// All published lines, ready to be sent: rendered once, when published, gathered by family at a
-// scrape. Written by the probe loop, read by the web thread; a scrape sees every publish() whole or
-// not at all.
+// All published lines, ready to send. They are rendered once, at publish(), and collected by family
+// at a scrape. The probe loop writes them, the web thread reads them. A scrape contains each
+// publish() completely or not at all.
 //
-// The lines of one owner in one family are a chunk. Chunks are mostly small and there are many
-// (10,000 probes with a dozen families each), so they stand together in slabs of some 8 KiB, and a
-// scrape sends slabs. It pins them, under the lock but in microseconds, and sends them as they
-// stand; publishing into a pinned slab works on a copy of that slab.
+// The lines of one owner in one family are a chunk. There are many chunks (10,000 probes with a
+// dozen families each) and most are small, so slabs of about 8 KiB hold several chunks each, and a
+// scrape sends slabs. It pins them under the lock, which takes microseconds, and sends them without
+// a copy. publish() copies a pinned slab before it changes it.
 #pragma once
 
 #include "exporter/model/metric.hpp"
@@ -30,12 +30,12 @@ class Exposition {
  public:
   using Owner = std::uint32_t;
 
-  /// Chunks of at least this many bytes stand in a slab of their own.
+  /// A chunk of at least this many bytes has its own slab.
   static constexpr std::size_t kSlabSize = 8 * 1024;
-  /// So do those of this size that somebody keeps: it saves their copy.
+  /// A chunk with a keeper has its own slab from this size on, because its lines are not copied.
   static constexpr std::size_t kKeptSize = 1024;
 
-  /// Where an owner's lines in one family stand. Kept by the owner, written by publish() alone.
+  /// The place of an owner's lines in one family. The owner stores it; only publish() changes it.
   struct Chunk {
     static constexpr std::uint32_t kNone = UINT32_MAX;
     std::uint32_t family = kNone;
@@ -44,48 +44,49 @@ class Exposition {
     [[nodiscard]] bool placed() const { return family != kNone; }
   };
 
-  /// Sets the lines of one chunk, or removes it where there are none.
+  /// Sets the lines of one chunk. Empty lines remove it.
   struct Change {
     Chunk* chunk = nullptr;
-    const MetricInfo* metric = nullptr;  ///< names the family of a chunk that is not yet placed
+    const MetricInfo* metric = nullptr;  ///< the family, for a chunk without a place
     std::string_view lines{};
-    std::shared_ptr<const void> keeper{};  ///< if set: keeps `lines`, which need not be copied
+    std::shared_ptr<const void> keeper{};  ///< owns the memory of `lines`; null: they are copied
   };
 
-  /// A family that somebody else renders at each scrape (the process-wide metrics).
+  /// A family that the caller renders at each scrape: a metric of the process.
   struct Extra {
     std::string name;
     std::string help;
     Type type = Type::gauge;
-    std::string lines;           ///< may hold several suffixes, as histograms do
+    std::string lines;           ///< may have several suffixes, like a histogram
     std::string_view type_name;  ///< "histogram"; empty: the name of `type`
   };
 
-  /// What a page shows.
+  /// The content of a page.
   struct Selection {
-    bool readings = true;                   ///< false: facts only, as no reading can be trusted
-    bool facts = true;                      ///< false, with readings: nothing but the extras
-    std::optional<std::string_view> owner;  ///< one owner's lines only
+    bool readings = true;                   ///< false: without readings, because they are stale
+    bool facts = true;                      ///< false, and readings false: extras only
+    std::optional<std::string_view> owner;  ///< if set: lines of this owner only
   };
 
-  /// What a scrape gets, as of one moment: what is published meanwhile does not change it.
+  /// A snapshot for one scrape. A later publish() does not change it.
   class Page;
 
   Exposition() = default;
   Exposition(const Exposition&) = delete;
   Exposition& operator=(const Exposition&) = delete;
 
-  /// A new owner, named as its label `probe` is. Two owners never have one name at the same time.
+  /// Adds an owner. `name` is the value of its label `probe` and must be unique among owners.
   Owner add_owner(std::string name);
-  /// Forgets the owner; its chunks must be gone.
+  /// Removes the owner, which must have no chunks.
   void remove_owner(Owner owner);
   [[nodiscard]] bool has_owner(std::string_view name) const;
 
-  /// Applies all changes at once. Chunks and lines of `changes` must stay until it returns.
+  /// Applies all changes atomically. The chunks and lines in `changes` must stay valid until it
+  /// returns.
   void publish(Owner owner, std::span<Change> changes);
 
-  /// The families that have lines, in the order of their names, `extras` among them, and the end of
-  /// the page. The exposition must outlive it.
+  /// All families with lines and `extras`, sorted by name, and the end of the page. The exposition
+  /// must outlive the page.
   [[nodiscard]] std::unique_ptr<const Page> page(Format format, const Selection& selection,
                                                  std::vector<Extra> extras) const;
 
@@ -97,18 +98,18 @@ class Exposition {
   };
   struct Slab {
     std::string text;
-    std::string_view kept;               // instead: the one chunk of a slab,
-    std::shared_ptr<const void> keeper;  // whose lines this keeps
+    std::string_view kept;               // in place of `text`: the only chunk of this slab
+    std::shared_ptr<const void> keeper;  // owns the memory of `kept`
     std::vector<Entry> entries;
     std::uint32_t next_id = 0;
-    int pins = 0;  // pages that show it; guarded by the mutex as all else
+    int pins = 0;  // pages that use this slab; guarded by the mutex, like all members
 
     [[nodiscard]] std::string_view view() const { return keeper ? kept : text; }
   };
   struct Family {
     const MetricInfo* metric;
-    std::vector<std::shared_ptr<Slab>> slabs;  // null: a free place
-    std::vector<std::uint32_t> free;           // those places
+    std::vector<std::shared_ptr<Slab>> slabs;  // null: a free index
+    std::vector<std::uint32_t> free;           // the free indices
     std::uint32_t open = 0;                    // the slab that takes new small chunks
   };
   std::uint32_t family_of(const MetricInfo& metric);
@@ -118,12 +119,12 @@ class Exposition {
   void replace(Owner owner, Change& change);
   void remove(Chunk& chunk);
   static std::uint32_t free_place(Family& family);
-  static bool stands_alone(const Change& change);
+  static bool has_own_slab(const Change& change);
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Family>> families_;
-  std::map<std::string_view, std::uint32_t> by_name_;  // into families_, in the page's order
-  std::vector<std::string> owners_;                    // empty: a free place
+  std::map<std::string_view, std::uint32_t> by_name_;  // indices in families_, in page order
+  std::vector<std::string> owners_;                    // empty: a free index
   std::vector<Owner> free_owners_;
   std::map<std::string, Owner, std::less<>> owner_names_;
 };
@@ -136,13 +137,13 @@ class Exposition::Page {
   Page(const Page&) = delete;
   Page& operator=(const Page&) = delete;
 
-  /// One after another they are the page. Valid as long as it lives.
+  /// The page is the concatenation of the pieces. They are valid as long as the page exists.
   [[nodiscard]] std::span<const std::string_view> pieces() const { return pieces_; }
-  /// Bytes of all of them.
+  /// Total bytes of the pieces.
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
-  struct View {  // a family, and its slabs among slabs_
+  struct View {  // a family and the range of its slabs in slabs_
     const MetricInfo* metric;
     std::size_t begin;
     std::size_t end;
@@ -154,10 +155,10 @@ class Exposition::Page {
   void add(std::string_view piece);
 
   const Exposition& exposition_;
-  std::optional<Owner> owner_;  // whose lines alone it shows
+  std::optional<Owner> owner_;  // if set: lines of this owner only
   std::vector<View> families_;
   std::vector<std::shared_ptr<Slab>> slabs_;
-  std::deque<std::string> texts_;  // what is no slab's: headers and extras
+  std::deque<std::string> texts_;  // headers and extras
   std::vector<std::string_view> pieces_;
   std::size_t size_ = 0;
 };

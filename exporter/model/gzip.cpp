@@ -14,11 +14,11 @@ struct GzipWriter::Stream {
 };
 
 GzipWriter::GzipWriter() : stream_(std::make_unique<Stream>()) {
-  constexpr int kGzipWindow = 15 + 16;  // the largest window, in gzip's frame
+  constexpr int kGzipWindow = 15 + 16;  // 15: the largest window; 16: gzip headers
   constexpr int kMemory = 8;
   if (deflateInit2(&stream_->z, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, kMemory,
                    Z_DEFAULT_STRATEGY) != Z_OK) {
-    throw std::bad_alloc();  // the only way it fails with these arguments
+    throw std::bad_alloc();  // the only possible error with these arguments
   }
 }
 
@@ -37,7 +37,7 @@ void GzipWriter::run(int flush) {
 
 void GzipWriter::write(std::string_view piece) {
   z_stream& z = stream_->z;
-  // zlib does not write through next_in; its type only predates const.
+  // zlib does not write through next_in, but its type is not const.
   z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(piece.data()));
   z.avail_in = static_cast<uInt>(piece.size());
   run(Z_NO_FLUSH);

@@ -1,4 +1,4 @@
-// gzip (RFC 1952) of text that comes in pieces. zlib behind it.
+// Compresses text in pieces to gzip (RFC 1952), with zlib.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,8 @@
 
 namespace vitalsd {
 
-/// Compresses at level 1: a scrape is read once, on the same host or network, so speed counts.
+/// Compresses at level 1, because speed matters more than size: a scrape is read once, on the same
+/// host or network.
 class GzipWriter {
  public:
   GzipWriter();
@@ -16,7 +17,7 @@ class GzipWriter {
   GzipWriter& operator=(const GzipWriter&) = delete;
 
   void write(std::string_view piece);
-  /// The whole stream; nothing can be written afterwards.
+  /// Ends the stream and returns all of it. write() must not be called afterwards.
   std::string finish();
 
  private:

@@ -6,7 +6,7 @@
 namespace vitalsd {
 namespace {
 
-bool among(std::span<const MetricInfo* const> metrics, const MetricInfo* metric) {
+bool contains(std::span<const MetricInfo* const> metrics, const MetricInfo* metric) {
   return std::ranges::find(metrics, metric) != metrics.end();
 }
 
@@ -45,7 +45,7 @@ Ending Ledger::ending_of(const std::optional<Failure>& failure) {
   return failure->reason == Reason::overload ? Ending::overloaded : Ending::failed;
 }
 
-// Whether a line that the run did not renew stays.
+// Whether a line that the run did not renew stays. Updates the line.
 bool Ledger::survives(Line& line, const PartState& state, Ending ending, Time now) {
   const auto overloaded_for = now - state.overloaded_since.value_or(now);
   const Retention retention = decide(ending, line.metric->keep, line.missed, overloaded_for);
@@ -74,18 +74,19 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
   const std::size_t first = batch.rendering.families.size();
   part.render(batch.rendering, constant_labels_, duplicates_, rendered);
   const std::span families = std::span(batch.rendering.families).subspan(first);
-  std::vector<const MetricInfo*> added;  // few, and the fragments of a set have mostly the same
+  // Few metrics, because the fragments of a set mostly have the same families.
+  std::vector<const MetricInfo*> added;
   for (const Fragment& fragment : part.fragments()) {
     if (!fragment) continue;
     for (const FragmentFamily& family : *fragment) {
-      if (!among(added, family.metric)) added.push_back(family.metric);
+      if (!contains(added, family.metric)) added.push_back(family.metric);
     }
   }
   std::erase_if(state.lines, [&](Line& line) {
     if (std::ranges::find(families, line.metric, &Rendering::Family::metric) != families.end()) {
       return false;
     }
-    if (!among(added, line.metric) && survives(line, state, ending, now)) return false;
+    if (!contains(added, line.metric) && survives(line, state, ending, now)) return false;
     batch.removed.push_back(line.chunk);
     return true;
   });
@@ -93,7 +94,8 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
     const Rendering::Family& family = families[i];
     auto line = std::ranges::find(state.lines, family.metric, &Line::metric);
     if (line == state.lines.end()) {
-      if (state.lines.capacity() == state.lines.size()) {  // families seldom change: no slack
+      // Families rarely change, so reserve() adds no extra capacity.
+      if (state.lines.capacity() == state.lines.size()) {
         state.lines.reserve(std::max(families.size(), state.lines.size() + 1));
       }
       state.lines.push_back(Line{.metric = family.metric, .chunk = {}});
@@ -110,7 +112,7 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
   if (&state != &framework_) apply_facts(state, part);
 }
 
-// `added`: the families that the run has added to, in whatever form.
+// `added`: the families that the run renewed, as samples or as fragments.
 void Ledger::apply_fragments(PartState& state, const Part& part,
                              std::span<const MetricInfo* const> added, Ending ending, Time now,
                              Batch& batch) {
@@ -122,11 +124,11 @@ void Ledger::apply_fragments(PartState& state, const Part& part,
       replace(attached, wanted[i], now, batch);
       continue;
     }
-    // What nothing takes the place of goes or stays as a whole: its lines are of one kind of
-    // object.
+    // A fragment without a replacement stays or is removed as a whole, because its lines describe
+    // one kind of object.
     bool stays = false;
     for (Line& line : attached.lines) stays = survives(line, state, ending, now) || stays;
-    for (const Line& line : attached.lines) stays = stays && !among(added, line.metric);
+    for (const Line& line : attached.lines) stays = stays && !contains(added, line.metric);
     if (!stays) drop(attached, batch);
   }
   while (!state.attached.empty() && !state.attached.back().fragment) state.attached.pop_back();
@@ -163,7 +165,8 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
   attached = {fragment, std::move(lines)};
 }
 
-// Whether the part has just the facts that are known: the usual case, found out without a copy.
+// Whether the part has exactly the stored facts. This is the usual case, so it is checked without a
+// copy.
 bool Ledger::same_facts(const PartState& state, const Part& part) {
   auto known = state.facts.begin();
   for (std::size_t i = 0; i < part.size(); ++i) {
@@ -186,7 +189,7 @@ void Ledger::apply_facts(PartState& state, const Part& part) {
     if (sample.metric->keep != Keep::fact) continue;
     facts.push_back({sample.metric, std::string(sample.labels), sample.value});
   }
-  // Facts of families that this run did not renew are still published, or were dropped just now.
+  // Keep the facts of families that this run did not renew, if they are still published.
   for (FactValue& old : state.facts) {
     const bool renewed = std::ranges::find(facts, old.metric, &FactValue::metric) != facts.end();
     const bool published =
@@ -219,12 +222,12 @@ void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
                      const Part& framework, Time now) {
   Batch batch;
   RenderedLabels rendered;
-  RenderedLabels* const doubles = set.parts().empty() ? nullptr : &rendered;
+  RenderedLabels* const seen_labels = set.parts().empty() ? nullptr : &rendered;
   apply(framework_, framework, Ending::succeeded, now, batch);
-  apply(parts_.front(), set, ending_of(thrown ? thrown : set.failure()), now, batch, doubles);
+  apply(parts_.front(), set, ending_of(thrown ? thrown : set.failure()), now, batch, seen_labels);
 
   const Part nothing;
-  bool gone = false;
+  bool has_removed_parts = false;
   for (auto state = parts_.begin() + 1; state != parts_.end(); ++state) {
     if (set.parts().contains(state->key)) continue;
     if (thrown) {
@@ -234,20 +237,20 @@ void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
     drop(*state, batch);
     if (!state->facts.empty()) ++fact_version_;
     places_.erase(state->key);
-    state->key.clear();  // which no part but the probe itself has
-    gone = true;
+    state->key.clear();  // marks the part as removed; only the probe itself has an empty key
+    has_removed_parts = true;
   }
-  if (gone) {
+  if (has_removed_parts) {
     parts_.erase(std::remove_if(parts_.begin() + 1, parts_.end(),
                                 [](const PartState& state) { return state.key.empty(); }),
                  parts_.end());
     for (std::size_t i = 1; i < parts_.size(); ++i) places_[parts_[i].key] = i;
   }
   for (const auto& [key, part] : set.parts()) {
-    const auto [place, fresh] = places_.try_emplace(key, parts_.size());
-    if (fresh) parts_.push_back(PartState{.key = key});
+    const auto [place, is_new] = places_.try_emplace(key, parts_.size());
+    if (is_new) parts_.push_back(PartState{.key = key});
     apply(parts_[place->second], part, ending_of(SampleSet::outcome_of(part, thrown)), now, batch,
-          doubles);
+          seen_labels);
   }
   commit(batch);
 }

@@ -1,17 +1,17 @@
-// What one probe has published and still may: turns the sets of its runs into changes of the
-// exposition by the rules for readings and facts. One ledger a probe, used on the probe loop.
+// The published lines of one probe: turns the sample sets of its runs into changes of the
+// exposition by the rules for readings and facts. One ledger per probe, used on the probe loop.
 //
-// After a run that succeeded, its set replaces all that was published. After one that failed, what
-// it added replaces the same families; of the others,
-//   - readings survive one failed run, so that a lost packet does not reset a pending alert, and go
-//     with the second in a row;
-//   - facts stay;
-//   - both stay, and count as renewed, if the target is overloaded: it answers, it is just full;
-//     readings for an hour, after which nobody knows what they would be.
-// decide() has them, pure. A failure of our own (internal) is one like any other here: it says
-// nothing of the target. These rules hold for each part by its own outcome. A part that a run which
-// returned does not name is gone; a run that threw may not have come to it. Readings that nothing
-// has renewed for too long are dropped by expire().
+// After a successful run, its set replaces everything that was published. After a failed run, the
+// families that it added replace the same families. The other families follow these rules:
+//   - Readings survive one failed run, so that a lost packet does not reset a pending alert. The
+//     second failed run in a row removes them.
+//   - Facts stay.
+//   - If the target is overloaded, both stay and count as renewed, because the target responds.
+//     Readings stay for at most one hour.
+// decide() implements the rules as a pure function. An internal failure counts as any other failure
+// here, although it carries no information about the target. The rules apply to each part by its
+// own outcome. A part that is missing in a run that returned is removed; a run that threw may not
+// have reached it. expire() removes readings that no run has renewed for too long.
 #pragma once
 
 #include "exporter/model/exposition.hpp"
@@ -32,7 +32,7 @@
 
 namespace vitalsd {
 
-/// A fact as the state file keeps it.
+/// A fact in the form of the state file.
 struct StoredFact {
   std::string part;
   std::string metric;
@@ -41,18 +41,18 @@ struct StoredFact {
   bool operator==(const StoredFact&) const = default;
 };
 
-/// How a run, or a part of it, has ended for what it did not renew.
+/// How a run, or a part of it, ended, for the lines that it did not renew.
 enum class Ending : unsigned char { succeeded, failed, overloaded };
 
-/// What becomes of a line that a run did not renew.
+/// What happens to a line that a run did not renew.
 enum class Retention : unsigned char {
   drop,
-  keep,   ///< and count it as missed
-  renew,  ///< as if the run had renewed it
+  keep,   ///< keep the line and mark it as missed
+  renew,  ///< treat the line as renewed
 };
 
-/// `missed`: the run before did not renew it either. `overloaded_for`: how long the target has been
-/// overloaded.
+/// `missed`: the previous run did not renew the line either. `overloaded_for`: the time since the
+/// target became overloaded.
 constexpr Retention decide(Ending ending, Keep keep, bool missed,
                            std::chrono::steady_clock::duration overloaded_for) {
   constexpr std::chrono::hours kMaxOverload{1};
@@ -65,7 +65,7 @@ constexpr Retention decide(Ending ending, Keep keep, bool missed,
     case Ending::failed:
       break;
   }
-  // A fact says when it was true (a date): age takes nothing from it.
+  // A fact contains its own time (a date), so it does not become stale.
   if (keep == Keep::fact || !missed) return Retention::keep;
   return Retention::drop;
 }
@@ -74,35 +74,35 @@ class Ledger {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// `constant_labels` stand on every line: `probe="main-db",environment="production"`.
+  /// Every line has `constant_labels`: `probe="main-db",environment="production"`.
   Ledger(Exposition& exposition, std::string probe, std::string constant_labels);
-  /// Takes back all that was published.
+  /// Removes all published lines.
   ~Ledger();
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  /// Publishes a run's set and the framework's own series at once. `thrown` is the failure that the
-  /// run threw; a run that returned has none, and then the set itself says how it went.
+  /// Publishes the set of a run and the framework's series atomically. `thrown` is the failure that
+  /// the run threw. For a run that returned it is empty, and the set has the outcome.
   void publish(const SampleSet& set, const std::optional<Failure>& thrown, const Part& framework,
                Time now);
-  /// Publishes the framework's series alone, all else staying as it is.
+  /// Publishes the framework's series only. All other lines stay unchanged.
   void publish(const Part& framework);
 
-  /// Drops the readings that were last renewed before `oldest`.
+  /// Removes the readings that were last renewed before `oldest`.
   void expire(Time oldest);
 
-  /// Samples that were left out because their labels had been used in the same set: a fault of
-  /// ours.
+  /// The number of samples left out because the same set already had their metric and labels. More
+  /// than 0 is a bug of vitalsd.
   [[nodiscard]] std::size_t duplicates() const { return duplicates_; }
 
   [[nodiscard]] const std::string& constant_labels() const { return constant_labels_; }
 
   [[nodiscard]] std::vector<StoredFact> facts() const;
-  /// Publishes stored facts, before the first run. Those whose metric is not among `metrics`, or
-  /// whose labels do not fit it, are ignored.
+  /// Publishes stored facts before the first run. Ignores facts whose metric is not in `metrics` or
+  /// has other labels.
   void restore(const std::vector<StoredFact>& facts, std::span<const MetricInfo* const> metrics);
 
-  /// Counts up whenever facts change, so that they are written only then.
+  /// Increases whenever facts change, so that the state file is written only then.
   [[nodiscard]] std::uint64_t fact_version() const { return fact_version_; }
 
  private:
@@ -110,7 +110,7 @@ class Ledger {
   struct Line {  // one family of one part
     const MetricInfo* metric;
     Exposition::Chunk chunk;
-    std::uint32_t pending : 31 = kNothingPending;  // index of its new lines in the Batch
+    std::uint32_t pending : 31 = kNothingPending;  // index of new lines in the Batch or fragment
     bool missed : 1 = false;                       // the last run failed and did not renew it
     Time renewed{};
   };
@@ -120,18 +120,18 @@ class Ledger {
   };
   struct FactValue {
     const MetricInfo* metric;
-    std::string labels;  // as Sample::labels
+    std::string labels;  // in the form of Sample::labels
     double value;
     bool operator==(const FactValue&) const = default;
   };
   struct PartState {
     std::string key{};
     std::vector<Line> lines{};
-    std::vector<Attached> attached{};  // a place each, empty ones included
+    std::vector<Attached> attached{};  // by position of the fragment, empty ones included
     std::vector<FactValue> facts{};
     std::optional<Time> overloaded_since{};
   };
-  /// What one publish() changes: pending lines, and chunks whose lines are gone already.
+  /// The changes of one publish(): rendered lines, and the chunks of removed lines.
   struct Batch {
     Rendering rendering;
     std::vector<Exposition::Chunk> removed;
@@ -157,8 +157,8 @@ class Ledger {
   std::string constant_labels_;
   Exposition::Owner owner_;
   PartState framework_;
-  std::vector<PartState> parts_;                         // the probe itself first
-  std::unordered_map<std::string, std::size_t> places_;  // of the other parts, by key
+  std::vector<PartState> parts_;                         // the first one is the probe itself
+  std::unordered_map<std::string, std::size_t> places_;  // indices of the other parts, by key
   std::size_t duplicates_ = 0;
   std::uint64_t fact_version_ = 0;
 };

@@ -1,6 +1,6 @@
-// Declarations of metrics. A Metric is a constant beside the code that feeds it; its constructor is
-// the naming lint, so a name that breaks the ecosystem's conventions does not compile unless it
-// carries a waiver that says why. Standard library only.
+// Declarations of metrics. A Metric is a constant beside the code that sets it. Its constructor
+// checks the name, so that a name against the conventions of Prometheus does not compile, unless it
+// has a waiver with the reason. Standard library only.
 #pragma once
 
 #include <array>
@@ -14,10 +14,10 @@ enum class Type : unsigned char { gauge, counter, unknown };
 /// OpenMetrics base units; the name ends in the unit (before a counter's "_total").
 enum class Unit : unsigned char { none, seconds, bytes, ratio };
 
-/// What happens to a sample when the next run does not renew it (Ledger has the rules).
+/// Whether a sample stays published when the next run does not renew it. Ledger has the rules.
 enum class Keep : unsigned char {
-  reading,  ///< true only now: survives one failed run, never a wedged daemon
-  fact,     ///< stays true while unobserved: a certificate's expiry, the last good backup
+  reading,  ///< current state: survives one failed run, but not a probe loop that hangs
+  fact,     ///< stays true until observed again: a certificate's expiry, the last good backup
 };
 
 constexpr std::string_view type_name(Type type) {
@@ -46,7 +46,7 @@ constexpr std::string_view unit_name(Unit unit) {
   return "";
 }
 
-/// A metric without its label count: what the exposition and the reference need.
+/// A metric without the label count in its type, for the exposition and the reference.
 struct MetricInfo {
   static constexpr std::size_t kMaxLabels = 12;
 
@@ -55,7 +55,7 @@ struct MetricInfo {
   Unit unit = Unit::none;
   std::string_view help;  ///< one sentence
   Keep keep = Keep::reading;
-  /// Why the name may break the lint, with the source that forces it. Empty: it does not.
+  /// Why the name violates the lint, with the source that requires it. Empty: it does not.
   std::string_view waiver;
   std::array<std::string_view, kMaxLabels> label_names{};
   std::size_t label_count = 0;
@@ -95,45 +95,47 @@ constexpr bool has_part(std::string_view name, std::string_view part) {
   return false;
 }
 
-/// Empty, or what is wrong with the name. The rules are promtool's ("promtool check metrics") and
-/// OpenMetrics 1.0's on units.
+/// Why the name is invalid; empty if it is valid. The rules are those of "promtool check metrics"
+/// and, for units, of OpenMetrics 1.0.
 constexpr std::string_view name_fault(const MetricSpec& spec) {
   std::string_view base = spec.name;
   const bool total = base.ends_with("_total");
   if (total) base.remove_suffix(std::string_view("_total").size());
-  if ((spec.type == Type::counter) != total) return "counters, and only they, end in _total";
+  if ((spec.type == Type::counter) != total)
+    return "names of counters, and of counters only, must end in _total";
   for (const std::string_view suffix : {"_count", "_sum", "_bucket"}) {
-    if (base.ends_with(suffix)) return "the suffix belongs to histograms and summaries";
+    if (base.ends_with(suffix)) return "the suffix is reserved for histograms and summaries";
   }
-  if (base.ends_with("_info") && spec.type != Type::gauge) return "info metrics are gauges";
+  if (base.ends_with("_info") && spec.type != Type::gauge) return "info metrics must be gauges";
   for (const std::string_view part : {"gauge", "counter", "histogram", "summary", "metric"}) {
-    if (has_part(base, part)) return "a name does not repeat its type";
+    if (has_part(base, part)) return "the name must not contain its type";
   }
   for (const std::string_view part : {"milliseconds", "ms", "minutes", "hours", "days", "percent",
                                       "kilobytes", "kb", "megabytes", "mb", "gigabytes", "gb"}) {
-    if (has_part(base, part)) return "use the base unit: seconds, bytes, ratio";
+    if (has_part(base, part)) return "the unit must be a base unit: seconds, bytes, ratio";
   }
   const std::string_view unit = unit_name(spec.unit);
   if (!unit.empty() && !(base.ends_with(unit) && base.size() > unit.size() &&
                          base[base.size() - unit.size() - 1] == '_')) {
-    return "the name ends in its unit";
+    return "the name must end in its unit";
   }
   for (const Unit other : {Unit::seconds, Unit::bytes, Unit::ratio}) {
-    if (other != spec.unit && base.ends_with(unit_name(other))) return "the unit is not declared";
+    if (other != spec.unit && base.ends_with(unit_name(other)))
+      return "the name ends in a unit that is not declared";
   }
   return {};
 }
 
-/// Called where a constant expression must fail, so that the compiler shows the sentence.
-inline void metric_is_misdeclared(std::string_view) {}
+/// Not constexpr: a call makes the constant expression fail, and the compiler shows the message.
+inline void invalid_metric(std::string_view) {}
 
-constexpr void require(bool holds, std::string_view what) {
-  if (!holds) metric_is_misdeclared(what);
+constexpr void require(bool valid, std::string_view what) {
+  if (!valid) invalid_metric(what);
 }
 
 }  // namespace lint
 
-/// A metric with N labels of its own, beside `probe` and the user's labels which every series has:
+/// A metric with N labels. Every series also has the label `probe` and the user's labels.
 ///
 ///   constexpr Metric kExpiry({.name = "cert_expiry_timestamp", ..., .help = "..."}, "cn",
 ///   "source");
@@ -144,7 +146,7 @@ struct Metric : MetricInfo {
   explicit consteval Metric(const MetricSpec& spec, const Names&... names)
       : MetricInfo{spec.name, spec.type,   spec.unit,  spec.help,
                    spec.keep, spec.waiver, {names...}, N} {
-    lint::require(lint::is_word(spec.name), "the name is not snake_case");
+    lint::require(lint::is_word(spec.name), "the name must be snake_case");
     const std::string_view fault = lint::name_fault(spec);
     if (spec.waiver.empty()) {
       lint::require(fault.empty(), fault);
@@ -153,12 +155,12 @@ struct Metric : MetricInfo {
     }
     lint::require(spec.help.size() > 10 && spec.help[0] >= 'A' && spec.help[0] <= 'Z' &&
                       spec.help.ends_with('.') && !spec.help.contains('\n'),
-                  "help is one sentence with a capital and a full stop");
+                  "help must be one sentence with a capital letter and a full stop");
     for (std::size_t i = 0; i < N; ++i) {
-      lint::require(lint::is_word(label_names[i]), "a label name is not snake_case");
+      lint::require(lint::is_word(label_names[i]), "a label name must be snake_case");
       lint::require(
           label_names[i] != "probe" && label_names[i] != "job" && label_names[i] != "instance",
-          "probe, job and instance are not a metric's own labels");
+          "a metric must not declare the labels probe, job and instance");
     }
   }
 };

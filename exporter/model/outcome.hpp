@@ -1,5 +1,4 @@
-// How a run of a probe can end, as closed enumerations: only these become labels. Standard library
-// only.
+// How a run can end, as closed enumerations: labels have these values only. Standard library only.
 #pragma once
 
 #include <array>
@@ -11,17 +10,17 @@ namespace vitalsd {
 /// Why a run failed.
 enum class Reason : unsigned char {
   dns,         ///< the name did not resolve
-  connect,     ///< no connection: refused, unreachable, reset while it was made
+  connect,     ///< no connection: refused, unreachable, reset while connecting
   tls,         ///< handshake or verification failed
   timeout,     ///< the deadline passed
-  auth,        ///< credentials refused
-  permission,  ///< logged in, but not allowed to look
-  protocol,    ///< the answer was not of the protocol: truncated, malformed, too large
-  mismatch,    ///< an answer, but not the expected one
-  overload,    ///< the target is full (or our own threads are); the last readings stay
-  unready,     ///< the target lives, but is starting, loading or stopping
-  config,      ///< it cannot work as configured, or a file or secret of ours cannot be read
-  internal,    ///< a fault of vitalsd
+  auth,        ///< the credentials were refused
+  permission,  ///< authenticated, but a right is missing
+  protocol,    ///< the response violates the protocol: truncated, malformed, too large
+  mismatch,    ///< a valid response, but not the expected one
+  overload,    ///< the target, or vitalsd's thread pool, is full; readings stay published
+  unready,     ///< the target responds, but is starting, loading or stopping
+  config,      ///< the configuration is wrong, or a local file or secret cannot be read
+  internal,    ///< vitalsd itself failed
 };
 
 constexpr std::array kReasons = {
@@ -60,9 +59,9 @@ constexpr std::string_view reason_name(Reason reason) {
   return "";
 }
 
-/// What the up series says after a run that failed for `reason`: a target that refuses us, answers
-/// something else or is full lives; one that does not answer or does not serve yet is down. Nothing
-/// is known after a fault of our own side.
+/// The value of the up series after a run that failed for `reason`. A target that refuses access,
+/// sends an unexpected response or is full is up. A target that does not respond or does not serve
+/// yet is down. Nothing, that is unknown, if the failure is local.
 constexpr std::optional<bool> is_up(Reason reason) {
   switch (reason) {
     case Reason::auth:
@@ -78,12 +77,12 @@ constexpr std::optional<bool> is_up(Reason reason) {
   }
 }
 
-/// What a due time came to.
+/// The outcome of a due time.
 enum class Outcome : unsigned char {
   ok,
   failed,
-  stuck,    ///< the run before was cancelled and has still not ended
-  skipped,  ///< the run before still goes on, or no slot was free in time
+  stuck,    ///< the previous run was cancelled and has not ended yet
+  skipped,  ///< the previous run has not ended, or no slot was free in time
 };
 
 constexpr std::array kOutcomes = {Outcome::ok, Outcome::failed, Outcome::stuck, Outcome::skipped};

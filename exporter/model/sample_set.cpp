@@ -9,14 +9,14 @@
 namespace vitalsd {
 namespace {
 
-// Plain ASCII, which is nearly all labels, needs no copy to be made printable. All of the text is
-// looked at, as the compiler makes that many bytes at once.
+// Whether `text` is ASCII without NUL, which is printable without a copy. Almost all labels are.
+// The loop has no early exit, so that the compiler vectorizes it.
 bool is_plain(std::string_view text) {
-  unsigned odd = 0;
+  unsigned other = 0;
   for (const char c : text) {
-    odd |= static_cast<unsigned>(c == 0) | static_cast<unsigned>((c & 0x80) != 0);
+    other |= static_cast<unsigned>(c == 0) | static_cast<unsigned>((c & 0x80) != 0);
   }
-  return odd == 0;
+  return other == 0;
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ void Part::add_values(const MetricInfo& metric, double value,
                       std::span<const std::string_view> labels) {
   assert(labels.size() == metric.label_count);
   if (std::isnan(value)) return;
-  if (entries_.empty()) {  // most probes have about so many
+  if (entries_.empty()) {  // enough for most probes
     entries_.reserve(16);
     labels_.reserve(128);
   }
@@ -85,8 +85,8 @@ void append_line(std::string& out, const MetricInfo& metric, std::string_view co
 
 void Part::render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
                   RenderedLabels* rendered) const {
-  // Families in order of first appearance; a probe has few, so a linear look-up from the back is
-  // the fastest there is: samples of one family come in runs.
+  // Families in order of first appearance. A linear search from the end is the fastest, because a
+  // probe has few families and samples of one family are mostly consecutive.
   const std::size_t first = out.families.size();
   std::vector<std::pair<std::uint32_t, std::uint32_t>> order;  // family and entry
   order.reserve(entries_.size());
@@ -100,8 +100,8 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
       family = out.families.size();
     }
     order.emplace_back(family - 1, i);
-    constexpr std::size_t kMore = 40;  // braces, number, names of labels
-    bytes += entry.metric->name.size() + constant_labels.size() + entry.labels_size + kMore;
+    constexpr std::size_t kPerLine = 40;  // braces, number, names of labels
+    bytes += entry.metric->name.size() + constant_labels.size() + entry.labels_size + kPerLine;
   }
   out.text.reserve(bytes);
   if (!std::ranges::is_sorted(order)) std::ranges::sort(order);
@@ -111,9 +111,9 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
     const auto end = std::ranges::find_if(
         begin, order.end(), [&](const auto& place) { return place.first != begin->first; });
     family.begin = out.text.size();
-    std::unordered_set<std::string_view> of_this_part;
-    auto& seen = rendered != nullptr ? (*rendered)[family.metric] : of_this_part;
-    const auto is_double = [&](const Sample& sample) {
+    std::unordered_set<std::string_view> labels_of_part;
+    auto& seen = rendered != nullptr ? (*rendered)[family.metric] : labels_of_part;
+    const auto is_duplicate = [&](const Sample& sample) {
       constexpr auto kFew = 16;
       if (rendered != nullptr || end - begin > kFew) return !seen.insert(sample.labels).second;
       return std::any_of(begin, next, [&](const auto& earlier) {
@@ -121,11 +121,11 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
       });
     };
     for (; next != end; ++next) {
-      const Sample each = sample(next->second);
-      if (is_double(each)) {
+      const Sample current = sample(next->second);
+      if (is_duplicate(current)) {
         ++duplicates;
       } else {
-        append_line(out.text, *each.metric, constant_labels, each.labels, each.value);
+        append_line(out.text, *current.metric, constant_labels, current.labels, current.value);
       }
     }
     family.size = out.text.size() - family.begin;
@@ -138,23 +138,24 @@ Part& SampleSet::part(std::string_view key) {
 }
 
 void SampleSet::conceal(std::string secret) {
-  constexpr std::size_t kShortest = 4;
-  if (secret.size() < kShortest || std::ranges::find(secrets_, secret) != secrets_.end()) return;
+  constexpr std::size_t kMinLength = 4;
+  if (secret.size() < kMinLength || std::ranges::find(secrets_, secret) != secrets_.end()) return;
   secrets_.push_back(std::move(secret));
-  // The longest first: one may be a piece of another.
+  // The longest first: one secret may be part of another.
   std::ranges::sort(secrets_, std::ranges::greater{}, &std::string::size);
 }
 
 std::optional<Failure> SampleSet::overall(const std::optional<Failure>& thrown) const {
   std::optional<Failure> failure = first_failure(thrown);
   if (!failure) return failure;
-  // Not the whole of a text of megabytes; what may be a piece of a secret at the cut goes, too.
+  // A detail may have megabytes, so it is cut before the search. The last bytes are removed as
+  // well, because they may be the start of a secret.
   constexpr std::size_t kMaxDetail = 500;
-  constexpr std::size_t kEnough = 4096;
+  constexpr std::size_t kMaxSearched = 4096;
   const std::size_t longest = secrets_.empty() ? 0 : secrets_.front().size();
   std::string& detail = failure->detail;
-  const bool cut = detail.size() > kEnough + longest;
-  if (cut) detail.resize(kEnough + longest);
+  const bool cut = detail.size() > kMaxSearched + longest;
+  if (cut) detail.resize(kMaxSearched + longest);
   for (const std::string& secret : secrets_) {
     for (std::size_t at = detail.find(secret); at != std::string::npos;
          at = detail.find(secret, at)) {

@@ -1,6 +1,6 @@
-// What one run of a probe has to say: samples, readings of checks, and how it ended, for the probe
-// as a whole and for each of the objects ("parts") that it watches. Filled on the probe loop by one
-// run, then handed to the Ledger. Knows nothing of what earlier runs said.
+// The result of one run of a probe: samples, readings of checks and the outcome, for the probe as a
+// whole and for each of the objects ("parts") that it watches. One run fills it on the probe loop
+// and passes it to the Ledger. It has no data of earlier runs.
 #pragma once
 
 #include "exporter/model/check.hpp"
@@ -25,14 +25,14 @@
 
 namespace vitalsd {
 
-/// Why something failed: the reason for metrics, the detail for logs and pages. The detail names
-/// the target's own words where there are any, and never a secret.
+/// Why something failed: the reason for metrics, the detail for logs and pages. The detail has the
+/// target's error message, if there is one, and never a secret.
 struct Failure {
   Reason reason = Reason::internal;
   std::string detail;
 };
 
-/// Lines of several families, rendered one after another into one text.
+/// The lines of several families in one text.
 struct Rendering {
   struct Family {
     const MetricInfo* metric;
@@ -47,17 +47,17 @@ struct Rendering {
   }
 };
 
-/// A piece of a large set that its owner renders anew only when what it describes has changed, and
-/// that the sets of many runs share meanwhile: lines of several families. Those of a family that
-/// are kept by the same as before, at the same place, have not changed.
+/// A fragment is a part of a large set that the probe renders only when the described object
+/// changes. The sets of all runs until then share it. It has lines of several families; the lines
+/// of a family with the same keeper and the same address as before have not changed.
 struct FragmentFamily {
   const MetricInfo* metric;
   std::string_view lines;
-  std::shared_ptr<const void> keeper;  ///< of `lines`
+  std::shared_ptr<const void> keeper;  ///< owns the memory of `lines`
 };
 using Fragment = std::shared_ptr<const std::vector<FragmentFamily>>;
 
-/// All of a rendering, kept whole.
+/// All families of a rendering as one fragment.
 Fragment to_fragment(Rendering rendering);
 
 struct Sample {
@@ -66,20 +66,20 @@ struct Sample {
   std::string_view labels;  ///< the values in declared order, each followed by NUL
 };
 
-/// Which labels have been rendered of each metric: the same object may come in two parts of a set.
+/// The labels that have been rendered, by metric. Two parts of a set may have the same object.
 using RenderedLabels = std::unordered_map<const MetricInfo*, std::unordered_set<std::string_view>>;
 
 /// Samples and outcome of one object.
 class Part {
  public:
-  /// Adds a sample; one label value for each declared label. NaN is not a value: it is left out.
+  /// Adds a sample with one label value for each declared label. Ignores NaN.
   template <std::size_t N, std::convertible_to<std::string_view>... Values>
     requires(sizeof...(Values) == N)
   void add(const Metric<N>& metric, double value, const Values&... labels) {
     add_values(metric, value, {std::string_view(labels)...});
   }
 
-  /// Adds the sample only if there is a value: unknown is omitted.
+  /// Adds a sample if there is a value.
   template <std::size_t N, class T, std::convertible_to<std::string_view>... Values>
     requires(sizeof...(Values) == N)
   void add(const Metric<N>& metric, const std::optional<T>& value, const Values&... labels) {
@@ -91,25 +91,26 @@ class Part {
                   std::initializer_list<std::string_view> labels);
   void add_values(const MetricInfo& metric, double value, std::span<const std::string_view> labels);
 
-  /// Adds lines that somebody else keeps. They carry all their labels, the constant ones included.
-  /// The n-th fragment of a run takes the place of the n-th of the run before; null has no lines
-  /// and keeps the place.
+  /// Adds the lines of a fragment, which have all their labels, including the constant ones. The
+  /// n-th fragment of a run replaces the n-th fragment of the previous run. A null fragment has no
+  /// lines, but counts.
   void attach(Fragment fragment) { fragments_.push_back(std::move(fragment)); }
 
-  /// A reading of a declared check; `object` tells it from others of the same check. `thresholds`
-  /// are for what the probe itself knows (an option, a limit of the target): they go before the
-  /// declared ones, and the configuration's go before both.
+  /// Adds a reading of a declared check. `object` distinguishes several readings of one check.
+  /// `thresholds` come from the probe (an option, a limit of the target) and override the declared
+  /// ones. The thresholds of the configuration override both.
   void check(const Check& check, double reading, std::string_view object = {},
              const Thresholds& thresholds = {});
 
-  /// Observed, but not as it should be, or (in a part) not observed. The first failure counts.
+  /// Reports a failure: the target was observed, but is not in order, or (in a part) could not be
+  /// observed. The first failure counts.
   void fail(Reason reason, std::string detail);
 
-  /// Says that this part is complete. Needed only where parts are observed one after another: those
-  /// that are not complete when the run throws count as failed with it.
+  /// Marks this part as complete. Only necessary if the run observes parts one after another: parts
+  /// that are not complete when the run throws fail with it.
   void complete() { complete_ = true; }
 
-  /// Forgets the samples, but keeps the room for them.
+  /// Removes the samples, but keeps their memory.
   void clear() {
     entries_.clear();
     labels_.clear();
@@ -123,10 +124,10 @@ class Part {
   [[nodiscard]] Sample sample(std::size_t index) const;
 
   /// Appends the samples as lines, grouped by family in the order in which families were first
-  /// added; every line carries `constant_labels` (`probe="x",environment="y"`) first. A second
-  /// sample of the same metric and labels is left out and counted in `duplicates`; so is one that
-  /// is in `rendered` already, if that is given, where all that is rendered is added (as long as
-  /// the parts live).
+  /// added. Every line starts with `constant_labels` (`probe="x",environment="y"`). A second sample
+  /// with the same metric and labels is left out and counted in `duplicates`. With `rendered`, this
+  /// applies to all parts that share it: it collects the rendered labels and refers to the memory
+  /// of the parts.
   void render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
               RenderedLabels* rendered = nullptr) const;
 
@@ -139,7 +140,7 @@ class Part {
   };
 
   std::vector<Entry> entries_;
-  std::string labels_;  // all label values, one after another
+  std::string labels_;  // all label values, each ended by NUL
   std::vector<Fragment> fragments_;
   std::vector<CheckResult> checks_;
   std::optional<Failure> failure_;
@@ -150,40 +151,41 @@ class Part {
 void append_line(std::string& out, const MetricInfo& metric, std::string_view constant_labels,
                  std::string_view labels, double value);
 
-/// A whole run. What is added to the set itself belongs to the probe as such.
+/// The result of a whole run. Samples of the set itself belong to the probe as a whole.
 class SampleSet : public Part {
  public:
   using Parts = std::map<std::string, Part, std::less<>>;
 
-  /// The part of this name, opened on first use. A reference stays valid as long as the set.
+  /// The part with this key, created on first use. The reference is valid as long as the set.
   Part& part(std::string_view key);
   [[nodiscard]] const Parts& parts() const { return parts_; }
 
-  /// How a part came out of a run that threw `thrown`, or returned: those that it was still busy
-  /// with when it threw failed as the run did.
+  /// The failure of a part after a run that threw `thrown` or returned. A part that was not
+  /// complete when the run threw has the failure of the run.
   static const std::optional<Failure>& outcome_of(const Part& part,
                                                   const std::optional<Failure>& thrown) {
     return part.failure() || part.is_complete() ? part.failure() : thrown;
   }
 
-  /// Why the run as a whole failed, if it did: what it threw, what it said of itself, or the first
-  /// of its parts that failed. The detail is fit to be shown: without secrets, without what a
-  /// terminal would obey, of a length that a log can bear.
+  /// The failure of the run as a whole, if it failed: `thrown`, the failure of the set itself, or
+  /// the failure of the first failed part. The detail is safe to show: without secrets and control
+  /// characters, at most 500 bytes.
   [[nodiscard]] std::optional<Failure> overall(const std::optional<Failure>& thrown) const;
 
-  /// A secret that the run uses: wherever it appears in a failure, it is replaced. Texts of fewer
-  /// than four characters are not, as they appear everywhere.
+  /// Replaces `secret` by *** in the failures of this run. Ignores texts of fewer than four
+  /// characters, because they occur in many words.
   void conceal(std::string secret);
 
-  /// How long this run may take: for servers that can be told to give up by themselves.
+  /// The time limit of this run, for servers that accept a timeout in the request.
   void set_time_limit(std::chrono::milliseconds limit) { time_limit_ = limit; }
   [[nodiscard]] std::chrono::milliseconds time_limit() const { return time_limit_; }
 
-  /// What every line of the probe begins with, for those who render fragments.
+  /// The first labels of every line of the probe, for code that renders fragments.
   void set_constant_labels(std::string labels) { constant_labels_ = std::move(labels); }
   [[nodiscard]] const std::string& constant_labels() const { return constant_labels_; }
 
-  /// What the run is about to do ("connecting to 10.0.0.1:5432"), told if the deadline passes.
+  /// Sets the current step ("connecting to 10.0.0.1:5432"), which is reported if the deadline
+  /// passes.
   void doing(std::string step) { step_ = std::move(step); }
   [[nodiscard]] const std::string& step() const { return step_; }
 

@@ -10,8 +10,8 @@
 namespace vitalsd {
 namespace {
 
-// Length of the UTF-8 sequence at the front of `text`, 0 if it is none (RFC 3629: no overlong
-// forms, no surrogates, nothing above U+10FFFF).
+// The length of the UTF-8 sequence at the start of `text`; 0 if it is invalid (RFC 3629: no
+// overlong forms, no surrogates, nothing above U+10FFFF).
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
@@ -58,8 +58,7 @@ void append_number(std::string& out, double value) {
 }
 
 void append_label_value(std::string& out, std::string_view value) {
-  // Nearly none has anything to escape. All of it is looked at, as the compiler makes that many
-  // bytes at once.
+  // Almost no value needs escapes. The loop has no early exit, so that the compiler vectorizes it.
   unsigned special = 0;
   for (const char c : value) {
     special |= static_cast<unsigned>(c == '\\') | static_cast<unsigned>(c == '"') |
@@ -102,8 +101,8 @@ std::string printable_utf8(std::string_view text) {
 
 namespace {
 
-// Whether a terminal would obey a character, or show others in another place because of it.
-bool is_command(std::string_view character) {
+// Whether a character controls a terminal or changes the place of other characters.
+bool is_control(std::string_view character) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
   if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
   if (character.size() == 2) {
@@ -122,15 +121,15 @@ bool is_command(std::string_view character) {
 
 std::string shown_text(std::string_view text, std::size_t max_size) {
   constexpr std::string_view kReplacement = "\ufffd";
-  constexpr std::string_view kMore = "…";
+  constexpr std::string_view kEllipsis = "…";
   std::string out;
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
     const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
     const bool space = character == "\n" || character == "\t" || character == "\r";
-    const bool shown = length > 0 && !is_command(character);
-    const std::string_view piece = shown ? character : space ? " " : kReplacement;
-    if (out.size() + piece.size() > max_size) return out += kMore;
+    const bool visible = length > 0 && !is_control(character);
+    const std::string_view piece = visible ? character : space ? " " : kReplacement;
+    if (out.size() + piece.size() > max_size) return out += kEllipsis;
     out += piece;
     text.remove_prefix(character.size());
   }
@@ -146,7 +145,7 @@ void append_header(std::string& out, const MetricInfo& metric, std::string_view 
     if (name.ends_with(kTotal)) {
       name.remove_suffix(kTotal.size());
     } else {
-      type = "unknown";  // a foreign counter: OpenMetrics has no counter without _total
+      type = "unknown";  // OpenMetrics has no counter without _total
     }
   }
   out += "# HELP ";

@@ -27,10 +27,10 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 namespace {
 
-// Of a FIFO the web thread would wait for ever.
+// Throws std::runtime_error. Regular files only: a FIFO would block the web thread.
 std::string content(const std::string& file) {
-  constexpr std::size_t kLargest = std::size_t{1} << 20;
-  std::expected<std::string, std::string> read = config::read_small_file(file, kLargest);
+  constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
+  std::expected<std::string, std::string> read = config::read_small_file(file, kMaxBytes);
   if (!read) throw std::runtime_error("cannot read " + file + ": " + read.error());
   return std::move(*read);
 }
@@ -39,7 +39,7 @@ std::int64_t nanoseconds(const timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-// A resumed session is not asked for its certificate again, whatever has become of its CA.
+// A resumed session does not present its client certificate again, even if the CA has changed.
 void forbid_resumption(asio::ssl::context& context) {
   context.set_options(SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(context.native_handle(), SSL_SESS_CACHE_OFF);
@@ -53,7 +53,8 @@ std::shared_ptr<asio::ssl::context> ServerTls::context() {
     try {
       load();
     } catch (const std::exception&) {
-      // Half-written files: go on with the certificate that we have, try again next time.
+      // The files may be half written: keep the current certificate and retry at the next
+      // connection.
     }
   }
   return context_;
@@ -73,17 +74,17 @@ std::vector<ServerTls::Stamp> ServerTls::stamps() const {
 
 void ServerTls::load() {
   std::vector<Stamp> stamps_before = stamps();
-  auto made = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
-  made->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
-                    asio::ssl::context::no_tlsv1_1);
-  made->use_certificate_chain(asio::buffer(content(options_.certificate)));
-  made->use_private_key(asio::buffer(content(options_.key)), asio::ssl::context::pem);
+  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
+  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
+                       asio::ssl::context::no_tlsv1_1);
+  context->use_certificate_chain(asio::buffer(content(options_.certificate)));
+  context->use_private_key(asio::buffer(content(options_.key)), asio::ssl::context::pem);
   if (!options_.client_ca.empty()) {
-    made->add_certificate_authority(asio::buffer(content(options_.client_ca)));
-    made->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
-    forbid_resumption(*made);
+    context->add_certificate_authority(asio::buffer(content(options_.client_ca)));
+    context->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
+    forbid_resumption(*context);
   }
-  context_ = std::move(made);
+  context_ = std::move(context);
   loaded_ = std::move(stamps_before);
 }
 

@@ -1,6 +1,6 @@
-// One client's connection, plain or by TLS: to the HTTP server they are one kind of stream. It
-// reads and writes in coroutines that are compiled once, in connection.cpp, since templates over
-// streams of either kind cost more compilation than the rest of the web module.
+// A client's connection, plain or TLS, with one interface for the HTTP server. Its coroutines are
+// compiled once, in connection.cpp: templates over both kinds of streams would take longer to
+// compile than the rest of the web module.
 #pragma once
 
 #include "exporter/web/options.hpp"
@@ -22,16 +22,17 @@
 
 namespace vitalsd {
 
-/// Certificate files as a context, read anew when one of them changes.
+/// A TLS context from certificate files, which are read again when one of them changes.
 class ServerTls {
  public:
-  /// Throws std::exception where the files cannot be used.
+  /// Throws std::exception if the files cannot be used.
   explicit ServerTls(const WebOptions& options) : options_(options) { load(); }
 
+  /// The context of the current files; of the previous ones if the current files cannot be used.
   std::shared_ptr<boost::asio::ssl::context> context();
 
  private:
-  // What changes with a file, be it written or replaced.
+  // The metadata that changes when a file is written or replaced.
   struct Stamp {
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
@@ -51,27 +52,27 @@ class ServerTls {
 
 class Connection {
  public:
-  /// Speaks TLS where there is a context.
+  /// Uses TLS if `context` is not null.
   Connection(boost::asio::ip::tcp::socket socket,
              std::shared_ptr<boost::asio::ssl::context> context);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// From now on; what is awaited then fails.
+  /// Sets the deadline to `time` from now. Operations that are pending then fail.
   void expires_after(std::chrono::milliseconds time) { tcp_.expires_after(time); }
 
-  /// Throws where the client does not speak TLS as it should; of TLS only.
+  /// Throws if the handshake fails. Must be called for TLS only.
   boost::asio::awaitable<void> handshake();
-  /// The number of bytes read; none and an error where there are no more.
+  /// The number of bytes read; 0 and `error` at the end of the connection.
   boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer into,
                                                 boost::system::error_code& error);
-  /// Writes all of it, or throws.
+  /// Writes all bytes, or throws.
   boost::asio::awaitable<void> write(boost::asio::const_buffer from);
-  /// Tells the client that nothing else comes.
+  /// Tells the client that no more data follows.
   boost::asio::awaitable<void> shutdown();
 
  private:
-  std::shared_ptr<boost::asio::ssl::context> context_;  // lives as long as the connection
+  std::shared_ptr<boost::asio::ssl::context> context_;  // kept as long as the connection uses it
   boost::beast::tcp_stream tcp_;
   std::optional<boost::asio::ssl::stream<boost::beast::tcp_stream&>> tls_;
 };

@@ -1,5 +1,5 @@
-// The HTTP server on its own thread and loop, so that /metrics and /-/healthy answer whatever the
-// probe loop does. Beast is known to http_server.cpp alone.
+// The HTTP server. It has its own thread and loop, so that /metrics and /-/healthy respond even if
+// the probe loop hangs. Only http_server.cpp and http_message use Beast.
 #pragma once
 
 #include "exporter/web/options.hpp"
@@ -11,19 +11,19 @@ namespace vitalsd {
 
 class HttpServer {
  public:
-  /// Binds; throws boost::system::system_error where that fails, and std::runtime_error where the
-  /// certificate cannot be used. Serves from start() on.
+  /// Binds and listens. Throws boost::system::system_error if that fails and std::runtime_error if
+  /// the certificate or its key cannot be used. start() starts to serve.
   explicit HttpServer(WebOptions options);
-  /// Closes all connections and ends the thread.
+  /// Closes all connections and joins the thread.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
   void start();
-  /// The port in use, for those who asked for any.
+  /// The bound port, also if the configured port is 0.
   [[nodiscard]] std::uint16_t port() const;
-  /// Whether passwords are being checked: the destructor waits for them, for seconds where a hash
-  /// is costly.
+  /// Whether password checks are running. The destructor waits for them: seconds for a hash of a
+  /// high cost.
   [[nodiscard]] bool checks_passwords() const;
 
  private:

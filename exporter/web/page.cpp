@@ -94,7 +94,7 @@ std::string history(std::uint64_t bits) {
   return out + "</span>";
 }
 
-// What needs a look comes first.
+// The order of rows: failures, then failed checks by severity, then the rest.
 int rank(const ProbeView& probe) {
   if (probe.state == ProbeView::State::stuck || probe.state == ProbeView::State::failed) return 0;
   Status worst = Status::ok;
@@ -175,8 +175,8 @@ std::string status_page(const Overview& overview) {
   });
   const auto ok = std::ranges::count(probes, ProbeView::State::ok, &ProbeView::state);
   const std::string title =
-      !healthy ? "the probe loop does not turn: all states are old"
-      : !leads ? "standing by: another replica observes"
+      !healthy ? "the probe loop does not respond: all states are stale"
+      : !leads ? "standby: another replica is the leader"
                : std::to_string(ok) + " of " + std::to_string(probes.size()) + " probes ok";
   std::string out =
       "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
@@ -219,12 +219,12 @@ std::string status_json(const Overview& overview) {
     if (probe.last_success) row["last_success"] = iso_time(*probe.last_success);
     boost::json::array& checks = row["checks"].emplace_array();
     for (const CheckView& check : probe.checks) {
-      boost::json::object& each = checks.emplace_back(boost::json::object()).as_object();
-      each["name"] = check.name;
-      each["status"] = std::string(status_name(check.status));
-      each["reading"] = check.reading;
-      if (!check.object.empty()) each["object"] = check.object;
-      if (!check.threshold.empty()) each["threshold"] = check.threshold;
+      boost::json::object& item = checks.emplace_back(boost::json::object()).as_object();
+      item["name"] = check.name;
+      item["status"] = std::string(status_name(check.status));
+      item["reading"] = check.reading;
+      if (!check.object.empty()) item["object"] = check.object;
+      if (!check.threshold.empty()) item["threshold"] = check.threshold;
     }
   }
   boost::json::object document;

@@ -9,19 +9,19 @@
 
 namespace vitalsd {
 
-/// What the page shows.
+/// The content of the page.
 struct Overview {
   std::vector<ProbeView> probes;
   std::string_view version;
-  ProbeView::Time now;  ///< dates the ages
-  bool healthy = true;  ///< false: the probe loop does not turn, so that all states are old ones
-  bool leads = true;    ///< false: another replica observes
+  ProbeView::Time now;  ///< the reference of all ages
+  bool healthy = true;  ///< false: the probe loop does not respond, so all states are stale
+  bool leads = true;    ///< false: another replica is the leader
 };
 
-/// HTML without scripts: a row a probe, failures first.
+/// HTML without scripts: one row per probe, failures first.
 std::string status_page(const Overview& overview);
 
-/// The same as JSON.
+/// The overview as JSON.
 std::string status_json(const Overview& overview);
 
 /// `text` with &, <, > and quotes escaped for HTML.

@@ -16,8 +16,8 @@
 namespace vitalsd {
 namespace {
 
-constexpr std::size_t kLongestHeader = 1024;
-constexpr std::size_t kMaxRemembered = 64;
+constexpr std::size_t kMaxHeaderBytes = 1024;
+constexpr std::size_t kMaxCachedDigests = 64;
 constexpr std::size_t kMaxPending = 8;
 
 std::string sha256(std::string_view text) {
@@ -28,21 +28,22 @@ std::string sha256(std::string_view text) {
 }
 
 bool matches(const std::string& password, const std::string& hash) {
-  const auto data = std::make_unique<crypt_data>();  // 32 KiB: not for a stack
+  const auto data = std::make_unique<crypt_data>();  // 32 KiB: too large for a stack
   const char* computed = crypt_r(password.c_str(), hash.c_str(), data.get());
   return computed != nullptr && std::string_view(computed).size() == hash.size() &&
          CRYPTO_memcmp(computed, hash.data(), hash.size()) == 0;
 }
 
-// The logarithm of a hash's cost: 12 of "$2b$12$...". 0: not a hash.
+// The cost of a hash as its base-2 logarithm: 12 for "$2b$12$...". 0 if it is not a hash.
 int cost_of(std::string_view hash) {
   int cost = 0;
   if (hash.size() > 6) std::from_chars(hash.data() + 4, hash.data() + 6, cost);
   return cost;
 }
 
-// A check at cost n takes as long as one at n - 1 and one more at n - 1: these bring one at `from`
-// to the time of one at `to`.
+// Extends a check of cost `from` to the time of a check of cost `to`. A check of cost n takes twice
+// as long as one of cost n - 1, so one further check at each cost from `from` to `to` - 1 adds up
+// to the difference.
 void spend_time(const std::string& password, int from, int to) {
   for (int cost = from; cost < to; ++cost) {
     const std::string number = std::to_string(cost);
@@ -61,7 +62,7 @@ bool has_basic_scheme(std::string_view authorization) {
 }  // namespace
 
 std::string decode_base64(std::string_view text) {
-  // OpenSSL takes padding anywhere, and blanks around.
+  // EVP_DecodeBlock accepts padding anywhere and surrounding spaces, so both are checked here.
   constexpr std::string_view kAlphabet =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const std::size_t letters = std::min(text.find_first_not_of(kAlphabet), text.size());
@@ -79,7 +80,7 @@ std::string decode_base64(std::string_view text) {
 
 boost::asio::awaitable<Passwords::Verdict> Passwords::check(std::string authorization) {
   constexpr std::size_t kScheme = std::string_view("Basic ").size();
-  if (authorization.size() > kLongestHeader || !has_basic_scheme(authorization)) {
+  if (authorization.size() > kMaxHeaderBytes || !has_basic_scheme(authorization)) {
     co_return Verdict::refused;
   }
   const std::string digest = sha256(authorization);
@@ -92,24 +93,24 @@ boost::asio::awaitable<Passwords::Verdict> Passwords::check(std::string authoriz
   const std::string password = pair.substr(colon + 1);
   const auto known = std::ranges::find(users_, user, &std::pair<std::string, std::string>::first);
   const auto costliest =
-      std::ranges::max_element(users_, {}, [](const auto& each) { return cost_of(each.second); });
-  // An unknown user costs the same time as a wrong password, and that the same for all users.
+      std::ranges::max_element(users_, {}, [](const auto& entry) { return cost_of(entry.second); });
+  // All refusals take the same time: for unknown users and for the hashes of all users.
   const std::string& hash = known == users_.end() ? costliest->second : known->second;
   const auto check = [](std::string secret, std::string expected,
                         int cost) -> boost::asio::awaitable<bool> {
-    const bool right = matches(secret, expected);
-    if (!right) spend_time(secret, cost_of(expected), cost);
-    co_return right;
+    const bool matched = matches(secret, expected);
+    if (!matched) spend_time(secret, cost_of(expected), cost);
+    co_return matched;
   };
   if (!thread_) thread_.emplace(1);
-  const auto leave = [](std::atomic<std::size_t>* pending) { --*pending; };
+  const auto release = [](std::atomic<std::size_t>* pending) { --*pending; };
   const std::shared_ptr<std::atomic<std::size_t>> kept = pending_;
-  const std::unique_ptr<std::atomic<std::size_t>, decltype(leave)> place(kept.get());
+  const std::unique_ptr<std::atomic<std::size_t>, decltype(release)> pending_guard(kept.get());
   ++*kept;
-  const bool right = co_await boost::asio::co_spawn(
+  const bool matched = co_await boost::asio::co_spawn(
       *thread_, check(password, hash, cost_of(costliest->second)), boost::asio::use_awaitable);
-  if (!right || known == users_.end()) co_return Verdict::refused;
-  if (accepted_.size() >= kMaxRemembered) accepted_.clear();
+  if (!matched || known == users_.end()) co_return Verdict::refused;
+  if (accepted_.size() >= kMaxCachedDigests) accepted_.clear();
   accepted_.insert(digest);
   co_return Verdict::accepted;
 }

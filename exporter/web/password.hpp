@@ -1,6 +1,6 @@
-// Basic authentication against bcrypt hashes. A bcrypt check costs tens of milliseconds by design,
-// so it runs on a thread of its own, few wait for it at a time, and what was once accepted is
-// remembered by its digest.
+// Basic authentication with bcrypt hashes. A bcrypt check takes tens of milliseconds by design, so
+// it runs on a thread of its own, at most eight checks are pending, and the digests of accepted
+// headers are cached.
 #pragma once
 
 #include <atomic>
@@ -29,28 +29,27 @@ class Passwords {
   enum class Verdict : unsigned char {
     accepted,
     refused,
-    busy,  ///< as many as may are waiting for theirs
+    busy,  ///< the maximum of checks is pending
   };
 
-  /// Whether an Authorization header ("Basic ...") names a user and its password. Called, and
-  /// resumed, on the caller's executor. How long a refusal takes does not tell whether there is
-  /// such a user.
+  /// Whether an Authorization header ("Basic ...") has a valid user and password. Runs and resumes
+  /// on the caller's executor. The time of a refusal does not reveal whether the user exists.
   boost::asio::awaitable<Verdict> check(std::string authorization);
 
-  /// Whether passwords are being checked, which the destructor waits for: seconds where a hash is
-  /// costly. From any thread.
+  /// Whether checks are pending. The destructor waits for them: seconds for a hash of a high cost.
+  /// Safe on any thread.
   [[nodiscard]] bool busy() const { return *pending_ > 0; }
 
  private:
   std::vector<std::pair<std::string, std::string>> users_;
   std::unordered_set<std::string> accepted_;  // digests of headers
-  // Shared with the coroutines that it counts, which may outlive this.
+  // Shared with the counted coroutines, which may outlive this object.
   std::shared_ptr<std::atomic<std::size_t>> pending_ =
       std::make_shared<std::atomic<std::size_t>>(0);
-  std::optional<boost::asio::thread_pool> thread_;  // started when first needed
+  std::optional<boost::asio::thread_pool> thread_;  // started with the first check
 };
 
-/// The text behind standard base64; empty where it is none.
+/// Decodes standard base64. Empty if `text` is not valid base64.
 std::string decode_base64(std::string_view text);
 
 }  // namespace vitalsd

@@ -26,7 +26,7 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
       a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
-// The path of a target, which may be a whole URL, as is sent to a proxy.
+// The path of a request target, which is an absolute URL in requests to a proxy.
 std::string_view path_of(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
@@ -36,7 +36,7 @@ std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find('?'));
 }
 
-// Cuts the front of `rest` off at `separator`.
+// Removes the first item, and the separator after it, from `rest`.
 std::string_view next_item(std::string_view& rest, char separator) {
   const std::size_t end = rest.find(separator);
   const std::string_view item = trim(rest.substr(0, end));
@@ -44,7 +44,7 @@ std::string_view next_item(std::string_view& rest, char separator) {
   return item;
 }
 
-// The weight of one item of an Accept header: its "q" parameter, 1 without one.
+// The weight of an item of an Accept header: its "q" parameter, 1 if it has none.
 double weight(std::string_view parameters) {
   while (!parameters.empty()) {
     std::string_view parameter = next_item(parameters, ';');
@@ -72,7 +72,7 @@ WebResponse gather(const WebOptions& options, const WebRequest& request,
   const Format format = negotiate_format(request.accept);
   Exposition::Selection selection;
   selection.owner = probe;
-  // When the probe loop stands still, nothing that was read earlier can be called a reading.
+  // If the probe loop hangs, all readings are stale.
   selection.readings = leading && options.healthy();
   selection.facts = leading;
   WebResponse response;
@@ -97,7 +97,7 @@ WebResponse metrics(const WebOptions& options, const WebRequest& request,
   const auto start = std::chrono::steady_clock::now();
   const bool leading = leads(options);
   WebResponse response = gather(options, request, probe, leading);
-  // It may have ended meanwhile, above all if the process was frozen in between.
+  // The lease may have expired in the meantime, for example if the process was frozen.
   if (leading && !leads(options)) response = gather(options, request, probe, false);
   if (!probe) {
     options.on_scrape(std::chrono::steady_clock::now() - start,
@@ -168,8 +168,7 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   const std::string_view path = path_of(request.target);
   if (path == "/-/reload") {
     if (!options.reload) {
-      return plain(403,
-                   "Reloading by HTTP is not enabled: set web: {reload: true}, or send SIGHUP.\n",
+      return plain(403, "Reload over HTTP is not enabled: set web.reload to true or send SIGHUP.\n",
                    "/-/reload");
     }
     WebResponse response = plain(405, "Use POST.\n", "/-/reload");
@@ -177,18 +176,19 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     return response;
   }
   if (request.method != "GET" && request.method != "HEAD") {
-    WebResponse response = plain(405, "Use GET.\n", "other");
+    WebResponse response = plain(405, "Use GET or HEAD.\n", "other");
     response.headers.emplace_back("Allow", "GET, HEAD");
     return response;
   }
   if (path == "/metrics") return metrics(options, request, std::nullopt);
   if (path == "/-/healthy") {
     return options.healthy() ? plain(200, "vitalsd is healthy.\n", "/-/healthy")
-                             : plain(503, "The probe loop does not turn.\n", "/-/healthy");
+                             : plain(503, "The probe loop does not respond.\n", "/-/healthy");
   }
   if (path == "/-/ready") {
-    return options.ready() ? plain(200, "vitalsd is ready.\n", "/-/ready")
-                           : plain(503, "Not every probe has run yet.\n", "/-/ready");
+    return options.ready()
+               ? plain(200, "vitalsd is ready.\n", "/-/ready")
+               : plain(503, "Some probes have not completed their first run.\n", "/-/ready");
   }
   const auto overview = [&] {
     return Overview{options.probes(), options.version, std::chrono::system_clock::now(),
@@ -202,13 +202,15 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   }
   if (const auto probe = probe_of(path)) {
     if (options.exposition->has_owner(*probe)) return metrics(options, request, probe);
-    if (!leads(options)) return plain(503, "This replica stands by.\n", "/probes");
-    return plain(404, "There is no probe of this name; / lists all.\n", "/probes");
+    if (!leads(options))
+      return plain(503, "This replica is on standby: the leader has the metrics.\n", "/probes");
+    return plain(404, "No probe has this name: / lists all probes.\n", "/probes");
   }
-  return plain(404,
-               "Not found. There are /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
-               "and /-/ready.\n",
-               "other");
+  return plain(
+      404,
+      "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
+      "and /-/ready.\n",
+      "other");
 }
 
 }  // namespace vitalsd

@@ -1,4 +1,4 @@
-// Requests to responses, without any I/O: what each URL answers. Web thread only.
+// Maps requests to responses, without I/O. Web thread only.
 #pragma once
 
 #include "exporter/model/exposition.hpp"
@@ -14,7 +14,7 @@ namespace vitalsd {
 
 struct WebRequest {
   std::string_view method;
-  std::string_view target;  ///< path and query, or a whole URL, as sent
+  std::string_view target;  ///< path and query, or an absolute URL, as the client sent it
   std::string_view accept;
   std::string_view accept_encoding;
 };
@@ -22,23 +22,25 @@ struct WebRequest {
 struct WebResponse {
   int status = 200;
   std::string_view content_type = "text/plain; charset=utf-8";
-  bool gzip = false;  ///< the body is compressed
+  bool gzip = false;  ///< whether the body is compressed
   std::string body;
   std::unique_ptr<const Exposition::Page> page;  ///< instead of `body`, if set
   std::vector<std::pair<std::string_view, std::string>> headers;
-  std::string_view route = "other";  ///< for the metric of requests: a closed set
+  std::string_view route = "other";  ///< label value of the request metric: one of a fixed set
 };
 
-/// Answers everything but a reload, which needs somebody else's time: see is_reload().
+/// The response to any request but a reload, which waits for the probe loop: see is_reload().
 WebResponse respond(const WebOptions& options, const WebRequest& request);
 
-/// Whether the request asks for POST /-/reload and that is enabled.
+/// Whether the request is POST /-/reload and reload over HTTP is enabled.
 bool is_reload(const WebOptions& options, const WebRequest& request);
 
-/// Whether the request is one for which no credentials are asked: the kubelet has none.
+/// Whether the request is for a health page. These require no credentials, because the kubelet has
+/// none.
 bool is_health(const WebRequest& request);
 
-/// The format that an Accept header asks for; the text format unless OpenMetrics is preferred.
+/// The format that an Accept header prefers: OpenMetrics if it has at least the weight of the text
+/// format, otherwise the text format.
 Format negotiate_format(std::string_view accept);
 
 /// Whether an Accept-Encoding header allows gzip.

@@ -1,5 +1,5 @@
-// File descriptors held in reserve, so that a process whose probes have taken all others still
-// answers scrapes. One thread.
+// File descriptors in reserve, so that the process still responds to scrapes when its probes use
+// all others. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ class SpareDescriptors {
   SpareDescriptors(const SpareDescriptors&) = delete;
   SpareDescriptors& operator=(const SpareDescriptors&) = delete;
 
-  /// Closes one, so that another one can be opened in its place; false if there is none left.
+  /// Closes one, so that accept() can use its number. False if none is left.
   bool release_one() {
     if (held_.empty()) return false;
     close(held_.back());
@@ -30,12 +30,12 @@ class SpareDescriptors {
     return true;
   }
 
-  /// Takes as many as there can be.
+  /// Opens descriptors up to kCount, or as many as are free.
   void refill() {
     while (held_.size() < kCount) {
-      const int one = open("/dev/null", O_RDONLY | O_CLOEXEC);
-      if (one < 0) return;
-      held_.push_back(one);
+      const int descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+      if (descriptor < 0) return;
+      held_.push_back(descriptor);
     }
   }
 

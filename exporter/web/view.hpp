@@ -1,5 +1,5 @@
-// What the status page and its JSON show of one probe, as plain values: the daemon fills them, the
-// web module knows nothing else of probes.
+// The state of one probe for the status page and its JSON, as plain values. The daemon fills them
+// in; the web module has no other access to probes.
 #pragma once
 
 #include "exporter/model/check.hpp"
@@ -15,9 +15,9 @@ namespace vitalsd {
 
 struct CheckView {
   std::string name;
-  std::string object;     ///< which of several, may be empty
+  std::string object;     ///< the object, if the check has several; may be empty
   std::string reading;    ///< "42%", "3d 4h"
-  std::string threshold;  ///< the one that matters: "warn above 80%"; empty: none
+  std::string threshold;  ///< the decisive threshold: "warn above 80%"; empty: none
   Status status = Status::ok;
 };
 
@@ -26,18 +26,19 @@ struct ProbeView {
   enum class State : unsigned char { pending, ok, failed, stuck };
 
   std::string name;
-  std::string_view kind;  ///< of a static string, as reason
+  std::string_view kind;  ///< a static string, like `reason`
   std::string target;
   std::chrono::milliseconds interval{};
   State state = State::pending;
-  std::string_view reason;  ///< of the last failure while it lasts
+  std::string_view reason;  ///< of the current failure; empty if the last run succeeded
   std::string detail;
-  std::optional<Time> last_run;      ///< when the last run ended
-  std::optional<Time> last_success;  ///< the last run that succeeded
-  std::optional<Time> since;         ///< when the state was entered
+  std::optional<Time> last_run;      ///< the end of the last run
+  std::optional<Time> last_success;  ///< the end of the last successful run
+  std::optional<Time> since;         ///< the start of the current state
   double duration_seconds = 0;       ///< of the last run
   std::vector<CheckView> checks;
-  /// The last runs, two bits each, the newest lowest: 0 none, 1 ok, 2 failed, 3 stuck or skipped.
+  /// The last runs, two bits each, the newest in the lowest bits: 0 none, 1 ok, 2 failed, 3 stuck
+  /// or skipped.
   std::uint64_t history = 0;
   static constexpr int kHistory = 32;
 };

@@ -1,5 +1,6 @@
 #include "probes/net/s3.hpp"
 
+#include "config/url.hpp"
 #include "probes/error.hpp"
 
 #include <algorithm>
@@ -49,43 +50,14 @@ pugi::xml_document parse_xml(std::string_view xml) {
   return document;
 }
 
-bool is_unreserved(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-         c == '.' || c == '_' || c == '~';
+// A key of a list with EncodingType "url": the encoding of HTML forms, in which '+' is a space.
+std::string decode_key(std::string_view key) {
+  std::string text(key);
+  std::ranges::replace(text, '+', ' ');
+  return config::percent_decode(text);
 }
 
 }  // namespace
-
-std::string percent_encode(std::string_view text, bool keep_slash) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    if (is_unreserved(c) || (c == '/' && keep_slash)) {
-      out += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += {'%', kHex[byte >> 4], kHex[byte & 15]};
-    }
-  }
-  return out;
-}
-
-std::string percent_decode(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned byte = 0;
-    if (text[i] == '%' && i + 2 < text.size()) {
-      const auto [end, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16);
-      if (error == std::errc() && end == text.data() + i + 3) {
-        out += static_cast<char>(byte);
-        i += 2;
-        continue;
-      }
-    }
-    out += text[i] == '+' ? ' ' : text[i];
-  }
-  return out;
-}
 
 std::optional<double> parse_iso_time(std::string_view text) {
   std::tm utc{};
@@ -118,7 +90,7 @@ S3Page parse_s3_page(std::string_view xml) {
     }
     S3Object object;
     const std::string_view key = item.child_value("Key");
-    object.key = encoded ? percent_decode(key) : std::string(key);
+    object.key = encoded ? decode_key(key) : std::string(key);
     const std::string_view size = item.child_value("Size");
     const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), object.size);
     const auto modified = parse_iso_time(item.child_value("LastModified"));
@@ -253,10 +225,10 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   }
   if (request.url.path.empty()) request.url.path = "/";
   request.headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
-  request.body =
-      "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=" + percent_encode(role, false) +
-      "&RoleSessionName=" + percent_encode(session.empty() ? "vitalsd" : session, false) +
-      "&WebIdentityToken=" + percent_encode(token, false);
+  request.body = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=" +
+                 config::percent_encode(role) + "&RoleSessionName=" +
+                 config::percent_encode(session.empty() ? "vitalsd" : session) +
+                 "&WebIdentityToken=" + config::percent_encode(token);
   request.tls = options_.tls;
   const HttpResponse response = co_await environment_.http.perform(request, out);
   if (response.status != 200) throw s3_error(response.status, response.body);
@@ -282,18 +254,18 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   HttpRequest request;
   request.url = options_.endpoint;
   if (options_.path_style) {
-    request.url.path += '/' + percent_encode(options_.bucket, false);
+    request.url.path += '/' + config::percent_encode(options_.bucket);
   } else {
     request.url.host = options_.bucket + '.' + options_.endpoint.host;
     request.url.path += '/';
   }
   // In the order of the names, and encoded: libcurl signs the query as it stands.
   if (!continuation.empty()) {
-    request.url.query = "continuation-token=" + percent_encode(continuation, false) + '&';
+    request.url.query = "continuation-token=" + config::percent_encode(continuation) + '&';
   }
   request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(kMaxObjects);
   if (!options_.prefix.empty())
-    request.url.query += "&prefix=" + percent_encode(options_.prefix, false);
+    request.url.query += "&prefix=" + config::percent_encode(options_.prefix);
   request.headers.emplace_back("x-amz-content-sha256", kEmptyHash);
   if (!credentials.session_token.empty()) {
     request.headers.emplace_back("x-amz-security-token", credentials.session_token);

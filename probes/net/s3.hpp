@@ -85,8 +85,4 @@ std::optional<double> parse_iso_time(std::string_view text);
 /// "Mon, 23 Nov 2026 02:00:05 GMT" in Unix time.
 std::optional<double> parse_http_time(std::string_view text);
 
-/// Percent-encodes all but the unreserved characters of RFC 3986, and '/' where `keep_slash`.
-std::string percent_encode(std::string_view text, bool keep_slash);
-std::string percent_decode(std::string_view text);
-
 }  // namespace vitalsd::net

@@ -1,4 +1,5 @@
-// Pages and errors of an S3 store, and the times in them.
+// Pages and errors of an S3 store, the times in them, and percent-encoding.
+#include "config/url.hpp"
 #include "probes/error.hpp"
 #include "probes/net/s3.hpp"
 
@@ -19,6 +20,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   net::s3_error(403, text);
   net::parse_iso_time(text);
   net::parse_http_time(text);
-  if (net::percent_decode(net::percent_encode(text, false)) != text) std::abort();
+  if (config::percent_decode(config::percent_encode(text)) != text) std::abort();
   return 0;
 }

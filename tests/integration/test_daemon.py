@@ -42,11 +42,11 @@ def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path
         assert daemon.samples("probe_success") == []
         assert daemon.samples("probe_tcp_connect_duration_seconds") == []
         assert daemon.value("vcci_last_successful_backup_timestamp") is not None
-        assert "the probe loop does not turn" in daemon.page("/")
+        assert "the probe loop does not respond" in daemon.page("/")
         assert daemon.status()["healthy"] is False
         done = run(*health_check)
         assert done.returncode == 1
-        assert "/-/healthy: status 503: The probe loop does not turn." in done.stderr
+        assert "/-/healthy: status 503: The probe loop does not respond." in done.stderr
     wait_until(lambda: daemon.get("/-/healthy")[0] == 200, what="it is healthy again")
     daemon.wait_ok("port")
 

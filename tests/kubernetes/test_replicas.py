@@ -84,7 +84,7 @@ def test_one_observes_and_the_other_takes_over(
     assert not leads(second)
     assert published(second) == set()
     assert second.get("/-/ready")[0] == 200
-    assert "standing by" in second.page("/")
+    assert "standby" in second.page("/")
     assert second.get("/probes/api/metrics")[0] == 503
 
     # It stops in order: the other one need not wait for the end of the lease.

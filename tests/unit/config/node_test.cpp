@@ -12,7 +12,7 @@
 namespace vitalsd::config {
 namespace {
 
-// One mapping being read.
+// A node with its tree and its problems.
 struct Reading {
   explicit Reading(std::string_view text) : tree(parse_yaml(text, problems)) {}
 
@@ -27,7 +27,7 @@ struct Reading {
   Node node{tree, "", problems};
 };
 
-TEST(Node, ReadsWhatIsAskedFor) {
+TEST(Node, ReadsKeys) {
   Reading in("{text: a b, count: 3, wait: 5s}");
   EXPECT_EQ(in.node.get<std::string>("text", "none", ""), "a b");
   EXPECT_EQ(in.node.required<std::int64_t>("count", ""), 3);
@@ -35,7 +35,7 @@ TEST(Node, ReadsWhatIsAskedFor) {
   EXPECT_EQ(in.finish(), "");
 }
 
-TEST(Node, FallsBackWhereNothingIsSaid) {
+TEST(Node, ReturnsTheFallbackForMissingKeys) {
   Reading in("{}");
   EXPECT_EQ(in.node.get<std::string>("text", "none", ""), "none");
   EXPECT_EQ(in.node.find<Duration>("wait", ""), std::nullopt);
@@ -45,16 +45,18 @@ TEST(Node, FallsBackWhereNothingIsSaid) {
   EXPECT_EQ(in.finish(), "");
 }
 
-TEST(Node, FallsBackWhereAValueIsWrongAndGoesOn) {
+TEST(Node, ReportsAnInvalidValueAndReturnsTheFallback) {
   Reading in("count: x\nwait: 5\n");
   EXPECT_EQ(in.node.get<std::int64_t>("count", 7, ""), 7);
   EXPECT_EQ(in.node.required<Duration>("wait", ""), Duration(0));
-  EXPECT_EQ(in.finish(),
-            "f:1:8: count: 'x' is not a decimal number\n"
-            "f:2:7: wait: '5' has no unit: write for example 500ms, 30s, 5m, 24h or 30d\n");
+  EXPECT_EQ(
+      in.finish(),
+      "f:1:8: count: 'x' is not a valid whole number\n"
+      "f:2:7: wait: '5' has no unit: must be whole numbers with units (ms, s, m, h, d, w), for "
+      "example 30s or 1h30m\n");
 }
 
-TEST(Node, NamesMissingKeysWithTheirType) {
+TEST(Node, ReportsMissingKeysWithTheirType) {
   Reading in("a: 1");
   in.node.get<std::int64_t>("a", 0, "");
   in.node.required<std::string>("name", "");
@@ -62,42 +64,42 @@ TEST(Node, NamesMissingKeysWithTheirType) {
   in.node.required<bool>("verify", "");
   in.node.required<Endpoint>("endpoint", "");
   EXPECT_EQ(in.finish(),
-            "f:1:1: the key 'name' is missing (text)\n"
-            "f:1:1: the key 'count' is missing (a whole number)\n"
-            "f:1:1: the key 'verify' is missing (true or false)\n"
-            "f:1:1: the key 'endpoint' is missing (a host:port)\n");
+            "f:1:1: required key 'name' is missing: must be text\n"
+            "f:1:1: required key 'count' is missing: must be a whole number\n"
+            "f:1:1: required key 'verify' is missing: must be true or false\n"
+            "f:1:1: required key 'endpoint' is missing: must be a host:port\n");
 }
 
-TEST(Node, ExpectsAMapping) {
+TEST(Node, RefusesAListInPlaceOfAMapping) {
   Reading in("[a, b]");
-  in.node.required<std::string>("name", "");  // cannot be said to be missing
-  EXPECT_EQ(in.finish(), "f:1:1: expected a mapping of keys, found a list\n");
+  in.node.required<std::string>("name", "");  // not reported as missing
+  EXPECT_EQ(in.finish(), "f:1:1: must be a mapping of keys, not a list\n");
 }
 
-TEST(Node, ExpectsScalars) {
+TEST(Node, RefusesOtherValuesInPlaceOfScalars) {
   Reading in("a: [1]\nb: {c: d}\ne:\n");
   in.node.get<std::string>("a", "", "");
   in.node.get<std::int64_t>("b", 0, "");
   in.node.get<Duration>("e", Duration(0), "");
   EXPECT_EQ(in.finish(),
-            "f:1:4: a: expected text, found a list\n"
-            "f:2:4: b: expected a whole number, found a mapping\n"
-            "f:3:1: e: expected a duration, found nothing\n");
+            "f:1:4: a: must be text, not a list\n"
+            "f:2:4: b: must be a whole number, not a mapping\n"
+            "f:3:1: e: must be a duration, not empty\n");
 }
 
-TEST(Node, WantsNumbersWithoutQuotes) {
+TEST(Node, RefusesQuotedNumbers) {
   Reading in("count: '3'\nshare: \"0.5\"\nverify: 'true'\nwait: '5s'\n");
   in.node.get<std::int64_t>("count", 0, "");
   in.node.get<double>("share", 0, "");
   in.node.get<bool>("verify", false, "");
   EXPECT_EQ(in.node.get<Duration>("wait", Duration(0), ""), Duration(5'000));
   EXPECT_EQ(in.finish(),
-            "f:1:8: count: expected a whole number, found text: write it without quotes\n"
-            "f:2:8: share: expected a number, found text: write it without quotes\n"
-            "f:3:9: verify: expected true or false, found text: write it without quotes\n");
+            "f:1:8: count: must be a whole number, not text: remove the quotes\n"
+            "f:2:8: share: must be a number, not text: remove the quotes\n"
+            "f:3:9: verify: must be true or false, not text: remove the quotes\n");
 }
 
-TEST(Node, KeepsValuesInTheirRange) {
+TEST(Node, RefusesValuesOutsideTheirRange) {
   Reading in("low: 1\nhigh: 11\nleast: 2\nmost: 10\nwait: 1h\n");
   const Range<std::int64_t> range{2, 10};
   EXPECT_EQ(in.node.get<std::int64_t>("low", 5, "", range), 5);
@@ -116,9 +118,9 @@ TEST(Node, ReadsListsItemByItem) {
   EXPECT_EQ(in.node.list<std::int64_t>("ports", ""), (std::vector<std::int64_t>{80, 443}));
   EXPECT_EQ(in.node.list<std::string>("hosts", ""), std::vector<std::string>{});
   EXPECT_EQ(in.finish(),
-            "f:1:13: ports[1]: 'x' is not a decimal number\n"
-            "f:1:21: ports[3]: expected a whole number, found text: write it without quotes\n"
-            "f:2:8: hosts: expected a list, found text\n");
+            "f:1:13: ports[1]: 'x' is not a valid whole number\n"
+            "f:1:21: ports[3]: must be a whole number, not text: remove the quotes\n"
+            "f:2:8: hosts: must be a list, not text\n");
 }
 
 TEST(Node, ReadsMapsEntryByEntry) {
@@ -127,19 +129,20 @@ TEST(Node, ReadsMapsEntryByEntry) {
             (std::vector<std::pair<std::string, std::string>>{{"b", "x"}, {"a", "1"}}));
   in.node.map<std::int64_t>("limits", "");
   EXPECT_EQ(in.finish(),
-            "f:1:25: labels.c: expected text, found a list\n"
-            "f:2:9: limits: expected a mapping of keys, found a list\n");
+            "f:1:25: labels.c: must be text, not a list\n"
+            "f:2:9: limits: must be a mapping of keys, not a list\n");
 }
 
-TEST(Node, TakesOneOfSeveralChoices) {
+TEST(Node, AcceptsListedChoicesOnly) {
   Reading in("level: warn\nformat: jsno\nstyle: 5\n");
   EXPECT_EQ(in.node.choice("level", {"info", "warn"}, ""), "warn");
   EXPECT_EQ(in.node.choice("format", {"logfmt", "json"}, ""), "logfmt");
   EXPECT_EQ(in.node.choice("style", {"plain", "fancy"}, ""), "plain");
   EXPECT_EQ(in.node.choice("absent", {"first", "second"}, ""), "first");
-  EXPECT_EQ(in.finish(),
-            "f:2:9: format: 'jsno' is not one of logfmt, json (did you mean 'json'?)\n"
-            "f:3:8: style: '5' is not one of plain, fancy\n");
+  EXPECT_EQ(
+      in.finish(),
+      "f:2:9: format: 'jsno' is not valid: must be one of logfmt, json (did you mean 'json'?)\n"
+      "f:3:8: style: '5' is not valid: must be one of plain, fancy\n");
 }
 
 TEST(Node, ReportsUnknownKeysWithASuggestion) {
@@ -148,12 +151,12 @@ TEST(Node, ReportsUnknownKeysWithASuggestion) {
   EXPECT_EQ(in.finish(), "f:1:1: tiemout: unknown key (did you mean 'timeout'?)\n");
 }
 
-TEST(Node, ListsTheKnownKeysWhereNoneIsNear) {
+TEST(Node, ListsTheKnownKeysIfNoneIsSimilar) {
   Reading in("pasword: x\n");
   in.node.get<std::string>("name", "", "");
   in.node.get<std::string>("url", "", "");
-  in.node.get<std::string>("url", "", "");  // asked twice, listed once
-  EXPECT_EQ(in.finish(), "f:1:1: pasword: unknown key; known here: name, url\n");
+  in.node.get<std::string>("url", "", "");  // read twice, listed once
+  EXPECT_EQ(in.finish(), "f:1:1: pasword: unknown key; known keys: name, url\n");
 }
 
 TEST(Node, ReportsUnknownKeysInSectionsAndLists) {
@@ -165,13 +168,13 @@ TEST(Node, ReportsUnknownKeysInSectionsAndLists) {
             "f:3:6: items[0].nam: unknown key (did you mean 'name'?)\n");
 }
 
-TEST(Node, KeepsQuietAboutKeysOfAReaderThatIsUnknown) {
+TEST(Node, ReportsNoUnknownKeysAfterIgnoreUnknown) {
   Reading in("{anything: 1}");
   in.node.ignore_unknown();
   EXPECT_EQ(in.finish(), "");
 }
 
-TEST(Node, CanBeBlamedAtAKeyOrAsAWhole) {
+TEST(Node, PlacesErrorsAtTheKeyOrTheMapping) {
   Reading in("a: 5\n");
   in.node.get<std::int64_t>("a", 0, "");
   in.node.error("a", "clashes with b");
@@ -190,40 +193,41 @@ TEST(Node, ReadsSecretsFromFilesAndTheEnvironment) {
   EXPECT_EQ(in.finish(), "");
 }
 
-TEST(Node, WarnsOfSecretsInTheFileItself) {
+TEST(Node, WarnsAboutSecretsInPlainText) {
   Reading in("password: hunter2\n");
   EXPECT_EQ(*in.node.secret("password", "").read(), "hunter2");
   EXPECT_FALSE(in.problems.has_errors());
   EXPECT_EQ(in.finish(),
-            "f:1:11: warning: password: a secret in this file is readable by whoever reads it: use "
-            "{file: PATH} or {env: NAME}\n");
+            "f:1:11: warning: password: the secret is in plain text in this file: use {file: "
+            "PATH}, {env: NAME} or {credential: NAME}\n");
 }
 
-TEST(Node, WantsOneSourceOfASecret) {
-  constexpr std::string_view kForms = "expected {file: PATH}, {env: NAME} or {credential: NAME}";
+TEST(Node, RequiresExactlyOneSourceOfASecret) {
+  constexpr std::string_view kForms = "{file: PATH}, {env: NAME} or {credential: NAME}";
   const auto problems_of = [](std::string_view text) {
     Reading in(text);
     in.node.secret("p", "");
     return in.finish();
   };
-  const std::string front = "f:1:4: p: " + std::string(kForms);
-  EXPECT_EQ(problems_of("p: {file: a, env: B}"), front + ", one of them\n");
-  EXPECT_EQ(problems_of("p: {}"), front + ", one of them\n");
-  EXPECT_EQ(problems_of("p: {credential: a, env: B}"), front + ", one of them\n");
-  EXPECT_EQ(problems_of("p: [a]"), front + ", found a list\n");
+  const std::string not_one =
+      "f:1:4: p: must have exactly one source: " + std::string(kForms) + "\n";
+  EXPECT_EQ(problems_of("p: {file: a, env: B}"), not_one);
+  EXPECT_EQ(problems_of("p: {}"), not_one);
+  EXPECT_EQ(problems_of("p: {credential: a, env: B}"), not_one);
+  EXPECT_EQ(problems_of("p: [a]"), "f:1:4: p: must be " + std::string(kForms) + ", not a list\n");
   EXPECT_EQ(problems_of("p: {fiel: a, env: B}"),
             "f:1:5: p.fiel: unknown key (did you mean 'file'?)\n");
-  EXPECT_EQ(problems_of("p: {file: [a]}"), "f:1:11: p.file: expected text, found a list\n");
+  EXPECT_EQ(problems_of("p: {file: [a]}"), "f:1:11: p.file: must be text, not a list\n");
 }
 
-TEST(Node, DescribesItsKeysInsteadOfReadingThem) {
+TEST(Node, ListsItsKeysWhenDescribing) {
   std::vector<Option> options;
   Problems ignored("");
   Node node = Node::describing(options, ignored);
   node.required<Endpoint>("endpoint", "where to connect");
   node.section("tls", "").get<bool>("verify", true, "check the certificate");
   for (Node& item : node.sections("items", "")) item.list<std::string>("names", "");
-  node.error("endpoint", "nothing is wrong with what is only described");
+  node.error("endpoint", "a description records no problems");
   node.finish();
 
   ASSERT_EQ(options.size(), 5U);

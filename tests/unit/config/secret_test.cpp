@@ -18,7 +18,7 @@ namespace {
 
 using test::TempDirectory;
 
-// There is no way from a Secret to text but read().
+// Only read() returns the text of a Secret.
 template <class T>
 concept Streamable = requires(std::ostream& out, const T& value) { out << value; };
 static_assert(!Streamable<Secret>);
@@ -31,19 +31,19 @@ std::string error_of(const Secret& secret) {
   return value ? "readable" : value.error();
 }
 
-TEST(Secret, MayBeAbsent) {
+TEST(Secret, IsEmptyWithoutASource) {
   const Secret none;
   EXPECT_FALSE(none);
   EXPECT_EQ(*none.read(), "");
 }
 
-TEST(Secret, LiteralIsKeptAsItIs) {
+TEST(Secret, KeepsEveryCharacterOfALiteral) {
   const Secret secret = Secret::literal(" p\n");
   EXPECT_TRUE(secret);
   EXPECT_EQ(*secret.read(), " p\n");
 }
 
-TEST(Secret, FileLosesOneLineEnd) {
+TEST(Secret, RemovesOneLineEndOfAFile) {
   const TempDirectory directory;
   for (const char* content : {"p w ", "p w \n", "p w \r\n"}) {
     EXPECT_EQ(*Secret::file(directory.file("secret", content)).read(), "p w ");
@@ -51,20 +51,20 @@ TEST(Secret, FileLosesOneLineEnd) {
   EXPECT_EQ(*Secret::file(directory.file("secret", "p\n\n")).read(), "p\n");
 }
 
-TEST(Secret, CredentialIsAFileInADirectoryOfTheEnvironment) {
+TEST(Secret, ReadsACredentialInTheCredentialsDirectory) {
   const TempDirectory directory;
   EXPECT_EQ(directory.file("db", "p w\n"), directory.path("db"));
   const Secret secret = Secret::credential("db");
   EXPECT_EQ(error_of(secret),
-            "there is no credential db: CREDENTIALS_DIRECTORY is not set (LoadCredential= of "
-            "systemd)");
+            "cannot read credential db: CREDENTIALS_DIRECTORY is not set; systemd sets it for "
+            "LoadCredential=");
   setenv("CREDENTIALS_DIRECTORY", directory.path("").c_str(), 1);
   EXPECT_EQ(*secret.read(), "p w");
   EXPECT_THAT(error_of(Secret::credential("other")), testing::HasSubstr("No such file"));
   unsetenv("CREDENTIALS_DIRECTORY");
 }
 
-TEST(Secret, FileIsReadAnewEachTime) {
+TEST(Secret, ReadsTheFileEachTime) {
   const TempDirectory directory;
   const Secret secret = Secret::file(directory.file("secret", "old"));
   EXPECT_EQ(*secret.read(), "old");
@@ -72,7 +72,7 @@ TEST(Secret, FileIsReadAnewEachTime) {
   EXPECT_EQ(*secret.read(), "new");
 }
 
-TEST(Secret, FileThatCannotBeReadIsNamed) {
+TEST(Secret, NamesTheFileThatCannotBeRead) {
   const TempDirectory directory;
   const std::string missing = directory.path("missing");
   EXPECT_EQ(error_of(Secret::file(missing)),
@@ -81,7 +81,7 @@ TEST(Secret, FileThatCannotBeReadIsNamed) {
             "cannot read " + directory.path("") + ": Is a directory");
 }
 
-TEST(Secret, FileHoldsSomething) {
+TEST(Secret, RefusesEmptyFiles) {
   const TempDirectory directory;
   for (const char* content : {"", "\n", "\r\n"}) {
     const std::string file = directory.file("secret", content);
@@ -89,27 +89,29 @@ TEST(Secret, FileHoldsSomething) {
   }
 }
 
-TEST(Secret, FileIsSmall) {
+TEST(Secret, RefusesLargeFiles) {
   const TempDirectory directory;
   const std::string largest(64 * 1024, 's');
   EXPECT_EQ(*Secret::file(directory.file("secret", largest)).read(), largest);
   const std::string file = directory.file("secret", largest + "s");
-  EXPECT_EQ(error_of(Secret::file(file)), "cannot read " + file + ": it is larger than 64 KiB");
+  EXPECT_EQ(error_of(Secret::file(file)), "cannot read " + file + ": larger than 64 KiB");
 }
 
-TEST(Secret, FileIsARegularOne) {
+TEST(Secret, ReadsRegularFilesOnly) {
   const TempDirectory directory;
   const std::string fifo = directory.path("fifo");
-  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);  // without a writer: to open it would wait for ever
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600),
+            0);  // without a writer: a blocking open() would never return
   for (const std::string& path : {fifo, std::string("/dev/zero")}) {
-    EXPECT_EQ(error_of(Secret::file(path)), "cannot read " + path + ": it is not a regular file");
+    EXPECT_EQ(error_of(Secret::file(path)), "cannot read " + path + ": not a regular file");
   }
   EXPECT_EQ(directory.file("secret", "p w\n"), directory.path("secret"));
-  std::filesystem::create_symlink("secret", directory.path("link"));  // as Kubernetes mounts them
+  std::filesystem::create_symlink("secret",
+                                  directory.path("link"));  // like a mounted Kubernetes Secret
   EXPECT_EQ(*Secret::file(directory.path("link")).read(), "p w");
 }
 
-TEST(Secret, EnvironmentIsReadAnewEachTime) {
+TEST(Secret, ReadsTheEnvironmentEachTime) {
   const char* const name = "VITALSD_TEST_SECRET";
   const Secret secret = Secret::environment(name);
   EXPECT_EQ(error_of(secret), "environment variable VITALSD_TEST_SECRET is not set");

@@ -34,7 +34,7 @@ TEST(Settings, HaveDefaults) {
   EXPECT_TRUE(settings.probes.empty());
 }
 
-TEST(Settings, SayWhatTheFileSays) {
+TEST(Settings, HaveTheValuesOfTheFile) {
   const auto document = Document::load(std::string(kGoodFile));
   const Settings& settings = document->settings();
   EXPECT_EQ(document->problems().text(), "");
@@ -62,8 +62,8 @@ TEST(Settings, SayWhatTheFileSays) {
   EXPECT_EQ(settings.probes[1].timeout, 20s);
 }
 
-// So that the file above goes on deserving its name.
-TEST(Settings, HaveNoKeyThatTheGoodFileDoesNotUse) {
+// Keeps every-key.yaml complete.
+TEST(Settings, HaveNoKeyThatIsMissingInEveryKeyYaml) {
   const std::string text = test::read_file(kGoodFile);
   for (const Option& option : describe_settings()) {
     const std::string key = option.path.substr(option.path.find_last_of('.') + 1);
@@ -71,7 +71,7 @@ TEST(Settings, HaveNoKeyThatTheGoodFileDoesNotUse) {
   }
 }
 
-TEST(Settings, ShortIntervalShortensTheTimeout) {
+TEST(Settings, LimitTheDefaultTimeoutToTheInterval) {
   Document document("f",
                     "defaults: {interval: 5s}\n"
                     "probes:\n"
@@ -90,7 +90,7 @@ TEST(Settings, SortLabels) {
   EXPECT_EQ(document.settings().probes[0].labels, (Labels{{"b", "2"}, {"z", "1"}}));
 }
 
-TEST(Settings, TellWhetherAProbeIsConfiguredAsBefore) {
+TEST(Settings, HaveAFingerprintThatChangesWithTheProbe) {
   const auto fingerprint = [](std::string_view probe) {
     Document document("f", "probes: [" + std::string(probe) + "]");
     return document.settings().probes[0].fingerprint;
@@ -99,47 +99,47 @@ TEST(Settings, TellWhetherAProbeIsConfiguredAsBefore) {
   EXPECT_NE(fingerprint("{name: a, kind: x, url: u}"), fingerprint("{name: a, kind: x, url: v}"));
 }
 
-TEST(Settings, OfAFileThatCannotBeReadAreAProblem) {
+TEST(Settings, ReportAFileThatCannotBeRead) {
   const TempDirectory directory;
   const std::string missing = directory.path("missing.yaml");
   EXPECT_EQ(Document::load(missing)->problems().text(),
-            missing + ": cannot read the configuration: No such file or directory\n");
+            missing + ": cannot read the file: No such file or directory\n");
   EXPECT_EQ(Document::load(directory.path(""))->problems().text(),
-            directory.path("") + ": cannot read the configuration: Is a directory\n");
+            directory.path("") + ": cannot read the file: Is a directory\n");
 }
 
-TEST(Settings, OfAFileThatIsNoneOrHasNoEndAreAProblem) {
+TEST(Settings, RefuseFilesThatAreNotRegularOrTooLarge) {
   const TempDirectory directory;
   const std::string fifo = directory.path("fifo");
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   for (const std::string& file : {fifo, std::string("/dev/zero"), std::string("/dev/null")}) {
     EXPECT_EQ(Document::load(file)->problems().text(),
-              file + ": cannot read the configuration: it is not a regular file\n");
+              file + ": cannot read the file: not a regular file\n");
   }
   const std::string huge = directory.file("huge.yaml", "probes: []\n");
   std::filesystem::resize_file(huge, std::uintmax_t{1} << 40);  // a hole
   EXPECT_EQ(Document::load(huge)->problems().text(),
-            huge + ": cannot read the configuration: it is larger than 16 MiB\n");
+            huge + ": cannot read the file: larger than 16 MiB\n");
 }
 
-TEST(Settings, OfManyUnknownKeysAreRefusedInLittleTime) {
+TEST(Settings, RefuseManyUnknownKeysWithinSeconds) {
   std::string text;
   for (int i = 0; i < 100'000; ++i) text += "key" + std::to_string(i) + ": 1\n";
   const auto start = std::chrono::steady_clock::now();
   Document document("f", text);
   document.finish();
-  EXPECT_TRUE(document.problems().text().ends_with("f: and 99901 more errors, not shown\n"));
+  EXPECT_TRUE(document.problems().text().ends_with("f: 99901 more errors are not shown\n"));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
-TEST(Settings, OfAnEmptyFileLackProbes) {
+TEST(Settings, ReportMissingProbesForAnEmptyFile) {
   const TempDirectory directory;
   const std::string file = directory.file("empty.yaml", "");
   EXPECT_EQ(Document::load(file)->problems().text(),
-            file + ": the key 'probes' is missing (a list)\n");
+            file + ": required key 'probes' is missing: must be a list\n");
 }
 
-TEST(LabelName, IsOneOfPrometheus) {
+TEST(LabelName, FollowsTheRulesOfPrometheus) {
   for (const char* name : {"a", "Env", "_x", "team_2"}) EXPECT_TRUE(is_label_name(name)) << name;
   for (const char* name : {"", "2x", "a-b", "a b", "__name", "é"}) {
     EXPECT_FALSE(is_label_name(name)) << name;

@@ -20,7 +20,7 @@ std::string error_of(const std::string& path) {
   return content ? "readable" : content.error();
 }
 
-TEST(SmallFile, IsReadWhole) {
+TEST(SmallFile, ReadsTheWholeContent) {
   const TempDirectory directory;
   for (const std::size_t size : {0, 1, 4095, 4096}) {
     const std::string content(size, 'x');
@@ -30,16 +30,16 @@ TEST(SmallFile, IsReadWhole) {
             std::string("a\0b", 3));
 }
 
-TEST(SmallFile, MayNotTellItsSize) {
+TEST(SmallFile, ReadsFilesThatReportNoSize) {
   EXPECT_TRUE(read_small_file("/proc/self/limits", 64 * 1024)->starts_with("Limit"));
 }
 
-TEST(SmallFile, IsSmall) {
+TEST(SmallFile, RefusesLargeFiles) {
   const TempDirectory directory;
-  EXPECT_EQ(error_of(directory.file("f", std::string(4097, 'x'))), "it is larger than 4 KiB");
+  EXPECT_EQ(error_of(directory.file("f", std::string(4097, 'x'))), "larger than 4 KiB");
 }
 
-TEST(SmallFile, IsARegularOne) {
+TEST(SmallFile, RefusesFilesThatAreNotRegular) {
   const TempDirectory directory;
   const std::string fifo = directory.path("fifo");
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
@@ -51,14 +51,14 @@ TEST(SmallFile, IsARegularOne) {
   const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
   ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
   for (const std::string& path : {fifo, socket_path, std::string("/dev/zero")}) {
-    EXPECT_EQ(error_of(path), "it is not a regular file") << path;
+    EXPECT_EQ(error_of(path), "not a regular file") << path;
   }
   close(listener);
   EXPECT_EQ(error_of(directory.path("")), "Is a directory");
   EXPECT_EQ(error_of(directory.path("none")), "No such file or directory");
 }
 
-TEST(SmallFile, MayBeALink) {
+TEST(SmallFile, FollowsSymbolicLinks) {
   const TempDirectory directory;
   EXPECT_EQ(directory.file("f", "x"), directory.path("f"));
   std::filesystem::create_symlink("f", directory.path("link"));

@@ -75,7 +75,7 @@ TEST_F(ReloadTest, InstallsAGoodFile) {
 TEST_F(ReloadTest, InstallsNothingOfABadFile) {
   write(config("second") + "web: 5\n");
   EXPECT_EQ(reload(), "bad: Configuration is not valid, the old one stays:\n" + file +
-                          ":2:6: web: expected a mapping of keys, found text\n");
+                          ":2:6: web: must be a mapping of keys, not text\n");
   EXPECT_EQ(installed, "");
   EXPECT_EQ(last_reload_successful(), 0);
   write(config("third"));

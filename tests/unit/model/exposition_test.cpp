@@ -26,7 +26,7 @@ constexpr Metric kAlpha({.name = "alpha", .help = "The first one."});
 constexpr Metric kBeta({.name = "beta_total", .type = Type::counter, .help = "The second one."});
 constexpr Metric kFact({.name = "cert_expiry", .help = "The third one.", .keep = Keep::fact});
 
-// An owner with one chunk a family, as a ledger has it.
+// An owner with one chunk per family, like a ledger.
 class Publisher {
  public:
   Publisher(Exposition& exposition, const std::string& name)
@@ -63,19 +63,19 @@ class Publisher {
   std::map<const MetricInfo*, Exposition::Chunk> chunks_;
 };
 
-// The pieces that a scrape hands to the network.
+// The pieces that a scrape sends.
 std::vector<std::string_view> pieces(const Exposition& exposition) {
   const auto page = exposition.page(Format::text, {}, {});
   return {page->pieces().begin(), page->pieces().end()};
 }
 
-TEST(Exposition, IsEmptyAtFirst) {
+TEST(Exposition, IsEmptyWithoutOwners) {
   const Exposition exposition;
   EXPECT_EQ(page(exposition), "");
   EXPECT_EQ(page(exposition, {}, Format::openmetrics), "# EOF\n");
 }
 
-TEST(Exposition, GathersFamiliesByNameUnderOneHeader) {
+TEST(Exposition, SortsFamiliesByNameWithOneHeaderEach) {
   Exposition exposition;
   Publisher p(exposition, "p");
   Publisher q(exposition, "q");
@@ -116,7 +116,7 @@ TEST(Exposition, ReplacesAChunkInPlace) {
   EXPECT_EQ(samples(exposition), "alpha{p} 1\nalpha 2\nalpha{r} 1\n");
 }
 
-TEST(Exposition, RemovesAChunkAndWithTheLastOneTheHeader) {
+TEST(Exposition, RemovesTheHeaderWithTheLastChunk) {
   Exposition exposition;
   Publisher p(exposition, "p");
   Publisher q(exposition, "q");
@@ -130,14 +130,14 @@ TEST(Exposition, RemovesAChunkAndWithTheLastOneTheHeader) {
   EXPECT_EQ(samples(exposition), "alpha{q} 2\n");
 }
 
-TEST(Exposition, RemovesWhatWasNeverThere) {
+TEST(Exposition, IgnoresTheRemovalOfAMissingChunk) {
   Exposition exposition;
   Publisher p(exposition, "p");
   p.set(kAlpha, "");
   EXPECT_EQ(page(exposition), "");
 }
 
-TEST(Exposition, PutsSmallChunksTogetherInSlabs) {
+TEST(Exposition, StoresSmallChunksInSharedSlabs) {
   Exposition exposition;
   std::vector<std::unique_ptr<Publisher>> publishers;
   const std::string line = "alpha{} 1\n";
@@ -148,13 +148,13 @@ TEST(Exposition, PutsSmallChunksTogetherInSlabs) {
   }
   EXPECT_EQ(pieces(exposition).size(), 1U + 3U);  // a header, three slabs
 
-  publishers[0].reset();  // its place in the first slab is free again
+  publishers[0].reset();  // frees space in the first slab
   publishers[0] = std::make_unique<Publisher>(exposition, "again");
   publishers[0]->set(kAlpha, line);
   EXPECT_EQ(pieces(exposition).size(), 1U + 3U);
 }
 
-TEST(Exposition, GivesABigChunkASlabOfItsOwn) {
+TEST(Exposition, StoresALargeChunkInItsOwnSlab) {
   Exposition exposition;
   Publisher p(exposition, "p");
   Publisher q(exposition, "q");
@@ -169,7 +169,7 @@ TEST(Exposition, GivesABigChunkASlabOfItsOwn) {
   EXPECT_EQ(got[2], big);
 }
 
-TEST(Exposition, LetsAChunkGrowAndShrinkAcrossTheSizeOfASlab) {
+TEST(Exposition, MovesAChunkThatOutgrowsOrFitsASlab) {
   Exposition exposition;
   Publisher p(exposition, "p");
   Publisher q(exposition, "q");
@@ -195,7 +195,7 @@ TEST(Exposition, PublishesSharedTextWithoutACopy) {
   EXPECT_EQ(text.use_count(), 1);
 }
 
-TEST(Exposition, ShowsOneOwnerAlone) {
+TEST(Exposition, ShowsOneOwnerOnly) {
   Exposition exposition;
   Publisher p(exposition, "p");
   Publisher q(exposition, "q");
@@ -204,11 +204,11 @@ TEST(Exposition, ShowsOneOwnerAlone) {
   EXPECT_EQ(samples_of(page(exposition, {.readings = true, .owner = "p"})), "alpha{p} 1\n");
   EXPECT_EQ(samples_of(page(exposition, {.readings = true, .owner = "q"})),
             "alpha{q} 1\nbeta_total{q} 1\n");
-  EXPECT_EQ(page(exposition, {.readings = true, .owner = "nobody"}), "");
+  EXPECT_EQ(page(exposition, {.readings = true, .owner = "unknown"}), "");
   EXPECT_FALSE(page(exposition, {.readings = true, .owner = "p"}).contains("beta"));
 }
 
-TEST(Exposition, KnowsItsOwners) {
+TEST(Exposition, HasOwnersUntilTheyAreRemoved) {
   Exposition exposition;
   EXPECT_FALSE(exposition.has_owner("p"));
   {
@@ -218,7 +218,7 @@ TEST(Exposition, KnowsItsOwners) {
   EXPECT_FALSE(exposition.has_owner("p"));
 }
 
-TEST(Exposition, ShowsFactsAlone) {
+TEST(Exposition, ShowsFactsOnly) {
   Exposition exposition;
   Publisher p(exposition, "p");
   p.set_both(kAlpha, "alpha{p} 1\n", kFact, "cert_expiry{p} 2\n");
@@ -226,7 +226,7 @@ TEST(Exposition, ShowsFactsAlone) {
             "# HELP cert_expiry The third one.\n# TYPE cert_expiry gauge\ncert_expiry{p} 2\n");
 }
 
-TEST(Exposition, MergesTheFamiliesOfOthersByName) {
+TEST(Exposition, SortsExtraFamiliesByName) {
   Exposition exposition;
   Publisher p(exposition, "p");
   p.set_both(kAlpha, "alpha{} 1\n", kFact, "cert_expiry{} 1\n");
@@ -243,7 +243,7 @@ TEST(Exposition, MergesTheFamiliesOfOthersByName) {
             "# EOF\n");
 }
 
-TEST(Exposition, ScrapeSeesNothingOfWhatIsPublishedMeanwhile) {
+TEST(Exposition, PageDoesNotChangeWithLaterPublications) {
   Exposition exposition;
   Publisher p(exposition, "p");
   auto q = std::make_unique<Publisher>(exposition, "q");
@@ -260,7 +260,7 @@ TEST(Exposition, ScrapeSeesNothingOfWhatIsPublishedMeanwhile) {
   EXPECT_EQ(samples(exposition), "alpha{p} 2\nbeta_total{p} 2\ncert_expiry{p} 2\n");
 }
 
-TEST(Exposition, ScrapesSeeEachPublicationWhole) {
+TEST(Exposition, PagesContainWholePublications) {
   Exposition exposition;
   Publisher p(exposition, "p");
   constexpr int kRounds = 2'000;
@@ -281,8 +281,8 @@ TEST(Exposition, ScrapesSeeEachPublicationWhole) {
   }
 }
 
-// Any sequence of changes leaves what a map from chunk to text would hold.
-TEST(Exposition, AgreesWithASimpleModel) {
+// After any sequence of changes, the exposition has the content of a map from chunk to text.
+TEST(Exposition, MatchesASimpleModel) {
   Exposition exposition;
   std::mt19937 random(9747);
   const auto below = [&](std::size_t n) { return random() % n; };

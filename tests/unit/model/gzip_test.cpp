@@ -12,7 +12,7 @@
 namespace vitalsd {
 namespace {
 
-// What zlib makes of one gzip member; throws if that is not all there is.
+// Decompresses one gzip member. Throws if the input is anything else.
 std::string gunzip(std::string compressed) {
   z_stream stream{};
   constexpr int kGzipOnly = 15 + 16;
@@ -52,7 +52,7 @@ TEST(GzipWriter, JoinsPieces) {
   EXPECT_EQ(gunzip(gzip.finish()), "abc\n");
 }
 
-TEST(GzipWriter, CompressesWhatRepeats) {
+TEST(GzipWriter, CompressesRepetitiveText) {
   std::string page;
   for (int i = 0; i < 100'000; ++i) page += "alpha{probe=\"" + std::to_string(i % 100) + "\"} 1\n";
   GzipWriter gzip;
@@ -62,7 +62,7 @@ TEST(GzipWriter, CompressesWhatRepeats) {
   EXPECT_EQ(gunzip(compressed), page);
 }
 
-TEST(GzipWriter, BearsWhatDoesNotCompress) {
+TEST(GzipWriter, AcceptsIncompressibleText) {
   const std::string text = noise(1'000'000);
   GzipWriter gzip;
   for (std::size_t at = 0; at < text.size(); at += 9973) {

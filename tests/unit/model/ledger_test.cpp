@@ -1,4 +1,4 @@
-// The rules for readings and facts, one test a rule.
+// The rules for readings and facts, one test per rule.
 #include "exporter/model/ledger.hpp"
 
 #include <algorithm>
@@ -20,10 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Metric kReading({.name = "reading", .help = "True only now."});
-constexpr Metric kOther({.name = "other_reading", .help = "True only now, too."});
-constexpr Metric kFact({.name = "fact",
-                        .help = "True until it is known better.",
-                        .keep = Keep::fact});
+constexpr Metric kOther({.name = "other_reading", .help = "Also true only now."});
+constexpr Metric kFact({.name = "fact", .help = "True until observed again.", .keep = Keep::fact});
 constexpr Metric kObject(
     {.name = "object_fact", .help = "A fact about one of many.", .keep = Keep::fact}, "name");
 constexpr Metric kFramework({.name = "success", .help = "How the run went."});
@@ -35,7 +33,7 @@ class LedgerTest : public testing::Test {
  protected:
   using Fill = std::function<void(SampleSet&)>;
 
-  // A run that returned, and one that threw, after it filled its set.
+  // Publishes a run that filled its set and then returned or threw.
   void returned(const Fill& fill) { run(fill, std::nullopt); }
   void threw(const Failure& failure, const Fill& fill = [](SampleSet&) {}) { run(fill, failure); }
 
@@ -56,7 +54,7 @@ class LedgerTest : public testing::Test {
 
 // ---- a run that succeeded -----------------------------------------------------------------------
 
-TEST_F(LedgerTest, SuccessReplacesAllThatWasPublished) {
+TEST_F(LedgerTest, SuccessReplacesEverything) {
   returned([](SampleSet& out) {
     out.add(kReading, 1);
     out.add(kFact, 2);
@@ -66,7 +64,7 @@ TEST_F(LedgerTest, SuccessReplacesAllThatWasPublished) {
   EXPECT_EQ(published(), "other_reading{probe=\"p\"} 3\n");
 }
 
-TEST_F(LedgerTest, SuccessReplacesFamiliesAsAWhole) {
+TEST_F(LedgerTest, SuccessReplacesWholeFamilies) {
   returned([](SampleSet& out) {
     out.add(kObject, 1, "a");
     out.add(kObject, 2, "b");
@@ -99,7 +97,7 @@ TEST_F(LedgerTest, FactsStayThroughFailures) {
   EXPECT_EQ(published(), "fact{probe=\"p\"} 1\n");
 }
 
-TEST_F(LedgerTest, WhatAFailedRunAddedReplacesTheSameFamilies) {
+TEST_F(LedgerTest, FailedRunReplacesTheFamiliesThatItAdded) {
   returned([](SampleSet& out) {
     out.add(kReading, 1);
     out.add(kObject, 1, "a");
@@ -115,7 +113,7 @@ TEST_F(LedgerTest, WhatAFailedRunAddedReplacesTheSameFamilies) {
             "reading{probe=\"p\"} 2\n");
 }
 
-TEST_F(LedgerTest, ReadingsThatAFailedRunRenewedAreFresh) {
+TEST_F(LedgerTest, ReadingsRenewedByAFailedRunAreCurrent) {
   threw(kFailure, [](SampleSet& out) { out.add(kReading, 1); });
   threw(kFailure);
   EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
@@ -123,7 +121,7 @@ TEST_F(LedgerTest, ReadingsThatAFailedRunRenewedAreFresh) {
   EXPECT_EQ(published(), "");
 }
 
-TEST_F(LedgerTest, FailureThatIsReportedCountsAsOneThatIsThrown) {
+TEST_F(LedgerTest, ReportedFailureCountsAsThrown) {
   returned([](SampleSet& out) { out.add(kReading, 1); });
   const auto fail = [](SampleSet& out) { out.fail(Reason::mismatch, "503"); };
   returned(fail);
@@ -161,7 +159,7 @@ TEST_F(LedgerTest, OverloadRenewsReadingsForAnHour) {
   EXPECT_EQ(published(), "fact{probe=\"p\"} 2\n");
 }
 
-TEST(RetentionTest, HasALimitForEachReading) {
+TEST(RetentionTest, AppliesTheRules) {
   constexpr auto kShort = 1min;
   constexpr auto kLong = 61min;
   for (const bool missed : {false, true}) {
@@ -178,8 +176,8 @@ TEST(RetentionTest, HasALimitForEachReading) {
   }
 }
 
-// 10,000 took 0.7 s of the loop.
-TEST_F(LedgerTest, ManyPartsAreFoundByName) {
+// A linear search took 0.7 s of the probe loop for 10,000 parts.
+TEST_F(LedgerTest, FindsManyPartsQuickly) {
   const auto run = [&](int from, int to) {
     returned([&](SampleSet& out) {
       for (int i = from; i < to; ++i) {
@@ -191,10 +189,10 @@ TEST_F(LedgerTest, ManyPartsAreFoundByName) {
   const auto parts = [&] { return std::ranges::count(published(), '\n'); };
   run(0, 3);
   EXPECT_EQ(parts(), 1);  // the same labels: one is published
-  const auto began = std::chrono::steady_clock::now();
+  const auto start = std::chrono::steady_clock::now();
   run(0, 50'000);
   run(25'000, 75'000);
-  EXPECT_LT(std::chrono::steady_clock::now() - began, 10s);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);
 }
 
 // ---- parts --------------------------------------------------------------------------------------
@@ -216,7 +214,7 @@ TEST_F(LedgerTest, EachPartFollowsItsOwnOutcome) {
             "object_fact{probe=\"p\",name=\"good\"} 2\n");
 }
 
-TEST_F(LedgerTest, PartThatAReturnedRunDoesNotNameIsGone) {
+TEST_F(LedgerTest, RemovesPartsMissingInAReturnedRun) {
   returned([](SampleSet& out) {
     out.part("a").add(kObject, 1, "a");
     out.part("b").add(kObject, 1, "b");
@@ -227,7 +225,7 @@ TEST_F(LedgerTest, PartThatAReturnedRunDoesNotNameIsGone) {
   EXPECT_EQ(published(), "");
 }
 
-TEST_F(LedgerTest, PartThatAThrownRunDidNotComeToStays) {
+TEST_F(LedgerTest, KeepsPartsMissingInAThrownRun) {
   const auto both = [](SampleSet& out) {
     for (const char* name : {"a", "b"}) {
       out.part(name).add(kObject, 1, name);
@@ -247,26 +245,26 @@ TEST_F(LedgerTest, PartThatAThrownRunDidNotComeToStays) {
             "object_fact{probe=\"p\",name=\"b\"} 1\n"
             "other_reading{probe=\"p\"} 1\n"
             "reading{probe=\"p\"} 2\n");
-  threw(kFailure, only_a);  // of b, the reading goes and the fact stays
+  threw(kFailure, only_a);  // removes the reading of b and keeps the fact
   EXPECT_EQ(published(),
             "object_fact{probe=\"p\",name=\"a\"} 2\n"
             "object_fact{probe=\"p\",name=\"b\"} 1\n"
             "reading{probe=\"p\"} 2\n");
 }
 
-TEST_F(LedgerTest, CompletePartOfAThrownRunSucceeded) {
+TEST_F(LedgerTest, CompletePartOfAThrownRunSucceeds) {
   returned([](SampleSet& out) {
     out.part("a").add(kObject, 1, "a");
     out.part("b").add(kFact, 1);
   });
   threw(kFailure, [](SampleSet& out) {
-    out.part("a").complete();  // looked, and found nothing
+    out.part("a").complete();  // observed, without samples
     out.part("b").add(kReading, 2);
   });
   EXPECT_EQ(published(), "fact{probe=\"p\"} 1\nreading{probe=\"p\"} 2\n");
 }
 
-TEST_F(LedgerTest, PartMayBeOverloadedAlone) {
+TEST_F(LedgerTest, OverloadOfAPartAppliesToThePart) {
   returned([](SampleSet& out) { out.part("a").add(kReading, 1); });
   for (int i = 0; i < 3; ++i) {
     returned([](SampleSet& out) { out.part("a").fail(Reason::overload, "full"); });
@@ -274,7 +272,7 @@ TEST_F(LedgerTest, PartMayBeOverloadedAlone) {
   EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
 }
 
-TEST_F(LedgerTest, FailureOfTheWholeLeavesPartsAlone) {
+TEST_F(LedgerTest, FailureOfTheProbeDoesNotAffectParts) {
   returned([](SampleSet& out) {
     out.add(kReading, 1);
     out.part("a").add(kObject, 1, "a");
@@ -286,7 +284,7 @@ TEST_F(LedgerTest, FailureOfTheWholeLeavesPartsAlone) {
   EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"a\"} 2\nreading{probe=\"p\"} 1\n");
 }
 
-// ---- one name and label set, one sample ---------------------------------------------------------
+// ---- duplicates ---------------------------------------------------------------------------------
 
 TEST_F(LedgerTest, DuplicatesAreDroppedAndCounted) {
   returned([](SampleSet& out) {
@@ -314,7 +312,7 @@ TEST_F(LedgerTest, DuplicatesInTwoPartsAreDroppedAndCounted) {
 
 // ---- the framework's own series -----------------------------------------------------------------
 
-TEST_F(LedgerTest, FrameworkSeriesChangeAtOnce) {
+TEST_F(LedgerTest, FrameworkSeriesHaveNoRetention) {
   framework.add(kFramework, 1);
   returned([](SampleSet& out) { out.add(kReading, 1); });
   EXPECT_EQ(published(), "reading{probe=\"p\"} 1\nsuccess{probe=\"p\"} 1\n");
@@ -323,7 +321,7 @@ TEST_F(LedgerTest, FrameworkSeriesChangeAtOnce) {
   EXPECT_EQ(published(), "reading{probe=\"p\"} 1\n");
 }
 
-TEST_F(LedgerTest, FrameworkSeriesMayChangeAlone) {
+TEST_F(LedgerTest, PublishesFrameworkSeriesOnly) {
   returned([](SampleSet& out) {
     out.add(kReading, 1);
     out.part("a").add(kObject, 1, "a");
@@ -376,7 +374,7 @@ TEST_F(LedgerTest, FactsCanBeStored) {
             (std::vector<StoredFact>{{"", "fact", {}, 2}, {"a/b", "object_fact", {"x\ny"}, 3}}));
 }
 
-TEST_F(LedgerTest, StoredFactsAreThoseThatArePublished) {
+TEST_F(LedgerTest, StoresThePublishedFacts) {
   returned([](SampleSet& out) { out.add(kObject, 1, "a"); });
   threw(kFailure, [](SampleSet& out) { out.add(kFact, 2); });
   EXPECT_EQ(ledger->facts(),
@@ -385,7 +383,7 @@ TEST_F(LedgerTest, StoredFactsAreThoseThatArePublished) {
   EXPECT_EQ(ledger->facts(), (std::vector<StoredFact>{{"", "fact", {}, 3}}));
 }
 
-TEST_F(LedgerTest, RestoredFactsAreAsGoodAsObserved) {
+TEST_F(LedgerTest, RestoredFactsEqualObservedFacts) {
   const std::vector<StoredFact> facts = {{"", "fact", {}, 2}, {"a", "object_fact", {"x"}, 3}};
   ledger->restore(facts, kKnown);
   EXPECT_EQ(published(), "fact{probe=\"p\"} 2\nobject_fact{probe=\"p\",name=\"x\"} 3\n");
@@ -396,16 +394,16 @@ TEST_F(LedgerTest, RestoredFactsAreAsGoodAsObserved) {
   EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"x\"} 4\n");
 }
 
-TEST_F(LedgerTest, FactsThatNoLongerFitAreNotRestored) {
-  ledger->restore({{"", "gone", {}, 1},
-                   {"", "reading", {}, 1},  // has become a reading
+TEST_F(LedgerTest, IgnoresStoredFactsOfChangedMetrics) {
+  ledger->restore({{"", "removed", {}, 1},
+                   {"", "reading", {}, 1},  // now a reading
                    {"", "fact", {"one too many"}, 1},
                    {"", "object_fact", {}, 1}},
                   kKnown);
   EXPECT_EQ(published(), "");
 }
 
-TEST_F(LedgerTest, VersionOfFactsCountsTheirChanges) {
+TEST_F(LedgerTest, FactVersionIncreasesWithChanges) {
   const auto version_after = [&](const Fill& fill) {
     returned(fill);
     return ledger->fact_version();
@@ -435,16 +433,16 @@ Fragment fragment(const MetricInfo& metric, std::string lines) {
   return to_fragment({std::move(lines), {{&metric, 0, size}}});
 }
 
-TEST_F(LedgerTest, BigFragmentsAreSharedNotCopied) {
-  const auto big = fragment(kReading, std::string(Exposition::kKeptSize, 'x') + '\n');
-  returned([&](SampleSet& out) { out.attach(big); });
+TEST_F(LedgerTest, LargeFragmentsAreNotCopied) {
+  const auto large = fragment(kReading, std::string(Exposition::kKeptSize, 'x') + '\n');
+  returned([&](SampleSet& out) { out.attach(large); });
   const auto page = exposition.page(Format::text, {}, {});
   EXPECT_TRUE(std::ranges::any_of(page->pieces(), [&](std::string_view piece) {
-    return piece.data() == big->front().lines.data();
+    return piece.data() == large->front().lines.data();
   }));
 }
 
-TEST_F(LedgerTest, FragmentsStayWhileTheyAreNamed) {
+TEST_F(LedgerTest, FragmentsStayUntilTheyAreReplaced) {
   const auto a = fragment(kReading, "reading{a} 1\n");
   const auto b = fragment(kReading, "reading{b} 1\n");
   returned([&](SampleSet& out) {
@@ -453,7 +451,7 @@ TEST_F(LedgerTest, FragmentsStayWhileTheyAreNamed) {
   });
   EXPECT_EQ(published(), "reading{a} 1\nreading{b} 1\n");
   returned([&](SampleSet& out) {
-    out.attach(nullptr);  // b keeps its place
+    out.attach(nullptr);  // b keeps its position
     out.attach(b);
     out.attach(fragment(kOther, "other_reading{c} 1\n"));
   });
@@ -487,8 +485,8 @@ TEST_F(LedgerTest, FragmentsOfAFailedRunReplaceTheSameFamilies) {
     out.add(kFact, 1);
   });
   returned([](SampleSet& out) {
-    out.fail(Reason::unready, "half of it");
-    out.attach(fragment(kReading, "reading{} 2\n"));  // the same bucket, rendered anew
+    out.fail(Reason::unready, "incomplete");
+    out.attach(fragment(kReading, "reading{} 2\n"));  // the same position, rendered again
     out.attach(nullptr);
     out.attach(fragment(kFact, "fact{} 2\n"));
   });
@@ -506,7 +504,7 @@ TEST_F(LedgerTest, FragmentsOfReadingsExpire) {
 
 // ---- the end ------------------------------------------------------------------------------------
 
-TEST_F(LedgerTest, DestructionTakesAllBack) {
+TEST_F(LedgerTest, DestructionRemovesAllLines) {
   framework.add(kFramework, 1);
   returned([](SampleSet& out) {
     out.add(kFact, 1);

@@ -7,7 +7,7 @@
 namespace vitalsd {
 namespace {
 
-// What compiles is half of the test.
+// That these declarations compile is part of the test.
 constexpr Metric kGauge({.name = "queue_messages", .help = "Messages in the queue."}, "queue",
                         "vhost");
 constexpr Metric kCounter({.name = "read_bytes_total",
@@ -44,15 +44,15 @@ TEST(NameLint, AcceptsGoodNames) {
   EXPECT_EQ(fault("foreign_thing", Type::unknown), "");
 }
 
-TEST(NameLint, WantsTotalOnCountersOnly) {
-  constexpr std::string_view kFault = "counters, and only they, end in _total";
+TEST(NameLint, RequiresTotalForCountersOnly) {
+  constexpr std::string_view kFault = "names of counters, and of counters only, must end in _total";
   EXPECT_EQ(fault("requests", Type::counter), kFault);
   EXPECT_EQ(fault("requests_total", Type::gauge), kFault);
   EXPECT_EQ(fault("requests_total", Type::unknown), kFault);
 }
 
-TEST(NameLint, KeepsSuffixesForHistogramsAndSummaries) {
-  constexpr std::string_view kFault = "the suffix belongs to histograms and summaries";
+TEST(NameLint, ReservesSuffixesForHistogramsAndSummaries) {
+  constexpr std::string_view kFault = "the suffix is reserved for histograms and summaries";
   EXPECT_EQ(fault("connections_count"), kFault);
   EXPECT_EQ(fault("size_sum"), kFault);
   EXPECT_EQ(fault("latency_bucket"), kFault);
@@ -61,13 +61,13 @@ TEST(NameLint, KeepsSuffixesForHistogramsAndSummaries) {
   EXPECT_EQ(fault("countries"), "");
 }
 
-TEST(NameLint, WantsInfoToBeAGauge) {
-  EXPECT_EQ(fault("build_info", Type::unknown), "info metrics are gauges");
-  EXPECT_EQ(fault("build_info_total", Type::counter), "info metrics are gauges");
+TEST(NameLint, RequiresInfoMetricsToBeGauges) {
+  EXPECT_EQ(fault("build_info", Type::unknown), "info metrics must be gauges");
+  EXPECT_EQ(fault("build_info_total", Type::counter), "info metrics must be gauges");
 }
 
 TEST(NameLint, RefusesNamesThatRepeatTheirType) {
-  constexpr std::string_view kFault = "a name does not repeat its type";
+  constexpr std::string_view kFault = "the name must not contain its type";
   for (const char* name :
        {"queue_gauge", "counter_of_things", "my_histogram_x", "summary", "some_metric"}) {
     EXPECT_EQ(fault(name), kFault) << name;
@@ -76,8 +76,8 @@ TEST(NameLint, RefusesNamesThatRepeatTheirType) {
   EXPECT_EQ(fault("metrics_server_up"), "");
 }
 
-TEST(NameLint, WantsBaseUnits) {
-  constexpr std::string_view kFault = "use the base unit: seconds, bytes, ratio";
+TEST(NameLint, RequiresBaseUnits) {
+  constexpr std::string_view kFault = "the unit must be a base unit: seconds, bytes, ratio";
   for (const char* name : {"latency_ms", "latency_milliseconds", "age_minutes", "age_hours",
                            "days_left", "disk_used_percent", "size_kb", "size_kilobytes", "size_mb",
                            "size_megabytes", "size_gb", "gigabytes_free"}) {
@@ -87,22 +87,22 @@ TEST(NameLint, WantsBaseUnits) {
   EXPECT_EQ(fault("algorithms"), "");
 }
 
-TEST(NameLint, WantsTheUnitAtTheEnd) {
-  constexpr std::string_view kFault = "the name ends in its unit";
+TEST(NameLint, RequiresTheUnitAtTheEnd) {
+  constexpr std::string_view kFault = "the name must end in its unit";
   EXPECT_EQ(fault("seconds_taken", Type::gauge, Unit::seconds), kFault);
   EXPECT_EQ(fault("size", Type::gauge, Unit::bytes), kFault);
   EXPECT_EQ(fault("bytes", Type::gauge, Unit::bytes), kFault);
   EXPECT_EQ(fault("megabytez_total", Type::counter, Unit::bytes), kFault);
 }
 
-TEST(NameLint, WantsTheUnitToBeDeclared) {
-  constexpr std::string_view kFault = "the unit is not declared";
+TEST(NameLint, RequiresADeclaredUnit) {
+  constexpr std::string_view kFault = "the name ends in a unit that is not declared";
   EXPECT_EQ(fault("probe_duration_seconds"), kFault);
   EXPECT_EQ(fault("used_bytes"), kFault);
   EXPECT_EQ(fault("hit_ratio", Type::gauge), kFault);
 }
 
-TEST(NameLint, KnowsWords) {
+TEST(NameLint, RequiresSnakeCase) {
   for (const char* name : {"a", "snake_case", "http2_requests"}) EXPECT_TRUE(lint::is_word(name));
   for (const char* name : {"", "2x", "_x", "x_", "a__b", "camelCase", "a-b", "a:b", "é"}) {
     EXPECT_FALSE(lint::is_word(name)) << name;

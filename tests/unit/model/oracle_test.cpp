@@ -1,5 +1,6 @@
-// Our writer against prometheus-cpp's: random samples that both render must read the same. Only
-// sample lines are compared: prometheus-cpp does not escape HELP and writes "Nan".
+// Compares the rendered lines with those of prometheus-cpp: a parser must read the same random
+// samples from both. Only sample lines are compared, because prometheus-cpp does not escape HELP
+// and writes "Nan".
 #include "exporter/model/sample_set.hpp"
 
 #include <array>
@@ -20,7 +21,7 @@
 namespace vitalsd {
 namespace {
 
-constexpr Metric kMetric({.name = "oracle_test", .help = "Whatever comes."}, "a", "b", "n");
+constexpr Metric kMetric({.name = "oracle_test", .help = "Random samples."}, "a", "b", "n");
 
 class Random {
  public:
@@ -42,9 +43,9 @@ class Random {
         return kCorners[engine_() % kCorners.size()];
       case 1:
         return static_cast<double>(static_cast<std::int64_t>(engine_())) / 1000;
-      default:  // any bits at all but a NaN's
-        const auto any = std::bit_cast<double>(engine_());
-        return std::isnan(any) ? 0 : any;
+      default:  // any bit pattern except NaN
+        const auto random_bits = std::bit_cast<double>(engine_());
+        return std::isnan(random_bits) ? 0 : random_bits;
     }
   }
 
@@ -56,35 +57,35 @@ prometheus::ClientMetric::Label label(const std::string& name, const std::string
   return {name, value};
 }
 
-TEST(Oracle, ReadsOurLinesAsItsOwn) {
+TEST(Oracle, HasTheSameSamples) {
   Random random;
-  Part ours;
-  prometheus::MetricFamily theirs;
-  theirs.name = std::string(kMetric.name);
-  theirs.type = prometheus::MetricType::Gauge;
+  Part part;
+  prometheus::MetricFamily family;
+  family.name = std::string(kMetric.name);
+  family.type = prometheus::MetricType::Gauge;
   for (int i = 0; i < 5'000; ++i) {
     const std::string a = random.text();
     const std::string b = random.text();
     const std::string n = std::to_string(i);
     const double value = random.value();
-    ours.add(kMetric, value, a, b, n);
+    part.add(kMetric, value, a, b, n);
     prometheus::ClientMetric metric;
     metric.label = {label("a", a), label("b", b), label("n", n)};
     metric.gauge.value = value;
-    theirs.metric.push_back(std::move(metric));
+    family.metric.push_back(std::move(metric));
   }
   std::size_t duplicates = 0;
   Rendering rendered;
-  ours.render(rendered, "", duplicates);
+  part.render(rendered, "", duplicates);
   ASSERT_EQ(rendered.families.size(), 1U);
   const auto read = test::parse_samples(rendered.text);
-  const auto expected = test::parse_samples(prometheus::TextSerializer().Serialize({theirs}));
+  const auto expected = test::parse_samples(prometheus::TextSerializer().Serialize({family}));
   ASSERT_EQ(read.size(), expected.size());
   for (std::size_t i = 0; i < read.size(); ++i) {
     EXPECT_EQ(read[i].name, expected[i].name);
     EXPECT_EQ(read[i].labels, expected[i].labels);
-    EXPECT_EQ(read[i].value, theirs.metric[i].gauge.value);  // to the last bit
-    EXPECT_DOUBLE_EQ(read[i].value, expected[i].value);      // theirs has 16 digits of 17
+    EXPECT_EQ(read[i].value, family.metric[i].gauge.value);  // exactly equal
+    EXPECT_DOUBLE_EQ(read[i].value, expected[i].value);  // prometheus-cpp writes 16 of 17 digits
   }
 }
 

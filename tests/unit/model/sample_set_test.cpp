@@ -74,7 +74,7 @@ TEST(Part, DropsAndCountsDuplicates) {
   EXPECT_EQ(out.lines, "locks_held{probe=\"p\",mode=\"row\"} 1\nserver_up{probe=\"p\"} 1\n");
 }
 
-TEST(Part, DoesNotMixUpLabelsThatJoinAlike) {
+TEST(Part, DistinguishesLabelsWithEqualConcatenations) {
   Part part;
   part.add(kSize, 1, "a", "bc");
   part.add(kSize, 2, "ab", "c");
@@ -82,7 +82,7 @@ TEST(Part, DoesNotMixUpLabelsThatJoinAlike) {
   EXPECT_EQ(render(part).duplicates, 0U);
 }
 
-TEST(Part, OmitsWhatIsUnknown) {
+TEST(Part, OmitsUnknownValues) {
   Part part;
   part.add(kUp, std::optional<int>());
   part.add(kLocks, std::nan(""), "row");
@@ -96,7 +96,7 @@ TEST(Part, EscapesLabelValues) {
   EXPECT_EQ(render(part).lines, "locks_held{probe=\"p\",mode=\"a\\\"b\\\\c\\nd\"} 1\n");
 }
 
-TEST(Part, MakesLabelValuesGoodUtf8WithoutNul) {
+TEST(Part, ReplacesInvalidUtf8AndNulInLabelValues) {
   Part part;
   part.add(kLocks, 1, "a\0b"s);
   part.add(kLocks, 2, "\xff");
@@ -107,7 +107,7 @@ TEST(Part, MakesLabelValuesGoodUtf8WithoutNul) {
             "locks_held{probe=\"p\",mode=\"é\"} 3\n");
 }
 
-TEST(Part, TakesLabelsThatAreKnownAtRunTimeOnly) {
+TEST(Part, AcceptsLabelsAtRunTime) {
   Part part;
   const std::vector<std::string_view> labels = {"public", "users"};
   part.add_values(kSize, 1, labels);
@@ -134,7 +134,7 @@ TEST(Part, CollectsReadingsOfChecks) {
   EXPECT_EQ(part.checks()[0].thresholds.warn, 1);
 }
 
-TEST(SampleSet, OpensAPartOnce) {
+TEST(SampleSet, CreatesAPartOnce) {
   SampleSet set;
   Part& first = set.part("a");
   set.part("b");
@@ -144,14 +144,14 @@ TEST(SampleSet, OpensAPartOnce) {
   EXPECT_TRUE(set.parts().contains("bad\ufffd"));
 }
 
-TEST(SampleSet, SucceedsIfAllPartsDo) {
+TEST(SampleSet, SucceedsIfAllPartsSucceed) {
   SampleSet set;
   set.part("a");
   set.part("b");
   EXPECT_FALSE(set.overall(std::nullopt));
 }
 
-TEST(SampleSet, FailsWithItsFirstPart) {
+TEST(SampleSet, ReportsTheFirstFailedPart) {
   SampleSet set;
   set.part("a");
   set.part("b").fail(Reason::tls, "expired");
@@ -162,17 +162,17 @@ TEST(SampleSet, FailsWithItsFirstPart) {
   EXPECT_EQ(set.overall(std::nullopt)->detail, "b: expired (and 2 more)");
 }
 
-TEST(SampleSet, ConcealsItsSecretsInWhatFailed) {
+TEST(SampleSet, ConcealsSecretsInFailures) {
   SampleSet set;
   set.conceal("hunter22");
-  set.conceal("hunter");  // a piece of the other
-  set.conceal("app");     // too short to tell from other texts
+  set.conceal("hunter");  // part of the other secret
+  set.conceal("app");     // too short to be replaced
   set.part("a").fail(Reason::auth, "app: hunter22 and hunter, hunter22");
   EXPECT_EQ(set.overall(std::nullopt)->detail, "a: app: *** and ***, ***");
   EXPECT_EQ(set.overall(Failure{Reason::auth, "no hunter22"})->detail, "no ***");
 }
 
-TEST(SampleSet, ConcealsASecretThatALongTextEndsIn) {
+TEST(SampleSet, ConcealsASecretAtTheEndOfALongText) {
   SampleSet set;
   const std::string token = [] {
     std::string text;
@@ -185,23 +185,24 @@ TEST(SampleSet, ConcealsASecretThatALongTextEndsIn) {
   EXPECT_EQ(detail.find("abc"), std::string::npos) << detail;
 }
 
-// What a target says reaches logs, pages and terminals.
-TEST(SampleSet, ShowsWhatFailedWithoutWhatATerminalObeys) {
+// The text of a target appears in logs, pages and terminals.
+TEST(SampleSet, ReplacesControlCharactersInFailures) {
   SampleSet set;
   const auto shown = [&](const std::string& detail) {
     return set.overall(Failure{Reason::protocol, detail})->detail;
   };
   EXPECT_EQ(shown("a\x1b[31mb\x07"), "a\ufffd[31mb\ufffd");
   EXPECT_EQ(shown("a\nb\tc"), "a b c");
-  EXPECT_EQ(shown("a\u009bb"), "a\ufffdb");                // C1: CSI
-  EXPECT_EQ(shown("a\u202eb\u2066c"), "a\ufffdb\ufffdc");  // writing turned round
+  EXPECT_EQ(shown("a\u009bb"), "a\ufffdb");  // C1: CSI
+  EXPECT_EQ(shown("a\u202eb\u2066c"),
+            "a\ufffdb\ufffdc");  // marks that change the direction of writing
   EXPECT_EQ(shown("Größe \u20ac 🙂"), "Größe \u20ac 🙂");
   EXPECT_EQ(shown("\xff\xfe"), "\ufffd\ufffd");
   const std::string large = shown(std::string(1'000'000, 'x'));
   EXPECT_EQ(large, std::string(500, 'x') + "…");
 }
 
-TEST(SampleSet, FailsAsItWasThrownBeforeAllElse) {
+TEST(SampleSet, PrefersThrownOverReportedFailures) {
   SampleSet set;
   set.part("a").fail(Reason::tls, "expired");
   set.fail(Reason::unready, "loading");
@@ -209,19 +210,19 @@ TEST(SampleSet, FailsAsItWasThrownBeforeAllElse) {
   EXPECT_EQ(set.overall(Failure{Reason::timeout, "late"})->reason, Reason::timeout);
 }
 
-TEST(SampleSet, BlamesPartsThatAThrownRunLeftIncomplete) {
+TEST(SampleSet, FailsIncompletePartsOfAThrownRun) {
   SampleSet set;
   set.part("done").complete();
   set.part("failed").fail(Reason::tls, "expired");
-  set.part("begun");
+  set.part("started");
   const std::optional<Failure> thrown = Failure{Reason::timeout, "late"};
   const auto outcome = [&](std::string_view key, const std::optional<Failure>& how) {
     return SampleSet::outcome_of(set.parts().find(key)->second, how);
   };
   EXPECT_FALSE(outcome("done", thrown));
   EXPECT_EQ(outcome("failed", thrown)->reason, Reason::tls);
-  EXPECT_EQ(outcome("begun", thrown)->reason, Reason::timeout);
-  EXPECT_FALSE(outcome("begun", std::nullopt));
+  EXPECT_EQ(outcome("started", thrown)->reason, Reason::timeout);
+  EXPECT_FALSE(outcome("started", std::nullopt));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST(AppendNumber, WritesIntegersWithoutExponent) {
   EXPECT_EQ(number(-9007199254740992), "-9007199254740992");
 }
 
-TEST(AppendNumber, WritesTheShortestTextThatReadsBack) {
+TEST(AppendNumber, WritesTheShortestExactText) {
   EXPECT_EQ(number(0.1), "0.1");
   EXPECT_EQ(number(1.0 / 3), "0.3333333333333333");
   EXPECT_EQ(number(1e300), "1e+300");
@@ -59,14 +59,14 @@ TEST(AppendNumber, WritesTheShortestTextThatReadsBack) {
   EXPECT_EQ(number(std::numeric_limits<double>::denorm_min()), "5e-324");
 }
 
-TEST(AppendNumber, SpellsWhatIsNotFinite) {
+TEST(AppendNumber, WritesInfinityAndNaN) {
   EXPECT_EQ(number(std::numeric_limits<double>::infinity()), "+Inf");
   EXPECT_EQ(number(-std::numeric_limits<double>::infinity()), "-Inf");
   EXPECT_EQ(number(std::numeric_limits<double>::quiet_NaN()), "NaN");
   EXPECT_EQ(number(-std::numeric_limits<double>::quiet_NaN()), "NaN");
 }
 
-TEST(AppendNumber, Appends) {
+TEST(AppendNumber, KeepsThePrecedingText) {
   std::string out = "up ";
   append_number(out, 1);
   EXPECT_EQ(out, "up 1");
@@ -88,23 +88,23 @@ TEST(AppendLabel, SeparatesLabelsByCommas) {
   EXPECT_EQ(out, R"(up{a="1",b="{",c="")");
 }
 
-TEST(PrintableUtf8, LeavesGoodTextAlone) {
+TEST(PrintableUtf8, KeepsValidText) {
   for (const char* text :
        {"", "ascii", "é", "\u20ac", "\U0001f600", "\x7f\t\n", "\ud7ff\ue000", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_EQ(printable_utf8(text), text);
   }
 }
 
-TEST(PrintableUtf8, ReplacesWhatIsNone) {
+TEST(PrintableUtf8, ReplacesInvalidBytes) {
   constexpr const char* kBad = "\ufffd";
   EXPECT_EQ(printable_utf8("a\xff"
                            "b"),
             "a"s + kBad + "b");
   EXPECT_EQ(printable_utf8("a\0b"s), "a"s + kBad + "b");
-  EXPECT_EQ(printable_utf8("\x80"), kBad);                          // no lead byte
-  EXPECT_EQ(printable_utf8("\xc3"), kBad);                          // cut off
-  EXPECT_EQ(printable_utf8("\xc3z"), kBad + "z"s);                  // not continued
-  EXPECT_EQ(printable_utf8("\xe2\x82"), kBad + std::string(kBad));  // cut off later
+  EXPECT_EQ(printable_utf8("\x80"), kBad);                          // a continuation byte only
+  EXPECT_EQ(printable_utf8("\xc3"), kBad);                          // truncated
+  EXPECT_EQ(printable_utf8("\xc3z"), kBad + "z"s);                  // no continuation byte
+  EXPECT_EQ(printable_utf8("\xe2\x82"), kBad + std::string(kBad));  // truncated in the third byte
   EXPECT_EQ(printable_utf8("\xc0\x80"), kBad + std::string(kBad));  // overlong NUL
   EXPECT_EQ(printable_utf8("\xe0\x9f\xbf").size(), 9U);             // overlong
   EXPECT_EQ(printable_utf8("\xed\xa0\x80").size(), 9U);             // a surrogate
@@ -120,20 +120,20 @@ TEST(AppendHeader, DiffersBetweenTheFormatsForCounters) {
   EXPECT_EQ(header(metric, Format::openmetrics), "# HELP hits What it is.\n# TYPE hits counter\n");
 }
 
-TEST(AppendHeader, CallsAForeignCounterUnknownInOpenMetrics) {
+TEST(AppendHeader, UsesUnknownForCountersWithoutTotalInOpenMetrics) {
   const MetricInfo metric = info("hits", Type::counter);
   EXPECT_EQ(header(metric, Format::text), "# HELP hits What it is.\n# TYPE hits counter\n");
   EXPECT_EQ(header(metric, Format::openmetrics), "# HELP hits What it is.\n# TYPE hits unknown\n");
 }
 
-TEST(AppendHeader, CallsTheUnknownUntypedInTheTextFormat) {
+TEST(AppendHeader, UsesUntypedForUnknownInTheTextFormat) {
   const MetricInfo metric = info("thing", Type::unknown);
   EXPECT_EQ(header(metric, Format::text), "# HELP thing What it is.\n# TYPE thing untyped\n");
   EXPECT_EQ(header(metric, Format::openmetrics),
             "# HELP thing What it is.\n# TYPE thing unknown\n");
 }
 
-TEST(AppendHeader, TellsTheUnitInOpenMetrics) {
+TEST(AppendHeader, HasTheUnitInOpenMetricsOnly) {
   const MetricInfo seconds = info("took_seconds", Type::gauge, Unit::seconds);
   EXPECT_EQ(header(seconds, Format::text),
             "# HELP took_seconds What it is.\n# TYPE took_seconds gauge\n");
@@ -142,23 +142,23 @@ TEST(AppendHeader, TellsTheUnitInOpenMetrics) {
             "# UNIT took_seconds seconds\n");
   EXPECT_EQ(header(info("read_bytes_total", Type::counter, Unit::bytes), Format::openmetrics),
             "# HELP read_bytes What it is.\n# TYPE read_bytes counter\n# UNIT read_bytes bytes\n");
-  // The unit of a name that needed a waiver is not its suffix, and then OpenMetrics forbids it.
+  // OpenMetrics forbids UNIT for a name without the unit as its suffix, which needs a waiver.
   EXPECT_EQ(header(info("size", Type::gauge, Unit::bytes), Format::openmetrics),
             "# HELP size What it is.\n# TYPE size gauge\n");
 }
 
-TEST(AppendHeader, EscapesHelpAsEachFormatDoes) {
+TEST(AppendHeader, EscapesHelpByTheRulesOfTheFormat) {
   const MetricInfo metric = info("x", Type::gauge, Unit::none, "a\\b\nc \"d\"");
   EXPECT_EQ(header(metric, Format::text), "# HELP x a\\\\b\\nc \"d\"\n# TYPE x gauge\n");
   EXPECT_EQ(header(metric, Format::openmetrics), "# HELP x a\\\\b\\nc \\\"d\\\"\n# TYPE x gauge\n");
 }
 
-TEST(AppendHeader, TakesAnotherTypeName) {
+TEST(AppendHeader, AcceptsAnotherTypeName) {
   EXPECT_EQ(header(info("x", Type::gauge), Format::text, "histogram"),
             "# HELP x What it is.\n# TYPE x histogram\n");
 }
 
-TEST(Page, EndsInOpenMetricsOnly) {
+TEST(Page, HasAnEndLineInOpenMetricsOnly) {
   EXPECT_EQ(end_of_page(Format::text), "");
   EXPECT_EQ(end_of_page(Format::openmetrics), "# EOF\n");
 }

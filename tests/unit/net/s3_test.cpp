@@ -30,29 +30,6 @@ using testing::StartsWith;
 
 // ---- text ---------------------------------------------------------------------------------------
 
-TEST(PercentEncodeTest, LeavesUnreservedCharactersAndEncodesTheRest) {
-  EXPECT_EQ(percent_encode("AZaz09-._~", false), "AZaz09-._~");
-  EXPECT_EQ(percent_encode("a b+c&d=e%f", false), "a%20b%2Bc%26d%3De%25f");
-  EXPECT_EQ(percent_encode("\xc3\xbc\n", false), "%C3%BC%0A");
-  EXPECT_EQ(percent_encode("a/b", true), "a/b");
-  EXPECT_EQ(percent_encode("a/b", false), "a%2Fb");
-}
-
-TEST(PercentDecodeTest, UndoesTheEncodingOfEachByte) {
-  std::string all;
-  for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
-  EXPECT_EQ(percent_decode(percent_encode(all, false)), all);
-  EXPECT_EQ(percent_decode(percent_encode(all, true)), all);
-}
-
-TEST(PercentDecodeTest, TakesPlusForABlankAndLeavesWhatIsNoEncoding) {
-  EXPECT_EQ(percent_decode("a+b%2bc"), "a b+c");
-  for (const std::string_view text : {"%", "%4", "%zz", "%4z", "100%", "%-1"}) {
-    EXPECT_EQ(percent_decode(text), text);
-  }
-  EXPECT_EQ(percent_decode("%%41"), "%A");
-}
-
 TEST(IsoTimeTest, ReadsSecondsAndPassesOverTheirFraction) {
   EXPECT_EQ(parse_iso_time("1970-01-01T00:00:00Z"), 0);
   EXPECT_EQ(parse_iso_time("2026-11-23T02:00:05Z"), 1795399205);

@@ -1,4 +1,4 @@
-// The server over real sockets. What each URL answers is routes_test's subject.
+// The server over real sockets. routes_test covers the responses of each URL.
 #include "exporter/web/http_server.hpp"
 
 #include <chrono>
@@ -44,7 +44,7 @@ using namespace std::chrono_literals;
 using asio::ip::tcp;
 using Response = http::response<http::string_body>;
 
-// ---- a client that gives up after a while -------------------------------------------------------
+// ---- a client whose operations have a timeout ---------------------------------------------------
 
 class Client {
  public:
@@ -67,7 +67,7 @@ class Client {
     send("GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n" + std::string(headers) + "\r\n");
     return receive();
   }
-  // Whether the server ends the connection; it may have had something to say before.
+  // Reads until the end. Whether the server ends the connection.
   bool is_closed() {
     try {
       for (std::string rest(4096, '\0');;) {
@@ -79,13 +79,13 @@ class Client {
   }
 
  private:
-  template <class Begin>
-  void wait(Begin&& begin) {
+  template <class Start>
+  void wait(Start&& start) {
     stream_.expires_after(test::kPatience);
-    auto end = begin();
+    auto result = start();
     io_.restart();
     io_.run();
-    end.get();
+    result.get();
   }
 
   asio::io_context io_{1};
@@ -111,7 +111,7 @@ class HttpServerTest : public testing::Test {
 
 // ---- requests and responses ---------------------------------------------------------------------
 
-TEST_F(HttpServerTest, AnswersWithTheRightHeaders) {
+TEST_F(HttpServerTest, SendsTheRightHeaders) {
   Client client = connect();
   const Response response = client.get("/metrics", "Accept-Encoding: gzip\r\n");
   EXPECT_EQ(response.result_int(), 200U);
@@ -123,8 +123,8 @@ TEST_F(HttpServerTest, AnswersWithTheRightHeaders) {
   EXPECT_EQ(daemon.requests, 1);
 }
 
-// Probes that keep a thousand connections leave none for a scrape.
-TEST_F(HttpServerTest, AnswersWhereNoDescriptorIsLeft) {
+// Probes with a thousand connections may leave no descriptor for a scrape.
+TEST_F(HttpServerTest, AnswersWithoutAFreeDescriptor) {
   asio::io_context loop;
   std::vector<tcp::socket> clients;
   for (int i = 0; i < 3; ++i) clients.emplace_back(loop, tcp::v4());
@@ -134,10 +134,10 @@ TEST_F(HttpServerTest, AnswersWhereNoDescriptorIsLeft) {
     client.connect(endpoint);
     asio::write(client, asio::buffer(std::string_view(
                             "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
-    std::string answer;
+    std::string response;
     boost::system::error_code end;
-    asio::read(client, asio::dynamic_buffer(answer), end);
-    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
+    asio::read(client, asio::dynamic_buffer(response), end);
+    EXPECT_TRUE(response.starts_with("HTTP/1.1 200 OK\r\n")) << response;
   }
 }
 
@@ -149,7 +149,7 @@ TEST_F(HttpServerTest, KeepsConnectionsAlive) {
   EXPECT_EQ(client.receive().body(), "vitalsd is ready.\n");
 }
 
-TEST_F(HttpServerTest, KeepsAConnectionOfHttp10AliveWhenAskedTo) {
+TEST_F(HttpServerTest, KeepsHttp10ConnectionsAliveOnRequest) {
   Client client = connect();
   for (int i = 0; i < 2; ++i) {
     client.send("GET /-/healthy HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -159,20 +159,20 @@ TEST_F(HttpServerTest, KeepsAConnectionOfHttp10AliveWhenAskedTo) {
   }
 }
 
-TEST_F(HttpServerTest, TakesRequestsInPieces) {
+TEST_F(HttpServerTest, AcceptsRequestsInPieces) {
   Client client = connect();
   const std::string_view request =
       "POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
   for (const char& c : request) client.send({&c, 1});
   EXPECT_EQ(client.receive().result_int(), 405U);
-  // The second one has only begun when the first is answered.
+  // The second request is incomplete when the server responds to the first.
   client.send("GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\nGET /-/re");
   EXPECT_EQ(client.receive().body(), "vitalsd is healthy.\n");
   client.send("ady HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_EQ(client.receive().body(), "vitalsd is ready.\n");
 }
 
-TEST_F(HttpServerTest, ClosesWhenAskedTo) {
+TEST_F(HttpServerTest, ClosesConnectionsOnRequest) {
   Client client = connect();
   EXPECT_EQ(client.get("/-/healthy", "Connection: close\r\n").result_int(), 200U);
   EXPECT_TRUE(client.is_closed());
@@ -182,7 +182,7 @@ TEST_F(HttpServerTest, ClosesWhenAskedTo) {
   EXPECT_TRUE(old.is_closed());
 }
 
-TEST_F(HttpServerTest, AnswersHeadWithoutABody) {
+TEST_F(HttpServerTest, SendsNoBodyForHead) {
   Client client = connect();
   client.send("HEAD /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n");
   const Response response = client.receive(true);
@@ -191,7 +191,7 @@ TEST_F(HttpServerTest, AnswersHeadWithoutABody) {
   EXPECT_EQ(client.get("/-/healthy").body().size(), 20U);
 }
 
-TEST_F(HttpServerTest, TakesABodyThatNobodyReads) {
+TEST_F(HttpServerTest, SkipsTheBodyOfARequest) {
   Client client = connect();
   client.send("POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
   EXPECT_EQ(client.receive().result_int(), 405U);
@@ -224,7 +224,7 @@ TEST_F(HttpServerTest, RefusesGarbage) {
   }
 }
 
-TEST_F(HttpServerTest, RefusesWhatTwoServersUnderstandInTwoWays) {
+TEST_F(HttpServerTest, RefusesAmbiguousRequests) {
   const std::pair<std::string_view, unsigned> cases[] = {
       {"GET /metrics HTTP/1.1\r\n\r\n", 400},
       {"GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
@@ -256,24 +256,24 @@ TEST_F(HttpServerTest, RefusesWhatTwoServersUnderstandInTwoWays) {
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
 }
 
-TEST_F(HttpServerTest, TellsAClientToGoOnThatWaitsForIt) {
+TEST_F(HttpServerTest, SendsContinueToClientsThatExpectIt) {
   Client client = connect();
   client.send(
       "POST /metrics HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
   EXPECT_EQ(client.receive(true).result_int(), 100U);
   client.send("abc");
   EXPECT_EQ(client.receive().result_int(), 405U);
-  // What has its body with it needs no such answer.
+  // If the body is already there, no 100 response is necessary.
   client.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc");
   EXPECT_EQ(client.receive().result_int(), 405U);
 }
 
-TEST_F(HttpServerTest, AnswersATargetThatIsAWholeUrl) {
+TEST_F(HttpServerTest, AcceptsAnAbsoluteUrlAsTarget) {
   Client client = connect();
   EXPECT_TRUE(client.get("http://h/metrics").body().contains("connections"));
 }
 
-TEST_F(HttpServerTest, EndsAConnectionThatIsSlowToAsk) {
+TEST_F(HttpServerTest, ClosesConnectionsWithoutARequest) {
   daemon.options.request_timeout = 50ms;
   Client silent = connect();
   Client slow = connect();
@@ -282,20 +282,20 @@ TEST_F(HttpServerTest, EndsAConnectionThatIsSlowToAsk) {
   EXPECT_TRUE(slow.is_closed());
 }
 
-TEST_F(HttpServerTest, EndsAConnectionThatIsIdle) {
+TEST_F(HttpServerTest, ClosesIdleConnections) {
   daemon.options.idle_timeout = 50ms;
   Client client = connect();
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
   EXPECT_TRUE(client.is_closed());
 }
 
-TEST_F(HttpServerTest, EndsAConnectionThatDoesNotRead) {
+TEST_F(HttpServerTest, ClosesConnectionsThatDoNotRead) {
   daemon.options.max_connections = 1;
   daemon.options.response_timeout = 50ms;
-  daemon.views.resize(20'000);  // a page larger than all buffers on its way
-  Client deaf = connect();
-  deaf.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-  // While it is being served, there is no place for anybody else.
+  daemon.views.resize(20'000);  // a page larger than all socket buffers
+  Client non_reader = connect();
+  non_reader.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  // While the server sends this page, no slot is free for another connection.
   const auto deadline = test::Clock::now() + test::kPatience;
   bool served = false;
   while (!served && test::Clock::now() < deadline) {
@@ -305,35 +305,35 @@ TEST_F(HttpServerTest, EndsAConnectionThatDoesNotRead) {
     }
   }
   EXPECT_TRUE(served);
-  EXPECT_TRUE(deaf.is_closed());
+  EXPECT_TRUE(non_reader.is_closed());
 }
 
-TEST_F(HttpServerTest, GivesUpASlowReaderOfALargePageForTheNextOne) {
+TEST_F(HttpServerTest, ClosesASlowReaderOfALargePageForANewPage) {
   daemon.options.max_large_pages = 2;
   daemon.options.slow_page = 0ms;
-  daemon.publish(128 * 1024, 1);  // 16 MB: more than all buffers on its way
-  std::list<Client> deaf;
+  daemon.publish(128 * 1024, 1);  // 16 MB: more than all socket buffers
+  std::list<Client> non_readers;
   for (int i = 0; i < 3; ++i) {
-    deaf.emplace_back(port());
+    non_readers.emplace_back(port());
     daemon.scraped_bytes = 0;
-    deaf.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    non_readers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
     const auto deadline = test::Clock::now() + test::kPatience;
     while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
   }
-  EXPECT_TRUE(deaf.front().is_closed());
-  EXPECT_EQ(std::next(deaf.begin())->receive().body().size(), daemon.scraped_bytes);
-  EXPECT_EQ(deaf.back().receive().body().size(), daemon.scraped_bytes);
+  EXPECT_TRUE(non_readers.front().is_closed());
+  EXPECT_EQ(std::next(non_readers.begin())->receive().body().size(), daemon.scraped_bytes);
+  EXPECT_EQ(non_readers.back().receive().body().size(), daemon.scraped_bytes);
 }
 
-TEST_F(HttpServerTest, SendsOnlySoManyLargePagesInOneMoment) {
+TEST_F(HttpServerTest, LimitsSimultaneousLargePages) {
   daemon.options.max_large_pages = 1;
   daemon.publish(128 * 1024, 1);
   daemon.options.slow_page = 1h;
-  std::list<Client> deaf;
+  std::list<Client> non_readers;
   for (int i = 0; i < 4; ++i) {
-    deaf.emplace_back(port());
+    non_readers.emplace_back(port());
     daemon.scraped_bytes = 0;
-    deaf.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    non_readers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
     const auto deadline = test::Clock::now() + test::kPatience;
     while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
   }
@@ -344,8 +344,8 @@ TEST_F(HttpServerTest, SendsOnlySoManyLargePagesInOneMoment) {
   EXPECT_EQ(next.get("/-/healthy").result_int(), 200U);
 }
 
-TEST_F(HttpServerTest, SendsAPageAsOfOneMoment) {
-  constexpr std::size_t kSamples = 128 * 1024;  // 16 MB: more than all buffers on its way
+TEST_F(HttpServerTest, SendsAConsistentPage) {
+  constexpr std::size_t kSamples = 128 * 1024;  // 16 MB: more than all socket buffers
   daemon.publish(kSamples, 1);
   Client client = connect();
   client.send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -361,7 +361,7 @@ TEST_F(HttpServerTest, SendsAPageAsOfOneMoment) {
   EXPECT_TRUE(client.get("/metrics").body().contains("x\"} 3\n"));
 }
 
-TEST_F(HttpServerTest, GivesTheLongestWaitersPlaceToNewClients) {
+TEST_F(HttpServerTest, ClosesTheOldestIdleConnectionForANewOne) {
   daemon.options.max_connections = 2;
   Client first = connect();
   Client second = connect();
@@ -373,19 +373,19 @@ TEST_F(HttpServerTest, GivesTheLongestWaitersPlaceToNewClients) {
   EXPECT_EQ(second.get("/-/healthy").result_int(), 200U);
 }
 
-TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
+TEST_F(HttpServerTest, ClosesOpenConnectionsOnDestruction) {
   Client idle = connect();
   EXPECT_EQ(idle.get("/-/healthy").result_int(), 200U);
-  Client asking = connect();
-  asking.send("GET /");
+  Client partial = connect();
+  partial.send("GET /");
   server.reset();
   EXPECT_TRUE(idle.is_closed());
-  EXPECT_TRUE(asking.is_closed());
+  EXPECT_TRUE(partial.is_closed());
 }
 
 // ---- credentials --------------------------------------------------------------------------------
 
-TEST_F(HttpServerTest, AsksForCredentials) {
+TEST_F(HttpServerTest, RequiresCredentials) {
   // bcrypt of "hunter2" at the lowest cost.
   daemon.options.basic_auth = {
       {"prometheus", "$2b$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"}};
@@ -402,7 +402,7 @@ TEST_F(HttpServerTest, AsksForCredentials) {
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
 }
 
-// A hash that takes a second or so; no password has it.
+// A hash whose check takes about a second. No password matches it.
 constexpr const char* kCostlyHash = "$2b$13$abcdefghijklmnopqrstuuxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
 std::string wrong_password() {
@@ -410,7 +410,7 @@ std::string wrong_password() {
          "cHJvbWV0aGV1czpodW50ZXIy\r\n\r\n";
 }
 
-TEST_F(HttpServerTest, HasRoomForOthersWhilePasswordsAreChecked) {
+TEST_F(HttpServerTest, ServesOthersWhilePasswordsAreChecked) {
   daemon.options.basic_auth = {{"prometheus", kCostlyHash}};
   daemon.options.max_connections = 4;
   std::list<Client> guessing;
@@ -418,12 +418,12 @@ TEST_F(HttpServerTest, HasRoomForOthersWhilePasswordsAreChecked) {
     guessing.emplace_back(port());
     guessing.back().send(wrong_password());
   }
-  std::this_thread::sleep_for(100ms);  // until they are all being checked
+  std::this_thread::sleep_for(100ms);  // until all checks are pending
   EXPECT_EQ(connect().get("/-/healthy").result_int(), 200U);
   EXPECT_EQ(connect().get("/-/ready").result_int(), 200U);
 }
 
-TEST_F(HttpServerTest, ChecksAFewPasswordsAtATime) {
+TEST_F(HttpServerTest, LimitsPendingPasswordChecks) {
   daemon.options.basic_auth = {{"prometheus", kCostlyHash}};
   std::list<Client> guessing;
   for (int i = 0; i < 9; ++i) {
@@ -442,7 +442,7 @@ TEST_F(HttpServerTest, ChecksAFewPasswordsAtATime) {
 
 // ---- reload -------------------------------------------------------------------------------------
 
-TEST_F(HttpServerTest, AnswersAReloadWhenItIsDone) {
+TEST_F(HttpServerTest, RespondsWhenTheReloadHasEnded) {
   std::vector<std::pair<bool, std::string>> outcomes = {{false, "line 3\n"}, {true, "reloaded\n"}};
   daemon.options.reload = [&](const WebOptions::ReloadDone& done) {
     done(outcomes.back().first, outcomes.back().second);
@@ -460,20 +460,20 @@ TEST_F(HttpServerTest, AnswersAReloadWhenItIsDone) {
   EXPECT_EQ(bad.body(), "line 3\n");
 }
 
-TEST_F(HttpServerTest, DoesNotWaitForEverForAReload) {
+TEST_F(HttpServerTest, ReloadHasATimeout) {
   daemon.options.response_timeout = 50ms;
   WebOptions::ReloadDone kept;
   daemon.options.reload = [&](WebOptions::ReloadDone done) { kept = std::move(done); };
   Client client = connect();
   client.send("POST /-/reload HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
   EXPECT_EQ(client.receive().result_int(), 504U);
-  kept(true, "too late");  // harms nobody
+  kept(true, "too late");  // the result is no longer needed
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
 }
 
 // ---- the socket ---------------------------------------------------------------------------------
 
-TEST_F(HttpServerTest, SaysWhenItCannotBind) {
+TEST_F(HttpServerTest, ThrowsIfItCannotBind) {
   connect();
   daemon.options.port = server->port();
   EXPECT_THROW(HttpServer(daemon.options), boost::system::system_error);
@@ -492,14 +492,14 @@ class HttpsServerTest : public HttpServerTest {
     daemon.options.key = directory.file("tls.key", certificate.key);
   }
 
-  // The name on the server's certificate after a request over TLS.
-  std::string ask(const std::optional<test::Certificate>& shown = std::nullopt) {
+  // Sends a request over TLS. Returns the common name of the server's certificate.
+  std::string request(const std::optional<test::Certificate>& certificate = std::nullopt) {
     connect();  // starts the server
     asio::io_context io{1};
     asio::ssl::context context(asio::ssl::context::tls_client);
-    if (shown) {
-      context.use_certificate(asio::buffer(shown->certificate), asio::ssl::context::pem);
-      context.use_private_key(asio::buffer(shown->key), asio::ssl::context::pem);
+    if (certificate) {
+      context.use_certificate(asio::buffer(certificate->certificate), asio::ssl::context::pem);
+      context.use_private_key(asio::buffer(certificate->key), asio::ssl::context::pem);
     }
     SSL_CTX_set_max_proto_version(context.native_handle(), max_version);
     asio::ssl::stream<tcp::socket> stream(io, context);
@@ -513,13 +513,13 @@ class HttpsServerTest : public HttpServerTest {
     http::read(stream, buffer, response);
     EXPECT_EQ(response.body(), "vitalsd is healthy.\n");
     session.reset(SSL_get1_session(stream.native_handle()));
-    // Else OpenSSL takes the end for a truncation, and the session for one not to be resumed.
+    // Without this, OpenSSL treats the end as a truncation and the session as not resumable.
     SSL_set_shutdown(stream.native_handle(), SSL_SENT_SHUTDOWN);
-    const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+    const std::unique_ptr<X509, decltype(&X509_free)> peer(
         SSL_get1_peer_certificate(stream.native_handle()), &X509_free);
     std::string name(64, '\0');
-    const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()),
-                                               NID_commonName, name.data(), 64);
+    const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(peer.get()), NID_commonName,
+                                               name.data(), 64);
     return name.substr(0, static_cast<std::size_t>(size));
   }
 
@@ -528,83 +528,83 @@ class HttpsServerTest : public HttpServerTest {
   std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)> session{nullptr, &SSL_SESSION_free};
 };
 
-TEST_F(HttpsServerTest, SpeaksTls) { EXPECT_EQ(ask(), "first"); }
+TEST_F(HttpsServerTest, ServesTls) { EXPECT_EQ(request(), "first"); }
 
-TEST_F(HttpsServerTest, DoesNotSpeakPlainHttp) {
+TEST_F(HttpsServerTest, ClosesPlainHttpConnections) {
   Client client = connect();
   client.send("GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_TRUE(client.is_closed());
 }
 
-TEST_F(HttpsServerTest, EndsAHandshakeThatIsSlow) {
+TEST_F(HttpsServerTest, ClosesSlowHandshakes) {
   daemon.options.request_timeout = 50ms;
   EXPECT_TRUE(connect().is_closed());
 }
 
-TEST_F(HttpsServerTest, TakesUpACertificateThatHasChanged) {
-  EXPECT_EQ(ask(), "first");
+TEST_F(HttpsServerTest, LoadsACertificateThatChanged) {
+  EXPECT_EQ(request(), "first");
   install(test::make_certificate("second"));
   std::filesystem::last_write_time(daemon.options.certificate,
                                    std::filesystem::file_time_type::clock::now() + 10s);
-  EXPECT_EQ(ask(), "second");
+  EXPECT_EQ(request(), "second");
 }
 
-TEST_F(HttpsServerTest, TakesUpACertificateThatHasChangedWithinASecond) {
+TEST_F(HttpsServerTest, LoadsACertificateThatChangedWithinASecond) {
   const auto time = std::filesystem::file_time_type::clock::now();
   std::filesystem::last_write_time(daemon.options.certificate, time);
   std::filesystem::last_write_time(daemon.options.key, time);
-  EXPECT_EQ(ask(), "first");
+  EXPECT_EQ(request(), "first");
   install(test::make_certificate("second"));
   std::filesystem::last_write_time(daemon.options.certificate, time + 1ns);
   std::filesystem::last_write_time(daemon.options.key, time + 1ns);
-  EXPECT_EQ(ask(), "second");
+  EXPECT_EQ(request(), "second");
 }
 
-TEST_F(HttpsServerTest, KeepsItsCertificateWhileItsFileIsAFifo) {
-  EXPECT_EQ(ask(), "first");
+TEST_F(HttpsServerTest, KeepsItsCertificateIfTheFileIsAFifo) {
+  EXPECT_EQ(request(), "first");
   std::filesystem::remove(daemon.options.certificate);
-  ASSERT_EQ(mkfifo(daemon.options.certificate.c_str(), 0600), 0);  // nobody writes to it
+  ASSERT_EQ(mkfifo(daemon.options.certificate.c_str(), 0600), 0);  // without a writer
   std::filesystem::last_write_time(daemon.options.certificate,
                                    std::filesystem::file_time_type::clock::now() + 10s);
-  EXPECT_EQ(ask(), "first");
+  EXPECT_EQ(request(), "first");
 }
 
-TEST_F(HttpsServerTest, KeepsItsCertificateWhileTheFilesAreBroken) {
-  EXPECT_EQ(ask(), "first");
+TEST_F(HttpsServerTest, KeepsItsCertificateIfTheFilesAreInvalid) {
+  EXPECT_EQ(request(), "first");
   std::filesystem::remove(directory.file("tls.crt", "half a certifi"));
-  EXPECT_EQ(ask(), "first");
+  EXPECT_EQ(request(), "first");
 }
 
-TEST_F(HttpsServerTest, AsksForACertificateOfItsCa) {
+TEST_F(HttpsServerTest, RequiresAClientCertificateOfItsCa) {
   const test::Certificate ca = test::make_certificate("ca");
   daemon.options.client_ca = directory.file("ca.crt", ca.certificate);
-  EXPECT_EQ(ask(test::make_certificate("client", ca)), "first");
-  EXPECT_THROW(ask(), boost::system::system_error);
-  EXPECT_THROW(ask(test::make_certificate("stranger")), boost::system::system_error);
+  EXPECT_EQ(request(test::make_certificate("client", ca)), "first");
+  EXPECT_THROW(request(), boost::system::system_error);
+  EXPECT_THROW(request(test::make_certificate("stranger")), boost::system::system_error);
 }
 
-TEST_F(HttpsServerTest, LetsClientsWithACertificateComeAgain) {
+TEST_F(HttpsServerTest, AcceptsClientsWithACertificateRepeatedly) {
   const test::Certificate ca = test::make_certificate("ca");
   const test::Certificate client = test::make_certificate("client", ca);
   daemon.options.client_ca = directory.file("ca.crt", ca.certificate);
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     max_version = version;
     session.reset();
-    EXPECT_EQ(ask(client), "first");
-    EXPECT_EQ(ask(client), "first");  // by the session of before, if there is one
+    EXPECT_EQ(request(client), "first");
+    EXPECT_EQ(request(client), "first");  // with the previous session, if there is one
   }
 }
 
-TEST_F(HttpsServerTest, TakesSeveralClientCas) {
+TEST_F(HttpsServerTest, AcceptsSeveralClientCas) {
   const test::Certificate one = test::make_certificate("one");
   const test::Certificate two = test::make_certificate("two");
   daemon.options.client_ca = directory.file("ca.crt", one.certificate + two.certificate);
-  EXPECT_EQ(ask(test::make_certificate("client", one)), "first");
+  EXPECT_EQ(request(test::make_certificate("client", one)), "first");
   session.reset();
-  EXPECT_EQ(ask(test::make_certificate("client", two)), "first");
+  EXPECT_EQ(request(test::make_certificate("client", two)), "first");
 }
 
-TEST_F(HttpsServerTest, SaysWhenItsCertificateIsOfNoUse) {
+TEST_F(HttpsServerTest, ThrowsIfItsCertificateCannotBeUsed) {
   daemon.options.key = directory.file("other.key", test::make_certificate("other").key);
   EXPECT_THROW(HttpServer(daemon.options), std::exception);
   daemon.options.certificate = directory.path("missing.crt");

@@ -43,13 +43,13 @@ std::vector<std::string> order(const std::vector<ProbeView>& probes) {
   return names;
 }
 
-TEST(EscapeHtml, LeavesNothingThatHtmlUnderstands) {
+TEST(EscapeHtml, EscapesAllSpecialCharacters) {
   EXPECT_EQ(escape_html(R"(<a href="x" onclick='y'>&amp;</a>)"),
             "&lt;a href=&quot;x&quot; onclick=&#39;y&#39;&gt;&amp;amp;&lt;/a&gt;");
   EXPECT_EQ(escape_html("plain é"), "plain é");
 }
 
-TEST(StatusPage, EscapesWhateverComesFromOutside) {
+TEST(StatusPage, EscapesAllValues) {
   const std::string hostile = "\"><script>alert('x')</script>";
   ProbeView view = probe(hostile, ProbeView::State::failed);
   view.kind = view.target = view.reason = view.detail = hostile;
@@ -74,13 +74,13 @@ TEST(StatusPage, ShowsFailuresFirst) {
                                       "waiting"}));
 }
 
-TEST(StatusPage, CountsInItsTitle) {
+TEST(StatusPage, CountsProbesInItsTitle) {
   using enum ProbeView::State;
   EXPECT_TRUE(page({probe("a", ok), probe("b", failed), probe("c", pending)})
                   .contains("<title>vitalsd: 1 of 3 probes ok</title>"));
 }
 
-TEST(StatusPage, TellsAges) {
+TEST(StatusPage, ShowsAges) {
   ProbeView view = probe("a", ProbeView::State::failed);
   view.since = kNow - 90min;
   view.last_run = kNow - 12s;
@@ -92,14 +92,14 @@ TEST(StatusPage, TellsAges) {
   EXPECT_TRUE(text.contains(">3 d ago<"));
 }
 
-TEST(StatusPage, SaysWhenThereWasNeverASuccess) {
+TEST(StatusPage, ShowsNeverWithoutASuccess) {
   ProbeView view = probe("a", ProbeView::State::failed);
   EXPECT_FALSE(page({view}).contains("never"));
   view.last_run = kNow;
   EXPECT_TRUE(page({view}).contains("never"));
 }
 
-TEST(StatusPage, DrawsRecentRunsNewestOnTheRight) {
+TEST(StatusPage, ShowsTheNewestRunOnTheRight) {
   ProbeView view = probe("a", ProbeView::State::ok);
   view.history = 0b01'10'11'01;  // ok, failed, stuck, ok
   EXPECT_TRUE(
@@ -107,7 +107,7 @@ TEST(StatusPage, DrawsRecentRunsNewestOnTheRight) {
                             "<span class=s>▫</span><span class=o>▪</span></span>"));
 }
 
-TEST(StatusJson, SaysWhatThePageSays) {
+TEST(StatusJson, HasTheContentOfThePage) {
   ProbeView view = probe("db \"main\"", ProbeView::State::failed);
   view.reason = "connect";
   view.detail = "refused\n";
@@ -129,7 +129,7 @@ TEST(StatusJson, SaysWhatThePageSays) {
   EXPECT_EQ(row.at("checks").at(0).at("status"), "warning");
 }
 
-TEST(StatusJson, LeavesOutWhatIsNotKnown) {
+TEST(StatusJson, OmitsUnknownValues) {
   const auto document =
       boost::json::parse(status_json({{probe("a", ProbeView::State::pending)}, "1.2.3", kNow}));
   const boost::json::object& row = document.at("probes").at(0).as_object();
@@ -140,11 +140,11 @@ TEST(StatusJson, LeavesOutWhatIsNotKnown) {
   EXPECT_TRUE(row.at("checks").as_array().empty());
 }
 
-// A page that went on to say "all ok" would be silence taken for health.
-TEST(StatusPage, SaysWhenTheLoopDoesNotTurn) {
+// A page with "all ok" would be wrong: the states are stale.
+TEST(StatusPage, ReportsAProbeLoopThatHangs) {
   const Overview overview{{probe("a", ProbeView::State::ok)}, "1.2.3", kNow, false};
   const std::string text = status_page(overview);
-  EXPECT_TRUE(text.contains("<h1>the probe loop does not turn: all states are old</h1>"));
+  EXPECT_TRUE(text.contains("<h1>the probe loop does not respond: all states are stale</h1>"));
   EXPECT_FALSE(text.contains("1 of 1 probes ok"));
   EXPECT_FALSE(boost::json::parse(status_json(overview)).at("healthy").as_bool());
 }

@@ -27,7 +27,7 @@ std::string body(const WebResponse& response) {
   return response.page ? test::text_of(*response.page) : response.body;
 }
 
-// The value of a response's header; empty without one.
+// The value of a response header; empty if it is missing.
 std::string header(const WebResponse& response, std::string_view name) {
   for (const auto& [key, value] : response.headers) {
     if (key == name) return value;
@@ -50,14 +50,14 @@ TEST_F(RoutesTest, MetricsShowsAllProbesAndTheProcess) {
   EXPECT_EQ(daemon.scraped_bytes, body(response).size());
 }
 
-TEST_F(RoutesTest, MetricsSpeaksOpenMetrics) {
+TEST_F(RoutesTest, MetricsSupportsOpenMetrics) {
   accept = "application/openmetrics-text;version=1.0.0";
   const WebResponse response = get("/metrics");
   EXPECT_EQ(response.content_type, kOpenMetrics);
   EXPECT_TRUE(body(response).ends_with("# EOF\n"));
 }
 
-TEST_F(RoutesTest, MetricsIsCompressedOnDemand) {
+TEST_F(RoutesTest, MetricsIsCompressedForClientsThatAcceptGzip) {
   accept_encoding = "gzip";
   const WebResponse response = get("/metrics");
   EXPECT_TRUE(response.gzip);
@@ -65,7 +65,7 @@ TEST_F(RoutesTest, MetricsIsCompressedOnDemand) {
   EXPECT_EQ(daemon.scraped_bytes, body(response).size());
 }
 
-TEST_F(RoutesTest, MetricsWithholdsReadingsWhileTheLoopStandsStill) {
+TEST_F(RoutesTest, MetricsOmitsReadingsWhileTheLoopHangs) {
   daemon.healthy = false;
   const WebResponse response = get("/metrics");
   EXPECT_EQ(response.status, 200);
@@ -75,9 +75,9 @@ TEST_F(RoutesTest, MetricsWithholdsReadingsWhileTheLoopStandsStill) {
   EXPECT_FALSE(body(get("/probes/db/metrics")).contains("connections"));
 }
 
-TEST_F(RoutesTest, MetricsTakesAQuery) { EXPECT_EQ(get("/metrics?x=/y").status, 200); }
+TEST_F(RoutesTest, MetricsIgnoresTheQuery) { EXPECT_EQ(get("/metrics?x=/y").status, 200); }
 
-TEST_F(RoutesTest, TargetMayBeAWholeUrl) {
+TEST_F(RoutesTest, AcceptsAbsoluteUrlsAsTargets) {
   for (const char* target : {"http://h/metrics", "HTTP://h:9747/metrics?x", "https://h/metrics"}) {
     EXPECT_EQ(get(target).route, "/metrics") << target;
   }
@@ -89,7 +89,7 @@ TEST_F(RoutesTest, TargetMayBeAWholeUrl) {
   EXPECT_EQ(get("ftp://h/metrics").status, 404);
 }
 
-TEST_F(RoutesTest, ProbeHasMetricsOfItsOwn) {
+TEST_F(RoutesTest, ProbeMetricsShowOneProbe) {
   const WebResponse response = get("/probes/db/metrics");
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.route, "/probes");
@@ -99,56 +99,56 @@ TEST_F(RoutesTest, ProbeHasMetricsOfItsOwn) {
   EXPECT_EQ(daemon.scraped_bytes, 0U);
 }
 
-TEST_F(RoutesTest, ProbeThatIsNotThereIsNotFound) {
+TEST_F(RoutesTest, UnknownProbesAreNotFound) {
   EXPECT_EQ(get("/probes/nobody/metrics").status, 404);
-  EXPECT_EQ(get("/probes/nobody/metrics").body, "There is no probe of this name; / lists all.\n");
+  EXPECT_EQ(get("/probes/nobody/metrics").body, "No probe has this name: / lists all probes.\n");
   for (const char* target : {"/probes/metrics", "/probes//metrics", "/probes/db", "/probes/db/"}) {
     EXPECT_EQ(get(target).status, 404) << target;
   }
 }
 
-TEST_F(RoutesTest, HealthFollowsTheLoop) {
+TEST_F(RoutesTest, HealthFollowsTheProbeLoop) {
   EXPECT_EQ(get("/-/healthy").status, 200);
   daemon.healthy = false;
   EXPECT_EQ(get("/-/healthy").status, 503);
-  EXPECT_EQ(get("/-/healthy").body, "The probe loop does not turn.\n");
+  EXPECT_EQ(get("/-/healthy").body, "The probe loop does not respond.\n");
 }
 
-TEST_F(RoutesTest, ReadinessFollowsTheFirstRuns) {
+TEST_F(RoutesTest, ReadinessRequiresAllFirstRuns) {
   EXPECT_EQ(get("/-/ready").status, 200);
   daemon.ready = false;
   EXPECT_EQ(get("/-/ready").status, 503);
-  EXPECT_EQ(get("/-/ready").body, "Not every probe has run yet.\n");
+  EXPECT_EQ(get("/-/ready").body, "Some probes have not completed their first run.\n");
 }
 
-TEST_F(RoutesTest, StatusIsAPageWithoutScripts) {
+TEST_F(RoutesTest, StatusPageForbidsScripts) {
   const WebResponse response = get("/");
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.content_type, "text/html; charset=utf-8");
   EXPECT_TRUE(header(response, "Content-Security-Policy").starts_with("default-src 'none'"));
 }
 
-TEST_F(RoutesTest, StatusIsJsonToo) {
+TEST_F(RoutesTest, StatusIsAvailableAsJson) {
   const WebResponse response = get("/api/v1/status");
   EXPECT_EQ(response.content_type, "application/json");
   EXPECT_TRUE(body(response).contains("\"version\":\"1.2.3\""));
 }
 
-TEST_F(RoutesTest, WhatIsNotThereIsNotFound) {
+TEST_F(RoutesTest, UnknownPathsAreNotFound) {
   for (const char* target : {"/nothing", "/metrics/", "", "//", "/../etc/passwd"}) {
     const WebResponse response = get(target);
     EXPECT_EQ(response.status, 404) << target;
     EXPECT_EQ(response.route, "other");
   }
   EXPECT_EQ(get("/nothing").body,
-            "Not found. There are /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
+            "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
             "and /-/ready.\n");
 }
 
-TEST_F(RoutesTest, HeadIsAnsweredAsGetIs) {
+TEST_F(RoutesTest, HeadHasTheResponseOfGet) {
   const WebResponse response = send("HEAD", "/metrics");
   EXPECT_EQ(response.status, 200);
-  EXPECT_EQ(body(response), body(get("/metrics")));  // the server leaves the body away
+  EXPECT_EQ(body(response), body(get("/metrics")));  // the server omits the body
 }
 
 TEST_F(RoutesTest, OtherMethodsAreRefused) {
@@ -159,12 +159,12 @@ TEST_F(RoutesTest, OtherMethodsAreRefused) {
   }
 }
 
-TEST_F(RoutesTest, ReloadIsOffUnlessEnabled) {
+TEST_F(RoutesTest, ReloadIsForbiddenByDefault) {
   EXPECT_FALSE(is_reload(daemon.options, {"POST", "/-/reload", "", ""}));
   EXPECT_EQ(send("POST", "/-/reload").status, 403);
 }
 
-TEST_F(RoutesTest, ReloadWantsPost) {
+TEST_F(RoutesTest, ReloadRequiresPost) {
   daemon.options.reload = [](const WebOptions::ReloadDone&) {};
   EXPECT_TRUE(is_reload(daemon.options, {"POST", "/-/reload?now", "", ""}));
   EXPECT_FALSE(is_reload(daemon.options, {"GET", "/-/reload", "", ""}));
@@ -172,7 +172,7 @@ TEST_F(RoutesTest, ReloadWantsPost) {
   EXPECT_EQ(header(get("/-/reload"), "Allow"), "POST");
 }
 
-TEST_F(RoutesTest, OnlyHealthAsksForNoCredentials) {
+TEST_F(RoutesTest, OnlyHealthPagesRequireNoCredentials) {
   EXPECT_TRUE(is_health({"GET", "/-/healthy", "", ""}));
   EXPECT_TRUE(is_health({"GET", "/-/ready?x", "", ""}));
   for (const char* target : {"/metrics", "/", "/-/reload", "/-/healthy/x", "/x?/-/healthy"}) {
@@ -180,8 +180,8 @@ TEST_F(RoutesTest, OnlyHealthAsksForNoCredentials) {
   }
 }
 
-TEST(NegotiateFormat, TakesOpenMetricsWhereItIsPreferred) {
-  // What Prometheus 2.x and 3.x send.
+TEST(NegotiateFormat, ReturnsOpenMetricsIfItIsPreferred) {
+  // The header of Prometheus 2.x and 3.x.
   EXPECT_EQ(negotiate_format("application/openmetrics-text;version=1.0.0,"
                              "application/openmetrics-text;version=0.0.1;q=0.75,"
                              "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
@@ -192,7 +192,7 @@ TEST(NegotiateFormat, TakesOpenMetricsWhereItIsPreferred) {
             Format::openmetrics);
 }
 
-TEST(NegotiateFormat, ElseTakesTheTextFormat) {
+TEST(NegotiateFormat, ReturnsTheTextFormatOtherwise) {
   for (const char* accept :
        {"", "*/*", "text/plain", "text/html,application/xhtml+xml,*/*;q=0.8", "image/png", ";;,,",
         "application/openmetrics-text;q=0", "application/openmetrics-text;q=nonsense",

@@ -1,0 +1,231 @@
+#include "config/url.hpp"
+
+#include "config/characters.hpp"
+#include "config/endpoint.hpp"
+#include "config/problems.hpp"
+#include "config/scalar.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include <boost/url/parse.hpp>
+#include <boost/url/url.hpp>
+#include <boost/url/url_view.hpp>
+
+namespace vitalsd::config {
+namespace {
+
+std::string_view to_view(boost::core::string_view text) { return {text.data(), text.size()}; }
+
+// Whether `text` starts with '%' and two hexadecimal digits.
+bool starts_with_escape(std::string_view text) {
+  return text.size() >= 3 && text[0] == '%' && is_hex_digit(text[1]) && is_hex_digit(text[2]);
+}
+
+// Whether the host is an IPv6 address with a zone (the name of an interface), which is valid on one
+// machine only.
+bool has_zone(std::string_view text) {
+  const std::size_t open = text.find("//");
+  if (open == std::string_view::npos) return false;
+  const std::string_view authority =
+      text.substr(open + 2, text.find_first_of("/?#", open + 2) - (open + 2));
+  const std::size_t bracket = authority.rfind('[');
+  return bracket != std::string_view::npos && authority.substr(bracket).contains('%');
+}
+
+// Why the host or the port is invalid; empty if both are valid. Boost.URL accepts ports of any
+// length modulo 65536 and reads the text after the digits of a port as a path. The message repeats
+// neither host nor port: if a password has an unescaped '/', they are parts of the password.
+std::string_view authority_fault(const boost::urls::url_view& view) {
+  constexpr std::string_view kBadHost = "the host of the URL is not a valid name or address";
+  const std::string_view host = to_view(view.encoded_host());
+  if (!view.has_authority() || host.empty()) return "the URL has no host";
+  if (view.host_type() == boost::urls::host_type::ipvfuture) return kBadHost;
+  if (view.host_type() != boost::urls::host_type::ipv6 && !is_host_name(host)) return kBadHost;
+  const std::string_view path = to_view(view.encoded_path());
+  const bool has_trailing_text = !path.empty() && !path.starts_with('/');
+  if (!view.has_port()) return has_trailing_text ? kBadHost : "";
+  if (has_trailing_text || !parse_port(to_view(view.port()))) {
+    return "the port of the URL must be a number between 1 and 65535";
+  }
+  return "";
+}
+
+// The index behind scheme, user, host and port: where the path, the query or the fragment starts.
+std::size_t end_of_authority(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size() && (is_letter(text[at]) || is_digit(text[at]) || text[at] == '+' ||
+                              text[at] == '-' || text[at] == '.')) {
+    ++at;
+  }
+  const bool has_scheme = at > 0 && at < text.size() && text[at] == ':' && is_letter(text[0]);
+  const std::size_t start = has_scheme ? at + 1 : 0;
+  if (!text.substr(start).starts_with("//")) return start;
+  return std::min(text.find_first_of("/?#", start + 2), text.size());
+}
+
+// A Location header as browsers read it. They accept text that RFC 3986 does not allow: spaces,
+// UTF-8, brackets, a '%' without digits, backslashes for slashes. Control characters stay, and the
+// parser refuses them. The fragment is removed because it is not sent.
+std::string as_browsers_read(std::string_view location) {
+  std::string text(location.substr(0, location.find('#')));
+  const std::size_t query = std::min(text.find('?'), text.size());
+  for (std::size_t i = 0; i < query; ++i) {
+    if (text[i] == '\\') text[i] = '/';
+  }
+  const std::size_t path = end_of_authority(text);
+  std::string out = text.substr(0, path);
+  for (std::size_t i = path; i < text.size(); ++i) {
+    constexpr std::string_view kEncoded = " \"<>[\\]^`{|}";
+    const char c = text[i];
+    const bool stray_percent = c == '%' && !starts_with_escape(std::string_view(text).substr(i));
+    if (stray_percent || kEncoded.contains(c) || static_cast<unsigned char>(c) >= 0x80) {
+      out += percent_encode({&c, 1});
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+// A hint for a password with a character ('/', '?', '#') that ends the host too early; empty if the
+// text does not look like that. It repeats that character only.
+std::string unescaped_password(std::string_view text) {
+  const std::size_t end = end_of_authority(text);
+  if (end == text.size() || text.substr(0, end).contains('@') || !text.substr(end).contains('@')) {
+    return {};
+  }
+  const std::string_view ending = text.substr(end, 1);
+  if (!std::string_view("/?#").contains(ending)) return {};
+  return "write " + std::string(ending) + " in a user name or a password as " +
+         percent_encode(ending);
+}
+
+// The first character that is not allowed in a URL, with its correction; empty if all are allowed.
+// The text before '@' and the query may hold secrets: the message repeats no character of them.
+std::string bad_character(std::string_view text) {
+  constexpr std::string_view kAllowed = "-._~:/?@!$&'()*+,;=";
+  const std::size_t path = end_of_authority(text);
+  const std::size_t at = text.rfind('@');
+  const std::size_t host = at == std::string_view::npos ? 0 : at + 1;
+  const std::size_t query = std::min(text.find('?'), text.size());
+  const std::size_t fragment = std::min(text.find('#'), text.size());
+  std::size_t characters = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (!is_utf8_continuation(c)) ++characters;
+    const bool bracket = (c == '[' || c == ']') && host <= i && i < path;
+    if (is_letter(c) || is_digit(c) || kAllowed.contains(c) || bracket || i == fragment ||
+        starts_with_escape(text.substr(i))) {
+      continue;
+    }
+    const std::string place = "character " + std::to_string(characters);
+    if (i < host || i > query) {
+      return place + " must be percent-encoded: write % and two hexadecimal digits";
+    }
+    std::size_t end = i + 1;
+    while (end < text.size() && is_utf8_continuation(text[end])) ++end;
+    const std::string_view character = text.substr(i, end - i);
+    const std::string found = place + " is " + quoted(character);
+    return i < path ? found + ", which is not allowed in a host"
+                    : found + ", write it as " + percent_encode(character);
+  }
+  return {};
+}
+
+Url to_url(const boost::urls::url_view& view) {
+  Url url;
+  url.scheme = view.scheme();
+  url.user = view.user();
+  url.password = view.password();
+  url.host = view.host_address();
+  url.port = view.port_number();
+  url.path = std::string(view.encoded_path());
+  url.query = std::string(view.encoded_query());
+  return url;
+}
+
+}  // namespace
+
+std::string percent_encode(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  constexpr std::string_view kUnreservedMarks = "-._~";
+  std::string out;
+  for (const char c : text) {
+    if (is_letter(c) || is_digit(c) || kUnreservedMarks.contains(c)) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += {'%', kHex[byte >> 4U], kHex[byte & 15U]};
+    }
+  }
+  return out;
+}
+
+std::string percent_decode(std::string_view text) {
+  const auto digit = [](char c) { return is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10; };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (starts_with_escape(text.substr(i))) {
+      out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+std::string Url::text() const {
+  std::string out = scheme + "://" + bracketed(host);
+  if (port != 0) out += ':' + std::to_string(port);
+  out += path;
+  if (!query.empty()) out += '?' + query;
+  return out;
+}
+
+Parsed<Url> Scalar<Url>::parse(std::string_view text) {
+  const auto invalid = [](std::string message) { return std::unexpected(std::move(message)); };
+  if (has_zone(text)) {
+    return invalid("the host of the URL has a zone: must be an address without '%' and a zone");
+  }
+  const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  const std::string hint = unescaped_password(text);
+  if (!parsed) {
+    // The text may hold a password, so the message does not repeat it.
+    const std::string why = hint.empty() ? bad_character(text) : hint;
+    return invalid("not a valid URL: " +
+                   (why.empty() ? "must have the form https://host.example/path" : why));
+  }
+  if (const std::string_view fault = authority_fault(*parsed); !fault.empty()) {
+    return invalid(std::string(fault) + (hint.empty() ? "" : ": " + hint));
+  }
+  // A valid URL, but a '#' in front of an '@' is more likely part of a password than the start of a
+  // fragment, which no probe needs.
+  if (hint.ends_with("%23")) return invalid("the host of the URL ends at '#': " + hint);
+  Url url = to_url(*parsed);
+  // A C library would end the text there.
+  if (url.user.contains('\0') || url.password.contains('\0')) {
+    return invalid("the user name or the password of the URL contains a zero byte: remove %00");
+  }
+  return url;
+}
+
+std::string Scalar<Url>::show(const Url& value) { return value.text(); }
+
+std::optional<Url> resolve_url(const Url& base, std::string_view reference) {
+  const std::string base_text = base.text();
+  const std::string location = as_browsers_read(reference);
+  const auto from = boost::urls::parse_uri(base_text);
+  const auto to = boost::urls::parse_uri_reference(location);
+  if (!from || !to || has_zone(location)) return std::nullopt;
+  if (to->has_authority() && !authority_fault(*to).empty()) return std::nullopt;
+  boost::urls::url resolved;
+  if (!boost::urls::resolve(*from, *to, resolved)) return std::nullopt;
+  if (resolved.scheme() != "http" && resolved.scheme() != "https") return std::nullopt;
+  if (!authority_fault(resolved).empty()) return std::nullopt;
+  return to_url(resolved);
+}
+
+}  // namespace vitalsd::config

@@ -1,0 +1,43 @@
+// One HTTP request and one response on a connection: the rules and limits of HTTP/1, in coroutines
+// that are compiled once. Web thread only.
+#pragma once
+
+#include "exporter/web/connection.hpp"
+#include "exporter/web/routes.hpp"
+
+#include <cstddef>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/status.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+namespace vitalsd {
+
+using HttpRequest = boost::beast::http::request<boost::beast::http::string_body>;
+using HttpParser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+
+/// How a response is written.
+struct ResponseFormat {
+  unsigned version = 11;  ///< of HTTP, in Beast's form: 10 or 11
+  bool keep_alive = false;
+  bool with_body = true;  ///< false for HEAD
+};
+
+/// Reads one request into `parser`. Returns `ok`, the status to refuse the request with, or
+/// `unknown` if the connection has ended. Bytes of the next request stay in `buffer`.
+boost::asio::awaitable<boost::beast::http::status> read_request(Connection& connection,
+                                                                boost::beast::flat_buffer& buffer,
+                                                                HttpParser& parser);
+
+/// Writes the response, or throws. A connection holds at most 64 KiB of a page at a time, so that
+/// neither many scrapers nor slow ones each cost a copy of the page.
+boost::asio::awaitable<void> write_response(Connection& connection, const WebResponse& response,
+                                            ResponseFormat format);
+
+/// Bytes of the response's body.
+std::size_t body_size(const WebResponse& response);
+
+}  // namespace vitalsd
