@@ -264,7 +264,7 @@ void Election::ended(const std::exception_ptr& error) {
     trouble = failure.what();
   } catch (const boost::system::system_error&) {
     trouble =
-        fmt::format("no answer within {} s", std::chrono::duration<double>(pace_.limit).count());
+        fmt::format("no response within {} s", std::chrono::duration<double>(pace_.limit).count());
   } catch (const std::exception& other) {
     trouble = other.what();
   }

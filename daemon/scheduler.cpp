@@ -26,9 +26,9 @@ Scheduler::Change Scheduler::apply(std::vector<JobSpec> specs,
       job = std::make_unique<Job>(services_, std::move(spec));
       recall(*job);
       ++awaited_;
-      job->on_first_end([this] { job_ran(); });
+      job->on_first_outcome([this] { job_ran(); });
       job->start(now);
-    } else if (job->same(spec)) {
+    } else if (job->matches(spec)) {
       ++change.unchanged;
     } else {
       ++change.changed;

@@ -120,7 +120,7 @@ void StateKeeper::begun_now() {
 // The file is there after all, or another one is: probes that know nothing by themselves are told.
 void StateKeeper::give_late() {
   for (const auto& [name, job] : scheduler_.jobs()) {
-    if (job->knows_nothing()) recall(*job);
+    if (job->is_memory_empty()) recall(*job);
   }
   if (!scheduler_.jobs().empty()) recalled_.clear();
 }
@@ -164,7 +164,7 @@ void StateKeeper::save_if_due() {
   if (file_) {
     save();
   } else {
-    for (const auto& [name, job] : scheduler_.jobs()) job->forgo_saving();
+    for (const auto& [name, job] : scheduler_.jobs()) job->skip_saving();
   }
 }
 
@@ -192,7 +192,7 @@ void StateKeeper::report(const StateFile::Result& result) {
   const bool saved = result.saved == StateFile::Saved::yes;
   metrics_.set_state_saved(saved);
   // What cannot be saved is to be seen all the same.
-  for (const auto& [name, job] : scheduler_.jobs()) job->saved();
+  for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved();
   if (result.problem == problem_) return;
   problem_ = result.problem;
   if (saved && problem_.empty()) {

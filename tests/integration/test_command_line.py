@@ -108,7 +108,7 @@ def test_check_ends_at_the_deadline(config: Callable[..., Path], nginx: Nginx) -
         done = run("check", "--config", config(*probes))
         assert 0.9 < time.monotonic() - began < 1.3 + PATIENCE
         assert done.returncode == CRITICAL, done.stdout
-        assert done.stdout.count("timeout: no answer within 1s") == 4
+        assert done.stdout.count("timeout: no response within 1s") == 4
 
 
 # ---- configuration ------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 using test::nothing;
 using test::Target;
 
-class StateKeeperTest : public testing::Test, protected test::JobHouse {
+class StateKeeperTest : public testing::Test, protected test::JobFixture {
  protected:
   ~StateKeeperTest() override {
     EXPECT_TRUE(until([&] { return keeper->idle(); }));  // it tells the jobs what it has saved
