@@ -126,7 +126,7 @@ probes:
 """
 FAULTS = [
     r":1:\d+: defaults\.timeout: ",
-    r":4:11: probes\[0\]\.kind: there is no kind 'htpp' \(did you mean 'http'\?\)",
+    r":4:11: probes\[0\]\.kind: unknown kind 'htpp' \(did you mean 'http'\?\)",
     r":6:11: probes\[1\]\.name: ",
     r":8:5: probes\[1\]\.endpoit: .*did you mean 'endpoint'",
     r":9:15: probes\[1\]\.interval: ",

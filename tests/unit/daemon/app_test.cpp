@@ -209,7 +209,7 @@ TEST_F(AppTest, RefusesABadConfiguration) {
   EXPECT_EQ(run(), Exit::config);
   const std::string text = testing::internal::GetCapturedStderr();
   EXPECT_TRUE(text.contains("vitalsd.yaml:2:")) << text;
-  EXPECT_TRUE(text.contains("there is no kind 'nonsense'")) << text;
+  EXPECT_TRUE(text.contains("unknown kind 'nonsense'")) << text;
   EXPECT_EQ(told.poll(), std::nullopt);
 }
 
