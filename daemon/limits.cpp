@@ -21,8 +21,8 @@ std::size_t raise_descriptor_limit() {
   return limit.rlim_cur;
 }
 
-void give_back_startup_pages() {
-  const auto give_back = [](dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
+void release_startup_pages() {
+  const auto release = [](dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     for (int i = 0; i < object->dlpi_phnum; ++i) {
       const ElfW(Phdr)& segment = object->dlpi_phdr[i];
@@ -35,7 +35,7 @@ void give_back_startup_pages() {
     }
     return 0;
   };
-  dl_iterate_phdr(give_back, nullptr);
+  dl_iterate_phdr(release, nullptr);
 }
 
 std::size_t max_running(const config::LimitSettings& limits) {

@@ -13,7 +13,7 @@ std::size_t raise_descriptor_limit();
 /// Releases the pages of the program and its libraries that are mapped but were needed during
 /// startup only, by constructors and relocations. Code that runs later is mapped again from the
 /// page cache.
-void give_back_startup_pages();
+void release_startup_pages();
 
 /// The maximum number of concurrent runs: limits.running, or, if that is not set, half of the
 /// descriptors that the open-file limit leaves for probes, because a run may use two.
