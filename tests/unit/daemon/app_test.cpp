@@ -49,7 +49,7 @@ constexpr std::string_view kSoonToo = "stock-8";
 
 constexpr ElectionPace kHurry{.duration = std::chrono::milliseconds(2'000),
                               .period = std::chrono::milliseconds(50),
-                              .limit = std::chrono::milliseconds(1'000)};
+                              .timeout = std::chrono::milliseconds(1'000)};
 
 // A daemon from its start to its end, on a port of its own.
 class Daemon {
