@@ -1,6 +1,6 @@
-// `vitalsd rules absent`: the alert rules that fire where a documented rule cannot, since the
-// series that it reads does not exist. Which series have to exist follows from the configured
-// kinds.
+// `vitalsd rules absent`: alert rules for series that documented rules read and that do not exist,
+// because a rule without a series never fires. The configured kinds determine which series must
+// exist.
 #pragma once
 
 #include "probes/probe.hpp"
@@ -10,12 +10,12 @@
 
 namespace vitalsd {
 
-/// The rules of these kinds as a rule file of Prometheus, in the order of probe_kinds(); kinds
-/// whose series no documented rule reads have none.
+/// The rules for these kinds as a Prometheus rule file, in the order of probe_kinds(). A kind
+/// without ProbeKind::documented_series has no rule.
 std::string absence_rules(std::span<const ProbeKind* const> kinds);
 
-/// Prints the rules of the kinds that `file` configures, or of all kinds where it is empty; 0, or 2
-/// where the file has errors.
+/// Prints the rules for the kinds that `file` configures, or for all kinds if `file` is empty.
+/// Returns the exit code: 0, or 2 if the configuration is invalid.
 int print_absence_rules(const std::string& file);
 
 }  // namespace vitalsd

@@ -23,13 +23,14 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kReadyAnyway = 15s;    // ready though some probes have not ended a first run
-constexpr auto kSettled = 10s;        // after which starting is over
-constexpr auto kSaveAtEnd = 2'500ms;  // half of the time there is
+constexpr auto kMaxUnready = 15s;     // then ready, even if some first runs have not ended
+constexpr auto kStartup = 10s;        // then pages that only startup used are released
+constexpr auto kMaxSaving = 2'500ms;  // at shutdown: half of Lifecycle::kMaxShutdown
 
-// A configuration may come from a terminal or a dead disk. Process 1 of a container is ended by
-// nothing but itself. It is being read already, so that SIGHUP asks for nothing.
-void end_while_loading() {
+// Loading the configuration may block, on a terminal or a hanging disk. The kernel does not apply
+// the default action of signals to process 1 of a container, so that process needs a handler.
+// SIGHUP is ignored, because the configuration is being read already.
+void handle_signals_while_loading() {
   std::signal(SIGHUP, SIG_IGN);
   if (getpid() != 1) return;
   for (const int signal : {SIGTERM, SIGINT}) {
@@ -64,7 +65,7 @@ App::App(Options options)
 Exit App::run() {
   started_ = Clock::now();
   std::signal(SIGPIPE, SIG_IGN);
-  end_while_loading();
+  handle_signals_while_loading();
   Loaded loaded = load_configuration(options_.config_file, services_.environment);
   config::Problems& problems = loaded.document->problems();
   if (problems.has_errors()) {
@@ -74,7 +75,7 @@ Exit App::run() {
   const config::Settings& settings = loaded.document->settings();
   log::configure(settings.log);
   log_warnings(problems);
-  lifecycle_.begin();
+  lifecycle_.start();
   web_settings_ = settings.web;
   listen_ = options_.listen.value_or(settings.web.listen);
   if (!serve(settings.web)) return Exit::bind;
@@ -101,33 +102,34 @@ Exit App::run() {
   if (election_) {
     start_serving();
   } else {
-    begin_to_observe();
+    start_observing();
   }
   try {
     loop_.run();
   } catch (const std::exception& e) {
-    log::error("vitalsd fails", {{"error", e.what()}});
+    log::error("vitalsd ends because of an internal error", {{"error", e.what()}});
     web_.reset();
     std::fflush(nullptr);
-    std::_Exit(static_cast<int>(Exit::failure));  // nothing is in a state to be unwound
+    std::_Exit(static_cast<int>(Exit::failure));  // the state may be inconsistent: no destructors
   }
   services_.wind_down();
   if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.hanging() > 0 ||
       web_->checks_passwords()) {
     std::fflush(nullptr);
-    std::_Exit(static_cast<int>(Exit::ok));  // what hangs cannot be waited for
+    std::_Exit(static_cast<int>(Exit::ok));  // no destructors: they would wait for hanging threads
   }
   web_.reset();
   return Exit::ok;
 }
 
-// What takes time to end. The state is saved before the lease goes: who takes it reads the file.
+// The owners of asynchronous work, in the order in which they are stopped. The state is saved
+// before the Lease is released, because the next leader reads the file.
 std::vector<Lifecycle::Owner> App::owners() {
   return {{.stop = [this] { reloader_.stop(); }, .idle = [this] { return reloader_.idle(); }},
           {.stop = [this] { state_.finish(); },
            .idle = [this] { return state_.idle(); },
-           .patience = kSaveAtEnd},
-          // Runs of jobs that a reload has removed are in the gate until they have unwound.
+           .max_wait = kMaxSaving},
+          // Cancelled runs of jobs that a reload removed keep their slots until they have ended.
           {.stop = [this] { scheduler_.stop(); },
            .idle = [this] { return scheduler_.running() == 0 && gate_.inside() == 0; }},
           {.stop =
@@ -137,9 +139,9 @@ std::vector<Lifecycle::Owner> App::owners() {
            .idle = [this] { return !election_ || election_->idle(); }}};
 }
 
-// From now on the page is answered.
+// Starts to answer requests: the listener is open already.
 void App::start_serving() {
-  if (std::exchange(serves_, true)) return;
+  if (std::exchange(is_serving_, true)) return;
   web_->start();
   service_manager_.ready("Serves on " + config::Endpoint{listen_.host, web_->port()}.text());
 }
@@ -156,10 +158,10 @@ bool App::serve(const config::WebSettings& web) {
   options.exposition = &exposition_;
   options.self_metrics = [this] { return metrics_.collect(); };
   options.probes = [this] { return board_.views(); };
-  options.healthy = [this] { return heartbeat_.fresh(); };
+  options.healthy = [this] { return heartbeat_.is_recent(); };
   options.ready = [this] {
     if (!leadership_.leads()) return true;
-    return observes_ && (all_ran_ || Clock::now() - started_ > kReadyAnyway);
+    return is_observing_ && (all_ran_ || Clock::now() - started_ > kMaxUnready);
   };
   options.leads = [this] { return leadership_.leads(); };
   if (web.reload) {
@@ -185,7 +187,7 @@ bool App::serve(const config::WebSettings& web) {
   return false;
 }
 
-// Makes a configuration without errors the one in force.
+// Applies a configuration without errors.
 void App::install(Loaded loaded) {
   const config::Settings& settings = loaded.document->settings();
   log::configure(settings.log);
@@ -202,18 +204,18 @@ void App::install(Loaded loaded) {
     election_settings_ = settings.election;
     log::warn("changes of leader_election: take effect at the next start");
   }
-  if (state_.begun()) {
+  if (state_.has_started()) {
     apply(std::move(loaded.jobs));
   } else {
-    waiting_ = std::move(loaded.jobs);
+    pending_jobs_ = std::move(loaded.jobs);
   }
 }
 
-// Facts are on the page from the first scrape on, so it is answered once the state has been read.
-void App::begin_to_observe() {
-  state_.begin([this] {
-    if (waiting_) apply(*std::exchange(waiting_, std::nullopt));
-    // Else it cannot be built, which the reloader tries again.
+// Serving starts after the state was read, so that the first scrape contains the facts.
+void App::start_observing() {
+  state_.start([this] {
+    if (pending_jobs_) apply(*std::exchange(pending_jobs_, std::nullopt));
+    // Otherwise building the jobs has failed, and the reloader retries it.
     if (!election_) scheduler_.on_all_ran([this] { all_ran_ = true; });
     start_serving();
   });
@@ -221,9 +223,9 @@ void App::begin_to_observe() {
 
 void App::apply(std::vector<JobSpec> jobs) {
   const Scheduler::Change change =
-      scheduler_.apply(std::move(jobs), [this](Job& job) { state_.recall(job); });
-  state_.forget();
-  observes_ = leadership_.leads();
+      scheduler_.apply(std::move(jobs), [this](Job& job) { state_.restore(job); });
+  state_.discard_restored();
+  is_observing_ = leadership_.leads();
   log::info("configuration is in force", {{"added", std::to_string(change.added)},
                                           {"changed", std::to_string(change.changed)},
                                           {"unchanged", std::to_string(change.unchanged)},
@@ -233,12 +235,13 @@ void App::apply(std::vector<JobSpec> jobs) {
 void App::leadership_changed(bool leads) {
   metrics_.set_leader(leads);
   if (leads) {
-    begin_to_observe();
+    start_observing();
     return;
   }
-  state_.end();
+  state_.stop();
   apply({});
-  // What was in force is built again for the next time, whatever has become of the file.
+  // Builds the configuration in force again, for the next term as leader. The file may be invalid
+  // by now.
   reloader_.install_again();
 }
 
@@ -252,9 +255,9 @@ void App::tick() {
   metrics_.set_hanging_threads(services_.hanging());
   reloader_.reload_if_changed();
   state_.save_if_due();
-  if (!settled_ && Clock::now() - started_ > kSettled) {
-    settled_ = true;
-    give_back_startup_pages();
+  if (!is_startup_over_ && Clock::now() - started_ > kStartup) {
+    is_startup_over_ = true;
+    release_startup_pages();
   }
 }
 

@@ -1,5 +1,5 @@
-// The daemon put together: threads, configuration -> scheduler -> exposition -> web, reload,
-// shutdown. Everything here runs on the main thread, which is the probe loop.
+// Owns the parts of the daemon and connects them: configuration, scheduler, exposition, web server,
+// reload, leader election and shutdown. Runs on the main thread, which is the probe loop.
 #pragma once
 
 #include "config/settings.hpp"
@@ -35,21 +35,21 @@ class App {
  public:
   struct Options {
     std::string config_file;
-    std::optional<config::Endpoint> listen;  ///< instead of the configuration's
-    Shard shard;                             ///< of the work that several processes divide
+    std::optional<config::Endpoint> listen;  ///< overrides web.listen
+    Shard shard;                             ///< share of the work of this process
     ElectionPace election_pace{};
   };
 
   explicit App(Options options);
 
-  /// Reads the configuration, runs until SIGTERM or SIGINT, and says how that went.
+  /// Reads the configuration, runs until SIGTERM or SIGINT, and returns the exit code.
   Exit run();
 
  private:
   bool serve(const config::WebSettings& web);
   void install(Loaded loaded);
   void start_serving();
-  void begin_to_observe();
+  void start_observing();
   void apply(std::vector<JobSpec> jobs);
   void leadership_changed(bool leads);
   void reload();
@@ -72,16 +72,16 @@ class App {
   std::unique_ptr<HttpServer> web_;
   std::unique_ptr<Election> election_;
   Lifecycle lifecycle_;
-  std::optional<std::vector<JobSpec>> waiting_;  // for us to observe
+  std::optional<std::vector<JobSpec>> pending_jobs_;  // applied when observing starts
 
   config::Endpoint listen_;
   config::WebSettings web_settings_;
   config::ElectionSettings election_settings_;
   std::chrono::steady_clock::time_point started_{};
-  bool settled_ = false;
-  bool serves_ = false;
+  bool is_startup_over_ = false;
+  bool is_serving_ = false;
   std::atomic<bool> all_ran_ = false;
-  std::atomic<bool> observes_ = false;  // the configuration in force is at work
+  std::atomic<bool> is_observing_ = false;  // the jobs of the configuration in force exist
 };
 
 }  // namespace vitalsd

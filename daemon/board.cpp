@@ -10,12 +10,12 @@ Board::Row::Row(Board& board, ProbeView view) : board_(board) {
   auto slot = std::make_shared<Slot>();
   slot->view = std::move(view);
   const std::lock_guard lock(board_.mutex_);
-  place_ = board_.rows_.insert(board_.rows_.end(), std::move(slot));
+  position_ = board_.rows_.insert(board_.rows_.end(), std::move(slot));
 }
 
 Board::Row::~Row() {
   const std::lock_guard lock(board_.mutex_);
-  board_.rows_.erase(place_);
+  board_.rows_.erase(position_);
 }
 
 std::vector<ProbeView> Board::views() const {

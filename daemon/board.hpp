@@ -1,6 +1,5 @@
-// The last state of every probe, for the page: written by the jobs, read by the web thread. A row
-// changes with every run, so it holds plain values and has a lock of its own: no job waits for a
-// copy of all rows.
+// The last state of every probe, for the status page. Jobs write it, the web thread reads it. Every
+// row has its own lock, so that no job waits while all rows are copied.
 #pragma once
 
 #include "exporter/web/view.hpp"
@@ -20,7 +19,7 @@ class Board {
   using Slots = std::list<std::shared_ptr<Slot>>;
 
  public:
-  /// One probe's row; destroying it takes the row off the board.
+  /// The row of one probe. Destroying it removes the row from the board.
   class Row {
    public:
     Row(Board& board, ProbeView view);
@@ -28,25 +27,25 @@ class Board {
     Row(const Row&) = delete;
     Row& operator=(const Row&) = delete;
 
-    /// `change(ProbeView&)` under the row's lock.
+    /// Calls `change(ProbeView&)` under the lock of the row.
     template <class Change>
     void update(Change&& change) {
-      const std::lock_guard lock((*place_)->mutex);
-      change((*place_)->view);
+      const std::lock_guard lock((*position_)->mutex);
+      change((*position_)->view);
     }
-    /// For the thread that updates it: no other one writes.
-    [[nodiscard]] const ProbeView& view() const { return (*place_)->view; }
+    /// Reads without the lock, so only the thread that calls update() may call it.
+    [[nodiscard]] const ProbeView& view() const { return (*position_)->view; }
 
    private:
     Board& board_;
-    Slots::iterator place_;
+    Slots::iterator position_;
   };
 
-  /// All rows, by name, each as of one moment.
+  /// A copy of all rows, sorted by name. Each row is consistent in itself. Any thread.
   [[nodiscard]] std::vector<ProbeView> views() const;
 
  private:
-  mutable std::mutex mutex_;  // of the list, not of what it points to
+  mutable std::mutex mutex_;  // protects the list, not the slots
   Slots rows_;
 };
 

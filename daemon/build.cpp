@@ -14,7 +14,7 @@
 namespace vitalsd {
 namespace {
 
-// A threshold in the check's own unit: 80%, 24h, 1GiB, 1000.
+// Reads a threshold in the unit of its check: 80%, 24h, 1GiB, 1000.
 std::optional<double> read_threshold(config::Node& node, std::string_view key, Unit unit,
                                      std::string_view help) {
   switch (unit) {
@@ -41,26 +41,26 @@ std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind
   if (kind.checks.empty()) return all;
   config::Node& node = options.section("checks", "thresholds of the checks");
   for (const Check* check : kind.checks) {
-    config::Node& each = node.section(check->name, check->help);
+    config::Node& section = node.section(check->name, check->help);
     Thresholds configured;
-    configured.warn = read_threshold(each, "warn", check->unit, "worse than this is a warning");
+    configured.warn = read_threshold(section, "warn", check->unit, "worse than this is a warning");
     configured.critical =
-        read_threshold(each, "critical", check->unit, "worse than this is critical");
-    const Thresholds all_in_all = configured.or_else({check->warn, check->critical});
-    const bool crossed = all_in_all.warn && all_in_all.critical &&
-                         (check->worse == Worse::above ? *all_in_all.warn > *all_in_all.critical
-                                                       : *all_in_all.warn < *all_in_all.critical);
-    if (crossed) {
-      each.error("warn", "warn (" + format_reading(check->unit, *all_in_all.warn) +
-                             ") is beyond critical (" +
-                             format_reading(check->unit, *all_in_all.critical) + ')');
+        read_threshold(section, "critical", check->unit, "worse than this is critical");
+    const Thresholds effective = configured.or_else({check->warn, check->critical});
+    const bool is_crossed = effective.warn && effective.critical &&
+                            (check->worse == Worse::above ? *effective.warn > *effective.critical
+                                                          : *effective.warn < *effective.critical);
+    if (is_crossed) {
+      section.error("warn", "warn (" + format_reading(check->unit, *effective.warn) +
+                                ") is beyond critical (" +
+                                format_reading(check->unit, *effective.critical) + ')');
     }
     all.push_back(configured);
   }
   return all;
 }
 
-// The first of `metrics` that has a label of its own called `label`.
+// Returns the first metric that declares `label`, or null.
 const MetricInfo* owner_of(std::string_view label, std::span<const MetricInfo* const> metrics) {
   const auto owner = std::ranges::find_if(metrics, [&](const MetricInfo* metric) {
     const auto names = std::span(metric->label_names).first(metric->label_count);
@@ -69,29 +69,28 @@ const MetricInfo* owner_of(std::string_view label, std::span<const MetricInfo* c
   return owner == metrics.end() ? nullptr : *owner;
 }
 
-// A series with two labels of one name makes Prometheus refuse the whole page.
+// Prometheus rejects the whole page if a series has two labels of the same name.
 void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
   for (const auto& [label, value] : probe.labels) {
     const MetricInfo* owner = owner_of(label, kind.metrics);
     if (owner == nullptr) owner = owner_of(label, framework::kAll);
     if (owner == nullptr) continue;
-    probe.options->error("labels", "the label " + config::quoted(label) + " is one that " +
-                                       std::string(owner->name) + " has of its own");
+    probe.options->error("labels", "the label " + config::quoted(label) +
+                                       " is already a label of " + std::string(owner->name));
   }
 }
 
-// What is published twice is alerted twice, and summed up twice.
+// An object that two probes publish is counted twice in sums and alerted twice.
 void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
                    const std::vector<JobSpec>& earlier) {
   if (!job.kind->divides) return;
-  const auto other = std::ranges::find_if(earlier, [&](const JobSpec& each) {
-    return each.kind == job.kind && each.name != job.name && job.probe->overlaps(*each.probe);
+  const auto other = std::ranges::find_if(earlier, [&](const JobSpec& spec) {
+    return spec.kind == job.kind && spec.name != job.name && job.probe->overlaps(*spec.probe);
   });
   if (other == earlier.end()) return;
-  probe.options->error("name", config::quoted(probe.name) + " may watch what " +
-                                   config::quoted(other->name) +
-                                   " watches as well: give them namespaces or selectors that have "
-                                   "nothing in common, or make them one");
+  probe.options->error("name", config::quoted(probe.name) + " and " + config::quoted(other->name) +
+                                   " may watch the same objects: give them disjoint namespaces or "
+                                   "selectors, or merge them");
 }
 
 }  // namespace
@@ -101,17 +100,18 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
   for (config::ProbeSettings& probe : document.settings().probes) {
     const ProbeKind* kind = find_kind(probe.kind);
     if (kind == nullptr) {
-      probe.options->ignore_unknown();  // what belongs to the kind cannot be told
+      probe.options->ignore_unknown();  // the valid keys depend on the kind
       if (probe.kind.empty()) continue;
       std::string known;
       for (const std::string_view name : kind_names()) known += ' ' + std::string(name);
-      probe.options->error("kind", "there is no kind " + config::quoted(probe.kind) +
+      probe.options->error("kind", "unknown kind " + config::quoted(probe.kind) +
                                        config::did_you_mean(probe.kind, kind_names()) +
-                                       "; there are:" + known);
+                                       "; known kinds:" + known);
       continue;
     }
     if (!kind->divides && !environment.shard.owns(probe.name)) {
-      // It runs in another process; that its options are in order is seen to here all the same.
+      // Another process runs it. Its options are validated here too, so that all shards reject the
+      // same configuration.
       read_checks(*probe.options, *kind);
       kind->make(*probe.options, environment);
       check_labels(probe, *kind);
@@ -129,7 +129,7 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     check_labels(probe, *kind);
     check_overlap(probe, job, jobs);
     if (kind->divides && environment.shard.divided()) {
-      // Else the probe's own series, which each of the processes has, would be one and the same.
+      // Every process publishes the framework's series of this probe; the label distinguishes them.
       job.labels.emplace_back("shard", std::to_string(environment.shard.index));
       std::ranges::sort(job.labels);
     }

@@ -1,5 +1,5 @@
-// Settings -> jobs ready to run: finds each probe's kind, lets it read its options, and reports all
-// that is wrong in one go. The same path for start, reload and `vitalsd config check`.
+// Builds jobs from settings: finds the kind of each probe, reads its options, and reports all
+// problems at once. Used at start, at a reload and by `vitalsd config check`.
 #pragma once
 
 #include "config/settings.hpp"
@@ -11,11 +11,11 @@
 
 namespace vitalsd {
 
-/// One specification a probe. Afterwards document.problems() is complete; where it has errors the
-/// result is not to be used. Does no I/O.
+/// Returns one specification for each probe of this shard. Afterwards document.problems() is
+/// complete; if it contains errors, the result must not be used. Does no I/O.
 std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment);
 
-/// The keys of a kind's options, for the reference.
+/// The configuration keys of a kind, for the reference.
 std::vector<config::Option> describe_kind(const ProbeKind& kind, const Environment& environment);
 
 }  // namespace vitalsd

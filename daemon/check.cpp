@@ -56,7 +56,8 @@ std::string_view mark(Verdict verdict) {
 Verdict to_verdict(Status status) { return static_cast<Verdict>(static_cast<int>(status)); }
 
 Verdict worse(Verdict a, Verdict b) {
-  constexpr std::array kRank = {0, 1, 3, 2};  // by exit code: unknown is milder than critical
+  constexpr std::array kRank = {0, 1, 3,
+                                2};  // indexed by exit code; unknown is less severe than critical
   return kRank.at(static_cast<std::size_t>(a)) >= kRank.at(static_cast<std::size_t>(b)) ? a : b;
 }
 
@@ -66,10 +67,10 @@ Verdict verdict(const ProbeView& probe) {
   Verdict worst = Verdict::ok;
   if (probe.state == ProbeView::State::pending) worst = Verdict::unknown;
   if (probe.state == ProbeView::State::failed || probe.state == ProbeView::State::stuck) {
-    constexpr std::array<std::string_view, 4> kCouldNotLook = {"auth", "permission", "config",
-                                                               "internal"};
-    const bool blind = std::ranges::find(kCouldNotLook, probe.reason) != kCouldNotLook.end();
-    worst = blind ? Verdict::unknown : Verdict::critical;
+    constexpr std::array<std::string_view, 4> kNotObserved = {"auth", "permission", "config",
+                                                              "internal"};
+    const bool is_unobserved = std::ranges::find(kNotObserved, probe.reason) != kNotObserved.end();
+    worst = is_unobserved ? Verdict::unknown : Verdict::critical;
   }
   for (const CheckView& check : probe.checks) worst = worse(worst, to_verdict(check.status));
   return worst;
@@ -122,13 +123,13 @@ std::string check_json(const std::vector<ProbeView>& probes) {
     row["duration_seconds"] = probe.duration_seconds;
     boost::json::array checks;
     for (const CheckView& check : probe.checks) {
-      boost::json::object each;
-      each["name"] = check.name;
-      each["status"] = std::string(status_name(check.status));
-      each["reading"] = check.reading;
-      if (!check.object.empty()) each["object"] = check.object;
-      if (!check.threshold.empty()) each["threshold"] = check.threshold;
-      checks.push_back(std::move(each));
+      boost::json::object entry;
+      entry["name"] = check.name;
+      entry["status"] = std::string(status_name(check.status));
+      entry["reading"] = check.reading;
+      if (!check.object.empty()) entry["object"] = check.object;
+      if (!check.threshold.empty()) entry["threshold"] = check.threshold;
+      checks.push_back(std::move(entry));
     }
     row["checks"] = std::move(checks);
     list.push_back(std::move(row));
@@ -140,7 +141,7 @@ std::string check_json(const std::vector<ProbeView>& probes) {
 }
 
 int run_check(const std::string& config_file, CheckFormat format) {
-  // What there is to say stands in the result; the log would say it twice.
+  // The result contains every failure, so the log would repeat it.
   log::configure({config::LogLevel::error, config::LogFormat::logfmt});
   asio::io_context loop{1};
   Exposition exposition;
@@ -170,7 +171,7 @@ int run_check(const std::string& config_file, CheckFormat format) {
   const std::string out = format == CheckFormat::json ? check_json(views) : check_text(views);
   std::fputs(out.c_str(), stdout);
   std::fflush(nullptr);
-  // Connections and threads that still hang are not worth waiting for.
+  // Exits without destructors: connections and threads may hang.
   std::_Exit(static_cast<int>(verdict(views)));
 }
 

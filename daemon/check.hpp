@@ -1,5 +1,4 @@
-// `vitalsd check`: one run of every probe, in parallel, and a verdict on each: what the operators'
-// morning scripts print.
+// `vitalsd check`: runs every probe once, in parallel, and prints a verdict for each.
 #pragma once
 
 #include "exporter/web/view.hpp"
@@ -10,14 +9,14 @@
 
 namespace vitalsd {
 
-/// Exit codes of `vitalsd check`, as Nagios has them; the greater, the worse, but unknown lies
-/// between warning and critical.
+/// Exit codes of `vitalsd check`, the same as those of Nagios plugins. Order of severity: ok,
+/// warning, unknown, critical.
 enum class Verdict : int { ok = 0, warning = 1, critical = 2, unknown = 3 };
 
-/// What a probe came to: its run and its checks together. A run that could not look (credentials,
-/// rights, our own fault) is unknown, any other that failed is critical.
+/// The worst of the run and its checks. A run that failed because of credentials, permissions, the
+/// configuration or an internal error is unknown; any other failed run is critical.
 Verdict verdict(const ProbeView& probe);
-/// The worst of all.
+/// The worst verdict of all probes.
 Verdict verdict(const std::vector<ProbeView>& probes);
 
 std::string check_text(const std::vector<ProbeView>& probes);
@@ -25,7 +24,8 @@ std::string check_json(const std::vector<ProbeView>& probes);
 
 enum class CheckFormat : unsigned char { text, json };
 
-/// Runs all probes of the file once and prints the result; the process's exit code.
+/// Runs all probes of the file once, prints the result and ends the process with the verdict as its
+/// exit code. Returns the exit code if the configuration is invalid.
 int run_check(const std::string& config_file, CheckFormat format);
 
 }  // namespace vitalsd

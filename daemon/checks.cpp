@@ -24,13 +24,12 @@ std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Chec
   const auto judge_part = [&](const Part& part) {
     for (CheckResult result : part.checks()) {
       const auto at = std::ranges::find(declared, result.check);
-      if (at == declared.end()) continue;  // a fault of the kind: what is not declared has no name
+      if (at == declared.end()) continue;  // a programming error of the kind
       const Check& check = *result.check;
       result.thresholds = configured[static_cast<std::size_t>(at - declared.begin())]
                               .or_else(result.thresholds)
                               .or_else({check.warn, check.critical});
-      if (!result.thresholds.warn && !result.thresholds.critical)
-        continue;  // nothing to hold it against
+      if (!result.thresholds.warn && !result.thresholds.critical) continue;
       result.status = judge(check, result.thresholds, result.reading);
       const auto same = std::ranges::find(worst, result.check, &CheckResult::check);
       if (same == worst.end())
@@ -46,7 +45,7 @@ std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Chec
 
 std::vector<CheckView> to_views(const std::vector<CheckResult>& results) {
   std::vector<CheckView> views;
-  constexpr std::size_t kMaxObject = 500;  // targets name objects as they like
+  constexpr std::size_t kMaxObject = 500;  // the target chooses the names of objects
   for (const CheckResult& result : results) {
     views.push_back({std::string(result.check->name), shown_text(result.object, kMaxObject),
                      format_reading(result.check->unit, result.reading),

@@ -1,4 +1,4 @@
-// Readings of a run -> verdicts. Pure.
+// Compares the readings of a run with thresholds. Pure.
 #pragma once
 
 #include "exporter/model/check.hpp"
@@ -10,12 +10,13 @@
 
 namespace vitalsd {
 
-/// The verdicts on the readings of a run and its parts: of each check the worst, with the
-/// thresholds in force. `configured` has one entry for each of `declared`.
+/// Returns the worst result of each check over the run and its parts, with the thresholds that
+/// apply. A check without readings or thresholds has no result. `configured` has one entry for each
+/// of `declared`.
 std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Check* const> declared,
                                       const std::vector<Thresholds>& configured);
 
-/// The same as people read them.
+/// Formats the results for the status page and `vitalsd check`.
 std::vector<CheckView> to_views(const std::vector<CheckResult>& results);
 
 }  // namespace vitalsd

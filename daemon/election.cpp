@@ -30,16 +30,17 @@ constexpr net::kubernetes::Resource kLeases{
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
 
-// A name that no other process has, were it in the same pod.
+// A name that is unique, even among the processes of one pod.
 std::string make_identity() {
-  const char* pod = std::getenv("POD_NAME");  // NOLINT(concurrency-mt-unsafe): never set by us
+  const char* pod =
+      std::getenv("POD_NAME");  // NOLINT(concurrency-mt-unsafe): vitalsd never sets it
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
   std::random_device random;
   return fmt::format("{}_{:08x}", pod != nullptr && *pod != '\0' ? pod : host.data(), random());
 }
 
-// metav1.MicroTime.
+// The current time as metav1.MicroTime.
 std::string now_text() {
   const auto now = std::chrono::system_clock::now();
   const auto whole = std::chrono::floor<std::chrono::seconds>(now);
@@ -50,7 +51,7 @@ std::string now_text() {
 
 }  // namespace
 
-// What of the Lease counts.
+// The fields of a Lease that the election uses.
 struct Election::Lease {
   bool exists = false;
   std::string version;
@@ -59,8 +60,8 @@ struct Election::Lease {
   std::int64_t seconds = 0;
   std::int64_t transitions = 0;
 
-  // What others write there is taken for a lease of some sense: a shorter one could be taken over
-  // while it is held, a longer one never.
+  // Limits for durations that other clients write: a lease with a shorter one could be taken over
+  // while it is held, a lease with a longer one never.
   static constexpr std::int64_t kMinSeconds = 1;
   static constexpr std::int64_t kMaxSeconds = 3'600;
 
@@ -68,7 +69,7 @@ struct Election::Lease {
     json::error_code error;
     const json::value value = json::parse({text.data(), text.size()}, error);
     if (error || !value.is_object()) {
-      throw ProbeError(Reason::protocol, "the API server's Lease is no JSON object");
+      throw ProbeError(Reason::protocol, "the Lease from the API server is not a JSON object");
     }
     const auto section = [&](std::string_view name) {
       const json::value* found = value.get_object().if_contains(name);
@@ -108,20 +109,20 @@ struct Election::Lease {
   }
 };
 
-// One reading of the Lease and, where it is due, one writing. It outlives an election that goes.
+// Reads the Lease once and, if necessary, writes it once. May outlive its election.
 struct Election::Attempt {
-  Election* election;
+  Election* election;  // null after its destruction
   boost::asio::cancellation_signal cancel{};
   SampleSet scratch{};
 
-  /// Afterwards the election is there, or this throws.
+  /// Throws operation_aborted if the election was destroyed during the call.
   static asio::awaitable<net::HttpResponse> call(std::shared_ptr<Attempt> attempt, const Api& api,
                                                  Api::Call call) {
     net::HttpResponse response;
     std::exception_ptr error;
     try {
       response = co_await api.call(std::move(call), attempt->scratch);
-    } catch (...) {  // rethrown below, if anybody is left to be told
+    } catch (...) {  // rethrown below, if the election still exists
       error = std::current_exception();
     }
     if (attempt->election == nullptr) {
@@ -141,14 +142,14 @@ Election::Election(ProbeServices& services, config::ElectionSettings settings,
       on_change_(std::move(on_change)),
       pace_(pace),
       identity_(make_identity()),
-      next_timer_([this] { try_now(); }),
-      limit_timer_([this] {
+      next_timer_([this] { start_attempt(); }),
+      timeout_timer_([this] {
         const auto attempt = attempt_;
         attempt->cancel.emit(asio::cancellation_type::terminal);
       }),
-      end_timer_([this] { lost("it could not be renewed in time"); }) {
+      expiry_timer_([this] { lose("not renewed in time"); }) {
   leadership_.stand_by();
-  try_now();
+  start_attempt();
 }
 
 Election::~Election() {
@@ -159,31 +160,31 @@ Election::~Election() {
 }
 
 void Election::resign() {
-  resigning_ = true;
+  is_resigning_ = true;
   leadership_.stand_by();
-  end_timer_.disarm();
+  expiry_timer_.disarm();
   next_timer_.disarm();
-  if (!attempt_) give_back();  // else when it has ended
+  if (!attempt_) release();  // otherwise when it has ended
 }
 
-void Election::give_back() {
-  if (std::exchange(leads_, false)) try_now();
+void Election::release() {
+  if (std::exchange(is_leader_, false)) start_attempt();
 }
 
-void Election::try_now() {
+void Election::start_attempt() {
   attempt_ = std::make_shared<Attempt>(this);
-  services_.wheel.arm_after(limit_timer_, pace_.limit);
+  services_.wheel.arm_after(timeout_timer_, pace_.timeout);
   asio::co_spawn(
-      services_.loop, campaign(attempt_),
+      services_.loop, renew_or_acquire(attempt_),
       asio::bind_cancellation_slot(attempt_->cancel.slot(),
                                    [attempt = attempt_](const std::exception_ptr& error) {
                                      if (attempt->election != nullptr)
-                                       attempt->election->ended(error);
+                                       attempt->election->end_attempt(error);
                                    }));
 }
 
-asio::awaitable<void> Election::campaign(std::shared_ptr<Attempt> attempt) {
-  const auto asked = Leadership::Clock::now();
+asio::awaitable<void> Election::renew_or_acquire(std::shared_ptr<Attempt> attempt) {
+  const auto requested_at = Leadership::Clock::now();
   if (settings_.namespace_name.empty()) {
     settings_.namespace_name = services_.kubernetes.api().access().namespace_name;
     if (settings_.namespace_name.empty()) settings_.namespace_name = "default";
@@ -195,42 +196,42 @@ asio::awaitable<void> Election::campaign(std::shared_ptr<Attempt> attempt) {
         {.path = Api::path_of(kLeases, settings_.namespace_name) + '/' + settings_.lease,
          .what = "get the lease " + settings_.namespace_name + '/' + settings_.lease});
     lease = Lease::parse(response.body);
-  } catch (const ApiError& refusal) {
-    if (refusal.status().code != kNotFound) throw;
+  } catch (const ApiError& e) {
+    if (e.status().code != kNotFound) throw;
   }
-  const bool ours = lease.holder == identity_;
-  if (resigning_) {
-    if (!ours) co_return;
+  const bool is_holder = lease.holder == identity_;
+  if (is_resigning_) {
+    if (!is_holder) co_return;
     lease.holder.clear();
     lease.seconds = 1;
     co_await write(attempt, std::move(lease));
     co_return;
   }
-  if (!ours && !has_run_out(lease)) {
-    if (leads_) lost(lease.holder + " has taken it over");
+  if (!is_holder && !has_expired(lease)) {
+    if (is_leader_) lose("acquired by " + lease.holder);
     co_return;
   }
-  if (!ours) {
+  if (!is_holder) {
     if (lease.exists) ++lease.transitions;
     lease.holder = identity_;
     lease.acquired = now_text();
   }
-  // Whole seconds are all that a Lease can say: the others wait rather too long than too short.
+  // A Lease has whole seconds. Rounding up lets the others wait too long rather than too short.
   lease.seconds = std::chrono::ceil<std::chrono::seconds>(pace_.duration).count();
   co_await write(attempt, std::move(lease));
-  if (resigning_) {
-    leads_ = true;  // as far as the API server knows: it has to be given back
+  if (is_resigning_) {
+    is_leader_ = true;  // the API server has accepted it, so it must be released
   } else {
-    won(asked);
+    win(requested_at);
   }
 }
 
-// Whether nobody holds it, or whoever does has not renewed it for as long as it is good for.
-bool Election::has_run_out(const Lease& lease) {
+// Whether the lease has no holder, or was not renewed for its whole duration.
+bool Election::has_expired(const Lease& lease) {
   if (!lease.exists || lease.holder.empty()) return true;
   const auto now = Leadership::Clock::now();
-  if (lease.version != last_seen_) {
-    last_seen_ = lease.version;
+  if (lease.version != last_version_) {
+    last_version_ = lease.version;
     last_change_ = now;
   }
   return now - last_change_ >= std::chrono::seconds(lease.seconds);
@@ -247,49 +248,49 @@ asio::awaitable<void> Election::write(std::shared_ptr<Attempt> attempt, Lease le
                           .body = lease.text(settings_.lease, settings_.namespace_name)});
 }
 
-void Election::ended(const std::exception_ptr& error) {
+void Election::end_attempt(const std::exception_ptr& error) {
   attempt_.reset();
-  limit_timer_.disarm();
-  if (resigning_) {
-    give_back();
+  timeout_timer_.disarm();
+  if (is_resigning_) {
+    release();
     return;
   }
   services_.wheel.arm_after(next_timer_, pace_.period);
-  std::string trouble;
+  std::string text;
   try {
     if (error) std::rethrow_exception(error);
-  } catch (const ApiError& refusal) {
-    if (refusal.status().code != kConflict) trouble = refusal.what();  // 409: another was faster
-  } catch (const ProbeError& failure) {
-    trouble = failure.what();
+  } catch (const ApiError& e) {
+    if (e.status().code != kConflict) text = e.what();  // 409: another replica was faster
+  } catch (const ProbeError& e) {
+    text = e.what();
   } catch (const boost::system::system_error&) {
-    trouble =
-        fmt::format("no answer within {} s", std::chrono::duration<double>(pace_.limit).count());
-  } catch (const std::exception& other) {
-    trouble = other.what();
+    text = fmt::format("no response within {} s",
+                       std::chrono::duration<double>(pace_.timeout).count());
+  } catch (const std::exception& e) {
+    text = e.what();
   }
-  if (trouble != trouble_ && !trouble.empty()) {
-    log::warn("the lease cannot be looked after", {{"lease", settings_.lease}, {"error", trouble}});
+  if (text != error_ && !text.empty()) {
+    log::warn("cannot renew or acquire the lease", {{"lease", settings_.lease}, {"error", text}});
   }
-  trouble_ = std::move(trouble);
+  error_ = std::move(text);
 }
 
-void Election::won(Leadership::Clock::time_point asked) {
-  const auto end = asked + pace_.duration;
+void Election::win(Leadership::Clock::time_point requested_at) {
+  const auto end = requested_at + pace_.duration;
   const auto left = end - Leadership::Clock::now();
   if (left <= left.zero()) return;
   leadership_.lead_until(end);
-  services_.wheel.arm_after(end_timer_, left);
-  if (std::exchange(leads_, true)) return;
-  log::info("leads: the lease is ours", {{"lease", settings_.lease}, {"identity", identity_}});
+  services_.wheel.arm_after(expiry_timer_, left);
+  if (std::exchange(is_leader_, true)) return;
+  log::info("acquired the lease, observing", {{"lease", settings_.lease}, {"identity", identity_}});
   on_change_(true);
 }
 
-void Election::lost(const std::string& why) {
+void Election::lose(const std::string& reason) {
   leadership_.stand_by();
-  end_timer_.disarm();
-  if (!std::exchange(leads_, false)) return;
-  log::warn("stands by: the lease is lost", {{"lease", settings_.lease}, {"why", why}});
+  expiry_timer_.disarm();
+  if (!std::exchange(is_leader_, false)) return;
+  log::warn("lost the lease, standing by", {{"lease", settings_.lease}, {"reason", reason}});
   on_change_(false);
 }
 

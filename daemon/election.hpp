@@ -1,7 +1,7 @@
-// Of several replicas, which one observes: whoever holds a Lease of the Kubernetes API
-// (https://kubernetes.io/docs/concepts/architecture/leases/). The holder renews it; a replica that
-// has seen no renewal for its whole duration, by its own clock, takes it over. No clocks need to
-// agree. Probe loop only.
+// Leader election: of several replicas, the one that holds a Lease of the Kubernetes API observes
+// (https://kubernetes.io/docs/concepts/architecture/leases/). The holder renews the lease. Another
+// replica acquires it when it has seen no renewal for the whole duration, measured by its own
+// clock, so clocks need not agree. Probe loop only.
 #pragma once
 
 #include "config/settings.hpp"
@@ -19,26 +19,26 @@
 
 namespace vitalsd {
 
-/// How long a lease is good for, and how often its holder renews it: the other replica takes over
-/// at most their sum, and the time of a request, after the holder was last heard of. Tests are in a
-/// greater hurry than people.
+/// Durations. After the last renewal, another replica takes over within `duration` + `period` + the
+/// time of a request. Tests use shorter durations.
 struct ElectionPace {
-  std::chrono::milliseconds duration{11'000};
-  std::chrono::milliseconds period{2'000};
-  std::chrono::milliseconds limit{5'000};  ///< for one attempt
+  std::chrono::milliseconds duration{11'000};  ///< of a lease
+  std::chrono::milliseconds period{2'000};     ///< between attempts to renew or acquire
+  std::chrono::milliseconds timeout{5'000};    ///< of one attempt
 };
 
 class Election {
  public:
-  /// `on_change` is told when we have become the leader, and when we are it no longer.
+  /// Starts the election. `on_change` is called with true when this replica becomes the leader, and
+  /// with false when it loses the lease.
   Election(ProbeServices& services, config::ElectionSettings settings, Leadership& leadership,
            std::function<void(bool leads)> on_change, const ElectionPace& pace = {});
   ~Election();
   Election(const Election&) = delete;
   Election& operator=(const Election&) = delete;
 
-  /// Gives the lease back, so that the other replica need not wait for its end. Then nothing is
-  /// published any more; idle() tells when the API server knows.
+  /// Stops publishing and releases the lease, so that another replica need not wait until it
+  /// expires. idle() is true when the API server has confirmed it, or the attempt has failed.
   void resign();
   [[nodiscard]] bool idle() const { return !attempt_; }
 
@@ -46,14 +46,14 @@ class Election {
   struct Attempt;
   struct Lease;
 
-  void try_now();
-  void give_back();
-  asio::awaitable<void> campaign(std::shared_ptr<Attempt> attempt);
+  void start_attempt();
+  void release();
+  asio::awaitable<void> renew_or_acquire(std::shared_ptr<Attempt> attempt);
   asio::awaitable<void> write(std::shared_ptr<Attempt> attempt, Lease lease);
-  [[nodiscard]] bool has_run_out(const Lease& lease);
-  void ended(const std::exception_ptr& error);
-  void won(Leadership::Clock::time_point asked);
-  void lost(const std::string& why);
+  [[nodiscard]] bool has_expired(const Lease& lease);
+  void end_attempt(const std::exception_ptr& error);
+  void win(Leadership::Clock::time_point requested_at);
+  void lose(const std::string& reason);
 
   ProbeServices& services_;
   config::ElectionSettings settings_;
@@ -61,15 +61,15 @@ class Election {
   std::function<void(bool)> on_change_;
   ElectionPace pace_;
   std::string identity_;
-  bool leads_ = false;
-  bool resigning_ = false;
-  std::string trouble_;                          // what was last logged
-  std::string last_seen_;                        // the lease's version
-  Leadership::Clock::time_point last_change_{};  // when we first saw that one
+  bool is_leader_ = false;
+  bool is_resigning_ = false;
+  std::string error_;                            // as last logged
+  std::string last_version_;                     // of the lease
+  Leadership::Clock::time_point last_change_{};  // when last_version_ was first seen
   std::shared_ptr<Attempt> attempt_;
   net::Timer next_timer_;
-  net::Timer limit_timer_;
-  net::Timer end_timer_;
+  net::Timer timeout_timer_;
+  net::Timer expiry_timer_;
 };
 
 }  // namespace vitalsd

@@ -1,4 +1,4 @@
-// The series that every probe has, whatever its kind: published by its job.
+// The metrics of every probe, independent of its kind. Its job publishes them.
 #pragma once
 
 #include "exporter/model/metric.hpp"
@@ -21,7 +21,7 @@ inline constexpr Metric kLastSuccess(
      .keep = Keep::fact});
 inline constexpr Metric kRuns({.name = "vitalsd_probe_runs_total",
                                .type = Type::counter,
-                               .help = "Due times of the probe by what they came to.",
+                               .help = "Due times of the probe by outcome.",
                                .keep = Keep::fact},
                               "outcome");
 inline constexpr Metric kFailures({.name = "vitalsd_probe_failures_total",
@@ -29,19 +29,17 @@ inline constexpr Metric kFailures({.name = "vitalsd_probe_failures_total",
                                    .help = "Failed runs of the probe by reason.",
                                    .keep = Keep::fact},
                                   "reason");
-inline constexpr Metric kTargetUp(
-    {.name = "vitalsd_target_up",
-     .help = "Whether the target lives (1), even if it refuses us or is "
-             "full, or not (0)."},
-    "kind");
+inline constexpr Metric kTargetUp({.name = "vitalsd_target_up",
+                                   .help = "Whether the target is up (1), even if it rejects the "
+                                           "probe or is overloaded, or down (0)."},
+                                  "kind");
 inline constexpr Metric kParts(
     {.name = "vitalsd_probe_parts",
-     .help = "Objects that the last run of the probe looked at, by how it went."},
+     .help = "Objects that the last run of the probe observed, by result."},
     "state");
-inline constexpr Metric kCheckStatus(
-    {.name = "vitalsd_check_status",
-     .help = "Verdict on a check's reading: 0 ok, 1 warning, 2 critical."},
-    "check");
+inline constexpr Metric kCheckStatus({.name = "vitalsd_check_status",
+                                      .help = "Result of a check: 0 ok, 1 warning, 2 critical."},
+                                     "check");
 
 inline constexpr std::array<const MetricInfo*, 8> kAll = {
     &kSuccess, &kDuration, &kLastSuccess, &kRuns, &kFailures, &kTargetUp, &kParts, &kCheckStatus,

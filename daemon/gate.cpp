@@ -18,17 +18,17 @@ void Gate::enter(Ticket& ticket, std::string endpoint, std::function<void()> gra
     enter_gate(ticket);
     return;
   }
-  AtEndpoint& at = endpoints_[ticket.endpoint_];
+  Endpoint& at = endpoints_[ticket.endpoint_];
   if (at.slots < max_per_endpoint_) {
     ++at.slots;
     enter_gate(ticket);
     return;
   }
   ticket.state_ = Ticket::State::at_endpoint;
-  ticket.place_ = at.waiting.insert(at.waiting.end(), &ticket);
+  ticket.position_ = at.waiting.insert(at.waiting.end(), &ticket);
 }
 
-// With its endpoint's slot in hand.
+// For a ticket that holds a slot of its endpoint, if it has one.
 void Gate::enter_gate(Ticket& ticket) {
   if (inside_ < max_) {
     ++inside_;
@@ -37,7 +37,7 @@ void Gate::enter_gate(Ticket& ticket) {
     return;
   }
   ticket.state_ = Ticket::State::at_gate;
-  ticket.place_ = waiting_.insert(waiting_.end(), &ticket);
+  ticket.position_ = waiting_.insert(waiting_.end(), &ticket);
 }
 
 void Gate::leave(Ticket& ticket) {
@@ -47,10 +47,10 @@ void Gate::leave(Ticket& ticket) {
     case Ticket::State::outside:
       return;
     case Ticket::State::at_endpoint:
-      endpoints_[ticket.endpoint_].waiting.erase(ticket.place_);
+      endpoints_[ticket.endpoint_].waiting.erase(ticket.position_);
       return;
     case Ticket::State::at_gate:
-      waiting_.erase(ticket.place_);
+      waiting_.erase(ticket.position_);
       break;
     case Ticket::State::inside:
       --inside_;
@@ -61,21 +61,21 @@ void Gate::leave(Ticket& ticket) {
 }
 
 void Gate::leave_endpoint(const std::string& endpoint) {
-  const auto at = endpoints_.find(endpoint);
-  --at->second.slots;
-  admit_at(at->second);
-  if (at->second.slots == 0) endpoints_.erase(at);
+  const auto entry = endpoints_.find(endpoint);
+  --entry->second.slots;
+  admit_to_gate(entry->second);
+  if (entry->second.slots == 0) endpoints_.erase(entry);
 }
 
-// Those who wait at an endpoint go on to the gate as its slots allow; admit() takes them from
-// there.
-void Gate::admit_at(AtEndpoint& at) {
-  while (!at.waiting.empty() && at.slots < max_per_endpoint_) {
-    Ticket& next = *at.waiting.front();
-    at.waiting.pop_front();
-    ++at.slots;
+// Moves tickets from the queue of an endpoint to the queue of the gate, as the endpoint's limit
+// allows. admit() serves that queue.
+void Gate::admit_to_gate(Endpoint& endpoint) {
+  while (!endpoint.waiting.empty() && endpoint.slots < max_per_endpoint_) {
+    Ticket& next = *endpoint.waiting.front();
+    endpoint.waiting.pop_front();
+    ++endpoint.slots;
     next.state_ = Ticket::State::at_gate;
-    next.place_ = waiting_.insert(waiting_.end(), &next);
+    next.position_ = waiting_.insert(waiting_.end(), &next);
   }
 }
 
@@ -92,7 +92,7 @@ void Gate::admit() {
 void Gate::set_limits(std::size_t max, std::size_t max_per_endpoint) {
   max_ = max;
   max_per_endpoint_ = max_per_endpoint;
-  for (auto& [endpoint, at] : endpoints_) admit_at(at);
+  for (auto& [name, endpoint] : endpoints_) admit_to_gate(endpoint);
   admit();
 }
 

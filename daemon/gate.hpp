@@ -1,5 +1,5 @@
-// Caps on how many probes run at once: in all, and against one endpoint. First come, first served;
-// whoever waits may withdraw. Probe loop only.
+// Limits the number of concurrent runs, in total and per endpoint. Grants slots in the order of
+// requests; a waiting request can be withdrawn. Probe loop only.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace vitalsd {
 
 class Gate {
  public:
-  /// A place in the queue or a slot. Destroying it withdraws or leaves.
+  /// A place in a queue, or a slot. Destroying it releases either.
   class Ticket {
    public:
     Ticket() = default;
@@ -20,6 +20,7 @@ class Gate {
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
 
+    /// Releases the slot, or withdraws the request.
     void leave();
     [[nodiscard]] bool holds_slot() const { return state_ == State::inside; }
 
@@ -31,7 +32,7 @@ class Gate {
     State state_ = State::outside;
     std::string endpoint_;
     std::function<void()> granted_;
-    std::list<Ticket*>::iterator place_;
+    std::list<Ticket*>::iterator position_;  // in the queue that state_ names
   };
 
   Gate(std::size_t max, std::size_t max_per_endpoint)
@@ -39,17 +40,18 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  /// Takes a slot, now or later; `granted` is called when it is there, perhaps before this returns.
-  /// An empty `endpoint` counts in all only.
+  /// Requests a slot. Calls `granted` when the slot is available, perhaps before this returns. With
+  /// an empty `endpoint` only the total limit applies.
   void enter(Ticket& ticket, std::string endpoint, std::function<void()> granted);
 
-  /// After a reload. Slots that are held stay held.
+  /// Changes the limits after a reload. Granted slots are not revoked.
   void set_limits(std::size_t max, std::size_t max_per_endpoint);
 
+  /// The number of granted slots.
   [[nodiscard]] std::size_t inside() const { return inside_; }
 
  private:
-  struct AtEndpoint {
+  struct Endpoint {
     std::size_t slots = 0;
     std::list<Ticket*> waiting;
   };
@@ -57,14 +59,14 @@ class Gate {
   void enter_gate(Ticket& ticket);
   void leave(Ticket& ticket);
   void leave_endpoint(const std::string& endpoint);
-  void admit_at(AtEndpoint& at);
+  void admit_to_gate(Endpoint& endpoint);
   void admit();
 
   std::size_t max_;
   std::size_t max_per_endpoint_;
   std::size_t inside_ = 0;
-  std::list<Ticket*> waiting_;  // they hold their endpoint's slot already
-  std::unordered_map<std::string, AtEndpoint> endpoints_;  // those in use
+  std::list<Ticket*> waiting_;  // each holds a slot of its endpoint already
+  std::unordered_map<std::string, Endpoint> endpoints_;  // those with slots
 };
 
 }  // namespace vitalsd

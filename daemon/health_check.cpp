@@ -18,21 +18,22 @@
 namespace vitalsd {
 namespace {
 
-// The daemon's web thread answers at once or never.
-constexpr std::chrono::seconds kPatience{5};
+// The web thread of the daemon does no slow work, so a longer timeout would not help.
+constexpr std::chrono::seconds kTimeout{5};
 
-asio::awaitable<std::string> ask(net::HttpClient& http, const config::Url& url) {
+// Returns the problem; empty if the daemon is healthy.
+asio::awaitable<std::string> request_health(net::HttpClient& http, const config::Url& url) {
   net::HttpRequest request;
   request.url = url;
   request.tls.verify = false;
-  request.limit = kPatience;
+  request.limit = kTimeout;
   SampleSet unused;
   const net::HttpResponse response = co_await http.perform(request, unused);
   constexpr int kOk = 200;
   if (response.status == kOk) co_return "";
-  const std::string_view said(response.body);
+  const std::string_view body(response.body);
   co_return "status " + std::to_string(response.status) + ": " +
-      std::string(said.substr(0, said.find('\n')));
+      std::string(body.substr(0, body.find('\n')));
 }
 
 }  // namespace
@@ -46,22 +47,22 @@ int check_health(const std::string& url) {
   log::configure({config::LogLevel::error, config::LogFormat::logfmt});
   asio::io_context loop{1};
   ProbeServices services(loop, {});
-  std::string fault = "no answer";
-  asio::co_spawn(loop, ask(services.http, *parsed),
+  std::string problem = "no response";
+  asio::co_spawn(loop, request_health(services.http, *parsed),
                  [&](const std::exception_ptr& error, const std::string& result) {
-                   fault = result;
+                   problem = result;
                    try {
                      if (error) std::rethrow_exception(error);
                    } catch (const std::exception& e) {
-                     fault = e.what();
+                     problem = e.what();
                    }
                    services.wheel.stop();
                    loop.stop();
                  });
   loop.run();
   services.wind_down();
-  if (fault.empty()) return 0;
-  std::fprintf(stderr, "%s: %s\n", url.c_str(), fault.c_str());
+  if (problem.empty()) return 0;
+  std::fprintf(stderr, "%s: %s\n", url.c_str(), problem.c_str());
   return static_cast<int>(Exit::failure);
 }
 

@@ -1,12 +1,13 @@
-// `vitalsd healthcheck`: asks a running vitalsd for its health, for images without a shell.
+// `vitalsd healthcheck`: requests the health page of a running vitalsd, for images without a shell.
 #pragma once
 
 #include <string>
 
 namespace vitalsd {
 
-/// GETs the URL, usually .../-/healthy; 0 if the answer is 200, else 1, with the reason on standard
-/// error. It asks its own daemon and tells it nothing, so that certificates are not verified.
+/// Sends a GET request to the URL, usually .../-/healthy. Returns 0 if the response has status 200,
+/// 1 with the reason on standard error otherwise, and 2 if the URL is invalid. Certificates are not
+/// verified: the server is the local daemon, and the request contains no secret.
 int check_health(const std::string& url);
 
 }  // namespace vitalsd

@@ -1,4 +1,5 @@
-// Whether the probe loop turns: the loop beats, any thread asks.
+// Tells any thread whether the probe loop is responsive. The loop updates a timestamp twice a
+// second.
 #pragma once
 
 #include "probes/net/timer_wheel.hpp"
@@ -11,15 +12,15 @@ namespace vitalsd {
 class Heartbeat {
  public:
   using Clock = std::chrono::steady_clock;
-  /// Silence after which the loop counts as standing still.
-  static constexpr std::chrono::seconds kPatience{5};
+  /// The loop counts as hanging when its last beat is older than this.
+  static constexpr std::chrono::seconds kMaxAge{5};
 
-  /// Beats from now on, on the wheel's loop.
+  /// Starts beating on the loop of `wheel`.
   explicit Heartbeat(net::TimerWheel& wheel) : wheel_(wheel), timer_([this] { beat(); }) { beat(); }
 
-  [[nodiscard]] bool fresh() const {
+  [[nodiscard]] bool is_recent() const {
     const Clock::time_point last{Clock::duration(last_.load())};
-    return Clock::now() - last < kPatience;
+    return Clock::now() - last < kMaxAge;
   }
 
  private:

@@ -1,6 +1,6 @@
-// Whether this process may publish what it observes: for ever where there is one replica only, else
-// until the end of its lease. Written by the election on the probe loop, asked by the web thread at
-// each scrape, so that a process that was frozen is silent from its first answer on.
+// Whether this process may publish: always without leader election, otherwise until its lease
+// expires. The election writes it on the probe loop; the web thread reads it for each scrape, so a
+// process that was suspended beyond its lease does not publish a single page.
 #pragma once
 
 #include <atomic>
@@ -14,8 +14,8 @@ namespace vitalsd {
 
 class Leadership {
  public:
-  /// Goes on while the process, or the whole machine, sleeps.
-  // NOLINTBEGIN(readability-identifier-naming): names that the standard asks of a clock
+  /// CLOCK_BOOTTIME: advances also while the process or the machine is suspended.
+  // NOLINTBEGIN(readability-identifier-naming): names that the standard requires of a clock
   struct Clock {
     using rep = std::int64_t;
     using period = std::nano;
@@ -32,15 +32,15 @@ class Leadership {
 
   [[nodiscard]] bool leads() const {
     const std::int64_t until = until_;
-    return until == kForEver || Clock::now().time_since_epoch().count() < until;
+    return until == kAlways || Clock::now().time_since_epoch().count() < until;
   }
 
   void lead_until(Clock::time_point end) { until_ = end.time_since_epoch().count(); }
   void stand_by() { until_ = 0; }
 
  private:
-  static constexpr std::int64_t kForEver = std::numeric_limits<std::int64_t>::max();
-  std::atomic<std::int64_t> until_ = kForEver;
+  static constexpr std::int64_t kAlways = std::numeric_limits<std::int64_t>::max();
+  std::atomic<std::int64_t> until_ = kAlways;
 };
 
 }  // namespace vitalsd

@@ -25,7 +25,7 @@ Lifecycle::Lifecycle(boost::asio::io_context& loop, net::TimerWheel& wheel, Even
       tick_timer_([this] { tick(); }),
       stop_timer_([this] { stop_next(); }) {}
 
-void Lifecycle::begin() {
+void Lifecycle::start() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
   await_signal();
   wheel_.arm_after(tick_timer_, kTick);
@@ -60,16 +60,17 @@ void Lifecycle::stop(std::string_view signal) {
   stop_next();
 }
 
-// Stops the owners that may be stopped by now; ends the loop when all are idle or time is up.
+// Stops the owners whose predecessor is idle or has exceeded its time. Ends the loop when all are
+// idle or the time is over.
 void Lifecycle::stop_next() {
   const Clock::time_point now = Clock::now();
-  while (stopped_ < owners_.size()) {
-    if (stopped_ > 0 && !owners_[stopped_ - 1].idle() && now < go_on_by_) break;
-    const Owner& owner = owners_[stopped_++];
-    go_on_by_ = now + owner.patience;
+  while (stopped_count_ < owners_.size()) {
+    if (stopped_count_ > 0 && !owners_[stopped_count_ - 1].idle() && now < next_stop_by_) break;
+    const Owner& owner = owners_[stopped_count_++];
+    next_stop_by_ = now + owner.max_wait;
     owner.stop();
   }
-  if ((stopped_ == owners_.size() && idle()) || now >= end_by_) {
+  if ((stopped_count_ == owners_.size() && idle()) || now >= end_by_) {
     wheel_.stop();
     loop_.stop();
     return;

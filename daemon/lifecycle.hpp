@@ -1,6 +1,5 @@
-// The process on the probe loop from its start to its end: signals, the tick of each second, and
-// the end, in which every owner of something that takes time is stopped and asked whether it is
-// idle. Probe loop only.
+// Handles signals, calls a tick every second, and shuts down: stops the owners of asynchronous work
+// in order, and ends the loop when all of them are idle or the time is over. Probe loop only.
 #pragma once
 
 #include "probes/net/timer_wheel.hpp"
@@ -18,34 +17,35 @@ namespace vitalsd {
 
 class Lifecycle {
  public:
-  /// SIGTERM or SIGINT comes to the end of the loop within this time, whatever hangs.
+  /// The loop ends within this time after SIGTERM or SIGINT, even if an owner hangs.
   static constexpr std::chrono::milliseconds kMaxShutdown{5'000};
 
   struct Events {
-    std::function<void()> tick;                      ///< once a second
-    std::function<void()> reload;                    ///< SIGHUP
-    std::function<void(std::string_view)> stopping;  ///< by that signal; before the owners
+    std::function<void()> tick;    ///< once a second
+    std::function<void()> reload;  ///< SIGHUP
+    std::function<void(std::string_view)>
+        stopping;  ///< with the signal's name; before the owners are stopped
   };
 
-  /// Something that takes time to end.
+  /// A component whose work takes time to end.
   struct Owner {
     std::function<void()> stop;
     std::function<bool()> idle;
-    /// How long the owners after it wait for it to become idle, before they are stopped as well.
-    std::chrono::milliseconds patience{0};
+    /// How long the next owner waits for this one to become idle before it is stopped as well.
+    std::chrono::milliseconds max_wait{0};
   };
 
-  /// `owners` in the order in which they are stopped.
+  /// `owners` are stopped in this order.
   Lifecycle(boost::asio::io_context& loop, net::TimerWheel& wheel, Events events,
             std::vector<Owner> owners, std::chrono::milliseconds max_shutdown = kMaxShutdown);
   Lifecycle(const Lifecycle&) = delete;
   Lifecycle& operator=(const Lifecycle&) = delete;
 
-  /// Handles signals and ticks from now on, until the loop is stopped because of a signal.
-  void begin();
+  /// Starts handling signals and ticking.
+  void start();
 
   [[nodiscard]] bool stopping() const { return stopping_; }
-  /// Whether no owner has anything under way.
+  /// Whether all owners are idle.
   [[nodiscard]] bool idle() const;
 
  private:
@@ -65,8 +65,8 @@ class Lifecycle {
   net::Timer tick_timer_;
   net::Timer stop_timer_;
   bool stopping_ = false;
-  std::size_t stopped_ = 0;  // so many owners
-  Clock::time_point go_on_by_{};
+  std::size_t stopped_count_ = 0;  // of owners_
+  Clock::time_point next_stop_by_{};
   Clock::time_point end_by_{};
 };
 

@@ -21,26 +21,26 @@ std::size_t raise_descriptor_limit() {
   return limit.rlim_cur;
 }
 
-void give_back_startup_pages() {
-  const auto give_back = [](dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
+void release_startup_pages() {
+  const auto release = [](dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     for (int i = 0; i < object->dlpi_phnum; ++i) {
       const ElfW(Phdr)& segment = object->dlpi_phdr[i];
-      // Only what cannot have been written to: relocated data would be lost.
+      // Writable segments contain data that exists nowhere else.
       if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
       const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
       const std::uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
-      // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader tells addresses as numbers
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader represents addresses as numbers
       madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
     }
     return 0;
   };
-  dl_iterate_phdr(give_back, nullptr);
+  dl_iterate_phdr(release, nullptr);
 }
 
 std::size_t max_running(const config::LimitSettings& limits) {
-  constexpr std::size_t kReserved = 256;   // descriptors that are not the probes'
-  constexpr std::size_t kMax = 2'000'000;  // where there is no limit
+  constexpr std::size_t kReserved = 256;   // descriptors that are not used by probes
+  constexpr std::size_t kMax = 2'000'000;  // if there is no limit
   if (limits.running > 0) return static_cast<std::size_t>(limits.running);
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);

@@ -1,4 +1,4 @@
-// What the machine allows: open files, and how many probes they carry at once; and memory.
+// Limits of the process: open files, the number of concurrent runs that they allow, and memory.
 #pragma once
 
 #include "config/settings.hpp"
@@ -7,16 +7,16 @@
 
 namespace vitalsd {
 
-/// Raises the soft limit on open files to the hard one; the limit in force.
+/// Raises the soft limit on open files to the hard limit and returns the limit in force.
 std::size_t raise_descriptor_limit();
 
-/// Gives back the pages of programs and libraries that only starting has needed: some are mapped by
-/// the constructors and relocations of libraries that we never call. Code is mapped again, from the
-/// page cache, when it runs.
-void give_back_startup_pages();
+/// Releases the pages of the program and its libraries that are mapped but were needed during
+/// startup only, by constructors and relocations. Code that runs later is mapped again from the
+/// page cache.
+void release_startup_pages();
 
-/// How many runs at once the settings, or else the open-file limit, allow: two descriptors each,
-/// after those that are not the probes'.
+/// The maximum number of concurrent runs: limits.running, or, if that is not set, half of the
+/// descriptors that the open-file limit leaves for probes, because a run may use two.
 std::size_t max_running(const config::LimitSettings& limits);
 
 }  // namespace vitalsd

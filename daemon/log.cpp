@@ -25,10 +25,10 @@ std::atomic<config::LogFormat> current_format = config::LogFormat::logfmt;
 spdlog::logger& logger() {
   static const auto instance = [] {
     auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-    auto made = std::make_shared<spdlog::logger>("vitalsd", std::move(sink));
-    made->set_pattern("%v");
-    made->flush_on(spdlog::level::debug);
-    return made;
+    auto result = std::make_shared<spdlog::logger>("vitalsd", std::move(sink));
+    result->set_pattern("%v");
+    result->flush_on(spdlog::level::debug);
+    return result;
   }();
   return *instance;
 }
@@ -44,12 +44,12 @@ std::string timestamp() {
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms.count());
 }
 
-// logfmt: bare where it can be, else in quotes with escapes.
+// Quotes and escapes the value only if it needs it.
 void append_logfmt(std::string& out, std::string_view value) {
-  const bool bare = !value.empty() && std::ranges::all_of(value, [](char c) {
+  const bool is_plain = !value.empty() && std::ranges::all_of(value, [](char c) {
     return c > ' ' && c != '"' && c != '=' && c != '\\' && c != 0x7f;
   });
-  if (bare) {
+  if (is_plain) {
     out += value;
     return;
   }
@@ -98,8 +98,8 @@ void write(spdlog::level::level_enum level, std::string_view name, std::string_v
 
 }  // namespace
 
-std::string format_line(config::LogFormat format, std::string_view when, std::string_view level,
-                        std::string_view message, Fields fields) {
+std::string format_line(config::LogFormat format, std::string_view timestamp,
+                        std::string_view level, std::string_view message, Fields fields) {
   std::string out;
   const auto field = [&](std::string_view name, std::string_view raw) {
     const std::string value = printable_utf8(raw);
@@ -113,10 +113,10 @@ std::string format_line(config::LogFormat format, std::string_view when, std::st
       append_logfmt(out, value);
     }
   };
-  field("ts", when);
+  field("ts", timestamp);
   field("level", level);
   field("msg", message);
-  for (const Field& each : fields) field(each.name, each.value);
+  for (const Field& item : fields) field(item.name, item.value);
   if (format == config::LogFormat::json) out += '}';
   return out;
 }

@@ -1,5 +1,6 @@
-// Log lines on standard error: one event a line, logfmt or JSON, fixed messages with fields. What
-// is logged is changes: a probe that goes on failing for the same reason says so once. Any thread.
+// Writes log lines to standard error in logfmt or JSON: one event per line, a fixed message and
+// fields. Callers log changes only: a probe that fails repeatedly for the same reason is logged
+// once. Any thread.
 #pragma once
 
 #include "config/settings.hpp"
@@ -11,7 +12,7 @@
 
 namespace vitalsd::log {
 
-/// Sets format and level; may be called again after a reload.
+/// Sets format and level; may be called again, after a reload.
 void configure(const config::LogSettings& settings);
 
 struct Field {
@@ -25,7 +26,7 @@ void info(std::string_view message, Fields fields = {});
 void warn(std::string_view message, Fields fields = {});
 void error(std::string_view message, Fields fields = {});
 
-/// One line without its newline, as it would be written. `timestamp` in RFC 3339.
+/// Formats one line, without a newline. `timestamp` is in RFC 3339.
 std::string format_line(config::LogFormat format, std::string_view timestamp,
                         std::string_view level, std::string_view message, Fields fields);
 

@@ -1,4 +1,4 @@
-// The command line. No logic of its own: each command is a function of another file.
+// The command line. It contains no logic: each command is a function in another file.
 #include "daemon/absence.hpp"
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
@@ -20,7 +20,8 @@ namespace {
 
 using namespace vitalsd;
 
-// "0/3"; "auto/3": the number at the end of the host's name, as a StatefulSet gives its pods.
+// Parses "0/3" or "auto/3". auto is the number at the end of the host name, which a StatefulSet
+// gives to its pods.
 std::optional<Shard> parse_shard(const std::string& text) {
   const std::size_t slash = text.find('/');
   if (slash == std::string::npos) return std::nullopt;
@@ -45,10 +46,11 @@ int serve(const std::string& config, const std::string& listen, const std::strin
   if (!shard.empty()) {
     const std::optional<Shard> parsed = parse_shard(shard);
     if (!parsed) {
-      std::fprintf(stderr,
-                   "--shard: %s is not INDEX/COUNT, as 0/3 (the first of three), nor auto/COUNT "
-                   "on a host whose name ends in -INDEX\n",
-                   config::quoted(shard).c_str());
+      std::fprintf(
+          stderr,
+          "--shard: %s is not INDEX/COUNT, such as 0/3 for the first of three, or auto/COUNT "
+          "on a host whose name ends in -INDEX\n",
+          config::quoted(shard).c_str());
       return static_cast<int>(Exit::config);
     }
     options.shard = *parsed;
@@ -60,7 +62,7 @@ int serve(const std::string& config, const std::string& listen, const std::strin
       return static_cast<int>(Exit::config);
     }
     if (!config::is_address(endpoint->host)) {
-      std::fprintf(stderr, "--listen: %s is not an address, as 0.0.0.0 or 127.0.0.1 is\n",
+      std::fprintf(stderr, "--listen: %s is not an IP address, such as 0.0.0.0 or 127.0.0.1\n",
                    config::quoted(endpoint->host).c_str());
       return static_cast<int>(Exit::config);
     }
@@ -75,8 +77,7 @@ int print(const std::string& text) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App cli{
-      "vitalsd watches a platform's vital signs and publishes them as Prometheus metrics."};
+  CLI::App cli{"vitalsd monitors the health of a platform and publishes it as Prometheus metrics."};
   cli.set_version_flag("--version", "vitalsd " + std::string(kVersion) + " (" +
                                         std::string(kRevision) + ", " + std::string(kCompiler) +
                                         ")");
@@ -84,18 +85,19 @@ int run(int argc, char** argv) {
   std::string listen;
   cli.add_option("--config,-c", config, "Configuration file; - is standard input")
       ->capture_default_str();
-  cli.add_option("--listen", listen,
-                 "HOST:PORT to serve on, instead of the configuration's web.listen");
+  cli.add_option("--listen", listen, "HOST:PORT to listen on; overrides web.listen");
   std::string shard;
-  cli.add_option("--shard", shard,
-                 "INDEX/COUNT: this process's share of the work, as 0/3; auto/3 takes the index "
-                 "from the end of the host's name");
+  cli.add_option(
+      "--shard", shard,
+      "INDEX/COUNT: this process's share of the work, such as 0/3; auto/3 takes the index "
+      "from the end of the host name");
   cli.footer(
       "Without a command, vitalsd runs until SIGTERM and reloads on SIGHUP. "
-      "Exit: 0 stopped, 1 failed, 2 bad configuration or usage, 3 cannot bind.");
+      "Exit: 0 stopped, 1 failed, 2 invalid configuration or usage, 3 cannot bind.");
   cli.require_subcommand(0, 1);
 
-  CLI::App* check = cli.add_subcommand("check", "Run every probe once and print a verdict on each");
+  CLI::App* check =
+      cli.add_subcommand("check", "Run every probe once and print a verdict for each");
   std::string format = "text";
   check->add_option("--config,-c", config, "Configuration file; - is standard input")
       ->capture_default_str();
@@ -104,37 +106,36 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   check->footer("Exit: 0 ok, 1 warning, 2 critical, 3 unknown.");
 
-  CLI::App* config_command = cli.add_subcommand("config", "Look at configuration files");
+  CLI::App* config_command = cli.add_subcommand("config", "Commands for configuration files");
   config_command->require_subcommand(1);
-  CLI::App* config_check =
-      config_command->add_subcommand("check", "Report all that is wrong with a file");
+  CLI::App* config_check = config_command->add_subcommand("check", "Report all problems of a file");
   std::string file;
   config_check->add_option("FILE", file, "Configuration file; - is standard input")->required();
-  config_check->footer("Exit: 0 valid, 2 not valid.");
+  config_check->footer("Exit: 0 valid, 2 invalid.");
 
-  CLI::App* config_reference =
-      config_command->add_subcommand("reference", "Print every key as a Markdown page");
+  CLI::App* config_reference = config_command->add_subcommand(
+      "reference", "Print all configuration keys as a Markdown page");
 
-  CLI::App* health =
-      cli.add_subcommand("healthcheck", "Ask a running vitalsd whether its probe loop turns");
+  CLI::App* health = cli.add_subcommand(
+      "healthcheck", "Check whether the probe loop of a running vitalsd is responsive");
   std::string url = "http://127.0.0.1:9747/-/healthy";
-  health->add_option("--url", url, "Its health page")->capture_default_str();
-  health->footer("Exit: 0 healthy, 1 not healthy or no answer.");
+  health->add_option("--url", url, "URL of its health page")->capture_default_str();
+  health->footer("Exit: 0 healthy, 1 unhealthy or no response, 2 invalid URL.");
 
-  CLI::App* metrics = cli.add_subcommand("metrics", "List every metric that can be published");
+  CLI::App* metrics = cli.add_subcommand("metrics", "List all metrics that can be published");
   bool markdown = false;
-  metrics->add_flag("--markdown", markdown, "As a Markdown page");
+  metrics->add_flag("--markdown", markdown, "Print a Markdown page");
 
   CLI::App* rules =
       cli.add_subcommand("rules", "Print alert rules that depend on the configuration");
   rules->require_subcommand(1);
   CLI::App* absent = rules->add_subcommand(
-      "absent", "Rules that fire where documented rules have no series to read");
+      "absent", "Print rules that fire when a series that documented rules read does not exist");
   bool all_kinds = false;
   absent->add_option("--config,-c", config, "Configuration file; - is standard input")
       ->capture_default_str();
-  absent->add_flag("--all-kinds", all_kinds, "For every kind instead of those configured");
-  absent->footer("Exit: 0 printed, 2 configuration not valid.");
+  absent->add_flag("--all-kinds", all_kinds, "For all kinds instead of the configured kinds");
+  absent->footer("Exit: 0 printed, 2 invalid configuration.");
 
   try {
     cli.parse(argc, argv);

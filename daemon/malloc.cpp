@@ -1,9 +1,9 @@
-// How jemalloc, which takes the place of malloc, is set up: docs/decisions/memory.md. Read by it
-// before main().
+// The settings of jemalloc, which replaces malloc. It reads them before main(). Reasons:
+// docs/decisions/memory.md.
 #include <jemalloc/jemalloc.h>
 
-// One arena, as all but one thread allocate little; what a burst has needed goes back after a
-// second.
+// One arena, because all threads but one allocate little. Memory of a burst returns to the system
+// after a second.
 extern "C" {
 const char* malloc_conf = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_max:4096";
 }

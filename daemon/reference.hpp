@@ -1,19 +1,19 @@
-// Commands that tell about vitalsd itself, from the declarations in the code: nothing here can be
-// out of date. docs/metrics.md and docs/configuration.md are their output, and a test compares
-// them.
+// Commands that print references generated from the declarations in the code, and `vitalsd config
+// check`. docs/metrics.md and docs/configuration.md are their output; a test compares them.
 #pragma once
 
 #include <string>
 
 namespace vitalsd {
 
-/// Every metric that can be published, by kind: name, labels, type, help. `markdown`: as a page.
+/// Returns all metrics that can be published, by kind: name, labels, type, help. `markdown`: as a
+/// Markdown page, otherwise one line each.
 std::string metrics_reference(bool markdown);
 
-/// Every configuration key, by section and kind, as a Markdown page.
+/// Returns all configuration keys, by section and kind, as a Markdown page.
 std::string configuration_reference();
 
-/// `vitalsd config check FILE`: prints all problems; 0, or 2 where there are errors.
+/// `vitalsd config check FILE`: prints all problems. Returns 2 if there are errors, otherwise 0.
 int check_configuration(const std::string& file);
 
 }  // namespace vitalsd

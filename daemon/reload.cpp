@@ -44,10 +44,10 @@ Reloader::Reloader(std::string file, const Environment& environment, SelfMetrics
       environment_(environment),
       metrics_(metrics),
       install_(std::move(install)),
-      seen_(look()),
+      known_(file_state()),
       thread_(environment.loop, 1) {}
 
-Reloader::FileState Reloader::look() const {
+Reloader::FileState Reloader::file_state() const {
   struct stat status{};
   if (file_ == config::kStandardInput) return {};
   if (stat(file_.c_str(), &status) != 0) return {};
@@ -56,11 +56,11 @@ Reloader::FileState Reloader::look() const {
 }
 
 void Reloader::reload_if_changed() {
-  if (busy_) return;
-  const FileState now = look();
-  // Gone is no change: an editor, or a mount, is replacing it.
-  if (now == seen_ || now == FileState{}) {
-    if (again_) install_again();
+  if (is_busy_) return;
+  const FileState now = file_state();
+  // A missing file is being replaced by an editor or a mount.
+  if (now == known_ || now == FileState{}) {
+    if (must_install_again_) install_again();
     return;
   }
   log::info("configuration file has changed", {{"file", file_}});
@@ -69,75 +69,76 @@ void Reloader::reload_if_changed() {
 
 void Reloader::reload(Done done) {
   waiting_.push_back(std::move(done));
-  if (stopped_ || file_ == config::kStandardInput) {
-    served_ = std::exchange(waiting_, {});
-    answer(false, stopped_ ? "vitalsd stops.\n" : "Standard input cannot be read again.\n");
-  } else if (!busy_) {
-    work();
+  if (is_stopped_ || file_ == config::kStandardInput) {
+    in_progress_ = std::exchange(waiting_, {});
+    report(false, is_stopped_ ? "vitalsd is stopping.\n"
+                              : "Cannot reload: the configuration was read from standard input.\n");
+  } else if (!is_busy_) {
+    start_reload();
   }
 }
 
 void Reloader::install_again() {
-  again_ = true;
-  if (stopped_ || busy_) return;
+  must_install_again_ = true;
+  if (is_stopped_ || is_busy_) return;
   submit([file = file_, text = in_force_, &environment = environment_](
              const net::StopFlag&) { return load_configuration(file, text, environment); },
          [this](Loaded loaded) {
-           if (stopped_) return;
-           // It was without a fault once, but what it refers to may be gone.
+           if (is_stopped_) return;
+           // It had no errors earlier, but files that it refers to may have been removed.
            const config::Problems& problems = loaded.document->problems();
            if (problems.has_errors()) throw std::runtime_error(problems.text());
-           again_ = false;
-           trouble_.clear();
+           must_install_again_ = false;
+           install_error_.clear();
            install_(std::move(loaded));
          },
-         &Reloader::fail_again);
+         &Reloader::fail_install_again);
 }
 
 void Reloader::stop() {
-  stopped_ = true;
-  served_.insert(served_.end(), waiting_.begin(), waiting_.end());
+  is_stopped_ = true;
+  in_progress_.insert(in_progress_.end(), waiting_.begin(), waiting_.end());
   waiting_.clear();
-  answer(false, "vitalsd stops.\n");
+  report(false, "vitalsd is stopping.\n");
 }
 
-void Reloader::work() {
-  served_ = std::exchange(waiting_, {});
-  seen_ = look();  // before reading: a change in between is found next time
+void Reloader::start_reload() {
+  in_progress_ = std::exchange(waiting_, {});
+  known_ = file_state();  // before reading, so that the next call detects a change during it
   submit([file = file_, &environment = environment_](
              const net::StopFlag&) { return load_configuration(file, environment); },
          [this](Loaded loaded) {
-           if (!stopped_) finish(std::move(loaded));
+           if (!is_stopped_) finish(std::move(loaded));
          },
          &Reloader::fail);
 }
 
-// Does `read` on the thread and then `then` with its result here, or `fails` with what either
+// Runs `read` on the thread and then `then` with its result on the loop. Calls `on_error` if either
 // throws.
 template <class Read, class Then>
-void Reloader::submit(Read read, Then then, void (Reloader::*fails)(const std::string&)) {
-  busy_ = true;
+void Reloader::submit(Read read, Then then, void (Reloader::*on_error)(const std::string&)) {
+  is_busy_ = true;
   const auto run = [](Reloader& self, Read task, Then after) -> asio::awaitable<void> {
     after(co_await self.thread_.run(self.file_, std::move(task)));
   };
   asio::co_spawn(environment_.loop, run(*this, std::move(read), std::move(then)),
-                 [this, fails](const std::exception_ptr& error) {
-                   busy_ = false;
+                 [this, on_error](const std::exception_ptr& error) {
+                   is_busy_ = false;
                    try {
                      if (error) std::rethrow_exception(error);
                    } catch (const std::exception& e) {
-                     (this->*fails)(e.what());
+                     (this->*on_error)(e.what());
                    }
-                   next(error != nullptr);
+                   start_next(error != nullptr);
                  });
 }
 
-// What cannot be installed again now is tried at the next tick.
-void Reloader::next(bool failed) {
-  if (stopped_ || busy_) return;
+// After a failure, install_again() is retried at the next tick.
+void Reloader::start_next(bool failed) {
+  if (is_stopped_ || is_busy_) return;
   if (!waiting_.empty()) {
-    work();
-  } else if (again_ && !failed) {
+    start_reload();
+  } else if (must_install_again_ && !failed) {
     install_again();
   }
 }
@@ -147,35 +148,35 @@ void Reloader::finish(Loaded loaded) {
   if (!problems.has_errors()) {
     log_warnings(problems);
     in_force_ = loaded.document->text();
-    again_ = false;
+    must_install_again_ = false;
     install_(std::move(loaded));
     metrics_.set_reload(true);
-    answer(true, "Configuration reloaded.\n");
+    report(true, "Configuration reloaded.\n");
     return;
   }
   for (const config::Problem& problem : problems.list()) {
-    log::error("configuration is not valid, the old one stays",
+    log::error("configuration is invalid, the previous one stays in force",
                {{"problem", problems.line(problem)}});
   }
   metrics_.set_reload(false);
-  answer(false, "Configuration is not valid, the old one stays:\n" + problems.text());
+  report(false, "Configuration is invalid, the previous one stays in force:\n" + problems.text());
 }
 
 void Reloader::fail(const std::string& why) {
-  log::error("configuration cannot be loaded, the old one stays", {{"error", why}});
+  log::error("cannot load the configuration, the previous one stays in force", {{"error", why}});
   metrics_.set_reload(false);
-  answer(false, "Configuration cannot be loaded, the old one stays: " + why + '\n');
+  report(false, "Cannot load the configuration, the previous one stays in force: " + why + '\n');
 }
 
-// Logs changes only: it is tried again and again.
-void Reloader::fail_again(const std::string& why) {
-  if (why == trouble_) return;
-  trouble_ = why;
-  log::error("the configuration in force cannot be installed again yet", {{"error", why}});
+// Logs changes only, because it is retried every second.
+void Reloader::fail_install_again(const std::string& why) {
+  if (why == install_error_) return;
+  install_error_ = why;
+  log::error("cannot install the configuration in force again, retrying", {{"error", why}});
 }
 
-void Reloader::answer(bool worked, const std::string& text) {
-  for (const Done& done : std::exchange(served_, {})) done(worked, text);
+void Reloader::report(bool succeeded, const std::string& text) {
+  for (const Done& done : std::exchange(in_progress_, {})) done(succeeded, text);
 }
 
 }  // namespace vitalsd

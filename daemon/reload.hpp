@@ -1,6 +1,6 @@
-// Reading the configuration, at start and again: a file is read and all its probes are built on a
-// thread of its own, which no dead mount of a probe can take away, and only a configuration without
-// a fault reaches the loop. Probe loop only.
+// Loads the configuration at start and at a reload. A reload reads the file and builds all probes
+// on a thread of its own, so that hanging mounts of probes cannot block it. Only a configuration
+// without errors is applied. Probe loop only.
 #pragma once
 
 #include "config/settings.hpp"
@@ -22,51 +22,50 @@
 
 namespace vitalsd {
 
-/// A configuration as read; usable if document->problems() has no errors.
+/// A configuration that was read. It may be used if document->problems() has no errors.
 struct Loaded {
   std::unique_ptr<config::Document> document;
   std::vector<JobSpec> jobs;
 };
 
-/// Reads the file and builds its probes. Any thread; blocks on the file.
+/// Reads the file and builds its probes. Blocks on the file. Any thread.
 Loaded load_configuration(const std::string& file, const Environment& environment);
 
-/// The same from the text of a file that was read earlier.
+/// Builds the probes from the text of a file that was read earlier.
 Loaded load_configuration(const std::string& file, std::string_view text,
                           const Environment& environment);
 
-/// Logs what is doubtful about a configuration without errors.
+/// Logs the warnings about a configuration without errors.
 void log_warnings(const config::Problems& problems);
 
 class Reloader {
  public:
-  /// `install` takes a configuration without errors.
+  /// `install` is called with a configuration without errors.
   Reloader(std::string file, const Environment& environment, SelfMetrics& metrics,
            std::function<void(Loaded)> install);
 
   using Done = std::function<void(bool, std::string)>;
 
-  /// Reads the file and installs it, or leaves everything as it is and says why. `done` is called
-  /// with whether it worked and a text for people. A call during a reload starts another one after
-  /// it.
+  /// Reads the file and installs it; if that fails, nothing changes. `done` receives whether it
+  /// succeeded, and a text for people. A call during a reload starts another reload after it.
   void reload(Done done);
 
-  /// Reloads if the file has changed since it was last read, following symlinks (a ConfigMap is
-  /// swapped by one).
+  /// Reloads if the file has changed since it was last read. Follows symbolic links, because
+  /// Kubernetes updates a ConfigMap by replacing one.
   void reload_if_changed();
 
-  /// What was read elsewhere and is in force.
+  /// Sets the text of the configuration in force, when it was read elsewhere.
   void set_in_force(std::string text) { in_force_ = std::move(text); }
 
-  /// Builds the probes of the configuration in force once more and installs them: the file may be
-  /// invalid by now. A reload that is under way and works does as well. Where it fails it is tried
-  /// again whenever reload_if_changed() is called.
+  /// Builds the probes of the configuration in force again and installs them. Does not read the
+  /// file, which may be invalid by now. A successful reload in progress has the same effect. After
+  /// a failure reload_if_changed() retries it.
   void install_again();
 
-  /// Installs nothing any more; who waits is told.
+  /// Installs nothing from now on. Pending reloads are reported as failed.
   void stop();
-  /// Whether nothing is being read.
-  [[nodiscard]] bool idle() const { return !busy_; }
+  /// Whether no file is being read.
+  [[nodiscard]] bool idle() const { return !is_busy_; }
 
  private:
   struct FileState {
@@ -77,28 +76,28 @@ class Reloader {
     bool operator==(const FileState&) const = default;
   };
 
-  [[nodiscard]] FileState look() const;
+  [[nodiscard]] FileState file_state() const;
   template <class Read, class Then>
-  void submit(Read read, Then then, void (Reloader::*fails)(const std::string&));
-  void work();
+  void submit(Read read, Then then, void (Reloader::*on_error)(const std::string&));
+  void start_reload();
   void finish(Loaded loaded);
   void fail(const std::string& why);
-  void fail_again(const std::string& why);
-  void answer(bool worked, const std::string& text);
-  void next(bool failed);
+  void fail_install_again(const std::string& why);
+  void report(bool succeeded, const std::string& text);
+  void start_next(bool failed);
 
   std::string file_;
   const Environment& environment_;
   SelfMetrics& metrics_;
   std::function<void(Loaded)> install_;
-  FileState seen_;
-  bool busy_ = false;
-  bool stopped_ = false;
-  std::vector<Done> waiting_;  // for the next reload
-  std::vector<Done> served_;   // by the one under way
-  bool again_ = false;         // install_again() is still to be done
-  std::string trouble_;        // why it failed, as last logged
-  std::string in_force_;       // the text of that file
+  FileState known_;  // of the file as it was last read
+  bool is_busy_ = false;
+  bool is_stopped_ = false;
+  std::vector<Done> waiting_;      // callbacks of the next reload
+  std::vector<Done> in_progress_;  // callbacks of the reload in progress
+  bool must_install_again_ = false;
+  std::string install_error_;  // why install_again() failed, as last logged
+  std::string in_force_;       // the text of the configuration
   net::Offload thread_;
 };
 

@@ -7,7 +7,7 @@
 namespace vitalsd {
 
 Scheduler::Change Scheduler::apply(std::vector<JobSpec> specs,
-                                   const std::function<void(Job&)>& recall) {
+                                   const std::function<void(Job&)>& restore) {
   Change change;
   std::set<std::string> wanted;
   for (const JobSpec& spec : specs) wanted.insert(spec.name);
@@ -24,11 +24,11 @@ Scheduler::Change Scheduler::apply(std::vector<JobSpec> specs,
     if (!job) {
       ++change.added;
       job = std::make_unique<Job>(services_, std::move(spec));
-      recall(*job);
-      ++awaited_;
-      job->on_first_end([this] { job_ran(); });
+      restore(*job);
+      ++pending_count_;
+      job->on_first_outcome([this] { job_ran(); });
       job->start(now);
-    } else if (job->same(spec)) {
+    } else if (job->matches(spec)) {
       ++change.unchanged;
     } else {
       ++change.changed;
@@ -40,12 +40,12 @@ Scheduler::Change Scheduler::apply(std::vector<JobSpec> specs,
 }
 
 void Scheduler::job_ran() {
-  if (--awaited_ == 0 && all_ran_) std::exchange(all_ran_, nullptr)();
+  if (--pending_count_ == 0 && all_ran_) std::exchange(all_ran_, nullptr)();
 }
 
 void Scheduler::on_all_ran(std::function<void()> callback) {
   all_ran_ = std::move(callback);
-  if (awaited_ == 0) std::exchange(all_ran_, nullptr)();
+  if (pending_count_ == 0) std::exchange(all_ran_, nullptr)();
 }
 
 void Scheduler::stop() {

@@ -1,5 +1,5 @@
-// The set of jobs: starts them, follows the configuration as it changes, stops them. Knows no kind
-// of probe. Probe loop only.
+// The set of jobs: creates, changes and removes them according to the configuration, and stops
+// them. Does not depend on the kinds of probes. Probe loop only.
 #pragma once
 
 #include "daemon/job.hpp"
@@ -25,17 +25,17 @@ class Scheduler {
     std::size_t removed = 0;
   };
 
-  /// Makes the jobs what `specs` say: jobs of the same name and configuration are left alone, those
-  /// of the same name keep counters and phase, the rest come and go. New jobs get what `recall`
-  /// knows of them, before they publish anything.
-  Change apply(std::vector<JobSpec> specs, const std::function<void(Job&)>& recall);
+  /// Replaces the jobs by those of `specs`. A job of the same name stays: unchanged if its settings
+  /// are the same, otherwise with its counters and phase. Other jobs are added or removed.
+  /// `restore` is called for each new job before it publishes anything.
+  Change apply(std::vector<JobSpec> specs, const std::function<void(Job&)>& restore);
 
-  /// Calls back once, when each job of the first apply() has ended its first run in any way.
+  /// Calls `callback` once, when every job of the first apply() has had its first outcome.
   void on_all_ran(std::function<void()> callback);
 
-  /// No more runs; those under way are cancelled.
+  /// Starts no more runs and cancels those in progress.
   void stop();
-  /// Runs under way, those that were given up included.
+  /// The number of jobs whose run has not ended, including cancelled runs.
   [[nodiscard]] std::size_t running() const;
 
   [[nodiscard]] const std::map<std::string, std::unique_ptr<Job>>& jobs() const { return jobs_; }
@@ -44,10 +44,11 @@ class Scheduler {
   void job_ran();
 
   JobServices services_;
-  std::set<const ProbeKind*> kinds_;  // ever seen: a kind that is gone counts 0
-  std::size_t awaited_ = 0;
+  std::set<const ProbeKind*> kinds_;  // all since the start: removed ones have 0 probes
+  std::size_t pending_count_ = 0;     // jobs without a first outcome
   std::function<void()> all_ran_;
-  std::map<std::string, std::unique_ptr<Job>> jobs_;  // goes first: it calls job_ran()
+  std::map<std::string, std::unique_ptr<Job>>
+      jobs_;  // last, because their destructors call job_ran()
 };
 
 }  // namespace vitalsd

@@ -48,13 +48,13 @@ std::string_view type_of(prometheus::MetricType type) {
   }
 }
 
-// One sample line; `more` is a last label of the form le="0.5".
+// Appends one sample line; `bucket` is the last label of a bucket, le="0.5".
 void append_sample(std::string& out, std::string_view name, std::string_view suffix,
                    const prometheus::ClientMetric& metric, double value,
-                   std::string_view more = {}) {
+                   std::string_view bucket = {}) {
   std::string labels;
   for (const auto& label : metric.label) append_label(labels, label.name, label.value);
-  if (!more.empty()) (labels.empty() ? labels : labels += ',') += more;
+  if (!bucket.empty()) (labels.empty() ? labels : labels += ',') += bucket;
   out += name;
   out += suffix;
   if (!labels.empty()) {
@@ -113,13 +113,13 @@ void add_single(std::vector<Exposition::Extra>& out, const char* name, const cha
   out.push_back(std::move(extra));
 }
 
-// Fields of /proc/self/stat by their number in proc(5), from the state (field 3) on.
+// Returns the fields of /proc/self/stat by their number in proc(5); those before field 3 are 0.
 std::vector<double> proc_stat() {
   std::ifstream in("/proc/self/stat");
   std::string line;
   std::getline(in, line);
   std::vector<double> fields(3, 0);
-  const std::size_t name_end = line.rfind(')');  // the name may hold blanks and brackets
+  const std::size_t name_end = line.rfind(')');  // the name may contain spaces and parentheses
   if (name_end == std::string::npos) return {};
   std::istringstream rest(line.substr(name_end + 1));
   std::string word;
@@ -133,7 +133,7 @@ double seconds_of(clockid_t clock) {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
-// The metrics that every Prometheus client library gives for its process.
+// The process metrics that every Prometheus client library publishes.
 void add_process_metrics(std::vector<Exposition::Extra>& out) {
   constexpr std::size_t kUtime = 14, kStime = 15, kStart = 22, kVirtual = 23, kResident = 24;
   const std::vector<double> stat = proc_stat();
@@ -145,8 +145,8 @@ void add_process_metrics(std::vector<Exposition::Extra>& out) {
                stat[kResident] * static_cast<double>(sysconf(_SC_PAGESIZE)));
     add_single(out, "process_virtual_memory_bytes", "Virtual memory size in bytes.", Type::gauge,
                stat[kVirtual]);
-    // Not btime of /proc/stat: that is cut to the second, and a process would have started before
-    // what it was started after.
+    // Not btime of /proc/stat, which is truncated to seconds: the process would appear to have
+    // started before events that preceded it.
     static const double boot = seconds_of(CLOCK_REALTIME) - seconds_of(CLOCK_BOOTTIME);
     add_single(out, "process_start_time_seconds",
                "Start time of the process since unix epoch in seconds.", Type::gauge,
@@ -160,7 +160,7 @@ void add_process_metrics(std::vector<Exposition::Extra>& out) {
   }
   if (!failed) {
     add_single(out, "process_open_fds", "Number of open file descriptors.", Type::gauge,
-               descriptors - 1);  // one is the directory itself
+               descriptors - 1);  // without that of the directory itself
   }
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -175,14 +175,14 @@ SelfMetrics::SelfMetrics()
     : probes_(family(registry_, prometheus::BuildGauge(), "vitalsd_probes",
                      "Configured probes by kind.")),
       schedule_lag_(family(registry_, prometheus::BuildHistogram(), "vitalsd_schedule_lag_seconds",
-                           "How long after its due time a run began.")),
+                           "Time between the due time of a run and its start.")),
       loop_lag_(family(registry_, prometheus::BuildHistogram(), "vitalsd_loop_lag_seconds",
-                       "How late the probe loop served its timers.")
+                       "Delay with which the probe loop served its timers.")
                     .Add({}, lag_buckets())),
-      dropped_samples_(family(registry_, prometheus::BuildCounter(),
-                              "vitalsd_dropped_samples_total",
-                              "Samples left out because another one had the same name and labels.")
-                           .Add({})),
+      dropped_samples_(
+          family(registry_, prometheus::BuildCounter(), "vitalsd_dropped_samples_total",
+                 "Samples dropped because another sample had the same name and labels.")
+              .Add({})),
       reload_successful_(family(registry_, prometheus::BuildGauge(),
                                 "vitalsd_config_last_reload_successful",
                                 "Whether the last attempt to load the configuration succeeded.")
@@ -195,21 +195,20 @@ SelfMetrics::SelfMetrics()
                        "Requests answered, by route and status.")),
       scrape_seconds_(family(registry_, prometheus::BuildHistogram(),
                              "vitalsd_scrape_duration_seconds",
-                             "Time to put together the page of /metrics, compression included.")
+                             "Time to assemble the page of /metrics, including compression.")
                           .Add({}, lag_buckets())),
       scrape_bytes_(family(registry_, prometheus::BuildGauge(), "vitalsd_scrape_size_bytes",
-                           "Size of the last page of /metrics as it was sent.")
+                           "Size of the last page of /metrics as sent.")
                         .Add({})),
       running_(family(registry_, prometheus::BuildGauge(), "vitalsd_running_probes",
-                      "Runs under way, those that were given up and have not ended included.")
+                      "Runs in progress, including cancelled runs that have not ended.")
                    .Add({})),
       hanging_threads_(
           family(registry_, prometheus::BuildGauge(), "vitalsd_hanging_threads",
-                 "Threads given up in a call that does not return, such as statvfs on a "
-                 "dead mount.")
+                 "Threads in a call that does not return, such as statvfs on a hanging mount.")
               .Add({})) {
   family(registry_, prometheus::BuildGauge(), "vitalsd_build_info",
-         "Always 1; the labels tell what is running.")
+         "Always 1; the labels identify the build.")
       .Add({{"version", std::string(kVersion)},
             {"revision", std::string(kRevision)},
             {"compiler", std::string(kCompiler)}})
@@ -234,7 +233,7 @@ void SelfMetrics::set_reload(bool successful) {
 }
 void SelfMetrics::set_leader(bool leads) {
   family(registry_, prometheus::BuildGauge(), "vitalsd_leader",
-         "Whether this replica observes; 0: it stands by.")
+         "Whether this replica is the leader and observes (1) or stands by (0).")
       .Add({})
       .Set(leads ? 1 : 0);
 }
@@ -263,8 +262,8 @@ void SelfMetrics::set_hanging_threads(std::size_t threads) {
 
 std::vector<Exposition::Extra> SelfMetrics::collect() const {
   std::vector<Exposition::Extra> out;
-  for (const prometheus::MetricFamily& each : registry_.Collect()) {
-    if (!each.metric.empty()) out.push_back(to_extra(each));
+  for (const prometheus::MetricFamily& family : registry_.Collect()) {
+    if (!family.metric.empty()) out.push_back(to_extra(family));
   }
   add_process_metrics(out);
   return out;

@@ -1,5 +1,5 @@
-// vitalsd's metrics about itself: process-wide, few, kept in prometheus-cpp's registry and rendered
-// by our writer. Series of single probes are not here, they belong to the jobs. Any thread.
+// Metrics of the process itself, kept in a registry of prometheus-cpp and rendered by
+// exporter/model/text_format. The series of probes belong to their jobs. Any thread.
 #pragma once
 
 #include "exporter/model/exposition.hpp"
@@ -22,22 +22,24 @@ class SelfMetrics {
   SelfMetrics();
 
   void set_probes(std::string_view kind, std::size_t count);
-  /// How late runs begin; one series a kind, looked up once by each job.
+  /// The histogram of a kind: seconds between due time and start of a run. It exists as long as
+  /// this object, so a job looks it up once.
   prometheus::Histogram& schedule_lag(std::string_view kind);
   void observe_loop_lag(std::chrono::duration<double> lag);
   void count_dropped_samples(std::size_t count);
   void set_reload(bool successful);
-  /// Whether we hold the lease; where there is none there is no series.
+  /// Whether this replica holds the lease. The series exists after the first call only.
   void set_leader(bool leads);
-  /// Whether the state was saved last time; without a state directory there is no series.
+  /// Whether the last attempt to save the state succeeded. The series exists after the first call
+  /// only.
   void set_state_saved(bool saved);
   void count_request(std::string_view route, int status);
   void observe_scrape(std::chrono::duration<double> took, std::size_t bytes);
   void set_running(std::size_t runs);
   void set_hanging_threads(std::size_t threads);
 
-  /// All of them with the process's own (process_cpu_seconds_total and its like), as families of
-  /// the page.
+  /// Returns all metrics, including those of the process (process_cpu_seconds_total etc.), as
+  /// families of the page.
   [[nodiscard]] std::vector<Exposition::Extra> collect() const;
 
  private:

@@ -16,7 +16,7 @@
 namespace vitalsd {
 namespace {
 
-// Read once, before there is another thread.
+// Called in the constructor only, before other threads exist.
 std::string environment(const char* name) {
   const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
   return value == nullptr ? "" : value;
@@ -32,9 +32,10 @@ ServiceManager::ServiceManager(net::TimerWheel& wheel)
     : wheel_(wheel), timer_([this] { beat(); }), socket_(environment("NOTIFY_SOCKET")) {
   if (socket_.empty() || socket_.size() >= sizeof(sockaddr_un::sun_path)) return;
   descriptor_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  // A watchdog may be somebody else's: of a process that has started us.
+  // The variables may be inherited from a parent process that the watchdog belongs to.
   if (!environment("WATCHDOG_PID").empty() && number("WATCHDOG_PID") != getpid()) return;
-  rhythm_ = std::chrono::microseconds(std::max<std::int64_t>(number("WATCHDOG_USEC"), 0) / 2);
+  watchdog_interval_ =
+      std::chrono::microseconds(std::max<std::int64_t>(number("WATCHDOG_USEC"), 0) / 2);
 }
 
 ServiceManager::~ServiceManager() {
@@ -43,9 +44,9 @@ ServiceManager::~ServiceManager() {
 
 void ServiceManager::ready(std::string_view status) {
   std::string line(status);
-  std::ranges::replace(line, '\n', ' ');  // a further line would be a further word to the manager
-  tell("READY=1\nSTATUS=" + line);
-  if (rhythm_.count() > 0) beat();
+  std::ranges::replace(line, '\n', ' ');  // a newline would start another assignment
+  send("READY=1\nSTATUS=" + line);
+  if (watchdog_interval_.count() > 0) beat();
 }
 
 void ServiceManager::reloading() {
@@ -53,24 +54,25 @@ void ServiceManager::reloading() {
   clock_gettime(CLOCK_MONOTONIC, &now);
   constexpr std::int64_t kMillion = 1'000'000;
   const std::int64_t since_boot_us = now.tv_sec * kMillion + now.tv_nsec / 1000;
-  tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(since_boot_us));
+  send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(since_boot_us));
 }
 
-void ServiceManager::stopping() { tell("STOPPING=1\nSTATUS=Waits for runs to end"); }
+void ServiceManager::stopping() { send("STOPPING=1\nSTATUS=Waiting for runs to end"); }
 
 void ServiceManager::beat() {
-  tell("WATCHDOG=1");
-  wheel_.arm_after(timer_, rhythm_);
+  send("WATCHDOG=1");
+  wheel_.arm_after(timer_, watchdog_interval_);
 }
 
-void ServiceManager::tell(const std::string& state) const {
+void ServiceManager::send(const std::string& state) const {
   if (descriptor_ < 0) return;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::ranges::copy(socket_, address.sun_path);
   if (socket_.front() == '@') address.sun_path[0] = '\0';
   const auto length = offsetof(sockaddr_un, sun_path) + socket_.size();
-  // Nobody to tell is no fault of ours, and one whose queue is full hears of us next time.
+  // Errors are ignored: without a receiver there is nothing to do, and after a full queue the next
+  // message follows.
   sendto(descriptor_, state.data(), state.size(), MSG_NOSIGNAL,
          reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));
 }

@@ -37,8 +37,8 @@ std::string text_at(const json::object& object, std::string_view key) {
   return std::string(object.at(key).as_string());
 }
 
-// Numbers as text: Boost.JSON 1.81 reads doubles to within a few units in the last place only, and
-// cannot read the infinities that it writes.
+// Numbers are stored as text: Boost.JSON 1.81 reads doubles with an error of a few units in the
+// last place, and cannot read the infinities that it writes.
 json::string to_text(double number) {
   std::array<char, 32> buffer{};
   const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number);
@@ -84,15 +84,15 @@ std::string error_of(const char* action, const std::string& path) {
   return error_text(action, path, errno);
 }
 
-// Whether an error of reading says nothing of the file itself.
-bool passes(int error) {
-  constexpr std::array kPassing = {EIO, ESTALE, EINTR, ETIMEDOUT};
-  return is_our_shortage(error) || std::ranges::find(kPassing, error) != kPassing.end();
+// Whether an error of reading may be unrelated to the file, so that a later attempt may succeed.
+bool is_transient(int error) {
+  constexpr std::array kTransient = {EIO, ESTALE, EINTR, ETIMEDOUT};
+  return is_our_shortage(error) || std::ranges::find(kTransient, error) != kTransient.end();
 }
 
-// The whole file, or the number of the error.
+// Returns the content of the file, or errno.
 std::expected<std::string, int> read_text(const std::string& path) {
-  // Without O_NONBLOCK opening a FIFO would wait for somebody who writes it.
+  // Without O_NONBLOCK, opening a FIFO would block until another process opens it for writing.
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return std::unexpected(errno);
   std::string text;
@@ -108,7 +108,7 @@ std::expected<std::string, int> read_text(const std::string& path) {
   return result;
 }
 
-// Writes a file and flushes it to the disk; empty, or what went wrong.
+// Writes a file and flushes it to the disk. Returns the error, or an empty string.
 std::string write_text(const std::string& path, std::string_view rest) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) return error_of("write", path);
@@ -165,15 +165,15 @@ std::expected<SavedState, std::string> parse_state(std::string_view text) {
     const json::value document = json::parse(json::string_view(text.data(), text.size()));
     const json::object& root = document.as_object();
     if (root.at("version").to_number<std::int64_t>() != kFormatVersion) {
-      return std::unexpected("it was written by another version of vitalsd");
+      return std::unexpected("written by another version of vitalsd");
     }
     SavedState state;
     for (const auto& member : root.at("probes").as_object()) {
       state.emplace(std::string(member.key()), read_probe(member.value().as_object()));
     }
     return state;
-  } catch (const std::exception& e) {  // not JSON, or JSON of another shape
-    return std::unexpected(std::string("it is damaged: ") + e.what());
+  } catch (const std::exception& e) {  // not JSON, or JSON with a different structure
+    return std::unexpected(std::string("damaged: ") + e.what());
   }
 }
 
@@ -191,19 +191,19 @@ StateFile::~StateFile() {
   if (lock_file_ >= 0) close(lock_file_);
 }
 
-// The lock is of the open file, so it goes with the process, whatever ends it.
+// The kernel releases the lock when the process ends, in whatever way.
 void StateFile::take_lock() {
-  if (lock_ == Lock::ours || lock_ == Lock::unsupported) return;
+  if (lock_ == Lock::held || lock_ == Lock::unsupported) return;
   const std::string path = path_ + ".lock";
   lock_problem_.clear();
   if (lock_file_ < 0) lock_file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_file_ < 0) {
-    lock_ = Lock::free;
+    lock_ = Lock::not_taken;
     lock_problem_ = error_of("open", path);
   } else if (flock(lock_file_, LOCK_EX | LOCK_NB) == 0) {
-    lock_ = Lock::ours;
+    lock_ = Lock::held;
   } else if (errno == EWOULDBLOCK) {
-    lock_ = Lock::others;
+    lock_ = Lock::held_by_other;
     lock_problem_ = "another process has locked " + path;
   } else {
     lock_ = Lock::unsupported;
@@ -211,16 +211,16 @@ void StateFile::take_lock() {
   }
 }
 
-// Moves the file out of the way; the new name, or nothing where that fails.
+// Renames the unusable file. Returns the new name, or an empty string if that fails.
 std::string StateFile::set_aside() {
   const std::string dated =
       path_ + ".unusable-" + fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::time(nullptr)));
   std::string aside = dated;
-  for (int more = 2; std::filesystem::exists(aside); ++more)
-    aside = fmt::format("{}-{}", dated, more);
+  for (int number = 2; std::filesystem::exists(aside); ++number)
+    aside = fmt::format("{}-{}", dated, number);
   if (std::rename(path_.c_str(), aside.c_str()) != 0 && errno != ENOENT) return {};
-  unusable_ = false;
-  seen_ = identity();
+  is_unusable_ = false;
+  known_ = identity();
   return aside;
 }
 
@@ -233,42 +233,43 @@ StateFile::Identity StateFile::identity() const {
 
 std::expected<SavedState, StateFile::Unusable> StateFile::load() {
   take_lock();
-  seen_ = identity();  // before reading: what comes in between is found when it is saved
-  unusable_ = false;
+  known_ = identity();  // before reading, so that save() detects a change during it
+  is_unusable_ = false;
   auto text = read_text(path_);
-  const bool earlier = !text && text.error() == ENOENT && !unsharded_.empty();
-  const std::string& path = earlier ? unsharded_ : path_;
-  if (earlier) text = read_text(unsharded_);
+  const bool reads_unsharded = !text && text.error() == ENOENT && !unsharded_.empty();
+  const std::string& path = reads_unsharded ? unsharded_ : path_;
+  if (reads_unsharded) text = read_text(unsharded_);
   if (!text && text.error() == ENOENT) return SavedState{};
-  if (!text && passes(text.error())) {
+  if (!text && is_transient(text.error())) {
     return std::unexpected(Unusable{error_text("read", path, text.error()), true});
   }
   auto state = text ? parse_state(*text) : std::unexpected(error_text("read", path, text.error()));
   if (state) return std::move(*state);
-  if (earlier) return std::unexpected(Unusable{state.error()});
-  unusable_ = true;
-  if (lock_ == Lock::others) return std::unexpected(Unusable{state.error()});
+  if (reads_unsharded) return std::unexpected(Unusable{state.error()});
+  is_unusable_ = true;
+  if (lock_ == Lock::held_by_other) return std::unexpected(Unusable{state.error()});
   const std::string aside = set_aside();
   return std::unexpected(
-      Unusable{state.error() + (aside.empty() ? "; it cannot be moved, and nothing is saved over it"
+      Unusable{state.error() + (aside.empty() ? "; cannot move it aside, so it is not replaced"
                                               : "; moved to " + aside)});
 }
 
 StateFile::Result StateFile::save(const std::string& text,
                                   const std::function<bool()>& may_replace) {
   take_lock();
-  if (lock_ == Lock::others) return {Saved::locked, lock_problem_};
-  if (lock_ == Lock::free) return {Saved::failed, lock_problem_};
-  if (seen_ && *seen_ != identity()) return {Saved::changed, path_ + " has been changed by others"};
-  if (unusable_ && set_aside().empty()) return {Saved::failed, error_of("move aside", path_)};
+  if (lock_ == Lock::held_by_other) return {Saved::locked, lock_problem_};
+  if (lock_ == Lock::not_taken) return {Saved::failed, lock_problem_};
+  if (known_ && *known_ != identity())
+    return {Saved::changed, path_ + " was changed by another process"};
+  if (is_unusable_ && set_aside().empty()) return {Saved::failed, error_of("rename", path_)};
   const std::string fresh = path_ + ".new";
   std::string error = write_text(fresh, text);
   if (!error.empty()) return {Saved::failed, std::move(error)};
-  if (!may_replace()) return {Saved::given_up, {}};
+  if (!may_replace()) return {Saved::cancelled, {}};
   if (std::rename(fresh.c_str(), path_.c_str()) != 0) {
     return {Saved::failed, error_of("replace", path_)};
   }
-  seen_ = identity();
+  known_ = identity();
   return {Saved::yes, std::exchange(lock_problem_, {})};
 }
 

@@ -1,7 +1,7 @@
-// What survives a restart, in one versioned JSON file that is replaced by rename. A file that
-// cannot be used is moved aside and reported: vitalsd starts without memory rather than not at all,
-// and overwrites nothing that it cannot read. A lock beside the file keeps a second process from
-// writing it. All of it blocks.
+// The state that survives a restart, in one versioned JSON file that is replaced by rename. A file
+// that cannot be used is moved aside and reported: vitalsd starts without state, and never
+// overwrites a file that it cannot read. A lock file prevents a second process from writing. All
+// calls block.
 #pragma once
 
 #include "daemon/job.hpp"
@@ -17,7 +17,7 @@
 
 namespace vitalsd {
 
-/// What is kept of one probe. Kind and target tell whether it is still about the same thing.
+/// The state of one probe. It applies to a job of the same kind and target only.
 struct SavedProbe {
   std::string kind;
   std::string target;
@@ -28,7 +28,7 @@ using SavedState = std::map<std::string, SavedProbe>;
 
 std::string serialize_state(const SavedState& state);
 
-/// The state, or what is wrong with the text.
+/// Returns the state, or the problem with the text.
 std::expected<SavedState, std::string> parse_state(std::string_view text);
 
 /// The file of one process: state.json, or state-0-of-3.json for the first of three shards.
@@ -36,14 +36,14 @@ class StateFile {
  public:
   enum class Saved : unsigned char {
     yes,
-    locked,   ///< another process has the lock: nothing is written until it ends
-    changed,  ///< it is another file than was loaded: load it again first
-    given_up,
+    locked,     ///< another process holds the lock; nothing was written
+    changed,    ///< the file is not the one that was loaded; load it again first
+    cancelled,  ///< may_replace() returned false; the file is unchanged
     failed
   };
   struct Result {
     Saved saved = Saved::yes;
-    std::string problem;  ///< for people; empty where there is none
+    std::string problem;  ///< empty if there is none
   };
 
   StateFile(const std::string& directory, const Shard& shard);
@@ -56,20 +56,20 @@ class StateFile {
 
   struct Unusable {
     std::string problem;
-    bool for_now = false;  ///< the error passes, the file may be good: nothing is saved over it
+    bool is_transient = false;  ///< the file may be valid, so it must not be replaced
   };
 
-  /// The state of the file; an empty one where there is no file yet; or why it cannot be used, and
-  /// where it is moved to. Takes the lock if nobody has it. A shard that has no file yet reads
-  /// state.json, where earlier versions kept it.
+  /// Returns the state, which is empty if there is no file yet, or the problem and the name that
+  /// the file was moved to. Takes the lock if it is free. A shard without a file of its own reads
+  /// state.json, which earlier versions wrote.
   std::expected<SavedState, Unusable> load();
 
-  /// Takes the lock if it has not got it, writes `text` beside the file, flushes it and renames it
-  /// over the file, if `may_replace` says then that it still may.
+  /// Takes the lock if it is free, writes `text` to a new file, flushes it, and renames it over the
+  /// state file if `may_replace` returns true at that moment.
   Result save(const std::string& text, const std::function<bool()>& may_replace);
 
  private:
-  enum class Lock : unsigned char { free, ours, others, unsupported };
+  enum class Lock : unsigned char { not_taken, held, held_by_other, unsupported };
   struct Identity {
     std::uint64_t inode = 0;
     std::int64_t changed_ns = 0;
@@ -83,12 +83,12 @@ class StateFile {
   std::string set_aside();
 
   std::string path_;
-  std::string unsharded_;  // empty: path_ is it
-  Lock lock_ = Lock::free;
+  std::string unsharded_;  // the file of a process without shards; empty if path_ is that file
+  Lock lock_ = Lock::not_taken;
   int lock_file_ = -1;
   std::string lock_problem_;
-  bool unusable_ = false;         // what is there must not be overwritten
-  std::optional<Identity> seen_;  // what was loaded, or saved by us
+  bool is_unusable_ = false;       // the file must be moved aside before it is replaced
+  std::optional<Identity> known_;  // of the file as it was last loaded or saved
 };
 
 }  // namespace vitalsd

@@ -20,20 +20,20 @@ StateKeeper::StateKeeper(asio::io_context& loop, net::TimerWheel& wheel, Schedul
       metrics_(metrics),
       shard_(shard),
       pace_(pace),
-      patience_([this] { give_up_reading(); }),
+      read_timer_([this] { time_out_reading(); }),
       thread_(loop, 1) {}
 
-// Does `work` on the thread and then `then` with its result here, both after all that was submitted
-// before. An exception of `work` is a problem like any other.
+// Runs `work` on the thread, after all earlier work, and then `then` with its result on the loop.
+// An exception is reported like an error of saving.
 template <class Work, class Then>
 void StateKeeper::submit(Work work, Then then) {
-  ++pending_;
+  ++pending_count_;
   const auto run = [](StateKeeper& self, Work task, Then after) -> asio::awaitable<void> {
     after(co_await self.thread_.run("the state file", std::move(task)));
   };
   asio::co_spawn(loop_, run(*this, std::move(work), std::move(then)),
                  [this](const std::exception_ptr& error) {
-                   --pending_;
+                   --pending_count_;
                    if (!error) return;
                    try {
                      std::rethrow_exception(error);
@@ -45,7 +45,8 @@ void StateKeeper::submit(Work work, Then then) {
 
 void StateKeeper::set_directory(const std::string& directory) {
   directory_ = directory;
-  if (stage_ != Stage::begun || directory_ == opened_) return;  // else when it has begun
+  if (stage_ != Stage::started || directory_ == opened_)
+    return;  // finish_start() repeats this call
   open();
   if (file_) load();
 }
@@ -54,7 +55,7 @@ void StateKeeper::open() {
   stop_.stop();
   stop_ = {};
   file_.reset();
-  readable_ = false;
+  is_readable_ = false;
   saved_version_.reset();
   saved_at_ = {};
   opened_ = directory_;
@@ -66,68 +67,69 @@ void StateKeeper::load() {
          [this, file = file_](const std::expected<SavedState, StateFile::Unusable>& state) {
            if (file != file_) return;
            read(state);
-           if (finishing_ && readable_) save();
+           if (is_finishing_ && is_readable_) save();
          });
 }
 
-void StateKeeper::begin(std::function<void()> done) {
-  recalled_.clear();
+void StateKeeper::start(std::function<void()> done) {
+  loaded_.clear();
   open();
   done_ = std::move(done);
   if (!file_) {
-    begun_now();
+    finish_start();
     return;
   }
   stage_ = Stage::reading;
-  wheel_.arm_after(patience_, pace_.patience);
+  wheel_.arm_after(read_timer_, pace_.read_timeout);
   load();
 }
 
 void StateKeeper::read(const std::expected<SavedState, StateFile::Unusable>& state) {
-  readable_ = state || !state.error().for_now;
+  is_readable_ = state || !state.error().is_transient;
   if (state) {
-    recalled_ = *state;
+    loaded_ = *state;
   } else {
-    go_without(state.error().problem);
+    report_unreadable(state.error().problem);
   }
   if (stage_ == Stage::reading) {
-    begun_now();
+    finish_start();
   } else if (state) {
-    give_late();
+    restore_late();
   }
 }
 
-void StateKeeper::give_up_reading() {
-  go_without("the disk of " + file_->path() + " does not answer");
-  begun_now();
+void StateKeeper::time_out_reading() {
+  report_unreadable("the disk of " + file_->path() + " does not respond");
+  finish_start();
 }
 
-// Logs changes only: the file is read again and again.
-void StateKeeper::go_without(const std::string& problem) {
-  if (!readable_) metrics_.set_state_saved(false);
+// Logs changes only, because reading is retried continually.
+void StateKeeper::report_unreadable(const std::string& problem) {
+  if (!is_readable_) metrics_.set_state_saved(false);
   if (problem == problem_) return;
   problem_ = problem;
   log::error("starting without the saved state", {{"file", file_->path()}, {"error", problem}});
 }
 
-void StateKeeper::begun_now() {
-  patience_.disarm();
-  stage_ = Stage::begun;
+void StateKeeper::finish_start() {
+  read_timer_.disarm();
+  stage_ = Stage::started;
   std::exchange(done_, nullptr)();
-  set_directory(directory_);  // which may have changed meanwhile
+  set_directory(directory_);  // it may have changed while the file was read
 }
 
-// The file is there after all, or another one is: probes that know nothing by themselves are told.
-void StateKeeper::give_late() {
+// Restores jobs that run already, after the file became readable or another one was configured.
+// Jobs that have observed something keep that.
+void StateKeeper::restore_late() {
   for (const auto& [name, job] : scheduler_.jobs()) {
-    if (job->knows_nothing()) recall(*job);
+    if (job->is_memory_empty()) restore(*job);
   }
-  if (!scheduler_.jobs().empty()) recalled_.clear();
+  if (!scheduler_.jobs().empty()) loaded_.clear();
 }
 
-void StateKeeper::recall(Job& job) const {
-  const auto saved = recalled_.find(job.spec().name);
-  if (saved == recalled_.end()) return;
+void StateKeeper::restore(Job& job) const {
+  const auto saved = loaded_.find(job.spec().name);
+  if (saved == loaded_.end()) return;
   if (saved->second.kind == job.spec().kind->name && saved->second.target == job.target()) {
     job.restore(saved->second.memory);
   }
@@ -140,7 +142,7 @@ std::uint64_t StateKeeper::version() const {
 }
 
 SavedState StateKeeper::current() const {
-  SavedState state = recalled_;  // of jobs that are still to come
+  SavedState state = loaded_;  // includes jobs that do not exist yet
   for (const auto& [name, job] : scheduler_.jobs()) {
     JobMemory memory = job->memory();
     if (!memory.last_success && memory.facts.empty() && memory.notes.empty()) continue;
@@ -150,27 +152,28 @@ SavedState StateKeeper::current() const {
 }
 
 void StateKeeper::save_if_due() {
-  if (stage_ != Stage::begun || saving_ || !leadership_.leads()) return;
+  if (stage_ != Stage::started || is_saving_ || !leadership_.leads()) return;
   const std::uint64_t now_version = version();
   const auto age = Clock::now() - saved_at_;
-  const auto rest = file_ ? pace_.save : pace_.unsaved;
-  if (age < rest || (now_version == saved_version_ && age < pace_.anyway)) return;
+  const auto interval = file_ ? pace_.min_interval : pace_.interval_without_file;
+  if (age < interval || (now_version == saved_version_ && age < pace_.max_interval)) return;
   saved_at_ = Clock::now();
-  if (file_ && !readable_) {
-    if (pending_ == 0) load();
+  if (file_ && !is_readable_) {
+    if (pending_count_ == 0) load();
     return;
   }
   saved_version_ = now_version;
   if (file_) {
     save();
   } else {
-    for (const auto& [name, job] : scheduler_.jobs()) job->forgo_saving();
+    for (const auto& [name, job] : scheduler_.jobs()) job->skip_saving();
   }
 }
 
 void StateKeeper::save() {
-  saving_ = true;
-  // The thread asks once more: this loop may hear late of a lease that has run out.
+  is_saving_ = true;
+  // The thread checks the lease again before it replaces the file, because the loop may process the
+  // loss of the lease late.
   submit(
       [file = file_, stop = stop_, &leadership = leadership_,
        text = serialize_state(current())](const net::StopFlag&) {
@@ -179,20 +182,20 @@ void StateKeeper::save() {
       [this](const StateFile::Result& result) { report(result); });
 }
 
-// Logs changes only: a disk stays full for days.
+// Logs changes only: a disk may stay full for days.
 void StateKeeper::report(const StateFile::Result& result) {
-  saving_ = false;
-  if (result.saved != StateFile::Saved::yes) saved_version_.reset();  // due again
-  if (result.saved == StateFile::Saved::given_up) return;
+  is_saving_ = false;
+  if (result.saved != StateFile::Saved::yes) saved_version_.reset();  // saving is due again
+  if (result.saved == StateFile::Saved::cancelled) return;
   if (result.saved == StateFile::Saved::changed) {
-    readable_ = false;
-    if (finishing_) load();
+    is_readable_ = false;
+    if (is_finishing_) load();
     return;
   }
   const bool saved = result.saved == StateFile::Saved::yes;
   metrics_.set_state_saved(saved);
-  // What cannot be saved is to be seen all the same.
-  for (const auto& [name, job] : scheduler_.jobs()) job->saved();
+  // After a failure, too: counts that cannot be saved must be published anyway.
+  for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved();
   if (result.problem == problem_) return;
   problem_ = result.problem;
   if (saved && problem_.empty()) {
@@ -205,24 +208,24 @@ void StateKeeper::report(const StateFile::Result& result) {
 }
 
 void StateKeeper::finish() {
-  if (stage_ != Stage::begun || !file_) return;
-  finishing_ = true;
-  if (readable_) {
+  if (stage_ != Stage::started || !file_) return;
+  is_finishing_ = true;
+  if (is_readable_) {
     save();
-  } else if (pending_ == 0) {
+  } else if (pending_count_ == 0) {
     load();
   }
 }
 
-void StateKeeper::end() {
-  stage_ = Stage::ended;
-  saving_ = false;
-  finishing_ = false;
-  patience_.disarm();
+void StateKeeper::stop() {
+  stage_ = Stage::stopped;
+  is_saving_ = false;
+  is_finishing_ = false;
+  read_timer_.disarm();
   done_ = nullptr;
-  recalled_.clear();
+  loaded_.clear();
   stop_.stop();
-  // The lock goes with the last who uses the file: here, or on the thread.
+  // The destructor releases the lock: here, or on the thread if that still uses the file.
   file_.reset();
 }
 

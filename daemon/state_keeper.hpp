@@ -1,7 +1,7 @@
-// Keeps what survives a restart: reads the state file when this process begins to observe, gives
-// each job what is known of it, saves it while it changes and once more at the end. Files are
-// touched on one thread of its own, in the order in which that is asked for, so that there is one
-// writer and a disk that hangs stops nothing else. Probe loop only.
+// Decides when state is read and saved: reads the state file when this process starts to observe,
+// restores each job from it, saves changes periodically, and saves once more at shutdown. File
+// access runs on one thread of its own, in the order of the requests, so there is one writer, and a
+// hanging disk blocks nothing else. Probe loop only.
 #pragma once
 
 #include "daemon/leadership.hpp"
@@ -25,12 +25,13 @@
 
 namespace vitalsd {
 
-/// Tests are in a greater hurry than people.
+/// Intervals and timeouts. Tests use shorter ones.
 struct StatePace {
-  std::chrono::milliseconds save{10'000};      ///< at most this often while memory changes
-  std::chrono::milliseconds anyway{300'000};   ///< times of success alone are not worth more
-  std::chrono::milliseconds unsaved{1'000};    ///< where there is no directory
-  std::chrono::milliseconds patience{10'000};  ///< with a disk that does not answer
+  std::chrono::milliseconds min_interval{10'000};  ///< between saves of changed facts and notes
+  std::chrono::milliseconds max_interval{
+      300'000};  ///< for saving times of success, which change always
+  std::chrono::milliseconds interval_without_file{1'000};  ///< for Job::skip_saving()
+  std::chrono::milliseconds read_timeout{10'000};          ///< of the disk at start
 };
 
 class StateKeeper {
@@ -41,42 +42,44 @@ class StateKeeper {
   StateKeeper(const StateKeeper&) = delete;
   StateKeeper& operator=(const StateKeeper&) = delete;
 
-  /// The directory of the configuration in force; empty: memory does not survive a restart.
+  /// Sets the directory of the configuration in force. If it is empty, state does not survive a
+  /// restart.
   void set_directory(const std::string& directory);
 
-  /// Reads the state, for jobs that begin now; then, or when the disk has not answered in time,
-  /// calls `done`. Without a directory that is at once.
-  void begin(std::function<void()> done);
-  /// Whether begin() has come to `done`.
-  [[nodiscard]] bool begun() const { return stage_ == Stage::begun; }
+  /// Reads the state. Calls `done` when it was read, has failed or has timed out; immediately if
+  /// there is no directory.
+  void start(std::function<void()> done);
+  /// Whether start() has called `done`, and stop() was not called since.
+  [[nodiscard]] bool has_started() const { return stage_ == Stage::started; }
 
-  /// Gives a new job what an earlier process knew, if it is still about the same target.
-  void recall(Job& job) const;
-  /// All jobs have been given what is known of them.
-  void forget() { recalled_.clear(); }
+  /// Restores a new job from the state that was read, if kind and target are the same.
+  void restore(Job& job) const;
+  /// Discards the state that was read, after all jobs were restored.
+  void discard_restored() { loaded_.clear(); }
 
-  /// Saves if there is something to save and the last time was long enough ago.
+  /// Saves if the state has changed and the interval since the last save has passed.
   void save_if_due();
-  /// Saves once more, whatever the time; a file that others have changed is read first.
+  /// Saves once more without waiting for the interval. If another process has changed the file,
+  /// reads it first.
   void finish();
-  /// Another process observes: writes no more, also not what is being written, and releases the
-  /// lock.
-  void end();
+  /// Called when another process observes from now on: cancels a save in progress, saves no more,
+  /// and releases the lock.
+  void stop();
 
-  /// Whether nothing is being read or written.
-  [[nodiscard]] bool idle() const { return pending_ == 0; }
+  /// Whether no file operation is pending.
+  [[nodiscard]] bool idle() const { return pending_count_ == 0; }
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class Stage : unsigned char { ended, reading, begun };
+  enum class Stage : unsigned char { stopped, reading, started };
 
   void open();
   void load();
   void read(const std::expected<SavedState, StateFile::Unusable>& state);
-  void begun_now();
-  void go_without(const std::string& problem);
-  void give_up_reading();
-  void give_late();
+  void finish_start();
+  void report_unreadable(const std::string& problem);
+  void time_out_reading();
+  void restore_late();
   void save();
   void report(const StateFile::Result& result);
   [[nodiscard]] std::uint64_t version() const;
@@ -93,19 +96,19 @@ class StateKeeper {
   StatePace pace_;
   std::string directory_;
   std::string opened_;               // the directory of file_
-  std::shared_ptr<StateFile> file_;  // used on the thread only
-  net::StopFlag stop_;               // of what is submitted with file_
-  Stage stage_ = Stage::ended;
-  bool readable_ = false;  // the file has been read: it may be replaced
+  std::shared_ptr<StateFile> file_;  // its methods run on thread_ only
+  net::StopFlag stop_;               // cancels saves of file_
+  Stage stage_ = Stage::stopped;
+  bool is_readable_ = false;  // the file was read, so it may be replaced
   std::function<void()> done_;
-  SavedState recalled_;
-  std::size_t pending_ = 0;
-  bool saving_ = false;
-  bool finishing_ = false;
-  std::optional<std::uint64_t> saved_version_;  // none: it is due
+  SavedState loaded_;              // of jobs that do not exist yet
+  std::size_t pending_count_ = 0;  // file operations
+  bool is_saving_ = false;
+  bool is_finishing_ = false;
+  std::optional<std::uint64_t> saved_version_;  // empty: saving is due
   Clock::time_point saved_at_{};
-  std::string problem_;  // what was last logged
-  net::Timer patience_;
+  std::string problem_;  // as last logged
+  net::Timer read_timer_;
   net::Offload thread_;
 };
 

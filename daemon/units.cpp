@@ -30,15 +30,15 @@ std::string format_duration(std::chrono::duration<double> duration) {
   if (const double ms = std::round(seconds * 1000); ms < 1000) {
     return sign + fmt::format("{:.0f}ms", ms);
   }
-  std::int64_t left = std::llround(seconds);
+  std::int64_t rest = std::llround(seconds);
   std::string out;
   for (std::size_t i = 0; i < kSteps.size(); ++i) {
-    const std::int64_t count = left / kSteps[i].seconds;
+    const std::int64_t count = rest / kSteps[i].seconds;
     if (count == 0) continue;
     out = sign + std::to_string(count) + std::string(kSteps[i].name);
-    left %= kSteps[i].seconds;
-    if (i + 1 < kSteps.size() && left / kSteps[i + 1].seconds > 0) {
-      out += ' ' + std::to_string(left / kSteps[i + 1].seconds) + std::string(kSteps[i + 1].name);
+    rest %= kSteps[i].seconds;
+    if (i + 1 < kSteps.size() && rest / kSteps[i + 1].seconds > 0) {
+      out += ' ' + std::to_string(rest / kSteps[i + 1].seconds) + std::string(kSteps[i + 1].name);
     }
     break;
   }

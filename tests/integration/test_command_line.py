@@ -108,7 +108,7 @@ def test_check_ends_at_the_deadline(config: Callable[..., Path], nginx: Nginx) -
         done = run("check", "--config", config(*probes))
         assert 0.9 < time.monotonic() - began < 1.3 + PATIENCE
         assert done.returncode == CRITICAL, done.stdout
-        assert done.stdout.count("timeout: no answer within 1s") == 4
+        assert done.stdout.count("timeout: no response within 1s") == 4
 
 
 # ---- configuration ------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ probes:
 """
 FAULTS = [
     r":1:\d+: defaults\.timeout: ",
-    r":4:11: probes\[0\]\.kind: there is no kind 'htpp' \(did you mean 'http'\?\)",
+    r":4:11: probes\[0\]\.kind: unknown kind 'htpp' \(did you mean 'http'\?\)",
     r":6:11: probes\[1\]\.name: ",
     r":8:5: probes\[1\]\.endpoit: .*did you mean 'endpoint'",
     r":9:15: probes\[1\]\.interval: ",

@@ -144,7 +144,7 @@ def test_dead_mounts(vitalsd: Daemon, mounts: Mounts, nginx: Nginx, tmp_path: Pa
     once.write_text(f"probes: [{probe}]\n")
     done = run("check", "--config", once)
     assert done.returncode == 2, done.stdout
-    assert "timeout: no answer within 250ms while waiting for statvfs" in done.stdout
+    assert "timeout: no response within 250ms while waiting for statvfs" in done.stdout
     began = time.monotonic()
     daemon.end()
     assert time.monotonic() - began < 7  # five seconds are for runs to end

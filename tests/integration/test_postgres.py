@@ -317,7 +317,7 @@ def test_a_server_that_freezes(vitalsd: Daemon, postgres: Postgres) -> None:
     assert daemon.value("pg_up") == 0
     # A first run hangs in its query, those after it in connecting.
     (line,) = daemon.log_lines("probe failed", probe="db")
-    assert line["error"] == "no answer within 250ms while waiting for the statistics"
+    assert line["error"] == "no response within 250ms while waiting for the statistics"
     seen = daemon.failures("db")["timeout"]
     while daemon.failures("db")["timeout"] < seen + 2:
         began = time.monotonic()

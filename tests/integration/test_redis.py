@@ -246,7 +246,7 @@ def test_a_server_that_freezes(watch: Daemon, redis_server: Redis) -> None:
     daemon.wait_failed("cache", "timeout")
     assert daemon.value("redis_up") == 0
     (line,) = daemon.log_lines("probe failed", probe="cache")
-    assert line["error"] == "no answer within 250ms while waiting for INFO"
+    assert line["error"] == "no response within 250ms while waiting for INFO"
     # Connections are still accepted, by the kernel; what hangs now is the log-in.
     daemon.wait_failed("cache", "timeout")
     assert daemon.status()["probes"][0]["error"].endswith("while authenticating")

@@ -169,7 +169,7 @@ def test_a_bad_configuration_changes_nothing(vitalsd: Daemon, nginx: Nginx) -> N
     problems = [line["problem"] for line in daemon.log_lines("configuration is not valid")]
     line = text.count("\n") + 1
     for place in (
-        f"{line}:{faults[0].index('htpp') + 1}: probes[1].kind: there is no kind 'htpp'",
+        f"{line}:{faults[0].index('htpp') + 1}: probes[1].kind: unknown kind 'htpp'",
         f"{line + 1}:{faults[1].index('tmo') + 1}: probes[2].tmo: ",
     ):
         assert any(each.startswith(f"{daemon.config_file}:{place}") for each in problems), problems
@@ -208,7 +208,7 @@ def test_reload_over_http(vitalsd: Daemon, nginx: Nginx) -> None:
     daemon.config_file.write_text(good.replace("kind: http", "kind: htpp"))
     status, text = daemon.get("/-/reload", method="POST")
     assert status >= 400
-    assert b"there is no kind 'htpp'" in text
+    assert b"unknown kind 'htpp'" in text
     daemon.config_file.write_text(good)
     assert daemon.get("/-/reload", method="POST")[0] == 200
 

@@ -243,7 +243,7 @@ def test_rights_that_lack_are_named(
         secrets=[account.token],
         leader_election={"lease": "vitalsd"},
     )
-    said = wait_until(lambda: daemon.log_lines("the lease cannot be looked after"))
+    said = wait_until(lambda: daemon.log_lines("cannot renew or acquire the lease"))
     assert 'cannot get resource "leases"' in said[0]["error"]
 
 

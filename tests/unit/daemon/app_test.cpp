@@ -49,7 +49,7 @@ constexpr std::string_view kSoonToo = "stock-8";
 
 constexpr ElectionPace kHurry{.duration = std::chrono::milliseconds(2'000),
                               .period = std::chrono::milliseconds(50),
-                              .limit = std::chrono::milliseconds(1'000)};
+                              .timeout = std::chrono::milliseconds(1'000)};
 
 // A daemon from its start to its end, on a port of its own.
 class Daemon {
@@ -179,7 +179,7 @@ TEST_F(AppTest, ServesAndObserves) {
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 1);
   EXPECT_EQ(daemon.value("vitalsd_leader"), std::nullopt);  // there is no election
   EXPECT_EQ(daemon.stop(SIGTERM), Exit::ok);
-  EXPECT_EQ(told.poll(), "STOPPING=1\nSTATUS=Waits for runs to end");
+  EXPECT_EQ(told.poll(), "STOPPING=1\nSTATUS=Waiting for runs to end");
 }
 
 TEST_F(AppTest, StopsOnSigintAsWell) {
@@ -209,7 +209,7 @@ TEST_F(AppTest, RefusesABadConfiguration) {
   EXPECT_EQ(run(), Exit::config);
   const std::string text = testing::internal::GetCapturedStderr();
   EXPECT_TRUE(text.contains("vitalsd.yaml:2:")) << text;
-  EXPECT_TRUE(text.contains("there is no kind 'nonsense'")) << text;
+  EXPECT_TRUE(text.contains("unknown kind 'nonsense'")) << text;
   EXPECT_EQ(told.poll(), std::nullopt);
 }
 
@@ -246,7 +246,8 @@ TEST_F(AppTest, KeepsTheGoodConfigurationWhereTheNewOneIsBad) {
   EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon); }));
   write("probes: [" + probe(kSoonToo) + ", {name: b, kind: tcp}]\n");
   const std::string outcome = daemon.reload();
-  EXPECT_TRUE(outcome.starts_with("Configuration is not valid, the old one stays:")) << outcome;
+  EXPECT_TRUE(outcome.starts_with("Configuration is invalid, the previous one stays in force:"))
+      << outcome;
   EXPECT_TRUE(outcome.contains("probes[1]")) << outcome;
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 0);
   EXPECT_EQ(daemon.value("vitalsd_target_up", "probe", kSoon), 1);

@@ -235,7 +235,7 @@ TEST_F(ElectionTest, TakesOverAfterTheLeaseIsSilent) {
 }
 
 TEST_F(ElectionTest, StandsByWhenNothingIsHeardForAsLongAsTheLeaseIsGood) {
-  const auto one = candidate({.duration = 100ms, .period = 20ms, .limit = 60ms});
+  const auto one = candidate({.duration = 100ms, .period = 20ms, .timeout = 60ms});
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   one->cut_off();
   EXPECT_TRUE(until([&] { return !one->leadership.leads() && !one->changes.back(); }));
@@ -372,7 +372,7 @@ TEST_F(ElectionTest, WritesNothingWhereItMayNotRead) {
 }
 
 TEST_F(ElectionTest, GivesUpAnAttemptThatIsNotAnswered) {
-  const auto one = candidate({.duration = 1s, .period = 20ms, .limit = 30ms});
+  const auto one = candidate({.duration = 1s, .period = 20ms, .timeout = 30ms});
   one->cut_off();
   EXPECT_TRUE(until([&] { return one->calls.size() >= 2; }));
   EXPECT_FALSE(one->leadership.leads());

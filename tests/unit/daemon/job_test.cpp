@@ -3,10 +3,8 @@
 #include "daemon/job.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -41,7 +39,7 @@ asio::awaitable<void> late(SampleSet& out, Door& door) {
   out.add(kFakeFact, 1);
 }
 
-class JobTest : public testing::Test, protected test::JobHouse {
+class JobTest : public testing::Test, protected test::JobFixture {
  protected:
   ~JobTest() override {
     // Runs that nothing else ends must not outlive what they use.
@@ -248,7 +246,7 @@ TEST_F(JobTest, RunThatHangsEndsAtItsDeadline) {
   EXPECT_EQ(value("fake_reading"), 7);
   EXPECT_EQ(value("fake_up"), 0);
   EXPECT_GE(value("probe_duration_seconds"), 0.05);
-  EXPECT_EQ(view().detail, "no answer within 50ms while waiting for INFO");
+  EXPECT_EQ(view().detail, "no response within 50ms while waiting for INFO");
   ASSERT_TRUE(until([&] { return target.ended == 1; }));  // it was cancelled
   EXPECT_EQ(gate.inside(), 0U);
 
@@ -328,7 +326,7 @@ TEST_F(JobTest, WaitingForASlotEndsAsSkipped) {
   gate.enter(taken, "", [] {});
   start();
   bool ended = false;
-  job->on_first_end([&] { ended = true; });
+  job->on_first_outcome([&] { ended = true; });
   ASSERT_TRUE(until([&] { return runs("skipped") == 2; }));
   EXPECT_TRUE(ended);
   EXPECT_EQ(target.begun, 0);
@@ -353,7 +351,7 @@ TEST_F(JobTest, EndpointHasASlotForEachRun) {
 TEST_F(JobTest, FirstEndIsToldOnce) {
   int ended = 0;
   start();
-  job->on_first_end([&] { ++ended; });
+  job->on_first_outcome([&] { ++ended; });
   ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
   EXPECT_EQ(ended, 1);
 }
@@ -552,7 +550,7 @@ TEST_F(JobReloadTest, TakesTheLastOfSeveral) {
   replace(successor("second"));
   const JobSpec same = successor("third");
   replace(successor("third"));
-  EXPECT_TRUE(job->same(same));
+  EXPECT_TRUE(job->matches(same));
   door.open();
   ASSERT_TRUE(until([&] { return next.begun == 1; }));
   EXPECT_EQ(job->target(), "third");
@@ -572,11 +570,11 @@ TEST_F(JobReloadTest, DoesNotWaitForARunThatHasNoSlotYet) {
 
 TEST_F(JobReloadTest, KnowsWhetherAnythingHasChanged) {
   start();
-  EXPECT_TRUE(job->same(spec(target)));
-  EXPECT_FALSE(job->same(successor()));
+  EXPECT_TRUE(job->matches(spec(target)));
+  EXPECT_FALSE(job->matches(successor()));
   JobSpec slower = spec(target);
   slower.interval = 200ms;  // perhaps by a default of the whole file
-  EXPECT_FALSE(job->same(slower));
+  EXPECT_FALSE(job->matches(slower));
 }
 
 // ---- removal ------------------------------------------------------------------------------------
@@ -647,23 +645,11 @@ TEST_F(JobTest, TakesAndGivesBackTheNotesOfItsProbe) {
   EXPECT_NE(job->memory_version(), version);
   EXPECT_EQ(job->memory().notes, "read to the end");
   EXPECT_EQ(notes.on_disk, "");
-  job->saved();
+  job->mark_saved();
   EXPECT_EQ(notes.on_disk, "read to the end");
   notes.text = "and a line more";
-  job->forgo_saving();
+  job->skip_saving();
   EXPECT_EQ(notes.on_disk, "and a line more");
-}
-
-TEST(PhaseHash, SpreadsNamesOverTheInterval) {
-  constexpr int kProbes = 1'000;
-  std::array<int, 10> tenths{};
-  for (int i = 0; i < kProbes; ++i) {
-    const double phase =
-        std::ldexp(static_cast<double>(stable_hash("probe-" + std::to_string(i))), -64);
-    ++tenths.at(static_cast<std::size_t>(phase * 10));
-  }
-  for (const int count : tenths) EXPECT_NEAR(count, kProbes / 10, 40);
-  EXPECT_EQ(stable_hash("db"), stable_hash("db"));
 }
 
 }  // namespace

@@ -19,10 +19,10 @@ constexpr auto kMaxShutdown = 200ms;
 class LifecycleTest : public testing::Test {
  protected:
   Lifecycle::Owner owner(const std::string& name, const bool& is_idle,
-                         std::chrono::milliseconds patience = 0ms) {
+                         std::chrono::milliseconds max_wait = 0ms) {
     return {.stop = [this, name] { told += name + ' '; },
             .idle = [&is_idle] { return is_idle; },
-            .patience = patience};
+            .max_wait = max_wait};
   }
   // Until the lifecycle ends the loop.
   test::Clock::duration run() {
@@ -44,7 +44,7 @@ class LifecycleTest : public testing::Test {
 
 TEST_F(LifecycleTest, StopsItsOwnersInOrder) {
   Lifecycle lifecycle(loop, wheel, events, {owner("first", idle), owner("second", idle)});
-  lifecycle.begin();
+  lifecycle.start();
   EXPECT_FALSE(lifecycle.stopping());
   kill(getpid(), SIGHUP);
   ASSERT_TRUE(test::run_until(loop, [&] { return told == "reload "; }));
@@ -60,7 +60,7 @@ TEST_F(LifecycleTest, WaitsForAnOwnerAsLongAsItMay) {
   Lifecycle lifecycle(loop, wheel, events,
                       {owner("patient", idle, 1h), owner("second", idle), owner("third", idle)});
   idle = false;
-  lifecycle.begin();
+  lifecycle.start();
   kill(getpid(), SIGINT);
   ASSERT_TRUE(test::run_until(loop, [&] { return told == "SIGINT patient "; }));
   test::run_for(loop, 100ms);
@@ -74,7 +74,7 @@ TEST_F(LifecycleTest, WaitsForAnOwnerAsLongAsItMay) {
 TEST_F(LifecycleTest, GoesOnWithoutAnOwnerThatHangs) {
   Lifecycle lifecycle(loop, wheel, events, {owner("hangs", busy, 50ms), owner("second", idle)},
                       kMaxShutdown);
-  lifecycle.begin();
+  lifecycle.start();
   kill(getpid(), SIGTERM);
   const auto took = run();
   EXPECT_EQ(told, "SIGTERM hangs second ");

@@ -54,7 +54,7 @@ TEST_F(LimitsTest, LeavesAllThatWasWrittenWhereItGivesPagesBack) {
   static std::string written;
   written = "written after the program was loaded";
   const char* const before_it = written.data();
-  give_back_startup_pages();
+  release_startup_pages();
   EXPECT_EQ(written.data(), before_it);
   EXPECT_EQ(written, "written after the program was loaded");
 }

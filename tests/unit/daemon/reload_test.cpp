@@ -74,7 +74,7 @@ TEST_F(ReloadTest, InstallsAGoodFile) {
 
 TEST_F(ReloadTest, InstallsNothingOfABadFile) {
   write(config("second") + "web: 5\n");
-  EXPECT_EQ(reload(), "bad: Configuration is not valid, the old one stays:\n" + file +
+  EXPECT_EQ(reload(), "bad: Configuration is invalid, the previous one stays in force:\n" + file +
                           ":2:6: web: must be a mapping of keys, not text\n");
   EXPECT_EQ(installed, "");
   EXPECT_EQ(last_reload_successful(), 0);
@@ -145,7 +145,8 @@ TEST_F(ReloadTest, FailsWhereInstallingFails) {
   failing.reload(
       [&](bool worked, const std::string& text) { answer = (worked ? "good: " : "bad: ") + text; });
   ASSERT_TRUE(test::run_until(loop, [&] { return answer.has_value(); }));
-  EXPECT_EQ(*answer, "bad: Configuration cannot be loaded, the old one stays: no memory\n");
+  EXPECT_EQ(*answer,
+            "bad: Cannot load the configuration, the previous one stays in force: no memory\n");
   EXPECT_EQ(last_reload_successful(), 0);
 }
 
@@ -159,7 +160,7 @@ TEST_F(ReloadTest, InstallsNothingOnceItIsStopped) {
   reloader.stop();
   ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
   reloader.reload(done);
-  EXPECT_EQ(answers, std::vector<std::string>(3, "bad: vitalsd stops.\n"));
+  EXPECT_EQ(answers, std::vector<std::string>(3, "bad: vitalsd is stopping.\n"));
   EXPECT_EQ(installed, "");
 }
 
@@ -217,7 +218,7 @@ TEST_F(ReloadTest, DoesNotReadStandardInputAgain) {
       [&](bool worked, const std::string& text) { answer = (worked ? "good: " : "bad: ") + text; });
   standard.reload_if_changed();
   test::settle(loop);
-  EXPECT_EQ(answer, "bad: Standard input cannot be read again.\n");
+  EXPECT_EQ(answer, "bad: Cannot reload: the configuration was read from standard input.\n");
   EXPECT_EQ(installed, "");
 }
 

@@ -15,7 +15,7 @@ namespace {
 using test::nothing;
 using test::Target;
 
-class SchedulerTest : public testing::Test, protected test::JobHouse {
+class SchedulerTest : public testing::Test, protected test::JobFixture {
  protected:
   ~SchedulerTest() override {
     test::on_loop(loop, [&] { scheduler.reset(); });

@@ -38,7 +38,7 @@ TEST_F(ServiceManagerTest, TellsWhatBecomesOfTheService) {
   manager.ready("Serves on 127.0.0.1:9747");
   EXPECT_EQ(socket.poll(), "READY=1\nSTATUS=Serves on 127.0.0.1:9747");
   manager.stopping();
-  EXPECT_EQ(socket.poll(), "STOPPING=1\nSTATUS=Waits for runs to end");
+  EXPECT_EQ(socket.poll(), "STOPPING=1\nSTATUS=Waiting for runs to end");
 }
 
 TEST_F(ServiceManagerTest, KeepsAStatusInOneLine) {

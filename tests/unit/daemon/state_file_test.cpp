@@ -74,18 +74,17 @@ TEST(StateFile, ThatIsDamagedIsReported) {
   const std::string good = serialize_state(one_probe({{"", "m", {"l"}, 1}}));
   EXPECT_EQ(error_of(good), "none");
   for (std::size_t size = 0; size < good.find_last_of('}'); ++size) {
-    EXPECT_TRUE(error_of(good.substr(0, size)).starts_with("it is damaged: ")) << size;
+    EXPECT_TRUE(error_of(good.substr(0, size)).starts_with("damaged: ")) << size;
   }
   for (const char* text : {"[]", "{}", "5", R"({"version":"1","probes":{}})", R"({"version":1})",
                            R"({"version":1,"probes":[]})", R"({"version":1,"probes":{"p":5}})",
                            R"({"version":1,"probes":{"p":{"kind":"k","target":"t"}}})"}) {
-    EXPECT_TRUE(error_of(text).starts_with("it is damaged: ")) << text;
+    EXPECT_TRUE(error_of(text).starts_with("damaged: ")) << text;
   }
 }
 
 TEST(StateFile, OfAnotherVersionIsReported) {
-  EXPECT_EQ(error_of(R"({"version":2,"probes":{}})"),
-            "it was written by another version of vitalsd");
+  EXPECT_EQ(error_of(R"({"version":2,"probes":{}})"), "written by another version of vitalsd");
 }
 
 class StateFileTest : public testing::Test {
@@ -170,7 +169,7 @@ TEST_F(StateFileTest, IsNotSavedWhileAnotherHasTheLock) {
 
 TEST_F(StateFileTest, IsNotReplacedOnceSavingIsGivenUp) {
   const std::string path = directory.file("state.json", text(1));
-  EXPECT_EQ(file().save(text(2), [] { return false; }).saved, StateFile::Saved::given_up);
+  EXPECT_EQ(file().save(text(2), [] { return false; }).saved, StateFile::Saved::cancelled);
   EXPECT_EQ(test::read_file(path), text(1));
 }
 
@@ -182,7 +181,7 @@ TEST_F(StateFileTest, ThatIsOfAnotherVersionIsMovedAside) {
   ASSERT_FALSE(state);
   ASSERT_EQ(aside().size(), 1U);
   EXPECT_EQ(state.error().problem,
-            "it was written by another version of vitalsd; moved to " + directory.path(aside()[0]));
+            "written by another version of vitalsd; moved to " + directory.path(aside()[0]));
   EXPECT_EQ(test::read_file(directory.path(aside()[0])), other);
   EXPECT_EQ(mine.save(text(1), go_on).saved, StateFile::Saved::yes);
 }
@@ -237,7 +236,7 @@ TEST_F(StateFileTest, ThatCannotBeReadForNowIsLeftWhereItIs) {
     const test::NoDescriptors none;
     const auto state = mine.load();
     ASSERT_FALSE(state);
-    EXPECT_TRUE(state.error().for_now) << state.error().problem;
+    EXPECT_TRUE(state.error().is_transient) << state.error().problem;
   }
   EXPECT_TRUE(aside().empty());
   EXPECT_EQ(value(mine.load().value()), 1);

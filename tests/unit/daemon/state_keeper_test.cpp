@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 using test::nothing;
 using test::Target;
 
-class StateKeeperTest : public testing::Test, protected test::JobHouse {
+class StateKeeperTest : public testing::Test, protected test::JobFixture {
  protected:
   ~StateKeeperTest() override {
     EXPECT_TRUE(until([&] { return keeper->idle(); }));  // it tells the jobs what it has saved
@@ -45,12 +45,12 @@ class StateKeeperTest : public testing::Test, protected test::JobHouse {
   void begin() {
     began = false;
     test::on_loop(loop, [&] {
-      keeper->begin([&] {
+      keeper->start([&] {
         began = true;
         std::vector<JobSpec> specs;
         specs.push_back(spec(target));
-        scheduler->apply(std::move(specs), [&](Job& job) { keeper->recall(job); });
-        keeper->forget();
+        scheduler->apply(std::move(specs), [&](Job& job) { keeper->restore(job); });
+        keeper->discard_restored();
       });
     });
   }
@@ -78,11 +78,17 @@ class StateKeeperTest : public testing::Test, protected test::JobHouse {
   std::optional<double> known = 1;
   bool began = false;
   std::optional<Scheduler> scheduler{std::in_place, services};
-  std::optional<StateKeeper> keeper{
-      std::in_place, loop,
-      wheel,         *scheduler,
-      leadership,    metrics,
-      Shard{},       StatePace{.save = 1ms, .anyway = 1h, .unsaved = 1ms, .patience = 100ms}};
+  std::optional<StateKeeper> keeper{std::in_place,
+                                    loop,
+                                    wheel,
+                                    *scheduler,
+                                    leadership,
+                                    metrics,
+                                    Shard{},
+                                    StatePace{.min_interval = 1ms,
+                                              .max_interval = 1h,
+                                              .interval_without_file = 1ms,
+                                              .read_timeout = 100ms}};
 };
 
 TEST_F(StateKeeperTest, GivesJobsWhatIsKnownBeforeTheyRun) {
@@ -125,7 +131,7 @@ TEST_F(StateKeeperTest, ReadsAgainWhenItBeginsAgain) {
   keeper->set_directory(directory.path(""));
   begin();
   ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
-  keeper->end();
+  keeper->stop();
   test::on_loop(loop, [&] { scheduler->apply({}, [](Job&) {}); });
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   write(8);  // by another process
@@ -169,7 +175,7 @@ TEST_F(StateKeeperTest, ObservesWhileAnotherHasTheLockAndSavesLater) {
 TEST_F(StateKeeperTest, KeepsWhatIsKnownOfJobsThatAreStillToCome) {
   write(7);
   keeper->set_directory(directory.path(""));
-  test::on_loop(loop, [&] { keeper->begin([&] { began = true; }); });
+  test::on_loop(loop, [&] { keeper->start([&] { began = true; }); });
   ASSERT_TRUE(until([&] { return began; }));
   keeper->finish();
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
@@ -206,7 +212,7 @@ TEST_F(StateKeeperTest, FollowsADirectoryThatChangesWhileItReads) {
   fs::create_directory(directory.path("other"));
   keeper->set_directory(directory.path(""));
   test::on_loop(loop, [&] {
-    keeper->begin([&] { began = true; });
+    keeper->start([&] { began = true; });
     keeper->set_directory(directory.path("other"));
   });
   ASSERT_TRUE(until([&] { return began && keeper->idle(); }));
@@ -221,7 +227,7 @@ TEST_F(StateKeeperTest, ReleasesTheLockAtTheEnd) {
   ASSERT_TRUE(until_saved(1));
   const int other = open(directory.path("state.json.lock").c_str(), O_RDWR | O_CLOEXEC);
   EXPECT_NE(flock(other, LOCK_EX | LOCK_NB), 0);
-  keeper->end();
+  keeper->stop();
   ASSERT_TRUE(until([&] { return keeper->idle() && flock(other, LOCK_EX | LOCK_NB) == 0; }));
   close(other);
 }

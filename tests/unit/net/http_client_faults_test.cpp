@@ -68,7 +68,7 @@ asio::awaitable<std::string> get(HttpClient& client, std::uint16_t port, SampleS
 }
 
 TEST(HttpClientDeadlineTest, EndsARunWhoseServerFallsSilent) {
-  test::JobHouse house;
+  test::JobFixture house;
   ProbeServices services(house.loop, {});
   test::Peer peer(house.loop, &answer);
   constexpr std::size_t kBody = 4;
@@ -76,7 +76,7 @@ TEST(HttpClientDeadlineTest, EndsARunWhoseServerFallsSilent) {
     return get(services.http, port, out);
   };
   EXPECT_EQ(test::run_with_stall(house, peer, kBody, conversation),
-            "timeout: no answer within 50ms while waiting for an answer from 127.0.0.1:" +
+            "timeout: no response within 50ms while waiting for an answer from 127.0.0.1:" +
                 std::to_string(peer.port()));
 }
 

@@ -615,7 +615,7 @@ asio::awaitable<std::string> query_at(const Environment& environment, std::uint1
 }
 
 TEST(PgConnectionDeadlineTest, EndsARunWhoseServerFallsSilent) {
-  test::JobHouse house;
+  test::JobFixture house;
   ProbeServices services(house.loop, {});
   Server server;
   test::Peer peer(house.loop, [&server](Wire& wire) { return serve(wire, server); });
@@ -624,7 +624,7 @@ TEST(PgConnectionDeadlineTest, EndsARunWhoseServerFallsSilent) {
     return query_at(services.environment, port, out);
   };
   EXPECT_EQ(test::run_with_stall(house, peer, kRow, conversation),
-            "timeout: no answer within 50ms while connecting to 127.0.0.1:" +
+            "timeout: no response within 50ms while connecting to 127.0.0.1:" +
                 std::to_string(peer.port()));
 }
 

@@ -323,7 +323,7 @@ asio::awaitable<void> pong(test::Wire& wire) {
 }
 
 TEST(RedisConnectionDeadlineTest, EndsARunWhoseServerFallsSilent) {
-  test::JobHouse house;
+  test::JobFixture house;
   ProbeServices services(house.loop, {});
   test::Peer peer(house.loop, &pong);
   constexpr std::size_t kReply = 2;
@@ -331,7 +331,7 @@ TEST(RedisConnectionDeadlineTest, EndsARunWhoseServerFallsSilent) {
     return ping(services.environment, port, out);
   };
   EXPECT_EQ(test::run_with_stall(house, peer, kReply, conversation),
-            "timeout: no answer within 50ms while connecting to 127.0.0.1:" +
+            "timeout: no response within 50ms while connecting to 127.0.0.1:" +
                 std::to_string(peer.port()));
 }
 

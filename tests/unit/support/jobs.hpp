@@ -124,8 +124,8 @@ class Door {
 };
 
 /// All that jobs share.
-struct JobHouse {
-  JobHouse() { log::configure({config::LogLevel::error, config::LogFormat::logfmt}); }
+struct JobFixture {
+  JobFixture() { log::configure({config::LogLevel::error, config::LogFormat::logfmt}); }
 
   /// A probe named `p` of what `target` is, run every 100 ms.
   JobSpec spec(Target& target, const std::string& name = "p") const {

@@ -15,9 +15,9 @@
 namespace vitalsd::test {
 
 /// What the status page says of a job whose peer falls silent at that step, once the deadline has
-/// passed: "timeout: no answer within 50ms while ...". Expects that the run ends with its deadline,
-/// and that the next one succeeds.
-inline std::string run_with_stall(JobHouse& house, Peer& peer, std::size_t step,
+/// passed: "timeout: no response within 50ms while ...". Expects that the run ends with its
+/// deadline, and that the next one succeeds.
+inline std::string run_with_stall(JobFixture& house, Peer& peer, std::size_t step,
                                   const Conversation& conversation) {
   // Not a lambda's own coroutine: it would outlive what the lambda has captured.
   struct Run {

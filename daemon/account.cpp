@@ -1,0 +1,80 @@
+#include "daemon/account.hpp"
+
+#include "daemon/framework_metrics.hpp"
+
+namespace vitalsd {
+
+void Account::add_run(const SampleSet& set, const std::optional<Failure>& failure,
+                      const std::optional<Failure>& thrown, std::chrono::duration<double> duration,
+                      SystemTime now) {
+  duration_ = duration.count();
+  results_.success = !failure;
+  results_.up = up_after(failure);
+  is_internal_failure_ = failure && !is_up(failure->reason);
+  if (failure) {
+    ++failures_[static_cast<std::size_t>(failure->reason)];
+  } else {
+    results_.last_success = now;
+  }
+  ++outcomes_[static_cast<std::size_t>(failure ? Outcome::failed : Outcome::ok)];
+  count_parts(set, thrown);
+}
+
+void Account::add_skipped(std::size_t count) {
+  outcomes_[static_cast<std::size_t>(Outcome::skipped)] += static_cast<std::uint32_t>(count);
+}
+
+void Account::add_stuck() {
+  ++outcomes_[static_cast<std::size_t>(Outcome::stuck)];
+  results_.success = false;
+  results_.up = false;
+}
+
+// An internal failure carries no information about the target: the last value stays for one such
+// run, as readings do, and is dropped after the second in a row.
+std::optional<bool> Account::up_after(const std::optional<Failure>& failure) const {
+  if (!failure) return true;
+  const std::optional<bool> up = is_up(failure->reason);
+  if (up) return up;
+  return is_internal_failure_ ? std::nullopt : results_.up;
+}
+
+void Account::count_parts(const SampleSet& set, const std::optional<Failure>& thrown) {
+  results_.parts_ok = results_.parts_failed = 0;
+  for (const auto& [key, part] : set.parts()) {
+    ++(SampleSet::outcome_of(part, thrown) ? results_.parts_failed : results_.parts_ok);
+  }
+}
+
+Part Account::samples(const ProbeKind& kind) const {
+  Part part;
+  if (results_.success) {
+    part.add(framework::kSuccess, *results_.success ? 1 : 0);
+    part.add(framework::kDuration, duration_);
+  }
+  if (results_.last_success) {
+    const std::chrono::duration<double> unix_time = results_.last_success->time_since_epoch();
+    part.add(framework::kLastSuccess, unix_time.count());
+  }
+  for (const Outcome outcome : kOutcomes) {
+    const bool is_from_start = outcome == Outcome::ok || outcome == Outcome::failed;
+    if (is_from_start || count(outcome) > 0) {
+      part.add(framework::kRuns, static_cast<double>(count(outcome)), outcome_name(outcome));
+    }
+  }
+  for (const Reason reason : kReasons) {
+    const std::uint32_t count = failures_[static_cast<std::size_t>(reason)];
+    if (count > 0) part.add(framework::kFailures, static_cast<double>(count), reason_name(reason));
+  }
+  if (results_.parts_ok + results_.parts_failed > 0) {
+    part.add(framework::kParts, static_cast<double>(results_.parts_ok), "ok");
+    part.add(framework::kParts, static_cast<double>(results_.parts_failed), "failed");
+  }
+  if (results_.up) {
+    part.add(framework::kTargetUp, *results_.up ? 1 : 0, kind.name);
+    if (kind.up != nullptr) part.add_values(*kind.up, *results_.up ? 1 : 0, {});
+  }
+  return part;
+}
+
+}  // namespace vitalsd
