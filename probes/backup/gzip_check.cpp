@@ -14,7 +14,7 @@ namespace vitalsd {
 struct GzipCheck::Stream {
   int file = -1;
   z_stream z{};
-  bool between = true;  // members: a gzip file may be several, one behind the other
+  bool is_between_members = true;  // a gzip file may have several members
   std::array<Bytef, 64 * 1024> in;
   std::array<Bytef, 128 * 1024> out;
 };
@@ -50,31 +50,31 @@ void GzipCheck::read_piece() {
   if (size == 0) {
     if (position_ == 0)
       end(State::broken, "is empty");
-    else if (s.between)
-      end(State::sound, "");
+    else if (s.is_between_members)
+      end(State::valid, "");
     else
-      end(State::broken, "ends in the middle");
+      end(State::broken, "is truncated");
     return;
   }
   position_ += static_cast<std::uint64_t>(size);
   s.z.next_in = s.in.data();
   s.z.avail_in = static_cast<uInt>(size);
   while (s.z.avail_in > 0) {
-    if (s.between) {
-      // gzip itself takes zeros behind the last member for padding, as tapes leave it.
+    if (s.is_between_members) {
+      // Like gzip, accepts zeros after the last member as padding, which tapes add.
       if (*s.z.next_in == 0 && s.z.total_out + s.z.total_in > 0) {
         ++s.z.next_in;
         --s.z.avail_in;
         continue;
       }
       inflateReset(&s.z);
-      s.between = false;
+      s.is_between_members = false;
     }
     s.z.next_out = s.out.data();
     s.z.avail_out = static_cast<uInt>(s.out.size());
     const int result = inflate(&s.z, Z_NO_FLUSH);
     if (result == Z_STREAM_END) {
-      s.between = true;
+      s.is_between_members = true;
     } else if (result != Z_OK && result != Z_BUF_ERROR) {
       end(State::broken, std::string("is damaged: ") + (s.z.msg == nullptr ? "not gzip" : s.z.msg));
       return;

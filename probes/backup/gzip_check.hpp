@@ -1,6 +1,6 @@
-// Whether a file is a whole and sound gzip stream: decompresses all of it, throwing the text away.
-// A large backup takes longer than a run may, so the work is done in steps and goes on with the
-// next run. Blocks on the file: for a thread of the pool.
+// Verifies that a file is a complete and valid gzip stream by decompressing all of it. The output
+// is discarded. Verifying a large backup takes longer than a run, so the work is done in steps and
+// continues in the next run. Blocks on the file: for a thread of the pool.
 #pragma once
 
 #include <chrono>
@@ -12,14 +12,15 @@ namespace vitalsd {
 
 class GzipCheck {
  public:
-  enum class State : unsigned char { working, sound, broken };
+  enum class State : unsigned char { working, valid, broken };
 
   explicit GzipCheck(std::string path);
   ~GzipCheck();
   GzipCheck(const GzipCheck&) = delete;
   GzipCheck& operator=(const GzipCheck&) = delete;
 
-  /// Works until `deadline`, the end of the file, or `stopped()`; to be called again while working.
+  /// Works until `deadline`, the end of the file, or `stopped()`. Call it again while the state is
+  /// `working`.
   template <class Stopped>
   State step(std::chrono::steady_clock::time_point deadline, const Stopped& stopped) {
     while (state_ == State::working && std::chrono::steady_clock::now() < deadline && !stopped()) {
@@ -29,7 +30,7 @@ class GzipCheck {
   }
 
   [[nodiscard]] State state() const { return state_; }
-  /// What is wrong with a broken file.
+  /// Why the file is broken, such as "is truncated"; empty if it is not.
   [[nodiscard]] const std::string& fault() const { return fault_; }
   /// Compressed bytes that have been read.
   [[nodiscard]] std::uint64_t position() const { return position_; }

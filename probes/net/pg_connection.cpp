@@ -188,6 +188,15 @@ PgResult& PgResult::operator=(PgResult&& other) noexcept {
 
 int PgResult::rows() const { return PQntuples(static_cast<PGresult*>(result_)); }
 
+std::vector<std::string_view> PgResult::column_names() const {
+  const auto* result = static_cast<PGresult*>(result_);
+  std::vector<std::string_view> names;
+  for (int column = 0; column < PQnfields(result); ++column) {
+    names.emplace_back(PQfname(result, column));
+  }
+  return names;
+}
+
 std::string_view PgResult::text(int row, int column) const {
   const auto* result = static_cast<PGresult*>(result_);
   return {PQgetvalue(result, row, column),

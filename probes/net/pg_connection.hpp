@@ -43,6 +43,8 @@ class PgResult {
   PgResult& operator=(PgResult&& other) noexcept;
 
   [[nodiscard]] int rows() const;
+  /// In the order of the columns; valid as long as the result.
+  [[nodiscard]] std::vector<std::string_view> column_names() const;
   /// Empty for NULL.
   [[nodiscard]] std::string_view text(int row, int column) const;
   /// Nothing for NULL and for what is no number.

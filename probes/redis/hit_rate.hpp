@@ -1,6 +1,6 @@
-// The share of look-ups that hit, over the last minutes, from counters that are read now and then
-// and start anew with the server. A lifetime average would hide a cache that has just gone cold.
-// Pure.
+// The share of look-ups that found their key over the last minutes, computed from the server's
+// counters. The counters restart with the server. A lifetime average would hide a cache that has
+// just become ineffective. Pure.
 #pragma once
 
 #include <chrono>
@@ -16,35 +16,35 @@ class HitRateWindow {
  public:
   using Time = std::chrono::steady_clock::time_point;
   static constexpr std::chrono::minutes kWindow{5};
-  /// Fewer look-ups than this in the window say nothing.
-  static constexpr double kFewest = 10;
+  /// With fewer look-ups in the window there is no rate.
+  static constexpr double kMinLookups = 10;
 
-  /// Takes the server's counters as they are now; `run_id` tells one life of the server from the
-  /// next.
+  /// Adds the current values of the server's counters. A different `run_id` means that the server
+  /// has restarted.
   void add(Time now, std::string_view run_id, double hits, double misses);
 
-  /// Look-ups of our own since the last add(): the next one leaves them out.
+  /// Records look-ups that the probe made since the last add(). The next add() subtracts them.
   void exclude(double hits, double misses) {
     own_hits_ += hits;
     own_misses_ += misses;
   }
 
-  /// Hits / look-ups within the window that ends with the last add(), or within what is known of
-  /// it; nothing if there were too few.
+  /// Hits / look-ups in the window that ends with the last add(), or in the part of the window for
+  /// which there is data. Nothing if there were fewer than kMinLookups.
   [[nodiscard]] std::optional<double> rate() const;
 
  private:
   struct Point {
     Time time;
-    double hits;  // since this window began, over all lives of the server
+    double hits;  // since the first add(), across restarts of the server
     double misses;
   };
 
-  std::deque<Point> points_;  // the first one is the window's beginning
+  std::deque<Point> points_;  // the first one is the start of the window
   std::string run_id_;
-  double last_hits_ = 0;  // the server's own counters
+  double last_hits_ = 0;  // the server's counters at the last add()
   double last_misses_ = 0;
-  double own_hits_ = 0;
+  double own_hits_ = 0;  // to be subtracted by the next add()
   double own_misses_ = 0;
 };
 

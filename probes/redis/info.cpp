@@ -15,8 +15,8 @@ std::optional<double> to_number(std::string_view text) {
 }
 
 RedisInfo::RedisInfo(std::string text) : text_(std::move(text)) {
-  constexpr std::size_t kUsual = 256;  // Redis 7.0 has some 200
-  fields_.reserve(kUsual);
+  constexpr std::size_t kUsualCount = 256;  // Redis 7.0 sends about 200
+  fields_.reserve(kUsualCount);
   std::string_view rest = text_;
   while (!rest.empty()) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
@@ -30,8 +30,8 @@ RedisInfo::RedisInfo(std::string text) : text_(std::move(text)) {
 }
 
 std::string_view RedisInfo::text(std::string_view field) const {
-  // Names differ in length, so that this compares few of their bytes: sorting them costs more than
-  // all look-ups of a run together.
+  // A linear search: most names differ in length, so few bytes are compared, and sorting the fields
+  // would cost more than all look-ups of a run.
   const auto it = std::ranges::find(fields_, field, &Field::first);
   return it != fields_.end() ? it->second : std::string_view();
 }
@@ -40,10 +40,10 @@ std::optional<double> RedisInfo::number(std::string_view field) const {
   return to_number(text(field));
 }
 
-std::optional<double> RedisInfo::is(std::string_view field, std::string_view good) const {
+std::optional<double> RedisInfo::is(std::string_view field, std::string_view expected) const {
   const std::string_view value = text(field);
   if (value.empty()) return std::nullopt;
-  return value == good ? 1 : 0;
+  return value == expected ? 1 : 0;
 }
 
 std::vector<RedisInfo::Field> RedisInfo::numbered(std::string_view prefix) const {

@@ -1,4 +1,4 @@
-// The text that Redis answers to INFO: lines of "field:value" under "# Section" headings. Pure.
+// The response to INFO: lines of "field:value" under "# Section" headings. Pure.
 #pragma once
 
 #include <optional>
@@ -13,32 +13,33 @@ class RedisInfo {
  public:
   using Field = std::pair<std::string_view, std::string_view>;  // name and value
 
-  /// Lines that are no fields are passed over: sections differ between versions and vendors.
+  /// Ignores lines that are not fields, because sections differ between versions and vendors.
   explicit RedisInfo(std::string text);
   RedisInfo(const RedisInfo&) = delete;
   RedisInfo& operator=(const RedisInfo&) = delete;
 
-  /// Empty where there is no such field.
+  /// Empty if the field is missing.
   [[nodiscard]] std::string_view text(std::string_view field) const;
-  /// Nothing where there is no such field, or it is no number.
+  /// Nothing if the field is missing or not a number.
   [[nodiscard]] std::optional<double> number(std::string_view field) const;
-  /// 1 where the field says `good`, 0 where it says anything else, nothing where there is none.
-  [[nodiscard]] std::optional<double> is(std::string_view field, std::string_view good) const;
+  /// 1 if the value is `expected`, 0 if it is another one, nothing if the field is missing or
+  /// empty.
+  [[nodiscard]] std::optional<double> is(std::string_view field, std::string_view expected) const;
 
-  /// Fields whose names are `prefix` and a number: db0, slave0.
+  /// Fields whose names are `prefix` followed by a number, such as db0.
   [[nodiscard]] std::vector<Field> numbered(std::string_view prefix) const;
 
   [[nodiscard]] bool empty() const { return fields_.empty(); }
 
  private:
   std::string text_;
-  std::vector<Field> fields_;  // into text_
+  std::vector<Field> fields_;  // views of text_
 };
 
-/// One value of a compound field such as "keys=12,expires=3": the text behind `name=`.
+/// The value of `name` in a compound field such as "keys=12,expires=3"; empty if it is missing.
 std::string_view sub_field(std::string_view compound, std::string_view name);
 
-/// The whole text as a number; nothing if it is none.
+/// The whole text as a finite number; nothing if it is not one.
 std::optional<double> to_number(std::string_view text);
 
 }  // namespace vitalsd

@@ -95,7 +95,7 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
         ]
     )
     texts = {
-        "wrong": "no '192.0.2.9' in the answer, which has '192.0.2.1'",
+        "wrong": "'192.0.2.9' is missing from the records '192.0.2.1'",
         "no-such-name": "absent.test: domain name not found",
         "no-such-record": "here.test: DNS server returned answer with no data",
         "broken": "broken.test: DNS server returned general failure",
@@ -134,7 +134,7 @@ def test_servers_that_do_not_answer(vitalsd: Daemon, dns_server: DnsServer) -> N
     for probe in ("silent", "silent-tcp"):
         daemon.wait_failed(probe, "timeout")
         assert set(daemon.failures(probe)) == {"timeout"}
-        assert "waiting for an answer about silent.test" in errors(daemon)[probe]
+        assert "waiting for the records of silent.test" in errors(daemon)[probe]
     for probe in ("nobody", "nobody-tcp"):
         assert set(daemon.failures(probe)) == {"connect"}, errors(daemon)[probe]
     for probe in ("silent", "silent-tcp", "nobody", "nobody-tcp"):

@@ -33,7 +33,7 @@ double objects(const test::Observation& run, const std::string& state) {
 
 class BackupDirectory : public testing::Test {
  protected:
-  // A file that was last written so long ago; when that was, in Unix time.
+  // Creates a file with a modification time `age` ago. Returns that time, in Unix time.
   double file(const std::string& name, const std::string& bytes, std::chrono::seconds age) const {
     const std::string path = directory.file(name, bytes);
     const std::time_t when = now - age.count();
@@ -66,27 +66,27 @@ TEST_F(BackupDirectory, FindsTheNewest) {
   EXPECT_NEAR(run.reading("age", "tuesday.sql").value_or(0), 24 * 3600, 60);
 }
 
-TEST_F(BackupDirectory, SaysZeroWhereThereIsNone) {
+TEST_F(BackupDirectory, PublishesZeroIfThereIsNoBackup) {
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(),
             "mismatch: no good backup: 0 do not match, 0 too small, 0 being written, 0 broken");
-  EXPECT_FALSE(run.threw());  // it has been looked at
+  EXPECT_FALSE(run.threw());  // the directory was read
   EXPECT_EQ(run.value(kLast), 0);
   EXPECT_EQ(run.value(kDocumented), 0);
   EXPECT_EQ(run.count("backup_newest_size_bytes"), 0U);
   EXPECT_EQ(objects(run, "good"), 0);
 }
 
-TEST_F(BackupDirectory, SaysNothingNewWhereItCannotLook) {
+TEST_F(BackupDirectory, PublishesNothingIfItCannotBeRead) {
   const test::Observation run =
       house.observe("backup", "directory: '" + directory.path("missing") + '\'');
   EXPECT_EQ(run.reason(), "mismatch");
   EXPECT_TRUE(run.failure().ends_with("No such file or directory")) << run.failure();
   EXPECT_TRUE(run.threw());
-  EXPECT_EQ(run.names().size(), 0U);  // the last known one stays
+  EXPECT_EQ(run.names().size(), 0U);  // the last published time stays
 }
 
-TEST_F(BackupDirectory, TakesFilesOfThePatternOnly) {
+TEST_F(BackupDirectory, CountsMatchingFilesOnly) {
   const double good = file("db-1.sql.gz", "x", 2h);
   for (const char* other : {"db-2.sql", "notes.txt", ".db-3.sql.gz", "db-4.sql.gz.tmp",
                             "db-5.sql.gz.part", "db-6.sql.gz.filepart"}) {
@@ -98,35 +98,35 @@ TEST_F(BackupDirectory, TakesFilesOfThePatternOnly) {
   EXPECT_EQ(objects(run, "unmatched"), 6);
 }
 
-TEST_F(BackupDirectory, TakesNoUnfinishedFileWhateverThePattern) {
+TEST_F(BackupDirectory, IgnoresUnfinishedFilesWithAnyPattern) {
   for (const char* name : {"a.tmp", "a.part", "a.partial", "a.incomplete", "a.filepart", ".a"}) {
     file(name, "x", 1h);
   }
   EXPECT_EQ(objects(observe(", pattern: '*'"), "unmatched"), 6);
 }
 
-TEST_F(BackupDirectory, LooksAtFilesOnly) {
+TEST_F(BackupDirectory, IgnoresDirectoriesAndBrokenLinks) {
   fs::create_directory(directory.path("subdirectory"));
   fs::create_symlink("nowhere", directory.path("broken"));
   const double good = file("a", "x", 2h);
   fs::create_symlink("a", directory.path("latest"));
   const test::Observation run = observe();
   EXPECT_EQ(run.value(kLast), good);
-  EXPECT_EQ(objects(run, "good"), 2);  // the link is followed
+  EXPECT_EQ(objects(run, "good"), 2);  // the file and the link to it
   EXPECT_EQ(objects(run, "unmatched"), 0);
 }
 
-TEST_F(BackupDirectory, TakesNoFileThatIsTooSmall) {
+TEST_F(BackupDirectory, IgnoresFilesThatAreTooSmall) {
   const double good = file("a", std::string(2000, 'x'), 5h);
   file("b", std::string(1023, 'x'), 2h);
   file("empty", "", 1h);
   const test::Observation run = observe(", min_size: 1KiB");
   EXPECT_EQ(run.value(kLast), good);
   EXPECT_EQ(objects(run, "too_small"), 2);
-  EXPECT_EQ(objects(observe(), "too_small"), 1);  // an empty one is always
+  EXPECT_EQ(objects(observe(), "too_small"), 1);  // min_size is 1 by default
 }
 
-TEST_F(BackupDirectory, WaitsForAFileToSettle) {
+TEST_F(BackupDirectory, IgnoresRecentlyChangedFiles) {
   const double good = file("a", "x", 2h);
   file("b", "x", 10s);
   const test::Observation run = observe();
@@ -135,8 +135,8 @@ TEST_F(BackupDirectory, WaitsForAFileToSettle) {
   EXPECT_EQ(observe(", settle: 5s").value(kLast).value_or(0), static_cast<double>(now - 10));
 }
 
-// rsync --inplace sets the time of the source.
-TEST_F(BackupDirectory, WaitsForAFileThatGrows) {
+// rsync --inplace sets the modification time of the source.
+TEST_F(BackupDirectory, IgnoresGrowingFiles) {
   const auto probe = house.make("backup", options());
   const double good = file("a", "x", 5h);
   const double newer = file("b", "x", 2h);
@@ -148,30 +148,30 @@ TEST_F(BackupDirectory, WaitsForAFileThatGrows) {
   EXPECT_EQ(house.observe(*probe).value(kLast), newer);
 }
 
-TEST_F(BackupDirectory, JudgesTheAge) {
+TEST_F(BackupDirectory, ChecksTheAge) {
   file("a", "x", 3h);
   EXPECT_GT(observe(", max_age: 2h").reading("age", "a").value_or(0), 2 * 3600);
-  // The rule that the second name is for is of a day.
+  // The rule that reads kDocumented has a fixed limit of a day.
   EXPECT_EQ(observe(", max_age: 24h").count(kDocumented), 1U);
   const test::Observation weekly = observe(", max_age: 7d");
   EXPECT_EQ(weekly.count(kDocumented), 0U);
   EXPECT_EQ(weekly.count(kLast), 1U);
 }
 
-TEST_F(BackupDirectory, FindsTheNewestThatIsSound) {
+TEST_F(BackupDirectory, FindsTheNewestValidFile) {
   const std::string bytes = test::gzip("all of the data");
-  const double sound = file("1.gz", bytes, 5h);
+  const double valid = file("1.gz", bytes, 5h);
   file("2.gz", bytes.substr(0, bytes.size() - 3), 3h);
   file("3.gz", "no gzip at all", 2h);
   const test::Observation run = observe(", verify: gzip");
   EXPECT_EQ(run.failure(), "");
-  EXPECT_EQ(run.value(kLast), sound);
+  EXPECT_EQ(run.value(kLast), valid);
   EXPECT_EQ(run.value("backup_newest_size_bytes"), static_cast<double>(bytes.size()));
   EXPECT_EQ(objects(run, "good"), 1);
   EXPECT_EQ(objects(run, "broken"), 2);
 }
 
-TEST_F(BackupDirectory, SaysWhatIsWrongWithBrokenOnes) {
+TEST_F(BackupDirectory, ReportsWhyFilesAreBroken) {
   file("a.gz", "no gzip", 2h);
   const test::Observation run = observe(", verify: gzip");
   EXPECT_EQ(run.value(kLast), 0);
@@ -180,22 +180,22 @@ TEST_F(BackupDirectory, SaysWhatIsWrongWithBrokenOnes) {
             "a.gz is damaged: incorrect header check");
 }
 
-TEST_F(BackupDirectory, ReadsAFileAnewThatHasChanged) {
+TEST_F(BackupDirectory, VerifiesAChangedFileAgain) {
   const auto probe = house.make("backup", options(", verify: gzip"));
   file("a.gz", "no gzip", 2h);
   EXPECT_EQ(house.observe(*probe).value(kLast), 0);
   const double fixed = file("a.gz", test::gzip("data"), 1h);
-  house.observe(*probe);  // its size has changed: it may be still being written
+  house.observe(*probe);  // the changed size counts as being written
   EXPECT_EQ(house.observe(*probe).value(kLast), fixed);
 }
 
-TEST_F(BackupDirectory, HandsWhatItHasReadToItsSuccessor) {
+TEST_F(BackupDirectory, InheritsVerifiedFiles) {
   const auto old = house.make("backup", options(", verify: gzip"));
   const double first = file("a.gz", test::gzip("data"), 2h);
   EXPECT_EQ(house.observe(*old).value(kLast), first);
   const auto successor = house.make("backup", options(", verify: gzip, max_age: 2d"));
   successor->inherit(*old);
-  // The same to look at, and so not read again.
+  // Name, inode, size and time stay the same, so the file is not verified again.
   const std::string path = directory.path("a.gz");
   const auto size = fs::file_size(path);
   const int descriptor = open(path.c_str(), O_WRONLY);
@@ -207,12 +207,12 @@ TEST_F(BackupDirectory, HandsWhatItHasReadToItsSuccessor) {
   EXPECT_EQ(house.observe(*successor).value(kLast), first);
 }
 
-TEST_F(BackupDirectory, TakesNoFileFromTheFuture) {
+TEST_F(BackupDirectory, IgnoresFilesFromTheFuture) {
   const double good = file("a", "x", 2h);
   file("b", "x", -48h);
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(),
-            "mismatch: 'b' is dated more than a day in the future, and so not counted as a backup");
+            "mismatch: 'b' is dated more than a day in the future and does not count as a backup");
   EXPECT_EQ(run.value(kLast), good);
   EXPECT_EQ(objects(run, "from_future"), 1);
   EXPECT_EQ(objects(run, "being_written"), 0);
@@ -244,11 +244,11 @@ class BackupBucket : public testing::Test {
                           "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
     }
   }
-  test::Observation observe(const std::string& more = "", const std::string& of_bucket = "") {
+  test::Observation observe(const std::string& more = "", const std::string& more_of_s3 = "") {
     const std::string secret = "{file: '" + directory.file("secret", "hush") + "'}";
     return house.observe("backup", "s3: {bucket: b, prefix: db/, endpoint: 'http://" +
                                        peer.endpoint() + "', access_key: " + secret +
-                                       ", secret_key: " + secret + of_bucket + '}' + more);
+                                       ", secret_key: " + secret + more_of_s3 + '}' + more);
   }
 
   test::KindHouse house;
@@ -285,7 +285,7 @@ TEST_F(BackupBucket, ReadsAllPages) {
   EXPECT_TRUE(targets[1].contains("continuation-token=next%2Fone%3D")) << targets[1];
 }
 
-TEST_F(BackupBucket, MatchesWhatComesBehindThePrefix) {
+TEST_F(BackupBucket, MatchesTheNameAfterThePrefix) {
   page_one = page(object("db/a.gz", 1, "2024-01-01T00:00:00Z") +
                   object("db/old/b.gz", 1, "2024-01-02T00:00:00Z") +
                   object("db/", 1, "2024-01-02T00:00:00Z") +
@@ -297,30 +297,30 @@ TEST_F(BackupBucket, MatchesWhatComesBehindThePrefix) {
   EXPECT_EQ(objects(run, "unmatched"), 4);
 }
 
-TEST_F(BackupBucket, SaysZeroWhereThereIsNone) {
+TEST_F(BackupBucket, PublishesZeroIfThereIsNoBackup) {
   const test::Observation run = observe();
   EXPECT_EQ(run.value(kLast), 0);
   EXPECT_EQ(run.reason(), "mismatch");
   EXPECT_FALSE(run.threw());
 }
 
-TEST_F(BackupBucket, TakesNoObjectFromTheFuture) {
+TEST_F(BackupBucket, IgnoresObjectsFromTheFuture) {
   page_one = page(object("db/1.gz", 10, "2024-01-02T00:00:00.000Z") +
                   object("db/2.gz", 20, "2999-01-01T00:00:00.000Z"));
-  const std::string refusal =
-      "mismatch: 'db/2.gz' is dated more than a day in the future, and so not counted as a backup";
+  const std::string failure =
+      "mismatch: 'db/2.gz' is dated more than a day in the future and does not count as a backup";
   const test::Observation run = observe();
-  EXPECT_EQ(run.failure(), refusal);
+  EXPECT_EQ(run.failure(), failure);
   EXPECT_EQ(run.value(kLast), kNewYear2024 + 86'400);
   EXPECT_EQ(run.value("backup_newest_size_bytes"), 10);
   EXPECT_EQ(objects(run, "good"), 1);
   EXPECT_EQ(objects(run, "from_future"), 1);
-  // A store that is in the future itself.
+  // A store whose clock is in the future.
   date = "Tue, 01 Jan 2999 00:00:00 GMT";
-  EXPECT_EQ(observe().failure(), refusal);
+  EXPECT_EQ(observe().failure(), failure);
   page_one = page(object("db/2.gz", 20, "2999-01-01T00:00:00.000Z"));
   const test::Observation alone = observe();
-  EXPECT_EQ(alone.failure(), refusal);
+  EXPECT_EQ(alone.failure(), failure);
   EXPECT_EQ(alone.value(kLast), 0);
 }
 
@@ -331,14 +331,14 @@ TEST_F(BackupBucket, ToleratesClocksThatDifferByLessThanADay) {
   EXPECT_EQ(run.value(kLast), kNewYear2024 + 2 * 86'400 + 23 * 3600);
 }
 
-TEST_F(BackupBucket, SaysThatAnObjectHasNoSize) {
+TEST_F(BackupBucket, RejectsAnObjectWithoutSize) {
   page_one = page(
       "<Contents><Key>db/1.gz</Key><LastModified>2024-01-01T00:00:00Z</LastModified>"
       "<Size></Size></Contents>");
   EXPECT_EQ(observe().failure(), "protocol: the list has an object without key, size or time");
 }
 
-TEST_F(BackupBucket, SaysNothingNewWhereItCannotList) {
+TEST_F(BackupBucket, PublishesNothingIfItCannotList) {
   status = 403;
   page_one = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
   const test::Observation refused = observe();
@@ -351,8 +351,8 @@ TEST_F(BackupBucket, SaysNothingNewWhereItCannotList) {
   EXPECT_EQ(observe().reason(), "protocol");
 }
 
-// Half a list is none: the newest may be on the page that is not there.
-TEST_F(BackupBucket, SaysNothingOfHalfAList) {
+// The newest backup may be on the missing page.
+TEST_F(BackupBucket, PublishesNothingIfAPageIsMissing) {
   page_one = page(object("db/1.gz", 10, "2024-01-01T00:00:00Z"), "next");
   page_two = "<html>";
   const test::Observation run = observe();

@@ -17,19 +17,19 @@ class GzipCheckTest : public testing::Test {
  protected:
   static constexpr auto kNever = std::chrono::steady_clock::time_point::max();
 
-  // "sound", or what is wrong.
-  std::string verdict(const std::string& bytes) const { return verdict_on(file(bytes)); }
-  static std::string verdict_on(const std::string& path) {
+  // "valid" or the fault.
+  std::string result_of(const std::string& bytes) const { return result_of_path(file(bytes)); }
+  static std::string result_of_path(const std::string& path) {
     GzipCheck check(path);
     const State state = check.step(kNever, [] { return false; });
     EXPECT_NE(state, State::working);
-    EXPECT_EQ(check.fault().empty(), state == State::sound);
-    return state == State::sound ? "sound" : check.fault();
+    EXPECT_EQ(check.fault().empty(), state == State::valid);
+    return state == State::valid ? "valid" : check.fault();
   }
   [[nodiscard]] std::string file(const std::string& bytes) const {
     return directory.file("backup.gz", bytes);
   }
-  // That does not compress: several pieces of 64 KiB.
+  // Bytes that do not compress, so that the file is longer than one piece of 64 KiB.
   static std::string noise(std::size_t size = 300'000) {
     std::mt19937 random(1);
     std::string text;
@@ -40,49 +40,50 @@ class GzipCheckTest : public testing::Test {
   test::TempDirectory directory;
 };
 
-TEST_F(GzipCheckTest, TakesWhatGzipMakes) {
-  EXPECT_EQ(verdict(test::gzip("hello")), "sound");
-  EXPECT_EQ(verdict(test::gzip("")), "sound");
-  EXPECT_EQ(verdict(test::gzip(noise())), "sound");
-  EXPECT_EQ(verdict(test::gzip(std::string(5'000'000, 'x'))), "sound");  // much from little
+TEST_F(GzipCheckTest, AcceptsTheOutputOfGzip) {
+  EXPECT_EQ(result_of(test::gzip("hello")), "valid");
+  EXPECT_EQ(result_of(test::gzip("")), "valid");
+  EXPECT_EQ(result_of(test::gzip(noise())), "valid");
+  EXPECT_EQ(result_of(test::gzip(std::string(5'000'000, 'x'))),
+            "valid");  // a high compression ratio
 }
 
-TEST_F(GzipCheckTest, TakesSeveralMembersAndTheirPadding) {
+TEST_F(GzipCheckTest, AcceptsSeveralMembersAndPadding) {
   const std::string two = test::gzip("hello") + test::gzip(noise());
-  EXPECT_EQ(verdict(two), "sound");
-  EXPECT_EQ(verdict(two + std::string(100'000, '\0')), "sound");
+  EXPECT_EQ(result_of(two), "valid");
+  EXPECT_EQ(result_of(two + std::string(100'000, '\0')), "valid");
 }
 
-TEST_F(GzipCheckTest, FindsWhatEndsTooEarly) {
+TEST_F(GzipCheckTest, DetectsTruncatedFiles) {
   const std::string whole = test::gzip(noise());
-  EXPECT_EQ(verdict(""), "is empty");
-  EXPECT_EQ(verdict(whole.substr(0, 5)), "ends in the middle");
-  EXPECT_EQ(verdict(whole.substr(0, whole.size() / 2)), "ends in the middle");
-  EXPECT_EQ(verdict(whole.substr(0, whole.size() - 1)), "ends in the middle");
-  EXPECT_EQ(verdict(whole + whole.substr(0, 1000)), "ends in the middle");
+  EXPECT_EQ(result_of(""), "is empty");
+  EXPECT_EQ(result_of(whole.substr(0, 5)), "is truncated");
+  EXPECT_EQ(result_of(whole.substr(0, whole.size() / 2)), "is truncated");
+  EXPECT_EQ(result_of(whole.substr(0, whole.size() - 1)), "is truncated");
+  EXPECT_EQ(result_of(whole + whole.substr(0, 1000)), "is truncated");
 }
 
-TEST_F(GzipCheckTest, FindsWhatIsDamaged) {
+TEST_F(GzipCheckTest, DetectsDamagedFiles) {
   std::string flipped = test::gzip(noise());
   flipped[flipped.size() / 2] = static_cast<char>(flipped[flipped.size() / 2] ^ 1);
-  EXPECT_TRUE(verdict(flipped).starts_with("is damaged: ")) << verdict(flipped);
+  EXPECT_TRUE(result_of(flipped).starts_with("is damaged: ")) << result_of(flipped);
   std::string wrong_sum = test::gzip("hello");
   wrong_sum[wrong_sum.size() - 8] = static_cast<char>(wrong_sum[wrong_sum.size() - 8] ^ 1);
-  EXPECT_EQ(verdict(wrong_sum), "is damaged: incorrect data check");
-  EXPECT_EQ(verdict(test::gzip("hello") + "garbage"), "is damaged: incorrect header check");
+  EXPECT_EQ(result_of(wrong_sum), "is damaged: incorrect data check");
+  EXPECT_EQ(result_of(test::gzip("hello") + "garbage"), "is damaged: incorrect header check");
 }
 
-TEST_F(GzipCheckTest, FindsWhatIsNoGzip) {
-  EXPECT_EQ(verdict("-- PostgreSQL database dump\n"), "is damaged: incorrect header check");
-  EXPECT_TRUE(verdict(std::string(1000, '\0')).starts_with("is damaged: "));
+TEST_F(GzipCheckTest, DetectsOtherFormats) {
+  EXPECT_EQ(result_of("-- PostgreSQL database dump\n"), "is damaged: incorrect header check");
+  EXPECT_TRUE(result_of(std::string(1000, '\0')).starts_with("is damaged: "));
 }
 
-TEST_F(GzipCheckTest, SaysWhyAFileCannotBeRead) {
-  EXPECT_EQ(verdict_on(directory.path("missing")), "No such file or directory");
-  EXPECT_EQ(verdict_on(directory.path("")), "Is a directory");
+TEST_F(GzipCheckTest, ReportsWhyAFileCannotBeRead) {
+  EXPECT_EQ(result_of_path(directory.path("missing")), "No such file or directory");
+  EXPECT_EQ(result_of_path(directory.path("")), "Is a directory");
 }
 
-TEST_F(GzipCheckTest, GoesOnWhereItWasStopped) {
+TEST_F(GzipCheckTest, ContinuesAfterAStop) {
   const std::string bytes = test::gzip(noise());
   GzipCheck check(file(bytes));
   EXPECT_EQ(check.step(std::chrono::steady_clock::time_point::min(), [] { return false; }),
@@ -98,12 +99,12 @@ TEST_F(GzipCheckTest, GoesOnWhereItWasStopped) {
     before = check.position();
     ++steps;
   }
-  EXPECT_EQ(check.state(), State::sound);
+  EXPECT_EQ(check.state(), State::valid);
   EXPECT_EQ(check.position(), bytes.size());
   EXPECT_GT(steps, 3);
 }
 
-TEST_F(GzipCheckTest, KeepsItsVerdict) {
+TEST_F(GzipCheckTest, KeepsItsResult) {
   GzipCheck check(file("no gzip"));
   check.step(kNever, [] { return false; });
   const std::string fault = check.fault();

@@ -13,33 +13,33 @@ TEST(RedisInfoTest, FindsFieldsBetweenHeadingsAndBlankLines) {
       "# Server\r\nredis_version:7.0.15\r\n\r\n# Memory\r\nused_memory:1024\r\nlast:x");
   EXPECT_EQ(info.text("redis_version"), "7.0.15");
   EXPECT_EQ(info.number("used_memory"), 1024);
-  EXPECT_EQ(info.text("last"), "x");  // without a newline behind it
+  EXPECT_EQ(info.text("last"), "x");  // without a trailing newline
   EXPECT_FALSE(info.empty());
 }
 
-TEST(RedisInfoTest, KeepsColonsOfAValue) {
+TEST(RedisInfoTest, KeepsColonsInValues) {
   const RedisInfo info("executable:/usr/bin/redis:7\nmaster_host:::1\n");
   EXPECT_EQ(info.text("executable"), "/usr/bin/redis:7");
   EXPECT_EQ(info.text("master_host"), "::1");
 }
 
-TEST(RedisInfoTest, SaysNothingOfWhatIsNotThere) {
+TEST(RedisInfoTest, ReturnsNothingForMissingFields) {
   const RedisInfo info("used_memory_human:1.00K\nempty:\nnan:nan\n");
-  EXPECT_EQ(info.text("used_memory"), "");  // a longer name that begins with it is another one
+  EXPECT_EQ(info.text("used_memory"), "");  // used_memory_human is another field
   EXPECT_EQ(info.number("used_memory"), std::nullopt);
   EXPECT_EQ(info.number("used_memory_human"), std::nullopt);
   EXPECT_EQ(info.number("empty"), std::nullopt);
   EXPECT_EQ(info.number("nan"), std::nullopt);
 }
 
-TEST(RedisInfoTest, TellsNoFromUnknown) {
+TEST(RedisInfoTest, DistinguishesAnotherValueFromAMissingField) {
   const RedisInfo info("rdb_last_bgsave_status:err\naof_last_write_status:ok\n");
   EXPECT_EQ(info.is("rdb_last_bgsave_status", "ok"), 0);
   EXPECT_EQ(info.is("aof_last_write_status", "ok"), 1);
   EXPECT_EQ(info.is("master_link_status", "up"), std::nullopt);
 }
 
-TEST(RedisInfoTest, NumbersDatabasesOnly) {
+TEST(RedisInfoTest, FindsNumberedFieldsOnly) {
   const RedisInfo info("db0:keys=1\ndb12:keys=2\ndb:x\ndbx:y\nmydb3:z\ndb1_state:q\n");
   const auto found = info.numbered("db");
   ASSERT_EQ(found.size(), 2U);
@@ -48,12 +48,12 @@ TEST(RedisInfoTest, NumbersDatabasesOnly) {
   EXPECT_EQ(found[1].second, "keys=2");
 }
 
-TEST(RedisInfoTest, IsEmptyWhereNothingIsAField) {
+TEST(RedisInfoTest, IsEmptyWithoutFields) {
   EXPECT_TRUE(RedisInfo("").empty());
   EXPECT_TRUE(RedisInfo("# Server\r\n\r\nnonsense\r\n").empty());
 }
 
-TEST(RedisInfoTest, TakesCompoundFieldsApart) {
+TEST(RedisInfoTest, ReadsSubFields) {
   constexpr std::string_view kDb = "keys=12,expires=3,avg_ttl=0";
   EXPECT_EQ(sub_field(kDb, "keys"), "12");
   EXPECT_EQ(sub_field(kDb, "expires"), "3");
@@ -63,7 +63,7 @@ TEST(RedisInfoTest, TakesCompoundFieldsApart) {
   EXPECT_EQ(sub_field("", "keys"), "");
 }
 
-TEST(RedisInfoTest, ReadsWholeNumbersOnly) {
+TEST(RedisInfoTest, RejectsTextAroundANumber) {
   EXPECT_EQ(to_number("12"), 12);
   EXPECT_EQ(to_number("-1.5"), -1.5);
   EXPECT_EQ(to_number("12K"), std::nullopt);

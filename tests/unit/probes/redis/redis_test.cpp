@@ -50,7 +50,7 @@ class RedisTest : public testing::Test {
   }
 
   void set_info(const std::string& text) { replies["INFO"] = bulk(text); }
-  // INFO as it is, but for one field.
+  // kInfo with another value of one field, or without the field if `value` is empty.
   void set_field(const std::string& field, const std::string& value) {
     std::string text = kInfo;
     const std::size_t at = text.find("\n" + field + ':') + 1;
@@ -74,7 +74,7 @@ class RedisTest : public testing::Test {
   test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
 };
 
-TEST_F(RedisTest, PublishesWhatInfoSays) {
+TEST_F(RedisTest, PublishesTheFieldsOfInfo) {
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   const std::map<std::string, double> expected = {
@@ -114,14 +114,14 @@ TEST_F(RedisTest, PublishesWhatInfoSays) {
                                               {"maxmemory_policy", "allkeys-lru"}}),
             1);
   EXPECT_EQ(run.reading("memory"), 0.4);
-  // A master has no link to one, and a first reading of look-ups says nothing of the last minutes.
+  // A master has no link to a master, and a hit rate needs two readings.
   EXPECT_EQ(run.count("redis_master_link_up"), 0U);
   EXPECT_EQ(run.count("redis_cache_hit_rate"), 0U);
   EXPECT_EQ(run.reading("hit_rate"), std::nullopt);
 }
 
-TEST_F(RedisTest, LeavesOutWhatInfoDoesNotSay) {
-  set_info("used_memory:7\r\n");  // as managed services cut it down
+TEST_F(RedisTest, OmitsMetricsOfMissingFields) {
+  set_info("used_memory:7\r\n");  // managed services omit most fields
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.names(), (std::set<std::string>{"redis_memory_used_bytes", "redis_instance_info",
@@ -129,7 +129,7 @@ TEST_F(RedisTest, LeavesOutWhatInfoDoesNotSay) {
   EXPECT_EQ(run.reading("memory"), std::nullopt);
 }
 
-TEST_F(RedisTest, HasNoRatioWithoutAMemoryLimit) {
+TEST_F(RedisTest, ReportsNoRatioWithoutAMemoryLimit) {
   set_field("maxmemory", "0");
   const test::Observation run = observe();
   EXPECT_EQ(run.value("redis_memory_limited"), 0);
@@ -137,21 +137,21 @@ TEST_F(RedisTest, HasNoRatioWithoutAMemoryLimit) {
   EXPECT_EQ(run.reading("memory"), std::nullopt);
 }
 
-TEST_F(RedisTest, IsNotReadyWhileItLoads) {
+TEST_F(RedisTest, ReportsUnreadyWhileTheServerLoadsItsData) {
   set_info("used_memory:7\r\nloading:1\r\nloading_loaded_perc:42.5\r\n");
   const test::Observation run = observe(", lists: [queue]");
   EXPECT_EQ(run.failure(), "unready: loading its data, 42.5% done");
   EXPECT_FALSE(run.threw());
   EXPECT_EQ(run.value("redis_loading_dump_file"), 1);
-  EXPECT_EQ(commands, std::vector<std::string>{"INFO"});  // look-ups are refused now
+  EXPECT_EQ(commands, std::vector<std::string>{"INFO"});  // LLEN would fail now
 }
 
-TEST_F(RedisTest, TellsAReplicaThatHasLostItsMaster) {
+TEST_F(RedisTest, PublishesALostLinkToTheMaster) {
   set_info(kInfo + "master_link_status:down\r\n");
   EXPECT_EQ(observe().value("redis_master_link_up"), 0);
 }
 
-TEST_F(RedisTest, RefusesWhatIsNoInfo) {
+TEST_F(RedisTest, RejectsAnInvalidReplyToInfo) {
   set_info("# nothing\r\n");
   EXPECT_EQ(observe().failure(), "protocol: INFO has no used_memory");
   replies["INFO"] = ":7\r\n";
@@ -160,7 +160,7 @@ TEST_F(RedisTest, RefusesWhatIsNoInfo) {
   EXPECT_EQ(observe().reason(), "protocol");
 }
 
-TEST_F(RedisTest, SaysWhyTheServerRefuses) {
+TEST_F(RedisTest, ReportsTheServersError) {
   const std::map<std::string, std::string> reasons = {
       {"NOAUTH Authentication required.", "auth"},
       {"NOPERM this user has no permissions to run the 'info' command", "permission"},
@@ -176,7 +176,7 @@ TEST_F(RedisTest, SaysWhyTheServerRefuses) {
   }
 }
 
-TEST_F(RedisTest, SignsInAndChoosesItsDatabase) {
+TEST_F(RedisTest, AuthenticatesAndSelectsTheDatabase) {
   const test::TempDirectory directory;
   const std::string secret = directory.file("password", "hush hush\n");
   replies["AUTH monitor hush hush"] = replies["SELECT 3"] = "+OK\r\n";
@@ -190,7 +190,7 @@ TEST_F(RedisTest, SignsInAndChoosesItsDatabase) {
   EXPECT_EQ(run.value("redis_key_size", {{"db", "db3"}, {"key", "q"}}), 5);
 }
 
-TEST_F(RedisTest, KeepsItsPasswordToItself) {
+TEST_F(RedisTest, ConcealsARejectedPassword) {
   const test::TempDirectory directory;
   const std::string secret = directory.file("password", "hush");
   replies["AUTH hush"] = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
@@ -200,13 +200,13 @@ TEST_F(RedisTest, KeepsItsPasswordToItself) {
   EXPECT_EQ(commands.size(), 1U);
 }
 
-TEST_F(RedisTest, DoesNotConnectWithoutItsPassword) {
+TEST_F(RedisTest, DoesNotConnectIfThePasswordCannotBeRead) {
   const test::Observation run = observe(", password: {file: /nonexistent/password}");
   EXPECT_EQ(run.reason(), "config");
   EXPECT_EQ(peer.accepted(), 0);
 }
 
-TEST_F(RedisTest, MeasuresListsEachForItself) {
+TEST_F(RedisTest, ReportsEachListSeparately) {
   replies["LLEN celery"] = ":1200\r\n";
   replies["LLEN nothing"] = ":0\r\n";
   replies["LLEN set"] = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
@@ -227,32 +227,34 @@ TEST_F(RedisTest, KeepsItsConnection) {
   EXPECT_EQ(peer.accepted(), 1);
 }
 
-TEST_F(RedisTest, ConnectsAnewWhereTheServerHasHungUp) {
+TEST_F(RedisTest, ReconnectsAfterTheServerClosedTheConnection) {
   const auto probe = house.make("redis", options());
   hangs_up = true;  // after each reply
   EXPECT_EQ(house.observe(*probe).failure(), "");
-  test::run_for(house.loop, std::chrono::milliseconds(5));  // the end of the connection comes
+  test::run_for(house.loop, std::chrono::milliseconds(
+                                5));  // until the probe receives the end of the connection
   EXPECT_EQ(house.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 2);
 }
 
-TEST_F(RedisTest, DropsAConnectionThatARunWasCancelledOn) {
+TEST_F(RedisTest, ReconnectsAfterACancelledRun) {
   const auto probe = house.make("redis", options());
-  replies["INFO"] = "";  // no answer
+  replies["INFO"] = "";  // no reply
   auto task = house.begin(*probe);
   ASSERT_TRUE(house.until([&] { return commands.size() == 1; }));
   task.cancel();
   EXPECT_THROW(task.get(), boost::system::system_error);
-  set_info(kInfo);  // would be taken for the answer to another question there
+  set_info(
+      kInfo);  // a late reply on the old connection would be taken for the reply to another command
   EXPECT_EQ(house.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 2);
 }
 
-TEST_F(RedisTest, TellsTheHitRateOfTheLastMinutesWithoutItsOwnLookUps) {
+TEST_F(RedisTest, PublishesTheHitRateWithoutItsOwnLookUps) {
   replies["LLEN q"] = ":3\r\n";
   const auto probe = house.make("redis", options("", ", lists: [q]"));
   EXPECT_EQ(house.observe(*probe).count("redis_cache_hit_rate"), 0U);
-  std::string text = kInfo;  // 5 hits more, one of which is ours, and 12 misses
+  std::string text = kInfo;  // 5 more hits, one of them by the probe, and 12 more misses
   text.replace(text.find("keyspace_hits:100"), 17, "keyspace_hits:105");
   text.replace(text.find("keyspace_misses:50"), 18, "keyspace_misses:62");
   set_info(text);
@@ -261,7 +263,7 @@ TEST_F(RedisTest, TellsTheHitRateOfTheLastMinutesWithoutItsOwnLookUps) {
   EXPECT_EQ(run.reading("hit_rate"), 0.25);
 }
 
-TEST_F(RedisTest, HandsConnectionAndLookUpsToItsSuccessor) {
+TEST_F(RedisTest, InheritsTheConnectionAndTheHitRate) {
   const auto old = house.make("redis", options());
   house.observe(*old);
   const auto successor = house.make("redis", options("", ", lists: [q]"));
@@ -272,12 +274,12 @@ TEST_F(RedisTest, HandsConnectionAndLookUpsToItsSuccessor) {
   EXPECT_EQ(peer.accepted(), 1);
 }
 
-TEST_F(RedisTest, TakesNoSentinelForDown) {
+TEST_F(RedisTest, ReportsASentinelAsMismatch) {
   set_info("# Server\r\nredis_version:7.2.4\r\nredis_mode:sentinel\r\n# Sentinel\r\n");
   EXPECT_EQ(observe().reason(), "mismatch");
 }
 
-TEST_F(RedisTest, SignsInAUserWithoutAPassword) {
+TEST_F(RedisTest, AuthenticatesAUserWithoutAPassword) {
   replies["AUTH guest "] = "+OK\r\n";
   const test::Observation run =
       house.observe("redis", "url: 'redis://guest@" + peer.endpoint() + '\'');
@@ -285,8 +287,8 @@ TEST_F(RedisTest, SignsInAUserWithoutAPassword) {
   EXPECT_EQ(commands.front(), "AUTH guest ");
 }
 
-// Before Redis 6 there were no users, and one in the URL said nothing.
-TEST_F(RedisTest, SignsInNobodyWithoutAPasswordWhereThereAreNoUsers) {
+// Redis before version 6 has no users. A user in the URL has no effect there.
+TEST_F(RedisTest, SkipsAuthenticationIfTheServerHasNoUsers) {
   replies["AUTH guest "] = "-ERR wrong number of arguments for 'auth' command\r\n";
   for (const char* user : {"guest", "default"}) {
     const test::Observation run =
@@ -296,18 +298,18 @@ TEST_F(RedisTest, SignsInNobodyWithoutAPasswordWhereThereAreNoUsers) {
   EXPECT_EQ(commands, (std::vector<std::string>{"AUTH guest ", "INFO", "INFO"}));
 }
 
-TEST_F(RedisTest, ConcealsThePasswordAlsoWhereItIsConnectedAlready) {
+TEST_F(RedisTest, ConcealsThePasswordOnAKeptConnection) {
   replies["AUTH hunter2"] = "+OK\r\n";
   const auto probe = house.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
   EXPECT_EQ(house.observe(*probe).failure(), "");
-  replies["INFO"] = "-ERR whoever says hunter2\r\n";
+  replies["INFO"] = "-ERR unexpected hunter2\r\n";
   const std::string failure = house.observe(*probe).failure();
-  EXPECT_TRUE(failure.contains("whoever says ")) << failure;
+  EXPECT_TRUE(failure.contains("unexpected ")) << failure;
   EXPECT_FALSE(failure.contains("hunter2")) << failure;
   EXPECT_EQ(peer.accepted(), 1);
 }
 
-TEST_F(RedisTest, HandsNoConnectionToAnotherPassword) {
+TEST_F(RedisTest, InheritsNoConnectionIfThePasswordDiffers) {
   const auto old = house.make("redis", options());
   house.observe(*old);
   replies["AUTH hunter2"] = "+OK\r\n";
@@ -317,7 +319,7 @@ TEST_F(RedisTest, HandsNoConnectionToAnotherPassword) {
   EXPECT_EQ(peer.accepted(), 2);
 }
 
-TEST_F(RedisTest, HandsNoConnectionToAnotherUser) {
+TEST_F(RedisTest, InheritsNoConnectionIfTheUserDiffers) {
   const auto old = house.make("redis", options());
   house.observe(*old);
   const auto successor = house.make("redis", "url: 'redis://other@" + peer.endpoint() + '\'');

@@ -73,7 +73,7 @@ TEST_F(DnsTest, ReadsRecordsOfEachType) {
     int number;
     std::string data, text;
   };
-  for (const Case& each : std::vector<Case>{
+  for (const Case& test_case : std::vector<Case>{
            {"A", kA, "\x0a\x01\x01\x01", "10.1.1.1"},
            {"AAAA", kAaaa, v6, "2001:db8::7"},
            {"CAA", kCaa, '\x80' + txt("issue") + "ca.example; a=B",
@@ -89,35 +89,35 @@ TEST_F(DnsTest, ReadsRecordsOfEachType) {
            {"SRV", kSrv, dns_number(1, 2) + dns_number(2, 2) + dns_number(5060, 2) + host,
             "1 2 5060 a.example"},
            {"TXT", kTxt, txt("v=spf1 ") + txt("-all"), "v=spf1 -all"}}) {
-    answer_records({{each.number, each.data}});
-    const test::Observation run = observe(each.type, ", answers: ['" + each.text + "']");
-    EXPECT_EQ(run.failure(), "") << each.type;
-    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1) << each.type;
-    EXPECT_EQ(server.queries().back().type, each.number);
+    answer_records({{test_case.number, test_case.data}});
+    const test::Observation run = observe(test_case.type, ", answers: ['" + test_case.text + "']");
+    EXPECT_EQ(run.failure(), "") << test_case.type;
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1) << test_case.type;
+    EXPECT_EQ(server.queries().back().type, test_case.number);
   }
 }
 
-TEST_F(DnsTest, CountsEachTextAsOne) {
+TEST_F(DnsTest, JoinsTheStringsOfATxtRecord) {
   answer_records({{kTxt, txt("a") + txt("b")}, {kTxt, txt("c")}});
   const test::Observation run = observe("TXT", ", answers: [ab, c]");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("probe_dns_answer_rrs"), 2);
 }
 
-TEST_F(DnsTest, CountsWhatItAskedForOnly) {
-  // The record of an alias comes along; what it stands for is of the same name in this answer.
+TEST_F(DnsTest, CountsRecordsOfTheQueriedTypeOnly) {
+  // The response also contains a CNAME record.
   answer_records({{kA, "\x0a\x01\x01\x01"}, {kCname, dns_name("shop.example")}});
   EXPECT_EQ(observe("A").value("probe_dns_answer_rrs"), 1);
 }
 
-TEST_F(DnsTest, MissesWhatMustBeThere) {
+TEST_F(DnsTest, ReportsAMissingRecord) {
   const test::Observation run = observe("A", ", answers: [10.1.1.2, 10.1.1.9]");
-  EXPECT_EQ(run.failure(), "mismatch: no '10.1.1.9' in the answer, which has '10.1.1.1, 10.1.1.2'");
+  EXPECT_EQ(run.failure(), "mismatch: '10.1.1.9' is missing from the records '10.1.1.1, 10.1.1.2'");
   EXPECT_FALSE(run.threw());
   EXPECT_EQ(run.value("probe_dns_answer_rrs"), 2);
 }
 
-TEST_F(DnsTest, ComparesWhatRecordsMean) {
+TEST_F(DnsTest, ComparesRecordsInCanonicalForm) {
   const std::string host = dns_name("A.Example");
   const std::string soa = host + dns_name("root.example") + std::string(20, '\x01');
   const std::string v6 = dns_number(0x20010db8, 4) + std::string(11, '\0') + '\x0a';
@@ -127,9 +127,9 @@ TEST_F(DnsTest, ComparesWhatRecordsMean) {
     std::string type;
     int number;
     std::string data, text;
-    bool there = true;
+    bool matches = true;
   };
-  for (const Case& each : std::vector<Case>{
+  for (const Case& test_case : std::vector<Case>{
            {"AAAA", kAaaa, v6, "2001:DB8::A"},
            {"AAAA", kAaaa, v6, "2001:0db8:0000:0000:0000:0000:0000:000a"},
            {"AAAA", kAaaa, v6, "2001:db8:0::0:0.0.0.10"},
@@ -158,14 +158,15 @@ TEST_F(DnsTest, ComparesWhatRecordsMean) {
            {"TXT", kTxt, txt("Key"), "Key"},
            {"TXT", kTxt, txt("Key"), "key", false},
            {"TXT", kTxt, txt("key."), "key", false}}) {
-    answer_records({{each.number, each.data}});
-    const test::Observation run = observe(each.type, ", answers: ['" + each.text + "']");
-    EXPECT_EQ(run.reason(), each.there ? "" : "mismatch") << each.type << ": " << each.text;
-    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1) << each.type << ": " << each.text;
+    answer_records({{test_case.number, test_case.data}});
+    const test::Observation run = observe(test_case.type, ", answers: ['" + test_case.text + "']");
+    EXPECT_EQ(run.reason(), test_case.matches ? "" : "mismatch")
+        << test_case.type << ": " << test_case.text;
+    EXPECT_EQ(run.value("probe_dns_answer_rrs"), 1) << test_case.type << ": " << test_case.text;
   }
 }
 
-TEST_F(DnsTest, SaysWhyThereIsNoAnswer) {
+TEST_F(DnsTest, ReportsTheServersErrorCode) {
   const std::map<int, std::string> codes = {
       {1, "protocol"}, {2, "mismatch"}, {3, "mismatch"}, {5, "mismatch"}};
   for (const auto& [code, reason] : codes) {
@@ -178,7 +179,7 @@ TEST_F(DnsTest, SaysWhyThereIsNoAnswer) {
   }
 }
 
-TEST_F(DnsTest, ExpectsThatThereIsNoSuchName) {
+TEST_F(DnsTest, ExpectsNxdomain) {
   const std::string expect = ", expect: nxdomain";
   EXPECT_EQ(observe("A", expect).failure(),
             "mismatch: shop.example has '10.1.1.1, 10.1.1.2', expected no such name");
@@ -202,14 +203,14 @@ TEST_F(DnsTest, ExpectsThatThereIsNoSuchName) {
   }
 }
 
-TEST_F(DnsTest, TakesNoNameThatNoServerIsAskedFor) {
+TEST_F(DnsTest, RejectsOnionNames) {
   for (const std::string query : {"a.onion", "a.Onion."}) {
     EXPECT_THROW(house.make("dns", "expect: nxdomain, query: " + query), std::runtime_error);
   }
   std::ignore = house.make("dns", "query: a.onion.example");
 }
 
-TEST_F(DnsTest, ExpectsThatANameHasNoSuchRecord) {
+TEST_F(DnsTest, ExpectsNodata) {
   const std::string expect = ", expect: nodata";
   EXPECT_EQ(observe("A", expect).failure(),
             "mismatch: shop.example has '10.1.1.1, 10.1.1.2', expected no such record");
@@ -224,21 +225,22 @@ TEST_F(DnsTest, ExpectsThatANameHasNoSuchRecord) {
   }
 }
 
-TEST_F(DnsTest, ExpectsNoAnswersOfANameThatHasNone) {
+TEST_F(DnsTest, RejectsAnswersWithoutExpectRecords) {
   for (const std::string expect : {"nxdomain", "nodata"}) {
     try {
       std::ignore = observe("A", ", expect: " + expect + ", answers: [10.1.1.1]");
       ADD_FAILURE() << expect << " is accepted";
     } catch (const std::runtime_error& error) {
-      EXPECT_TRUE(std::string(error.what()).contains("goes with expect: records")) << error.what();
+      EXPECT_TRUE(std::string(error.what()).contains("requires expect: records")) << error.what();
     }
   }
 }
 
-TEST_F(DnsTest, TakesANameWithoutSuchARecordForAMismatch) {
+TEST_F(DnsTest, ReportsANameWithoutSuchARecordAsMismatch) {
   answer_records({});
   EXPECT_EQ(observe("A").reason(), "mismatch");
-  answer_records({{kCname, dns_name("other.example")}});  // an alias of what has none either
+  answer_records(
+      {{kCname, dns_name("other.example")}});  // an alias of a name without such a record
   for (const std::string type : {"A", "AAAA", "CAA", "MX", "NS", "PTR", "SRV", "TXT"}) {
     const test::Observation run = observe(type);
     EXPECT_EQ(run.reason(), "mismatch") << type;
@@ -246,7 +248,7 @@ TEST_F(DnsTest, TakesANameWithoutSuchARecordForAMismatch) {
   }
 }
 
-TEST_F(DnsTest, ReadsAFloodOfAnswersInTurnsWithOthers) {
+TEST_F(DnsTest, YieldsToOtherWorkWhileReadingManyResponses) {
   asio::ip::udp::socket flood(house.loop, {asio::ip::address_v4::loopback(), 0});
   const auto probe = house.make("dns", "query: shop.example, server: '127.0.0.1:" +
                                            std::to_string(flood.local_endpoint().port()) + '\'');
@@ -255,11 +257,11 @@ TEST_F(DnsTest, ReadsAFloodOfAnswersInTurnsWithOthers) {
   std::array<char, 512> bytes{};
   asio::ip::udp::endpoint client;
   const std::size_t size = flood.receive_from(asio::buffer(bytes), client);
-  bytes[2] |= '\x80';  // it is an answer, without records
+  bytes[2] |= '\x80';  // a response, without records
   std::array<char, 512> other = bytes;
-  other[0] ^= 1;  // to another question
-  constexpr int kOthers = 200;
-  for (int i = 0; i < kOthers; ++i) flood.send_to(asio::buffer(other, size), client);
+  other[0] ^= 1;  // with the ID of another query
+  constexpr int kUnrelated = 200;
+  for (int i = 0; i < kUnrelated; ++i) flood.send_to(asio::buffer(other, size), client);
   flood.send_to(asio::buffer(bytes, size), client);
 
   int turns = 0;
@@ -274,7 +276,7 @@ TEST_F(DnsTest, ReadsAFloodOfAnswersInTurnsWithOthers) {
   EXPECT_GE(turns, 6);
 }
 
-TEST_F(DnsTest, RefusesRecordsThatAreCutOff) {
+TEST_F(DnsTest, RejectsTruncatedRecords) {
   for (const auto& [type, number, data] :
        std::vector<std::tuple<std::string, int, std::string>>{{"MX", kMx, "\x01"},
                                                               {"CAA", kCaa, "\x01"},
@@ -289,13 +291,13 @@ TEST_F(DnsTest, RefusesRecordsThatAreCutOff) {
   }
 }
 
-TEST_F(DnsTest, AsksByTcpWhereItIsTold) {
+TEST_F(DnsTest, UsesTcpIfConfigured) {
   EXPECT_EQ(observe("A", ", protocol: tcp").value("probe_dns_answer_rrs"), 2);
   ASSERT_EQ(server.queries().size(), 1U);
   EXPECT_TRUE(server.queries()[0].tcp);
 }
 
-TEST_F(DnsTest, AsksAgainByTcpForALongAnswer) {
+TEST_F(DnsTest, RetriesOverTcpAfterATruncatedResponse) {
   answer = [](const DnsScript::Query& query) {
     DnsScript::Answer out;
     out.truncated = !query.tcp;
@@ -308,24 +310,24 @@ TEST_F(DnsTest, AsksAgainByTcpForALongAnswer) {
   EXPECT_EQ(server.queries().size(), 2U);
 }
 
-TEST_F(DnsTest, AsksForTheNameOfAnAddress) {
+TEST_F(DnsTest, QueriesTheReverseNameOfAnAddress) {
   answer = [](const DnsScript::Query& query) {
     return DnsScript::Answer{.records = {{query.type, dns_name("web.example")}}};
   };
-  const auto asked = [&](const std::string& query) {
+  const auto queried_name = [&](const std::string& query) {
     const test::Observation run =
         house.observe("dns", "type: PTR, answers: [web.example], query: '" + query +
                                  "', server: '" + server.endpoint() + '\'');
     EXPECT_EQ(run.failure(), "") << query;
     return server.queries().back().name;
   };
-  EXPECT_EQ(asked("192.0.2.10"), "10.2.0.192.in-addr.arpa");
-  EXPECT_EQ(asked("2001:DB8::7"),
+  EXPECT_EQ(queried_name("192.0.2.10"), "10.2.0.192.in-addr.arpa");
+  EXPECT_EQ(queried_name("2001:DB8::7"),
             "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
-  EXPECT_EQ(asked("10.2.0.192.in-addr.arpa"), "10.2.0.192.in-addr.arpa");
+  EXPECT_EQ(queried_name("10.2.0.192.in-addr.arpa"), "10.2.0.192.in-addr.arpa");
 }
 
-TEST_F(DnsTest, TellsAnAliasAndNotWhatItStandsFor) {
+TEST_F(DnsTest, ReturnsAnAliasInsteadOfItsTarget) {
   answer_records({{kCname, dns_name("other.example")}, {kA, "\x0a\x01\x01\x01"}});
   const test::Observation run = observe("CNAME", ", answers: [other.example]");
   EXPECT_EQ(run.failure(), "");
@@ -336,7 +338,7 @@ TEST_F(DnsTest, TellsAnAliasAndNotWhatItStandsFor) {
   EXPECT_EQ(observe("CAA").reason(), "mismatch");
 }
 
-TEST_F(DnsTest, CountsAllThereAre) {
+TEST_F(DnsTest, CountsThousandsOfRecords) {
   constexpr unsigned kMany = 2000;
   answer = [](const DnsScript::Query& query) {
     DnsScript::Answer out;
@@ -360,10 +362,10 @@ TEST_F(DnsTest, CountsAllThereAre) {
   EXPECT_EQ(observe("A", ", protocol: tcp, answers: [10.1.7.207]").failure(), "");
 }
 
-TEST_F(DnsTest, SaysThatNobodyListens) {
-  const test::ClosedPort nobody;
+TEST_F(DnsTest, ReportsAConnectionFailure) {
+  const test::ClosedPort closed;
   const test::Observation run = house.observe(
-      "dns", "query: shop.example, protocol: tcp, server: '" + nobody.endpoint() + '\'');
+      "dns", "query: shop.example, protocol: tcp, server: '" + closed.endpoint() + '\'');
   EXPECT_EQ(run.reason(), "connect");
 }
 
@@ -379,7 +381,7 @@ TEST_F(DnsTest, IsCancelledWhileTheServerIsSilent) {
   EXPECT_EQ(house.observe(*probe).value("probe_dns_answer_rrs"), 1);
 }
 
-TEST_F(DnsTest, AsksAnIpv6Literal) {
+TEST_F(DnsTest, UsesAnIpv6Server) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
   const DnsScript other(house.loop, script(), asio::ip::address_v6::loopback());
   const auto probe = house.make("dns", "query: shop.example, server: '" + other.endpoint() + '\'');
@@ -388,7 +390,7 @@ TEST_F(DnsTest, AsksAnIpv6Literal) {
   EXPECT_EQ(probe->endpoint(), other.endpoint());
 }
 
-TEST_F(DnsTest, SaysThatItsServerHasNoAddress) {
+TEST_F(DnsTest, ReportsThatTheServersNameDoesNotResolve) {
   EXPECT_EQ(house.observe("dns", "query: a.example, server: 'nowhere.invalid:53'").reason(), "dns");
 }
 

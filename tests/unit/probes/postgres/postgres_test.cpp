@@ -1,5 +1,6 @@
-// The statements themselves run against a real server in tests/integration; here a scripted one
-// answers them.
+// A scripted server answers the statements. tests/integration runs them on a real server.
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -15,8 +16,16 @@ namespace vitalsd {
 namespace {
 
 using Value = std::optional<std::string>;  // nothing: NULL
-using Row = std::vector<Value>;
-using Table = std::vector<Row>;
+
+struct Table {
+  std::vector<std::string> columns;
+  std::vector<std::vector<Value>> rows;
+
+  Value& at(std::size_t row, std::string_view column) {
+    const auto found = std::ranges::find(columns, column);
+    return rows.at(row).at(static_cast<std::size_t>(found - columns.begin()));
+  }
+};
 
 constexpr std::optional<std::string> kNull;
 
@@ -43,22 +52,21 @@ std::string error(const std::string& severity, const std::string& sqlstate,
 const std::string kReady = message('Z', "I");
 
 std::string result(const Table& table) {
-  const std::size_t columns = table.empty() ? 0 : table.front().size();
-  std::string description = big_endian(columns, 2);
-  for (std::size_t i = 0; i < columns; ++i) {
+  std::string description = big_endian(table.columns.size(), 2);
+  for (const std::string& column : table.columns) {
     // Name, table, column, type (text), size, modifier, format (text).
-    description += text("c") + big_endian(0, 4) + big_endian(0, 2) + big_endian(25, 4) +
+    description += text(column) + big_endian(0, 4) + big_endian(0, 2) + big_endian(25, 4) +
                    big_endian(0xffff, 2) + big_endian(0xffffffff, 4) + big_endian(0, 2);
   }
   std::string out = message('T', description);
-  for (const Row& row : table) {
+  for (const std::vector<Value>& row : table.rows) {
     std::string data = big_endian(row.size(), 2);
     for (const Value& value : row) {
       data += value ? big_endian(value->size(), 4) + *value : big_endian(0xffffffff, 4);
     }
     out += message('D', data);
   }
-  return out + message('C', text("SELECT " + std::to_string(table.size())));
+  return out + message('C', text("SELECT " + std::to_string(table.rows.size())));
 }
 
 class PostgresTest : public testing::Test {
@@ -88,14 +96,19 @@ class PostgresTest : public testing::Test {
     }
     if (query.contains("pg_database_size")) {
       ++size_queries;
+      for (const std::string& column : sizes.columns) EXPECT_TRUE(query.contains(column)) << column;
       if (!size_error.empty()) return size_error + kReady;
       return result(sizes) + message('C', text("COMMIT")) + kReady;
     }
     ++queries;
+    for (const Table* table : {&server, &databases, &activity, &locks, &standbys, &archiver}) {
+      for (const std::string& column : table->columns)
+        EXPECT_TRUE(query.contains(column)) << column;
+    }
     if (!query_error.empty()) return query_error + kReady;
     std::string out;
-    for (const Table& table : {server, databases, activity, locks, standbys, archiver}) {
-      out += result(table);
+    for (const Table* table : {&server, &databases, &activity, &locks, &standbys, &archiver}) {
+      out += result(*table);
     }
     if (lacks_results) out = result(server);
     return out + message('C', text("COMMIT")) + kReady;
@@ -112,21 +125,32 @@ class PostgresTest : public testing::Test {
     return size - 4;
   }
 
-  // What it answers. Row of the server: max_connections, superuser_reserved_connections,
-  // reserved_connections, sees all, is in recovery, start time, replay lag, versions, when the
-  // receiver heard of the primary, whether it streams.
   Table server = {
-      {"100", "3", "2", "t", "f", "1700000000.5", kNull, "16.1", "PostgreSQL 16.1", kNull, kNull}};
-  Table databases = {{"postgres", "2", "10", "1", "100", "900", "0", "0", "0", "t"},
-                     {"shop", "60", "5000", "7", "11", "22", "2", "3", "4096", "f"}};
-  Table activity = {{"shop", "active", "20", "1.5"},
-                    {"shop", "idle", "30", kNull},
-                    {"shop", "idle in transaction", "5", "600"},
-                    {"postgres", "idle", "1", kNull}};
-  Table locks = {{"shop", "AccessShareLock", "12", "0"}, {"shop", "ExclusiveLock", "3", "2"}};
-  Table standbys = {{"replica", "10.0.0.2", "1024", "2"}, {"backup", "local", kNull, "1"}};
-  Table archiver = {{"500", "6", "1700000100"}};
-  Table sizes = {{"postgres", "8000000"}, {"shop", "1000000000000"}};
+      .columns = {"max_connections", "superuser_reserved_connections", "reserved_connections",
+                  "reads_all_stats", "in_recovery", "start_time", "replay_lag", "short_version",
+                  "version", "last_message_time", "streaming_receivers"},
+      .rows = {{"100", "3", "2", "t", "f", "1700000000.5", kNull, "16.1", "PostgreSQL 16.1", kNull,
+                kNull}}};
+  Table databases = {
+      .columns = {"datname", "numbackends", "xact_commit", "xact_rollback", "blks_read", "blks_hit",
+                  "deadlocks", "conflicts", "temp_bytes", "is_current"},
+      .rows = {{"postgres", "2", "10", "1", "100", "900", "0", "0", "0", "t"},
+               {"shop", "60", "5000", "7", "11", "22", "2", "3", "4096", "f"}}};
+  Table activity = {.columns = {"datname", "state", "connections", "longest_transaction"},
+                    .rows = {{"shop", "active", "20", "1.5"},
+                             {"shop", "idle", "30", kNull},
+                             {"shop", "idle in transaction", "5", "600"},
+                             {"postgres", "idle", "1", kNull}}};
+  Table locks = {
+      .columns = {"datname", "mode", "locks", "waiting"},
+      .rows = {{"shop", "AccessShareLock", "12", "0"}, {"shop", "ExclusiveLock", "3", "2"}}};
+  Table standbys = {
+      .columns = {"application_name", "client_address", "lag_bytes", "standbys"},
+      .rows = {{"replica", "10.0.0.2", "1024", "2"}, {"backup", "local", kNull, "1"}}};
+  Table archiver = {.columns = {"archived_count", "failed_count", "last_archived_time"},
+                    .rows = {{"500", "6", "1700000100"}}};
+  Table sizes = {.columns = {"datname", "size"},
+                 .rows = {{"postgres", "8000000"}, {"shop", "1000000000000"}}};
 
   std::string version = "16.1";
   std::string refusal;      // instead of a connection
@@ -135,7 +159,7 @@ class PostgresTest : public testing::Test {
   bool lacks_results = false;
   bool hangs_up_after_statistics = false;
 
-  // What it has seen.
+  // What the server received.
   std::string startup;
   std::string timeout;
   int queries = 0;
@@ -145,7 +169,7 @@ class PostgresTest : public testing::Test {
   test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
 };
 
-TEST_F(PostgresTest, PublishesTheServersSettings) {
+TEST_F(PostgresTest, PublishesServerSettings) {
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("pg_settings_superuser_reserved_connections"), 3);
@@ -173,7 +197,7 @@ TEST_F(PostgresTest, PublishesEachDatabase) {
   EXPECT_EQ(run.value("pg_stat_activity_count", {{"datname", "postgres"}}), 1);
 }
 
-TEST_F(PostgresTest, PublishesConnectionsAndLocksByTheirState) {
+TEST_F(PostgresTest, PublishesConnectionsByStateAndLocksByMode) {
   const test::Observation run = observe();
   EXPECT_EQ(run.count("pg_stat_activity_connections"), 4U);
   EXPECT_EQ(run.value("pg_stat_activity_connections",
@@ -182,42 +206,43 @@ TEST_F(PostgresTest, PublishesConnectionsAndLocksByTheirState) {
   EXPECT_EQ(run.value("pg_stat_activity_max_tx_duration",
                       {{"datname", "shop"}, {"state", "idle in transaction"}}),
             600);
-  // Where no transaction is open there is no age of one.
+  // Two states have no open transaction, and so no age.
   EXPECT_EQ(run.count("pg_stat_activity_max_tx_duration"), 2U);
   EXPECT_EQ(run.value("pg_locks_count", {{"datname", "shop"}, {"mode", "ExclusiveLock"}}), 3);
   EXPECT_EQ(run.count("pg_locks_count"), 2U);
 }
 
-TEST_F(PostgresTest, JudgesTheConnectionsOfAllDatabasesTogether) {
+TEST_F(PostgresTest, ChecksTheConnectionsOfAllDatabasesTogether) {
   EXPECT_EQ(observe().reading("connections"), 0.56);
 }
 
-TEST_F(PostgresTest, HasNoRatioWithoutAMaximum) {
-  server[0][0] = kNull;
+TEST_F(PostgresTest, ReportsNoRatioWithoutMaxConnections) {
+  server.at(0, "max_connections") = kNull;
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("pg_settings_max_connections"), 0U);
   EXPECT_EQ(run.reading("connections"), std::nullopt);
 }
 
-// Without pg_monitor pg_stat_activity hides other roles' sessions; pg_stat_database does not.
-TEST_F(PostgresTest, CountsBackendsWhereItMayNotSeeThem) {
-  server[0][3] = "f";
-  activity = {{"shop", "unknown", "1", kNull}};
+// Without pg_monitor, pg_stat_activity hides other roles' sessions; pg_stat_database does not.
+TEST_F(PostgresTest, CountsBackendsWithoutPgMonitor) {
+  server.at(0, "reads_all_stats") = "f";
+  activity.rows = {{"shop", "unknown", "1", kNull}};
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("pg_monitoring_incomplete", {{"reason", "permission"}}), 1);
   EXPECT_EQ(run.value("pg_stat_activity_count", {{"datname", "shop"}}), 60);
-  EXPECT_EQ(run.value("pg_stat_activity_count", {{"datname", "postgres"}}), 1);  // without ours
+  EXPECT_EQ(run.value("pg_stat_activity_count", {{"datname", "postgres"}}),
+            1);  // without the probe's own
   EXPECT_EQ(run.count("pg_stat_activity_connections"), 0U);
   EXPECT_EQ(run.count("pg_stat_activity_max_tx_duration"), 0U);
   EXPECT_EQ(run.reading("connections"), 0.61);
 }
 
-TEST_F(PostgresTest, OmitsWhatTheServerDoesNotKnow) {
-  server[0][2] = kNull;            // before PostgreSQL 16
-  archiver = {{"0", "0", kNull}};  // nothing was ever archived
-  databases[1] = {"shop", kNull, kNull, kNull, kNull, kNull, kNull, kNull, kNull, "f"};
+TEST_F(PostgresTest, OmitsNullValues) {
+  server.at(0, "reserved_connections") = kNull;  // before PostgreSQL 16
+  archiver.rows = {{"0", "0", kNull}};           // no file was archived yet
+  databases.rows[1] = {"shop", kNull, kNull, kNull, kNull, kNull, kNull, kNull, kNull, "f"};
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("pg_settings_reserved_connections"), 0U);
@@ -227,11 +252,11 @@ TEST_F(PostgresTest, OmitsWhatTheServerDoesNotKnow) {
   EXPECT_EQ(run.count("pg_stat_database_xact_commit"), 1U);
 }
 
-TEST_F(PostgresTest, TellsHowFarAStandbyIsBehind) {
-  server[0][4] = "t";
-  server[0][6] = "12.5";
-  server[0][9] = "1700000200";
-  server[0][10] = "1";
+TEST_F(PostgresTest, PublishesTheLagOfAStandby) {
+  server.at(0, "in_recovery") = "t";
+  server.at(0, "replay_lag") = "12.5";
+  server.at(0, "last_message_time") = "1700000200";
+  server.at(0, "streaming_receivers") = "1";
   const test::Observation run = observe();
   EXPECT_EQ(run.value("pg_stat_wal_receiver_streaming"), 1);
   EXPECT_EQ(run.value("pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds"), 1700000200);
@@ -239,20 +264,20 @@ TEST_F(PostgresTest, TellsHowFarAStandbyIsBehind) {
   EXPECT_EQ(run.value("pg_replication_lag_seconds"), 12.5);
 }
 
-TEST_F(PostgresTest, CountsStandbysOfOneName) {
+TEST_F(PostgresTest, CountsStandbysWithTheSameName) {
   const test::Observation run = observe();
   EXPECT_EQ(run.value("pg_stat_replication_standbys"), 3);
   EXPECT_EQ(run.value("pg_stat_replication_pg_wal_lsn_diff",
                       {{"application_name", "replica"}, {"client_addr", "10.0.0.2"}}),
             1024);
-  EXPECT_EQ(run.count("pg_stat_replication_pg_wal_lsn_diff"), 1U);  // of the other it is unknown
+  EXPECT_EQ(run.count("pg_stat_replication_pg_wal_lsn_diff"), 1U);  // NULL for the other
 }
 
-TEST_F(PostgresTest, CountsNoStandbysWhereThereAreNone) {
-  standbys.clear();
-  activity.clear();
-  locks.clear();
-  archiver.clear();
+TEST_F(PostgresTest, AcceptsEmptyResults) {
+  standbys.rows.clear();
+  activity.rows.clear();
+  locks.rows.clear();
+  archiver.rows.clear();
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("pg_stat_replication_standbys"), 0);
@@ -262,11 +287,12 @@ TEST_F(PostgresTest, CountsNoStandbysWhereThereAreNone) {
 }
 
 TEST_F(PostgresTest, PublishesManyDatabases) {
-  databases.clear();
-  sizes.clear();
+  databases.rows.clear();
+  sizes.rows.clear();
   for (int i = 0; i < 500; ++i) {
-    databases.push_back({"db " + std::to_string(i), "1", "1", "1", "1", "1", "1", "1", "1", "f"});
-    sizes.push_back({"db " + std::to_string(i), std::to_string(i)});
+    databases.rows.push_back(
+        {"db " + std::to_string(i), "1", "1", "1", "1", "1", "1", "1", "1", "f"});
+    sizes.rows.push_back({"db " + std::to_string(i), std::to_string(i)});
   }
   const test::Observation run = observe();
   EXPECT_EQ(run.count("pg_stat_database_xact_commit"), 500U);
@@ -274,20 +300,20 @@ TEST_F(PostgresTest, PublishesManyDatabases) {
   EXPECT_EQ(run.duplicates(), 0U);
 }
 
-TEST_F(PostgresTest, KeepsNamesAsTheyAre) {
-  databases[1][0] = "a \"b\"\\\n{c}";
+TEST_F(PostgresTest, KeepsDatabaseNamesUnchanged) {
+  databases.at(1, "datname") = "a \"b\"\\\n{c}";
   const test::Observation run = observe();
   EXPECT_EQ(run.value("pg_stat_database_xact_commit", {{"datname", "a \"b\"\\\n{c}"}}), 5000);
 }
 
-TEST_F(PostgresTest, ReadsSizesLessOftenThanTheRest) {
+TEST_F(PostgresTest, ReadsSizesOncePerSizeInterval) {
   const auto probe = house.make("postgres", options());
   house.observe(*probe);
-  sizes[1][1] = "5";
+  sizes.at(1, "size") = "5";
   const test::Observation run = house.observe(*probe);
   EXPECT_EQ(queries, 2);
   EXPECT_EQ(size_queries, 1);
-  EXPECT_EQ(run.value("pg_database_size_bytes", {{"datname", "shop"}}), 1e12);  // goes on
+  EXPECT_EQ(run.value("pg_database_size_bytes", {{"datname", "shop"}}), 1e12);  // the kept value
 }
 
 TEST_F(PostgresTest, KeepsItsConnection) {
@@ -295,13 +321,13 @@ TEST_F(PostgresTest, KeepsItsConnection) {
   house.observe(*probe);
   EXPECT_EQ(house.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 1);
-  // The server gives up when the run does.
+  // The server's timeout equals the run's time limit.
   EXPECT_TRUE(timeout.contains("statement_timeout = 10000")) << timeout;
   EXPECT_TRUE(startup.contains(std::string("database\0postgres\0", 18)));
   EXPECT_TRUE(startup.contains(std::string("user\0monitor\0", 13)));
 }
 
-TEST_F(PostgresTest, ConnectsAnewAfterAFailure) {
+TEST_F(PostgresTest, ReconnectsAfterAFailure) {
   const auto probe = house.make("postgres", options());
   query_error = error("ERROR", "57014", "canceling statement due to statement timeout");
   EXPECT_TRUE(house.observe(*probe).failure().starts_with("timeout: "));
@@ -310,7 +336,7 @@ TEST_F(PostgresTest, ConnectsAnewAfterAFailure) {
   EXPECT_EQ(peer.accepted(), 2);
 }
 
-TEST_F(PostgresTest, DropsAConnectionThatARunWasCancelledOn) {
+TEST_F(PostgresTest, ReconnectsAfterACancelledRun) {
   const auto probe = house.make("postgres", options());
   house.observe(*probe);
   auto task = house.begin(*probe);
@@ -322,7 +348,7 @@ TEST_F(PostgresTest, DropsAConnectionThatARunWasCancelledOn) {
   EXPECT_EQ(peer.accepted(), 2);
 }
 
-TEST_F(PostgresTest, KeepsTheStatisticsWhereSizesCannotBeHad) {
+TEST_F(PostgresTest, KeepsTheStatisticsIfTheConnectionFailsBeforeTheSizes) {
   hangs_up_after_statistics = true;
   const test::Observation run = observe();
   EXPECT_TRUE(run.threw());
@@ -330,21 +356,22 @@ TEST_F(PostgresTest, KeepsTheStatisticsWhereSizesCannotBeHad) {
   EXPECT_EQ(run.count("pg_database_size_bytes"), 0U);
 }
 
-// pg_database_size() reads directories, for minutes where there are many files: the server lives.
-TEST_F(PostgresTest, TakesNoServerForDownWhoseSizesTakeTooLong) {
+// pg_database_size() reads directories, which may take minutes if there are many files. The server
+// is up nevertheless.
+TEST_F(PostgresTest, ReportsOverloadIfReadingSizesTakesTooLong) {
   size_error = error("ERROR", "57014", "canceling statement due to statement timeout");
   const auto probe = house.make("postgres", options());
-  for (int i = 0; i < 2; ++i) {  // the second one does not ask, and the failure stands
+  for (int i = 0; i < 2; ++i) {  // the second run does not query the sizes; the failure remains
     const test::Observation run = house.observe(*probe);
     EXPECT_FALSE(run.threw());
-    EXPECT_TRUE(run.failure().starts_with("overload: the databases' sizes: ")) << run.failure();
+    EXPECT_TRUE(run.failure().starts_with("overload: database sizes: ")) << run.failure();
     EXPECT_EQ(run.value("pg_stat_activity_count", {{"datname", "shop"}}), 55);
     EXPECT_EQ(run.count("pg_database_size_bytes"), 0U);
   }
   EXPECT_EQ(size_queries, 1);
 }
 
-TEST_F(PostgresTest, ConcealsThePasswordAlsoWhereItIsConnectedAlready) {
+TEST_F(PostgresTest, ConcealsThePasswordOnAKeptConnection) {
   const std::string with_password =
       "url: 'postgresql://monitor:hunter2@" + peer.endpoint() + "/postgres?sslmode=disable'";
   const auto probe = house.make("postgres", with_password);
@@ -356,43 +383,49 @@ TEST_F(PostgresTest, ConcealsThePasswordAlsoWhereItIsConnectedAlready) {
   EXPECT_EQ(peer.accepted(), 1);
 }
 
-TEST_F(PostgresTest, SaysWhyTheServerRefuses) {
+TEST_F(PostgresTest, ReportsWhyTheServerRejectsTheConnection) {
   struct Case {
     std::string sqlstate, text, reason;
   };
-  for (const Case& each :
+  for (const Case& test_case :
        std::vector<Case>{{"28P01", "password authentication failed for user \"monitor\"", "auth"},
                          {"3D000", "database \"postgres\" does not exist", "mismatch"},
                          {"57P03", "the database system is starting up", "unready"}}) {
-    refusal = error("FATAL", each.sqlstate, each.text);
+    refusal = error("FATAL", test_case.sqlstate, test_case.text);
     const test::Observation run = observe();
-    EXPECT_EQ(run.reason(), each.reason);
-    EXPECT_TRUE(run.failure().contains(each.text)) << run.failure();
+    EXPECT_EQ(run.reason(), test_case.reason);
+    EXPECT_TRUE(run.failure().contains(test_case.text)) << run.failure();
     EXPECT_TRUE(run.threw());
     EXPECT_EQ(run.names().size(), 0U);
     EXPECT_EQ(run.reading("connections"), std::nullopt);
   }
 }
 
-// Nobody gets in to count, and yet it is known how full the server is.
-TEST_F(PostgresTest, TakesAServerWithoutASlotForFull) {
+// No statistics can be read, but the server is known to be full.
+TEST_F(PostgresTest, ReportsAFullServerAsOverload) {
   refusal = error("FATAL", "53300", "sorry, too many clients already");
   const test::Observation run = observe();
   EXPECT_EQ(run.reason(), "overload");
   EXPECT_EQ(run.reading("connections"), 1);
 }
 
-TEST_F(PostgresTest, SaysWhenItMayNotLook) {
+TEST_F(PostgresTest, ReportsMissingPermission) {
   query_error = error("ERROR", "42501", "permission denied for view pg_stat_activity");
   EXPECT_EQ(observe().reason(), "permission");
 }
 
-TEST_F(PostgresTest, RefusesAnAnswerThatLacksResults) {
+TEST_F(PostgresTest, RejectsAResponseWithoutAllResults) {
   lacks_results = true;
-  EXPECT_EQ(observe().failure(), "protocol: the answer lacks results");
+  EXPECT_EQ(observe().failure(), "protocol: results are missing from the response");
 }
 
-TEST_F(PostgresTest, RefusesServersThatAreTooOld) {
+TEST_F(PostgresTest, RejectsAResponseWithoutAColumn) {
+  databases.columns.back() = "oid";
+  server.at(0, "reads_all_stats") = "f";
+  EXPECT_EQ(observe().failure(), "protocol: the response has no column is_current");
+}
+
+TEST_F(PostgresTest, RejectsUnsupportedServerVersions) {
   version = "9.6.24";
   EXPECT_EQ(observe().failure(), "config: PostgreSQL before 10 is not supported");
   EXPECT_EQ(queries, 0);
@@ -400,15 +433,15 @@ TEST_F(PostgresTest, RefusesServersThatAreTooOld) {
   EXPECT_EQ(observe().failure(), "");
 }
 
-TEST_F(PostgresTest, SaysWhereNobodyListens) {
-  const test::ClosedPort nobody;
+TEST_F(PostgresTest, ReportsAConnectionFailure) {
+  const test::ClosedPort closed;
   const test::Observation run = house.observe(
-      "postgres", "url: 'postgresql://monitor@" + nobody.endpoint() + "?sslmode=disable'");
+      "postgres", "url: 'postgresql://monitor@" + closed.endpoint() + "?sslmode=disable'");
   EXPECT_EQ(run.reason(), "connect");
   EXPECT_EQ(run.reading("connections"), std::nullopt);
 }
 
-TEST_F(PostgresTest, HandsItsConnectionToTheSameUserOnly) {
+TEST_F(PostgresTest, InheritsTheConnectionOfTheSameUserOnly) {
   const auto first = house.make("postgres", options());
   house.observe(*first);
   const auto same = house.make("postgres", options(", size_interval: 1h"));
@@ -422,18 +455,19 @@ TEST_F(PostgresTest, HandsItsConnectionToTheSameUserOnly) {
   EXPECT_EQ(peer.accepted(), 2);
 }
 
-// It was made while another server could have been trusted, or with a password that is none now.
-TEST_F(PostgresTest, HandsNoConnectionToOtherTerms) {
+// The connection may lead to a server that is no longer trusted, or use a password that is no
+// longer valid.
+TEST_F(PostgresTest, InheritsNoConnectionIfConnectionOptionsDiffer) {
   const auto first = house.make("postgres", options());
   house.observe(*first);
   int connections = 1;
-  for (const char* term : {", channel_binding: disable", ", allow_cleartext_password: true",
-                           ", password: {env: VITALSD_TEST_NONE}"}) {
-    const auto next = house.make("postgres", options(term));
+  for (const char* option : {", channel_binding: disable", ", allow_cleartext_password: true",
+                             ", password: {env: VITALSD_TEST_NONE}"}) {
+    const auto next = house.make("postgres", options(option));
     next->inherit(*first);
     house.observe(*next);
-    connections += std::string_view(term).contains("env") ? 0 : 1;  // that one cannot be read
-    EXPECT_EQ(peer.accepted(), connections) << term;
+    connections += std::string_view(option).contains("env") ? 0 : 1;  // the password cannot be read
+    EXPECT_EQ(peer.accepted(), connections) << option;
   }
 }
 

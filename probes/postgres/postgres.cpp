@@ -1,0 +1,197 @@
+// Kind `postgres`: connections, databases, locks, replication and archiving of one server. Each run
+// needs one round trip on a connection that is kept between runs.
+#include "probes/net/options.hpp"
+#include "probes/net/pg_connection.hpp"
+#include "probes/postgres/metrics.hpp"
+#include "probes/postgres/rows.hpp"
+#include "probes/postgres/statements.hpp"
+#include "probes/postgres/statistics.hpp"
+#include "probes/probe.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace vitalsd {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kOldestVersion = 100000;  // 10: backend_type, pg_monitor, the names of WAL functions
+
+// The value of `name` in a query "a=1&b=2"; empty if it is not set. Not percent-decoded: no sslmode
+// needs that. Reports all other parameters as errors.
+std::string take_parameter(config::Node& options, std::string_view query, std::string_view name) {
+  std::string found;
+  while (!query.empty()) {
+    const std::string_view item = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(item.size() + 1, query.size()));
+    const std::size_t equals = std::min(item.find('='), item.size());
+    if (item.substr(0, equals) == name) {
+      found = item.substr(std::min(equals + 1, item.size()));
+    } else {
+      options.error("url", "unknown parameter " + config::quoted(item.substr(0, equals)) +
+                               ": only sslmode is supported");
+    }
+  }
+  return found;
+}
+
+net::PgOptions read_options(config::Node& options) {
+  constexpr std::uint16_t kDefaultPort = 5432;
+  net::PgOptions pg;
+  const auto url =
+      options.required<config::Url>("url", "postgresql://USER@HOST:PORT/DATABASE?sslmode=MODE");
+  pg.password = net::read_password(options, url);
+  pg.tls = net::TlsOptions::read(options);
+  pg.allow_cleartext_password = options.get<bool>(
+      "allow_cleartext_password", false,
+      "send the password unencrypted if a server on another machine requests that");
+  pg.channel_binding = options.choice(
+      "channel_binding", {"prefer", "disable", "require"},
+      "require: authenticate only by SCRAM over TLS, with a server that knows the password");
+  if (url.host.empty()) return pg;  // reported already
+  if (url.scheme != "postgresql" && url.scheme != "postgres") {
+    options.error("url", "the scheme must be postgresql, not " + config::quoted(url.scheme));
+  }
+  if (url.user.empty()) options.error("url", "the user is missing: write postgresql://USER@...");
+  pg.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
+  pg.user = url.user;
+  const std::string path = config::percent_decode(url.path);
+  if (path.contains('\0')) options.error("url", "%00 is not valid in a database name");
+  pg.database = path.size() > 1 ? path.substr(1) : url.user;
+  const std::string mode = take_parameter(options, url.query, "sslmode");
+  const std::vector<std::string_view> modes = {"disable", "allow",     "prefer",
+                                               "require", "verify-ca", "verify-full"};
+  if (!mode.empty() && std::ranges::find(modes, mode) == modes.end()) {
+    options.error("url",
+                  config::quoted(mode) + " is not an sslmode" + config::did_you_mean(mode, modes));
+  }
+  if (!options.has("tls")) {
+    if (!mode.empty()) pg.sslmode = mode;
+  } else if (!mode.empty()) {
+    options.error("tls", "the URL sets sslmode: use either sslmode or tls");
+  } else {
+    pg.sslmode = pg.tls.verify ? "verify-full" : "require";
+  }
+  return pg;
+}
+
+class PostgresProbe final : public Probe {
+ public:
+  PostgresProbe(config::Node& options, const Environment& environment)
+      : environment_(environment),
+        pg_(read_options(options)),
+        size_interval_(options.get<config::Duration>(
+            "size_interval", 5min, "time between two readings of the database sizes", {1s, 24h})) {}
+
+  asio::awaitable<void> observe(SampleSet& out) override {
+    const auto start = std::chrono::steady_clock::now();
+    // Moved out of the member while in use: a run that ends early must not leave a connection with
+    // an unread response to the next run.
+    std::optional<net::PgConnection> connection = std::exchange(connection_, std::nullopt);
+    if (!connection || connection->hung_up()) connection = co_await connect(out);
+    connection->conceal_secrets(out);
+    if (connection->server_version() < kOldestVersion) {
+      throw ProbeError(Reason::config, "PostgreSQL before 10 is not supported");
+    }
+    out.doing("waiting for the statistics");
+    const std::vector<net::PgResult> results =
+        co_await connection->query(postgres::kStatements, out.time_limit());
+    postgres::add_statistics(results, out);
+    const auto now = std::chrono::steady_clock::now();
+    bool usable = true;
+    const config::Duration wait =
+        size_failure_ ? std::min(size_interval_, kRetryAfterFailure) : size_interval_;
+    if (!sizes_read_at_ || now - *sizes_read_at_ >= wait) {
+      sizes_read_at_ = now;
+      usable = co_await read_sizes(*connection, start, out);
+    }
+    for (const auto& [database, size] : sizes_) out.add(postgres::kSize, size, database);
+    if (size_failure_) out.fail(size_failure_->reason, size_failure_->detail);
+    if (usable) connection_ = std::move(connection);
+  }
+
+  [[nodiscard]] std::string target() const override {
+    return pg_.endpoint.text() + '/' + pg_.database;
+  }
+  [[nodiscard]] std::string endpoint() const override { return pg_.endpoint.text(); }
+
+  void inherit(Probe& predecessor) override {
+    auto& old = dynamic_cast<PostgresProbe&>(predecessor);
+    // A connection that was made with other options may lead to a server that is not trusted now.
+    if (old.pg_ == pg_) connection_ = std::move(old.connection_);
+  }
+
+ private:
+  asio::awaitable<net::PgConnection> connect(SampleSet& out) {
+    try {
+      co_return co_await net::PgConnection::open(environment_, pg_, out);
+    } catch (const ProbeError& error) {
+      // The server has no free connection slot, so the ratio is 1.
+      if (error.reason() == Reason::overload) out.check(postgres::kConnectionsCheck, 1.0);
+      throw;
+    }
+  }
+
+  static constexpr config::Duration kRetryAfterFailure{60'000};  // milliseconds
+
+  // Reads the sizes of the databases. Returns whether the connection can still be used. The server
+  // reads a directory for each database, which may take longer than a run. A timeout is recorded as
+  // a failure of the sizes until they are due again; the server still counts as up. Throws
+  // ProbeError if the server is down.
+  asio::awaitable<bool> read_sizes(net::PgConnection& connection,
+                                   std::chrono::steady_clock::time_point start, SampleSet& out) {
+    out.doing("waiting for the database sizes");
+    const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - start);
+    // The server has to cancel the statement before the run's deadline.
+    const std::chrono::milliseconds limit = (out.time_limit() - elapsed) * 3 / 4;
+    try {
+      const std::vector<net::PgResult> results = co_await connection.query(
+          postgres::kSizeStatement, std::max(limit, std::chrono::milliseconds(1)));
+      sizes_.clear();
+      size_failure_.reset();
+      const postgres::Rows rows(results.at(0));
+      for (const postgres::Row row : rows.all()) {
+        sizes_.emplace_back(row.text("datname"), row.number("size"));
+      }
+      co_return true;
+    } catch (const ProbeError& error) {
+      if (is_up(error.reason()) == false && error.reason() != Reason::timeout) throw;
+      const Reason reason = error.reason() == Reason::timeout ? Reason::overload : error.reason();
+      sizes_.clear();
+      size_failure_ = Failure{reason, std::string("database sizes: ") + error.what()};
+      co_return false;
+    }
+  }
+
+  const Environment& environment_;
+  net::PgOptions pg_;
+  config::Duration size_interval_;
+  std::optional<net::PgConnection> connection_;
+  std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or tried
+  std::vector<std::pair<std::string, std::optional<double>>> sizes_;    // bytes by database
+  std::optional<Failure> size_failure_;
+};
+
+}  // namespace
+
+namespace kinds {
+extern const ProbeKind postgres;
+const ProbeKind postgres = {
+    .name = "postgres",
+    .help = "A PostgreSQL server is up; its connections, databases, locks and replication.",
+    .make = make_probe<PostgresProbe>,
+    .metrics = postgres::kMetrics,
+    .checks = postgres::kChecks,
+    .up = &postgres::kUp,
+    .documented_series = "up{job=\"postgres\"}",
+};
+}  // namespace kinds
+
+}  // namespace vitalsd

@@ -1,0 +1,57 @@
+// The statements of kind `postgres`. The names of their columns are those in metrics.hpp.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace vitalsd::postgres {
+
+/// One result for each member of Statistics, in the same order. Databases that accept no
+/// connections and template databases are left out.
+inline constexpr std::string_view kStatements = R"sql(
+SELECT current_setting('max_connections') AS max_connections,
+       current_setting('superuser_reserved_connections') AS superuser_reserved_connections,
+       current_setting('reserved_connections', true) AS reserved_connections,
+       pg_has_role('pg_read_all_stats', 'USAGE') AS reads_all_stats,
+       pg_is_in_recovery() AS in_recovery,
+       extract(epoch FROM pg_postmaster_start_time()) AS start_time,
+       CASE WHEN NOT pg_is_in_recovery() THEN NULL
+            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+                 AND EXISTS (SELECT FROM pg_stat_wal_receiver
+                             WHERE coalesce(status, 'streaming') = 'streaming') THEN 0
+            ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS replay_lag,
+       current_setting('server_version') AS short_version, version() AS version,
+       (SELECT extract(epoch FROM last_msg_receipt_time) FROM pg_stat_wal_receiver)
+         AS last_message_time,
+       CASE WHEN pg_is_in_recovery() THEN
+         (SELECT count(*) FROM pg_stat_wal_receiver
+          WHERE coalesce(status, 'streaming') = 'streaming') END AS streaming_receivers;
+SELECT d.datname, s.numbackends, s.xact_commit, s.xact_rollback, s.blks_read, s.blks_hit,
+       s.deadlocks, s.conflicts, s.temp_bytes, d.datname = current_database() AS is_current
+FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid
+WHERE d.datallowconn AND NOT d.datistemplate;
+SELECT datname, coalesce(state, 'unknown') AS state, count(*) AS connections,
+       max(extract(epoch FROM clock_timestamp() - xact_start)) AS longest_transaction
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname IS NOT NULL
+GROUP BY datname, coalesce(state, 'unknown');
+SELECT d.datname, l.mode, count(*) AS locks, count(*) FILTER (WHERE NOT l.granted) AS waiting
+FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.pid <> pg_backend_pid() GROUP BY d.datname, l.mode;
+SELECT application_name, coalesce(host(client_addr), 'local') AS client_address,
+       max(CASE WHEN pg_is_in_recovery() THEN pg_wal_lsn_diff(pg_last_wal_receive_lsn(), replay_lsn)
+                ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END) AS lag_bytes,
+       count(*) AS standbys
+FROM pg_stat_replication GROUP BY application_name, coalesce(host(client_addr), 'local');
+SELECT archived_count, failed_count, extract(epoch FROM last_archived_time) AS last_archived_time
+FROM pg_stat_archiver
+)sql";
+inline constexpr std::size_t kStatementCount = 6;
+
+inline constexpr std::string_view kSizeStatement = R"sql(
+SELECT datname, pg_database_size(oid) AS size FROM pg_database
+WHERE datallowconn AND NOT datistemplate
+  AND (has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE'))
+)sql";
+
+}  // namespace vitalsd::postgres

@@ -1,0 +1,190 @@
+// The metrics of kind `redis`, each with the field of INFO that it is read from. Names are those of
+// redis_exporter if it has the metric.
+#pragma once
+
+#include "exporter/model/check.hpp"
+#include "exporter/model/metric_table.hpp"
+#include "probes/redis/info.hpp"
+
+#include <array>
+#include <optional>
+#include <string_view>
+
+namespace vitalsd::redis {
+
+/// Reads a metric's value from a field.
+struct Field {
+  std::string_view name;
+  std::optional<double> operator()(const RedisInfo& info) const { return info.number(name); }
+};
+
+/// 1 if a field has the expected value, 0 if it has another one, nothing if it is missing.
+struct Status {
+  std::string_view name;
+  std::string_view expected;
+  std::optional<double> operator()(const RedisInfo& info) const { return info.is(name, expected); }
+};
+
+/// Reads a metric's value from the field of a database, "keys=12,expires=3".
+struct SubField {
+  std::string_view name;
+  std::optional<double> operator()(std::string_view compound) const {
+    return to_number(sub_field(compound, name));
+  }
+};
+
+inline constexpr Metric kUp({.name = "redis_up",
+                             .help = "Whether the server is up (1) or down (0)."});
+
+/// No labels.
+inline constexpr MetricTable kInfoTable(
+    MetricRow{Metric({.name = "redis_loading_dump_file",
+                      .help = "Whether the server is loading its data and does not serve yet."}),
+              [](const RedisInfo& info) { return info.number("loading").value_or(0) != 0; }},
+    MetricRow{Metric({.name = "redis_memory_used_bytes",
+                      .unit = Unit::bytes,
+                      .help = "Memory that the server has allocated."}),
+              Field("used_memory")},
+    MetricRow{Metric({.name = "redis_memory_max_bytes",
+                      .unit = Unit::bytes,
+                      .help = "The limit maxmemory; absent if it is not set."}),
+              [](const RedisInfo& info) {
+                const std::optional<double> limit = info.number("maxmemory");
+                return limit && *limit > 0 ? limit : std::nullopt;
+              }},
+    MetricRow{Metric({.name = "redis_memory_limited",
+                      .help = "Whether the server has a memory limit (maxmemory)."}),
+              [](const RedisInfo& info) -> std::optional<bool> {
+                const std::optional<double> limit = info.number("maxmemory");
+                if (!limit) return std::nullopt;
+                return *limit > 0;
+              }},
+    MetricRow{Metric({.name = "redis_memory_used_peak_bytes",
+                      .unit = Unit::bytes,
+                      .help = "The most memory that the server has had allocated."}),
+              Field("used_memory_peak")},
+    MetricRow{Metric({.name = "redis_memory_used_rss_bytes",
+                      .unit = Unit::bytes,
+                      .help = "Resident memory of the server."}),
+              Field("used_memory_rss")},
+    MetricRow{Metric({.name = "redis_mem_fragmentation_ratio",
+                      .unit = Unit::ratio,
+                      .help = "Resident memory over allocated memory."}),
+              Field("mem_fragmentation_ratio")},
+    MetricRow{Metric({.name = "redis_keyspace_hits_total",
+                      .type = Type::counter,
+                      .help = "Look-ups that found their key."}),
+              Field("keyspace_hits")},
+    MetricRow{Metric({.name = "redis_keyspace_misses_total",
+                      .type = Type::counter,
+                      .help = "Look-ups that did not find their key."}),
+              Field("keyspace_misses")},
+    MetricRow{Metric({.name = "redis_evicted_keys_total",
+                      .type = Type::counter,
+                      .help = "Keys that were removed because memory was full."}),
+              Field("evicted_keys")},
+    MetricRow{Metric({.name = "redis_expired_keys_total",
+                      .type = Type::counter,
+                      .help = "Keys whose time to live has expired."}),
+              Field("expired_keys")},
+    MetricRow{Metric({.name = "redis_connected_clients", .help = "Clients that are connected."}),
+              Field("connected_clients")},
+    MetricRow{
+        Metric({.name = "redis_blocked_clients", .help = "Clients that wait in a blocking call."}),
+        Field("blocked_clients")},
+    MetricRow{Metric({.name = "redis_max_clients", .help = "The limit maxclients."}),
+              Field("maxclients")},
+    MetricRow{Metric({.name = "redis_rejected_connections_total",
+                      .type = Type::counter,
+                      .help = "Connections rejected because of maxclients."}),
+              Field("rejected_connections")},
+    MetricRow{Metric({.name = "redis_commands_processed_total",
+                      .type = Type::counter,
+                      .help = "Commands that the server has processed."}),
+              Field("total_commands_processed")},
+    MetricRow{Metric({.name = "redis_net_input_bytes_total",
+                      .type = Type::counter,
+                      .unit = Unit::bytes,
+                      .help = "Bytes that the server has received."}),
+              Field("total_net_input_bytes")},
+    MetricRow{Metric({.name = "redis_net_output_bytes_total",
+                      .type = Type::counter,
+                      .unit = Unit::bytes,
+                      .help = "Bytes that the server has sent."}),
+              Field("total_net_output_bytes")},
+    MetricRow{Metric({.name = "redis_uptime_in_seconds",
+                      .unit = Unit::seconds,
+                      .help = "Time since the server started."}),
+              Field("uptime_in_seconds")},
+    MetricRow{Metric({.name = "redis_rdb_last_save_timestamp_seconds",
+                      .unit = Unit::seconds,
+                      .help = "When the last snapshot was saved, in Unix time.",
+                      .keep = Keep::fact}),
+              Field("rdb_last_save_time")},
+    MetricRow{Metric({.name = "redis_rdb_last_bgsave_status",
+                      .help = "Whether the last attempt to save a snapshot succeeded."}),
+              Status("rdb_last_bgsave_status", "ok")},
+    MetricRow{Metric({.name = "redis_rdb_changes_since_last_save",
+                      .help = "Writes since the last snapshot."}),
+              Field("rdb_changes_since_last_save")},
+    MetricRow{
+        Metric({.name = "redis_aof_enabled", .help = "Whether the append-only file is in use."}),
+        Field("aof_enabled")},
+    MetricRow{Metric({.name = "redis_aof_last_write_status",
+                      .help = "Whether the last write to the append-only file succeeded."}),
+              Status("aof_last_write_status", "ok")},
+    MetricRow{Metric({.name = "redis_aof_last_bgrewrite_status",
+                      .help = "Whether the last rewrite of the append-only file succeeded."}),
+              Status("aof_last_bgrewrite_status", "ok")},
+    MetricRow{Metric({.name = "redis_connected_slaves", .help = "Replicas that are connected."}),
+              Field("connected_slaves")},
+    MetricRow{Metric({.name = "redis_master_link_up",
+                      .help = "Whether this replica is connected to its master."}),
+              Status("master_link_status", "up")},
+    MetricRow{
+        Metric({.name = "redis_instance_info", .help = "Always 1; the labels describe the server."},
+               "role", "redis_version", "redis_mode", "maxmemory_policy"),
+        [](const RedisInfo& info, const auto& put) {
+          put(1, info.text("role"), info.text("redis_version"), info.text("redis_mode"),
+              info.text("maxmemory_policy"));
+        }});
+
+/// Label: db.
+inline constexpr MetricTable kDatabaseTable(
+    MetricRow{Metric({.name = "redis_db_keys", .help = "Keys in a database."}, "db"),
+              SubField("keys")},
+    MetricRow{Metric({.name = "redis_db_keys_expiring",
+                      .help = "Keys in a database that have a time to live."},
+                     "db"),
+              SubField("expires")});
+
+inline constexpr Metric kHitRate(
+    {.name = "redis_cache_hit_rate",
+     .help =
+         "Share of look-ups that found their key, over the last 5 minutes; absent if there were "
+         "fewer than 10."});
+inline constexpr Metric kListLength({.name = "redis_key_size", .help = "Length of a watched list."},
+                                    "db", "key");
+
+inline constexpr auto kMetrics = metric_list(kInfoTable, kDatabaseTable, kHitRate, kListLength);
+
+inline constexpr Check kMemoryCheck{.name = "memory",
+                                    .unit = Unit::ratio,
+                                    .warn = 0.85,
+                                    .critical = 0.90,
+                                    .help = "memory used over maxmemory"};
+inline constexpr Check kHitRateCheck{
+    .name = "hit_rate",
+    .unit = Unit::ratio,
+    .worse = Worse::below,
+    .warn = 0.80,
+    .critical = {},
+    .help = "share of look-ups that found their key, over 5 minutes"};
+inline constexpr Check kListCheck{.name = "list_length",
+                                  .worse = Worse::above,
+                                  .warn = 1000,
+                                  .critical = {},
+                                  .help = "entries of a watched list"};
+inline constexpr std::array<const Check*, 3> kChecks = {&kMemoryCheck, &kHitRateCheck, &kListCheck};
+
+}  // namespace vitalsd::redis
