@@ -289,10 +289,10 @@ CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n\r
 HOSTILE = {
     "half of a summary": (answer(SUMMARY_TEXT[:5000]), None, "protocol", "incomplete JSON"),
     "a summary cut off": (CUT_OFF + SUMMARY_TEXT, None, "protocol", "bytes remaining"),
-    "another object": (status_object(200), None, "protocol", "it names no node"),
+    "another object": (status_object(200), None, "protocol", "node/nodeName is missing"),
     "a login page": (answer("<html><body>Log in</body></html>"), None, "protocol", "summary: "),
     "nothing": (answer(), None, "protocol", "summary: "),
-    "a list": (answer("[]"), None, "protocol", "it names no node"),
+    "a list": (answer("[]"), None, "protocol", "node/nodeName is missing"),
     "text for a number": (
         answer('{"node": {"nodeName": "n", "memory": {"workingSetBytes": "much"}}}'),
         None,
@@ -316,7 +316,7 @@ HOSTILE = {
     "a line of 65 KiB": (
         None, answer(b"a" * (65 << 10)), "protocol", "line 1: longer than 64 KiB"
     ),
-    "no page of metrics": (None, answer("<html>\n"), "protocol", "line 1: no name of a metric"),
+    "no page of metrics": (None, answer("<html>\n"), "protocol", "line 1: expected a metric name"),
 }
 
 

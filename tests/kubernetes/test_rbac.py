@@ -239,6 +239,6 @@ def test_a_right_at_the_kubelet_that_lacks_is_named(
     # What the kubelet says, and what we make of it.
     said = "user=system:serviceaccount:vitalsd:vitalsd, verb=get, resource=nodes, subresource"
     assert said in text and subresource in text
-    needed = f'it needs the right to get resource "{right}" in API group ""'
+    needed = f'missing permission: get resource "{right}" in API group ""'
     assert text.endswith(needed)
     assert daemon.value("probe_success", probe="nodes") == 1

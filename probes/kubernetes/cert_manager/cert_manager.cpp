@@ -1,6 +1,6 @@
-// Kind `cert-manager`: when the certificates that cert-manager manages expire and are renewed, and
-// whether they are ready. Names and labels are cert-manager's own (pkg/metrics); other than there,
-// a certificate that was never issued has no date, so that none has expired in 1970.
+// Kind `cert-manager`: expiry, renewal and readiness of the certificates that cert-manager manages.
+// Names and labels are those of cert-manager (pkg/metrics). Unlike there, a certificate that was
+// never issued has no dates: cert-manager reports 0, which reads as expired in 1970.
 #include "probes/kubernetes/objects/certificate_object.hpp"
 #include "probes/kubernetes/watch/faulty_objects.hpp"
 #include "probes/kubernetes/watch/scope.hpp"
@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,25 +25,37 @@ constexpr net::kubernetes::Resource kCertificates{.group = "cert-manager.io",
                                                   .plural = "certificates",
                                                   .format = net::kubernetes::Format::json};
 
-// To be issued takes a while.
-constexpr double kNotReadyFor = 300;
+constexpr double kNotReadyFor = 300;  // seconds, because issuing takes a while
 
-#define VITALSD_MANAGED "name", "namespace", "issuer_name", "issuer_kind", "issuer_group"
+constexpr std::array<std::string_view, 3> kStatuses = {"True", "False", "Unknown"};
 
-constexpr Metric kExpires({.name = "certmanager_certificate_expiration_timestamp_seconds",
-                           .unit = Unit::seconds,
-                           .help = "When the certificate expires, in Unix time; absent where it "
-                                   "has never been issued.",
-                           .keep = Keep::fact},
-                          VITALSD_MANAGED);
-constexpr Metric kRenews({.name = "certmanager_certificate_renewal_timestamp_seconds",
-                          .unit = Unit::seconds,
-                          .help = "When the certificate is to be renewed, in Unix time.",
-                          .keep = Keep::fact},
-                         VITALSD_MANAGED);
-constexpr Metric kReady({.name = "certmanager_certificate_ready_status",
-                         .help = "Whether the certificate's condition Ready is so."},
-                        "condition", VITALSD_MANAGED);
+// These facts outlive the objects that they are read from, so they are samples of the run and not
+// part of a rendered fragment.
+constexpr MetricTable kDates(
+    MetricRow{Metric({.name = "certmanager_certificate_renewal_timestamp_seconds",
+                      .unit = Unit::seconds,
+                      .help = "When the certificate is due for renewal, in Unix seconds.",
+                      .keep = Keep::fact},
+                     "name", "namespace", "issuer_name", "issuer_kind", "issuer_group"),
+              [](const ManagedCertificate& certificate) { return certificate.renews; }},
+    MetricRow{Metric({.name = "certmanager_certificate_expiration_timestamp_seconds",
+                      .unit = Unit::seconds,
+                      .help = "When the certificate expires, in Unix seconds; absent if it was "
+                              "never issued.",
+                      .keep = Keep::fact},
+                     "name", "namespace", "issuer_name", "issuer_kind", "issuer_group"),
+              [](const ManagedCertificate& certificate) { return certificate.expires; }});
+
+constexpr MetricTable kReadiness(MetricRow{
+    Metric({.name = "certmanager_certificate_ready_status",
+            .help = "Whether the certificate's Ready condition has this status."},
+           "condition", "name", "namespace", "issuer_name", "issuer_kind", "issuer_group"),
+    [](const ManagedCertificate& certificate, auto put) {
+      for (const std::string_view status : kStatuses) {
+        put(status == certificate.ready, status, certificate.name, certificate.namespace_name,
+            certificate.issuer_name, certificate.issuer_kind, certificate.issuer_group);
+      }
+    }});
 
 constexpr Check kExpiryCheck{.name = "expires_in",
                              .unit = Unit::seconds,
@@ -55,24 +68,12 @@ constexpr Check kNotReady{.name = "not_ready",
                           .critical = {},
                           .help = "certificates that have not been ready for five minutes"};
 
-template <class M, class... Labels>
-void add_sample(Part& out, const M& metric, const ManagedCertificate& certificate, double value,
-                const Labels&... first) {
-  out.add(metric, value, first..., certificate.name, certificate.namespace_name,
-          certificate.issuer_name, certificate.issuer_kind, certificate.issuer_group);
-}
-
-void add_readiness(Part& out, const ManagedCertificate& certificate) {
-  for (const std::string_view condition : {"True", "False", "Unknown"}) {
-    add_sample(out, kReady, certificate, condition == certificate.ready ? 1 : 0, condition);
-  }
-}
-
 void add_dates(Part& out, const ManagedCertificate& certificate, double now) {
-  if (certificate.renews) add_sample(out, kRenews, certificate, *certificate.renews);
-  if (!certificate.expires) return;
-  add_sample(out, kExpires, certificate, *certificate.expires);
-  out.check(kExpiryCheck, *certificate.expires - now, certificate.key());
+  kDates.add(out, certificate, certificate.name, certificate.namespace_name,
+             certificate.issuer_name, certificate.issuer_kind, certificate.issuer_group);
+  if (certificate.expires) {
+    out.check(kExpiryCheck, *certificate.expires - now, certificate.key());
+  }
 }
 
 class CertManagerProbe final : public Probe {
@@ -93,23 +94,25 @@ class CertManagerProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     for (const auto& source : sources_) source->join();
     kubernetes::FaultyObjects not_ready(kNotReady);
-    bool known = false;
+    bool any_fresh = false;
     for (const auto& source : sources_) {
       Part& part = sources_.size() == 1 ? out : out.part(source->query().text());
       if (co_await source->judge(out, part)) {
-        co_await source->publish(out, part, add_readiness);
+        co_await source->publish(out, part,
+                                 [](Part& samples, const ManagedCertificate& certificate) {
+                                   kReadiness.add(samples, certificate);
+                                 });
         const std::chrono::duration<double> now =
             std::chrono::system_clock::now().time_since_epoch();
-        // Facts are not for fragments: they outlast what they were read from.
         source->for_each([&](const ManagedCertificate& certificate) {
           add_dates(part, certificate, now.count());
-          note_unready(certificate, now.count(), not_ready);
+          check_readiness(certificate, now.count(), not_ready);
         });
-        known = true;
+        any_fresh = true;
       }
       part.complete();
     }
-    if (known) not_ready.report(out);
+    if (any_fresh) not_ready.report(out);
   }
 
   [[nodiscard]] std::string target() const override { return "Certificates in " + scope_.text(); }
@@ -126,10 +129,11 @@ class CertManagerProbe final : public Probe {
  private:
   using Source = kubernetes::Watched<ManagedCertificate>;
 
-  static void note_unready(const ManagedCertificate& certificate, double now,
-                           kubernetes::FaultyObjects& not_ready) {
+  static void check_readiness(const ManagedCertificate& certificate, double now,
+                              kubernetes::FaultyObjects& not_ready) {
     if (certificate.ready == "True") return;
-    const auto since = certificate.ready_since ? certificate.ready_since : certificate.created;
+    const std::optional<double> since =
+        certificate.ready_since ? certificate.ready_since : certificate.created;
     if (now - since.value_or(now) <= kNotReadyFor) return;
     not_ready.add(certificate.ready_reason.empty()
                       ? certificate.key()
@@ -140,7 +144,7 @@ class CertManagerProbe final : public Probe {
   std::vector<std::unique_ptr<Source>> sources_;
 };
 
-constexpr auto kMetrics = metric_list(kExpires, kRenews, kReady, kubernetes::kLastHeard);
+constexpr auto kMetrics = metric_list(kDates, kReadiness, kubernetes::kLastHeard);
 constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kNotReady};
 
 }  // namespace
@@ -149,7 +153,7 @@ namespace kinds {
 extern const ProbeKind cert_manager;
 const ProbeKind cert_manager = {
     .name = "cert-manager",
-    .help = "Certificates that cert-manager manages, and when they expire.",
+    .help = "Certificates that cert-manager manages are ready and not about to expire.",
     .make = make_probe<CertManagerProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

@@ -14,14 +14,15 @@ namespace vitalsd::kubernetes {
 
 namespace {
 
-constexpr std::size_t kMaxBytes = std::size_t{128} << 20;  // of some KiB a container
+constexpr std::size_t kMaxBytes = std::size_t{128} << 20;  // a container has some KiB
 constexpr std::size_t kMaxLine = std::size_t{64} << 10;
 constexpr std::size_t kMaxStored = std::size_t{64} << 20;
 
 constexpr std::string_view kStartFamily = "container_start_time_seconds";
 constexpr std::string_view kErrorFamily = "container_scrape_error";
 constexpr std::string_view kLimitFamily = "container_spec_memory_limit_bytes";
-/// cAdvisor's own bound since it stopped passing on cgroup v1's "no limit", 2^63 - 4096.
+/// A limit from here on means no limit. cAdvisor uses the same bound; cgroup v1 reports 2^63 - 4096
+/// without a limit.
 constexpr double kNoLimit = 0x1p62;
 
 constexpr std::string_view kNameCharacters =
@@ -37,7 +38,7 @@ std::string_view take_until(std::string_view& text, std::string_view any_of) {
   return taken;
 }
 
-/// The whole text as a number, NaN and +Inf among them.
+/// The whole text as a number, including NaN and +Inf; empty if it is not a number.
 std::optional<double> to_double(std::string_view text) {
   if (text.starts_with("+") && !text.starts_with("+-")) text.remove_prefix(1);
   double value = 0;
@@ -46,15 +47,15 @@ std::optional<double> to_double(std::string_view text) {
   return value;
 }
 
-/// One of the labels that we look at. The value is part of the line, or unescaped in `buffer`.
+/// A label that the reader uses. `value` points into the line, or into `buffer` if it was escaped.
 struct Label {
   std::string_view name;
   std::string_view value{};
   std::string buffer{};
 };
 
-/// Takes a label's value, from its opening to its closing quote. `into` may be null. False: it has
-/// no end, or an escape that is none.
+/// Takes a quoted label value from the front of `text`. `into` may be null. Returns false if a
+/// quote is missing or an escape is invalid.
 bool take_value(std::string_view& text, Label* into) {
   if (!text.starts_with('"')) return false;
   text.remove_prefix(1);
@@ -86,8 +87,8 @@ bool take_value(std::string_view& text, Label* into) {
 CadvisorReader::CadvisorReader(std::span<const std::string_view> families) : families_(families) {}
 
 void CadvisorReader::fail(const std::string& why) const {
-  throw ProbeError(Reason::protocol, "the kubelet's page of containers, line " +
-                                         std::to_string(line_number_) + ": " + why);
+  throw ProbeError(Reason::protocol,
+                   "/metrics/cadvisor, line " + std::to_string(line_number_) + ": " + why);
 }
 
 void CadvisorReader::feed(std::string_view bytes) {
@@ -96,15 +97,15 @@ void CadvisorReader::feed(std::string_view bytes) {
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     const std::string_view piece = bytes.substr(0, end);
-    if (end == std::string_view::npos || !rest_.empty()) {
-      if (rest_.size() + piece.size() > kMaxLine) {
+    if (end == std::string_view::npos || !partial_line_.empty()) {
+      if (partial_line_.size() + piece.size() > kMaxLine) {
         ++line_number_;
         fail("longer than 64 KiB");
       }
-      rest_ += piece;
+      partial_line_ += piece;
       if (end == std::string_view::npos) return;
-      read_line(rest_);
-      rest_.clear();
+      read_line(partial_line_);
+      partial_line_.clear();
     } else {
       read_line(piece);
     }
@@ -118,7 +119,7 @@ void CadvisorReader::read_line(std::string_view line) {
   if (line.empty() || line.starts_with('#')) return;
   const std::string_view family =
       line.substr(0, std::min(line.find_first_not_of(kNameCharacters), line.size()));
-  if (family.empty()) fail("no name of a metric");
+  if (family.empty()) fail("expected a metric name");
   if (family != family_) {
     family_ = family;
     column_ = static_cast<std::size_t>(std::ranges::find(families_, family) - families_.begin());
@@ -140,19 +141,19 @@ void CadvisorReader::read_row(std::string_view text) {
     while (!text.starts_with('}')) {
       const std::string_view name = take_until(text, "= \t,{}\"");
       skip_blanks(text);
-      if (name.empty() || !text.starts_with('=')) fail("no label where one should be");
+      if (name.empty() || !text.starts_with('=')) fail("expected a label");
       text.remove_prefix(1);
       skip_blanks(text);
       const auto label = std::ranges::find(labels, name, &Label::name);
       if (!take_value(text, label == labels.end() ? nullptr : &*label)) {
-        fail("the value of label " + std::string(name.substr(0, 64)) + " is not well quoted");
+        fail("the value of label " + std::string(name.substr(0, 64)) + " is not a quoted string");
       }
       skip_blanks(text);
       if (text.starts_with(',')) {
         text.remove_prefix(1);
         skip_blanks(text);
       } else if (!text.starts_with('}')) {
-        fail("the labels have no end");
+        fail("expected ',' or '}' after a label");
       }
     }
     text.remove_prefix(1);
@@ -163,19 +164,20 @@ void CadvisorReader::read_row(std::string_view text) {
   skip_blanks(text);
   const std::string_view timestamp = take_until(text, " \t");
   skip_blanks(text);
-  if (!value) fail("no value");
-  if (!text.empty() || (!timestamp.empty() && !to_double(timestamp))) fail("more than a sample");
+  if (!value) fail("the value is not a number");
+  if (!text.empty() || (!timestamp.empty() && !to_double(timestamp)))
+    fail("unexpected text after the value");
 
   if (is_error_) {
-    incomplete_ = incomplete_ || *value != 0;
+    is_incomplete_ = is_incomplete_ || *value != 0;
     return;
   }
   if (container.value.empty() || container.value == "POD") return;
   if (!cpu.value.empty() && cpu.value != "total") return;
   if (!std::isfinite(*value) || (is_limit_ && (*value <= 0 || *value >= kNoLimit))) return;
-  Instance& found = instance(namespace_name.value, pod.value, container.value, id.value);
-  if (is_start_) found.started = value;
-  if (column_ < families_.size()) found.metrics.values[column_] = value;
+  Instance& row = instance(namespace_name.value, pod.value, container.value, id.value);
+  if (is_start_) row.started = value;
+  if (column_ < families_.size()) row.metrics.values[column_] = value;
 }
 
 CadvisorReader::Instance& CadvisorReader::instance(std::string_view namespace_name,
@@ -186,11 +188,11 @@ CadvisorReader::Instance& CadvisorReader::instance(std::string_view namespace_na
     key_ += part;
     key_ += '\0';
   }
-  const auto known = index_.find(key_);
-  if (known != index_.end()) return instances_[known->second];
+  const auto found = index_.find(key_);
+  if (found != index_.end()) return instances_[found->second];
 
   stored_ += 2 * key_.size() + sizeof(Instance) + families_.size() * sizeof(std::optional<double>);
-  if (stored_ > kMaxStored) fail("more containers than a node can have");
+  if (stored_ > kMaxStored) fail("too many containers");
   index_.emplace(key_, instances_.size());
   Instance& added = instances_.emplace_back();
   added.metrics = {std::string(namespace_name), std::string(pod), std::string(container),
@@ -199,23 +201,24 @@ CadvisorReader::Instance& CadvisorReader::instance(std::string_view namespace_na
 }
 
 std::vector<ContainerMetrics> CadvisorReader::finish() {
-  if (!rest_.empty()) {
+  if (!partial_line_.empty()) {
     ++line_number_;
-    fail("the page ends within it");
+    fail("the page ends in the middle of the line");
   }
   const auto name = [](const Instance& instance) {
     return std::tie(instance.metrics.namespace_name, instance.metrics.pod,
                     instance.metrics.container);
   };
-  // The oldest first, and one without a start before those that have one.
+  // Oldest instance first; an instance without a start time counts as oldest.
   const auto order = [&](const Instance& instance) {
     return std::tuple_cat(name(instance), std::tie(instance.started, instance.metrics.values));
   };
   std::ranges::sort(instances_, std::less<>(), order);
   std::vector<ContainerMetrics> newest;
   for (std::size_t i = 0; i < instances_.size(); ++i) {
-    const bool last = i + 1 == instances_.size() || name(instances_[i]) != name(instances_[i + 1]);
-    if (last) newest.push_back(std::move(instances_[i].metrics));
+    const bool is_newest =
+        i + 1 == instances_.size() || name(instances_[i]) != name(instances_[i + 1]);
+    if (is_newest) newest.push_back(std::move(instances_[i].metrics));
   }
   return newest;
 }

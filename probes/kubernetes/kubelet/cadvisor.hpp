@@ -1,6 +1,5 @@
-// What a kubelet says of its containers on /metrics/cadvisor: some families of that page (text
-// format 0.0.4), read as its bytes arrive, so that of a page of many megabytes only the rows asked
-// for are ever held. Pure.
+// A streaming reader of a kubelet's /metrics/cadvisor (text format 0.0.4). It keeps only the rows
+// of selected families, because the page can have many megabytes. Pure.
 #pragma once
 
 #include <cstddef>
@@ -13,37 +12,36 @@
 
 namespace vitalsd::kubernetes {
 
-/// One running container: the newest of its name in its pod.
+/// One running container: the newest instance of its name in its pod.
 struct ContainerMetrics {
   std::string namespace_name;
   std::string pod;
   std::string container;
-  /// Of the families asked for, in their order; nothing where the page has no such row.
+  /// One value for each selected family, in their order; empty if the page has no such row.
   std::vector<std::optional<double>> values;
 };
 
-/// Left out are rows of no container (sums over pods and slices, pause containers), rows of one
-/// core (`cpu` other than "total"), values that are no number, limits of memory that are none (0,
-/// or more than any machine has), and all timestamps. Where a container was restarted the kubelet
-/// goes on listing the old one for a while: the one that started last counts, by the page's
-/// container_start_time_seconds.
+/// Skips rows of anything but containers (sums over pods and slices, pause containers), rows of a
+/// single core (`cpu` other than "total"), values that are not finite, memory limits that mean no
+/// limit (0, or more than any machine has), and all timestamps. After a restart the kubelet lists
+/// the old instance for some time; the instance with the latest container_start_time_seconds
+/// counts.
 class CadvisorReader {
  public:
-  /// Families that have one row a container; the names must outlive the reader.
+  /// `families` must have one row for each container. The names must outlive the reader.
   explicit CadvisorReader(std::span<const std::string_view> families);
 
-  /// Takes a piece. Throws ProbeError(protocol), with number and fault of the line, for a line that
-  /// is longer than 64 KiB or no sample (labels and value are looked at in the families asked for
-  /// only), and for more than any node has to say (128 MiB, or 64 MiB of containers).
+  /// Takes a piece of the page. Throws ProbeError(protocol) with the line number for a line longer
+  /// than 64 KiB, for a line that is not a sample (labels and value are checked in the selected
+  /// families only), and for a page over 128 MiB or over 64 MiB of containers.
   void feed(std::string_view bytes);
 
-  /// After the last piece: the containers, ordered by namespace, pod and name. Throws
-  /// ProbeError(protocol) if the page ends within a line.
+  /// Returns the containers, ordered by namespace, pod and name. Call it once, after the last
+  /// piece. Throws ProbeError(protocol) if the page ends in the middle of a line.
   std::vector<ContainerMetrics> finish();
 
-  /// The page says that its maker has failed to read containers (container_scrape_error is not 0):
-  /// some lack, or all.
-  [[nodiscard]] bool incomplete() const { return incomplete_; }
+  /// Whether cAdvisor failed to read some or all containers (container_scrape_error is not 0).
+  [[nodiscard]] bool is_incomplete() const { return is_incomplete_; }
 
  private:
   struct Instance {
@@ -55,7 +53,8 @@ class CadvisorReader {
   };
 
   void read_line(std::string_view line);
-  void read_row(std::string_view line);
+  /// `text`: the line after the family's name.
+  void read_row(std::string_view text);
   Instance& instance(std::string_view namespace_name, std::string_view pod,
                      std::string_view container, std::string_view id);
   [[noreturn]] void fail(const std::string& why) const;
@@ -63,20 +62,21 @@ class CadvisorReader {
   std::span<const std::string_view> families_;
   std::vector<Instance> instances_;
   std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index_;  // into instances_
-  std::size_t size_ = 0;                                                       // bytes so far
-  std::size_t stored_ = 0;                                                     // bytes, about
-  std::string rest_;  // of a line, until its end comes
-  std::string key_;   // room for building one
+  std::size_t size_ = 0;      // bytes of the page so far
+  std::size_t stored_ = 0;    // bytes of instances_ and index_, approximately
+  std::string partial_line_;  // until the rest of the line arrives
+  std::string key_;           // buffer for a key of index_
   std::size_t line_number_ = 0;
 
-  // The family of the latest line, and whether it is wanted: families stand together.
+  // The family of the last line. Looked up once for many lines, because a family's lines are
+  // adjacent.
   std::string family_;
-  std::size_t column_ = 0;  // in families_, whose size stands for: not asked for
+  std::size_t column_ = 0;  // in families_; its size if the family is not selected
   bool is_start_ = false;
   bool is_limit_ = false;
   bool is_error_ = false;
 
-  bool incomplete_ = false;
+  bool is_incomplete_ = false;
 };
 
 }  // namespace vitalsd::kubernetes

@@ -19,10 +19,10 @@ using boost::system::error_code;
 
 constexpr std::size_t kMaxBytes = std::size_t{32} << 20;
 constexpr std::size_t kMaxDepth = 32;
-constexpr std::size_t kMaxObjects = 50'000;  // a node has at most some hundred pods
-constexpr std::size_t kMaxName = 64;         // of a member; we look for none that is longer
+constexpr std::size_t kMaxObjects = 50'000;  // a node has a few hundred pods at most
+constexpr std::size_t kMaxName = 64;         // of a member; no member in kPlaces is longer
 
-/// A place for a string or a number; or for an object or list that we look into.
+/// Where a string or number is stored; monostate for an object or list.
 using Target = std::variant<std::monostate, std::string*, std::optional<double>*>;
 
 KubeletSummary& whole(KubeletSummary& summary) { return summary; }
@@ -44,10 +44,10 @@ Target in(KubeletSummary& summary) {
 
 struct Place {
   std::string_view path;
-  Target (*target)(KubeletSummary&) = nullptr;  // null: an object, or a list of them
+  Target (*target)(KubeletSummary&) = nullptr;  // null for an object or a list of objects
 };
 
-/// All that we look at, by path.
+/// The members in use, sorted by path.
 constexpr std::array kPlaces = {
     Place{""},
     Place{"/node"},
@@ -113,15 +113,15 @@ constexpr std::array kPlaces = {
 static_assert(std::ranges::is_sorted(kPlaces, {}, &Place::path));
 
 ProbeError bad_summary(const std::string& why) {
-  return {Reason::protocol, "the kubelet's summary: " + why};
+  return {Reason::protocol, "/stats/summary: " + why};
 }
 
-/// Receives the parser's events. Of the place in the document it knows the names of the members
-/// that lead there ("/pods/containers/memory"), arrays not counted: elements of "/pods" and so on
-/// are added when they begin, so a longer path always finds the last of them.
+/// Receives the parser's events. Tracks the path of member names ("/pods/containers/memory"), in
+/// which arrays have no index: an element of "/pods" is appended when it starts, so paths below it
+/// refer to the last element.
 class Handler {
  public:
-  // What basic_parser asks for.
+  // Limits that basic_parser requires.
   static constexpr std::size_t max_object_size = kMaxBytes;  // NOLINT(*-identifier-naming)
   static constexpr std::size_t max_array_size = kMaxBytes;   // NOLINT(*-identifier-naming)
   static constexpr std::size_t max_key_size = kMaxBytes;     // NOLINT(*-identifier-naming)
@@ -131,7 +131,7 @@ class Handler {
   bool on_document_end(error_code&) { return true; }
 
   bool on_object_begin(error_code&) {
-    begin("an object");
+    start("an object");
     objects_.push_back(path_.size());
     if (path_ == "/pods") {
       count();
@@ -160,7 +160,7 @@ class Handler {
     append(part, kMaxName);
     path_.resize(objects_.back());
     path_ += '/';
-    // A name that looks like a path must not become one.
+    // A name that contains a slash must not match a path.
     path_ += size <= kMaxName && !text_.contains('/') ? text_ : "?";
     text_.clear();
     return true;
@@ -186,18 +186,18 @@ class Handler {
   bool on_double(double value, json::string_view, error_code&) { return number(value); }
 
   bool on_bool(bool, error_code&) {
-    if (const Place* const here = place()) refuse(*here, "true or false");
+    if (const Place* const current = place()) refuse(*current, "a boolean");
     return true;
   }
 
   bool on_array_begin(error_code&) {
-    begin("a list");
+    start("a list");
     return true;
   }
 
   bool on_array_end(std::size_t, error_code&) { return true; }
   bool on_number_part(json::string_view, error_code&) { return true; }
-  bool on_null(error_code&) { return true; }  // as if it were not there
+  bool on_null(error_code&) { return true; }  // same as a missing member
   bool on_comment_part(json::string_view, error_code&) { return true; }
   bool on_comment(json::string_view, error_code&) { return true; }
 
@@ -213,47 +213,49 @@ class Handler {
     return true;
   }
 
-  /// Where the value that comes next belongs; null if we do not look at it.
+  /// The place of the next value; null if the member is not in use.
   [[nodiscard]] const Place* place() const {
     const auto* const found =
         std::ranges::lower_bound(kPlaces, std::string_view(path_), {}, &Place::path);
     return found != kPlaces.end() && found->path == path_ ? found : nullptr;
   }
 
-  [[noreturn]] void refuse(const Place& here, std::string_view value) {
+  /// `value`: the type that was found.
+  [[noreturn]] void refuse(const Place& current, std::string_view value) {
     constexpr std::array<std::string_view, 3> kExpected = {"an object", "a string", "a number"};
-    const Target target = here.target != nullptr ? here.target(summary) : Target();
+    const Target target = current.target != nullptr ? current.target(summary) : Target();
     throw bad_summary((path_.empty() ? "the document" : path_.substr(1)) + " is " +
                       std::string(value) + ", not " + std::string(kExpected[target.index()]));
   }
 
-  /// Where the string or number that comes next is kept; null if we do not look at it.
+  /// Where to store the next string or number; null if the member is not in use. Throws if the
+  /// member has another type.
   template <class Value>
   Value* expect(std::string_view value) {
-    const Place* const here = place();
-    if (here == nullptr) return nullptr;
-    const Target target = here->target != nullptr ? here->target(summary) : Target();
+    const Place* const current = place();
+    if (current == nullptr) return nullptr;
+    const Target target = current->target != nullptr ? current->target(summary) : Target();
     if (auto* const* const found = std::get_if<Value*>(&target)) return *found;
-    refuse(*here, value);
+    refuse(*current, value);
   }
 
-  void begin(std::string_view value) {
-    const Place* const here = place();
-    if (here != nullptr && here->target != nullptr) refuse(*here, value);
+  void start(std::string_view value) {
+    const Place* const current = place();
+    if (current != nullptr && current->target != nullptr) refuse(*current, value);
   }
 
   bool number(double value) {
-    auto* const number = expect<std::optional<double>>("a number");
-    if (number == nullptr) return true;
-    // The API's numbers are unsigned and of 64 bits.
+    auto* const target = expect<std::optional<double>>("a number");
+    if (target == nullptr) return true;
+    // The numbers are uint64 in the API.
     if (!(value >= 0 && value <= 0x1p64)) throw bad_summary(path_.substr(1) + " is out of range");
-    *number = path_.ends_with("NanoSeconds") ? value / 1e9 : value;
+    *target = path_.ends_with("NanoSeconds") ? value / 1e9 : value;
     return true;
   }
 
   std::string path_;
-  std::vector<std::size_t> objects_;  // the path's size where each open object began
-  std::string text_;                  // a key or string, as far as it has come
+  std::vector<std::size_t> objects_;  // size of path_ at the start of each open object
+  std::string text_;                  // the received part of a key or string
   std::size_t count_ = 0;
 };
 
@@ -291,8 +293,8 @@ void SummaryReader::feed(std::string_view bytes) {
 KubeletSummary SummaryReader::finish() {
   state_->write(false, {});
   KubeletSummary& summary = state_->parser.handler().summary;
-  // An error of the API server would be JSON, too.
-  if (summary.node.empty()) throw bad_summary("it names no node");
+  // An error response of the API server is valid JSON, too.
+  if (summary.node.empty()) throw bad_summary("node/nodeName is missing");
   return std::move(summary);
 }
 

@@ -1,7 +1,6 @@
-// What a kubelet says of its node, pods, containers and volumes: the JSON of /stats/summary
-// (k8s.io/kubelet/pkg/apis/stats/v1alpha1), read as its bytes arrive and kept as far as it is of
-// use. Every number of it is optional: what the kubelet did not say, or says is null, is nothing,
-// never 0. Pure.
+// A streaming reader of a kubelet's /stats/summary (JSON, k8s.io/kubelet/pkg/apis/stats/v1alpha1):
+// resource use of the node, its pods, containers and volumes. Every number is optional: a member
+// that is missing or null is empty, never 0. Pure.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +12,9 @@
 
 namespace vitalsd::kubernetes {
 
-/// A file system. `used` is not what is missing from `available`: several volumes may share one.
+/// A file system. Several volumes may share one, so capacity minus available is not `used_bytes`.
 struct FsStats {
-  std::optional<double> available_bytes;  ///< for those who are not root
+  std::optional<double> available_bytes;  ///< to users other than root
   std::optional<double> capacity_bytes;
   std::optional<double> used_bytes;
   std::optional<double> inodes;
@@ -23,7 +22,7 @@ struct FsStats {
 };
 
 struct UsageStats {
-  std::optional<double> cpu_seconds;  ///< since its start, over all cores
+  std::optional<double> cpu_seconds;  ///< CPU time since the start, over all cores
   std::optional<double> memory_usage_bytes;
   std::optional<double> memory_working_set_bytes;
   std::optional<double> memory_available_bytes;  ///< absent without a limit
@@ -35,8 +34,8 @@ struct ContainerSummary {
 };
 
 struct VolumeSummary {
-  std::string name;   ///< in the pod
-  std::string claim;  ///< of the persistent volume claim; empty: another kind of volume
+  std::string name;   ///< within the pod
+  std::string claim;  ///< PersistentVolumeClaim; empty for other types of volume
   std::string claim_namespace;
   FsStats fs;
 };
@@ -52,9 +51,9 @@ struct PodSummary {
 struct KubeletSummary {
   std::string node;
   UsageStats usage;
-  FsStats fs;            ///< the one that holds the kubelet's directory
-  FsStats image_fs;      ///< of the container runtime
-  FsStats container_fs;  ///< for writable layers; absent before Kubernetes 1.29
+  FsStats fs;            ///< the file system of the kubelet's root directory
+  FsStats image_fs;      ///< images of the container runtime
+  FsStats container_fs;  ///< writable layers of containers; absent before Kubernetes 1.29
   std::vector<PodSummary> pods;
 };
 
@@ -65,13 +64,14 @@ class SummaryReader {
   SummaryReader(const SummaryReader&) = delete;
   SummaryReader& operator=(const SummaryReader&) = delete;
 
-  /// Takes a piece. Throws ProbeError(protocol) for what is not JSON (with the place in bytes), for
-  /// a member that we look at and that is of the wrong type, below 0 or over 2^64 (with its name),
-  /// and for more than a kubelet can have to say: 32 MiB, 32 levels, 50,000 pods, containers and
-  /// volumes together. The reader is of no use after that.
+  /// Takes a piece of the document. Throws ProbeError(protocol) for invalid JSON (with the offset
+  /// in bytes), for a member in use that has the wrong type or is not in 0 to 2^64 (with its path),
+  /// and for a document over the limits: 32 MiB, 32 levels, 50,000 pods, containers and volumes
+  /// together. After an exception the reader must not be used.
   void feed(std::string_view bytes);
 
-  /// After the last piece. Throws ProbeError(protocol) if the text ends too early or names no node.
+  /// Returns the summary. Call it once, after the last piece. Throws ProbeError(protocol) if the
+  /// document is incomplete or has no node name.
   KubeletSummary finish();
 
  private:

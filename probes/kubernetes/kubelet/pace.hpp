@@ -1,5 +1,5 @@
-// When each of many kubelets is asked within a run, and how long it has: those that hang must not
-// take the others' time, nor a slow one be cut off without need. Pure.
+// Start times and time limits of the requests to many kubelets within one run. Kubelets that hang
+// must not use up the time of the others, and a slow kubelet gets as much time as is left. Pure.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -13,28 +13,29 @@ class Pace {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// For a run that began then, may take `whole`, and asks that many, `concurrency` at a time.
-  Pace(Clock::time_point began, config::Duration whole, std::size_t kubelets,
+  /// For a run of length `whole` that queries `kubelets`, `concurrency` at a time.
+  Pace(Clock::time_point started, config::Duration whole, std::size_t kubelets,
        std::size_t concurrency);
 
-  /// When the one of that index is to be asked: at once if all can be, else spread over half of the
-  /// time.
+  /// When to query the kubelet with this index: immediately if all fit into `concurrency`, else
+  /// spread over half of the run.
   [[nodiscard]] Clock::time_point due(std::size_t index) const;
 
-  /// For each request to the one of that index, if it is asked now. Who is late, for the sake of
-  /// others that hang, has less patience: all shall have had their turn in this run.
+  /// The limit of each request to the kubelet with this index, if its query starts at `now`. A
+  /// query that starts late, because others hang, gets a shorter limit, so that the run reaches all
+  /// kubelets.
   [[nodiscard]] config::Duration limit(std::size_t index, Clock::time_point now) const;
 
  private:
-  /// How often all workers must be done with one until those from that index on have been asked.
+  /// How many kubelets one worker still has to query, if those from this index on are left.
   [[nodiscard]] long rows(std::size_t index) const;
 
-  Clock::time_point began_;
+  Clock::time_point started_;
   config::Duration whole_;
   std::size_t kubelets_;
   std::size_t concurrency_;
   config::Duration spread_{0};
-  config::Duration limit_{0};  // of those that are in time
+  config::Duration limit_{0};  // of queries that start on time
 };
 
 }  // namespace vitalsd::kubernetes

@@ -1,13 +1,16 @@
 // Kind `node`: conditions, capacity and taints of the cluster's nodes, from one watch. Names and
-// labels are kube-state-metrics' (docs/metrics/cluster/node-metrics.md).
+// labels are those of kube-state-metrics (docs/metrics/cluster/node-metrics.md).
 #include "probes/kubernetes/objects/label_selector.hpp"
 #include "probes/kubernetes/objects/node_object.hpp"
 #include "probes/kubernetes/watch/faulty_objects.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
 
 #include <array>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace vitalsd {
 namespace {
@@ -17,71 +20,85 @@ using kubernetes::Node;
 
 constexpr net::kubernetes::Resource kNodes{.group = "", .version = "v1", .plural = "nodes"};
 
-constexpr Metric kCondition({.name = "kube_node_status_condition",
-                             .help = "Whether the node's condition has this status; Ready that is "
-                                     "unknown means that its kubelet is silent."},
-                            "node", "condition", "status");
-constexpr Metric kUnschedulable({.name = "kube_node_spec_unschedulable",
-                                 .help = "Whether the node takes no new pods (cordoned)."},
-                                "node");
-constexpr Metric kTaint({.name = "kube_node_spec_taint", .help = "A taint of the node; always 1."},
-                        "node", "key", "value", "effect");
-constexpr Metric kCapacity({.name = "kube_node_status_capacity",
-                            .help = "What the node has: cores, bytes, or a number."},
-                           "node", "resource", "unit");
-constexpr Metric kAllocatable({.name = "kube_node_status_allocatable",
-                               .help = "What of it pods may have: cores, bytes, or a number."},
-                              "node", "resource", "unit");
-constexpr Metric kInfo({.name = "kube_node_info", .help = "What the node runs; always 1."}, "node",
-                       "kernel_version", "os_image", "container_runtime_version", "kubelet_version",
-                       "internal_ip");
-constexpr Metric kCreated({.name = "kube_node_created",
-                           .help = "When the node joined, in Unix seconds."},
-                          "node");
+template <class... Names>
+consteval auto node_metric(const MetricSpec& spec, const Names&... names) {
+  return Metric(spec, "node", names...);
+}
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kStatuses = {
+    {{"true", "True"}, {"false", "False"}, {"unknown", "Unknown"}}};  // label, as in the API
+
+template <class Put>
+void put_amounts(const kubernetes::Amounts& amounts, const Put& put) {
+  for (const auto& [resource, amount] : amounts) {
+    put(amount, kubernetes::resource_label(resource), kubernetes::resource_unit(resource));
+  }
+}
+
+constexpr MetricTable kTable(
+    MetricRow{node_metric({.name = "kube_node_status_condition",
+                           .help = "Whether the node's condition has this status; Ready is unknown "
+                                   "if the kubelet stopped reporting."},
+                          "condition", "status"),
+              [](const Node& node, auto put) {
+                for (const Condition& condition : node.conditions) {
+                  for (const auto& [label, status] : kStatuses) {
+                    put(condition.status.get() == status, condition.type.get(), label);
+                  }
+                }
+              }},
+    MetricRow{node_metric({.name = "kube_node_spec_unschedulable",
+                           .help = "Whether the node is cordoned: it accepts no new pods."}),
+              [](const Node& node) { return node.unschedulable; }},
+    MetricRow{
+        node_metric({.name = "kube_node_spec_taint", .help = "A taint of the node; always 1."},
+                    "key", "value", "effect"),
+        [](const Node& node, auto put) {
+          for (const kubernetes::Taint& taint : node.taints) {
+            put(1, taint.key, taint.value, taint.effect);
+          }
+        }},
+    MetricRow{node_metric({.name = "kube_node_status_capacity",
+                           .help = "Resources of the node: cores, bytes, or a count."},
+                          "resource", "unit"),
+              [](const Node& node, auto put) { put_amounts(node.capacity, put); }},
+    MetricRow{node_metric({.name = "kube_node_status_allocatable",
+                           .help = "Resources of the node that pods may use: cores, bytes, or a "
+                                   "count."},
+                          "resource", "unit"),
+              [](const Node& node, auto put) { put_amounts(node.allocatable, put); }},
+    MetricRow{node_metric({.name = "kube_node_info",
+                           .help = "Versions and address of the node; always 1."},
+                          "kernel_version", "os_image", "container_runtime_version",
+                          "kubelet_version", "internal_ip"),
+              [](const Node& node, auto put) {
+                put(1, node.kernel_version, node.os_image, node.container_runtime_version,
+                    node.kubelet_version, node.internal_ip);
+              }},
+    MetricRow{node_metric({.name = "kube_node_created",
+                           .help = "When the node joined the cluster, in Unix seconds."}),
+              [](const Node& node) { return node.created; }});
+
 constexpr Metric kNodeCount({.name = "vitalsd_cluster_nodes", .help = "Nodes of the cluster."});
 constexpr Metric kReadyCount({.name = "vitalsd_cluster_nodes_ready",
-                              .help = "Nodes of the cluster that are Ready."});
+                              .help = "Ready nodes of the cluster."});
 
 constexpr Check kNotReady{.name = "not_ready",
                           .warn = {},
                           .critical = 0,
-                          .help = "nodes that are not Ready, or whose kubelet is silent"};
+                          .help = "nodes that are not Ready, or whose kubelet stopped reporting"};
 constexpr Check kPressure{.name = "pressure",
                           .warn = 0,
                           .critical = {},
                           .help =
-                              "nodes short of memory, disk or process ids, or without a "
-                              "network"};
-
-void add_samples(Part& part, const Node& node) {
-  for (const Condition& condition : node.conditions) {
-    for (const auto& [label, status] : {std::pair("true", "True"), std::pair("false", "False"),
-                                        std::pair("unknown", "Unknown")}) {
-      part.add(kCondition, condition.status.get() == status ? 1 : 0, node.name,
-               condition.type.get(), label);
-    }
-  }
-  part.add(kUnschedulable, node.unschedulable ? 1 : 0, node.name);
-  for (const kubernetes::Taint& taint : node.taints) {
-    part.add(kTaint, 1, node.name, taint.key, taint.value, taint.effect);
-  }
-  const auto add = [&](const auto& metric, const kubernetes::Amounts& amounts) {
-    for (const auto& [resource, amount] : amounts) {
-      part.add(metric, amount, node.name, kubernetes::resource_label(resource),
-               kubernetes::resource_unit(resource));
-    }
-  };
-  add(kCapacity, node.capacity);
-  add(kAllocatable, node.allocatable);
-  part.add(kInfo, 1, node.name, node.kernel_version, node.os_image, node.container_runtime_version,
-           node.kubelet_version, node.internal_ip);
-  part.add(kCreated, node.created, node.name);
-}
+                              "nodes that lack memory, disk or process IDs, or whose network is "
+                              "unavailable"};
 
 class NodeProbe final : public Probe {
  public:
   NodeProbe(config::Node& options, const Environment& environment)
-      : selector_(options.get<kubernetes::LabelSelector>("selector", {}, "only these nodes")),
+      : selector_(
+            options.get<kubernetes::LabelSelector>("selector", {}, "only nodes with these labels")),
         nodes_(std::make_unique<Nodes>(
             environment,
             net::kubernetes::Query{.resource = kNodes, .label_selector = selector_.text()},
@@ -93,27 +110,29 @@ class NodeProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     if (!co_await nodes_->judge(out, out)) co_return;
-    co_await nodes_->publish(out, out, add_samples);
+    co_await nodes_->publish(
+        out, out, [](Part& samples, const Node& node) { kTable.add(samples, node, node.name); });
     kubernetes::FaultyObjects not_ready(kNotReady);
     kubernetes::FaultyObjects pressure(kPressure);
-    std::size_t ready = 0;
+    std::size_t ready_count = 0;
     nodes_->for_each([&](const Node& node) {
-      const Condition* condition = node.condition("Ready");
-      if (condition != nullptr && condition->status.get() == "True") {
-        ++ready;
+      const Condition* ready = node.condition("Ready");
+      if (ready != nullptr && ready->status.get() == "True") {
+        ++ready_count;
       } else {
-        not_ready.add(condition == nullptr || condition->reason.get().empty()
+        not_ready.add(ready == nullptr || ready->reason.get().empty()
                           ? node.name
-                          : node.name + " (" + condition->reason.get() + ')');
+                          : node.name + " (" + ready->reason.get() + ')');
       }
-      for (const Condition& each : node.conditions) {  // all others mean trouble when they hold
-        if (each.type.get() != "Ready" && each.status.get() == "True") {
-          pressure.add(node.name + " (" + each.type.get() + ')');
+      // Every condition type other than Ready is a fault if it is true.
+      for (const Condition& other : node.conditions) {
+        if (other.type.get() != "Ready" && other.status.get() == "True") {
+          pressure.add(node.name + " (" + other.type.get() + ')');
         }
       }
     });
     out.add(kNodeCount, static_cast<double>(nodes_->size()));
-    out.add(kReadyCount, static_cast<double>(ready));
+    out.add(kReadyCount, static_cast<double>(ready_count));
     not_ready.report(out);
     pressure.report(out);
   }
@@ -137,9 +156,7 @@ class NodeProbe final : public Probe {
   std::unique_ptr<Nodes> nodes_;
 };
 
-constexpr auto kMetrics =
-    metric_list(kCondition, kUnschedulable, kTaint, kCapacity, kAllocatable, kInfo, kCreated,
-                kNodeCount, kReadyCount, kubernetes::kLastHeard);
+constexpr auto kMetrics = metric_list(kTable, kNodeCount, kReadyCount, kubernetes::kLastHeard);
 constexpr std::array<const Check*, 2> kChecks = {&kNotReady, &kPressure};
 
 }  // namespace
@@ -148,7 +165,7 @@ namespace kinds {
 extern const ProbeKind node;
 const ProbeKind node = {
     .name = "node",
-    .help = "The cluster's nodes are ready.",
+    .help = "The nodes of the cluster are ready.",
     .make = make_probe<NodeProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

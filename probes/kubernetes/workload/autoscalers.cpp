@@ -1,5 +1,5 @@
-// HorizontalPodAutoscalers. Names and labels are kube-state-metrics' (docs/metrics/workload/
-// horizontalpodautoscaler-metrics.md).
+// HorizontalPodAutoscalers. Names and labels are those of kube-state-metrics
+// (docs/metrics/workload/horizontalpodautoscaler-metrics.md).
 #include "probes/kubernetes/objects/autoscaler_object.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -13,102 +13,112 @@ constexpr net::kubernetes::Resource kAutoscalers{.group = "autoscaling",
                                                  .plural = "horizontalpodautoscalers",
                                                  .older_versions = {"v2beta2", "v1"}};
 
-#define VITALSD_AUTOSCALER "namespace", "horizontalpodautoscaler"
+template <class... Names>
+consteval auto autoscaler_metric(const MetricSpec& spec, const Names&... names) {
+  return Metric(spec, "namespace", "horizontalpodautoscaler", names...);
+}
 
-constexpr Metric kInfo({.name = "kube_horizontalpodautoscaler_info",
-                        .help = "What the autoscaler scales; always 1."},
-                       VITALSD_AUTOSCALER, "scaletargetref_api_version", "scaletargetref_kind",
-                       "scaletargetref_name");
-constexpr Metric kMin({.name = "kube_horizontalpodautoscaler_spec_min_replicas",
-                       .help = "Fewest pods that the autoscaler may go down to."},
-                      VITALSD_AUTOSCALER);
-constexpr Metric kMax({.name = "kube_horizontalpodautoscaler_spec_max_replicas",
-                       .help = "Most pods that the autoscaler may go up to."},
-                      VITALSD_AUTOSCALER);
-constexpr Metric kCurrent({.name = "kube_horizontalpodautoscaler_status_current_replicas",
-                           .help = "Pods that the autoscaler has counted."},
-                          VITALSD_AUTOSCALER);
-constexpr Metric kDesired({.name = "kube_horizontalpodautoscaler_status_desired_replicas",
-                           .help = "Pods that the autoscaler wants."},
-                          VITALSD_AUTOSCALER);
-constexpr Metric kCondition({.name = "kube_horizontalpodautoscaler_status_condition",
-                             .help = "Whether the autoscaler's condition has this status; it "
-                                     "cannot see its readings where ScalingActive is false."},
-                            VITALSD_AUTOSCALER, "condition", "status");
-constexpr std::string_view kItsName = "kube-state-metrics' name";
-constexpr Metric kTarget({.name = "kube_horizontalpodautoscaler_spec_target_metric",
-                          .help = "What the autoscaler wants a reading to be, by its name and by "
-                                  "how it is meant: value, average, or utilization in percent.",
-                          .waiver = kItsName},
-                         VITALSD_AUTOSCALER, "metric_name", "metric_target_type");
-constexpr Metric kReading({.name = "kube_horizontalpodautoscaler_status_target_metric",
-                           .help = "What the autoscaler has last read, as its target.",
-                           .waiver = kItsName},
-                          VITALSD_AUTOSCALER, "metric_name", "metric_target_type");
-constexpr Metric kGeneration({.name = "kube_horizontalpodautoscaler_metadata_generation",
-                              .help = "Generation of the autoscaler as it is wanted."},
-                             VITALSD_AUTOSCALER);
+constexpr std::string_view kUpstreamName = "the name is that of kube-state-metrics";
+
+template <class Put>
+void put_readings(const std::vector<AutoscalerReading>& readings, const Put& put) {
+  for (const auto& [metric, type, value] : readings) put(value, metric, type);
+}
+
+constexpr MetricTable kTable(
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_info",
+                                 .help = "The object that the autoscaler scales; always 1."},
+                                "scaletargetref_api_version", "scaletargetref_kind",
+                                "scaletargetref_name"),
+              [](const Autoscaler& object, auto put) {
+                put(1, object.target_api_version, object.target_kind, object.target_name);
+              }},
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_spec_min_replicas",
+                                 .help = "Minimum number of pods that the autoscaler may set."}),
+              [](const Autoscaler& object) { return object.min; }},
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_spec_max_replicas",
+                                 .help = "Maximum number of pods that the autoscaler may set."}),
+              [](const Autoscaler& object) { return object.max; }},
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_status_current_replicas",
+                                 .help = "Pods that the autoscaler last counted."}),
+              [](const Autoscaler& object) { return object.current; }},
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_status_desired_replicas",
+                                 .help = "Pods that the autoscaler last computed as desired."}),
+              [](const Autoscaler& object) { return object.desired; }},
+    MetricRow{
+        autoscaler_metric({.name = "kube_horizontalpodautoscaler_spec_target_metric",
+                           .help = "Target value of a metric, by metric name and target type: "
+                                   "value, average, or utilization in percent.",
+                           .waiver = kUpstreamName},
+                          "metric_name", "metric_target_type"),
+        [](const Autoscaler& object, auto put) { put_readings(object.targets, put); }},
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_status_target_metric",
+                                 .help = "Last value of a metric that the autoscaler read, in the "
+                                         "form of its target.",
+                                 .waiver = kUpstreamName},
+                                "metric_name", "metric_target_type"),
+              [](const Autoscaler& object, auto put) { put_readings(object.readings, put); }},
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_status_condition",
+                                 .help = "Whether the autoscaler's condition has this status; the "
+                                         "autoscaler cannot read its metrics if ScalingActive is "
+                                         "false."},
+                                "condition", "status"),
+              [](const Autoscaler& object, auto put) {
+                for (const Condition& condition : object.conditions) {
+                  put_statuses(condition, [&](bool value, std::string_view status) {
+                    put(value, condition.type.get(), status);
+                  });
+                }
+              }},
+    MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_metadata_generation",
+                                 .help = "Generation of the autoscaler's desired state."}),
+              [](const Autoscaler& object) { return object.meta.generation; }});
 
 constexpr Check kAtMax{.name = "autoscaler_at_max",
                        .warn = 0,
                        .critical = {},
-                       .help = "autoscalers that want as many pods as they may have"};
-constexpr Check kBlind{.name = "autoscaler_inactive",
-                       .warn = 0,
-                       .critical = {},
-                       .help = "autoscalers that cannot scale, mostly for want of readings"};
+                       .help = "autoscalers that need their maximum number of pods"};
+constexpr Check kInactive{
+    .name = "autoscaler_inactive",
+    .warn = 0,
+    .critical = {},
+    .help = "autoscalers that cannot scale, usually because metrics are missing"};
 
 class Autoscalers final : public WatchedSection<Autoscaler> {
  public:
   Autoscalers(const Environment& environment, const Scope& scope)
       : WatchedSection(environment, scope.queries(kAutoscalers),
-                       own(&read_autoscaler, environment.shard)) {}
+                       read_own(&read_autoscaler, environment.shard)) {}
 
  private:
   void add(Part& out, const Autoscaler& object) const override {
-    const auto put = [&](const auto& metric, const auto& value, const auto&... labels) {
-      out.add(metric, value, object.meta.namespace_name, object.meta.name, labels...);
-    };
-    put(kInfo, 1.0, object.target_api_version, object.target_kind, object.target_name);
-    put(kMin, static_cast<double>(object.min));
-    put(kMax, static_cast<double>(object.max));
-    put(kCurrent, static_cast<double>(object.current));
-    put(kDesired, static_cast<double>(object.desired));
-    for (const auto& [metric, type, value] : object.targets) put(kTarget, value, metric, type);
-    for (const auto& [metric, type, value] : object.readings) put(kReading, value, metric, type);
-    for (const Condition& condition : object.conditions) {
-      for (const auto& [status, value] : statuses(condition)) {
-        put(kCondition, value, condition.type.get(), status);
-      }
-    }
-    put(kGeneration, static_cast<double>(object.meta.generation));
+    kTable.add(out, object, object.meta.namespace_name, object.meta.name);
   }
 
   void check(Part& out, double /*now*/) const override {
     FaultyObjects at_max(kAtMax);
-    FaultyObjects blind(kBlind);
+    FaultyObjects inactive(kInactive);
     for_each([&](const Autoscaler& object) {
       if (object.at_max()) {
         at_max.add(object.key() + " (" + std::to_string(object.max) + ')');
       }
       for (const Condition& condition : object.conditions) {
         const std::string& type = condition.type.get();
-        // That somebody has scaled to 0 by hand is how autoscaling is switched off.
+        // Scaling to 0 by hand is the documented way to disable autoscaling, so it is no fault.
         if ((type == "ScalingActive" || type == "AbleToScale") &&
             condition.status.get() == "False" && condition.reason.get() != "ScalingDisabled") {
-          blind.add(object.key() + " (" + condition.reason.get() + ')');
+          inactive.add(object.key() + " (" + condition.reason.get() + ')');
           break;
         }
       }
     });
     at_max.report(out);
-    blind.report(out);
+    inactive.report(out);
   }
 };
 
-constexpr auto kMetrics =
-    metric_list(kInfo, kMin, kMax, kCurrent, kDesired, kTarget, kReading, kCondition, kGeneration);
-constexpr std::array<const Check*, 2> kChecks = {&kAtMax, &kBlind};
+constexpr auto kMetrics = metric_list(kTable);
+constexpr std::array<const Check*, 2> kChecks = {&kAtMax, &kInactive};
 
 }  // namespace
 

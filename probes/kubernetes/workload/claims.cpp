@@ -1,5 +1,5 @@
-// PersistentVolumeClaims. Names and labels are kube-state-metrics' (docs/metrics/storage/
-// persistentvolumeclaim-metrics.md).
+// PersistentVolumeClaims. Names and labels are those of kube-state-metrics
+// (docs/metrics/storage/persistentvolumeclaim-metrics.md).
 #include "probes/kubernetes/objects/volume_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -11,50 +11,53 @@ namespace {
 constexpr net::kubernetes::Resource kClaims{
     .group = "", .version = "v1", .plural = "persistentvolumeclaims"};
 
-// A volume that is made on demand takes a while.
+// Seconds. Provisioning a volume on demand takes a while.
 constexpr double kPendingFor = 300;
 
-#define VITALSD_CLAIM "namespace", "persistentvolumeclaim"
+template <class... Names>
+consteval auto claim_metric(const MetricSpec& spec, const Names&... names) {
+  return Metric(spec, "namespace", "persistentvolumeclaim", names...);
+}
 
-constexpr Metric kPhase({.name = "kube_persistentvolumeclaim_status_phase",
-                         .help = "Whether this is the claim's phase."},
-                        VITALSD_CLAIM, "phase");
-constexpr Metric kInfo({.name = "kube_persistentvolumeclaim_info",
-                        .help = "The claim's class and the volume that it has; always 1."},
-                       VITALSD_CLAIM, "storageclass", "volumename");
-constexpr Metric kRequested({.name = "kube_persistentvolumeclaim_resource_requests_storage_bytes",
-                             .unit = Unit::bytes,
-                             .help = "How much the claim asks for."},
-                            VITALSD_CLAIM);
-constexpr Metric kCreated({.name = "kube_persistentvolumeclaim_created",
-                           .help = "When the claim was made, in Unix seconds."},
-                          VITALSD_CLAIM);
+constexpr std::array<std::string_view, 3> kPhases = {"Pending", "Bound", "Lost"};
+
+constexpr MetricTable kTable(
+    MetricRow{claim_metric({.name = "kube_persistentvolumeclaim_status_phase",
+                            .help = "Whether the claim is in this phase."},
+                           "phase"),
+              [](const Claim& claim, auto put) {
+                for (const std::string_view phase : kPhases) {
+                  put(phase == claim.phase.get(), phase);
+                }
+              }},
+    MetricRow{claim_metric({.name = "kube_persistentvolumeclaim_info",
+                            .help = "Storage class and volume of the claim; always 1."},
+                           "storageclass", "volumename"),
+              [](const Claim& claim, auto put) { put(1, claim.storage_class, claim.volume); }},
+    MetricRow{claim_metric({.name = "kube_persistentvolumeclaim_resource_requests_storage_bytes",
+                            .unit = Unit::bytes,
+                            .help = "Storage that the claim requests."}),
+              [](const Claim& claim) { return claim.requested; }},
+    MetricRow{claim_metric({.name = "kube_persistentvolumeclaim_created",
+                            .help = "When the claim was created, in Unix seconds."}),
+              [](const Claim& claim) { return claim.meta.created; }});
 
 constexpr Check kLost{
-    .name = "claim_lost", .warn = {}, .critical = 0, .help = "claims whose volume is gone"};
+    .name = "claim_lost", .warn = {}, .critical = 0, .help = "claims whose volume is lost"};
 constexpr Check kPending{.name = "claim_pending",
                          .warn = 0,
                          .critical = {},
-                         .help = "claims that have had no volume for five minutes"};
-
-constexpr std::array<std::string_view, 3> kPhases = {"Pending", "Bound", "Lost"};
+                         .help = "claims that have been pending for five minutes"};
 
 class Claims final : public WatchedSection<Claim> {
  public:
   Claims(const Environment& environment, const Scope& scope)
-      : WatchedSection(environment, scope.queries(kClaims), own(&read_claim, environment.shard)) {}
+      : WatchedSection(environment, scope.queries(kClaims),
+                       read_own(&read_claim, environment.shard)) {}
 
  private:
   void add(Part& out, const Claim& claim) const override {
-    const auto put = [&](const auto& metric, const auto& value, const auto&... labels) {
-      out.add(metric, value, claim.meta.namespace_name, claim.meta.name, labels...);
-    };
-    for (const std::string_view phase : kPhases) {
-      put(kPhase, flag(phase == claim.phase.get()), phase);
-    }
-    put(kInfo, 1.0, claim.storage_class, claim.volume);
-    put(kRequested, claim.requested);
-    put(kCreated, claim.meta.created);
+    kTable.add(out, claim, claim.meta.namespace_name, claim.meta.name);
   }
 
   void check(Part& out, double now) const override {
@@ -71,7 +74,7 @@ class Claims final : public WatchedSection<Claim> {
   }
 };
 
-constexpr auto kMetrics = metric_list(kPhase, kInfo, kRequested, kCreated);
+constexpr auto kMetrics = metric_list(kTable);
 constexpr std::array<const Check*, 2> kChecks = {&kLost, &kPending};
 
 }  // namespace

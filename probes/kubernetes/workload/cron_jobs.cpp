@@ -1,5 +1,6 @@
-// CronJobs. Names and labels are kube-state-metrics' (docs/metrics/workload/cronjob-metrics.md);
-// runs that did not take place are counted by the schedule and its time zone.
+// CronJobs. Names and labels are those of kube-state-metrics
+// (docs/metrics/workload/cronjob-metrics.md). Missed runs are computed from the schedule and its
+// time zone.
 #include "probes/kubernetes/objects/job_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -11,79 +12,80 @@ namespace {
 constexpr net::kubernetes::Resource kCronJobs{
     .group = "batch", .version = "v1", .plural = "cronjobs", .older_versions = {"v1beta1"}};
 
-// The controller is a few seconds late in the best of cases.
+// Seconds. The controller is always a few seconds late.
 constexpr double kGrace = 120;
 constexpr int kMaxMissed = 100;
 
-#define VITALSD_CRONJOB "namespace", "cronjob"
+template <class... Names>
+consteval auto cron_job_metric(const MetricSpec& spec, const Names&... names) {
+  return Metric(spec, "namespace", "cronjob", names...);
+}
 
-constexpr Metric kInfo({.name = "kube_cronjob_info",
-                        .help = "When the CronJob runs, and whether beside itself; always 1."},
-                       VITALSD_CRONJOB, "schedule", "concurrency_policy", "timezone");
-constexpr Metric kSuspended({.name = "kube_cronjob_spec_suspend",
-                             .help = "Whether the CronJob is held up on purpose."},
-                            VITALSD_CRONJOB);
-constexpr Metric kDeadline({.name = "kube_cronjob_spec_starting_deadline_seconds",
-                            .unit = Unit::seconds,
-                            .help = "How late a run of the CronJob may begin."},
-                           VITALSD_CRONJOB);
-constexpr Metric kActive({.name = "kube_cronjob_status_active",
-                          .help = "Jobs of the CronJob that run."},
-                         VITALSD_CRONJOB);
-constexpr Metric kLastSchedule({.name = "kube_cronjob_status_last_schedule_time",
-                                .help = "When the CronJob last ran, in Unix seconds."},
-                               VITALSD_CRONJOB);
-constexpr Metric kLastSuccess({.name = "kube_cronjob_status_last_successful_time",
-                               .help = "When the CronJob last ran well, in Unix seconds."},
-                              VITALSD_CRONJOB);
-constexpr Metric kNextSchedule({.name = "kube_cronjob_next_schedule_time",
-                                .help = "When the CronJob runs next, or should have run, in Unix "
-                                        "seconds; absent while it is suspended."},
-                               VITALSD_CRONJOB);
-constexpr Metric kMissed({.name = "vitalsd_cronjob_missed_runs",
-                          .help = "Times of the CronJob's schedule since its last run that have "
-                                  "passed without one, counted to 100."},
-                         VITALSD_CRONJOB);
-constexpr Metric kCreated({.name = "kube_cronjob_created",
-                           .help = "When the CronJob was made, in Unix seconds."},
-                          VITALSD_CRONJOB);
+constexpr MetricTable kTable(
+    MetricRow{cron_job_metric({.name = "kube_cronjob_info",
+                               .help = "Schedule, concurrency policy and time zone of the CronJob; "
+                                       "always 1."},
+                              "schedule", "concurrency_policy", "timezone"),
+              [](const CronJob& job, auto put) {
+                put(1, job.schedule, job.concurrency_policy, job.time_zone);
+              }},
+    MetricRow{cron_job_metric({.name = "kube_cronjob_spec_suspend",
+                               .help = "Whether the CronJob is suspended."}),
+              [](const CronJob& job) { return job.suspended; }},
+    MetricRow{cron_job_metric({.name = "kube_cronjob_spec_starting_deadline_seconds",
+                               .unit = Unit::seconds,
+                               .help = "How late a run of the CronJob may start."}),
+              [](const CronJob& job) { return job.starting_deadline; }},
+    MetricRow{cron_job_metric({.name = "kube_cronjob_status_active",
+                               .help = "Running Jobs of the CronJob."}),
+              [](const CronJob& job) { return job.active; }},
+    MetricRow{cron_job_metric({.name = "kube_cronjob_status_last_schedule_time",
+                               .help = "When the CronJob was last scheduled, in Unix seconds."}),
+              [](const CronJob& job) { return job.last_schedule; }},
+    MetricRow{
+        cron_job_metric({.name = "kube_cronjob_status_last_successful_time",
+                         .help = "When a run of the CronJob last succeeded, in Unix seconds."}),
+        [](const CronJob& job) { return job.last_success; }},
+    MetricRow{cron_job_metric({.name = "kube_cronjob_next_schedule_time",
+                               .help = "When the CronJob is due next, or was due without a run, in "
+                                       "Unix seconds; absent while it is suspended."}),
+              [](const CronJob& job) { return job.suspended ? std::nullopt : job.next_schedule; }},
+    MetricRow{cron_job_metric({.name = "kube_cronjob_created",
+                               .help = "When the CronJob was created, in Unix seconds."}),
+              [](const CronJob& job) { return job.meta.created; }});
+
+// Depends on the time, so check() adds it.
+constexpr Metric kMissed = cron_job_metric(
+    {.name = "vitalsd_cronjob_missed_runs",
+     .help = "Scheduled times since the last run of the CronJob that passed without a run, at most "
+             "100."});
 
 constexpr Check kMissedCheck{.name = "missed_runs",
                              .warn = 0,
                              .critical = {},
-                             .help = "CronJobs that should have run and did not"};
+                             .help = "CronJobs that missed at least one run"};
 constexpr Check kScheduleCheck{.name = "cronjob_schedule",
                                .warn = 0,
                                .critical = {},
-                               .help = "CronJobs whose schedule or time zone cannot be read"};
+                               .help = "CronJobs whose schedule or time zone is invalid"};
 
 class CronJobs final : public WatchedSection<CronJob> {
  public:
   CronJobs(const Environment& environment, const Scope& scope)
       : WatchedSection(environment, scope.queries(kCronJobs),
-                       own(&read_cron_job, environment.shard)) {}
+                       read_own(&read_cron_job, environment.shard)) {}
 
  private:
   void add(Part& out, const CronJob& job) const override {
-    const auto put = [&](const auto& metric, const auto& value, const auto&... labels) {
-      out.add(metric, value, job.meta.namespace_name, job.meta.name, labels...);
-    };
-    put(kInfo, 1.0, job.schedule, job.concurrency_policy, job.time_zone);
-    put(kSuspended, flag(job.suspended));
-    put(kDeadline, job.starting_deadline);
-    put(kActive, static_cast<double>(job.active));
-    put(kLastSchedule, job.last_schedule);
-    put(kLastSuccess, job.last_success);
-    if (!job.suspended) put(kNextSchedule, job.next_schedule);
-    put(kCreated, job.meta.created);
+    kTable.add(out, job, job.meta.namespace_name, job.meta.name);
   }
 
   void check(Part& out, double now) const override {
     FaultyObjects missed(kMissedCheck);
-    FaultyObjects unreadable(kScheduleCheck);
+    FaultyObjects invalid(kScheduleCheck);
     for_each([&](const CronJob& job) {
       if (!job.schedule_fault.empty()) {
-        unreadable.add(job.key() + " (" + job.schedule_fault + ')');
+        invalid.add(job.key() + " (" + job.schedule_fault + ')');
         return;
       }
       const int runs = job.missed_runs(now, kGrace, kMaxMissed);
@@ -91,12 +93,11 @@ class CronJobs final : public WatchedSection<CronJob> {
       if (runs > 0) missed.add(job.key() + " (" + std::to_string(runs) + ')');
     });
     missed.report(out);
-    unreadable.report(out);
+    invalid.report(out);
   }
 };
 
-constexpr auto kMetrics = metric_list(kInfo, kSuspended, kDeadline, kActive, kLastSchedule,
-                                      kLastSuccess, kNextSchedule, kMissed, kCreated);
+constexpr auto kMetrics = metric_list(kTable, kMissed);
 constexpr std::array<const Check*, 2> kChecks = {&kMissedCheck, &kScheduleCheck};
 
 }  // namespace

@@ -1,5 +1,5 @@
-// DaemonSets. Names and labels are kube-state-metrics' (docs/metrics/workload/
-// daemonset-metrics.md).
+// DaemonSets. Names and labels are those of kube-state-metrics
+// (docs/metrics/workload/daemonset-metrics.md).
 #include "probes/kubernetes/objects/set_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -11,67 +11,60 @@ namespace {
 constexpr net::kubernetes::Resource kDaemonSets{
     .group = "apps", .version = "v1", .plural = "daemonsets"};
 
-#define VITALSD_DAEMONSET "namespace", "daemonset"
+consteval auto daemon_set_metric(const MetricSpec& spec) {
+  return Metric(spec, "namespace", "daemonset");
+}
 
-constexpr Metric kWanted({.name = "kube_daemonset_status_desired_number_scheduled",
-                          .help = "Nodes that should run the DaemonSet's pod."},
-                         VITALSD_DAEMONSET);
-constexpr Metric kScheduled({.name = "kube_daemonset_status_current_number_scheduled",
-                             .help = "Nodes that have the DaemonSet's pod and should."},
-                            VITALSD_DAEMONSET);
-constexpr Metric kMisscheduled({.name = "kube_daemonset_status_number_misscheduled",
-                                .help = "Nodes that have the DaemonSet's pod and should not."},
-                               VITALSD_DAEMONSET);
-constexpr Metric kReady({.name = "kube_daemonset_status_number_ready",
-                         .help = "Nodes on which the DaemonSet's pod is ready."},
-                        VITALSD_DAEMONSET);
-constexpr Metric kUpdated({.name = "kube_daemonset_status_updated_number_scheduled",
-                           .help = "Nodes that have the DaemonSet's pod of its newest revision."},
-                          VITALSD_DAEMONSET);
-constexpr Metric kAvailable({.name = "kube_daemonset_status_number_available",
-                             .help = "Nodes on which the DaemonSet's pod has been ready for long "
-                                     "enough."},
-                            VITALSD_DAEMONSET);
-constexpr Metric kUnavailable({.name = "kube_daemonset_status_number_unavailable",
-                               .help = "Nodes that should run the DaemonSet's pod and have none "
-                                       "available."},
-                              VITALSD_DAEMONSET);
-constexpr Metric kObserved({.name = "kube_daemonset_status_observed_generation",
-                            .help = "Generation of the DaemonSet that its controller has seen."},
-                           VITALSD_DAEMONSET);
-constexpr Metric kGeneration({.name = "kube_daemonset_metadata_generation",
-                              .help = "Generation of the DaemonSet as it is wanted."},
-                             VITALSD_DAEMONSET);
-constexpr Metric kCreated({.name = "kube_daemonset_created",
-                           .help = "When the DaemonSet was made, in Unix seconds."},
-                          VITALSD_DAEMONSET);
+constexpr MetricTable kTable(
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_desired_number_scheduled",
+                                 .help = "Nodes that should run the DaemonSet's pod."}),
+              [](const DaemonSet& object) { return object.wanted; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_current_number_scheduled",
+                                 .help = "Nodes that run the DaemonSet's pod and should."}),
+              [](const DaemonSet& object) { return object.scheduled; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_number_misscheduled",
+                                 .help = "Nodes that run the DaemonSet's pod and should not."}),
+              [](const DaemonSet& object) { return object.misscheduled; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_number_ready",
+                                 .help = "Nodes on which the DaemonSet's pod is ready."}),
+              [](const DaemonSet& object) { return object.ready; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_updated_number_scheduled",
+                                 .help = "Nodes that run the DaemonSet's pod of the newest "
+                                         "revision."}),
+              [](const DaemonSet& object) { return object.updated; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_number_available",
+                                 .help = "Nodes on which the DaemonSet's pod has been ready for at "
+                                         "least minReadySeconds."}),
+              [](const DaemonSet& object) { return object.available; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_number_unavailable",
+                                 .help = "Nodes that should run the DaemonSet's pod and have no "
+                                         "available pod."}),
+              [](const DaemonSet& object) { return object.unavailable; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_status_observed_generation",
+                                 .help = "Generation of the DaemonSet that its controller has "
+                                         "observed."}),
+              [](const DaemonSet& object) { return object.observed_generation; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_metadata_generation",
+                                 .help = "Generation of the DaemonSet's desired state."}),
+              [](const DaemonSet& object) { return object.meta.generation; }},
+    MetricRow{daemon_set_metric({.name = "kube_daemonset_created",
+                                 .help = "When the DaemonSet was created, in Unix seconds."}),
+              [](const DaemonSet& object) { return object.meta.created; }});
 
 constexpr Check kNotReady{.name = "daemonset_not_ready",
                           .warn = 0,
                           .critical = {},
-                          .help = "DaemonSets that lack a ready pod on a node"};
+                          .help = "DaemonSets without a ready pod on one of their nodes"};
 
 class DaemonSets final : public WatchedSection<DaemonSet> {
  public:
   DaemonSets(const Environment& environment, const Scope& scope)
       : WatchedSection(environment, scope.queries(kDaemonSets),
-                       own(&read_daemon_set, environment.shard)) {}
+                       read_own(&read_daemon_set, environment.shard)) {}
 
  private:
   void add(Part& out, const DaemonSet& object) const override {
-    const auto number = [&](const Metric<2>& metric, std::int64_t value) {
-      out.add(metric, static_cast<double>(value), object.meta.namespace_name, object.meta.name);
-    };
-    number(kWanted, object.wanted);
-    number(kScheduled, object.scheduled);
-    number(kMisscheduled, object.misscheduled);
-    number(kReady, object.ready);
-    number(kUpdated, object.updated);
-    number(kAvailable, object.available);
-    number(kUnavailable, object.unavailable);
-    number(kObserved, object.observed_generation);
-    number(kGeneration, object.meta.generation);
-    out.add(kCreated, object.meta.created, object.meta.namespace_name, object.meta.name);
+    kTable.add(out, object, object.meta.namespace_name, object.meta.name);
   }
 
   void check(Part& out, double /*now*/) const override {
@@ -85,8 +78,7 @@ class DaemonSets final : public WatchedSection<DaemonSet> {
   }
 };
 
-constexpr auto kMetrics = metric_list(kWanted, kScheduled, kMisscheduled, kReady, kUpdated,
-                                      kAvailable, kUnavailable, kObserved, kGeneration, kCreated);
+constexpr auto kMetrics = metric_list(kTable);
 constexpr std::array<const Check*, 1> kChecks = {&kNotReady};
 
 }  // namespace

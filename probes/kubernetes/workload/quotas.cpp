@@ -1,5 +1,5 @@
-// ResourceQuotas. Names and labels are kube-state-metrics' (docs/metrics/policy/
-// resourcequota-metrics.md).
+// ResourceQuotas. Names and labels are those of kube-state-metrics
+// (docs/metrics/policy/resourcequota-metrics.md).
 #include "probes/kubernetes/objects/quota_object.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -11,35 +11,44 @@ namespace {
 constexpr net::kubernetes::Resource kQuotas{
     .group = "", .version = "v1", .plural = "resourcequotas"};
 
-constexpr Metric kQuota({.name = "kube_resourcequota",
-                         .help = "What a namespace may have of a resource (type hard), and what "
-                                 "it has (type used): cores, bytes, or a number."},
-                        "namespace", "resourcequota", "resource", "type");
-constexpr Metric kCreated({.name = "kube_resourcequota_created",
-                           .help = "When the quota was made, in Unix seconds."},
-                          "namespace", "resourcequota");
+template <class... Names>
+consteval auto quota_metric(const MetricSpec& spec, const Names&... names) {
+  return Metric(spec, "namespace", "resourcequota", names...);
+}
+
+template <class Put>
+void put_amounts(const Amounts& amounts, std::string_view type, const Put& put) {
+  for (const auto& [resource, amount] : amounts) put(amount, resource, type);
+}
+
+constexpr MetricTable kTable(
+    MetricRow{quota_metric({.name = "kube_resourcequota",
+                            .help = "Limit (type hard) and use (type used) of a resource in the "
+                                    "namespace: cores, bytes, or a count."},
+                           "resource", "type"),
+              [](const Quota& quota, auto put) {
+                put_amounts(quota.hard, "hard", put);
+                put_amounts(quota.used, "used", put);
+              }},
+    MetricRow{quota_metric({.name = "kube_resourcequota_created",
+                            .help = "When the quota was created, in Unix seconds."}),
+              [](const Quota& quota) { return quota.meta.created; }});
 
 constexpr Check kUsed{.name = "quota",
                       .unit = Unit::ratio,
                       .warn = 0.80,
                       .critical = 0.90,
-                      .help = "used share of a namespace's quota of a resource"};
+                      .help = "use of a resource over its quota, in each namespace"};
 
 class Quotas final : public WatchedSection<Quota> {
  public:
   Quotas(const Environment& environment, const Scope& scope)
-      : WatchedSection(environment, scope.queries(kQuotas), own(&read_quota, environment.shard)) {}
+      : WatchedSection(environment, scope.queries(kQuotas),
+                       read_own(&read_quota, environment.shard)) {}
 
  private:
   void add(Part& out, const Quota& quota) const override {
-    const auto put = [&](const Amounts& amounts, std::string_view type) {
-      for (const auto& [resource, amount] : amounts) {
-        out.add(kQuota, amount, quota.meta.namespace_name, quota.meta.name, resource, type);
-      }
-    };
-    put(quota.hard, "hard");
-    put(quota.used, "used");
-    out.add(kCreated, quota.meta.created, quota.meta.namespace_name, quota.meta.name);
+    kTable.add(out, quota, quota.meta.namespace_name, quota.meta.name);
   }
 
   void check(Part& out, double /*now*/) const override {
@@ -52,7 +61,7 @@ class Quotas final : public WatchedSection<Quota> {
   }
 };
 
-constexpr auto kMetrics = metric_list(kQuota, kCreated);
+constexpr auto kMetrics = metric_list(kTable);
 constexpr std::array<const Check*, 1> kChecks = {&kUsed};
 
 }  // namespace

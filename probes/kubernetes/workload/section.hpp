@@ -1,5 +1,5 @@
-// One type of object of kind `workload`: its metrics, checks and watches. Each is a file that ends
-// in a SectionKind, and a row in workload.cpp. Probe loop only.
+// One resource of kind `workload`: its metrics, checks and watches. Each resource is a file that
+// defines a SectionKind, and a row in workload.cpp. Probe loop only.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"
@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -27,18 +28,18 @@ class Section {
   Section(const Section&) = delete;
   Section& operator=(const Section&) = delete;
 
-  /// Begins its watches, so that those of all sections bring their lists at once.
+  /// Joins all watches without waiting, so that the lists of all sections load at the same time.
   virtual void join() = 0;
-  /// Publishes each of its watches as a part, and its checks.
+  /// Publishes each watch as a part of `out`, and the checks on `out` itself.
   virtual asio::awaitable<void> observe(SampleSet& out) = 0;
 };
 
 struct SectionKind {
-  std::string_view name;  ///< as in `resources`, and as kubectl says it
+  std::string_view name;  ///< value of the option `resources`; the plural that kubectl uses
   std::unique_ptr<Section> (*make)(const Environment& environment, const Scope& scope);
   std::span<const MetricInfo* const> metrics;
   std::span<const Check* const> checks;
-  bool in_namespaces = true;
+  bool is_namespaced = true;
 };
 
 template <class S>
@@ -46,14 +47,14 @@ std::unique_ptr<Section> make_section(const Environment& environment, const Scop
   return std::make_unique<S>(environment, scope);
 }
 
-inline constexpr double flag(bool value) { return value ? 1 : 0; }
-
-/// A status as the label that kube-state-metrics gives it, and whether it is the one.
-inline std::vector<std::pair<std::string_view, double>> statuses(const Condition& condition) {
+/// Calls `put(value, status)` for each status of a condition, in the spelling that
+/// kube-state-metrics uses as a label.
+template <class Put>
+void put_statuses(const Condition& condition, const Put& put) {
   const std::string& status = condition.status.get();
-  return {{"true", flag(status == "True")},
-          {"false", flag(status == "False")},
-          {"unknown", flag(status == "Unknown")}};
+  put(status == "True", "true");
+  put(status == "False", "false");
+  put(status == "Unknown", "unknown");
 }
 
 template <Watchable Object>
@@ -73,45 +74,47 @@ class WatchedSection : public Section {
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
-    bool any_believed = false;
+    bool any_fresh = false;
     for (Watch& watch : watches_) {
       Part& part = out.part(watch.objects->query().text());
-      watch.believed = co_await watch.objects->judge(out, part);
-      if (watch.believed) {
+      watch.is_fresh = co_await watch.objects->judge(out, part);
+      if (watch.is_fresh) {
         co_await watch.objects->publish(
             out, part, [this](Part& samples, const Object& object) { add(samples, object); });
-        any_believed = true;
+        any_fresh = true;
       }
       part.complete();
     }
     const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-    if (any_believed) check(out, now.count());
+    if (any_fresh) check(out, now.count());
   }
 
  protected:
-  /// The samples that an object has until it changes.
+  /// Adds the samples of one object. Called again only after the object changed.
   virtual void add(Part& out, const Object& object) const = 0;
-  /// What depends on other objects or the time: checks, and samples of the run.
+  /// Adds what depends on other objects or on the time: checks, and samples that change without
+  /// an event. Called in each run that has fresh objects; `now`: Unix seconds.
   virtual void check(Part& out, double now) const = 0;
 
+  /// Visits the objects of all fresh watches.
   template <class Do>
   void for_each(const Do& action) const {
     for (const Watch& watch : watches_) {
-      if (watch.believed) watch.objects->for_each(action);
+      if (watch.is_fresh) watch.objects->for_each(action);
     }
   }
 
  private:
   struct Watch {
     std::unique_ptr<Watched<Object>> objects;
-    bool believed = false;
+    bool is_fresh = false;  // according to the last judge()
   };
   std::vector<Watch> watches_;
 };
 
-/// Reads an object if it belongs to this process, by its uid.
+/// A reader that skips objects of other shards, by their UID.
 template <class Object>
-Watched<Object>::Read own(Object (*read)(std::string_view), const Shard& shard) {
+Watched<Object>::Read read_own(Object (*read)(std::string_view), const Shard& shard) {
   return [read, shard](std::string_view message) -> std::optional<Object> {
     Object object = read(message);
     if (!shard.owns(object.meta.uid)) return std::nullopt;

@@ -1,5 +1,5 @@
-// StatefulSets. Names and labels are kube-state-metrics' (docs/metrics/workload/
-// statefulset-metrics.md).
+// StatefulSets. Names and labels are those of kube-state-metrics
+// (docs/metrics/workload/statefulset-metrics.md).
 #include "probes/kubernetes/objects/set_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -11,74 +11,69 @@ namespace {
 constexpr net::kubernetes::Resource kStatefulSets{
     .group = "apps", .version = "v1", .plural = "statefulsets"};
 
-#define VITALSD_STATEFULSET "namespace", "statefulset"
+template <class... Names>
+consteval auto stateful_set_metric(const MetricSpec& spec, const Names&... names) {
+  return Metric(spec, "namespace", "statefulset", names...);
+}
 
-constexpr Metric kWanted({.name = "kube_statefulset_replicas",
-                          .help = "Pods that the StatefulSet should have."},
-                         VITALSD_STATEFULSET);
-constexpr Metric kReplicas({.name = "kube_statefulset_status_replicas",
-                            .help = "Pods that the StatefulSet has."},
-                           VITALSD_STATEFULSET);
-constexpr Metric kReady({.name = "kube_statefulset_status_replicas_ready",
-                         .help = "Pods of the StatefulSet that are ready."},
-                        VITALSD_STATEFULSET);
-constexpr Metric kCurrent({.name = "kube_statefulset_status_replicas_current",
-                           .help = "Pods of the StatefulSet that are of its current revision."},
-                          VITALSD_STATEFULSET);
-constexpr Metric kUpdated({.name = "kube_statefulset_status_replicas_updated",
-                           .help = "Pods of the StatefulSet that are of its newest revision."},
-                          VITALSD_STATEFULSET);
-constexpr Metric kAvailable({.name = "kube_statefulset_status_replicas_available",
-                             .help = "Pods of the StatefulSet that have been ready for long "
-                                     "enough."},
-                            VITALSD_STATEFULSET);
-constexpr Metric kObserved({.name = "kube_statefulset_status_observed_generation",
-                            .help = "Generation of the StatefulSet that its controller has seen."},
-                           VITALSD_STATEFULSET);
-constexpr Metric kGeneration({.name = "kube_statefulset_metadata_generation",
-                              .help = "Generation of the StatefulSet as it is wanted."},
-                             VITALSD_STATEFULSET);
-constexpr Metric kCurrentRevision({.name = "kube_statefulset_status_current_revision",
-                                   .help = "The revision that pods were made of before; always "
+constexpr MetricTable kTable(
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_replicas",
+                                   .help = "Desired pods of the StatefulSet."}),
+              [](const StatefulSet& object) { return object.wanted; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_replicas",
+                                   .help = "Pods of the StatefulSet."}),
+              [](const StatefulSet& object) { return object.replicas; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_replicas_ready",
+                                   .help = "Ready pods of the StatefulSet."}),
+              [](const StatefulSet& object) { return object.ready; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_replicas_current",
+                                   .help = "Pods of the StatefulSet's current revision."}),
+              [](const StatefulSet& object) { return object.current; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_replicas_updated",
+                                   .help = "Pods of the StatefulSet's newest revision."}),
+              [](const StatefulSet& object) { return object.updated; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_replicas_available",
+                                   .help = "Pods of the StatefulSet that have been ready for at "
+                                           "least minReadySeconds."}),
+              [](const StatefulSet& object) { return object.available; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_observed_generation",
+                                   .help = "Generation of the StatefulSet that its controller has "
+                                           "observed."}),
+              [](const StatefulSet& object) { return object.observed_generation; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_metadata_generation",
+                                   .help = "Generation of the StatefulSet's desired state."}),
+              [](const StatefulSet& object) { return object.meta.generation; }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_current_revision",
+                                   .help = "Revision of the pods that are not yet updated; always "
                                            "1."},
-                                  VITALSD_STATEFULSET, "revision");
-constexpr Metric kUpdateRevision({.name = "kube_statefulset_status_update_revision",
-                                  .help = "The revision that pods are made of now; always 1."},
-                                 VITALSD_STATEFULSET, "revision");
-constexpr Metric kCreated({.name = "kube_statefulset_created",
-                           .help = "When the StatefulSet was made, in Unix seconds."},
-                          VITALSD_STATEFULSET);
+                                  "revision"),
+              [](const StatefulSet& object, auto put) {
+                if (!object.current_revision.empty()) put(1, object.current_revision);
+              }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_status_update_revision",
+                                   .help = "Revision that new pods are created from; always 1."},
+                                  "revision"),
+              [](const StatefulSet& object, auto put) {
+                if (!object.update_revision.empty()) put(1, object.update_revision);
+              }},
+    MetricRow{stateful_set_metric({.name = "kube_statefulset_created",
+                                   .help = "When the StatefulSet was created, in Unix seconds."}),
+              [](const StatefulSet& object) { return object.meta.created; }});
 
 constexpr Check kNotReady{.name = "statefulset_not_ready",
                           .warn = 0,
                           .critical = {},
-                          .help = "StatefulSets with fewer pods ready than they should have"};
+                          .help = "StatefulSets with fewer ready pods than desired"};
 
 class StatefulSets final : public WatchedSection<StatefulSet> {
  public:
   StatefulSets(const Environment& environment, const Scope& scope)
       : WatchedSection(environment, scope.queries(kStatefulSets),
-                       own(&read_stateful_set, environment.shard)) {}
+                       read_own(&read_stateful_set, environment.shard)) {}
 
  private:
   void add(Part& out, const StatefulSet& object) const override {
-    const auto put = [&](const auto& metric, const auto& value, const auto&... labels) {
-      out.add(metric, value, object.meta.namespace_name, object.meta.name, labels...);
-    };
-    const auto number = [&](const Metric<2>& metric, std::int64_t value) {
-      put(metric, static_cast<double>(value));
-    };
-    number(kWanted, object.wanted);
-    number(kReplicas, object.replicas);
-    number(kReady, object.ready);
-    number(kCurrent, object.current);
-    number(kUpdated, object.updated);
-    number(kAvailable, object.available);
-    number(kObserved, object.observed_generation);
-    number(kGeneration, object.meta.generation);
-    if (!object.current_revision.empty()) put(kCurrentRevision, 1.0, object.current_revision);
-    if (!object.update_revision.empty()) put(kUpdateRevision, 1.0, object.update_revision);
-    put(kCreated, object.meta.created);
+    kTable.add(out, object, object.meta.namespace_name, object.meta.name);
   }
 
   void check(Part& out, double /*now*/) const override {
@@ -92,9 +87,7 @@ class StatefulSets final : public WatchedSection<StatefulSet> {
   }
 };
 
-constexpr auto kMetrics =
-    metric_list(kWanted, kReplicas, kReady, kCurrent, kUpdated, kAvailable, kObserved, kGeneration,
-                kCurrentRevision, kUpdateRevision, kCreated);
+constexpr auto kMetrics = metric_list(kTable);
 constexpr std::array<const Check*, 1> kChecks = {&kNotReady};
 
 }  // namespace

@@ -1,5 +1,5 @@
-// PersistentVolumes. Names and labels are kube-state-metrics' (docs/metrics/storage/
-// persistentvolume-metrics.md).
+// PersistentVolumes. Names and labels are those of kube-state-metrics
+// (docs/metrics/storage/persistentvolume-metrics.md).
 #include "probes/kubernetes/objects/volume_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -12,37 +12,53 @@ namespace {
 constexpr net::kubernetes::Resource kVolumes{
     .group = "", .version = "v1", .plural = "persistentvolumes"};
 
-constexpr Metric kPhase({.name = "kube_persistentvolume_status_phase",
-                         .help = "Whether this is the volume's phase."},
-                        "persistentvolume", "phase");
-constexpr Metric kCapacity({.name = "kube_persistentvolume_capacity_bytes",
-                            .unit = Unit::bytes,
-                            .help = "How much the volume holds."},
-                           "persistentvolume");
-constexpr Metric kClaimRef({.name = "kube_persistentvolume_claim_ref",
-                            .help = "The claim that the volume is for; always 1, and absent where "
-                                    "it is for none."},
-                           "persistentvolume", "name", "claim_namespace");
-constexpr Metric kCreated({.name = "kube_persistentvolume_created",
-                           .help = "When the volume was made, in Unix seconds."},
-                          "persistentvolume");
-
-constexpr Check kFailed{.name = "volume_failed",
-                        .warn = {},
-                        .critical = 0,
-                        .help = "volumes that could not be reclaimed or have failed"};
+template <class... Names>
+consteval auto volume_metric(const MetricSpec& spec, const Names&... names) {
+  return Metric(spec, "persistentvolume", names...);
+}
 
 constexpr std::array<std::string_view, 5> kPhases = {"Pending", "Available", "Bound", "Released",
                                                      "Failed"};
 
-// Volumes are in no namespace; where only some are asked for, it is those that they claim.
-std::optional<Volume> read_own(std::string_view message, const std::vector<std::string>& namespaces,
-                               const Shard& shard) {
+constexpr MetricTable kTable(
+    MetricRow{volume_metric({.name = "kube_persistentvolume_status_phase",
+                             .help = "Whether the volume is in this phase."},
+                            "phase"),
+              [](const Volume& volume, auto put) {
+                for (const std::string_view phase : kPhases) {
+                  put(phase == volume.phase.get(), phase);
+                }
+              }},
+    MetricRow{volume_metric({.name = "kube_persistentvolume_capacity_bytes",
+                             .unit = Unit::bytes,
+                             .help = "Capacity of the volume."}),
+              [](const Volume& volume) { return volume.capacity; }},
+    MetricRow{volume_metric({.name = "kube_persistentvolume_claim_ref",
+                             .help = "The claim that the volume references; always 1, absent "
+                                     "without a claim."},
+                            "name", "claim_namespace"),
+              [](const Volume& volume, auto put) {
+                if (!volume.claim_name.empty()) put(1, volume.claim_name, volume.claim_namespace);
+              }},
+    MetricRow{volume_metric({.name = "kube_persistentvolume_created",
+                             .help = "When the volume was created, in Unix seconds."}),
+              [](const Volume& volume) { return volume.created; }});
+
+constexpr Check kFailed{.name = "volume_failed",
+                        .warn = {},
+                        .critical = 0,
+                        .help = "failed volumes, including those that could not be reclaimed"};
+
+// Volumes belong to no namespace. With a list of namespaces, only volumes that reference a claim in
+// one of them are kept.
+std::optional<Volume> read_own_volume(std::string_view message,
+                                      const std::vector<std::string>& namespaces,
+                                      const Shard& shard) {
   Volume volume = read_volume(message);
   if (!shard.owns(volume.uid)) return std::nullopt;
-  const bool wanted = namespaces.empty() ||
-                      std::ranges::find(namespaces, volume.claim_namespace) != namespaces.end();
-  if (!wanted) return std::nullopt;
+  const bool selected = namespaces.empty() ||
+                        std::ranges::find(namespaces, volume.claim_namespace) != namespaces.end();
+  if (!selected) return std::nullopt;
   return volume;
 }
 
@@ -52,20 +68,11 @@ class Volumes final : public WatchedSection<Volume> {
       : WatchedSection(
             environment, Scope{.namespaces = {}, .selector = scope.selector}.queries(kVolumes),
             [namespaces = scope.namespaces, shard = environment.shard](std::string_view message) {
-              return read_own(message, namespaces, shard);
+              return read_own_volume(message, namespaces, shard);
             }) {}
 
  private:
-  void add(Part& out, const Volume& volume) const override {
-    for (const std::string_view phase : kPhases) {
-      out.add(kPhase, flag(phase == volume.phase.get()), volume.name, phase);
-    }
-    out.add(kCapacity, volume.capacity, volume.name);
-    if (!volume.claim_name.empty()) {
-      out.add(kClaimRef, 1, volume.name, volume.claim_name, volume.claim_namespace);
-    }
-    out.add(kCreated, volume.created, volume.name);
-  }
+  void add(Part& out, const Volume& volume) const override { kTable.add(out, volume, volume.name); }
 
   void check(Part& out, double /*now*/) const override {
     FaultyObjects failed(kFailed);
@@ -78,7 +85,7 @@ class Volumes final : public WatchedSection<Volume> {
   }
 };
 
-constexpr auto kMetrics = metric_list(kPhase, kCapacity, kClaimRef, kCreated);
+constexpr auto kMetrics = metric_list(kTable);
 constexpr std::array<const Check*, 1> kChecks = {&kFailed};
 
 }  // namespace
@@ -87,6 +94,6 @@ constinit const SectionKind volumes = {.name = "persistentvolumes",
                                        .make = make_section<Volumes>,
                                        .metrics = kMetrics,
                                        .checks = kChecks,
-                                       .in_namespaces = false};
+                                       .is_namespaced = false};
 
 }  // namespace vitalsd::kubernetes

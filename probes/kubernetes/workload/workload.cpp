@@ -1,11 +1,12 @@
-// Kind `workload`: what runs pods (Deployments, StatefulSets, DaemonSets, Jobs, CronJobs, their
-// autoscalers) and what it runs on (quotas, volumes, claims), each from a watch of its own. Names
-// and labels are kube-state-metrics'.
+// Kind `workload`: controllers of pods (Deployments, StatefulSets, DaemonSets, Jobs, CronJobs and
+// autoscalers) and the resources they use (quotas, volumes, claims), each from its own watch. Names
+// and labels are those of kube-state-metrics.
 #include "probes/kubernetes/workload/section.hpp"
 
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,79 +23,76 @@ constexpr std::array kSections = {
     &kubernetes::quotas,      &kubernetes::volumes,       &kubernetes::claims,
 };
 
+std::string names(std::span<const SectionKind* const> kinds) {
+  std::string text;
+  for (const SectionKind* kind : kinds) {
+    text += (text.empty() ? "" : ", ") + std::string(kind->name);
+  }
+  return text;
+}
+
 class WorkloadProbe final : public Probe {
  public:
   WorkloadProbe(config::Node& options, const Environment& environment)
       : scope_(kubernetes::Scope::read(options)) {
-    std::vector<std::string> wanted =
-        options.list<std::string>("resources", "only these, of " + known() +
-                                                   "; without it all, and persistentvolumes only "
-                                                   "where no namespaces are named");
-    for (const std::string& name : wanted) {
+    const std::vector<std::string> selected = options.list<std::string>(
+        "resources", "only these resources, from " + names(kSections) +
+                         "; default: all, but persistentvolumes only if namespaces is not set");
+    for (const std::string& name : selected) {
       if (std::ranges::find(kSections, name, &SectionKind::name) != kSections.end()) continue;
-      std::vector<std::string_view> names;
-      for (const SectionKind* kind : kSections) names.push_back(kind->name);
-      options.error("resources", config::quoted(name) + " is no resource that is watched" +
-                                     config::did_you_mean(name, names));
+      std::vector<std::string_view> known;
+      for (const SectionKind* kind : kSections) known.push_back(kind->name);
+      options.error("resources", config::quoted(name) + " is not a supported resource" +
+                                     config::did_you_mean(name, known));
     }
     for (const SectionKind* kind : kSections) {
-      const bool by_default = kind->in_namespaces || scope_.namespaces.empty();
-      const bool chosen =
-          wanted.empty() ? by_default : std::ranges::find(wanted, kind->name) != wanted.end();
-      if (chosen) sections_.push_back({kind, kind->make(environment, scope_)});
+      const bool by_default = kind->is_namespaced || scope_.namespaces.empty();
+      const bool enabled =
+          selected.empty() ? by_default : std::ranges::find(selected, kind->name) != selected.end();
+      if (enabled) sections_.push_back({kind, kind->make(environment, scope_)});
     }
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
-    for (const Followed& each : sections_) each.section->join();
-    for (const Followed& each : sections_) co_await each.section->observe(out);
+    for (const Enabled& enabled : sections_) enabled.section->join();
+    for (const Enabled& enabled : sections_) co_await enabled.section->observe(out);
   }
 
   [[nodiscard]] std::string target() const override {
-    std::string text;
-    if (sections_.size() < kSections.size()) {
-      for (const Followed& each : sections_) {
-        text += (text.empty() ? "" : ", ") + std::string(each.kind->name);
-      }
-    }
-    return (text.empty() ? "workloads" : text) + " in " + scope_.text();
+    std::vector<const SectionKind*> kinds;
+    for (const Enabled& enabled : sections_) kinds.push_back(enabled.kind);
+    const bool all = kinds.empty() || kinds.size() == kSections.size();
+    return (all ? "workloads" : names(kinds)) + " in " + scope_.text();
   }
 
   [[nodiscard]] bool overlaps(const Probe& other) const override {
     const auto& probe = dynamic_cast<const WorkloadProbe&>(other);
-    const auto same = std::ranges::find_first_of(sections_, probe.sections_, {}, &Followed::kind,
-                                                 &Followed::kind);
-    return same != sections_.end() && scope_.overlaps(probe.scope_);
+    const auto common =
+        std::ranges::find_first_of(sections_, probe.sections_, {}, &Enabled::kind, &Enabled::kind);
+    return common != sections_.end() && scope_.overlaps(probe.scope_);
   }
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<WorkloadProbe&>(predecessor);
     if (old.scope_ != scope_) return;
-    for (Followed& each : sections_) {
-      const auto same = std::ranges::find(old.sections_, each.kind, &Followed::kind);
-      if (same != old.sections_.end()) std::swap(each.section, same->section);
+    for (Enabled& enabled : sections_) {
+      const auto same = std::ranges::find(old.sections_, enabled.kind, &Enabled::kind);
+      if (same != old.sections_.end()) std::swap(enabled.section, same->section);
     }
   }
 
  private:
-  struct Followed {
+  struct Enabled {
     const SectionKind* kind;
     std::unique_ptr<Section> section;
   };
 
-  static std::string known() {
-    std::string text;
-    for (const SectionKind* kind : kSections) {
-      text += (text.empty() ? "" : ", ") + std::string(kind->name);
-    }
-    return text;
-  }
-
   kubernetes::Scope scope_;
-  std::vector<Followed> sections_;
+  std::vector<Enabled> sections_;
 };
 
-// The sections are constants of other files: these lists are made before main, and read after.
+// Section kinds are constants of other files, so these lists are built during static
+// initialization. They are read only after main() has started.
 std::vector<const MetricInfo*> all_metrics() {
   std::vector<const MetricInfo*> all;
   for (const SectionKind* kind : kSections) {
@@ -119,7 +117,7 @@ namespace kinds {
 extern const ProbeKind workload;
 const ProbeKind workload = {
     .name = "workload",
-    .help = "Deployments, Jobs and all else that runs pods, with quotas and volumes, are well.",
+    .help = "Deployments, Jobs and other controllers of pods, quotas and volumes are healthy.",
     .make = make_probe<WorkloadProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

@@ -78,8 +78,8 @@ std::string start(std::string_view container, std::string_view id, std::string_v
 void expect_sample(const std::vector<ContainerMetrics>& containers) {
   constexpr auto kNone = std::nullopt;
   ASSERT_EQ(containers.size(), 3);
-  for (const ContainerMetrics& each : containers) {
-    EXPECT_EQ(each.namespace_name, "vcci-production");
+  for (const ContainerMetrics& container : containers) {
+    EXPECT_EQ(container.namespace_name, "vcci-production");
   }
   EXPECT_EQ(containers[0].pod, "api-6d9f7c5b8-x2x7k");
   EXPECT_EQ(containers[0].container, "api");
@@ -95,16 +95,16 @@ void expect_sample(const std::vector<ContainerMetrics>& containers) {
                                                 20334.75, kNone, kNone, kNone, 1795100020));
 }
 
-TEST(Cadvisor, ReadsWhatAKubeletSays) { expect_sample(read(sample(), kFamilies)); }
+TEST(Cadvisor, ReadsRecordedPage) { expect_sample(read(sample(), kFamilies)); }
 
-TEST(Cadvisor, ComesInPiecesOfAnySize) {
+TEST(Cadvisor, AcceptsPiecesOfAnySize) {
   const std::string text = sample();
   for (const std::size_t piece : {1, 2, 3, 7, 100, 4096}) {
     expect_sample(read(text, kFamilies, piece));
   }
 }
 
-TEST(Cadvisor, OrderOfRowsDoesNotMatter) {
+TEST(Cadvisor, AcceptsRowsInAnyOrder) {
   std::vector<std::string> lines;
   std::string_view rest;
   const std::string text = sample();
@@ -117,7 +117,7 @@ TEST(Cadvisor, OrderOfRowsDoesNotMatter) {
   expect_sample(read(reversed, kFamilies));
 }
 
-TEST(Cadvisor, LeavesOutWhatIsNoContainer) {
+TEST(Cadvisor, SkipsRowsOfAnythingButContainers) {
   EXPECT_TRUE(read(usage("", "/kubepods/pod1", "1") + usage("POD", "/pause", "1") +
                    "container_memory_usage_bytes 1\n"
                    "container_memory_usage_bytes{} 1\n"
@@ -129,12 +129,12 @@ TEST(Cadvisor, LeavesOutWhatIsNoContainer) {
   EXPECT_TRUE(read("").empty());
 }
 
-TEST(Cadvisor, KnowsThatItIsIncomplete) {
+TEST(Cadvisor, ReportsIncompletePage) {
   const auto incomplete = [](const std::string& text) {
     CadvisorReader reader(kUsage);
     reader.feed(text);
-    EXPECT_EQ(reader.finish().size(), 1U) << "what there is counts";
-    return reader.incomplete();
+    EXPECT_EQ(reader.finish().size(), 1U) << "the containers that were read count";
+    return reader.is_incomplete();
   };
   const std::string row = usage("c", "/c", "1");
   EXPECT_FALSE(incomplete(row));
@@ -144,7 +144,7 @@ TEST(Cadvisor, KnowsThatItIsIncomplete) {
   EXPECT_TRUE(incomplete("container_scrape_error{} 1 1795430404689\n" + row));
 }
 
-TEST(Cadvisor, TakesTheContainerThatStartedLast) {
+TEST(Cadvisor, KeepsNewestInstanceOfContainer) {
   const auto value = [](const std::string& text) {
     const auto containers = read(text);
     return containers.size() == 1 ? containers[0].values.at(0) : std::nullopt;
@@ -153,13 +153,13 @@ TEST(Cadvisor, TakesTheContainerThatStartedLast) {
   EXPECT_EQ(value(both + start("c", "/old", "100") + start("c", "/new", "200")), 2);
   EXPECT_EQ(value(start("c", "/new", "200") + start("c", "/old", "100") + both), 2);
   EXPECT_EQ(value(both + start("c", "/old", "200") + start("c", "/new", "100")), 1);
-  EXPECT_EQ(value(both + start("c", "/old", "100")), 1);  // one without a start is no newer
-  // What the newest does not say is absent, even if an older one said it.
+  EXPECT_EQ(value(both + start("c", "/old", "100")), 1);  // no start time: older
+  // A value that the newest instance lacks is absent, even if an older instance has it.
   EXPECT_EQ(value(usage("c", "/old", "1") + start("c", "/old", "1") + start("c", "/new", "2")),
             std::nullopt);
 }
 
-TEST(Cadvisor, LeavesOutSingleCores) {
+TEST(Cadvisor, SkipsSingleCores) {
   constexpr std::array<std::string_view, 1> kCpu = {"container_cpu_usage_seconds_total"};
   const auto containers = read(
       "container_cpu_usage_seconds_total{container=\"c\",cpu=\"cpu00\"} 1\n"
@@ -170,7 +170,7 @@ TEST(Cadvisor, LeavesOutSingleCores) {
   EXPECT_THAT(containers[0].values, ElementsAre(3));
 }
 
-TEST(Cadvisor, LimitsOfMemoryThatAreNoneAreAbsent) {
+TEST(Cadvisor, SkipsMemoryLimitsThatMeanNoLimit) {
   for (const std::string_view none : {"0", "9.223372036854772e+18", "9223372036854771712",
                                       "1.8446744073709552e+19", "-1", "+Inf"}) {
     EXPECT_TRUE(read(row(kLimit[0], "c", "/c", none), kLimit).empty()) << none;
@@ -178,7 +178,7 @@ TEST(Cadvisor, LimitsOfMemoryThatAreNoneAreAbsent) {
   EXPECT_THAT(read(row(kLimit[0], "c", "/c", "1024"), kLimit).at(0).values, ElementsAre(1024));
 }
 
-TEST(Cadvisor, ReadsEveryFormOfASample) {
+TEST(Cadvisor, ReadsEveryFormOfSample) {
   struct Case {
     std::string_view text;
     std::optional<double> value;
@@ -210,42 +210,45 @@ TEST(Cadvisor, UnescapesLabels) {
   EXPECT_EQ(containers[0].container, "a\"b\\c\nd\\");
 }
 
-TEST(Cadvisor, SaysWhatIsNoSample) {
+TEST(Cadvisor, ReportsInvalidLines) {
   struct Case {
     std::string_view text;
     std::string_view error;
   };
   for (const auto& [text, error] : {
-           Case{"<html>", "line 2: no name of a metric"},
-           Case{" container_memory_usage_bytes 1", "line 2: no name of a metric"},
-           Case{"container_memory_usage_bytes", "line 2: no value"},
-           Case{"container_memory_usage_bytes{}", "line 2: no value"},
-           Case{"container_memory_usage_bytes{} x", "line 2: no value"},
-           Case{"container_memory_usage_bytes{} +-1", "line 2: no value"},
-           Case{"container_memory_usage_bytes{} 1e999", "line 2: no value"},
-           Case{"container_memory_usage_bytes{} 1\r", "line 2: no value"},
-           Case{"container_memory_usage_bytes{} 1 x", "line 2: more than a sample"},
-           Case{"container_memory_usage_bytes{} 1 2 3", "line 2: more than a sample"},
-           Case{"container_memory_usage_bytes{} 1 # {} 1", "line 2: more than a sample"},
-           Case{"container_memory_usage_bytes{", "line 2: no label where one should be"},
-           Case{"container_memory_usage_bytes{,} 1", "line 2: no label where one should be"},
-           Case{"container_memory_usage_bytes{a} 1", "line 2: no label where one should be"},
-           Case{"container_memory_usage_bytes{\"a\"} 1", "line 2: no label where one should be"},
-           Case{"container_memory_usage_bytes{a=} 1", "label a is not well quoted"},
-           Case{"container_memory_usage_bytes{a='b'} 1", "label a is not well quoted"},
-           Case{"container_memory_usage_bytes{a=\"b} 1", "label a is not well quoted"},
-           Case{"container_memory_usage_bytes{a=\"b\\", "label a is not well quoted"},
-           Case{"container_memory_usage_bytes{a=\"\\t\"} 1", "label a is not well quoted"},
+           Case{"<html>", "line 2: expected a metric name"},
+           Case{" container_memory_usage_bytes 1", "line 2: expected a metric name"},
+           Case{"container_memory_usage_bytes", "line 2: the value is not a number"},
+           Case{"container_memory_usage_bytes{}", "line 2: the value is not a number"},
+           Case{"container_memory_usage_bytes{} x", "line 2: the value is not a number"},
+           Case{"container_memory_usage_bytes{} +-1", "line 2: the value is not a number"},
+           Case{"container_memory_usage_bytes{} 1e999", "line 2: the value is not a number"},
+           Case{"container_memory_usage_bytes{} 1\r", "line 2: the value is not a number"},
+           Case{"container_memory_usage_bytes{} 1 x", "line 2: unexpected text after the value"},
+           Case{"container_memory_usage_bytes{} 1 2 3", "line 2: unexpected text after the value"},
+           Case{"container_memory_usage_bytes{} 1 # {} 1",
+                "line 2: unexpected text after the value"},
+           Case{"container_memory_usage_bytes{", "line 2: expected a label"},
+           Case{"container_memory_usage_bytes{,} 1", "line 2: expected a label"},
+           Case{"container_memory_usage_bytes{a} 1", "line 2: expected a label"},
+           Case{"container_memory_usage_bytes{\"a\"} 1", "line 2: expected a label"},
+           Case{"container_memory_usage_bytes{a=} 1", "label a is not a quoted string"},
+           Case{"container_memory_usage_bytes{a='b'} 1", "label a is not a quoted string"},
+           Case{"container_memory_usage_bytes{a=\"b} 1", "label a is not a quoted string"},
+           Case{"container_memory_usage_bytes{a=\"b\\", "label a is not a quoted string"},
+           Case{"container_memory_usage_bytes{a=\"\\t\"} 1", "label a is not a quoted string"},
            Case{"container_memory_usage_bytes{a=\"b\" c=\"d\"} 1",
-                "line 2: the labels have no end"},
-           Case{"container_memory_usage_bytes{a=\"b\"", "line 2: the labels have no end"},
+                "line 2: expected ',' or '}' after a label"},
+           Case{"container_memory_usage_bytes{a=\"b\"",
+                "line 2: expected ',' or '}' after a label"},
        }) {
     EXPECT_THAT(error_of("# a comment\n" + std::string(text) + "\n"), HasSubstr(error)) << text;
   }
-  EXPECT_THAT(error_of("a 1\na 2\na"), HasSubstr("line 3: the page ends within it"));
+  EXPECT_THAT(error_of("a 1\na 2\na"),
+              HasSubstr("line 3: the page ends in the middle of the line"));
 }
 
-TEST(Cadvisor, HasLimits) {
+TEST(Cadvisor, EnforcesLimits) {
   const std::string comment = "# " + std::string((std::size_t{64} << 10) - 2, 'a');
   EXPECT_EQ(error_of(comment + '\n'), "");
   EXPECT_THAT(error_of(comment + "a\n"), HasSubstr("line 1: longer than 64 KiB"));
@@ -260,11 +263,11 @@ TEST(Cadvisor, HasLimits) {
       },
       ProbeError);
 
-  // A page without an end, though nothing of it is kept.
+  // An endless page of which nothing is kept.
   const std::string comments(std::size_t{1} << 20, '\n');
-  CadvisorReader patient(kUsage);
-  for (int i = 0; i < 128; ++i) patient.feed(comments);
-  EXPECT_THROW(patient.feed("\n"), ProbeError);
+  CadvisorReader of_comments(kUsage);
+  for (int i = 0; i < 128; ++i) of_comments.feed(comments);
+  EXPECT_THROW(of_comments.feed("\n"), ProbeError);
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ std::string sample() {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// In front of a summary that has all that one needs.
+// A summary with the required members and these.
 std::string with(std::string_view members) {
   return R"({"node":{"nodeName":"n"},)" + std::string(members) + '}';
 }
@@ -95,14 +95,14 @@ void expect_sample(const KubeletSummary& summary) {
   EXPECT_EQ(summary.pods[2].usage.cpu_seconds, std::nullopt);
 }
 
-TEST(KubeletSummary, ReadsWhatAKubeletSays) { expect_sample(read(sample())); }
+TEST(KubeletSummary, ReadsRecordedSummary) { expect_sample(read(sample())); }
 
-TEST(KubeletSummary, ComesInPiecesOfAnySize) {
+TEST(KubeletSummary, AcceptsPiecesOfAnySize) {
   const std::string text = sample();
   for (const std::size_t piece : {1, 2, 3, 7, 100, 4096}) expect_sample(read(text, piece));
 }
 
-TEST(KubeletSummary, AbsentIsNotZero) {
+TEST(KubeletSummary, MissingAndNullAreEmpty) {
   const KubeletSummary summary = read(R"({"node":{"nodeName":"n","cpu":null,
       "fs":{"availableBytes":null,"usedBytes":0}},"pods":null})");
   EXPECT_EQ(summary.fs.available_bytes, std::nullopt);
@@ -111,14 +111,14 @@ TEST(KubeletSummary, AbsentIsNotZero) {
   EXPECT_TRUE(summary.pods.empty());
 }
 
-TEST(KubeletSummary, TheNodeMayComeLast) {
+TEST(KubeletSummary, AcceptsNodeAfterPods) {
   const auto summary = read(R"({"pods":[{"podRef":{"name":"p"}}],"node":{"nodeName":"n"}})");
   EXPECT_EQ(summary.node, "n");
   ASSERT_EQ(summary.pods.size(), 1);
   EXPECT_EQ(summary.pods[0].name, "p");
 }
 
-TEST(KubeletSummary, LooksOnlyWhereThingsBelong) {
+TEST(KubeletSummary, IgnoresMembersAtOtherPaths) {
   const KubeletSummary summary = read(with(R"(
       "a":{"node":{"nodeName":"x"},"pods":[{}]},
       "fs":{"usedBytes":1},
@@ -134,7 +134,7 @@ TEST(KubeletSummary, LooksOnlyWhereThingsBelong) {
   EXPECT_EQ(summary.pods[0].containers.at(0).name, "c");
 }
 
-TEST(KubeletSummary, TakesEscapesAndLargeNumbers) {
+TEST(KubeletSummary, ReadsEscapesAndLargeNumbers) {
   const KubeletSummary summary = read(
       R"({"node":{"nodeName":"\u00e4\n\"","fs":{"usedBytes":18446744073709551615,
           "inodes":1.5e3}}})");
@@ -143,7 +143,7 @@ TEST(KubeletSummary, TakesEscapesAndLargeNumbers) {
   EXPECT_EQ(summary.fs.inodes, 1500);
 }
 
-TEST(KubeletSummary, SaysWhatIsOfTheWrongType) {
+TEST(KubeletSummary, ReportsMembersOfWrongType) {
   struct Case {
     std::string text;
     std::string_view error;
@@ -151,12 +151,12 @@ TEST(KubeletSummary, SaysWhatIsOfTheWrongType) {
   for (const auto& [text, error] : {
            Case{"1", "the document is a number, not an object"},
            Case{"\"x\"", "the document is a string, not an object"},
-           Case{"[true]", "the document is true or false, not an object"},
+           Case{"[true]", "the document is a boolean, not an object"},
            Case{R"({"node":5})", "node is a number, not an object"},
            Case{R"({"node":{"nodeName":5}})", "node/nodeName is a number, not a string"},
            Case{R"({"node":{"nodeName":{}}})", "node/nodeName is an object, not a string"},
            Case{R"({"node":{"nodeName":["n"]}})", "node/nodeName is a list, not a string"},
-           Case{R"({"node":{"nodeName":true}})", "node/nodeName is true or false, not a string"},
+           Case{R"({"node":{"nodeName":true}})", "node/nodeName is a boolean, not a string"},
            Case{with(R"("pods":"none")"), "pods is a string, not an object"},
            Case{with(R"("pods":[1])"), "pods is a number, not an object"},
            Case{with(R"("pods":[{"volume":[{"usedBytes":"1"}]}])"),
@@ -169,13 +169,13 @@ TEST(KubeletSummary, SaysWhatIsOfTheWrongType) {
                 "node/memory/usageBytes is an object, not a number"},
            Case{R"({"node":{"fs":{"usedBytes":-1}}})", "node/fs/usedBytes is out of range"},
            Case{R"({"node":{"fs":{"usedBytes":1e30}}})", "node/fs/usedBytes is out of range"},
-           Case{R"({"node":{"fs":{"usedBytes":1e400}}})", "the kubelet's summary: "},
+           Case{R"({"node":{"fs":{"usedBytes":1e400}}})", "/stats/summary: "},
        }) {
     EXPECT_THAT(error_of(text), HasSubstr(error)) << text;
   }
 }
 
-TEST(KubeletSummary, SaysWhatIsNoSummary) {
+TEST(KubeletSummary, ReportsInvalidDocuments) {
   struct Case {
     std::string_view text;
     std::string_view error;
@@ -187,15 +187,15 @@ TEST(KubeletSummary, SaysWhatIsNoSummary) {
            Case{"{\"node\":{\"nodeName\":\"n\"}} x", "extra data at byte 26"},
            Case{"{\"a\":NaN}", "syntax error at byte 5"},
            Case{"{\"a\":\"\xff\"}", "at byte"},
-           Case{"{}", "it names no node"},
-           Case{"null", "it names no node"},
-           Case{R"({"kind":"Status","code":403})", "it names no node"},
+           Case{"{}", "node/nodeName is missing"},
+           Case{"null", "node/nodeName is missing"},
+           Case{R"({"kind":"Status","code":403})", "node/nodeName is missing"},
        }) {
     EXPECT_THAT(error_of(text), HasSubstr(error)) << text;
   }
 }
 
-TEST(KubeletSummary, HasLimits) {
+TEST(KubeletSummary, EnforcesLimits) {
   EXPECT_EQ(error_of(with("\"a\":" + std::string(31, '[') + std::string(31, ']'))), "");
   EXPECT_THAT(error_of(with("\"a\":" + std::string(1'000'000, '['))), HasSubstr("too deep"));
   EXPECT_THAT(error_of(with("\"a\":\"" + std::string(std::size_t{32} << 20, 'a') + '"')),
@@ -203,7 +203,7 @@ TEST(KubeletSummary, HasLimits) {
   std::string pods = "\"pods\":[{}";
   for (int i = 0; i < 50'000; ++i) pods += ",{}";
   EXPECT_THAT(error_of(with(pods + ']')), HasSubstr("too many pods, containers or volumes"));
-  // A name of a member that is not one of ours may be of any length.
+  // The name of an unknown member may have any length.
   EXPECT_EQ(error_of(with('"' + std::string(1'000'000, 'a') + "\":1")), "");
 }
 

@@ -1,4 +1,4 @@
-// Kind kubelet beside a kubelet that answers by a script: TLS is its own, and so is its port.
+// Kind kubelet against a scripted kubelet, which has its own TLS certificate and port.
 #include <map>
 #include <memory>
 #include <mutex>
@@ -56,7 +56,7 @@ class KubeletTest : public testing::Test {
     return house.observe("kubelet", "tls: {verify: false}");
   }
 
-  // Of a kubelet that tells of these file systems, what is published: size by mount point.
+  // The published sizes by mount point, if the kubelet reports this summary.
   std::map<std::string, double> sizes(const std::string& text) {
     const test::Observation run = observe(http_answer(200, text), good_cadvisor);
     EXPECT_EQ(run.failure(), "");
@@ -105,7 +105,7 @@ class KubeletTest : public testing::Test {
       }};
 };
 
-TEST_F(KubeletTest, APageThatFailsTakesNothingOfTheOther) {
+TEST_F(KubeletTest, FailedPageDoesNotAffectTheOther) {
   const std::vector<std::pair<std::string, std::string>> refusals = {
       {http_answer(404, "not found"), "mismatch"},
       {http_answer(403, "forbidden"), "permission"},
@@ -130,7 +130,7 @@ TEST_F(KubeletTest, APageThatFailsTakesNothingOfTheOther) {
   }
 }
 
-TEST_F(KubeletTest, SaysThatItsContainersCannotBeRead) {
+TEST_F(KubeletTest, FailsIfCadvisorIsIncomplete) {
   const test::Observation run =
       observe(good_summary, http_answer(200, "container_scrape_error 1\nmachine_cpu_cores 4\n"));
   EXPECT_TRUE(run.failure("n").starts_with("mismatch: ")) << run.failure("n");
@@ -138,12 +138,12 @@ TEST_F(KubeletTest, SaysThatItsContainersCannotBeRead) {
   EXPECT_EQ(run.value(kMemory, {{"node", "n"}}), 7);
 }
 
-TEST_F(KubeletTest, TellsFileSystemsOfOneSizeApart) {
+TEST_F(KubeletTest, DistinguishesFileSystemsOfEqualSize) {
   const std::string root = file_system(1000, 500, 100, 50);
   using Sizes = std::map<std::string, double>;
   EXPECT_EQ(sizes(summary(root)), (Sizes{{"/", 1000}}));
   EXPECT_EQ(sizes(summary(root, root, root)), (Sizes{{"/", 1000}}));
-  // As others write between the two measurements.
+  // Processes write between the two measurements.
   EXPECT_EQ(sizes(summary(root, file_system(1000, 499, 100, 50))), (Sizes{{"/", 1000}}));
   EXPECT_EQ(sizes(summary(root, file_system(1000, 0, 100, 50))),
             (Sizes{{"/", 1000}, {"imagefs", 1000}}));
@@ -155,7 +155,7 @@ TEST_F(KubeletTest, TellsFileSystemsOfOneSizeApart) {
             (Sizes{{"/", 1000}, {"imagefs", 2000}}));
 }
 
-TEST_F(KubeletTest, TellsOfTheFileSystemOfWritableLayers) {
+TEST_F(KubeletTest, PublishesFileSystemOfWritableLayers) {
   const std::string root = file_system(1000, 500, 100, 50);
   const std::string images = file_system(2000, 500, 100, 50);
   const std::string layers = file_system(3000, 500, 100, 50);
@@ -165,7 +165,7 @@ TEST_F(KubeletTest, TellsOfTheFileSystemOfWritableLayers) {
   EXPECT_EQ(sizes(summary(root, root, layers)), (Sizes{{"/", 1000}, {"containerfs", 3000}}));
   EXPECT_EQ(sizes(summary(root, images, images)), (Sizes{{"/", 1000}, {"imagefs", 2000}}));
   EXPECT_EQ(sizes(summary(root, images, root)), (Sizes{{"/", 1000}, {"imagefs", 2000}}));
-  // What the kubelet does not say tells nothing apart.
+  // A number that is missing does not distinguish file systems.
   EXPECT_EQ(sizes(summary(root, root, R"({"capacityBytes": 1000, "availableBytes": 500})")),
             (Sizes{{"/", 1000}}));
 }

@@ -1,4 +1,4 @@
-// Kind pod beside an API server that answers by a script.
+// Kind pod against a scripted API server.
 #include <chrono>
 #include <optional>
 #include <string>
@@ -21,12 +21,12 @@ using test::http_stream_end;
 using test::HttpScript;
 using test::Message;
 
-net::kubernetes::Timeouts impatient() {
-  net::kubernetes::Timeouts less;
-  less.min_delay = less.max_delay = 1ms;
-  less.stale = 150ms;
-  less.expired = 300ms;
-  return less;
+net::kubernetes::Patience short_delays() {
+  net::kubernetes::Patience delays;
+  delays.min_delay = delays.max_delay = 1ms;
+  delays.stale = 150ms;
+  delays.too_old = 300ms;
+  return delays;
 }
 
 Message crash_looping(std::string_view namespace_name) {
@@ -37,7 +37,7 @@ Message crash_looping(std::string_view namespace_name) {
                Message().text(1, "Running").message(8, Message().text(1, "c").message(2, waiting)));
 }
 
-// Of a pod whose only container `c` has this state and this one before.
+// A failed pod whose only container `c` has these states.
 Message pod_of(const Message& state, const Message& last_state = {}) {
   return Message()
       .message(1, test::metadata("p", "a"))
@@ -46,7 +46,7 @@ Message pod_of(const Message& state, const Message& last_state = {}) {
                       .message(8, Message().text(1, "c").message(2, state).message(3, last_state)));
 }
 
-Message ended(std::string_view reason, std::chrono::seconds ago) {
+Message terminated(std::string_view reason, std::chrono::seconds ago) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto then = std::chrono::duration_cast<std::chrono::seconds>(now - ago).count();
   return Message().message(3, Message().number(1, 137).text(3, reason).time(6, then));
@@ -60,8 +60,8 @@ class PodTest : public testing::Test {
          .context = ""});
   }
 
-  // Lists one pod in each namespace. Watches end at once and are begun anew, so that something is
-  // heard all the time, but for those of the silent.
+  // Lists one pod in each namespace. Watches end immediately and restart, so their data stay fresh;
+  // those of `silent_namespace` stay open without events.
   HttpScript::Reply answer(const std::string& target) {
     if (target.contains("sendInitialEvents")) return {http_answer(400, "not known")};
     const bool silent = !silent_namespace.empty() && target.contains(silent_namespace);
@@ -75,13 +75,13 @@ class PodTest : public testing::Test {
   }
 
   std::string silent_namespace;
-  std::optional<Message> listed;  // in place of those
+  std::optional<Message> listed;  // replaces the listed pod
   test::TempDirectory scratch;
-  test::KindHouse house{impatient()};
+  test::KindHouse house{short_delays()};
   HttpScript server{house.loop, [this](const std::string& target) { return answer(target); }};
 };
 
-TEST_F(PodTest, VerdictsDoNotOutliveTheirReadings) {
+TEST_F(PodTest, ChecksDoNotOutliveTheirReadings) {
   silent_namespace = "/pods";
   const auto probe = house.make("pod", "checks: {}");
   EXPECT_EQ(house.observe(*probe).reading("crash_looping", "a/p (c)"), 1);
@@ -92,7 +92,7 @@ TEST_F(PodTest, VerdictsDoNotOutliveTheirReadings) {
   }));
 }
 
-TEST_F(PodTest, VerdictsAreOfTheNamespacesThatAreHeard) {
+TEST_F(PodTest, ChecksCoverFreshNamespacesOnly) {
   silent_namespace = "/namespaces/b/";
   const auto probe = house.make("pod", "namespaces: [a, b]");
   EXPECT_EQ(house.observe(*probe).reading("crash_looping", "a/p (c), b/p (c)"), 2);
@@ -103,29 +103,30 @@ TEST_F(PodTest, VerdictsAreOfTheNamespacesThatAreHeard) {
   }));
 }
 
-// With restartPolicy Never, as Jobs have it, there is no instance after the one that was killed.
-TEST_F(PodTest, CountsKillsOfContainersThatAreNotRestarted) {
+// With restartPolicy Never, such as in Jobs, no instance follows the killed one.
+TEST_F(PodTest, CountsOomKillsWithoutRestart) {
   struct Case {
     Message pod;
     double killed;
   };
   const Message running = Message().message(2, Message());
   const std::vector<Case> cases = {
-      {pod_of(ended("OOMKilled", 1min)), 1},
-      {pod_of(ended("OOMKilled", 2h)), 0},
-      {pod_of(ended("Error", 1min)), 0},
-      {pod_of(running, ended("OOMKilled", 1min)), 1},
-      {pod_of(running, ended("OOMKilled", 2h)), 0},
-      {pod_of(ended("OOMKilled", 1min), ended("OOMKilled", 2min)), 1},
-      {pod_of(ended("Error", 1min), ended("OOMKilled", 2min)), 1},
+      {pod_of(terminated("OOMKilled", 1min)), 1},
+      {pod_of(terminated("OOMKilled", 2h)), 0},
+      {pod_of(terminated("Error", 1min)), 0},
+      {pod_of(running, terminated("OOMKilled", 1min)), 1},
+      {pod_of(running, terminated("OOMKilled", 2h)), 0},
+      {pod_of(terminated("OOMKilled", 1min), terminated("OOMKilled", 2min)), 1},
+      {pod_of(terminated("Error", 1min), terminated("OOMKilled", 2min)), 1},
   };
   for (const auto& [pod, killed] : cases) {
     listed = pod;
     test::KindHouse another;
-    const HttpScript there(another.loop,
-                           [this](const std::string& target) { return answer(target); });
+    const HttpScript other_server(another.loop,
+                                  [this](const std::string& target) { return answer(target); });
     another.services.kubernetes.set_access(
-        {.kubeconfig = scratch.file("another", test::kubeconfig_of(there.url())), .context = ""});
+        {.kubeconfig = scratch.file("another", test::kubeconfig_of(other_server.url())),
+         .context = ""});
     const test::Observation run = another.observe("pod", "checks: {}");
     EXPECT_EQ(run.failure(), "");
     EXPECT_EQ(run.reading("oom_killed", killed > 0 ? "a/p (c)" : ""), killed);

@@ -1,0 +1,87 @@
+#include "probes/kubernetes/kubelet/kubelet_client.hpp"
+
+#include "probes/net/http_client.hpp"
+#include "probes/net/kubernetes/client.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <expected>
+#include <utility>
+
+#include <boost/algorithm/string/replace.hpp>
+
+namespace vitalsd::kubernetes {
+namespace {
+
+constexpr std::uint16_t kDefaultPort = 10250;
+constexpr std::size_t kMaxErrorBody = 300;  // bytes of a response that an error message repeats
+
+}  // namespace
+
+void KubeletClient::load_credentials() {
+  access_ = environment_.kubernetes.api().access();
+  if (!access_.token) return;
+  std::expected<std::string, std::string> token = access_.token.read();
+  if (!token) throw ProbeError(Reason::config, token.error());
+  token_ = std::move(*token);
+}
+
+asio::awaitable<void> KubeletClient::get(const Node& node, const KubeletPage& page,
+                                         config::Duration limit, OnData on_data) const {
+  if (node.internal_ip.empty()) {
+    throw ProbeError(Reason::config, "the node has no address of type InternalIP");
+  }
+  net::HttpRequest request;
+  request.url.scheme = "https";
+  request.url.host = node.internal_ip;
+  request.url.port = node.kubelet_port != 0 ? node.kubelet_port : kDefaultPort;
+  request.url.path = page.path;
+  request.tls = tls_;
+  if (request.tls.ca.empty()) request.tls.ca = access_.tls.ca;
+  if (request.tls.certificate.empty()) {
+    request.tls.certificate = access_.tls.certificate;
+    request.tls.key = access_.tls.key;
+  }
+  request.bearer = token_;
+  request.limit = limit;
+  request.reuse_connection = true;
+  std::exception_ptr error;
+  request.on_data = [&](std::string_view piece) {
+    try {
+      on_data(piece);
+    } catch (...) {  // must not unwind through libcurl; rethrown below
+      error = std::current_exception();
+    }
+    return error == nullptr;
+  };
+  SampleSet steps;  // the run reports one step for all kubelets, not one for each request
+  net::HttpResponse response = co_await environment_.http.perform(request, steps);
+  if (error) std::rethrow_exception(error);
+  if (response.status >= 200 && response.status <= 299) co_return;
+
+  if (!token_.empty()) boost::replace_all(response.body, token_, "[the token]");
+  const std::string detail = request.url.text() + ": status " + std::to_string(response.status) +
+                             ": " + response.body.substr(0, kMaxErrorBody);
+  if (response.status == 401) throw ProbeError(Reason::auth, detail);
+  if (response.status == 403) {
+    throw ProbeError(Reason::permission, detail + "; missing permission: get resource \"" +
+                                             std::string(page.permission) + "\" in API group \"\"");
+  }
+  throw ProbeError(Reason::mismatch, detail);
+}
+
+bool KubeletClient::has_responded(const ProbeError& error) {
+  switch (error.reason()) {
+    case Reason::permission:
+    case Reason::mismatch:
+    case Reason::protocol:
+    case Reason::overload:
+    case Reason::unready:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace vitalsd::kubernetes

@@ -1,0 +1,56 @@
+// HTTPS requests to the kubelets of nodes, each at the node's own address, with the credentials of
+// the Kubernetes client. Probe loop only.
+#pragma once
+
+#include "config/scalar.hpp"
+#include "probes/error.hpp"
+#include "probes/kubernetes/objects/node_object.hpp"
+#include "probes/net/kubernetes/access.hpp"
+#include "probes/net/tls.hpp"
+#include "probes/probe.hpp"
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <boost/asio/awaitable.hpp>
+
+namespace vitalsd::kubernetes {
+
+/// A resource of the kubelet's HTTP server.
+struct KubeletPage {
+  std::string_view path;        ///< "/stats/summary"
+  std::string_view permission;  ///< what RBAC must allow to get: "nodes/stats"
+};
+
+class KubeletClient {
+ public:
+  /// Takes a piece of the body. May throw; the exception leaves get().
+  using OnData = std::function<void(std::string_view)>;
+
+  /// A CA and a client certificate in `tls` take precedence over those of the Kubernetes client.
+  KubeletClient(const Environment& environment, net::TlsOptions tls)
+      : environment_(environment), tls_(std::move(tls)) {}
+
+  /// Reads the credentials again, because tokens rotate. Call it once before the requests of a run.
+  /// Throws ProbeError (config, auth) if they cannot be read.
+  void load_credentials();
+
+  /// Streams the body of a 2xx response into `on_data`. `limit` applies to the whole request.
+  /// Throws ProbeError: config (the node has no address), auth (401), permission (403), mismatch
+  /// (other statuses), and those of HttpClient::perform.
+  asio::awaitable<void> get(const Node& node, const KubeletPage& page, config::Duration limit,
+                            OnData on_data) const;
+
+  /// Whether the error of a get() shows that the kubelet responded. Its other pages may then be
+  /// fine; after any other error they would use up the time of the run.
+  static bool has_responded(const ProbeError& error);
+
+ private:
+  const Environment& environment_;
+  net::TlsOptions tls_;
+  net::kubernetes::Access access_;
+  std::string token_;
+};
+
+}  // namespace vitalsd::kubernetes
