@@ -16,8 +16,8 @@
 namespace vitalsd::net {
 namespace {
 
-// c-ares reads datagrams as long as there are any: a server that sends them faster than they are
-// read would keep the loop. What is left is read when its turn comes again.
+// c-ares reads datagrams as long as any are available, so a server that sends them fast enough
+// would block the loop. The rest is read when the socket is reported as readable again.
 constexpr int kMaxReads = 32;
 
 }  // namespace
@@ -73,7 +73,7 @@ AresChannel::AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const
   status = ares_set_servers_ports_csv(channel_, list.c_str());
   if (status != ARES_SUCCESS) {
     ares_destroy(channel_);
-    throw ProbeError(Reason::config, "not a list of DNS servers: " + list);
+    throw ProbeError(Reason::config, list + " is not a valid list of DNS servers");
   }
 }
 

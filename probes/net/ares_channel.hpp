@@ -1,5 +1,6 @@
-// A c-ares channel on the probe loop: its sockets wait in Asio, its time-outs on the wheel, so that
-// a name server that never answers costs neither a thread nor anybody else's time. Probe loop only.
+// A c-ares channel on the probe loop: Asio waits for its sockets, and the timer wheel runs its
+// timeouts. A name server that never responds blocks no thread and delays no other query. Probe
+// loop only.
 #pragma once
 
 #include "probes/net/socket_watch.hpp"
@@ -16,23 +17,23 @@ namespace vitalsd::net {
 class AresChannel {
  public:
   struct Options {
-    std::vector<std::string> servers;  ///< "address" or "address:port"; empty: resolv.conf's
-    int timeout_ms = 1000;             ///< of the first try; c-ares doubles it with each
+    std::vector<std::string> servers;  ///< "address" or "address:port"; empty: from resolv.conf
+    int timeout_ms = 1000;             ///< of the first try; c-ares doubles it for each retry
     int tries = 3;
     bool tcp = false;     ///< query over TCP
-    bool recurse = true;  ///< ask for recursion
-    /// SERVFAIL, NOTIMP and REFUSED are answers too, instead of a reason to ask another server.
+    bool recurse = true;  ///< request recursion
+    /// Return SERVFAIL, NOTIMP and REFUSED instead of querying the next server.
     bool take_errors = false;
   };
 
-  /// Throws ProbeError(config) where c-ares refuses the options.
+  /// Throws ProbeError(config) if c-ares rejects the options.
   AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const Options& options);
   /// Ends all queries with ARES_EDESTRUCTION.
   ~AresChannel();
   AresChannel(const AresChannel&) = delete;
   AresChannel& operator=(const AresChannel&) = delete;
 
-  /// For ares_getaddrinfo() and its like; call rearm() after each.
+  /// For ares_getaddrinfo() and similar functions; rearm() must be called after each.
   [[nodiscard]] ares_channel handle() const { return channel_; }
   void rearm();
 
@@ -44,11 +45,11 @@ class AresChannel {
   TimerWheel& wheel_;
   Timer timer_;
   ares_channel channel_ = nullptr;
-  int reads_left_ = 0;  // in this turn of the loop
+  int reads_left_ = 0;  // in the current process() call
   SocketWatch sockets_;
 };
 
-/// c-ares's text for a status, in lower case at the front so that it reads on in a sentence.
+/// c-ares's text for a status, with a lower-case first letter for use within a sentence.
 std::string ares_text(int status);
 
 }  // namespace vitalsd::net

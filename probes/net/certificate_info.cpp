@@ -25,7 +25,7 @@ struct Freer {
 using X509Ptr = std::unique_ptr<X509, Freer<X509, X509_free>>;
 using BioPtr = std::unique_ptr<BIO, Freer<BIO, BIO_free_all>>;
 
-// Any ASN.1 time, years up to 9999, in 64 bits.
+// Accepts every ASN.1 time, up to the year 9999.
 double to_unix(const ASN1_TIME* time) {
   std::tm utc{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &utc) != 1) return 0;
@@ -110,9 +110,9 @@ std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
       const unsigned long error = ERR_peek_last_error();
       const bool end =
           ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-      const std::string why = take_openssl_errors();
+      const std::string error_text = take_openssl_errors();
       if (end) return found;
-      throw ProbeError(Reason::protocol, "not PEM: " + why);
+      throw ProbeError(Reason::protocol, "not PEM: " + error_text);
     }
     const std::string_view kind = name;
     const unsigned char* at = data;
@@ -123,7 +123,7 @@ std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
                                                           : d2i_X509(nullptr, &at, size));
     OPENSSL_free(name);
     OPENSSL_free(header);
-    OPENSSL_clear_free(data, static_cast<std::size_t>(size));  // it may have been a private key
+    OPENSSL_clear_free(data, static_cast<std::size_t>(size));  // may contain a private key
     if (is_certificate && !certificate) {
       throw ProbeError(Reason::protocol, "not a certificate: " + take_openssl_errors());
     }
@@ -134,15 +134,15 @@ std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
 std::vector<CertificateInfo> read_certificates(std::string_view file) {
   std::vector<CertificateInfo> found = read_pem_certificates(file);
   if (!found.empty()) return found;
-  const auto* const begin = reinterpret_cast<const unsigned char*>(file.data());
-  const unsigned char* at = begin;
+  const auto* const start = reinterpret_cast<const unsigned char*>(file.data());
+  const unsigned char* at = start;
   const X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(file.size())));
   if (!certificate) {
-    take_openssl_errors();  // or a later failure of this thread tells of them
+    take_openssl_errors();  // otherwise a later error of this thread would include them
     return found;
   }
-  if (at != begin + file.size()) {
-    throw ProbeError(Reason::protocol, "has something behind its DER certificate");
+  if (at != start + file.size()) {
+    throw ProbeError(Reason::protocol, "has unexpected bytes after the DER certificate");
   }
   found.push_back(describe(*certificate));
   return found;

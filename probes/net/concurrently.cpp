@@ -15,12 +15,12 @@ namespace vitalsd::net {
 asio::awaitable<void> concurrently(std::vector<asio::awaitable<void>> tasks) {
   if (tasks.empty()) co_return;
   const auto executor = co_await asio::this_coro::executor;
-  const auto begin = [&](asio::awaitable<void> task) {
+  const auto start = [&](asio::awaitable<void> task) {
     return asio::co_spawn(executor, std::move(task), asio::deferred);
   };
-  std::vector<decltype(begin(std::move(tasks.front())))> operations;
+  std::vector<decltype(start(std::move(tasks.front())))> operations;
   operations.reserve(tasks.size());
-  for (asio::awaitable<void>& task : tasks) operations.push_back(begin(std::move(task)));
+  for (asio::awaitable<void>& task : tasks) operations.push_back(start(std::move(task)));
   auto group = asio::experimental::make_parallel_group(std::move(operations));
   const auto [order, errors] =
       co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);

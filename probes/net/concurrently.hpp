@@ -1,4 +1,4 @@
-// Several coroutines at once, for probes that watch several objects.
+// Runs several coroutines at once, for probes that check several objects.
 #pragma once
 
 #include <vector>
@@ -9,9 +9,9 @@ namespace vitalsd::net {
 
 namespace asio = boost::asio;
 
-/// Runs all tasks at the same time and returns when the last one has ended. Cancellation reaches
-/// every task. A task that throws leaves the others alone; the first exception is thrown at the
-/// end, so tasks that belong to parts catch ProbeError themselves.
+/// Runs all tasks concurrently and returns when the last one has ended. Cancellation reaches every
+/// task. An exception does not stop the other tasks; the first one in the order of `tasks` is
+/// thrown at the end. Tasks for parts of a probe therefore catch ProbeError themselves.
 asio::awaitable<void> concurrently(std::vector<asio::awaitable<void>> tasks);
 
 }  // namespace vitalsd::net

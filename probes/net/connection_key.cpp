@@ -11,7 +11,7 @@
 namespace vitalsd::net {
 namespace {
 
-// With its length in front, so that no two lists of fields have the same text.
+// The length prefix makes the text unique for each list of fields.
 void add(std::string& text, std::string_view field) {
   text += std::to_string(field.size()) + ':';
   text += field;
@@ -22,7 +22,7 @@ std::string lower_case(std::string text) {
   return text;
 }
 
-// A key may hold the PEM text of a private key, and has to fit into a host's name.
+// The hash hides a private key in the fields and fits into a host name.
 std::string sha256(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -41,7 +41,7 @@ std::string connection_key(const HttpRequest& request) {
   add(fields, lower_case(request.url.host));
   add(fields, std::to_string(port_of(request.url)));
   add(fields, request.http2 ? "http2" : "http1");
-  add(fields, request.on_data ? "reads ahead" : "");
+  add(fields, request.on_data ? "stream" : "");
   if (request.url.scheme == "https") {
     const TlsOptions& tls = request.tls;
     add(fields, lower_case(tls.server_name));

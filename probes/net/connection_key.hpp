@@ -1,6 +1,7 @@
-// Under which name a kept connection is filed. libcurl tells connections apart by the name and port
-// that they lead to and by what it knows of their TLS. It does not know our trusted certificates,
-// and where `server_name` stands in the URL it does not know the host.
+// The name under which libcurl keeps a connection for reuse. libcurl identifies connections by the
+// name and port that they connect to and by its TLS options. It does not know the trusted
+// certificates, which are set on the TLS context, nor the host if `server_name` replaces it in the
+// URL.
 #pragma once
 
 #include <string>
@@ -9,9 +10,9 @@ namespace vitalsd::net {
 
 struct HttpRequest;
 
-/// A host name that two requests share only if a connection made for one of them serves the other:
-/// the same scheme, host, port, protocol and, over TLS, server name and trust. What HTTP sends with
-/// each request, such as credentials, is not part of it. Pure.
+/// A host name that is equal for two requests only if they may share a connection: same scheme,
+/// host, port, protocol and, over TLS, server name and certificates. Data that HTTP sends with each
+/// request, such as credentials, is not part of the key. Pure.
 std::string connection_key(const HttpRequest& request);
 
 }  // namespace vitalsd::net

@@ -13,8 +13,8 @@ namespace vitalsd::net {
 
 namespace {
 
-// Codings that change the body, and so make no sense of it where they cannot be undone: those of
-// IANA's registry, and compressions that are in use without.
+// Codings that change the body, so a body with one that is not supported cannot be used: those in
+// IANA's registry, and unregistered compressions that are in use.
 constexpr std::array<std::string_view, 17> kCodings = {
     "gzip", "x-gzip", "deflate", "br",           "zstd",  "compress", "x-compress", "dcb", "dcz",
     "exi",  "xz",     "lzma",    "pack200-gzip", "bzip2", "x-bzip2",  "aes128gcm",  "lz4",
@@ -38,8 +38,8 @@ ContentDecoder::~ContentDecoder() = default;
 void ContentDecoder::announce(std::string_view codings) {
   std::string coding;
   const auto add = [&] {
-    // Servers also name here what is no coding ("utf-8", "none", "aws-chunked"): the body is as it
-    // came then, as it is for browsers.
+    // Some servers send other values here ("utf-8", "none", "aws-chunked"). They are ignored, as
+    // browsers do.
     if (std::ranges::find(kCodings, coding) != kCodings.end()) codings_.push_back(coding);
     coding.clear();
   };
@@ -60,18 +60,19 @@ ContentDecoder::Result ContentDecoder::broken(std::string fault) {
   return Result::broken;
 }
 
-ContentDecoder::Result ContentDecoder::begin(unsigned char first) {
+ContentDecoder::Result ContentDecoder::start(unsigned char first) {
   constexpr int kWindow = 15;
   if (codings_.size() > 1) {
     return broken("the body has " + std::to_string(codings_.size()) +
-                  " content codings, of which one is supported");
+                  " content codings; only one is supported");
   }
   const std::string& coding = codings_.front();
   if (coding == "gzip" || coding == "x-gzip") {
     constexpr int kGzip = 16;
     stream_ = std::make_unique<Stream>(kWindow + kGzip);
   } else if (coding == "deflate") {
-    // By the book it is zlib's format, which begins with its method, 8; many send it bare.
+    // The standard requires zlib's format, which starts with the method, 8. Many servers send a raw
+    // deflate stream.
     constexpr unsigned kMethodBits = 15;
     stream_ = std::make_unique<Stream>((first & kMethodBits) == Z_DEFLATED ? kWindow : -kWindow);
   } else {
@@ -89,7 +90,7 @@ ContentDecoder::Result ContentDecoder::take(std::string_view bytes, std::string&
     return Result::good;
   }
   if (!stream_) {
-    if (const Result result = begin(static_cast<unsigned char>(bytes.front()));
+    if (const Result result = start(static_cast<unsigned char>(bytes.front()));
         result != Result::good) {
       return result;
     }
@@ -104,16 +105,16 @@ ContentDecoder::Result ContentDecoder::inflate_piece(std::string& body, std::siz
   z_stream& z = stream_->z;
   std::array<char, std::size_t{16} << 10> piece{};
   do {
-    if (stream_->ended) return broken("the compressed body has something behind its end");
+    if (stream_->ended) return broken("unexpected bytes follow the compressed body");
     z.next_out = reinterpret_cast<Bytef*>(piece.data());
     z.avail_out = static_cast<uInt>(piece.size());
     const int result = inflate(&z, Z_NO_FLUSH);
     const std::size_t size = piece.size() - z.avail_out;
     if (size > max_body - body.size()) return Result::too_large;
     body.append(piece.data(), size);
-    if (result == Z_BUF_ERROR) break;  // no more without more input
+    if (result == Z_BUF_ERROR) break;  // more input is required
     if (result != Z_OK && result != Z_STREAM_END) {
-      return broken(std::string("the compressed body is damaged") +
+      return broken(std::string("the compressed body is invalid") +
                     (z.msg == nullptr ? "" : std::string(": ") + z.msg));
     }
     stream_->ended = result == Z_STREAM_END;
@@ -122,7 +123,7 @@ ContentDecoder::Result ContentDecoder::inflate_piece(std::string& body, std::siz
 }
 
 ContentDecoder::Result ContentDecoder::finish() {
-  if (stream_ && !stream_->ended) return broken("the compressed body is cut off");
+  if (stream_ && !stream_->ended) return broken("the compressed body is truncated");
   return Result::good;
 }
 

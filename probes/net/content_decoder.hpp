@@ -1,6 +1,6 @@
-// Undoes the content coding of an answer piece by piece, within limits. libcurl would undo as many
-// codings as a server names, one upon the other, and tell of the last output only: a few kilobytes
-// keep it busy for minutes.
+// Decodes the content coding of a response piece by piece, within limits. libcurl would decode any
+// number of nested codings and pass on only the last output, so a few kilobytes could keep it busy
+// for minutes.
 #pragma once
 
 #include <cstddef>
@@ -18,30 +18,29 @@ class ContentDecoder {
   ContentDecoder(const ContentDecoder&) = delete;
   ContentDecoder& operator=(const ContentDecoder&) = delete;
 
-  /// The value of a Content-Encoding header. A second header adds to the first one. What is no
-  /// known coding counts as none.
+  /// Adds the codings in the value of a Content-Encoding header. Unknown codings are ignored.
   void announce(std::string_view codings);
-  /// Forgets what was announced: another head comes.
+  /// Removes all codings, because new headers follow.
   void reset();
-  /// Whether anything has to be undone.
+  /// Whether the body has a known coding.
   [[nodiscard]] bool encoded() const { return !codings_.empty(); }
 
   enum class Result : unsigned char { good, too_large, broken };
-  /// Appends what `bytes` say to `body`, which never gets larger than `max_body`.
+  /// Decodes `bytes` and appends the result to `body`, which never exceeds `max_body` bytes.
   Result take(std::string_view bytes, std::string& body, std::size_t max_body);
-  /// The end of the body.
+  /// Must be called at the end of the body. Returns `broken` if the body is truncated.
   Result finish();
-  /// What is broken.
+  /// The error text after Result::broken.
   [[nodiscard]] const std::string& fault() const { return fault_; }
 
  private:
   struct Stream;
-  Result begin(unsigned char first);
+  Result start(unsigned char first);
   Result inflate_piece(std::string& body, std::size_t max_body);
   Result broken(std::string fault);
 
-  std::vector<std::string> codings_;  // in lower case, without what is no known coding
-  std::unique_ptr<Stream> stream_;    // from the first byte on
+  std::vector<std::string> codings_;  // known ones, in lower case
+  std::unique_ptr<Stream> stream_;    // null before the first byte
   std::string fault_;
 };
 

@@ -1,5 +1,5 @@
-// How much of the processor this thread has had: a bound on work that no pause of the process can
-// exceed, as a bound on time would be.
+// The CPU time of a thread. Unlike elapsed time, it does not include pauses of the process, so it
+// is the right measure for a limit on work.
 #pragma once
 
 #include <chrono>
@@ -8,6 +8,7 @@
 
 namespace vitalsd::net {
 
+/// The CPU time that the calling thread has used.
 inline std::chrono::nanoseconds thread_cpu_time() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);

@@ -16,7 +16,7 @@ namespace vitalsd::net {
 CurlMulti::CurlMulti(asio::io_context& loop, TimerWheel& wheel)
     : loop_(loop),
       wheel_(wheel),
-      timer_([this] { timed_out(); }),
+      timer_([this] { on_timeout(); }),
       sockets_(loop, [this](int socket, SocketWatch::Event event) {
         if (event == SocketWatch::Event::readable) {
           read(socket);
@@ -31,7 +31,7 @@ CurlMulti::CurlMulti(asio::io_context& loop, TimerWheel& wheel)
   curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlMulti::on_timer);
   curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 64L);  // kept open for reuse, at most
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 64L);  // idle connections for reuse
 }
 
 CurlMulti::~CurlMulti() {
@@ -60,13 +60,13 @@ void CurlMulti::watch_records(SSL_CTX* context, bool stream) {
   SSL_CTX_set_msg_callback(context, stream ? &CurlMulti::on_tls_of_stream : &CurlMulti::on_tls);
   SSL_CTX_set_msg_callback_arg(context, this);
   if (!stream) return;
-  constexpr std::size_t kAhead = std::size_t{64} << 10;
+  constexpr std::size_t kReadAhead = std::size_t{64} << 10;
   SSL_CTX_set_read_ahead(context, 1);
-  SSL_CTX_set_default_read_buffer_len(context, kAhead);
+  SSL_CTX_set_default_read_buffer_len(context, kReadAhead);
 }
 
 void CurlMulti::took_body(std::size_t bytes) {
-  if (bytes > 0) fruitless_ = 0;
+  if (bytes > 0) bytes_without_body_ = 0;
 }
 
 void CurlMulti::streamed(std::size_t bytes) {
@@ -96,31 +96,31 @@ int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
   } else if (timeout_ms > 0) {
     multi.wheel_.arm_after(multi.timer_, std::chrono::milliseconds(timeout_ms));
   } else if (!multi.kick_posted_) {
-    // "At once", which libcurl asks for with every new transfer: one post serves a whole batch.
+    // libcurl requests an immediate call for every new transfer. One post serves several of them.
     multi.kick_posted_ = true;
     asio::post(multi.loop_, [&multi, alive = multi.alive_] {
       if (!*alive) return;
       multi.kick_posted_ = false;
-      multi.timed_out();
+      multi.on_timeout();
     });
   }
   return 0;
 }
 
-// libcurl reads frames of HTTP/2 until one belongs to the answer, without coming back in between: a
-// server that never stops sending others would keep the loop, and with it every deadline. Nothing
-// of libcurl's ends that, but a connection that seems to be at its end does. One call may serve
-// many connections, each with a little.
+// libcurl reads HTTP/2 frames until one belongs to the response, and does not return in between. A
+// server that keeps sending other frames would block the loop and delay every deadline. libcurl has
+// no limit for it, but it stops when the connection appears to be closed. One call of libcurl may
+// read from many connections, so the bytes are counted for consecutive reads from one of them.
 void CurlMulti::on_tls(int written, int /*version*/, int type, const void* data, std::size_t size,
                        SSL* tls, void* self) {
-  constexpr std::size_t kMaxFruitless = std::size_t{1} << 20;
+  constexpr std::size_t kMaxBytesWithoutBody = std::size_t{1} << 20;
   auto& multi = *static_cast<CurlMulti*>(self);
   if (limit_handshake(tls, written, type)) multi.flooded_ = true;
   if (written != 0 || type != SSL3_RT_HEADER || size != SSL3_RT_HEADER_LENGTH) return;
   const auto* const header = static_cast<const unsigned char*>(data);
-  if (std::exchange(multi.reading_, tls) != tls) multi.fruitless_ = 0;
-  multi.fruitless_ += size + (std::size_t{header[3]} << 8 | header[4]);
-  if (multi.fruitless_ <= kMaxFruitless) return;
+  if (std::exchange(multi.reading_, tls) != tls) multi.bytes_without_body_ = 0;
+  multi.bytes_without_body_ += size + (std::size_t{header[3]} << 8 | header[4]);
+  if (multi.bytes_without_body_ <= kMaxBytesWithoutBody) return;
   multi.flooded_ = true;
   SSL_set_shutdown(tls, SSL_get_shutdown(tls) | SSL_RECEIVED_SHUTDOWN);
 }
@@ -131,24 +131,24 @@ void CurlMulti::on_tls_of_stream(int written, int version, int type, const void*
   on_tls(written, version, type, data, size, tls, self);
 }
 
-// libcurl reads one TLS record a call, and an event of a watch is a record: all that has come is
-// read at once. OpenSSL has read ahead, so that the socket does not tell of it: only when a call
-// brings nothing, it can be waited for.
+// libcurl reads one TLS record per call, and each event of a Kubernetes watch is a record. This
+// reads everything that has arrived at once. OpenSSL has buffered records, for which the socket is
+// not readable, so waiting for the socket is correct only after a call without progress.
 void CurlMulti::read(curl_socket_t socket) {
   using Clock = std::chrono::steady_clock;
-  constexpr auto kLongest = std::chrono::milliseconds(1);
-  const auto until = Clock::now() + kLongest;
+  constexpr auto kMaxDuration = std::chrono::milliseconds(1);
+  const auto until = Clock::now() + kMaxDuration;
   const std::size_t streamed_before = streamed_;
-  std::size_t before = 0;
+  std::size_t progress_before = 0;
   do {
-    before = progress_;
+    progress_before = progress_;
     act(socket, CURL_CSELECT_IN);
     if (!sockets_.watches(socket)) return;
-  } while (progress_ > before && Clock::now() < until);
-  if (progress_ > before) {
+  } while (progress_ > progress_before && Clock::now() < until);
+  if (progress_ > progress_before) {
     read_later(socket);
   } else if (streamed_ > streamed_before) {
-    sockets_.gather(socket, streamed_ - streamed_before);
+    sockets_.delay_reading(socket, streamed_ - streamed_before);
   }
 }
 
@@ -158,14 +158,14 @@ void CurlMulti::read_later(curl_socket_t socket) {
   });
 }
 
-// libcurl reads where it writes, and when its time has come, too.
+// libcurl may also read when it writes and when its timer expires.
 void CurlMulti::write(curl_socket_t socket) {
   const std::size_t before = progress_;
   act(socket, CURL_CSELECT_OUT);
   if (progress_ > before) read_later(socket);
 }
 
-void CurlMulti::timed_out() {
+void CurlMulti::on_timeout() {
   const std::size_t before = progress_;
   act(CURL_SOCKET_TIMEOUT, 0);
   if (progress_ > before) std::ranges::for_each(ahead_, [this](auto s) { read_later(s); });
@@ -187,7 +187,7 @@ void CurlMulti::read_results() {
     const CURLcode code = message->data.result;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &raw);
     auto& transfer = *static_cast<Transfer*>(raw);
-    transfer.flooded = flooded_ && code != CURLE_OK;  // others may have ended well
+    transfer.flooded = flooded_ && code != CURLE_OK;  // another transfer may have succeeded
     transfer.pending->succeed(code);
   }
 }

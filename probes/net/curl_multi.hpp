@@ -1,5 +1,5 @@
-// libcurl's multi interface on the probe loop: its sockets, its timer, and when a transfer has
-// ended. It knows nothing of what the transfers are. Probe loop only.
+// libcurl's multi interface on the probe loop: sockets, timers and the completion of transfers. It
+// is independent of the content of the transfers. Probe loop only.
 #pragma once
 
 #include "probes/net/pending.hpp"
@@ -24,25 +24,25 @@ class CurlMulti {
   CurlMulti(const CurlMulti&) = delete;
   CurlMulti& operator=(const CurlMulti&) = delete;
 
-  /// What it has to know of a transfer; CURLOPT_PRIVATE of `easy` points to it.
+  /// The state of one transfer. CURLOPT_PRIVATE of `easy` points to it.
   struct Transfer {
     CURL* easy = nullptr;
-    bool stream = false;  ///< taken as it comes, over TLS that reads ahead
+    bool stream = false;  ///< the response is consumed as it arrives, with TLS read-ahead
     std::shared_ptr<Pending<CURLcode>> pending{};
-    bool flooded = false;  ///< ended since its server sends without end
+    bool flooded = false;  ///< ended because the server sends data endlessly
   };
 
-  /// Carries out what the easy handle is set up for. Whatever ends the wait, the handle has left
-  /// the multi before this returns.
+  /// Runs the transfer that the easy handle is set up for. The handle is removed from the multi
+  /// handle before this returns or throws.
   asio::awaitable<CURLcode> run(Transfer& transfer);
 
-  /// Every TLS context of a transfer comes here. Counts the records that its connections read, and
-  /// ends those that read without end. A stream reads ahead: one call to the kernel for many
-  /// records, in place of two for each.
+  /// Must be called for every TLS context of a transfer. Counts the records that its connections
+  /// read, and closes connections that read endlessly. With `stream`, OpenSSL reads ahead: one
+  /// system call for many records instead of two for each.
   void watch_records(SSL_CTX* context, bool stream);
-  /// So many bytes of a body have come to the transfer that they are for.
+  /// Must be called when `bytes` of a body have been delivered to their transfer.
   void took_body(std::size_t bytes);
-  /// A piece of a stream has come to the one who takes it.
+  /// Must be called when `bytes` of a stream have been delivered to its consumer.
   void streamed(std::size_t bytes);
 
  private:
@@ -57,7 +57,7 @@ class CurlMulti {
   void read(curl_socket_t socket);
   void read_later(curl_socket_t socket);
   void write(curl_socket_t socket);
-  void timed_out();
+  void on_timeout();
   void read_results();
 
   asio::io_context& loop_;
@@ -65,15 +65,15 @@ class CurlMulti {
   Timer timer_;
   SocketWatch sockets_;
   CURLM* multi_;
-  std::size_t streamed_ = 0;       // bytes of streams
-  std::size_t progress_ = 0;       // TLS records and pieces of streams
-  std::set<curl_socket_t> ahead_;  // streams of which OpenSSL may have more than libcurl has read
-  // In the call of libcurl that goes on:
-  const SSL* reading_ = nullptr;  // the connection that was last read from
-  std::size_t fruitless_ = 0;     // bytes in a row from it that brought nothing of a body
-  bool flooded_ = false;          // they were too many
+  std::size_t streamed_ = 0;       // bytes of all streams
+  std::size_t progress_ = 0;       // TLS records plus pieces of streams
+  std::set<curl_socket_t> ahead_;  // streams for which OpenSSL may have buffered data
+  // Within the current call of libcurl:
+  const SSL* reading_ = nullptr;        // the connection that was read from last
+  std::size_t bytes_without_body_ = 0;  // consecutive bytes from it without body data
+  bool flooded_ = false;                // the limit for those was exceeded
   bool kick_posted_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted to the loop
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // checked by posted handlers
 };
 
 }  // namespace vitalsd::net

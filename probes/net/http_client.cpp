@@ -1,5 +1,6 @@
 #include "probes/net/http_client.hpp"
 
+#include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_transfer.hpp"
 
@@ -35,13 +36,13 @@ class HttpClient::Impl {
   asio::awaitable<HttpResponse> perform(const HttpRequest& request, SampleSet& out);
 
  private:
-  // A handle that goes back to the others, whatever ends the request.
-  class Lease {
+  // Returns its handle to the pool when the request ends in any way.
+  class PooledHandle {
    public:
-    explicit Lease(Impl& client) : client_(client), handle_(client.take_handle()) {}
-    ~Lease() { client_.give_back(std::move(handle_)); }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
+    explicit PooledHandle(Impl& client) : client_(client), handle_(client.take_handle()) {}
+    ~PooledHandle() { client_.return_handle(std::move(handle_)); }
+    PooledHandle(const PooledHandle&) = delete;
+    PooledHandle& operator=(const PooledHandle&) = delete;
     [[nodiscard]] CurlHandle& handle() const { return *handle_; }
 
    private:
@@ -55,7 +56,7 @@ class HttpClient::Impl {
     idle_.pop_back();
     return handle;
   }
-  void give_back(std::unique_ptr<CurlHandle> handle) {
+  void return_handle(std::unique_ptr<CurlHandle> handle) {
     constexpr std::size_t kMaxIdle = 64;  // 5 KB each
     if (idle_.size() < kMaxIdle) idle_.push_back(std::move(handle));
   }
@@ -63,26 +64,26 @@ class HttpClient::Impl {
   Resolver& resolver_;
   TlsContexts& tls_;
   CurlMulti multi_;
-  std::vector<std::unique_ptr<CurlHandle>> idle_;  // for reuse; they go before the multi
+  std::vector<std::unique_ptr<CurlHandle>> idle_;  // must be destroyed before multi_
 };
 
 asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& request,
                                                         SampleSet& out) {
   const config::Endpoint endpoint{request.url.host, port_of(request.url)};
-  const auto began = std::chrono::steady_clock::now();
+  const auto start = std::chrono::steady_clock::now();
   out.conceal(request.password);
   out.conceal(request.bearer);
   if (request.aws) out.conceal(request.aws->secret_key);
   out.doing("resolving " + endpoint.host);
   const Addresses addresses = co_await resolver_.resolve(endpoint.host);
-  const std::chrono::duration<double> resolving = std::chrono::steady_clock::now() - began;
-  out.doing("waiting for an answer from " + endpoint.text());
+  const std::chrono::duration<double> resolving = std::chrono::steady_clock::now() - start;
+  out.doing("waiting for a response from " + endpoint.text());
 
-  const Lease lease(*this);
-  HttpTransfer transfer(request, lease.handle(), multi_, tls_);
+  const PooledHandle pooled(*this);
+  HttpTransfer transfer(request, pooled.handle(), multi_, tls_);
   transfer.prepare(addresses);
   const CURLcode code = co_await transfer.run();
-  co_return transfer.take(code, resolving.count());
+  co_return transfer.finish(code, resolving.count());
 }
 
 HttpClient::HttpClient(asio::io_context& loop, TimerWheel& wheel, Resolver& resolver,

@@ -1,7 +1,6 @@
-// All outgoing HTTP, by libcurl's multi-socket interface on the probe loop. Names are resolved by
-// our resolver, redirects are not followed here, the environment's proxies are not used, and
-// nothing of one request is left for the next but, where asked for, its connection. Probe loop
-// only.
+// The client for all outgoing HTTP: libcurl's multi-socket interface on the probe loop. Names are
+// resolved by net::Resolver, redirects are not followed, and proxies from the environment are not
+// used. Requests share nothing except connections, if reuse_connection is set. Probe loop only.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -38,26 +37,26 @@ struct HttpRequest {
   config::Url url;  ///< user and password in it are ignored
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  std::string user;  ///< basic authentication, if not empty
+  std::string user;  ///< for basic authentication, if not empty
   std::string password;
   std::string bearer;                 ///< token, if not empty
   std::optional<AwsCredentials> aws;  ///< sign with SigV4
   std::string aws_region;
   TlsOptions tls;
-  std::size_t max_body = std::size_t{1} << 20;  ///< more is an error, decoded or not
-  bool reuse_connection = false;                ///< else a fresh one, closed afterwards
-  bool http2 = false;  ///< over TLS, where the server has it and this is no stream; else HTTP/1.1
-  std::chrono::milliseconds limit{0};  ///< for the whole of it; 0: the run's deadline
+  std::size_t max_body = std::size_t{1} << 20;  ///< in bytes, both before and after decoding
+  bool reuse_connection = false;                ///< otherwise a new connection, closed afterwards
+  bool http2 = false;  ///< offer it over TLS, unless the response is streamed; otherwise HTTP/1.1
+  std::chrono::milliseconds limit{0};  ///< for the whole request; 0: only the run's deadline
 
-  /// If set, the body of a 2xx answer comes here as it arrives and is not kept: first nothing, when
-  /// the headers are there, then piece by piece; false ends the transfer, and perform() returns. A
-  /// stream may take hours, so it has a connection of its own (HTTP/1.1), and does not ask for
-  /// compression, which costs a busy server more than the bytes; an answer that is compressed all
-  /// the same is an error. Must not throw.
+  /// If set, the body of a 2xx response is streamed to this function and not stored. The first call
+  /// has empty data, when the headers are complete; then one call follows for each piece. If it
+  /// returns false, the transfer ends and perform() returns. A stream may take hours, so it has its
+  /// own connection (HTTP/1.1). It does not request compression, which costs a busy server more
+  /// than the bytes do; a compressed response is an error. Must not throw.
   std::function<bool(std::string_view)> on_data;
 };
 
-/// Seconds, as blackbox_exporter cuts them.
+/// The phases of a request in seconds, as blackbox_exporter defines them.
 struct HttpPhases {
   double resolve = 0;
   double connect = 0;
@@ -72,10 +71,10 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   HttpPhases phases;
-  /// HTTPS: the earliest end of validity in the chain that the server sent, in Unix time.
+  /// HTTPS: the earliest expiry in the certificate chain that the server sent, in Unix time.
   std::optional<double> certificate_expiry;
 
-  /// The value of the first header of that name, whatever its case; null: none.
+  /// The value of the first header with that name, in any case; null if there is none.
   [[nodiscard]] const std::string* header(std::string_view name) const;
 };
 
@@ -86,9 +85,9 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  /// Sends the request and waits for the whole response; the request must live until then. Throws
-  /// ProbeError: dns, connect, tls, protocol (also for a response that is too large), config. Tells
-  /// `out` what it is doing.
+  /// Sends the request and waits for the whole response; `request` must outlive the call. Sets the
+  /// step of `out`. Throws ProbeError: dns, connect, tls, protocol (also for a response that is too
+  /// large), config, timeout (request.limit), internal.
   asio::awaitable<HttpResponse> perform(const HttpRequest& request, SampleSet& out);
 
  private:
@@ -96,10 +95,10 @@ class HttpClient {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The URL's own port, or that of its scheme.
+/// The URL's port, or the default port of its scheme.
 std::uint16_t port_of(const config::Url& url);
 
-/// Names of headers are compared without case.
+/// Compares header names case-insensitively.
 bool same_header(std::string_view a, std::string_view b);
 
 }  // namespace vitalsd::net

@@ -21,7 +21,7 @@ namespace vitalsd::net {
 
 struct Offload::Shared {
   struct Task {
-    std::string flight;
+    std::string resource;
     StopFlag stop;
     Job run;
     pid_t thread = 0;
@@ -30,30 +30,31 @@ struct Offload::Shared {
   Shared(asio::io_context& of, std::size_t max, std::size_t hanging)
       : loop(of), max_threads(max), max_hanging(hanging) {}
 
-  asio::io_context& loop;  // lives until `closed`
+  asio::io_context& loop;  // valid until `closed` is set
   const std::size_t max_threads;
   const std::size_t max_hanging;
   std::mutex mutex;
   std::condition_variable wake;
-  std::condition_variable gone;  // a thread is
+  std::condition_variable thread_exited;
   std::deque<Task> queue;
   std::list<Task*> running;
   std::size_t threads = 0;
-  std::size_t leaving = 0;  // of those, which take up nothing any more
+  std::size_t exiting = 0;  // of `threads`: those that take no more work
   std::size_t idle = 0;
   bool closed = false;
 
-  [[nodiscard]] std::size_t given_up() const {
+  [[nodiscard]] std::size_t abandoned() const {
     return static_cast<std::size_t>(
         std::ranges::count_if(running, [](const Task* task) { return task->stop.stopped(); }));
   }
-  // Whether there are as many threads as may be, for what waits in the queue.
-  [[nodiscard]] bool full() const { return threads - leaving >= max_threads + given_up(); }
+  // Whether the maximum number of threads that can take work is reached.
+  [[nodiscard]] bool full() const { return threads - exiting >= max_threads + abandoned(); }
   void serve();
   static void start_thread(const std::shared_ptr<Shared>& self);
 };
 
-// With the mutex held, and never on one of the threads: it would hand on a priority that is low.
+// The caller holds the mutex. Must not be called on a thread of the pool, because a new thread
+// inherits a low priority.
 void Offload::Shared::start_thread(const std::shared_ptr<Shared>& self) {
   try {
     std::thread([self] {
@@ -62,18 +63,18 @@ void Offload::Shared::start_thread(const std::shared_ptr<Shared>& self) {
     }).detach();
     ++self->threads;
   } catch (const std::system_error&) {
-    // No thread to be had now: those that there are do the work.
+    // The existing threads do the work.
   }
 }
 
-// What every thread does; a thread that finds nothing to do for a while ends.
+// The main function of a thread. A thread that is idle for kMaxIdle exits.
 void Offload::Shared::serve() {
-  constexpr std::chrono::seconds kPatience{10};
+  constexpr std::chrono::seconds kMaxIdle{10};
   std::unique_lock lock(mutex);
   while (!closed) {
     if (queue.empty()) {
       ++idle;
-      const bool woken = wake.wait_for(lock, kPatience, [&] { return closed || !queue.empty(); });
+      const bool woken = wake.wait_for(lock, kMaxIdle, [&] { return closed || !queue.empty(); });
       --idle;
       if (!woken) break;
       continue;
@@ -85,19 +86,19 @@ void Offload::Shared::serve() {
     const auto place = running.insert(running.end(), &task);
     lock.unlock();
     Finish finish = task.run();
-    task.run = nullptr;  // lets go of its captures outside the lock
+    task.run = nullptr;  // destroys its captures outside the lock
     lock.lock();
     running.erase(place);
     if (!closed) asio::post(loop, std::move(finish));
-    if (task.stop.stopped()) break;  // its priority cannot be raised again
+    if (task.stop.stopped()) break;  // the priority of this thread cannot be raised again
   }
-  ++leaving;
+  ++exiting;
   lock.unlock();
-  OPENSSL_thread_stop();  // what the library keeps for a thread; else it may be freed too late
+  OPENSSL_thread_stop();  // frees OpenSSL's data of this thread before the process ends
   lock.lock();
-  --leaving;
+  --exiting;
   --threads;
-  gone.notify_all();
+  thread_exited.notify_all();
 }
 
 Offload::Offload(asio::io_context& loop, std::size_t max_threads, std::size_t max_hanging)
@@ -108,12 +109,12 @@ Offload::~Offload() {
   shared_->closed = true;
   shared_->queue.clear();
   shared_->wake.notify_all();
-  shared_->gone.wait(lock, [&] { return shared_->threads == shared_->running.size(); });
+  shared_->thread_exited.wait(lock, [&] { return shared_->threads == shared_->running.size(); });
 }
 
 std::size_t Offload::hanging() const {
   const std::lock_guard lock(shared_->mutex);
-  return shared_->given_up();
+  return shared_->abandoned();
 }
 
 std::size_t Offload::busy() const {
@@ -121,41 +122,41 @@ std::size_t Offload::busy() const {
   return shared_->running.size();
 }
 
-void Offload::admit(const std::string& flight) const {
+void Offload::admit(const std::string& resource) const {
   const std::lock_guard lock(shared_->mutex);
   const bool hangs = std::ranges::any_of(shared_->running, [&](const Shared::Task* task) {
-    return task->flight == flight && task->stop.stopped();
+    return task->resource == resource && task->stop.stopped();
   });
-  if (hangs) throw ProbeError(Reason::timeout, flight + " still hangs from an earlier run");
-  if (shared_->given_up() >= shared_->max_hanging) {
-    throw ProbeError(Reason::internal,
-                     std::to_string(shared_->max_hanging) + " threads hang in earlier runs");
+  if (hangs) throw ProbeError(Reason::timeout, resource + " still hangs from an earlier run");
+  if (shared_->abandoned() >= shared_->max_hanging) {
+    throw ProbeError(Reason::internal, std::to_string(shared_->max_hanging) +
+                                           " threads still hang from earlier runs");
   }
 }
 
-void Offload::submit(std::string flight, StopFlag stop, Job job, Finish refuse) {
+void Offload::submit(std::string resource, StopFlag stop, Job job, Finish reject) {
   const std::lock_guard lock(shared_->mutex);
-  shared_->queue.push_back({std::move(flight), std::move(stop), std::move(job)});
+  shared_->queue.push_back({std::move(resource), std::move(stop), std::move(job)});
   if (shared_->idle >= shared_->queue.size() || shared_->full()) {
     shared_->wake.notify_one();
     return;
   }
   Shared::start_thread(shared_);
-  if (shared_->threads > shared_->given_up()) return;
+  if (shared_->threads > shared_->abandoned()) return;
   shared_->queue.pop_back();
-  asio::post(shared_->loop, std::move(refuse));
+  asio::post(shared_->loop, std::move(reject));
 }
 
-// A call that does not return, but computes, takes no time from what has some to do.
-void Offload::give_up(const StopFlag& stop) {
-  constexpr int kLowest = 19;
+// The lowest priority keeps an abandoned call that computes from slowing down other work.
+void Offload::abandon(const StopFlag& stop) {
+  constexpr int kLowestPriority = 19;
   const std::lock_guard lock(shared_->mutex);
   stop.stop();
   const auto task = std::ranges::find(shared_->running, stop, &Shared::Task::stop);
   if (task != shared_->running.end()) {
-    setpriority(PRIO_PROCESS, static_cast<id_t>((*task)->thread), kLowest);
+    setpriority(PRIO_PROCESS, static_cast<id_t>((*task)->thread), kLowestPriority);
   }
-  // Its place goes to what waits.
+  // A new thread replaces the abandoned one.
   if (shared_->idle < shared_->queue.size() && !shared_->full()) Shared::start_thread(shared_);
 }
 

@@ -1,6 +1,6 @@
-// Runs what blocks (statvfs on a dead NFS, file trees, large files), or computes without a bound,
-// on threads that may be given up: a probe that is cancelled goes on at once, and the thread stays
-// behind, at the lowest priority, until its call returns. Called on the probe loop only.
+// Runs work that blocks (statvfs on an unreachable NFS server, file trees, large files) or computes
+// without a limit on threads that can be abandoned: a cancelled run continues at once, and the
+// thread keeps running at the lowest priority until its call returns. Probe loop only.
 #pragma once
 
 #include "probes/error.hpp"
@@ -20,7 +20,7 @@
 
 namespace vitalsd::net {
 
-/// Tells work on a thread that nobody waits for it any more; to be asked between its steps.
+/// Tells work on a thread that its result is no longer needed. The work checks it between steps.
 class StopFlag {
  public:
   StopFlag() : flag_(std::make_shared<std::atomic<bool>>(false)) {}
@@ -37,37 +37,37 @@ class Offload {
   static constexpr std::size_t kMaxThreads = 16;
   static constexpr std::size_t kMaxHanging = 48;
 
-  /// At most `max_threads`, beside those that hang, of which there are `max_hanging` at most:
-  /// targets on which calls hang leave room for others. None is started before it is needed. With
-  /// one thread, work that is not given up is done in the order in which it is submitted.
+  /// Uses at most `max_threads` threads plus up to `max_hanging` abandoned ones, so targets on
+  /// which calls hang do not block others. Threads start on demand. With one thread, work that is
+  /// not abandoned runs in the order of submission.
   explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads,
                    std::size_t max_hanging = kMaxHanging);
-  /// Waits for threads that have nothing to do; those that work, or hang, end with the process.
+  /// Waits for idle threads only. Threads in a call end with the process.
   ~Offload();
   Offload(const Offload&) = delete;
   Offload& operator=(const Offload&) = delete;
 
-  /// The result of `work(StopFlag)`, or what it throws. `flight` names what it may hang on (a
-  /// mount, a directory): while work of that name has been given up and not come back, more of it
-  /// is refused with Reason::timeout, since it would only hang beside it. When as many as may
-  /// have been given up, work is refused with Reason::internal.
+  /// Returns the result of `work(StopFlag)` or throws its exception. `resource` names what the work
+  /// may hang on (a mount, a directory). While abandoned work for the same resource has not
+  /// returned, new work is rejected with Reason::timeout, because it would hang as well. When
+  /// `max_hanging` threads are abandoned, all work is rejected with Reason::internal.
   template <class Work>
-  auto run(std::string flight, Work work)
+  auto run(std::string resource, Work work)
       -> asio::awaitable<std::invoke_result_t<Work, const StopFlag&>> {
     using Result = std::invoke_result_t<Work, const StopFlag&>;
-    admit(flight);
-    const auto start = [this, &flight, &work](std::shared_ptr<Pending<Result>> pending) {
+    admit(resource);
+    const auto start = [this, &resource, &work](std::shared_ptr<Pending<Result>> pending) {
       const StopFlag stop;
-      pending->on_cancel = [this, stop] { give_up(stop); };
-      auto refuse = [pending]() mutable {
-        pending->fail_with(ProbeError(Reason::internal, "no thread can be started"));
+      pending->on_cancel = [this, stop] { abandon(stop); };
+      auto reject = [pending]() mutable {
+        pending->fail_with(ProbeError(Reason::internal, "cannot start a thread"));
       };
       auto job = [pending = std::move(pending), work = std::move(work), stop]() mutable -> Finish {
         std::optional<Result> result;
         std::exception_ptr error;
         try {
           result = work(stop);
-        } catch (...) {  // rethrown where the result is waited for
+        } catch (...) {  // rethrown in the waiting coroutine
           error = std::current_exception();
         }
         return [pending = std::move(pending), result = std::move(result),
@@ -79,28 +79,27 @@ class Offload {
           }
         };
       };
-      submit(std::move(flight), stop, std::move(job), std::move(refuse));
+      submit(std::move(resource), stop, std::move(job), std::move(reject));
     };
     co_return co_await Pending<Result>::wait(start);
   }
 
-  /// Threads whose work was given up and has not come back.
+  /// The number of abandoned threads whose call has not returned.
   [[nodiscard]] std::size_t hanging() const;
-  /// Threads that work, those included.
+  /// The number of threads in a call, including abandoned ones.
   [[nodiscard]] std::size_t busy() const;
 
  private:
   struct Shared;
-  using Finish = std::move_only_function<void()>;  // on the loop
-  using Job = std::move_only_function<Finish()>;   // on a thread
-  /// Throws ProbeError where `flight` or the threads forbid more work.
-  void admit(const std::string& flight) const;
-  /// `refuse` is called, on the loop, where no thread is left that does not hang, and none can be
-  /// started.
-  void submit(std::string flight, StopFlag stop, Job job, Finish refuse);
-  void give_up(const StopFlag& stop);
+  using Finish = std::move_only_function<void()>;  // runs on the loop
+  using Job = std::move_only_function<Finish()>;   // runs on a thread
+  /// Throws ProbeError if work for `resource` must be rejected.
+  void admit(const std::string& resource) const;
+  /// Calls `reject` on the loop if all threads are abandoned and no new one can be started.
+  void submit(std::string resource, StopFlag stop, Job job, Finish reject);
+  void abandon(const StopFlag& stop);
 
-  std::shared_ptr<Shared> shared_;  // with the threads, which may outlive this object
+  std::shared_ptr<Shared> shared_;  // also owned by the threads, which may outlive this object
 };
 
 }  // namespace vitalsd::net

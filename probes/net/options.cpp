@@ -6,10 +6,10 @@ config::Secret read_password(config::Node& options, const config::Url& url) {
   config::Secret password = options.secret("password", "of the user");
   if (url.password.empty()) return password;
   if (password) {
-    options.error("password", "the URL holds a password too");
+    options.error("password", "must not be set together with a password in the URL");
     return password;
   }
-  options.warning("url", "a password in a URL is easily shown: use password: {file: PATH}");
+  options.warning("url", "a password in a URL is easily disclosed: use password: {file: PATH}");
   return config::Secret::literal(url.password);
 }
 

@@ -1,4 +1,4 @@
-// Options that several kinds read alike.
+// Options that several probe kinds have in common.
 #pragma once
 
 #include "config/node.hpp"
@@ -13,10 +13,11 @@
 
 namespace vitalsd::net {
 
-/// The secret under `password`, or with a warning the one in the URL; both are an error.
+/// Reads the secret `password`, or with a warning the password in the URL. Both together are an
+/// error.
 config::Secret read_password(config::Node& options, const config::Url& url);
 
-/// A compiled regular expression (RE2: linear time on any input).
+/// A compiled regular expression. RE2 needs linear time on any input.
 struct Pattern {
   std::string text;
   std::shared_ptr<const RE2> regex;

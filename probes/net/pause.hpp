@@ -1,4 +1,4 @@
-// Waiting for a while, in a coroutine. Cancellation ends it.
+// Suspends a coroutine for a time. Probe loop only.
 #pragma once
 
 #include "probes/net/pending.hpp"
@@ -11,14 +11,15 @@
 
 namespace vitalsd::net {
 
-inline asio::awaitable<void> pause(TimerWheel& wheel, TimerWheel::Clock::duration length) {
+/// Returns after `duration`, or throws when the coroutine is cancelled.
+inline asio::awaitable<void> pause(TimerWheel& wheel, TimerWheel::Clock::duration duration) {
   std::shared_ptr<Pending<bool>> waiting;
   Timer timer([&] { waiting->succeed(true); });
-  const auto begin = [&](std::shared_ptr<Pending<bool>> pending) {
+  const auto start = [&](std::shared_ptr<Pending<bool>> pending) {
     waiting = std::move(pending);
-    wheel.arm_after(timer, length);
+    wheel.arm_after(timer, duration);
   };
-  co_await Pending<bool>::wait(begin);
+  co_await Pending<bool>::wait(start);
 }
 
 }  // namespace vitalsd::net

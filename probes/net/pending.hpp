@@ -1,7 +1,8 @@
-// The one form in which an operation of ours waits for something that is no Asio object: a thread
-// of the pool, a c-ares query, a curl transfer. It completes exactly once, always posted to the
-// loop (so a starter that fails at once does not resume its own caller), and cancellation ends it
-// at once whatever the thing behind it goes on to do. Probe loop only; other threads post to it.
+// A result that a coroutine waits for and that does not come from an Asio object: a thread of the
+// pool, a c-ares query, a curl transfer. It completes exactly once. The completion is posted to the
+// loop, so a `start` function that fails at once does not resume its own caller. Cancellation
+// completes it at once, even if the operation continues. Probe loop only; other threads post to the
+// loop.
 #pragma once
 
 #include <exception>
@@ -33,16 +34,18 @@ class Pending {
     fail(std::make_exception_ptr(std::move(error)));
   }
 
-  /// Whether it has completed: the result that comes now interests nobody.
+  /// Whether it has completed. A later result is discarded.
   [[nodiscard]] bool done() const { return !handler_; }
 
-  /// Called, on the loop, when the waiting run is cancelled: lets go of what is behind it.
+  /// Called on the loop when the waiting coroutine is cancelled. Stops the operation or releases
+  /// its resources.
   std::function<void()> on_cancel;
 
-  /// Waits for what `start` begins; `start` gets the Pending and completes it, then or later.
+  /// Calls `start` with the Pending and waits for the result. `start` begins the operation, which
+  /// completes the Pending at once or later.
   template <class Start>
   static asio::awaitable<T> wait(Start start) {
-    const auto initiate = [](auto handler, Start begin) {
+    const auto initiate = [](auto handler, Start start_operation) {
       auto pending = std::make_shared<Pending>();
       auto slot = asio::get_associated_cancellation_slot(handler);
       pending->executor_ = asio::get_associated_executor(handler);
@@ -51,12 +54,12 @@ class Pending {
         slot.assign([weak = std::weak_ptr(pending)](asio::cancellation_type) {
           const auto self = weak.lock();
           if (!self || self->done()) return;
-          const std::function<void()> let_go = std::move(self->on_cancel);
+          const std::function<void()> cancel = std::move(self->on_cancel);
           self->fail_with(boost::system::system_error(asio::error::operation_aborted));
-          if (let_go) let_go();
+          if (cancel) cancel();
         });
       }
-      begin(std::move(pending));
+      start_operation(std::move(pending));
     };
     co_return co_await asio::async_initiate<const asio::use_awaitable_t<>,
                                             void(std::exception_ptr, T)>(
@@ -75,7 +78,7 @@ class Pending {
   }
 
   asio::any_io_executor executor_;
-  // Not asio::any_completion_handler: in Boost 1.81 it wraps itself in itself when it is copied.
+  // Not asio::any_completion_handler, because in Boost 1.81 a copy wraps the original.
   std::move_only_function<void(std::exception_ptr, T)> handler_;
 };
 

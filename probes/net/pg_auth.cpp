@@ -7,10 +7,10 @@
 namespace vitalsd::net {
 namespace {
 
-constexpr std::size_t kHead = 9;           // type, length, code
-constexpr std::size_t kMaxMessage = 2004;  // what libpq takes for an authentication request
-// PostgreSQL's own default is 4096; a million takes about half a second.
-constexpr std::uint64_t kMaxRounds = 1'000'000;
+constexpr std::size_t kHeaderSize = 9;     // type, length, code
+constexpr std::size_t kMaxMessage = 2004;  // libpq's limit for an authentication request
+// PostgreSQL's default is 4096; a million takes about half a second.
+constexpr std::uint64_t kMaxIterations = 1'000'000;
 
 std::uint32_t number_at(std::string_view bytes, std::size_t at) {
   std::uint32_t number = 0;
@@ -20,8 +20,8 @@ std::uint32_t number_at(std::string_view bytes, std::size_t at) {
   return number;
 }
 
-// "r=NONCE,s=SALT,i=4096" (RFC 5802); of several numbers the largest.
-std::uint64_t rounds_of(std::string_view challenge) {
+// From "r=NONCE,s=SALT,i=4096" (RFC 5802). If there are several numbers, the largest.
+std::uint64_t iterations_of(std::string_view challenge) {
   std::uint64_t max = 0;
   while (!challenge.empty()) {
     const std::string_view field = challenge.substr(0, challenge.find(','));
@@ -39,8 +39,8 @@ std::uint64_t rounds_of(std::string_view challenge) {
 PgAuthRequest::Kind kind_of(std::uint32_t code) {
   using Kind = PgAuthRequest::Kind;
   switch (code) {
-    case 0:   // it believes us
-    case 12:  // the last word of SCRAM, by which the server proves that it knows the password
+    case 0:   // AuthenticationOk
+    case 12:  // the final message of SCRAM, which proves that the server knows the password
       return Kind::none;
     case 3:
       return Kind::cleartext;
@@ -49,7 +49,7 @@ PgAuthRequest::Kind kind_of(std::uint32_t code) {
     case 10:
       return Kind::scram;
     case 11:
-      return Kind::scram_rounds;
+      return Kind::scram_challenge;
     default:
       return Kind::other;
   }
@@ -60,32 +60,34 @@ PgAuthRequest::Kind kind_of(std::uint32_t code) {
 PgAuthRequest read_pg_auth_request(std::string_view bytes) {
   using Kind = PgAuthRequest::Kind;
   if (bytes.empty() || bytes[0] != 'R') return {};
-  if (bytes.size() < kHead) return {.kind = Kind::incomplete, .needs = kHead};
+  if (bytes.size() < kHeaderSize) return {.kind = Kind::incomplete, .needs = kHeaderSize};
   const std::size_t size = std::size_t{number_at(bytes, 1)} + 1;
-  if (size < kHead || size > kMaxMessage) return {};  // which libpq refuses
+  if (size < kHeaderSize || size > kMaxMessage) return {};  // libpq rejects it
   if (bytes.size() < size) return {.kind = Kind::incomplete, .needs = size};
   PgAuthRequest request{.kind = kind_of(number_at(bytes, 5))};
-  if (request.kind == Kind::scram_rounds) {
-    request.rounds = rounds_of(bytes.substr(kHead, size - kHead));
+  if (request.kind == Kind::scram_challenge) {
+    request.iterations = iterations_of(bytes.substr(kHeaderSize, size - kHeaderSize));
   }
-  request.followed = request.kind != Kind::none && bytes.size() > size;
+  request.has_trailing_bytes = request.kind != Kind::none && bytes.size() > size;
   return request;
 }
 
 std::optional<std::string> refuse_pg_auth(const PgAuthRequest& request, bool loopback,
                                           bool allow_cleartext) {
   using Kind = PgAuthRequest::Kind;
-  if (request.followed) return "the server sends more before it has an answer to its question";
+  if (request.has_trailing_bytes) {
+    return "the server sent more data before it received a response to its authentication request";
+  }
   if (request.kind == Kind::other) {
-    return "the server asks for a way of authentication that vitalsd does not know";
+    return "the server requests an authentication method that vitalsd does not support";
   }
   if (request.kind == Kind::cleartext && !loopback && !allow_cleartext) {
-    return "the server asks for the password unencrypted, and anybody may be the one who asks: use "
-           "sslmode=verify-full, or set allow_cleartext_password: true";
+    return "the server requests the password on an unencrypted connection, where its identity "
+           "cannot be verified: use sslmode=verify-full, or set allow_cleartext_password: true";
   }
-  if (request.rounds > kMaxRounds) {
-    return "the server asks for " + std::to_string(request.rounds) +
-           " rounds of SCRAM; the limit is " + std::to_string(kMaxRounds);
+  if (request.iterations > kMaxIterations) {
+    return "the server requests " + std::to_string(request.iterations) +
+           " iterations of SCRAM; the limit is " + std::to_string(kMaxIterations);
   }
   return std::nullopt;
 }

@@ -1,6 +1,6 @@
-// What a PostgreSQL server asks for before it believes who we are, read before libpq does. On an
-// unencrypted connection anybody may be the one who asks: for the password as it is, or for as many
-// rounds of a hash as keep the client busy for hours.
+// Checks the authentication requests of a PostgreSQL server before libpq reads them. On an
+// unencrypted connection the requests may come from an attacker, who can request the password in
+// cleartext, or so many iterations of a hash that the client computes for hours. Pure functions.
 // https://www.postgresql.org/docs/current/protocol-message-formats.html
 #pragma once
 
@@ -14,24 +14,25 @@ namespace vitalsd::net {
 
 struct PgAuthRequest {
   enum class Kind : unsigned char {
-    incomplete,  ///< `needs` bytes have to be there to tell
-    none,        ///< nothing that libpq would answer
-    cleartext,   ///< the password as it is
+    incomplete,  ///< at least `needs` bytes are required
+    none,        ///< not a request that libpq responds to
+    cleartext,   ///< the password in cleartext
     md5,
-    scram,         ///< a list of mechanisms
-    scram_rounds,  ///< a challenge, with `rounds`
-    other,         ///< GSSAPI, SSPI and what nobody speaks any more
+    scram,            ///< a list of mechanisms
+    scram_challenge,  ///< a challenge with `iterations`
+    other,            ///< GSSAPI, SSPI and obsolete methods
   };
   Kind kind = Kind::none;
   std::size_t needs = 0;
-  std::uint64_t rounds = 0;
-  bool followed = false;  ///< by more bytes: no server asks twice before it has an answer
+  std::uint64_t iterations = 0;
+  /// More bytes follow. A genuine server waits for the response to its request.
+  bool has_trailing_bytes = false;
 };
 
-/// What the first bytes that a server sends now ask for.
+/// The request at the beginning of `bytes`, the server's unread data.
 PgAuthRequest read_pg_auth_request(std::string_view bytes);
 
-/// Why we do not answer, if we do not. `loopback`: the server is on this machine.
+/// The error if the request must not be responded to. `loopback`: the server is on this machine.
 std::optional<std::string> refuse_pg_auth(const PgAuthRequest& request, bool loopback,
                                           bool allow_cleartext);
 

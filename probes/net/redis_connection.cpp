@@ -15,33 +15,35 @@
 namespace vitalsd::net {
 namespace {
 
-// Our questions have short answers; INFO is some 10 KB.
+// The replies to the probes' commands are short; INFO is about 10 KB.
 constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxItems = 10'000;
-// For hiredis to take one reply apart: a line that does not end is searched anew with each piece.
+// CPU time that hiredis may use to parse one reply. It searches an incomplete line from its start
+// for each piece.
 constexpr std::chrono::milliseconds kMaxParsing{100};
 
 }  // namespace
 
 // ---- RESP ---------------------------------------------------------------------------------------
 
-// hiredis parses, we build the values: its own builder would make an array of any announced size.
+// hiredis parses, and these callbacks build the values. hiredis's own builder would allocate an
+// array of any announced size.
 struct RespReader::State {
   redisReader* reader = nullptr;
-  std::size_t bytes = 0;  // fed since the last whole reply
-  std::size_t items = 0;  // made since then
+  std::size_t bytes = 0;  // since the last complete reply
+  std::size_t items = 0;  // since the last complete reply
   std::chrono::nanoseconds parsing{};
 
-  // The place for a new value: in its list, or a root of its own. Null, which hiredis takes for
-  // "out of memory", beyond the limit.
-  static RedisReply* place(const redisReadTask* task) {
+  // The object for a new value: an item of its list, or a new root. Beyond the limit null, which
+  // hiredis reports as out of memory.
+  static RedisReply* new_value(const redisReadTask* task) {
     auto& state = *static_cast<State*>(task->privdata);
     if (++state.items > kMaxItems) return nullptr;
-    if (task->parent == nullptr) return new RedisReply;  // ends in release()
+    if (task->parent == nullptr) return new RedisReply;  // freed by release()
     return &static_cast<RedisReply*>(task->parent->obj)->items[static_cast<std::size_t>(task->idx)];
   }
   static void* make_text(const redisReadTask* task, char* data, std::size_t size) {
-    RedisReply* const reply = place(task);
+    RedisReply* const reply = new_value(task);
     if (reply == nullptr) return nullptr;
     reply->kind =
         task->type == REDIS_REPLY_ERROR ? RedisReply::Kind::error : RedisReply::Kind::text;
@@ -49,7 +51,7 @@ struct RespReader::State {
     return reply;
   }
   static void* make_list(const redisReadTask* task, int elements) {
-    RedisReply* const reply = place(task);
+    RedisReply* const reply = new_value(task);
     if (reply == nullptr) return nullptr;
     reply->kind = RedisReply::Kind::list;
     const auto& state = *static_cast<State*>(task->privdata);
@@ -61,13 +63,13 @@ struct RespReader::State {
     return reply;
   }
   static void* make_integer(const redisReadTask* task, long long value) {
-    RedisReply* const reply = place(task);
+    RedisReply* const reply = new_value(task);
     if (reply == nullptr) return nullptr;
     reply->kind = RedisReply::Kind::integer;
     reply->integer = value;
     return reply;
   }
-  static void* make_nil(const redisReadTask* task) { return place(task); }
+  static void* make_nil(const redisReadTask* task) { return new_value(task); }
   static void release(void* root) { delete static_cast<RedisReply*>(root); }
 
   inline static redisReplyObjectFunctions functions = {&make_text, &make_list, &make_integer,
@@ -93,16 +95,17 @@ void RespReader::feed(std::string_view bytes) {
 
 std::optional<RedisReply> RespReader::next() {
   void* raw = nullptr;
-  const auto began = thread_cpu_time();
+  const auto start = thread_cpu_time();
   const int result = redisReaderGetReply(state_->reader, &raw);
-  state_->parsing += thread_cpu_time() - began;
+  state_->parsing += thread_cpu_time() - start;
   if (result != REDIS_OK) {
-    const bool limit = state_->items > kMaxItems || state_->reader->err == REDIS_ERR_OOM;
-    throw ProbeError(Reason::protocol, limit ? "the reply has too many items"
-                                             : std::string("not RESP2: ") + state_->reader->errstr);
+    const bool exceeds_limit = state_->items > kMaxItems || state_->reader->err == REDIS_ERR_OOM;
+    throw ProbeError(Reason::protocol, exceeds_limit
+                                           ? "the reply has too many items"
+                                           : std::string("not RESP2: ") + state_->reader->errstr);
   }
   if (raw == nullptr && state_->parsing > kMaxParsing) {
-    throw ProbeError(Reason::protocol, "the reply takes too long to be read");
+    throw ProbeError(Reason::protocol, "the reply takes too long to parse");
   }
   if (raw == nullptr) return std::nullopt;
   const std::unique_ptr<RedisReply> root(static_cast<RedisReply*>(raw));
@@ -118,36 +121,38 @@ ProbeError redis_error(std::string_view text) {
   if (code == "NOPERM") reason = Reason::permission;
   if (code == "LOADING" || code == "MASTERDOWN" || code == "BUSY") reason = Reason::unready;
   if (text.starts_with("ERR max number of clients")) reason = Reason::overload;
-  if (text.starts_with("ERR invalid password")) reason = Reason::auth;        // before Redis 6
-  if (text.starts_with("ERR Client sent AUTH")) reason = Reason::auth;        // no password is set
-  if (text.starts_with("ERR AUTH <password> called")) reason = Reason::auth;  // the same, Redis 6
+  if (text.starts_with("ERR invalid password")) reason = Reason::auth;  // Redis 5 and earlier
+  if (text.starts_with("ERR Client sent AUTH"))
+    reason = Reason::auth;  // the server has no password, Redis 5
+  if (text.starts_with("ERR AUTH <password> called"))
+    reason = Reason::auth;  // the server has no password, Redis 6
   return {reason, std::string(text)};
 }
 
 void refuse_redis_auth(const RedisReply& reply) {
   if (reply.kind == RedisReply::Kind::text) return;
   if (reply.kind != RedisReply::Kind::error) {
-    throw ProbeError(Reason::protocol, "the reply to AUTH is of another type");
+    throw ProbeError(Reason::protocol, "the reply to AUTH has an unexpected type");
   }
   const std::string_view text = reply.text;
   const Reason reason = redis_error(text).reason();
-  constexpr std::array<std::string_view, 2> kNone = {"ERR Client sent AUTH",
-                                                     "ERR AUTH <password> called"};
-  if (std::ranges::any_of(kNone, [&](auto start) { return text.starts_with(start); })) {
-    throw ProbeError(reason, "the server has no password, and one is configured");
+  constexpr std::array<std::string_view, 2> kNoPassword = {"ERR Client sent AUTH",
+                                                           "ERR AUTH <password> called"};
+  if (std::ranges::any_of(kNoPassword, [&](auto start) { return text.starts_with(start); })) {
+    throw ProbeError(reason, "a password is configured, but the server has none");
   }
-  // Servers quote what they do not understand: of the text about AUTH we repeat the code alone.
+  // A server quotes a command that it does not know, including the password.
   const std::string_view code = text.substr(0, text.find(' '));
   const bool is_code =
       code.size() <= 20 && std::ranges::all_of(code, [](char c) { return c >= 'A' && c <= 'Z'; });
-  throw ProbeError(reason, "the server refuses AUTH" + (is_code ? ": " + std::string(code) : ""));
+  throw ProbeError(reason, "the server rejects AUTH" + (is_code ? ": " + std::string(code) : ""));
 }
 
 void refuse_redis_reply(const RedisReply& reply, RedisReply::Kind kind,
-                        const std::string& question) {
+                        const std::string& command) {
   if (reply.kind == RedisReply::Kind::error) throw redis_error(reply.text);
   if (reply.kind != kind) {
-    throw ProbeError(Reason::protocol, "the reply to " + question + " is of another type");
+    throw ProbeError(Reason::protocol, "the reply to " + command + " has an unexpected type");
   }
 }
 
@@ -167,7 +172,7 @@ RedisConnection& RedisConnection::operator=(RedisConnection&&) noexcept = defaul
 asio::awaitable<RedisConnection> RedisConnection::open(const Environment& environment,
                                                        const RedisOptions& options,
                                                        SampleSet& out) {
-  // The credentials first: without them there is no point in connecting.
+  // The password is read first, because connecting is useless without it.
   const std::expected<std::string, std::string> password = options.password.read();
   if (!password) throw ProbeError(Reason::config, password.error());
   out.conceal(*password);
@@ -175,15 +180,17 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
   connection.password_ = *password;
-  // A user may have none, as "nopass" says; a new connection is the default user already.
+  // A user may have no password (ACL "nopass"). A new connection is the default user, so AUTH is
+  // not required for it.
   if (!password->empty() || (!options.user.empty() && options.user != "default")) {
     out.doing("authenticating");
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);
     words.push_back(*password);
     const RedisReply reply = co_await connection.ask(std::move(words));
-    const bool knows_no_users = reply.text.starts_with("ERR wrong number of arguments");
-    if (!password->empty() || !knows_no_users) refuse_redis_auth(reply);
+    // The reply of a server without ACLs (Redis 5 and earlier).
+    const bool lacks_users = reply.text.starts_with("ERR wrong number of arguments");
+    if (!password->empty() || !lacks_users) refuse_redis_auth(reply);
   }
   if (options.database != 0) {
     std::vector<std::string> words = {"SELECT", std::to_string(options.database)};
@@ -208,16 +215,16 @@ asio::awaitable<RedisReply> RedisConnection::ask(std::vector<std::string> words)
   co_await stream_.write(command);
   for (;;) {
     if (std::optional<RedisReply> reply = reader_->resp.next()) co_return std::move(*reply);
-    const std::size_t got = co_await stream_.read_some(reader_->buffer);
-    reader_->resp.feed(std::string_view(reader_->buffer.data(), got));
+    const std::size_t received = co_await stream_.read_some(reader_->buffer);
+    reader_->resp.feed(std::string_view(reader_->buffer.data(), received));
   }
 }
 
 asio::awaitable<RedisReply> RedisConnection::expect(std::vector<std::string> words,
                                                     RedisReply::Kind kind) {
-  const std::string question = words.front();
+  const std::string command = words.front();
   RedisReply reply = co_await ask(std::move(words));
-  refuse_redis_reply(reply, kind, question);
+  refuse_redis_reply(reply, kind, command);
   co_return reply;
 }
 

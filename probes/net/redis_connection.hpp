@@ -1,6 +1,5 @@
-// A connection to a Redis server: RESP2 by hiredis's formatter and reader over our streams, so that
-// TLS and cancellation work as everywhere. A connection on which anything went wrong is to be
-// dropped. Probe loop only.
+// A connection to a Redis server: hiredis formats and parses RESP2 over a net::Stream, which
+// provides TLS and cancellation. After any error the connection must be closed. Probe loop only.
 #pragma once
 
 #include "config/secret.hpp"
@@ -18,13 +17,13 @@
 
 namespace vitalsd::net {
 
-/// One reply. Errors of the server are values like others: see expect().
+/// One reply. A server error is a reply of kind `error`; expect() throws it.
 struct RedisReply {
   enum class Kind : unsigned char { nil, integer, text, error, list };
   Kind kind = Kind::nil;
   std::int64_t integer = 0;
-  std::string text;  ///< of text and error
-  std::vector<RedisReply> items;
+  std::string text;               ///< for kinds `text` and `error`
+  std::vector<RedisReply> items;  ///< for kind `list`
 };
 
 struct RedisOptions {
@@ -45,14 +44,14 @@ class RedisConnection {
   RedisConnection(RedisConnection&&) noexcept;
   RedisConnection& operator=(RedisConnection&&) noexcept;
 
-  /// Sends one command and waits for its reply. Throws ProbeError for what goes wrong on the way
-  /// and for a reply that is not RESP2 or larger than any answer to our questions.
+  /// Sends one command and waits for its reply. Throws ProbeError for connection errors and for a
+  /// reply that is not RESP2 or exceeds the limits of RespReader.
   asio::awaitable<RedisReply> ask(std::vector<std::string> words);
 
-  /// As ask(), and an error reply is thrown: see redis_error().
+  /// Like ask(), but throws an error reply, see redis_error(), and a reply of another kind.
   asio::awaitable<RedisReply> expect(std::vector<std::string> words, RedisReply::Kind kind);
 
-  /// For a run that has not opened the connection itself.
+  /// For a run that uses a connection opened by an earlier run.
   void conceal_secrets(SampleSet& out) const { out.conceal(password_); }
 
   [[nodiscard]] bool hung_up() const { return stream_.hung_up(); }
@@ -66,18 +65,19 @@ class RedisConnection {
   std::string password_;
 };
 
-/// What an error reply means: NOAUTH and WRONGPASS auth, NOPERM permission, LOADING and MASTERDOWN
-/// unready, too many clients overload, else mismatch.
+/// Classifies an error reply: NOAUTH and WRONGPASS are auth, NOPERM is permission, LOADING,
+/// MASTERDOWN and BUSY are unready, too many clients is overload, and others are mismatch.
 ProbeError redis_error(std::string_view text);
 
-/// Throws what speaks against a reply to AUTH. Of the server's text it has the code alone, since
-/// servers quote what they were sent. Split from the connection for fuzzing, as the next one.
+/// Throws ProbeError if a reply to AUTH is not a success. The error contains only the code of the
+/// server's text, because servers quote the command, which includes the password. Public for
+/// fuzzing.
 void refuse_redis_auth(const RedisReply& reply);
-/// Throws for an error reply, see redis_error(), and for one of another kind than `kind`.
-void refuse_redis_reply(const RedisReply& reply, RedisReply::Kind kind,
-                        const std::string& question);
+/// Throws ProbeError for an error reply, see redis_error(), and for a reply that is not of `kind`.
+/// Public for fuzzing.
+void refuse_redis_reply(const RedisReply& reply, RedisReply::Kind kind, const std::string& command);
 
-/// Reads RESP2 from pieces. Split from the connection for tests and fuzzing.
+/// Parses RESP2 from pieces, up to 1 MiB and 10,000 values per reply. Public for tests and fuzzing.
 class RespReader {
  public:
   RespReader();
@@ -85,10 +85,10 @@ class RespReader {
   RespReader(const RespReader&) = delete;
   RespReader& operator=(const RespReader&) = delete;
 
-  /// Takes a piece. Throws ProbeError(protocol) if too much came for one reply.
+  /// Adds a piece. Throws ProbeError(protocol) if the current reply exceeds the size limit.
   void feed(std::string_view bytes);
-  /// The next whole reply, if there is one. Throws ProbeError(protocol) on bytes that are not RESP2
-  /// and on replies beyond our limits.
+  /// The next complete reply, if there is one. Throws ProbeError(protocol) for invalid RESP2 and
+  /// for replies with too many values or too long parsing.
   std::optional<RedisReply> next();
 
  private:

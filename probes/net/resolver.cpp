@@ -14,9 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kShortestLife = 1s;   // names of the hosts file have none: still not asked each time
-constexpr auto kLongestLife = 60s;   // a moved service is found within a minute
-constexpr auto kCheckInterval = 5s;  // between looks at resolv.conf
+constexpr auto kMinTtl = 1s;         // names from the hosts file have a TTL of 0
+constexpr auto kMaxTtl = 60s;        // a service that moves is found within a minute
+constexpr auto kCheckInterval = 5s;  // between checks of resolv.conf
 constexpr std::size_t kMaxCached = 10'000;
 
 asio::ip::address to_address(const sockaddr& raw) {
@@ -33,8 +33,8 @@ asio::ip::address to_address(const sockaddr& raw) {
 
 }  // namespace
 
-// One query, and all who wait for it. Lives until c-ares calls back.
-struct Resolver::Flight {
+// A query and its waiters. Valid until c-ares calls back.
+struct Resolver::Query {
   Resolver& resolver;
   std::string host;
   std::vector<std::shared_ptr<Pending<Addresses>>> waiters;
@@ -45,7 +45,7 @@ Resolver::Resolver(asio::io_context& loop, TimerWheel& wheel, std::vector<std::s
   open_channel();
 }
 
-// The channel goes first: its queries call back into the flights.
+// The channel is destroyed first, because it ends its queries with a callback.
 Resolver::~Resolver() { channel_.reset(); }
 
 void Resolver::open_channel() {
@@ -61,13 +61,13 @@ void Resolver::set_servers(std::vector<std::string> servers) {
   open_channel();
 }
 
-void Resolver::follow_resolv_conf() {
+void Resolver::check_resolv_conf() {
   const auto now = TimerWheel::Clock::now();
   if (!servers_.empty() || now - resolv_conf_checked_ < kCheckInterval) return;
   resolv_conf_checked_ = now;
   struct stat status{};
   if (stat("/etc/resolv.conf", &status) != 0) return;
-  // Queries under way end with the old channel; their servers are most likely gone.
+  // Pending queries fail with the old channel; their servers are most likely unreachable.
   if (std::exchange(resolv_conf_changed_, status.st_mtime) != status.st_mtime) open_channel();
 }
 
@@ -80,56 +80,56 @@ asio::awaitable<Addresses> Resolver::resolve(std::string host) {
     if (TimerWheel::Clock::now() < cached->second.until) co_return cached->second.addresses;
     cache_.erase(cached);
   }
-  const auto begin = [this, &host](std::shared_ptr<Pending<Addresses>> pending) {
+  const auto start_query = [this, &host](std::shared_ptr<Pending<Addresses>> pending) {
     start(host, std::move(pending));
   };
-  co_return co_await Pending<Addresses>::wait(begin);
+  co_return co_await Pending<Addresses>::wait(start_query);
 }
 
 void Resolver::start(const std::string& host, std::shared_ptr<Pending<Addresses>> waiter) {
-  follow_resolv_conf();
-  std::unique_ptr<Flight>& flight = flights_[host];
-  if (flight) {
-    // Those who gave up are swept out here, so that a name that never resolves costs no memory.
-    std::erase_if(flight->waiters, [](const auto& other) { return other->done(); });
-    flight->waiters.push_back(std::move(waiter));
+  check_resolv_conf();
+  std::unique_ptr<Query>& query = queries_[host];
+  if (query) {
+    // Removes cancelled waiters, so that a name that never resolves does not accumulate them.
+    std::erase_if(query->waiters, [](const auto& other) { return other->done(); });
+    query->waiters.push_back(std::move(waiter));
     return;
   }
-  flight = std::make_unique<Flight>(Flight{*this, host, {std::move(waiter)}});
+  query = std::make_unique<Query>(Query{*this, host, {std::move(waiter)}});
   ares_addrinfo_hints hints{};
   hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;  // else every address comes once a socket type
-  const auto done = [](void* raw, int status, int /*timeouts*/, ares_addrinfo* result) {
-    auto& answered = *static_cast<Flight*>(raw);
-    answered.resolver.finish(answered, status, result);
+  hints.ai_socktype = SOCK_STREAM;  // otherwise each address is returned once per socket type
+  const auto on_result = [](void* raw, int status, int /*timeouts*/, ares_addrinfo* result) {
+    auto& finished = *static_cast<Query*>(raw);
+    finished.resolver.finish(finished, status, result);
   };
-  // May call back before it returns, which ends the flight.
-  ares_getaddrinfo(channel_->handle(), host.c_str(), nullptr, &hints, done, flight.get());
+  // May call back before it returns, which destroys the query.
+  ares_getaddrinfo(channel_->handle(), host.c_str(), nullptr, &hints, on_result, query.get());
   channel_->rearm();
 }
 
-void Resolver::finish(Flight& flight, int status, ares_addrinfo* result) {
-  const auto node = flights_.extract(flight.host);
+void Resolver::finish(Query& query, int status, ares_addrinfo* result) {
+  const auto node = queries_.extract(query.host);
   Addresses addresses;
-  int life = static_cast<int>(std::chrono::seconds(kLongestLife).count());
+  int ttl = static_cast<int>(std::chrono::seconds(kMaxTtl).count());
   for (const ares_addrinfo_node* at = result == nullptr ? nullptr : result->nodes; at != nullptr;
        at = at->ai_next) {
     addresses.push_back(to_address(*at->ai_addr));
-    life = std::min(life, at->ai_ttl);
+    ttl = std::min(ttl, at->ai_ttl);
   }
   if (result != nullptr) ares_freeaddrinfo(result);
   if (addresses.empty()) {
-    const int why = status == ARES_SUCCESS ? ARES_ENODATA : status;
-    for (const auto& waiter : flight.waiters) {
-      waiter->fail_with(ProbeError(Reason::dns, flight.host + ": " + ares_text(why)));
+    const int error = status == ARES_SUCCESS ? ARES_ENODATA : status;
+    for (const auto& waiter : query.waiters) {
+      waiter->fail_with(ProbeError(Reason::dns, query.host + ": " + ares_text(error)));
     }
     return;
   }
   if (cache_.size() >= kMaxCached) cache_.clear();
-  cache_[flight.host] = {addresses,
-                         TimerWheel::Clock::now() + std::max<TimerWheel::Clock::duration>(
-                                                        kShortestLife, std::chrono::seconds(life))};
-  for (const auto& waiter : flight.waiters) waiter->succeed(addresses);
+  cache_[query.host] = {
+      addresses, TimerWheel::Clock::now() +
+                     std::max<TimerWheel::Clock::duration>(kMinTtl, std::chrono::seconds(ttl))};
+  for (const auto& waiter : query.waiters) waiter->succeed(addresses);
 }
 
 }  // namespace vitalsd::net

@@ -1,6 +1,6 @@
-// Host names to addresses, on the probe loop: hosts file, resolv.conf, search list, by c-ares. One
-// query a name whatever number of probes wait for it; answers are kept for their time to live,
-// within bounds. A slow name delays only those who use it. Probe loop only.
+// Resolves host names with c-ares, including the hosts file, resolv.conf and its search list. One
+// query per name serves all probes that wait for it. Results are cached for their TTL, between 1 s
+// and 60 s. A slow name delays only the probes that use it. Probe loop only.
 #pragma once
 
 #include "probes/net/ares_channel.hpp"
@@ -24,30 +24,30 @@ using Addresses = std::vector<asio::ip::address>;
 
 class Resolver {
  public:
-  /// `servers`: "address" or "address:port" each; empty: those of resolv.conf, followed as it
-  /// changes.
+  /// `servers`: each "address" or "address:port". If empty, those of resolv.conf, which is read
+  /// again when it changes.
   Resolver(asio::io_context& loop, TimerWheel& wheel, std::vector<std::string> servers);
   ~Resolver();
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  /// The addresses of `host`, best first, never empty; throws ProbeError(dns). An address resolves
-  /// to itself at once.
+  /// The addresses of `host` in order of preference, never empty. An address resolves to itself.
+  /// Throws ProbeError(dns).
   asio::awaitable<Addresses> resolve(std::string host);
 
-  /// Asks other servers from now on (after a reload).
+  /// Replaces the servers after a reload and clears the cache. Pending queries fail.
   void set_servers(std::vector<std::string> servers);
 
  private:
-  struct Flight;
+  struct Query;
   struct Cached {
     Addresses addresses;
     TimerWheel::Clock::time_point until;
   };
 
   void start(const std::string& host, std::shared_ptr<Pending<Addresses>> waiter);
-  void finish(Flight& flight, int status, ares_addrinfo* result);
-  void follow_resolv_conf();
+  void finish(Query& query, int status, ares_addrinfo* result);
+  void check_resolv_conf();
   void open_channel();
 
   asio::io_context& loop_;
@@ -56,7 +56,7 @@ class Resolver {
   std::unique_ptr<AresChannel> channel_;
   std::time_t resolv_conf_changed_ = 0;
   TimerWheel::Clock::time_point resolv_conf_checked_{};
-  std::map<std::string, std::unique_ptr<Flight>> flights_;
+  std::map<std::string, std::unique_ptr<Query>> queries_;
   std::map<std::string, Cached> cache_;
 };
 

@@ -17,15 +17,15 @@
 namespace vitalsd::net {
 namespace {
 
-constexpr std::size_t kMaxBytes = std::size_t{4} << 20;  // a page is 1,000 keys of 1 KB at most
-constexpr std::size_t kMaxObjects = 1000;                // of a page: what is asked for
+constexpr std::size_t kMaxBytes = std::size_t{4} << 20;  // a page has up to 1,000 keys of 1 KB
+constexpr std::size_t kMaxObjects = 1000;                // per page, as requested
 constexpr int kMaxPages = 1000;
-// SHA-256 of nothing: the body of a GET. S3 wants it as a header, and libcurl signs what it finds.
+// SHA-256 of the empty body of a GET. S3 requires it as a header, which libcurl signs.
 constexpr std::string_view kEmptyHash =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 std::string environment_text(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): never set by us
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): never set here
   return value == nullptr ? "" : value;
 }
 
@@ -41,7 +41,7 @@ std::optional<double> to_unix(std::tm& utc) {
   return static_cast<double>(seconds);
 }
 
-// pugixml's names keep their prefix; servers do not use any, but they do declare a namespace.
+// pugixml keeps namespace prefixes in names. Servers declare a namespace, but use no prefix.
 pugi::xml_document parse_xml(std::string_view xml) {
   pugi::xml_document document;
   const pugi::xml_parse_result result =
@@ -64,7 +64,7 @@ std::optional<double> parse_iso_time(std::string_view text) {
   const std::string copy(text);
   const char* end = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
   if (end == nullptr) return std::nullopt;
-  // The fraction, if there is one, is of no interest.
+  // The fraction is ignored.
   if (*end == '.') end += std::strspn(end + 1, "0123456789") + 1;
   if (std::string_view(end) != "Z") return std::nullopt;
   return to_unix(utc);
@@ -81,12 +81,12 @@ std::optional<double> parse_http_time(std::string_view text) {
 S3Page parse_s3_page(std::string_view xml) {
   const pugi::xml_document document = parse_xml(xml);
   const pugi::xml_node root = document.child("ListBucketResult");
-  if (!root) throw ProbeError(Reason::protocol, "the answer is no ListBucketResult");
+  if (!root) throw ProbeError(Reason::protocol, "the response is not a ListBucketResult");
   const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
   S3Page page;
   for (const pugi::xml_node item : root.children("Contents")) {
     if (page.objects.size() == kMaxObjects) {
-      throw ProbeError(Reason::protocol, "the list has more objects than were asked for");
+      throw ProbeError(Reason::protocol, "the list has more objects than requested");
     }
     S3Object object;
     const std::string_view key = item.child_value("Key");
@@ -96,7 +96,8 @@ S3Page parse_s3_page(std::string_view xml) {
     const auto modified = parse_iso_time(item.child_value("LastModified"));
     if (object.key.empty() || error != std::errc() || end != size.data() + size.size() ||
         !modified) {
-      throw ProbeError(Reason::protocol, "the list has an object without key, size or time");
+      throw ProbeError(Reason::protocol,
+                       "the list has an object without a valid key, size or time");
     }
     object.modified = *modified;
     page.objects.push_back(std::move(object));
@@ -104,7 +105,7 @@ S3Page parse_s3_page(std::string_view xml) {
   if (std::string_view(root.child_value("IsTruncated")) == "true") {
     page.continuation = root.child_value("NextContinuationToken");
     if (page.continuation.empty()) {
-      throw ProbeError(Reason::protocol, "the list goes on, but the server does not say where");
+      throw ProbeError(Reason::protocol, "the list is truncated, but has no continuation token");
     }
   }
   return page;
@@ -154,32 +155,34 @@ ProbeError s3_error(int status, std::string_view xml) {
 S3Options S3Options::read(config::Node& node) {
   S3Options s3;
   s3.bucket = node.required<std::string>("bucket", "name of the bucket");
-  s3.prefix = node.get<std::string>("prefix", "", "what the keys begin with");
-  s3.region = node.get<std::string>("region", "us-east-1", "for the signature and the host");
-  const auto endpoint = node.find<config::Url>("endpoint", "of the service, instead of AWS's");
+  s3.prefix = node.get<std::string>("prefix", "", "prefix of the keys");
+  s3.region =
+      node.get<std::string>("region", "us-east-1", "region in the signature and the host name");
+  const auto endpoint = node.find<config::Url>("endpoint", "URL of a service other than AWS");
   const std::string style =
       node.choice("style", {"auto", "path", "virtual"},
-                  "bucket in the path or in the host; auto: in the path where "
-                  "endpoint is given or the name has dots");
+                  "bucket in the path or in the host name; auto: in the path if endpoint is set or "
+                  "the bucket name has dots");
   s3.access_key = node.secret("access_key",
-                              "without it AWS_ACCESS_KEY_ID and its like, or "
-                              "AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN");
-  s3.secret_key = node.secret("secret_key", "goes with access_key");
-  s3.session_token = node.secret("session_token", "of temporary credentials");
+                              "if not set: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+                              "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN");
+  s3.secret_key = node.secret("secret_key", "requires access_key");
+  s3.session_token = node.secret("session_token", "of temporary credentials; requires access_key");
   s3.sts_endpoint =
-      node.find<config::Url>("sts_endpoint", "of the token service, instead of AWS's");
+      node.find<config::Url>("sts_endpoint", "URL of a token service other than AWS's");
   s3.tls = TlsOptions::read(node);
   if (static_cast<bool>(s3.access_key) != static_cast<bool>(s3.secret_key)) {
-    node.error("access_key", "access_key and secret_key go together");
+    node.error("access_key", "access_key and secret_key must be set together");
   }
-  if (s3.session_token && !s3.access_key) node.error("session_token", "goes with access_key");
-  const bool dots = s3.bucket.contains('.');  // which no wildcard certificate covers
-  s3.path_style = style == "path" || (style == "auto" && (endpoint || dots));
+  if (s3.session_token && !s3.access_key) node.error("session_token", "requires access_key");
+  // A wildcard certificate does not cover a host name with the dots of a bucket name.
+  const bool has_dots = s3.bucket.contains('.');
+  s3.path_style = style == "path" || (style == "auto" && (endpoint || has_dots));
   if (endpoint) {
     s3.endpoint = *endpoint;
     while (s3.endpoint.path.ends_with('/')) s3.endpoint.path.pop_back();
     if (s3.endpoint.scheme != "http" && s3.endpoint.scheme != "https") {
-      node.error("endpoint", "the scheme is http or https");
+      node.error("endpoint", "the scheme must be http or https");
     }
   } else {
     s3.endpoint.scheme = "https";
@@ -188,7 +191,7 @@ S3Options S3Options::read(config::Node& node) {
   return s3;
 }
 
-// The configured credentials, else those of the environment, as AWS's own tools look for them.
+// The configured credentials, or else those from the environment variables that AWS's tools use.
 asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
   if (options_.access_key) {
     co_return AwsCredentials{read_or_throw(options_.access_key), read_or_throw(options_.secret_key),
@@ -201,12 +204,12 @@ asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
   if (!environment_text("AWS_WEB_IDENTITY_TOKEN_FILE").empty()) co_return co_await assume_role(out);
   throw ProbeError(
       Reason::config,
-      "no credentials: neither access_key, nor AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-      "nor AWS_WEB_IDENTITY_TOKEN_FILE");
+      "no credentials: set access_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+      "AWS_WEB_IDENTITY_TOKEN_FILE");
 }
 
 asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
-  // In seconds, which hold each year that a server may name; nanoseconds end in 2262.
+  // In seconds, because nanoseconds overflow in 2262 and a server may send a later year.
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (assumed_ && now < assumed_until_) co_return *assumed_;
   const std::string role = environment_text("AWS_ROLE_ARN");
@@ -240,9 +243,9 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
                          found.child_value("SessionToken")};
   const auto expires = parse_iso_time(found.child_value("Expiration"));
   if (assumed.access_key.empty() || assumed.secret_key.empty() || !expires) {
-    throw ProbeError(Reason::protocol, "the token service's answer has no credentials");
+    throw ProbeError(Reason::protocol, "the token service's response has no valid credentials");
   }
-  constexpr std::chrono::minutes kMargin{5};  // renewed before they run out
+  constexpr std::chrono::minutes kMargin{5};  // renewed this long before they expire
   assumed_until_ =
       std::chrono::sys_seconds(std::chrono::seconds(static_cast<std::int64_t>(*expires))) - kMargin;
   assumed_ = std::move(assumed);
@@ -259,7 +262,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
     request.url.host = options_.bucket + '.' + options_.endpoint.host;
     request.url.path += '/';
   }
-  // In the order of the names, and encoded: libcurl signs the query as it stands.
+  // libcurl signs the query as it is, so the parameters must be encoded and sorted by name.
   if (!continuation.empty()) {
     request.url.query = "continuation-token=" + config::percent_encode(continuation) + '&';
   }
@@ -297,7 +300,7 @@ asio::awaitable<void> S3Bucket::list(SampleSet& out,
     if (page.continuation.empty()) co_return;
     continuation = page.continuation;
   }
-  throw ProbeError(Reason::config, "over a million objects begin with " +
+  throw ProbeError(Reason::config, "more than a million objects have the prefix " +
                                        config::quoted(options_.prefix) + ": use a longer prefix");
 }
 

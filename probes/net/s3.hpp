@@ -1,5 +1,5 @@
-// Listing of an S3 bucket: requests signed with SigV4 by libcurl, answers in XML by pugixml. Works
-// with AWS and with servers that speak its protocol. Probe loop only.
+// Lists the objects of an S3 bucket, at AWS or a compatible server. libcurl signs the requests with
+// SigV4; pugixml parses the responses. Probe loop only.
 #pragma once
 
 #include "config/secret.hpp"
@@ -28,7 +28,7 @@ struct S3Object {
 /// One page of ListObjectsV2.
 struct S3Page {
   std::vector<S3Object> objects;
-  std::string continuation;  ///< empty: the last page
+  std::string continuation;  ///< token of the next page; empty: this is the last page
 };
 
 struct S3Options {
@@ -37,10 +37,10 @@ struct S3Options {
   std::string region;
   config::Url endpoint;       ///< the service, without the bucket
   bool path_style = false;    ///< bucket in the path instead of in the host
-  config::Secret access_key;  ///< none: from the environment
+  config::Secret access_key;  ///< not set: from the environment
   config::Secret secret_key;
   config::Secret session_token;
-  std::optional<config::Url> sts_endpoint;  ///< for web identity; else that of the region
+  std::optional<config::Url> sts_endpoint;  ///< for web identity; default: that of the region
   TlsOptions tls;
 
   /// Reads the section `s3` of a probe's options.
@@ -53,10 +53,11 @@ class S3Bucket {
       : environment_(environment), options_(std::move(options)) {}
 
   /// Calls `take` with each page of the objects under the prefix. Throws ProbeError: see
-  /// s3_error(); also for more than a million objects, since a prefix that wide is a mistake.
+  /// s3_error(); ProbeError(config) for more than a million objects, because such a prefix is a
+  /// mistake.
   asio::awaitable<void> list(SampleSet& out, const std::function<void(const S3Page&)>& take);
 
-  /// The store's clock at its last answer, in Unix time.
+  /// The store's clock in its last response, in Unix time.
   [[nodiscard]] std::optional<double> server_time() const { return server_time_; }
   [[nodiscard]] const S3Options& options() const { return options_; }
 
@@ -69,20 +70,20 @@ class S3Bucket {
   const Environment& environment_;
   S3Options options_;
   std::optional<double> server_time_;
-  std::optional<AwsCredentials> assumed_;  // by web identity, until assumed_until_
+  std::optional<AwsCredentials> assumed_;  // from web identity, valid until assumed_until_
   std::chrono::sys_seconds assumed_until_{};
 };
 
-/// Reads the XML of a page. Throws ProbeError(protocol).
+/// Parses the XML of a page. Throws ProbeError(protocol).
 S3Page parse_s3_page(std::string_view xml);
 
-/// What an answer with an error means, by its status and the code in its XML.
+/// Classifies an error response by the code in its XML, or else by its status.
 ProbeError s3_error(int status, std::string_view xml);
 
-/// "2026-11-23T02:00:05.000Z" in Unix time.
+/// "2026-11-23T02:00:05.000Z" in Unix time without the fraction; nothing for other formats.
 std::optional<double> parse_iso_time(std::string_view text);
 
-/// "Mon, 23 Nov 2026 02:00:05 GMT" in Unix time.
+/// "Mon, 23 Nov 2026 02:00:05 GMT" in Unix time; nothing for other formats.
 std::optional<double> parse_http_time(std::string_view text);
 
 }  // namespace vitalsd::net

@@ -17,10 +17,10 @@ namespace {
 
 constexpr auto kReading = static_cast<std::size_t>(SocketWatch::Event::readable);
 constexpr auto kWriting = static_cast<std::size_t>(SocketWatch::Event::writable);
-// Of a stream that brings less than this at a time, a wake-up costs more than what it brings.
-constexpr std::size_t kMuch = 32 * 1024;
-constexpr std::chrono::milliseconds kMinRest = 1ms;
-constexpr std::chrono::milliseconds kMaxRest = 200ms;  // nothing is published more often
+// For a smaller read, the wake-up costs more than the processing of the data.
+constexpr std::size_t kLargeRead = 32 * 1024;
+constexpr std::chrono::milliseconds kMinDelay = 1ms;
+constexpr std::chrono::milliseconds kMaxDelay = 200ms;  // nothing is published more often
 
 }  // namespace
 
@@ -30,15 +30,15 @@ struct SocketWatch::Watched {
 
   Descriptor descriptor;
   boost::asio::steady_timer timer;  // finer than the wheel's slots
-  std::chrono::milliseconds rest{0};
+  std::chrono::milliseconds delay{0};
   int number;
   std::array<bool, 2> wanted{};  // by Event
   std::array<bool, 2> waiting{};
-  bool gone = false;
+  bool released = false;
 
-  // Lets go of the socket without closing it; waits end with an error.
+  // Detaches the socket without closing it; pending waits end with an error.
   void release() {
-    gone = true;
+    released = true;
     timer.cancel();
     descriptor.release();
   }
@@ -53,25 +53,25 @@ void SocketWatch::set(int socket, bool readable, bool writable) {
     if (const auto found = sockets_.extract(socket)) found.mapped()->release();
     return;
   }
-  std::shared_ptr<Watched>& place = sockets_[socket];
-  if (!place) place = std::make_shared<Watched>(loop_, socket);
-  place->wanted = {readable, writable};
-  if (writable) place->timer.cancel();  // it rests no longer
-  wait(place);
+  std::shared_ptr<Watched>& watched = sockets_[socket];
+  if (!watched) watched = std::make_shared<Watched>(loop_, socket);
+  watched->wanted = {readable, writable};
+  if (writable) watched->timer.cancel();  // ends the delay
+  wait(watched);
 }
 
-void SocketWatch::gather(int socket, std::size_t bytes) {
+void SocketWatch::delay_reading(int socket, std::size_t bytes) {
   const auto found = sockets_.find(socket);
   if (found == sockets_.end() || found->second->waiting[kWriting]) return;
   const std::shared_ptr<Watched> watched = found->second;
-  if (!watched->descriptor.is_open()) return;  // it rests
-  watched->rest =
-      bytes > kMuch ? watched->rest / 2 : std::clamp(2 * watched->rest, kMinRest, kMaxRest);
+  if (!watched->descriptor.is_open()) return;  // already delayed
+  watched->delay = bytes > kLargeRead ? watched->delay / 2
+                                      : std::clamp(2 * watched->delay, kMinDelay, kMaxDelay);
   watched->waiting[kReading] = true;
-  watched->descriptor.release();  // else each piece that comes wakes the loop all the same
-  watched->timer.expires_after(watched->rest);
+  watched->descriptor.release();  // an assigned socket would wake the loop for each packet
+  watched->timer.expires_after(watched->delay);
   watched->timer.async_wait([this, watched](const boost::system::error_code&) {
-    if (watched->gone) return;
+    if (watched->released) return;
     watched->descriptor.assign(watched->number);
     watched->waiting[kReading] = false;
     wait(watched);
@@ -79,7 +79,7 @@ void SocketWatch::gather(int socket, std::size_t bytes) {
 }
 
 void SocketWatch::wait(const std::shared_ptr<Watched>& watched) {
-  if (!watched->descriptor.is_open()) return;  // it rests
+  if (!watched->descriptor.is_open()) return;  // reading is delayed
   wait_for(watched, Event::readable);
   wait_for(watched, Event::writable);
 }
@@ -92,9 +92,9 @@ void SocketWatch::wait_for(const std::shared_ptr<Watched>& watched, Event event)
   watched->descriptor.async_wait(
       type, [this, watched, event, index](const boost::system::error_code& error) {
         watched->waiting[index] = false;
-        if (error || watched->gone) return;
+        if (error || watched->released) return;
         if (watched->wanted[index]) ready_(watched->number, event);
-        if (!watched->gone) wait(watched);
+        if (!watched->released) wait(watched);
       });
 }
 

@@ -1,5 +1,5 @@
-// Watches the sockets of libraries that read and write for themselves and only want to hear when
-// they can (c-ares, libcurl). Probe loop only.
+// Reports readable and writable sockets to libraries that do the input and output themselves
+// (c-ares, libcurl). Probe loop only.
 #pragma once
 
 #include <cstddef>
@@ -16,22 +16,23 @@ class SocketWatch {
  public:
   enum class Event : unsigned char { readable, writable };
 
-  /// `ready(socket, event)` may do anything with the library, which may call set() again.
+  /// `ready(socket, event)` may call the library, which may call set() in turn.
   SocketWatch(boost::asio::io_context& loop, std::function<void(int, Event)> ready)
       : loop_(loop), ready_(std::move(ready)) {}
   ~SocketWatch();
   SocketWatch(const SocketWatch&) = delete;
   SocketWatch& operator=(const SocketWatch&) = delete;
 
-  /// What to watch a socket for from now on. With neither it is let go of, for the library to close
-  /// it.
+  /// Sets the events to report for a socket. With neither, the socket is released without closing
+  /// it; the library closes it.
   void set(int socket, bool readable, bool writable);
 
   [[nodiscard]] bool watches(int socket) const { return sockets_.contains(socket); }
 
-  /// From within `ready`, for a stream: so many bytes have come. Where that is little, the socket
-  /// is left alone for a while, the longer the less comes, so that more is read at once.
-  void gather(int socket, std::size_t bytes);
+  /// Must be called from `ready` for a stream, with the number of bytes that were read. If they are
+  /// few, the next readable event is delayed, so that more is read at once. The delay grows as long
+  /// as reads stay small.
+  void delay_reading(int socket, std::size_t bytes);
 
  private:
   struct Watched;

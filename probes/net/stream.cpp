@@ -28,12 +28,12 @@ constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
 struct Stream::State {
   explicit State(tcp::socket connected) : socket(std::move(connected)) {}
   tcp::socket socket;
-  std::shared_ptr<asio::ssl::context> context;  // outlives the TLS layer
+  std::shared_ptr<asio::ssl::context> context;  // must outlive `tls`
   std::optional<asio::ssl::stream<tcp::socket&>> tls;
 };
 
 Stream::Stream(tcp::socket socket) : state_(std::make_unique<State>(std::move(socket))) {
-  boost::system::error_code ignored;  // slower, not wrong
+  boost::system::error_code ignored;  // the stream works without the option, but is slower
   state_->socket.set_option(tcp::no_delay(true), ignored);
 }
 Stream::~Stream() = default;
@@ -64,10 +64,10 @@ asio::awaitable<void> Stream::start_tls(std::shared_ptr<asio::ssl::context> cont
   if (prepare) prepare(native);
   const auto [error] = co_await state.tls->async_handshake(asio::ssl::stream_base::client, kResult);
   if (!error) co_return;
-  const long verdict = SSL_get_verify_result(native);
-  if (options.verify && verdict != X509_V_OK && error != asio::error::operation_aborted) {
-    throw ProbeError(Reason::tls, std::string("the certificate does not verify: ") +
-                                      X509_verify_cert_error_string(verdict));
+  const long result = SSL_get_verify_result(native);
+  if (options.verify && result != X509_V_OK && error != asio::error::operation_aborted) {
+    throw ProbeError(Reason::tls, std::string("certificate verification failed: ") +
+                                      X509_verify_cert_error_string(result));
   }
   fail_with(Reason::tls, "TLS handshake", error);
 }
@@ -75,34 +75,34 @@ asio::awaitable<void> Stream::start_tls(std::shared_ptr<asio::ssl::context> cont
 asio::awaitable<std::size_t> Stream::read_some(std::span<char> into) {
   State& state = *state_;
   const auto buffer = asio::buffer(into.data(), into.size());
-  boost::system::error_code failed;
+  boost::system::error_code error;
   std::size_t size = 0;
   if (state.tls) {
-    std::tie(failed, size) = co_await state.tls->async_read_some(buffer, kResult);
+    std::tie(error, size) = co_await state.tls->async_read_some(buffer, kResult);
   } else {
-    std::tie(failed, size) = co_await state.socket.async_read_some(buffer, kResult);
+    std::tie(error, size) = co_await state.socket.async_read_some(buffer, kResult);
   }
-  // A server that closes without TLS's farewell has closed all the same.
-  if (failed == asio::ssl::error::stream_truncated) failed = asio::error::eof;
-  if (failed) fail_with(Reason::protocol, "reading the answer", failed);
+  // A server that closes without close_notify is treated like one that sends it.
+  if (error == asio::ssl::error::stream_truncated) error = asio::error::eof;
+  if (error) fail_with(Reason::protocol, "reading the response", error);
   co_return size;
 }
 
 asio::awaitable<void> Stream::write(std::string_view bytes) {
   State& state = *state_;
   const auto buffer = asio::buffer(bytes.data(), bytes.size());
-  boost::system::error_code failed;
+  boost::system::error_code error;
   std::size_t size = 0;
   if (state.tls) {
-    std::tie(failed, size) = co_await asio::async_write(*state.tls, buffer, kResult);
+    std::tie(error, size) = co_await asio::async_write(*state.tls, buffer, kResult);
   } else {
-    std::tie(failed, size) = co_await asio::async_write(state.socket, buffer, kResult);
+    std::tie(error, size) = co_await asio::async_write(state.socket, buffer, kResult);
   }
-  if (failed) fail_with(Reason::connect, "sending the request", failed);
+  if (error) fail_with(Reason::connect, "sending the request", error);
 }
 
 bool Stream::hung_up() const {
-  // A peer that closed, or sent what nobody asked for, makes an idle socket readable.
+  // An idle socket becomes readable if the peer closes it or sends unexpected data.
   pollfd idle{state_->socket.native_handle(), POLLIN, 0};
   return poll(&idle, 1, 0) != 0;
 }
@@ -114,7 +114,7 @@ asio::awaitable<Stream> open_stream(const Environment& environment,
                                     SampleSet& out) {
   Stream stream(co_await connect(environment, endpoint, out));
   if (tls != nullptr) {
-    out.doing("making TLS with " + endpoint.text());
+    out.doing("performing the TLS handshake with " + endpoint.text());
     co_await stream.start_tls(environment.tls.client(*tls), *tls, endpoint.host);
   }
   co_return stream;

@@ -1,5 +1,5 @@
-// A byte stream to a server: TCP, with TLS on top from the start or from some point on. What goes
-// wrong is thrown as ProbeError; cancellation ends any operation. Probe loop only.
+// A byte stream to a server: TCP, optionally with TLS from the start or later. Errors are thrown as
+// ProbeError. Cancellation ends any operation. Probe loop only.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -26,18 +26,19 @@ class Stream {
   Stream(Stream&&) noexcept;
   Stream& operator=(Stream&&) noexcept;
 
-  /// Client handshake. `host` is the name for SNI and verification where the options give none;
-  /// `prepare` may set more on the SSL object. Throws ProbeError(tls) with OpenSSL's verdict on the
-  /// certificate, if that was it.
+  /// Client handshake. `host` is the name for SNI and verification if the options set none.
+  /// `prepare` may change the SSL object before the handshake. Throws ProbeError(tls), with
+  /// OpenSSL's reason if the verification of the certificate failed.
   asio::awaitable<void> start_tls(std::shared_ptr<asio::ssl::context> context,
                                   const TlsOptions& options, const std::string& host,
                                   const std::function<void(SSL*)>& prepare = {});
 
-  /// At least one byte; throws ProbeError(protocol) at the end of the stream.
+  /// Reads at least one byte. Throws ProbeError(protocol), also at the end of the stream.
   asio::awaitable<std::size_t> read_some(std::span<char> into);
+  /// Writes all bytes. Throws ProbeError(connect).
   asio::awaitable<void> write(std::string_view bytes);
 
-  /// Whether the peer has hung up since the last answer, as far as we know without asking it.
+  /// Whether the peer of this idle stream has closed it or sent unexpected data. Sends nothing.
   [[nodiscard]] bool hung_up() const;
 
   /// Null before start_tls().
@@ -48,13 +49,13 @@ class Stream {
   std::unique_ptr<State> state_;
 };
 
-/// Connects, and speaks TLS if `tls` is given.
+/// Connects, with a TLS handshake if `tls` is not null. Throws ProbeError.
 asio::awaitable<Stream> open_stream(const Environment& environment,
                                     const config::Endpoint& endpoint, const TlsOptions* tls,
                                     SampleSet& out);
 
-/// Tells `ssl` the name to ask for (SNI) and, where `verify`, to hold the certificate against. An
-/// address is verified as one and not sent as SNI.
+/// Sets the name for SNI and, if `verify` is set, for the verification of the certificate. An IP
+/// address is verified as an address and is not sent as SNI.
 void set_peer_name(SSL* ssl, const std::string& name, bool verify);
 
 }  // namespace vitalsd::net

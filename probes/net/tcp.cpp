@@ -22,8 +22,8 @@ using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds kStagger{250};
 
-// Sockets racing to several addresses of one host. Held by its attempts and by the wait; ends with
-// the first connection, the last failure or the cancellation.
+// Concurrent connection attempts to several addresses of one host. Owned by its attempts and by the
+// waiting coroutine. Ends with the first connection, the last failure or the cancellation.
 class Race : public std::enable_shared_from_this<Race> {
  public:
   using Result = std::shared_ptr<tcp::socket>;
@@ -34,7 +34,7 @@ class Race : public std::enable_shared_from_this<Race> {
         addresses_(std::move(addresses)),
         port_(port),
         pending_(std::move(pending)),
-        stagger_([this] { attempt(); }) {}
+        next_attempt_([this] { attempt(); }) {}
 
   void attempt() {
     if (pending_->done() || next_ == addresses_.size()) return;
@@ -45,22 +45,22 @@ class Race : public std::enable_shared_from_this<Race> {
         to, [self = shared_from_this(), socket, to](const boost::system::error_code& error) {
           self->attempted(socket, to, error);
         });
-    if (next_ < addresses_.size()) environment_.wheel.arm_after(stagger_, kStagger);
+    if (next_ < addresses_.size()) environment_.wheel.arm_after(next_attempt_, kStagger);
   }
 
   void stop() {
-    stagger_.disarm();
+    next_attempt_.disarm();
     sockets_.clear();
   }
 
  private:
   void attempted(std::list<Result>::iterator socket, const tcp::endpoint& to,
                  const boost::system::error_code& error) {
-    if (pending_->done()) return;  // stopped: the list is empty
-    const Result mine = std::move(*socket);
+    if (pending_->done()) return;  // stop() has cleared the list
+    const Result finished = std::move(*socket);
     sockets_.erase(socket);
     if (!error) {
-      pending_->succeed(mine);
+      pending_->succeed(finished);
       stop();
       return;
     }
@@ -78,11 +78,11 @@ class Race : public std::enable_shared_from_this<Race> {
   Addresses addresses_;
   std::uint16_t port_;
   std::shared_ptr<Pending<Result>> pending_;
-  Timer stagger_;
+  Timer next_attempt_;
   std::list<Result> sockets_;
   std::size_t next_ = 0;
   std::string failures_;
-  Reason reason_ = Reason::internal;  // as long as all that failed did so for want of ours
+  Reason reason_ = Reason::internal;  // while all failures are due to a lack of local resources
 };
 
 }  // namespace
@@ -92,7 +92,7 @@ asio::awaitable<tcp::socket> connect(const Environment& environment,
   out.doing("resolving " + endpoint.host);
   Addresses addresses = co_await environment.resolver.resolve(endpoint.host);
   out.doing("connecting to " + endpoint.text());
-  if (addresses.size() == 1) {  // the usual case needs no race
+  if (addresses.size() == 1) {  // the common case
     tcp::socket socket(environment.loop);
     const tcp::endpoint to(addresses.front(), endpoint.port);
     const auto [error] = co_await socket.async_connect(to, asio::as_tuple(asio::use_awaitable));

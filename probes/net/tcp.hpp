@@ -1,4 +1,4 @@
-// TCP connections to a host:port as people configure it. Probe loop only.
+// TCP connections to a configured host and port. Probe loop only.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -9,9 +9,10 @@
 
 namespace vitalsd::net {
 
-/// A connection to one of the host's addresses: the first at once, the next when one fails or after
-/// 250 ms (RFC 8305), so that a dead address among live ones costs little. Throws ProbeError with
-/// Reason::dns or Reason::connect, naming what each address said. Tells `out` what it is doing.
+/// Connects to one of the host's addresses: to the first at once, and to the next when one fails or
+/// after 250 ms (RFC 8305), so an unreachable address causes little delay. Sets the step of `out`.
+/// Throws ProbeError(dns), ProbeError(connect) with the error of each address, or
+/// ProbeError(internal) if all addresses failed for lack of local resources.
 asio::awaitable<asio::ip::tcp::socket> connect(const Environment& environment,
                                                const config::Endpoint& endpoint, SampleSet& out);
 

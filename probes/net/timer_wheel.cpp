@@ -42,7 +42,7 @@ void TimerWheel::arm(Timer& timer, Clock::time_point when) {
   if (stopped_) return;
   std::uint64_t tick = tick_before(when);
   if (time_of(tick) < when) ++tick;
-  // A tick that is over, or is being served, would wait for a whole turn of the wheel.
+  // In a tick that has been served or is being served, the timer would wait for a whole turn.
   tick = std::max(tick, served_ + 1);
   timer.wheel_ = this;
   timer.tick_ = tick;
@@ -71,7 +71,7 @@ void TimerWheel::unlink(Timer& timer) {
   --armed_;
 }
 
-// The first tick at or after `from`, within one turn, whose slot holds timers.
+// The first tick at or after `from`, within one turn, whose slot has timers.
 std::uint64_t TimerWheel::next_occupied(std::uint64_t from) const {
   for (std::uint64_t tick = from; tick < from + slots_.size();) {
     const std::size_t index = tick % slots_.size();
@@ -111,7 +111,8 @@ void TimerWheel::serve() {
 }
 
 void TimerWheel::fire_slot(std::uint64_t tick) {
-  // Due timers move to a list of their own first: what they do may arm and disarm any other.
+  // Due timers are moved to a separate list first, because their functions may arm and disarm any
+  // other timer.
   for (Timer* timer = slots_[tick % slots_.size()].first; timer != nullptr;) {
     Timer* const next = timer->next_;
     if (timer->tick_ <= tick) {
@@ -125,7 +126,7 @@ void TimerWheel::fire_slot(std::uint64_t tick) {
   while (!stopped_ && firing_.first != nullptr) {
     Timer& timer = *firing_.first;
     unlink(timer);
-    // On the stack, as the call may destroy the timer and with it the function being called.
+    // A copy, because the call may destroy the timer and with it the function.
     const std::function<void()> fire = timer.fire_;
     fire();
   }

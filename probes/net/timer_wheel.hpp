@@ -1,7 +1,7 @@
-// All timers of the probe loop: due times, deadlines, expiries, the libraries' time-outs. Time is
-// cut into slots and everything due in a slot is served by one wake-up, which halves the CPU of
-// many probes against a timer each; the price is that a timer fires up to one slot late, never
-// early. Probe loop only.
+// All timers of the probe loop: due times, deadlines, expiries, timeouts of libraries. Time is
+// divided into slots, and one wake-up serves all timers of a slot. With many probes this needs half
+// the CPU time of one Asio timer each. A timer fires up to one slot late, never early. Probe loop
+// only.
 #pragma once
 
 #include <chrono>
@@ -17,10 +17,10 @@ namespace vitalsd::net {
 
 class TimerWheel;
 
-/// One timer, a member of whoever wants to be called. Destroying it disarms it.
+/// One timer. Its owner keeps it as a member; destroying it disarms it.
 class Timer {
  public:
-  /// `fire` is called on the loop when the time has come; it may re-arm or destroy the timer.
+  /// `fire` is called on the loop when the timer is due. It may re-arm or destroy the timer.
   explicit Timer(std::function<void()> fire) : fire_(std::move(fire)) {}
   ~Timer() { disarm(); }
   Timer(const Timer&) = delete;
@@ -43,25 +43,26 @@ class TimerWheel {
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kSlot{25};
 
-  /// With `slots`, a multiple of 64, to a turn; timers that are further off go round.
+  /// `slots` is the number of slots in one turn of the wheel, a multiple of 64. Timers that are due
+  /// later stay for several turns.
   explicit TimerWheel(boost::asio::io_context& loop, std::size_t slots = 4096);  // 102 s
   ~TimerWheel();
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
-  /// Arms (or re-arms) `timer` for the first slot that does not begin before `when`.
+  /// Arms or re-arms `timer` for the first slot that does not start before `when`.
   void arm(Timer& timer, Clock::time_point when);
   void arm_after(Timer& timer, Clock::duration delay) { arm(timer, Clock::now() + delay); }
 
-  /// Stops serving; nothing fires any more.
+  /// No timer fires after this.
   void stop();
 
-  /// Called with how late each wake-up came: the loop's lag.
+  /// Called after each wake-up with its delay, which is the loop's lag.
   std::function<void(Clock::duration)> on_lag;
 
  private:
   friend class Timer;
-  static constexpr std::size_t kBits = 64;  // of a word of occupied_
+  static constexpr std::size_t kBits = 64;  // of one element of occupied_
 
   struct Slot {
     Timer* first = nullptr;
@@ -79,9 +80,9 @@ class TimerWheel {
   boost::asio::steady_timer alarm_;
   Clock::time_point start_;
   std::vector<Slot> slots_;
-  std::vector<std::uint64_t> occupied_;  // a bit a slot
-  Slot firing_;                          // what is due in the slot being served
-  std::uint64_t served_ = 0;             // all ticks up to here are done
+  std::vector<std::uint64_t> occupied_;  // one bit per slot
+  Slot firing_;                          // due timers of the slot that is being served
+  std::uint64_t served_ = 0;             // the last tick that has been served
   std::uint64_t alarm_tick_ = 0;
   std::size_t armed_ = 0;
   bool alarm_set_ = false;

@@ -1,6 +1,6 @@
-// TLS for outgoing connections: the `tls:` section that every kind shares, and contexts made from
-// it. The system's CA bundle is read once for all of them (140 certificates cost a megabyte and ten
-// milliseconds each time otherwise). Probe loop only.
+// TLS for outgoing connections: the `tls:` section that all kinds share, and the contexts for it.
+// The system's CA bundle is read once for all contexts; its 140 certificates need a megabyte and
+// ten milliseconds each time. Probe loop only.
 #pragma once
 
 #include "config/node.hpp"
@@ -20,13 +20,13 @@ namespace vitalsd::net {
 
 namespace asio = boost::asio;
 
-/// Where a PEM file is named the PEM text itself may stand, as a kubeconfig has it.
+/// Each PEM file may also be given as its PEM text, as in a kubeconfig.
 struct TlsOptions {
   std::string ca;           ///< PEM file; empty: the system's bundle
-  bool verify = true;       ///< chain and name
-  std::string server_name;  ///< for SNI and verification instead of the host's name
-  std::string certificate;  ///< PEM file: ours, if the server wants one
-  std::string key;
+  bool verify = true;       ///< verify chain and name
+  std::string server_name;  ///< for SNI and verification; empty: the host name
+  std::string certificate;  ///< PEM file with the client certificate; empty: none
+  std::string key;          ///< PEM file with its private key
 
   /// Reads the section `tls` of a probe's options.
   static TlsOptions read(config::Node& options);
@@ -35,12 +35,13 @@ struct TlsOptions {
 
 class TlsContexts {
  public:
-  /// A client context for these options, shared by all who have the same. Files that have changed
-  /// are read anew. Throws ProbeError(config) where one cannot be used.
+  /// A client context for these options, shared by all callers with equal options. Files that have
+  /// changed are read again. Throws ProbeError(config) if a file cannot be used.
   std::shared_ptr<asio::ssl::context> client(const TlsOptions& options);
 
-  /// The trusted certificates of a CA file (empty: the system's bundle); valid until the file
-  /// changes: whoever keeps it longer takes a reference of its own. Throws ProbeError(config).
+  /// The trusted certificates of a CA file (empty: the system's bundle). Valid until the next call
+  /// after the file has changed; a caller that needs it longer must take a reference. Throws
+  /// ProbeError(config).
   X509_STORE* store(const std::string& ca);
 
  private:
@@ -57,32 +58,32 @@ class TlsContexts {
     std::vector<FileState> files;
     std::shared_ptr<asio::ssl::context> context;
   };
-  static FileState look(const std::string& file);
+  static FileState state_of(const std::string& file);
 
   std::map<std::string, Store> stores_;
   std::map<std::string, Context> contexts_;
 };
 
-/// Takes no key exchange modulo a prime of more than 4096 bits (DHE): a server chooses the prime,
-/// and one of 10,000 bits costs the loop half a second for each handshake.
+/// Rejects key exchanges with primes of more than 4096 bits (DHE). The server chooses the prime,
+/// and one of 10,000 bits blocks the loop for half a second in each handshake.
 void refuse_large_primes(SSL_CTX* context);
 
-/// For message callbacks: ends a connection whose peer goes on with messages of the handshake, such
-/// as new keys and tickets, which OpenSSL reads without coming back in between. Whether it does so.
+/// For message callbacks. Closes a connection whose peer keeps sending handshake messages, such as
+/// key updates and tickets, which OpenSSL reads without returning. Returns whether it did so.
 bool limit_handshake(SSL* ssl, int written, int type);
 
-/// Throws ProbeError(config) if there is something of that name that is no regular file, symbolic
-/// links followed: OpenSSL would wait for ever for whoever writes a FIFO.
+/// Throws ProbeError(config) if the path exists and is not a regular file. Symbolic links are
+/// followed. OpenSSL would wait forever for the writer of a FIFO.
 void refuse_irregular(const std::string& file);
 
-/// Whether this is PEM text rather than the name of a file.
+/// Whether the text is PEM, as opposed to the name of a file.
 bool is_pem(std::string_view text);
 
-/// The newest entries of OpenSSL's error queue as one sentence, and empties it.
+/// Empties OpenSSL's error queue of this thread and returns its entries as one line, oldest first.
 std::string take_openssl_errors();
 
-/// The PEM bundle that the system trusts, by the names that distributions give it; SSL_CERT_FILE
-/// goes first. Empty: none found.
+/// The path of the system's PEM bundle: SSL_CERT_FILE or else the usual paths of distributions.
+/// Empty if none exists.
 std::string system_ca_bundle();
 
 }  // namespace vitalsd::net

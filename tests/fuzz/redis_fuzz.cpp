@@ -17,7 +17,7 @@ namespace {
 
 // A server may quote the password: of what it says about AUTH no more than a code is repeated.
 void take_auth(const net::RedisReply& reply) {
-  constexpr std::string_view kFront = "the server refuses AUTH";
+  constexpr std::string_view kFront = "the server rejects AUTH";
   try {
     net::refuse_redis_auth(reply);
   } catch (const ProbeError& error) {

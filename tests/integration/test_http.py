@@ -318,7 +318,7 @@ def test_servers_that_hang(
     daemon.wait_ok("through")
     for probe in ("silent", "slow"):
         daemon.wait_failed(probe, "timeout")
-        assert error(daemon, probe).startswith("no response within 250ms while waiting for an answer")
+        assert error(daemon, probe).startswith("no response within 250ms while waiting for a response")
     for mode in ("hang", "silent"):
         proxy.set_mode(mode)
         daemon.wait_failed("through", "timeout")

@@ -22,7 +22,7 @@ std::string request(std::size_t code, std::string_view rest = "") {
   return 'R' + int32(rest.size() + 8) + int32(code) + std::string(rest);
 }
 
-TEST(PgAuthTest, TellsRequestsApart) {
+TEST(PgAuthTest, RecognizesEachKindOfRequest) {
   const std::vector<std::pair<std::string, Kind>> rows = {
       {"", Kind::none},
       {request(0), Kind::none},
@@ -32,12 +32,12 @@ TEST(PgAuthTest, TellsRequestsApart) {
       {request(8, "x"), Kind::other},
       {request(9), Kind::other},  // SSPI
       {request(10, "SCRAM-SHA-256"), Kind::scram},
-      {request(11, "r=a,s=b,i=4096"), Kind::scram_rounds},
+      {request(11, "r=a,s=b,i=4096"), Kind::scram_challenge},
       {request(12, "v=x"), Kind::none},
       {request(99), Kind::other},
       {"E", Kind::none},
       {"HTTP/1.1 400 Bad Request", Kind::none},
-      {'R' + int32(3), Kind::incomplete},       // so far
+      {'R' + int32(3), Kind::incomplete},       // no code yet
       {'R' + int32(3) + int32(3), Kind::none},  // too short to be one
       {'R' + int32(1 << 20) + int32(3), Kind::none},
   };
@@ -46,28 +46,28 @@ TEST(PgAuthTest, TellsRequestsApart) {
   }
 }
 
-TEST(PgAuthTest, SaysHowMuchItNeeds) {
+TEST(PgAuthTest, ReportsTheRequiredSizeOfAnIncompleteRequest) {
   const std::string whole = request(11, "r=a,s=b,i=4096");
   for (std::size_t size = 1; size < whole.size(); ++size) {
     const PgAuthRequest read = read_pg_auth_request(std::string_view(whole).substr(0, size));
     EXPECT_EQ(read.kind, Kind::incomplete) << size;
     EXPECT_EQ(read.needs, size < 9 ? 9 : whole.size()) << size;
   }
-  EXPECT_EQ(read_pg_auth_request(whole).rounds, 4096U);
+  EXPECT_EQ(read_pg_auth_request(whole).iterations, 4096U);
 }
 
-TEST(PgAuthTest, ReadsTheRounds) {
-  const auto rounds = [](std::string_view challenge) {
-    return read_pg_auth_request(request(11, challenge)).rounds;
+TEST(PgAuthTest, ReadsTheIterations) {
+  const auto iterations = [](std::string_view challenge) {
+    return read_pg_auth_request(request(11, challenge)).iterations;
   };
-  EXPECT_EQ(rounds("r=a,s=b,i=2147483647"), 2147483647U);
-  EXPECT_EQ(rounds("r=a,s=b,i=99999999999999999999999"), UINT64_MAX);
-  EXPECT_EQ(rounds("r=a,s=b,i=1,i=5000000"), 5000000U);
-  EXPECT_EQ(rounds("r=i=7,s=b"), 0U);
-  EXPECT_EQ(rounds(""), 0U);
+  EXPECT_EQ(iterations("r=a,s=b,i=2147483647"), 2147483647U);
+  EXPECT_EQ(iterations("r=a,s=b,i=99999999999999999999999"), UINT64_MAX);
+  EXPECT_EQ(iterations("r=a,s=b,i=1,i=5000000"), 5000000U);
+  EXPECT_EQ(iterations("r=i=7,s=b"), 0U);
+  EXPECT_EQ(iterations(""), 0U);
 }
 
-TEST(PgAuthTest, RefusesWhatNobodyMayBeAsked) {
+TEST(PgAuthTest, RefusesUnsafeRequests) {
   const auto refuses = [](const std::string& bytes, bool loopback = false, bool allow = false) {
     return refuse_pg_auth(read_pg_auth_request(bytes), loopback, allow).has_value();
   };
@@ -75,12 +75,12 @@ TEST(PgAuthTest, RefusesWhatNobodyMayBeAsked) {
   EXPECT_FALSE(refuses(request(3), true));
   EXPECT_FALSE(refuses(request(3), false, true));
   EXPECT_FALSE(refuses(request(5, "salt")));
-  EXPECT_TRUE(refuses(request(5, "salt") + request(3), true, true));  // asked twice at once
+  EXPECT_TRUE(refuses(request(5, "salt") + request(3), true, true));  // two requests at once
   EXPECT_TRUE(refuses(request(7), true, true));
   EXPECT_FALSE(refuses(request(10, "SCRAM-SHA-256")));
   EXPECT_FALSE(refuses(request(11, "r=a,s=b,i=1000000")));
   EXPECT_TRUE(refuses(request(11, "r=a,s=b,i=1000001"), true, true));
-  EXPECT_FALSE(refuses(request(0) + "S"));  // many messages follow
+  EXPECT_FALSE(refuses(request(0) + "S"));  // other messages follow AuthenticationOk
   EXPECT_FALSE(refuses(request(12, "v=x") + request(0)));
 }
 

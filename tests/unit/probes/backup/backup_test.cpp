@@ -335,7 +335,8 @@ TEST_F(BackupBucket, RejectsAnObjectWithoutSize) {
   page_one = page(
       "<Contents><Key>db/1.gz</Key><LastModified>2024-01-01T00:00:00Z</LastModified>"
       "<Size></Size></Contents>");
-  EXPECT_EQ(observe().failure(), "protocol: the list has an object without key, size or time");
+  EXPECT_EQ(observe().failure(),
+            "protocol: the list has an object without a valid key, size or time");
 }
 
 TEST_F(BackupBucket, PublishesNothingIfItCannotList) {

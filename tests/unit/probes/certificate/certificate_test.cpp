@@ -83,8 +83,8 @@ TEST_F(CertificateFiles, ReadsDer) {
   EXPECT_EQ(run.failure(whole), "");
   EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
   EXPECT_TRUE(run.value("cert_expiry_timestamp", {{"cn", "shop"}, {"source", whole}}));
-  EXPECT_EQ(run.failure(more), "protocol: has something behind its DER certificate");
-  EXPECT_EQ(run.failure(two), "protocol: has something behind its DER certificate");
+  EXPECT_EQ(run.failure(more), "protocol: has unexpected bytes after the DER certificate");
+  EXPECT_EQ(run.failure(two), "protocol: has unexpected bytes after the DER certificate");
   EXPECT_EQ(run.failure(half), "mismatch: holds no certificate");
 }
 

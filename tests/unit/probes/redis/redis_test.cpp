@@ -155,7 +155,7 @@ TEST_F(RedisTest, RejectsAnInvalidReplyToInfo) {
   set_info("# nothing\r\n");
   EXPECT_EQ(observe().failure(), "protocol: INFO has no used_memory");
   replies["INFO"] = ":7\r\n";
-  EXPECT_EQ(observe().failure(), "protocol: the reply to INFO is of another type");
+  EXPECT_EQ(observe().failure(), "protocol: the reply to INFO has an unexpected type");
   replies["INFO"] = "HTTP/1.1 400 Bad Request\r\n\r\n";
   EXPECT_EQ(observe().reason(), "protocol");
 }

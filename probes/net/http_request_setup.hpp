@@ -1,0 +1,65 @@
+// Sets the options of a libcurl handle for one HTTP request. Probe loop only.
+#pragma once
+
+#include "probes/net/curl_handle.hpp"
+#include "probes/net/curl_multi.hpp"
+#include "probes/net/http_client.hpp"
+#include "probes/net/resolver.hpp"
+#include "probes/net/tls.hpp"
+
+#include <memory>
+#include <string>
+
+#include <curl/curl.h>
+#include <openssl/types.h>
+
+namespace vitalsd::net {
+
+/// Owns the lists and certificates that the handle refers to, so it must outlive the transfer.
+class HttpRequestSetup {
+ public:
+  /// All arguments must outlive the object.
+  HttpRequestSetup(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi,
+                   TlsContexts& tls)
+      : request_(request), handle_(handle), multi_(multi), tls_(tls) {}
+  HttpRequestSetup(const HttpRequestSetup&) = delete;
+  HttpRequestSetup& operator=(const HttpRequestSetup&) = delete;
+
+  /// Resets the handle and sets all options but the callbacks for the response. `addresses` are
+  /// those of the request's host. Throws ProbeError(config).
+  void apply(const Addresses& addresses);
+
+ private:
+  struct FreeList {
+    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  };
+  using List = std::unique_ptr<curl_slist, FreeList>;
+
+  static CURLcode on_ssl_context(CURL* easy, void* context, void* self);
+  static void append(List& list, const std::string& line);
+
+  void set_basics();
+  void set_destination(const Addresses& addresses);
+  void set_headers();
+  void set_method();
+  void set_credentials();
+  void set_tls();
+  [[nodiscard]] bool has_other_server_name() const;
+  [[nodiscard]] const std::string& url_host() const;
+
+  template <class T>
+  void set(CURLoption option, T value) {
+    curl_easy_setopt(handle_.easy, option, value);
+  }
+
+  const HttpRequest& request_;
+  CurlHandle& handle_;
+  CurlMulti& multi_;
+  TlsContexts& tls_;
+  List headers_;
+  List resolve_;
+  List connect_to_;
+  std::shared_ptr<X509_STORE> store_;
+};
+
+}  // namespace vitalsd::net

@@ -1,0 +1,34 @@
+// The receive side of TCP sockets that a library reads: how much has arrived, when the socket
+// counts as readable, and a way to hold back new data. Failures of the calls are ignored unless
+// documented otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace vitalsd::net {
+
+/// The number of bytes received on a connection; 0 if the kernel does not report it.
+std::uint64_t bytes_received(int socket);
+
+/// Sets the number of bytes that must be available before the socket counts as readable.
+void set_min_readable(int socket, std::size_t bytes);
+
+/// Whether the peer has a loopback address.
+bool is_loopback(int socket);
+
+/// Blocks new data on a socket during its lifetime: the kernel drops arriving packets, and the
+/// peer's kernel sends them again. So the library reads exactly the bytes that the caller has
+/// peeked at. The object uses a duplicate of the descriptor.
+class FrozenInput {
+ public:
+  explicit FrozenInput(int socket);
+  FrozenInput(FrozenInput&& other) noexcept;
+  FrozenInput& operator=(FrozenInput&&) = delete;
+  ~FrozenInput();
+
+ private:
+  int socket_;
+};
+
+}  // namespace vitalsd::net
