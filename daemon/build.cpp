@@ -83,9 +83,10 @@ void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
 // An object that two probes publish is counted twice in sums and alerted twice.
 void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
                    const std::vector<JobSpec>& earlier) {
-  if (!job.kind->divides) return;
+  if (job.kind->watching == nullptr || job.kind->watching->overlaps == nullptr) return;
   const auto other = std::ranges::find_if(earlier, [&](const JobSpec& spec) {
-    return spec.kind == job.kind && spec.name != job.name && job.probe->overlaps(*spec.probe);
+    return spec.kind == job.kind && spec.name != job.name &&
+           job.kind->watching->overlaps(*job.probe, *spec.probe);
   });
   if (other == earlier.end()) return;
   probe.options->error("name", config::quoted(probe.name) + " and " + config::quoted(other->name) +
@@ -109,7 +110,7 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
                                        "; known kinds:" + known);
       continue;
     }
-    if (!kind->divides && !environment.shard.owns(probe.name)) {
+    if (kind->watching == nullptr && !environment.shard.owns(probe.name)) {
       // Another process runs it. Its options are validated here too, so that all shards reject the
       // same configuration.
       read_checks(*probe.options, *kind);
@@ -128,7 +129,7 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     job.probe = kind->make(*probe.options, environment);
     check_labels(probe, *kind);
     check_overlap(probe, job, jobs);
-    if (kind->divides && environment.shard.divided()) {
+    if (kind->watching != nullptr && environment.shard.divided()) {
       // Every process publishes the framework's series of this probe; the label distinguishes them.
       job.labels.emplace_back("shard", std::to_string(environment.shard.index));
       std::ranges::sort(job.labels);

@@ -68,7 +68,7 @@ void Job::install(JobSpec spec) {
     kept = {account_.last_success(), ledger_->facts()};
     if (!cancelled_ || !cancelled_->is_observing()) {
       spec.probe->inherit(*probe_);
-    } else if (Notes* notes = probe_->notes()) {
+    } else if (Notes* notes = this->notes()) {
       kept.notes = notes->serialize();
     }
   }
@@ -111,7 +111,7 @@ void Job::replace(JobSpec spec) {
 
 void Job::start(Clock::time_point now) {
   ledger_->publish(account_.samples(*spec_.kind));
-  const auto spread = spec_.kind->first_at_once
+  const auto spread = spec_.kind->watching != nullptr && spec_.kind->watching->first_run_at_once
                           ? config::Duration::zero()
                           : std::min(services_.first_run_within, spec_.interval);
   schedule_.start(now, spread);
@@ -247,32 +247,37 @@ void Job::report(const std::optional<Failure>& failure, const std::vector<CheckR
   });
 }
 
+Notes* Job::notes() const {
+  const WatchingKind* watching = spec_.kind->watching;
+  return watching != nullptr && watching->notes != nullptr ? watching->notes(*probe_) : nullptr;
+}
+
 JobMemory Job::memory() const {
   JobMemory memory{account_.last_success(), ledger_->facts()};
-  if (Notes* notes = probe_->notes()) memory.notes = notes->serialize();
+  if (Notes* notes = this->notes()) memory.notes = notes->serialize();
   return memory;
 }
 
 void Job::mark_saved() {
-  if (Notes* notes = probe_->notes()) notes->saved();
+  if (Notes* notes = this->notes()) notes->saved();
 }
 
 void Job::skip_saving() {
-  Notes* notes = probe_->notes();
+  Notes* notes = this->notes();
   if (notes == nullptr) return;
   notes->serialize();  // saved() applies to the text that was serialized last
   notes->saved();
 }
 
 std::uint64_t Job::memory_version() const {
-  const Notes* notes = probe_->notes();
+  const Notes* notes = this->notes();
   return ledger_->fact_version() + (notes != nullptr ? notes->version() : 0);
 }
 
 void Job::restore(const JobMemory& memory) {
   if (memory.last_success) account_.set_last_success(*memory.last_success);
   if (!memory.facts.empty()) ledger_->restore(memory.facts, spec_.kind->metrics);
-  if (Notes* notes = probe_->notes(); notes != nullptr && !memory.notes.empty()) {
+  if (Notes* notes = this->notes(); notes != nullptr && !memory.notes.empty()) {
     notes->restore(memory.notes);
   }
   row_->update([&](ProbeView& view) { view.last_success = account_.last_success(); });

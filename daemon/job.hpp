@@ -117,6 +117,7 @@ class Job {
   void start_run();
   void end_run(const std::optional<Failure>& thrown);
   void skip(Outcome outcome);
+  [[nodiscard]] Notes* notes() const;  // null: none
   void install(JobSpec spec);
   void report_first_outcome();
   [[nodiscard]] std::string constant_labels() const;

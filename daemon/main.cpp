@@ -116,6 +116,9 @@ int run(int argc, char** argv) {
   CLI::App* config_reference = config_command->add_subcommand(
       "reference", "Print all configuration keys as a Markdown page");
 
+  CLI::App* config_permissions = config_command->add_subcommand(
+      "permissions", "Print the Kubernetes permissions that each kind of probe needs");
+
   CLI::App* health = cli.add_subcommand(
       "healthcheck", "Check whether the probe loop of a running vitalsd is responsive");
   std::string url = "http://127.0.0.1:9747/-/healthy";
@@ -145,6 +148,7 @@ int run(int argc, char** argv) {
   if (*check) return run_check(config, format == "json" ? CheckFormat::json : CheckFormat::text);
   if (*config_check) return check_configuration(file);
   if (*config_reference) return print(configuration_reference());
+  if (*config_permissions) return print(permissions_reference());
   if (*health) return check_health(url);
   if (*metrics) return print(metrics_reference(markdown));
   if (*absent) return print_absence_rules(all_kinds ? "" : config);

@@ -121,6 +121,25 @@ std::string metrics_reference(bool markdown) {
   return out + section("The process", "Metrics of vitalsd itself.", rows_of_process(), markdown);
 }
 
+std::string permissions_reference() {
+  std::string out =
+      "# Printed by `vitalsd config permissions`: the permissions that each kind of probe needs in "
+      "the\n# Kubernetes API. Of a kind without any, the list is empty.\n";
+  for (const ProbeKind* kind : probe_kinds()) {
+    out += fmt::format("{}:{}\n", kind->name, kind->permissions.empty() ? " []" : "");
+    for (const Permission& each : kind->permissions) {
+      out += fmt::format("  - {{resource: \"{}/{}\", verbs: {}", each.group, each.resource,
+                         each.verbs == Permission::Verbs::get ? "[get]" : "[list, watch]");
+      if (each.cluster) out += ", cluster: true";
+      if (!each.unless_false.empty()) out += fmt::format(", unless_false: {}", each.unless_false);
+      if (!each.listed_in.empty()) out += fmt::format(", listed_in: {}", each.listed_in);
+      if (!each.within.empty()) out += fmt::format(", within: {}", each.within);
+      out += "}\n";
+    }
+  }
+  return out;
+}
+
 std::string configuration_reference() {
   asio::io_context loop{1};
   ProbeServices services(loop, {});

@@ -13,6 +13,9 @@ std::string metrics_reference(bool markdown);
 /// Returns all configuration keys, by section and kind, as a Markdown page.
 std::string configuration_reference();
 
+/// Returns the Kubernetes permissions that each kind needs, as YAML, for the Helm chart.
+std::string permissions_reference();
+
 /// `vitalsd config check FILE`: prints all problems. Returns 2 if there are errors, otherwise 0.
 int check_configuration(const std::string& file);
 

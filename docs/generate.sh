@@ -19,4 +19,5 @@ write() {
 
 write docs/metrics.md metrics --markdown
 write docs/configuration.md config reference
+write deploy/kubernetes/chart/files/permissions.yaml config permissions
 write deploy/kubernetes/chart/files/absent.yaml rules absent --all-kinds

@@ -1,16 +1,16 @@
-// The contract between a kind of probe and the rest of vitalsd, on one page.
+// The contract between a kind of probe and the rest of vitalsd.
 //
 // A probe observes one configured target. It owns what lasts between runs (a connection, a window
-// of readings) and nothing else: interval, deadline, cancellation, retries by the next run, outcome
-// series, labels, publishing, logging and reload belong to the framework. Its file holds, from top
-// to bottom: its metrics, its checks, its options (the constructor that reads them is their schema
-// and their reference), observe(), and the ProbeKind that registry.cpp lists in one row.
+// of readings) and nothing else. Interval, deadline, cancellation, retries by the next run, outcome
+// series, labels, publishing, logging and reload belong to the framework. The file of a kind has,
+// from top to bottom: metrics, checks, options (the constructor that reads them is their schema and
+// their reference), observe(), and the ProbeKind, which registry.cpp lists in one row.
 //
 // observe() ends in one of three ways:
-//   it returns                        observed, all is well
-//   it called out.fail() and returns  observed, but not as it should be; all samples are kept
-//   it throws ProbeError              could not observe; what was added until then is kept
-// It needs no time-out: at the deadline it is cancelled in whatever it awaits.
+//   it returns                        observed, and healthy
+//   it called out.fail() and returns  observed, and not healthy; all samples are kept
+//   it throws ProbeError              not observed; the samples that were added before are kept
+// It needs no timeouts: at the deadline it is cancelled in whatever it awaits.
 #pragma once
 
 #include "config/node.hpp"
@@ -19,6 +19,7 @@
 #include "exporter/model/metric_table.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/error.hpp"
+#include "probes/permission.hpp"
 #include "probes/shard.hpp"
 
 #include <cstdint>
@@ -45,21 +46,21 @@ class Client;
 }
 }  // namespace net
 
-/// What probes may use. All of it lives on the probe loop and outlives every probe.
+/// The services that probes use, on the probe loop. They outlive every probe.
 struct Environment {
   asio::io_context& loop;
   net::TimerWheel& wheel;
-  net::Offload& offload;     ///< for files
-  net::Offload& connecting;  ///< for libraries that compute or read without a bound
+  net::Offload& offload;     ///< threads for files
+  net::Offload& connecting;  ///< threads for libraries that compute or read without a limit
   net::Resolver& resolver;
   net::TlsContexts& tls;
   net::HttpClient& http;
   net::kubernetes::Client& kubernetes;
-  Shard shard;  ///< which objects are ours, for kinds that divide theirs
+  Shard shard;  ///< the objects of this process, for kinds that divide them
 };
 
-/// What a kind has to remember over a restart beside its facts: what it has counted, how far it has
-/// read. Probe loop only.
+/// Data of a kind that must survive a restart and is not a fact: counts, read positions. Probe loop
+/// only.
 class Notes {
  public:
   Notes() = default;
@@ -67,14 +68,14 @@ class Notes {
   Notes(const Notes&) = delete;
   Notes& operator=(const Notes&) = delete;
 
-  /// All of it, in a text of the kind's own.
+  /// All data, as text in a format of the kind.
   virtual std::string serialize() = 0;
-  /// What serialize() returned last is on the disk, or there is none that it could be put on: what
-  /// is published only from now on is never taken back by a crash.
+  /// The text that serialize() last returned is saved, or there is no state file. A kind that must
+  /// not publish what a crash would take back publishes it from now on.
   virtual void saved() = 0;
-  /// What an earlier process took, before the first run; a text that makes no sense is ignored.
+  /// Restores the text of an earlier process, before the first run. An invalid text is ignored.
   virtual void restore(std::string_view text) = 0;
-  /// Changes when there is something new that is worth being saved.
+  /// Changes when there is new data to save.
   [[nodiscard]] virtual std::uint64_t version() const = 0;
 };
 
@@ -85,26 +86,28 @@ class Probe {
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
 
-  /// One run. Never called while an earlier call is still going on.
+  /// One run. The framework never starts a run before the previous one has ended.
   virtual asio::awaitable<void> observe(SampleSet& out) = 0;
 
-  /// What it watches, as the status page shows it: no secrets, no defaults spelt out.
+  /// The target as the status page shows it, without secrets and defaults.
   [[nodiscard]] virtual std::string target() const = 0;
 
-  /// The host:port that it connects to, whose concurrent runs are capped; empty: none.
+  /// The host:port of the connection, whose concurrent runs are limited. Empty: none.
   [[nodiscard]] virtual std::string endpoint() const { return {}; }
 
-  /// Whether there may be an object of which both publish, which is an error: for kinds that watch
-  /// many (`divides`). `other` is of the same class.
-  [[nodiscard]] virtual bool overlaps(const Probe& /*other*/) const { return false; }
-
-  /// After a reload that left kind and target as they were: take over the connection, or whatever
-  /// else is worth keeping, from the probe that this one replaces. `predecessor` is of the same
-  /// class and does not run.
+  /// Takes over the connection and other state of the probe that this one replaces after a reload.
+  /// `predecessor` has the same class and target, and does not run.
   virtual void inherit(Probe& /*predecessor*/) {}
+};
 
-  /// Null for those whose facts are all that they remember.
-  virtual Notes* notes() { return nullptr; }
+/// What only kinds have that watch many objects.
+struct WatchingKind {
+  /// The first run, which starts the watch, is not spread over time with those of other probes.
+  bool first_run_at_once = true;
+  /// Whether two probes of the kind may publish the same object, which is a configuration error.
+  bool (*overlaps)(const Probe& one, const Probe& other) = nullptr;
+  /// Null, or the data that a probe saves besides its facts.
+  Notes* (*notes)(Probe& probe) = nullptr;
 };
 
 /// One row of the registry.
@@ -112,26 +115,32 @@ struct ProbeKind {
   std::string_view name;
   std::string_view help;  ///< one sentence for the reference
 
-  /// Reads the kind's own options; problems are recorded in the node. Does no I/O.
+  /// Reads the options of the kind and records problems in the node. No I/O.
   std::unique_ptr<Probe> (*make)(config::Node& options, const Environment& environment);
 
   std::span<const MetricInfo* const> metrics;
   std::span<const Check* const> checks = {};
 
-  /// It follows a watch: its first run, which begins it, need not be spread with all the others.
-  bool first_at_once = false;
-
-  /// It watches many objects and, in each of several processes that divide the work, its share of
-  /// them (Environment::shard). Of other kinds each probe runs in one of the processes.
-  bool divides = false;
-
-  /// The ecosystem's name for "the target is up" (`pg_up`); the framework publishes it.
+  /// The ecosystem's name for "the target is up" (`pg_up`), which the framework publishes.
   const MetricInfo* up = nullptr;
 
-  /// A series that documented rules read and that any probe of the kind publishes, as PromQL: where
-  /// it is missing, those rules are silent for want of data.
+  /// A series that the documented rules read and that every probe of the kind publishes, as PromQL.
+  /// Those rules are silent if it is missing.
   std::string_view documented_series = {};
+
+  /// The permissions that the kind needs from the Kubernetes API.
+  std::span<const Permission> permissions = {};
+
+  /// For kinds that watch many objects. Several processes divide the objects among them
+  /// (Environment::shard); of other kinds, each probe runs in one process.
+  const WatchingKind* watching = nullptr;
 };
+
+/// Shorthand for WatchingKind::overlaps of a class with `overlaps(const P&)`.
+template <class P>
+bool probes_overlap(const Probe& one, const Probe& other) {
+  return dynamic_cast<const P&>(one).overlaps(dynamic_cast<const P&>(other));
+}
 
 /// Shorthand for a kind whose probe is constructible from its options.
 template <class P>

@@ -283,6 +283,8 @@ class CertificateProbe final : public Probe {
 constexpr auto kMetrics = metric_list(kExpiry, kNotBefore, kChainExpiry, kVerified, kFault,
                                       kUnreadable, kubernetes::kLastHeard);
 constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kUnreadableCheck};
+constexpr std::array<Permission, 1> kPermissions = {
+    Permission{.group = "", .resource = "secrets", .within = "secrets"}};
 
 }  // namespace
 
@@ -295,6 +297,7 @@ const ProbeKind certificate = {
     .metrics = kMetrics,
     .checks = kChecks,
     .documented_series = "cert_expiry_timestamp",
+    .permissions = kPermissions,
 };
 }  // namespace kinds
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support import REPOSITORY
 from support.certificates import Authority
@@ -24,8 +25,10 @@ DATA = REPOSITORY / "tests" / "data"
 EXAMPLES = sorted((REPOSITORY / "config" / "examples").glob("*.yaml"))
 
 
-# Those are on the page of tests/kubernetes/test_names.py.
-OF_A_CLUSTER = {"cert-manager", "kubelet", "logs", "node", "pod", "workload"}
+def kinds_of_a_cluster() -> set[str]:
+    """Kinds that need a Kubernetes API; tests/kubernetes/test_names.py has their page."""
+    kinds = yaml.safe_load(run("config", "permissions").stdout)
+    return {kind for kind, needs in kinds.items() if any("within" not in each for each in needs)}
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def every_kind(
             "CACHE_PASSWORD": redis_server.password,
         },
     )
-    kinds = {probe["kind"] for probe in daemon.status()["probes"]} | OF_A_CLUSTER
+    kinds = {probe["kind"] for probe in daemon.status()["probes"]} | kinds_of_a_cluster()
     assert kinds == set(re.findall(r"(?m)^# Kind ([\w-]+)$", run("metrics").stdout))
     for sample in daemon.samples("probe_success"):
         assert sample.value == 1, daemon.tail()

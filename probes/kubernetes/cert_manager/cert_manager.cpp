@@ -117,8 +117,8 @@ class CertManagerProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override { return "Certificates in " + scope_.text(); }
 
-  [[nodiscard]] bool overlaps(const Probe& other) const override {
-    return scope_.overlaps(dynamic_cast<const CertManagerProbe&>(other).scope_);
+  [[nodiscard]] bool overlaps(const CertManagerProbe& other) const {
+    return scope_.overlaps(other.scope_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -147,6 +147,10 @@ class CertManagerProbe final : public Probe {
 constexpr auto kMetrics = metric_list(kDates, kReadiness, kubernetes::kLastHeard);
 constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kNotReady};
 
+constexpr WatchingKind kWatching{.overlaps = probes_overlap<CertManagerProbe>};
+constexpr std::array<Permission, 1> kPermissions = {
+    Permission{.group = "cert-manager.io", .resource = "certificates"}};
+
 }  // namespace
 
 namespace kinds {
@@ -157,8 +161,8 @@ const ProbeKind cert_manager = {
     .make = make_probe<CertManagerProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
-    .first_at_once = true,
-    .divides = true,
+    .permissions = kPermissions,
+    .watching = &kWatching,
 };
 }  // namespace kinds
 

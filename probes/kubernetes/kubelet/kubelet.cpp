@@ -13,6 +13,7 @@
 #include "probes/net/pause.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -102,8 +103,8 @@ class KubeletProbe final : public Probe {
                              : "kubelets of nodes with " + selector_.text();
   }
 
-  [[nodiscard]] bool overlaps(const Probe& other) const override {
-    return !selector_.disjoint(dynamic_cast<const KubeletProbe&>(other).selector_);
+  [[nodiscard]] bool overlaps(const KubeletProbe& other) const {
+    return !selector_.disjoint(other.selector_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -192,6 +193,21 @@ class KubeletProbe final : public Probe {
   std::map<std::string, NodeState> states_;  // by node
 };
 
+constexpr WatchingKind kWatching{.first_run_at_once = false,
+                                 .overlaps = probes_overlap<KubeletProbe>};
+constexpr std::array<Permission, 3> kPermissions = {
+    Permission{.group = "", .resource = "nodes", .cluster = true},
+    Permission{.group = "",
+               .resource = "nodes/stats",
+               .verbs = Permission::Verbs::get,
+               .cluster = true,
+               .unless_false = "summary"},
+    Permission{.group = "",
+               .resource = "nodes/metrics",
+               .verbs = Permission::Verbs::get,
+               .cluster = true,
+               .unless_false = "cadvisor"}};
+
 }  // namespace
 
 namespace kinds {
@@ -202,7 +218,8 @@ const ProbeKind kubelet = {
     .make = make_probe<KubeletProbe>,
     .metrics = kubernetes::kKubeletMetrics,
     .checks = kubernetes::kKubeletChecks,
-    .divides = true,
+    .permissions = kPermissions,
+    .watching = &kWatching,
 };
 }  // namespace kinds
 

@@ -8,6 +8,7 @@
 #include "probes/kubernetes/logs/log_follower.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <memory>
 #include <string>
@@ -108,12 +109,11 @@ class LogsProbe final : public Probe {
     return text + (containers_.empty() ? "pods in " : " in ") + scope_.text();
   }
 
-  [[nodiscard]] bool overlaps(const Probe& other) const override {
-    const auto& probe = dynamic_cast<const LogsProbe&>(other);
+  [[nodiscard]] bool overlaps(const LogsProbe& other) const {
     const bool disjoint_names =
-        !containers_.empty() && !probe.containers_.empty() &&
-        std::ranges::find_first_of(containers_, probe.containers_) == containers_.end();
-    return !disjoint_names && scope_.overlaps(probe.scope_);
+        !containers_.empty() && !other.containers_.empty() &&
+        std::ranges::find_first_of(containers_, other.containers_) == containers_.end();
+    return !disjoint_names && scope_.overlaps(other.scope_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -122,7 +122,7 @@ class LogsProbe final : public Probe {
     follower_->set_max_streams(max_streams_);
   }
 
-  Notes* notes() override { return follower_ ? &follower_->counts() : nullptr; }
+  Notes* notes() { return follower_ ? &follower_->counts() : nullptr; }
 
  private:
   kubernetes::Scope scope_;
@@ -134,6 +134,13 @@ class LogsProbe final : public Probe {
 
 constexpr auto kMetrics = metric_list(kLines, kReadBytes, kStreams, kubernetes::kLastHeard);
 
+Notes* notes_of(Probe& probe) { return dynamic_cast<LogsProbe&>(probe).notes(); }
+
+constexpr WatchingKind kWatching{.overlaps = probes_overlap<LogsProbe>, .notes = notes_of};
+constexpr std::array<Permission, 2> kPermissions = {
+    Permission{.group = "", .resource = "pods"},
+    Permission{.group = "", .resource = "pods/log", .verbs = Permission::Verbs::get}};
+
 }  // namespace
 
 namespace kinds {
@@ -143,8 +150,8 @@ const ProbeKind logs = {
     .help = "Lines in the logs of containers that match patterns, each counted once.",
     .make = make_probe<LogsProbe>,
     .metrics = kMetrics,
-    .first_at_once = true,
-    .divides = true,
+    .permissions = kPermissions,
+    .watching = &kWatching,
 };
 }  // namespace kinds
 

@@ -141,8 +141,8 @@ class NodeProbe final : public Probe {
     return selector_.empty() ? "all nodes" : "nodes with " + selector_.text();
   }
 
-  [[nodiscard]] bool overlaps(const Probe& other) const override {
-    return !selector_.disjoint(dynamic_cast<const NodeProbe&>(other).selector_);
+  [[nodiscard]] bool overlaps(const NodeProbe& other) const {
+    return !selector_.disjoint(other.selector_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -159,6 +159,10 @@ class NodeProbe final : public Probe {
 constexpr auto kMetrics = metric_list(kTable, kNodeCount, kReadyCount, kubernetes::kLastHeard);
 constexpr std::array<const Check*, 2> kChecks = {&kNotReady, &kPressure};
 
+constexpr WatchingKind kWatching{.overlaps = probes_overlap<NodeProbe>};
+constexpr std::array<Permission, 1> kPermissions = {
+    Permission{.group = "", .resource = "nodes", .cluster = true}};
+
 }  // namespace
 
 namespace kinds {
@@ -169,8 +173,8 @@ const ProbeKind node = {
     .make = make_probe<NodeProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
-    .first_at_once = true,
-    .divides = true,
+    .permissions = kPermissions,
+    .watching = &kWatching,
 };
 }  // namespace kinds
 

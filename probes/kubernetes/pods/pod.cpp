@@ -8,6 +8,7 @@
 #include "probes/kubernetes/watch/watched.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -70,12 +71,11 @@ class PodProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override { return "pods in " + scope_.text(); }
 
-  [[nodiscard]] bool overlaps(const Probe& other) const override {
-    const auto& probe = dynamic_cast<const PodProbe&>(other);
+  [[nodiscard]] bool overlaps(const PodProbe& other) const {
     const bool disjoint_phases =
-        !phases_.empty() && !probe.phases_.empty() &&
-        std::ranges::find_first_of(phases_, probe.phases_) == phases_.end();
-    return !disjoint_phases && scope_.overlaps(probe.scope_);
+        !phases_.empty() && !other.phases_.empty() &&
+        std::ranges::find_first_of(phases_, other.phases_) == phases_.end();
+    return !disjoint_phases && scope_.overlaps(other.scope_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -110,6 +110,9 @@ class PodProbe final : public Probe {
   std::vector<std::unique_ptr<Source>> sources_;
 };
 
+constexpr WatchingKind kWatching{.overlaps = probes_overlap<PodProbe>};
+constexpr std::array<Permission, 1> kPermissions = {Permission{.group = "", .resource = "pods"}};
+
 }  // namespace
 
 namespace kinds {
@@ -120,8 +123,8 @@ const ProbeKind pod = {
     .make = make_probe<PodProbe>,
     .metrics = kubernetes::kPodMetrics,
     .checks = kubernetes::kPodChecks,
-    .first_at_once = true,
-    .divides = true,
+    .permissions = kPermissions,
+    .watching = &kWatching,
 };
 }  // namespace kinds
 

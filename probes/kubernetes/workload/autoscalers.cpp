@@ -125,6 +125,7 @@ constexpr std::array<const Check*, 2> kChecks = {&kAtMax, &kInactive};
 constinit const SectionKind autoscalers = {.name = "horizontalpodautoscalers",
                                            .make = make_section<Autoscalers>,
                                            .metrics = kMetrics,
-                                           .checks = kChecks};
+                                           .checks = kChecks,
+                                           .group = "autoscaling"};
 
 }  // namespace vitalsd::kubernetes

@@ -82,6 +82,7 @@ constexpr std::array<const Check*, 2> kChecks = {&kLost, &kPending};
 constinit const SectionKind claims = {.name = "persistentvolumeclaims",
                                       .make = make_section<Claims>,
                                       .metrics = kMetrics,
-                                      .checks = kChecks};
+                                      .checks = kChecks,
+                                      .group = ""};
 
 }  // namespace vitalsd::kubernetes

@@ -102,7 +102,10 @@ constexpr std::array<const Check*, 2> kChecks = {&kMissedCheck, &kScheduleCheck}
 
 }  // namespace
 
-constinit const SectionKind cron_jobs = {
-    .name = "cronjobs", .make = make_section<CronJobs>, .metrics = kMetrics, .checks = kChecks};
+constinit const SectionKind cron_jobs = {.name = "cronjobs",
+                                         .make = make_section<CronJobs>,
+                                         .metrics = kMetrics,
+                                         .checks = kChecks,
+                                         .group = "batch"};
 
 }  // namespace vitalsd::kubernetes

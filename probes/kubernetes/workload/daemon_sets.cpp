@@ -83,7 +83,10 @@ constexpr std::array<const Check*, 1> kChecks = {&kNotReady};
 
 }  // namespace
 
-constinit const SectionKind daemon_sets = {
-    .name = "daemonsets", .make = make_section<DaemonSets>, .metrics = kMetrics, .checks = kChecks};
+constinit const SectionKind daemon_sets = {.name = "daemonsets",
+                                           .make = make_section<DaemonSets>,
+                                           .metrics = kMetrics,
+                                           .checks = kChecks,
+                                           .group = "apps"};
 
 }  // namespace vitalsd::kubernetes

@@ -108,6 +108,7 @@ constexpr std::array<const Check*, 2> kChecks = {&kUnavailable, &kStuck};
 constinit const SectionKind deployments = {.name = "deployments",
                                            .make = make_section<Deployments>,
                                            .metrics = kMetrics,
-                                           .checks = kChecks};
+                                           .checks = kChecks,
+                                           .group = "apps"};
 
 }  // namespace vitalsd::kubernetes

@@ -149,7 +149,10 @@ constexpr std::array<const Check*, 2> kChecks = {&kFailedCheck, &kLastRunFailed}
 
 }  // namespace
 
-constinit const SectionKind jobs = {
-    .name = "jobs", .make = make_section<Jobs>, .metrics = kMetrics, .checks = kChecks};
+constinit const SectionKind jobs = {.name = "jobs",
+                                    .make = make_section<Jobs>,
+                                    .metrics = kMetrics,
+                                    .checks = kChecks,
+                                    .group = "batch"};
 
 }  // namespace vitalsd::kubernetes

@@ -66,7 +66,10 @@ constexpr std::array<const Check*, 1> kChecks = {&kUsed};
 
 }  // namespace
 
-constinit const SectionKind quotas = {
-    .name = "resourcequotas", .make = make_section<Quotas>, .metrics = kMetrics, .checks = kChecks};
+constinit const SectionKind quotas = {.name = "resourcequotas",
+                                      .make = make_section<Quotas>,
+                                      .metrics = kMetrics,
+                                      .checks = kChecks,
+                                      .group = ""};
 
 }  // namespace vitalsd::kubernetes

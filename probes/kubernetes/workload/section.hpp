@@ -39,6 +39,7 @@ struct SectionKind {
   std::unique_ptr<Section> (*make)(const Environment& environment, const Scope& scope);
   std::span<const MetricInfo* const> metrics;
   std::span<const Check* const> checks;
+  std::string_view group;  ///< of the API
   bool is_namespaced = true;
 };
 

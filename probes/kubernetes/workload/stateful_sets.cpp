@@ -95,6 +95,7 @@ constexpr std::array<const Check*, 1> kChecks = {&kNotReady};
 constinit const SectionKind stateful_sets = {.name = "statefulsets",
                                              .make = make_section<StatefulSets>,
                                              .metrics = kMetrics,
-                                             .checks = kChecks};
+                                             .checks = kChecks,
+                                             .group = "apps"};
 
 }  // namespace vitalsd::kubernetes

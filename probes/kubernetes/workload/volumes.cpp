@@ -94,6 +94,7 @@ constinit const SectionKind volumes = {.name = "persistentvolumes",
                                        .make = make_section<Volumes>,
                                        .metrics = kMetrics,
                                        .checks = kChecks,
+                                       .group = "",
                                        .is_namespaced = false};
 
 }  // namespace vitalsd::kubernetes

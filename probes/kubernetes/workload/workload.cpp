@@ -65,11 +65,10 @@ class WorkloadProbe final : public Probe {
     return (all ? "workloads" : names(kinds)) + " in " + scope_.text();
   }
 
-  [[nodiscard]] bool overlaps(const Probe& other) const override {
-    const auto& probe = dynamic_cast<const WorkloadProbe&>(other);
+  [[nodiscard]] bool overlaps(const WorkloadProbe& other) const {
     const auto common =
-        std::ranges::find_first_of(sections_, probe.sections_, {}, &Enabled::kind, &Enabled::kind);
-    return common != sections_.end() && scope_.overlaps(probe.scope_);
+        std::ranges::find_first_of(sections_, other.sections_, {}, &Enabled::kind, &Enabled::kind);
+    return common != sections_.end() && scope_.overlaps(other.scope_);
   }
 
   void inherit(Probe& predecessor) override {
@@ -109,7 +108,20 @@ std::vector<const Check*> all_checks() {
   return all;
 }
 const std::vector<const MetricInfo*> kMetrics = all_metrics();
+std::vector<Permission> all_permissions() {
+  std::vector<Permission> all;
+  for (const SectionKind* kind : kSections) {
+    all.push_back({.group = kind->group,
+                   .resource = kind->name,
+                   .cluster = !kind->is_namespaced,
+                   .listed_in = "resources"});
+  }
+  return all;
+}
 const std::vector<const Check*> kChecks = all_checks();
+const std::vector<Permission> kPermissions = all_permissions();
+
+constexpr WatchingKind kWatching{.overlaps = probes_overlap<WorkloadProbe>};
 
 }  // namespace
 
@@ -121,8 +133,8 @@ const ProbeKind workload = {
     .make = make_probe<WorkloadProbe>,
     .metrics = kMetrics,
     .checks = kChecks,
-    .first_at_once = true,
-    .divides = true,
+    .permissions = kPermissions,
+    .watching = &kWatching,
 };
 }  // namespace kinds
 

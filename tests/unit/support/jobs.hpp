@@ -46,12 +46,16 @@ inline constexpr Check kFakeCheck{
 inline constexpr auto kFakeMetrics = metric_list(kFakeReading, kFakeFact);
 inline constexpr std::array<const Check*, 1> kFakeChecks = {&kFakeCheck};
 
+inline Notes* notes_of_fake(Probe& probe);
+inline constexpr WatchingKind kFakeWatching = {.first_run_at_once = false, .notes = notes_of_fake};
+
 inline const ProbeKind kFakeKind = {.name = "fake",
                                     .help = "Does as it is told.",
                                     .make = nullptr,  // tests make their probes themselves
                                     .metrics = kFakeMetrics,
                                     .checks = kFakeChecks,
-                                    .up = &kFakeUp};
+                                    .up = &kFakeUp,
+                                    .watching = &kFakeWatching};
 inline const ProbeKind kOtherKind = {
     .name = "other", .help = "Is of another kind.", .make = nullptr, .metrics = kFakeMetrics};
 
@@ -99,12 +103,14 @@ class FakeProbe final : public Probe {
   void inherit(Probe& predecessor) override {
     if (dynamic_cast<FakeProbe&>(predecessor).name_ == name_) ++target_.inherited;
   }
-  Notes* notes() override { return target_.notes; }
+  Notes* notes() { return target_.notes; }
 
  private:
   Target& target_;
   std::string name_;
 };
+
+inline Notes* notes_of_fake(Probe& probe) { return dynamic_cast<FakeProbe&>(probe).notes(); }
 
 /// What a probe may wait for until the test opens it.
 class Door {
