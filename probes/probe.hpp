@@ -16,6 +16,7 @@
 #include "config/node.hpp"
 #include "exporter/model/check.hpp"
 #include "exporter/model/metric.hpp"
+#include "exporter/model/metric_table.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/error.hpp"
 #include "probes/shard.hpp"

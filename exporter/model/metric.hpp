@@ -166,10 +166,4 @@ struct Metric : MetricInfo {
 template <class... Names>
 Metric(const MetricSpec&, const Names&...) -> Metric<sizeof...(Names)>;
 
-/// All metrics of a kind, for its ProbeKind.
-template <class... Metrics>
-constexpr std::array<const MetricInfo*, sizeof...(Metrics)> metric_list(const Metrics&... metrics) {
-  return {&metrics...};
-}
-
 }  // namespace vitalsd

@@ -84,7 +84,7 @@ def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Aut
     for probe in ("good", "soon"):
         assert daemon.value("cert_verified", probe=probe) == 1
         assert daemon.samples("cert_verify_fault", probe=probe) == []
-    assert daemon.value("probe_success", probe="unverified") == 1
+    daemon.wait_ok("unverified")
     assert daemon.samples("cert_verified", probe="unverified") == []
     assert set(daemon.failures("no-tls")) == {"tls"}
 
@@ -206,7 +206,7 @@ def test_starttls(vitalsd: Daemon, certificates: Authority) -> None:
             + [endpoint("unable", unable.port, starttls="smtp", **trusted)]
         )
         for protocol in servers:
-            assert daemon.value("probe_success", probe=protocol) == 1, errors(daemon)[protocol]
+            daemon.wait_ok(protocol)
             assert daemon.value("cert_expiry_timestamp", probe=protocol) == certificate.expiry
         assert set(daemon.failures("unable")) == {"mismatch"}
         assert errors(daemon)["unable"] == "STARTTLS was answered with '502'"

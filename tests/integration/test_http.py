@@ -62,7 +62,7 @@ def test_what_is_expected(vitalsd: Daemon, nginx: Nginx) -> None:
         + [api(name, nginx.url(f"/{name}"), expect={"json": {"/a": "1"}}) for name in NO_JSON]
     )
     for probe in ("healthy", "live"):
-        assert daemon.value("probe_success", probe=probe) == 1, error(daemon, probe)
+        daemon.wait_ok(probe)
     for probe, (_, text) in UNEXPECTED.items():
         assert error(daemon, probe) == text
         assert set(daemon.failures(probe)) == {"mismatch"}
@@ -109,10 +109,10 @@ def test_redirects(vitalsd: Daemon, nginx: Nginx) -> None:
             api("loop", nginx.url("/redirect/loop"), redirects=3),
         ]
     )
-    assert daemon.value("probe_success", probe="followed") == 1
+    daemon.wait_ok("followed")
     assert daemon.value("probe_http_redirects", probe="followed") == 1
     assert daemon.value("probe_http_status_code", probe="followed") == 200
-    assert daemon.value("probe_success", probe="shown") == 1
+    daemon.wait_ok("shown")
     assert daemon.value("probe_http_redirects", probe="shown") == 0
     assert error(daemon, "loop") == "status 302, expected 2xx"
     assert daemon.value("probe_http_redirects", probe="loop") == 3
@@ -136,7 +136,7 @@ def test_credentials(vitalsd: Daemon, nginx: Nginx) -> None:
         environment={"PASSWORD": nginx.password, "TOKEN": nginx.token, "WRONG": "not-this-one"},
     )
     for probe in ("basic", "in-the-url", "bearer", "none"):
-        assert daemon.value("probe_success", probe=probe) == 1, error(daemon, probe)
+        daemon.wait_ok(probe)
     for probe in ("wrong-password", "wrong-token", "elsewhere"):
         assert daemon.value("probe_http_status_code", probe=probe) == 401
         assert set(daemon.failures(probe)) == {"mismatch"}
@@ -180,7 +180,7 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
         ]
     )
     for probe in ("good", "http2", "renamed", "unverified"):
-        assert daemon.value("probe_success", probe=probe) == 1, error(daemon, probe)
+        daemon.wait_ok(probe)
         assert daemon.value("probe_http_ssl", probe=probe) == 1
     reasons = {
         "expired": "certificate has expired",
@@ -226,7 +226,7 @@ def test_compressed_answers(vitalsd: Daemon, http_peer: HttpPeer) -> None:
             for name in ("gzip", "bomb", "broken")
         ]
     )
-    assert daemon.value("probe_success", probe="gzip") == 1, error(daemon, "gzip")
+    daemon.wait_ok("gzip")
     assert daemon.value("probe_http_uncompressed_body_length", probe="gzip") == len(text)
     assert set(daemon.failures("bomb")) == {"protocol"}
     assert "larger than 1048576 bytes" in error(daemon, "bomb")
@@ -259,7 +259,7 @@ def test_answers_that_make_no_sense(vitalsd: Daemon, http_peer: HttpPeer, nginx:
         assert set(daemon.failures(probe)) == {"protocol"}, f"{probe}: {error(daemon, probe)}"
         assert daemon.value("vitalsd_target_up", probe=probe) == 0
     for probe in ("as-big-as-it-may", "good"):
-        assert daemon.value("probe_success", probe=probe) == 1, error(daemon, probe)
+        daemon.wait_ok(probe)
 
 
 # ---- time ---------------------------------------------------------------------------------------

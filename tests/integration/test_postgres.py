@@ -66,7 +66,7 @@ def test_tls_and_who_is_let_in(vitalsd: Daemon, postgres: Postgres, tmp_path: Pa
         environment={**passwords(postgres), "WRONG": "not-this-one"},
     )
     for probe in ("verified", "renamed", "encrypted", "plain"):
-        assert daemon.value("probe_success", probe=probe) == 1, daemon.tail()
+        daemon.wait_ok(probe)
         assert daemon.value("pg_up", probe=probe) == 1
     for probe in ("wrong-ca", "wrong-name"):
         assert set(daemon.failures(probe)) == {"tls"}
@@ -117,7 +117,7 @@ def test_without_pg_monitor(vitalsd: Daemon, postgres: Postgres) -> None:
         for probe in ("sees", "blind"):
             daemon.wait_for("pg_stat_activity_count", 4, probe=probe, datname="postgres")
     assert daemon.samples("pg_stat_activity_connections", probe="blind") == []
-    assert daemon.value("probe_success", probe="blind") == 1
+    daemon.wait_ok("blind")
 
 
 def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
@@ -182,7 +182,7 @@ def test_names_of_databases_in_urls(vitalsd: Daemon, postgres: Postgres) -> None
         ]
         daemon = vitalsd(probes, environment=passwords(postgres))
         for probe in probes:
-            assert daemon.value("probe_success", probe=probe["name"]) == 1, daemon.tail()
+            daemon.wait_ok(probe["name"])
         assert by_database(daemon, "pg_stat_activity_count").keys() >= names.keys()
     finally:
         for name in names:
@@ -196,7 +196,7 @@ def test_a_server_without_an_encoding(vitalsd: Daemon, postgres: Postgres) -> No
     try:
         url = postgres.url(database="bytes", sslmode="require")
         daemon = vitalsd([db(postgres, url=url)], environment=passwords(postgres))
-        assert daemon.value("probe_success", probe="db") == 1, daemon.tail()
+        daemon.wait_ok("db")
         assert "caf\ufffd" in by_database(daemon, "pg_stat_activity_count")
     finally:
         postgres.execute_bytes(b'DROP DATABASE "caf\xe9"', "bytes")
@@ -418,6 +418,6 @@ def test_nothing_stays_with_a_connection_that_a_pooler_shares(
             [db(postgres, "pooled", url=pooler.url())], environment=passwords(postgres)
         )
         daemon.wait_runs("pooled", 3)
-        assert daemon.value("probe_success", probe="pooled") == 1, daemon.tail()
+        daemon.wait_ok("pooled")
         assert [pooler.ask(f"SHOW {name}") for name in settings] == before
         assert pooler.ask("SELECT pg_backend_pid()") == pooler.ask("SELECT pg_backend_pid()")

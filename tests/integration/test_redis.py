@@ -73,7 +73,7 @@ def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Pat
         ),
     )
     for probe in ("plain", "tls", "default-user"):
-        assert daemon.value("probe_success", probe=probe) == 1, daemon.tail()
+        daemon.wait_ok(probe)
         assert daemon.value("redis_up", probe=probe) == 1
     for probe in ("wrong-ca", "wrong-name"):
         assert set(daemon.failures(probe)) == {"tls"}

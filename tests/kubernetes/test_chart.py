@@ -162,7 +162,7 @@ def test_the_plain_manifests_are_the_chart(api_server: ApiServer) -> None:
         ({"shards": 2, "replicas": 2}, "one of them must be 1"),
         ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "scraped twice"),
         ({"persistence": {"enabled": True}, "replicas": 2}, "ReadWriteMany"),
-        ({"config": {"probes": [{"name": "a", "kind": "pods"}]}}, "/config/probes/0/kind"),
+        ({"config": {"probes": [{"name": "a", "kind": "pods"}]}}, 'tcp, workload, not "pods"'),
         ({"config": {"probes": [{"name": "a", "kind": "pod"}], "state": {}}}, "state"),
         ({"replica": 2}, "replica"),
     ],
@@ -170,7 +170,7 @@ def test_the_plain_manifests_are_the_chart(api_server: ApiServer) -> None:
 def test_values_that_make_no_sense(values: dict[str, Any], message: str) -> None:
     done = helm("template", "vitalsd", str(CHART), values=values)
     assert done.returncode != 0
-    assert message in done.stderr.replace("config.probes.0.kind", "/config/probes/0/kind")
+    assert message in done.stderr
 
 
 @every_values

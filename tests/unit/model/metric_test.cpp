@@ -1,4 +1,4 @@
-#include "exporter/model/metric.hpp"
+#include "exporter/model/metric_table.hpp"
 
 #include <string_view>
 

@@ -1,46 +1,35 @@
 {{/*
 The permissions that the configured probes need, as YAML: namespace -> "group/resource" -> verbs. The
-namespace "" means the whole cluster. The kinds are those of docs/configuration.md.
+namespace "" means the whole cluster. files/permissions.yaml lists the permissions by kind. It is generated
+from the declarations of the kinds.
 */}}
 {{- define "vitalsd.rights" -}}
-{{- $watch := list "list" "watch" -}}
-{{- $get := list "get" -}}
-{{- $groups := dict "deployments" "apps" "statefulsets" "apps" "daemonsets" "apps"
-      "jobs" "batch" "cronjobs" "batch" "horizontalpodautoscalers" "autoscaling"
-      "resourcequotas" "" "persistentvolumes" "" "persistentvolumeclaims" "" -}}
+{{- $kinds := .Files.Get "files/permissions.yaml" | fromYaml -}}
 {{- $rights := dict "" dict -}}
 {{- range $probe := .Values.config.probes -}}
-  {{- $cluster := dict -}}{{/* cluster-scoped resources */}}
-  {{- $needs := dict -}}
-  {{- $namespaces := default list $probe.namespaces -}}
-  {{- if eq $probe.kind "node" -}}
-    {{- $_ := set $cluster "/nodes" $watch -}}
-  {{- else if eq $probe.kind "kubelet" -}}
-    {{- $_ := set $cluster "/nodes" $watch -}}
-    {{- if ne (toString $probe.summary) "false" }}{{ $_ := set $cluster "/nodes/stats" $get }}{{ end -}}
-    {{- if ne (toString $probe.cadvisor) "false" }}{{ $_ := set $cluster "/nodes/metrics" $get }}{{ end -}}
-  {{- else if eq $probe.kind "pod" -}}
-    {{- $_ := set $needs "/pods" $watch -}}
-  {{- else if eq $probe.kind "logs" -}}
-    {{- $_ := set $needs "/pods" $watch -}}
-    {{- $_ := set $needs "/pods/log" $get -}}
-  {{- else if eq $probe.kind "cert-manager" -}}
-    {{- $_ := set $needs "cert-manager.io/certificates" $watch -}}
-  {{- else if and (eq $probe.kind "certificate") (hasKey $probe "secrets") -}}
-    {{- $_ := set $needs "/secrets" $watch -}}
-    {{- $namespaces = default list (default dict $probe.secrets).namespaces -}}
-  {{- else if eq $probe.kind "workload" -}}
-    {{- range $resource := default (keys $groups | sortAlpha) $probe.resources -}}
-      {{- if ne $resource "persistentvolumes" -}}
-        {{- $_ := set $needs (printf "%s/%s" (get $groups $resource) $resource) $watch -}}
-      {{- else if not $namespaces -}}
-        {{- $_ := set $cluster "/persistentvolumes" $watch -}}
+  {{- if not (hasKey $kinds $probe.kind) -}}
+    {{- fail (printf "config.probes: kind of %q must be one of %s, not %q" $probe.name (keys $kinds | sortAlpha | join ", ") $probe.kind) -}}
+  {{- end -}}
+  {{- range $permission := get $kinds $probe.kind -}}
+    {{- $needed := true -}}
+    {{- $namespaces := default list $probe.namespaces -}}
+    {{- with $permission.unless_false -}}
+      {{- $needed = ne (toString (get $probe .)) "false" -}}
+    {{- end -}}
+    {{- with $permission.listed_in -}}
+      {{- with get $probe . }}{{ $needed = has (regexReplaceAll "^[^/]*/" $permission.resource "") . }}{{ end -}}
+    {{- end -}}
+    {{- with $permission.within -}}
+      {{- $needed = hasKey $probe . -}}
+      {{- $namespaces = default list (default dict (get $probe .)).namespaces -}}
+    {{- end -}}
+    {{- if and $permission.cluster $namespaces }}{{ $needed = false }}{{ end -}}
+    {{- if $needed -}}
+      {{- range $namespace := default (list "") $namespaces -}}
+        {{- $needs := dict $permission.resource $permission.verbs -}}
+        {{- $_ := set $rights $namespace (merge (default dict (get $rights $namespace)) $needs) -}}
       {{- end -}}
     {{- end -}}
-  {{- end -}}
-  {{- $_ := set $rights "" (merge (get $rights "") $cluster) -}}
-  {{- range $namespace := default (list "") $namespaces -}}
-    {{- $_ := set $rights $namespace (merge (default dict (get $rights $namespace)) $needs) -}}
   {{- end -}}
 {{- end -}}
 {{- toYaml $rights -}}
