@@ -281,9 +281,9 @@ def bench_http_and_tcp() -> Iterator[Row]:
         theirs = peer_per_request(peer_blackbox, paths, 0.01)
         yield Row("one HTTP probe, new connection", ours * 1e6, "us", 110, theirs * 1e6, "blackbox_exporter", 420)
         bare = floor_per_request("curl", f"http://127.1.0.1:{peer.http}/", per_second=100)
-        yield Row("... beside the bare library", ours * 1e6, "us", None, bare * 1e6, "libcurl")
+        yield Row("... compared with the library alone", ours * 1e6, "us", None, bare * 1e6, "libcurl")
         bare = floor_per_request("sockets", "127.1.0.1", peer.http, per_second=100)
-        yield Row("... beside the bare system calls", ours * 1e6, "us", None, bare * 1e6, "sockets")
+        yield Row("... compared with the system calls alone", ours * 1e6, "us", None, bare * 1e6, "sockets")
         probes = [
             {"name": f"tcp-{i}", "kind": "tcp", "endpoint": f"{host}:{peer.tcp}"}
             for i, host in enumerate(hosts)
@@ -337,7 +337,7 @@ def bench_https(authority: Authority) -> Iterator[Row]:
         what = "one HTTPS probe, new connection, verified"
         bare = floor_per_request("curl", url, per_second=20, ca=authority.path)
         yield Row(what, ours * 1e3, "ms", 2, bare * 1e3, "libcurl, CAs cached", 1.5)
-        yield Row("... beside an exporter", ours * 1e3, "ms", None, theirs * 1e3, "blackbox_exporter")
+        yield Row("... compared with an exporter", ours * 1e3, "ms", None, theirs * 1e3, "blackbox_exporter")
 
 
 def bench_memory(authority: Authority) -> Iterator[Row]:
@@ -506,9 +506,9 @@ def bench_ten_thousand(telegraf_file: str | None) -> Iterator[Row]:
             for how, port in (("sockets", peer.http), ("connect", peer.tcp))
         )
     bare = (web_floor + tcp_floor) / 2
-    yield Row("... beside the bare system calls", ours["us"], "us", None, bare * 1e6, "sockets")
+    yield Row("... compared with the system calls alone", ours["us"], "us", None, bare * 1e6, "sockets")
     yield Row("... memory", ours["mb"], "MB", 64, theirs and theirs["mb"], name)
-    yield Row("... p99 off its rhythm", worst(ours_rhythm), "ms", 5, their_rhythm and worst(their_rhythm), name)
+    yield Row("... p99 deviation from the schedule", worst(ours_rhythm), "ms", 5, their_rhythm and worst(their_rhythm), name)
     probed = ours_rhythm["http"]["targets"] + ours_rhythm["tcp"]["targets"]
     yield Row("... healthy targets not probed or disturbed", healthy - probed + len(failed), "targets", 0)
     yield Row("... gzip scrape, CPU of the web thread", gzip_cpu * 1e3, "ms", 50)

@@ -164,9 +164,9 @@ def bench_kubernetes() -> Iterator[Row]:
             yield Row(what, first, "s", 1.5 * sending, theirs["seconds"], name)
             yield Row("... CPU until then", cpu, "s", 0.4, theirs["cpu_seconds"], name, 2.0)
             scrapes = [timed(lambda: get(daemon.port, "/metrics")) for _ in range(9)]
-            yield Row("... scrape of all of it", statistics.median(scrapes) * 1e3, "ms", 20)
+            yield Row("... scrape of the complete page", statistics.median(scrapes) * 1e3, "ms", 20)
             event = each(lambda: cpu_seconds(daemon.pid))
-            yield Row("... a pod's event", event, "us", 50, their_event, name)
+            yield Row("... one event of a pod", event, "us", 50, their_event, name)
             get(daemon.port, "/metrics", **{"Accept-Encoding": "gzip"})
             yield Row("... memory", memory_mb(daemon.pid), "MB", 64, their_memory, name)
 

@@ -1,4 +1,4 @@
-// libpq's messages of failed connections, and what a server asks for while it is connected to.
+// libpq's messages about failed connections, and a server's authentication requests.
 #include "probes/net/pg_auth.hpp"
 #include "probes/net/pg_connection.hpp"
 
@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   net::pg_reason(net::pg_sqlstate(text));
   const net::PgAuthRequest request = net::read_pg_auth_request(text);
   const bool incomplete = request.kind == net::PgAuthRequest::Kind::incomplete;
-  if (incomplete != (request.needs > size)) std::abort();  // it would be waited for without an end
+  if (incomplete != (request.needs > size)) std::abort();  // the client would wait forever
   net::refuse_pg_auth(request, false, false);
   return 0;
 }

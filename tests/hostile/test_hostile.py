@@ -150,7 +150,7 @@ def test_nothing_that_servers_do_disturbs_the_others(
         now = runs(daemon)
         return all(now[name] >= before[name] + 3 for name, _ in targets)
 
-    wait_until(each_has_run, what="three runs of each")
+    wait_until(each_has_run, what="three runs of each probe")
     due = (time.monotonic() - began) * 1000 / interval
     served = runs(daemon)["canary"] - before["canary"]
 

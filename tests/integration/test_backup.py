@@ -100,7 +100,7 @@ def test_a_file_that_grows(vitalsd: Daemon, tmp_path: Path) -> None:
         os.utime(tmp_path / "b", (newer, newer))
         return last(daemon) == older
 
-    wait_until(grows, what="the growing file is passed over", every=0.1)
+    wait_until(grows, what="the growing file does not count", every=0.1)
     daemon.wait_for("backup_last_success_timestamp_seconds", newer)
     assert daemon.value("backup_newest_size_bytes") == grown
 

@@ -86,7 +86,7 @@ def test_mounts_that_come_change_and_go(vitalsd: Daemon, mounts: Mounts, tmp_pat
     daemon.wait_for("node_filesystem_readonly", 1, mountpoint=str(two))
     assert daemon.value("node_filesystem_readonly", mountpoint=str(one)) == 0
     mounts.remove(one)
-    wait_until(lambda: mountpoints(daemon) == {str(two)}, what="the first is gone")
+    wait_until(lambda: mountpoints(daemon) == {str(two)}, what="the first one is not published")
     daemon.wait_ok("disks")
 
 

@@ -227,7 +227,7 @@ def test_reload_during_a_run(vitalsd: Daemon, dns_server: DnsServer, nginx: Ngin
         dns={"servers": [dns_server.address]},
         ready=False,
     )
-    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the run has begun")
+    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the start of the run")
     daemon.configuration["probes"] = [
         {"name": "web", "kind": "tcp", "endpoint": f"web.test:{nginx.port}", **QUICK},
         {"name": "other", "kind": "tcp", "endpoint": f"web.test:{nginx.port}", **QUICK},

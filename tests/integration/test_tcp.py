@@ -169,5 +169,5 @@ def test_the_daemon_ends_in_the_middle_of_runs(vitalsd: Daemon, dns_server: DnsS
         dns={"servers": [dns_server.address]},
         ready=False,
     )
-    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the probe has begun")
+    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the start of the run")
     daemon.end()

@@ -308,4 +308,4 @@ def test_probes_work_with_the_rights(
         }
 
     in_web = {("", *right[1:]) for right in granted(things) if right[0] in ("", "web")}
-    wait_until(lambda: rules(account) - rules(nobody) == in_web, what="the rules")
+    wait_until(lambda: rules(account) - rules(nobody) == in_web, what="the permissions")

@@ -90,7 +90,7 @@ def wait_error(daemon: Vitalsd, reason: str, text: str) -> str:
             if probe.get("reason") == reason and re.search(text, probe["error"])
         ],
         deadline=30,
-        what=lambda: f"{reason}: {text}; it says: {error(daemon)}",
+        what=lambda: f"{reason}: {text}; the error is: {error(daemon)}",
     )
     return probe["error"]
 
