@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Measures vitalsd beside the programs that usually do the same, one after the other on the same
-machine, and prints a table. CPU is the kernel's account of the process, children not included;
-nothing is judged by the clock but where time itself is the subject.
+"""Measures vitalsd and the usual programs for the same task, one after the other on the same
+machine, and prints a table. CPU is the CPU time that the kernel reports for the process without its
+children. Wall clock time is used only where time itself is measured.
 
     bench.py [--only WORD] [--quick] [--telegraf FILE]     run by tests/bench/run.sh, which installs
                                                            the peers
@@ -37,8 +37,8 @@ from support.redis import Redis  # noqa: E402
 from support.vitalsd import Vitalsd, binary  # noqa: E402
 
 BUILD = REPOSITORY / "build" / "release" / "tests"
-WINDOW = 20.0  # seconds that a measurement takes; --quick makes it short, to try things
-ROUNDS = 6  # of the 10,000 probes
+WINDOW = 20.0  # seconds per measurement; --quick shortens it for trials
+ROUNDS = 6  # interval of the 10,000 probes
 
 
 @dataclass
@@ -75,8 +75,8 @@ class Row:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used so far, by its CPU clock, whose id is made of the pid (man 3
-    clock_getcpuclockid)."""
+    """Returns the CPU time of the process so far from its CPU clock. The clock id is derived from
+    the pid (man 3 clock_getcpuclockid)."""
     return time.clock_gettime(~pid << 3 | 2)
 
 
@@ -129,7 +129,7 @@ class Program(Server):
 
 
 class Peer(Server):
-    """tests/bench/peer.cpp: thousands of HTTP and TCP targets on loopback, and some that hang."""
+    """tests/bench/peer.cpp: thousands of HTTP and TCP targets on loopback. Some of them hang."""
 
     name = "bench-peer"
 
@@ -146,7 +146,7 @@ class Peer(Server):
         self.process.send_signal(signal.SIGUSR1)
 
     def rhythm(self) -> dict[str, Any]:
-        """Ends it."""
+        """Stops the process."""
         self.stop()
         return json.loads(self.log().splitlines()[-1])
 
@@ -165,10 +165,10 @@ def runs_of(daemon: Vitalsd) -> float:
 
 
 def ours_per_run(probes: list[dict[str, Any]], interval: str, **options: Any) -> float:
-    """CPU seconds for one run of one of the probes, everything included but a scrape."""
+    """Returns the CPU seconds for one run of one probe, including everything except a scrape."""
     make = lambda: Vitalsd(probes, interval=interval, timeout=interval, **options)  # noqa: E731
     with running(make) as daemon:
-        time.sleep(3)  # past the first round
+        time.sleep(3)  # skip the first round
         runs, cpu = runs_of(daemon), cpu_seconds(daemon.pid)
         time.sleep(WINDOW)
         cpu = cpu_seconds(daemon.pid) - cpu
@@ -176,7 +176,7 @@ def ours_per_run(probes: list[dict[str, Any]], interval: str, **options: Any) ->
 
 
 def peer_per_request(program: Program, paths: Sequence[str], pause: float) -> float:
-    """CPU seconds of a peer for one request, at the pace at which ours runs."""
+    """Returns the CPU seconds of a peer for one request at the rate of vitalsd's runs."""
     for path in paths[:3]:
         status, body = get(program.port, path)
         assert status == 200, body
@@ -190,7 +190,7 @@ def peer_per_request(program: Program, paths: Sequence[str], pause: float) -> fl
 
 
 def floor_per_request(how: str, *target: object, per_second: float, ca: Path | None = None) -> float:
-    """CPU seconds for one request without a program around it (tests/bench/floor.cpp)."""
+    """Returns the CPU seconds for one request without an exporter (tests/bench/floor.cpp)."""
     command = [BUILD / "bench_floor", how, *target, per_second, WINDOW, *([ca] if ca else [])]
     answer = subprocess.run([str(word) for word in command], capture_output=True, check=True)
     return float(answer.stdout) / 1e6
@@ -281,9 +281,9 @@ def bench_http_and_tcp() -> Iterator[Row]:
         theirs = peer_per_request(peer_blackbox, paths, 0.01)
         yield Row("one HTTP probe, new connection", ours * 1e6, "us", 110, theirs * 1e6, "blackbox_exporter", 420)
         bare = floor_per_request("curl", f"http://127.1.0.1:{peer.http}/", per_second=100)
-        yield Row("... beside the bare library", ours * 1e6, "us", None, bare * 1e6, "libcurl")
+        yield Row("... compared with the library alone", ours * 1e6, "us", None, bare * 1e6, "libcurl")
         bare = floor_per_request("sockets", "127.1.0.1", peer.http, per_second=100)
-        yield Row("... beside the bare system calls", ours * 1e6, "us", None, bare * 1e6, "sockets")
+        yield Row("... compared with the system calls alone", ours * 1e6, "us", None, bare * 1e6, "sockets")
         probes = [
             {"name": f"tcp-{i}", "kind": "tcp", "endpoint": f"{host}:{peer.tcp}"}
             for i, host in enumerate(hosts)
@@ -337,7 +337,7 @@ def bench_https(authority: Authority) -> Iterator[Row]:
         what = "one HTTPS probe, new connection, verified"
         bare = floor_per_request("curl", url, per_second=20, ca=authority.path)
         yield Row(what, ours * 1e3, "ms", 2, bare * 1e3, "libcurl, CAs cached", 1.5)
-        yield Row("... beside an exporter", ours * 1e3, "ms", None, theirs * 1e3, "blackbox_exporter")
+        yield Row("... compared with an exporter", ours * 1e3, "ms", None, theirs * 1e3, "blackbox_exporter")
 
 
 def bench_memory(authority: Authority) -> Iterator[Row]:
@@ -424,7 +424,7 @@ TARGETS = 5_000
 
 
 def ten_thousand(peer: Peer) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Names and addresses of the HTTP and the TCP targets; a tenth of all hang."""
+    """Returns names and addresses of the HTTP and TCP targets. A tenth of them hang."""
     hung = TARGETS * 2 // 10
     hosts = addresses(TARGETS, 1)
     web = [
@@ -455,7 +455,7 @@ def telegraf(executable: str, peer: Peer) -> Program:
 
 
 def rounds(peer: Peer, pid: int) -> dict[str, Any]:
-    """What 10,000 probes cost and how they keep their rhythm, over some rounds after two."""
+    """Measures the cost and the punctuality of 10,000 probes over some rounds, after two rounds."""
     time.sleep(20)
     peer.forget()
     cpu = cpu_seconds(pid)
@@ -506,9 +506,9 @@ def bench_ten_thousand(telegraf_file: str | None) -> Iterator[Row]:
             for how, port in (("sockets", peer.http), ("connect", peer.tcp))
         )
     bare = (web_floor + tcp_floor) / 2
-    yield Row("... beside the bare system calls", ours["us"], "us", None, bare * 1e6, "sockets")
+    yield Row("... compared with the system calls alone", ours["us"], "us", None, bare * 1e6, "sockets")
     yield Row("... memory", ours["mb"], "MB", 64, theirs and theirs["mb"], name)
-    yield Row("... p99 off its rhythm", worst(ours_rhythm), "ms", 5, their_rhythm and worst(their_rhythm), name)
+    yield Row("... p99 deviation from the schedule", worst(ours_rhythm), "ms", 5, their_rhythm and worst(their_rhythm), name)
     probed = ours_rhythm["http"]["targets"] + ours_rhythm["tcp"]["targets"]
     yield Row("... healthy targets not probed or disturbed", healthy - probed + len(failed), "targets", 0)
     yield Row("... gzip scrape, CPU of the web thread", gzip_cpu * 1e3, "ms", 50)

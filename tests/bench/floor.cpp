@@ -1,7 +1,7 @@
-// What a request costs without a daemon around it, at the pace at which the daemon makes them: a
-// pause lets caches go cold, which a tight loop would not tell. Prints the CPU microseconds of one.
+// Measures the cost of a request without a daemon, at the daemon's rate. Pauses between requests
+// let CPU caches go cold, which a tight loop would hide. Prints the CPU microseconds per request.
 //
-//   bench_floor curl URL PER_SECOND SECONDS [CA_FILE]     libcurl, a fresh connection each time
+//   bench_floor curl URL PER_SECOND SECONDS [CA_FILE]     libcurl, a new connection per request
 //   bench_floor sockets ADDRESS PORT PER_SECOND SECONDS   connect, send, receive, close
 //   bench_floor connect ADDRESS PORT PER_SECOND SECONDS   connect, close
 #include <array>
@@ -55,7 +55,8 @@ int with_curl(const char* url, double per_second, double seconds, const char* ca
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &discard);
-  // Debian sets a directory of CAs too, with which libcurl keeps no store: 29 ms a request.
+  // Debian also sets a directory of CAs. With a directory, libcurl does not cache the CA store,
+  // which costs 29 ms per request.
   curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
   if (ca != nullptr) curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
   return measure(per_second, seconds, [easy] {

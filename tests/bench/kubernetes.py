@@ -1,9 +1,9 @@
-"""What a large cluster costs vitalsd, beside what it costs the informers of client-go, which every
-exporter in Go is built on: a real API server with 1,000 nodes and 20,000 pods of 2 containers.
-Rows of bench.py.
+"""Measures the cost of a large cluster for vitalsd and for the informers of client-go, which all
+exporters in Go use: a real API server with 1,000 nodes and 20,000 pods with 2 containers. Prints
+rows for the table of bench.py.
 
-    kubernetes.py [NODES PODS]     measures; fewer of them to try things
-    kubernetes.py --families       what a pod costs on the page, by family
+    kubernetes.py [NODES PODS]     measures; use smaller numbers for trials
+    kubernetes.py --families       prints the bytes on the page per pod, by family
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def load(api: ApiServer, nodes: int, pods: int) -> None:
 
 
 def seconds_to_list(api: ApiServer) -> float:
-    """What the API server needs to send both lists, to a reader that does nothing with them."""
+    """Returns the time that the API server needs to send both lists to a client that discards
+    them."""
     context = ssl.create_default_context(cafile=str(api.authority.path))
     admin = api.user("admin")
     context.load_cert_chain(admin.path, admin.key)
@@ -64,7 +65,7 @@ def seconds_to_list(api: ApiServer) -> float:
 
 
 class Informers:
-    """The peer; `reports` are its own words."""
+    """The peer. `reports` are its output lines."""
 
     def __init__(self, api: ApiServer) -> None:
         self.process = subprocess.Popen(
@@ -97,7 +98,7 @@ def restarts(daemon: Vitalsd) -> int:
 
 
 def change(api: Client, pods: list[tuple[str, str]]) -> None:
-    """One event a pod, of which something is published."""
+    """Changes each pod once, in a field that is published."""
     turn = time.time_ns() % 1_000_000
 
     def restart(pod: tuple[str, str]) -> None:
@@ -110,7 +111,7 @@ def change(api: Client, pods: list[tuple[str, str]]) -> None:
 
 
 def some_pods(api: Client) -> list[tuple[str, str]]:
-    """Spread over all of them, as changes are."""
+    """Returns pods spread over all, like real changes."""
     found = [
         (pod["metadata"]["namespace"], pod["metadata"]["name"])
         for pod in api.request("GET", "/api/v1/pods")["items"]
@@ -119,7 +120,7 @@ def some_pods(api: Client) -> list[tuple[str, str]]:
 
 
 def settled(cpu: Callable[[], float]) -> float:
-    """The CPU time once it has stopped growing."""
+    """Returns the CPU time when it no longer increases."""
     before, now = -1.0, cpu()
     while now - before > 0.002:
         time.sleep(1)
@@ -135,12 +136,12 @@ def bench_kubernetes() -> Iterator[Row]:
         pods = some_pods(api)
 
         def each(cpu: Callable[[], float]) -> float:
-            """Microseconds for a pod's event."""
+            """Returns the microseconds per event of a pod."""
             before = settled(cpu)
             change(api, pods)
             return (settled(cpu) - before) / len(pods) * 1e6
 
-        # One after the other: what both are sent at once costs both of them more.
+        # One after the other, because simultaneous events cost both of them more.
         name = "client-go informers"
         with running(lambda: Informers(api)) as peer:
             theirs = peer.first
@@ -155,7 +156,7 @@ def bench_kubernetes() -> Iterator[Row]:
         )
         began = time.monotonic()
         with running(make) as daemon:
-            # Not by pages: each would be counted with what the first one costs.
+            # Without pages, because each page would include the cost of the first one.
             wait_until(lambda: get(daemon.port, "/-/ready")[0] == 200, deadline=60)
             assert restarts(daemon) >= 2 * PODS
             first, cpu = time.monotonic() - began, cpu_seconds(daemon.pid)
@@ -163,15 +164,15 @@ def bench_kubernetes() -> Iterator[Row]:
             yield Row(what, first, "s", 1.5 * sending, theirs["seconds"], name)
             yield Row("... CPU until then", cpu, "s", 0.4, theirs["cpu_seconds"], name, 2.0)
             scrapes = [timed(lambda: get(daemon.port, "/metrics")) for _ in range(9)]
-            yield Row("... scrape of all of it", statistics.median(scrapes) * 1e3, "ms", 20)
+            yield Row("... scrape of the complete page", statistics.median(scrapes) * 1e3, "ms", 20)
             event = each(lambda: cpu_seconds(daemon.pid))
-            yield Row("... a pod's event", event, "us", 50, their_event, name)
+            yield Row("... one event of a pod", event, "us", 50, their_event, name)
             get(daemon.port, "/metrics", **{"Accept-Encoding": "gzip"})
             yield Row("... memory", memory_mb(daemon.pid), "MB", 64, their_memory, name)
 
 
 def families() -> None:
-    """Prints what a pod of two containers costs on the page, by family."""
+    """Prints the bytes on the page for a pod with two containers, by family."""
     pods = 200
     with running(ApiServer) as api:
         load(api, 10, pods)

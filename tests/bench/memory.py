@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Shows that memory is flat: one daemon with probes of every kind, at the shortest interval, over
-100,000 runs of each kind (PostgreSQL, whose server is the slow part: 1,000). Fails if the resident
-memory of the last fifth is more than 1 MB above that of the second, on average: from one moment to
-the next it swings by more.
+"""Checks that memory usage does not grow: one daemon with probes of every kind at the shortest
+interval, over 100,000 runs of each kind (PostgreSQL: 1,000, because its server is slow). Fails if
+the average resident memory of the last fifth is more than 1 MB above that of the second fifth.
+Averages are needed because single values vary by more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from support.vitalsd import Vitalsd  # noqa: E402
 
 GOALS = collections.defaultdict(lambda: 100_000, postgres=1_000)
 MOST_GROWTH_MB = 1.0
-EACH = 50  # probes of a kind
+EACH = 50  # probes per kind
 
 
 def main() -> None:
@@ -52,7 +52,8 @@ def main() -> None:
                 {"name": f"tls-{i}", "kind": "certificate", "files": [str(authority.path)]},
                 {"name": f"dumps-{i}", "kind": "backup", "directory": str(scratch)},
                 {"name": f"disks-{i}", "kind": "filesystem", "mounts": ["/"]},
-                # One that fails each time, and by its deadline: what is given up must come back.
+                # A probe that always fails at its deadline. The resources of abandoned runs must be
+                # released.
                 {"name": f"hung-{i}", "kind": "http", "url": f"http://{host}:{peer.hung}/"},
             ]
         make = lambda: Vitalsd(  # noqa: E731

@@ -1,11 +1,11 @@
-// The other side of the benchmarks: one small process that answers thousands of HTTP and TCP probes
-// on loopback and notes when each target was probed, so that rhythm is measured where it counts.
+// The target of the benchmarks: one small process that responds to thousands of HTTP and TCP probes
+// on loopback and records when each target was probed, so the schedule is measured at the target.
 //
 //   bench_peer HTTP_PORT TCP_PORT HUNG_PORT
 //
-// Every address in 127.0.0.0/8 is a target of its own. Connections to HUNG_PORT are accepted and
-// never answered. On SIGUSR1 the arrivals so far are forgotten; on SIGTERM a line of JSON says how
-// far the time between two probes of one target was from INTERVAL_MS (an environment variable).
+// Every address in 127.0.0.0/8 is a separate target. Connections to HUNG_PORT are accepted but get
+// no response. SIGUSR1 clears the recorded arrivals. SIGTERM prints a line of JSON with the
+// deviation of the time between two probes of a target from INTERVAL_MS (an environment variable).
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -35,7 +35,7 @@ double now_ms() {
   return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
 }
 
-// Deviations from the interval between arrivals, for one protocol.
+// Deviations of the time between arrivals from the interval, for one protocol.
 struct Rhythm {
   explicit Rhythm(double interval) : interval_ms(interval) {}
 

@@ -1,6 +1,6 @@
-// A page of 100,000 series: what a scrape costs with our exposition, and with prometheus-cpp's
-// registry and serializer, which renders at each scrape. One of them a process, so that memory can
-// be told apart.
+// A page of 100,000 series: the cost of a scrape with vitalsd's exposition, and with
+// prometheus-cpp's registry and serializer, which renders the page for each scrape. A process
+// measures only one of them, so that their memory can be compared.
 //
 //   bench_scrape ours|prometheus-cpp
 #include "exporter/model/exposition.hpp"
@@ -39,7 +39,7 @@ double cpu_ms() {
   return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
 }
 
-// Resident memory in MB, now and at its highest.
+// Current and maximum resident memory in MB.
 double memory(const char* key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -53,7 +53,7 @@ std::string pod_of(int probe, int series) {
   return "pod-" + std::to_string(probe) + '-' + std::to_string(series);
 }
 
-// Runs `scrape`, which gives the size of the page, and prints the median of its CPU time.
+// Runs `scrape`, which returns the size of the page, and prints the median of its CPU time.
 void measure(const std::function<std::size_t()>& scrape) {
   std::size_t bytes = 0;
   const double before = memory("VmRSS:");
@@ -80,7 +80,7 @@ void ours() {
     }
     ledgers.back()->publish(set, std::nullopt, {}, {});
   }
-  std::string chunk;  // as a connection copies and sends it
+  std::string chunk;  // a connection copies and sends chunks
   constexpr std::size_t kChunk = std::size_t{64} << 10;
   measure([&] {
     const auto page = exposition.page(vitalsd::Format::text, {}, {});

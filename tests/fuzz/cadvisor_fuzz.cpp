@@ -1,4 +1,4 @@
-// A kubelet's /metrics/cadvisor: whole and in pieces it must be the same.
+// A kubelet's /metrics/cadvisor: the result must not depend on the chunks.
 #include "probes/error.hpp"
 #include "probes/kubernetes/kubelet/cadvisor.hpp"
 
@@ -26,7 +26,7 @@ std::optional<std::vector<kubernetes::ContainerMetrics>> read(std::string_view t
       reader.feed(text.substr(0, piece));
     }
     return reader.finish();
-  } catch (const ProbeError&) {  // what a bad page is answered with
+  } catch (const ProbeError&) {  // the error for an invalid page
     return std::nullopt;
   }
 }

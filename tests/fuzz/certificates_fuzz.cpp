@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
     net::read_certificates(text);
-  } catch (const ProbeError&) {  // what a bad file is answered with
+  } catch (const ProbeError&) {  // the error for an invalid file
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-// Configuration files, through all kinds of probes.
+// Configuration files with all kinds of probes.
 #include "config/settings.hpp"
 #include "daemon/build.hpp"
 #include "probes/services.hpp"

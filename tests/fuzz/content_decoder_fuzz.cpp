@@ -1,4 +1,4 @@
-// Bodies with a content coding, in pieces: no more comes out than may, however they are cut.
+// Bodies with a content coding, in chunks of any size: the output never exceeds the limit.
 #include "probes/net/content_decoder.hpp"
 
 #include <algorithm>

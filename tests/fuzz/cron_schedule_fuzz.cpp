@@ -1,4 +1,4 @@
-// A CronJob's schedule, and on a second line its time zone.
+// The schedule of a CronJob, and its time zone on a second line.
 #include "probes/kubernetes/objects/cron_schedule.hpp"
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// The JSON of a kubelet's /stats/summary: whole and in pieces it must be the same.
+// The JSON of a kubelet's /stats/summary: the result must not depend on the chunks.
 #include "probes/error.hpp"
 #include "probes/kubernetes/kubelet/kubelet_summary.hpp"
 
@@ -20,7 +20,7 @@ std::optional<kubernetes::KubeletSummary> read(std::string_view text, std::size_
       reader.feed(text.substr(0, piece));
     }
     return reader.finish();
-  } catch (const ProbeError&) {  // what a bad page is answered with
+  } catch (const ProbeError&) {  // the error for an invalid page
     return std::nullopt;
   }
 }

@@ -1,4 +1,4 @@
-// The API server's lists, watches and errors in pieces of any size, and the objects in them.
+// Lists, watches and errors of the API server in chunks of any size, and their objects.
 #include "probes/error.hpp"
 #include "probes/kubernetes/objects/node_object.hpp"
 #include "probes/kubernetes/objects/pod_object.hpp"
@@ -18,7 +18,7 @@ void read_objects(std::string_view bytes) {
   try {
     kubernetes::read_pod(bytes, kubernetes::PodDetail::all);
     kubernetes::read_node(bytes);
-  } catch (const ProbeError&) {  // what malformed ones are answered with
+  } catch (const ProbeError&) {  // the error for an invalid message
   }
 }
 

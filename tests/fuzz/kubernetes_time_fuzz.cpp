@@ -1,4 +1,4 @@
-// Moments as the API server writes them.
+// Timestamps in the format of the API server.
 #include "probes/kubernetes/objects/time.hpp"
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// A container's log: whole and in pieces it must be the same, and read on from where it was left,
-// each line comes once.
+// A container's log: the result must not depend on the chunks. When reading resumes at the saved
+// position, each line is counted once.
 #include "probes/kubernetes/logs/log_lines.hpp"
 
 #include <algorithm>
@@ -37,8 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const Lines lines = read(text, std::max<std::size_t>(size, 1));
   if (lines != read(text, size % 7 + 1)) std::abort();
-  // Read to some line, restarted, and read again: however moments go back and forth, no line that
-  // was read counts again.
+  // Read up to a line, restart, and read again: no line is counted twice, even if timestamps are
+  // not in order.
   LogPosition first(0);
   const std::size_t some = lines.empty() ? 0 : size % lines.size();
   for (std::size_t i = 0; i < some; ++i) first.take(lines[i].first);

@@ -1,4 +1,4 @@
-// /proc/self/mountinfo, whose names are chosen by users.
+// /proc/self/mountinfo, which contains names that users choose.
 #include "probes/filesystem/mounts.hpp"
 
 #include <cstddef>

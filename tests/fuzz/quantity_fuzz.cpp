@@ -1,4 +1,4 @@
-// Amounts as the API server writes them, copied from what users wrote.
+// Quantities in the format of the API server, which keeps the users' notation.
 #include "probes/kubernetes/objects/quantity.hpp"
 
 #include <cmath>

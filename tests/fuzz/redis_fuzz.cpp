@@ -1,5 +1,4 @@
-// RESP replies in pieces of any size, as a connection takes them: to AUTH, to SELECT, then INFO
-// texts.
+// RESP replies to a connection in chunks of any size: to AUTH, to SELECT, then to INFO.
 #include "probes/error.hpp"
 #include "probes/net/redis_connection.hpp"
 #include "probes/redis/info.hpp"
@@ -15,7 +14,7 @@ using namespace vitalsd;
 
 namespace {
 
-// A server may quote the password: of what it says about AUTH no more than a code is repeated.
+// A server can quote the password, so errors about AUTH contain only the error code.
 void take_auth(const net::RedisReply& reply) {
   constexpr std::string_view kFront = "the server rejects AUTH";
   try {
@@ -45,7 +44,7 @@ void take_info(const net::RedisReply& reply) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  // The first byte is the size of the pieces, and says whether there are a password and a database.
+  // The first byte selects the size of the chunks, and whether there are a password and a database.
   const std::uint8_t first = size == 0 ? 0 : data[0];
   const std::size_t piece = first + std::size_t{1};
   bool asked_auth = (first & 1U) != 0;
@@ -66,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
       }
     }
-  } catch (const ProbeError&) {  // what a bad reply is answered with
+  } catch (const ProbeError&) {  // the error for an invalid reply
   }
   return 0;
 }

@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
     net::parse_s3_page(text);
-  } catch (const ProbeError&) {  // what a bad page is answered with
+  } catch (const ProbeError&) {  // the error for an invalid page
   }
   net::s3_error(403, text);
   net::parse_iso_time(text);

@@ -1,4 +1,4 @@
-// Label values and names of any bytes: the page stays valid UTF-8, one line a sample.
+// Label values and names of any bytes: the page stays valid UTF-8, one line per sample.
 #include "exporter/model/sample_set.hpp"
 #include "exporter/model/text_format.hpp"
 

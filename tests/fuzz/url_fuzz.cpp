@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   resolve_url(
       {.scheme = "https", .user = "", .password = "", .host = "h", .path = "/", .query = ""}, text);
   const auto endpoint = Scalar<Endpoint>::parse(text);
-  // What is shown can be read, and means the same.
+  // The printed form can be parsed and has the same meaning.
   if (endpoint && *Scalar<Endpoint>::parse(endpoint->text()) != *endpoint) std::abort();
   const auto duration = Scalar<Duration>::parse(text);
   if (duration && *Scalar<Duration>::parse(Scalar<Duration>::show(*duration)) != *duration)

@@ -1,5 +1,5 @@
-// Objects of the kinds workload, cert-manager and certificate (Secrets), as the API server has
-// them, and its list of resources.
+// Objects of the API server for the kinds workload, cert-manager and certificate (Secrets), and its
+// list of resources.
 #include "probes/certificate/tls_secret.hpp"
 #include "probes/error.hpp"
 #include "probes/kubernetes/objects/autoscaler_object.hpp"
@@ -23,7 +23,7 @@ template <class Read>
 void attempt(std::string_view bytes, const Read& read) {
   try {
     read(bytes);
-  } catch (const ProbeError&) {  // what malformed ones are answered with
+  } catch (const ProbeError&) {  // the error for an invalid object
   }
 }
 

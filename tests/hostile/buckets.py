@@ -1,4 +1,4 @@
-"""S3: what a bucket is said to hold."""
+"""S3: hostile bucket lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from hostile.trick import Tls, Trick, answer
 
-LARGE = 4 << 20  # bytes of a page, the most that is read
+LARGE = 4 << 20  # bytes of a page, the maximum that is read
 
 
 def entry(key: str = "k", size: str = "1", modified: str = "2020-01-01T00:00:00Z") -> str:
@@ -24,7 +24,7 @@ def page(entries: str, token: str = "") -> bytes:
 
 
 def listing(pages: Callable[[], Iterator[bytes]]) -> Trick:
-    """Answers the requests of a connection with one page after the other."""
+    """Responds to the requests of a connection with one page after the other."""
 
     def act(connection: socket.socket, _: Tls) -> None:
         for each in pages():
@@ -44,13 +44,13 @@ def same_token() -> Iterator[bytes]:
 
 
 def new_tokens() -> Iterator[bytes]:
-    """Far more objects a page than were asked for."""
+    """Sends far more objects per page than requested."""
     entries = entry() * ((LARGE - 1000) // len(entry()))
     return (answer(page(entries, str(number))) for number in itertools.count())
 
 
 def without_end() -> Iterator[bytes]:
-    """Text that is sent as fast as it is read, its length unsaid."""
+    """Sends endless text without a length, as fast as the client reads."""
     yield b"HTTP/1.1 200 OK\r\n\r\n<ListBucketResult><Contents><Key>" + b"x" * (16 << 20)
 
 
@@ -63,7 +63,7 @@ def entities() -> bytes:
     return f"<!DOCTYPE r [{''.join(definitions)}]>".encode() + page(entry(size=f"&{names[-1]};"))
 
 
-# Taken one after the other, one a connection: none of them is a backup.
+# Used one after the other, one per connection. None of them is a backup.
 ODD = [
     entry(modified="2999-12-31T23:59:59Z"),
     entry(modified="99999-01-01T00:00:00Z"),

@@ -20,7 +20,7 @@ def authentication(code: int, rest: bytes = b"") -> bytes:
 
 
 def scram(connection: socket.socket, rounds: int) -> None:
-    """Asks for a hash that takes the client hours."""
+    """Requests a hash that takes the client hours."""
     connection.recv(4096)
     connection.sendall(authentication(10, b"SCRAM-SHA-256\0\0"))
     nonce = connection.recv(4096).split(b"r=")[1]
@@ -49,7 +49,7 @@ def error_without_end(connection: socket.socket, _: Tls) -> None:
 
 
 def parameters(connection: socket.socket, _: Tls) -> None:
-    """Each one of another name, for which the client searches all that it has."""
+    """Sends parameters with different names. The client searches all previous ones for each."""
     connection.recv(4096)
     connection.sendall(authentication(0))
     for number in itertools.count():

@@ -1,4 +1,4 @@
-"""DNS: servers that a probe of kind dns asks, and that names are resolved by."""
+"""DNS: servers for probes of kind dns and for the name resolution of other probes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hostile.trick import Answer, Asked, Trick
 
 A, CNAME, MX = 1, 5, 15
 LARGEST = 65_535
-ASKED = b"\xc0\x0c"  # the name in the question, which comes behind the header
+ASKED = b"\xc0\x0c"  # the name in the question, which follows the header
 TRUNCATED = 0x0200
-UDP_SEGMENT = 103  # linux/udp.h: the kernel makes many datagrams of what is sent at once
+UDP_SEGMENT = 103  # linux/udp.h: the kernel splits one send into many datagrams
 
 
 def reply(query: bytes, records: list[bytes], *, flags: int = 0, other: int = 0) -> bytes:
-    """An answer to the question in `query`, and that alone; with `other`, of another id."""
+    """Returns a response to the question in `query`, with another id if `other` is set."""
     end = query.index(b"\0", 12) + 5
     number = int.from_bytes(query[:2], "big") ^ other
     head = struct.pack(">HHHHHH", number, 0x8180 | flags, 1, len(records), 0, 0)
@@ -29,7 +29,7 @@ def record(data: bytes, kind: int, name: bytes = ASKED) -> bytes:
 
 
 def as_many(query: bytes, records: list[bytes]) -> list[bytes]:
-    """Those of the records that fit into one answer."""
+    """Returns the records that fit into one response."""
     left = LARGEST - len(query)
     kept = []
     for each in records:
@@ -52,18 +52,18 @@ def whole_over_tcp(asked: Asked, records: list[bytes]) -> None:
 
 
 def silence(_: Asked) -> None:
-    """Never an answer."""
+    """Never responds."""
 
 
 def pointers(asked: Asked) -> None:
-    """A name that leads to itself."""
+    """A name that points to itself."""
     at = len(reply(asked.query, []))
     itself = struct.pack(">H", 0xC000 | at)
     asked.send(reply(asked.query, [record(itself, CNAME, itself)]))
 
 
 def other_ids(asked: Asked) -> None:
-    """Answers to other questions, faster than they can be read."""
+    """Sends responses to other questions, faster than the client can read them."""
     other = reply(asked.query, [record(bytes(4), A)], other=1)
     if asked.tcp:
         many = (len(other).to_bytes(2, "big") + other) * 500
@@ -80,13 +80,13 @@ def alias(number: int) -> bytes:
 
 
 def aliases(asked: Asked) -> None:
-    """One leads to the next, and no end is within one answer."""
+    """A chain of aliases that does not end within one response."""
     chain = itertools.pairwise([ASKED, *map(alias, range(5000))])
     whole_over_tcp(asked, [record(after, CNAME, before) for before, after in chain])
 
 
 def addresses(asked: Asked) -> None:
-    """As many as fit, all different."""
+    """As many different records as fit."""
     kind = kind_of(asked.query)
     front = b"" if kind == A else b"\xfd" + bytes(11)
     numbers = (struct.pack(">I", 0x7F010000 + number) for number in range(5000))
@@ -94,7 +94,7 @@ def addresses(asked: Asked) -> None:
 
 
 def long_names(asked: Asked) -> None:
-    """Servers of mail by the thousand, each by the longest name, which is there once."""
+    """Thousands of mail servers with the longest possible name, which is stored once."""
     name = (b"\x3f" + b"x" * 63) * 3 + b"\x20" + b"x" * 32 + b"\0"
     at = len(reply(asked.query, [])) + len(ASKED) + 10 + 2
     first = record(b"\0\1" + name, MX)
@@ -103,7 +103,7 @@ def long_names(asked: Asked) -> None:
 
 
 def trickle(asked: Asked) -> None:
-    """Truncated, so that it is asked again over TCP, where a byte comes at a time."""
+    """A truncated response. After the retry over TCP, one byte arrives at a time."""
     if not asked.tcp:
         asked.send(reply(asked.query, [], flags=TRUNCATED))
         return
@@ -133,7 +133,7 @@ TRICKS = {
     "dns-trickle": dns(trickle),
 }
 
-# The same, where it is a probe of another kind that wants the address: of each trick's own name.
+# The same tricks for the name resolution of other kinds. Each trick has its own name.
 NAMES = {
     "names-pointers": named(pointers),
     "names-aliases": named(aliases),
@@ -141,7 +141,7 @@ NAMES = {
     "names-long-names": named(long_names),
 }
 
-# Those for which all other names have to wait too, as there is one name server for all.
+# Tricks that delay all other names too, because there is one name server for all.
 LATE_NAMES = {
     "names-silence": named(silence),
     "names-other-ids": named(other_ids),
@@ -150,7 +150,7 @@ LATE_NAMES = {
 
 
 def by_name(asked: Asked) -> None:
-    """One name server for all names: a trick's, and whatever else is behind it."""
+    """One name server for all names: those of the trick and all others."""
     size = asked.query[12]
     name = asked.query[13 : 13 + size].decode().lower()
     (NAMES | LATE_NAMES)[name].ask(asked)

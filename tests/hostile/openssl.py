@@ -1,4 +1,4 @@
-"""TLS servers on libssl itself, for the messages that Python's module ssl has no words for."""
+"""TLS servers that use libssl directly, for messages that Python's module ssl cannot send."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _library() -> ctypes.CDLL:
 
 
 class Connection:
-    """One connection, as the server. What a client does not go along with is an OSError."""
+    """The server side of one connection. OSError if the client rejects a message."""
 
     def __init__(self, on: socket.socket, certificate: Path, key: Path, newest: int = 0) -> None:
         ssl, self._on = _library(), on
@@ -60,21 +60,21 @@ class Connection:
         self._do("SSL_read", ctypes.create_string_buffer(4096), 4096)
 
     def update_keys(self) -> None:
-        """TLS 1.3: new keys, and the client is asked for new ones of its own."""
+        """TLS 1.3: updates the keys and requests a key update from the client."""
         self._do("SSL_key_update", _UPDATE_REQUESTED)
         self._do("SSL_do_handshake")
 
     def send_ticket(self) -> None:
-        """TLS 1.3: one more ticket to resume the session with."""
+        """TLS 1.3: sends another session ticket."""
         self._do("SSL_new_session_ticket")
         self._do("SSL_do_handshake")
 
     def negotiate_again(self) -> None:
-        """TLS 1.2: the whole handshake once more."""
+        """TLS 1.2: renegotiates with a full handshake."""
         library = _library()
-        self._on.setblocking(False)  # SSL_read takes part in a handshake, and then goes on reading
+        self._on.setblocking(False)  # SSL_read performs the handshake and then continues to read
         self._do("SSL_renegotiate")
-        self._do("SSL_do_handshake")  # asks for it
+        self._do("SSL_do_handshake")  # requests it
         while library.SSL_renegotiate_pending(self._ssl):
             select.select([self._on], [], [], 1)
             code = library.SSL_read(self._ssl, ctypes.create_string_buffer(4096), 4096)

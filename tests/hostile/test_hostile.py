@@ -1,4 +1,4 @@
-"""Hostile servers, eight at once, beside a probe that has to run every 200 ms all the same."""
+"""Up to eight hostile servers at once, together with a probe that must still run every 200 ms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TARGETS = 8
 
 
 class Hostile:
-    """One trick on a port of its own, for each client that comes."""
+    """One trick on its own port, for each client."""
 
     def __init__(self, trick: Trick, tls: Tls) -> None:
         self.trick, self.tls = trick, tls
@@ -39,7 +39,7 @@ class Hostile:
 
     def close(self) -> None:
         for each in self.sockets:
-            with suppress(OSError):  # what a socket says that has no peer
+            with suppress(OSError):  # the error of a socket without a peer
                 each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
             each.close()
 
@@ -73,14 +73,14 @@ class Hostile:
                 threading.Thread(target=self._send, args=(query, peer), daemon=True).start()
 
     def _send(self, query: bytes, peer: tuple[str, int]) -> None:
-        # Of one client alone, a socket tells when the client has gone.
+        # The socket reports the end of the connection only with a single client.
         with suppress(OSError), self._datagrams() as connected:
             connected.connect(peer)
             self.trick.ask(Asked(query, connected))
 
 
 def runs(daemon: Vitalsd) -> Counter[str]:
-    """How often each probe has run, however it went, from one page for all."""
+    """Returns the number of runs of each probe with any outcome, from one page."""
     counts: Counter[str] = Counter()
     for sample in daemon.samples("vitalsd_probe_runs_total"):
         if sample.labels["outcome"] in ("ok", "failed"):
@@ -113,7 +113,7 @@ def test_nothing_that_servers_do_disturbs_the_others(
         for number, name in enumerate(itertools.islice(itertools.cycle(tricks), TARGETS))
     ]
     assert len(tricks) <= TARGETS
-    # A sanitizer makes the daemon slow, at times for long, and holds on to what is freed.
+    # A sanitizer makes the daemon slow and delays the reuse of freed memory.
     interval, timeout, most_memory = 200, 150, 100 << 20
     if sanitized():
         interval, timeout, most_memory = 1000, 1000, 800 << 20
@@ -150,7 +150,7 @@ def test_nothing_that_servers_do_disturbs_the_others(
         now = runs(daemon)
         return all(now[name] >= before[name] + 3 for name, _ in targets)
 
-    wait_until(each_has_run, what="three runs of each")
+    wait_until(each_has_run, what="three runs of each probe")
     due = (time.monotonic() - began) * 1000 / interval
     served = runs(daemon)["canary"] - before["canary"]
 

@@ -1,4 +1,4 @@
-"""TLS, in probes that look at certificates and in others that speak over it."""
+"""TLS, for probes of certificates and for other probes that use TLS."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ def trickle(connection: socket.socket, tls: Tls) -> None:
 
 
 def alerts(connection: socket.socket, _: Tls) -> None:
-    """Warnings that nobody has to heed: user_canceled."""
+    """Endless user_canceled alerts, which a client ignores."""
     flood(connection, b"", b"\x15\x03\x03\x00\x02\x01\x5a")
 
 
 @cache
 def long_chain(root: Authority) -> Certificate:
-    """As long as OpenSSL verifies it, all good but for the leaf, which is looked at last."""
+    """The longest chain that OpenSSL verifies. Only the leaf, which is verified last, is
+    invalid."""
     above = root
     for number in range(97):
         above = Authority(root.directory, f"ca-{number}", above.certificate)
@@ -65,7 +66,7 @@ def der(tag: int, content: bytes) -> bytes:
 
 
 def contents(element: bytes) -> bytes:
-    """What is in a DER element."""
+    """Returns the content of a DER element."""
     size = element[1]
     return element[2 if size < 0x80 else 2 + (size & 0x7F) :]
 
@@ -77,7 +78,7 @@ def rsa_key() -> rsa.RSAPrivateKey:
 
 @cache
 def certificate(name_size: int, serial_size: int) -> bytes:
-    """In DER, of a name of that many letters and a number of that many bytes."""
+    """Returns a DER certificate with a name and a serial number of these lengths."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "n")])
     now = datetime.datetime(2026, 1, 1)
     made = (
@@ -90,7 +91,7 @@ def certificate(name_size: int, serial_size: int) -> bytes:
         .not_valid_after(now.replace(year=2036))
         .sign(rsa_key(), hashes.SHA256())
     )
-    common_name = b"\x06\x03\x55\x04\x03"  # the attribute's number, 2.5.4.3
+    common_name = b"\x06\x03\x55\x04\x03"  # the OID of the attribute, 2.5.4.3
     short = der(0x30, der(0x31, der(0x30, common_name + der(0x0C, b"n"))))
     long = der(0x30, der(0x31, der(0x30, common_name + der(0x0C, b"n" * name_size))))
     inner = contents(made.tbs_certificate_bytes)
@@ -99,7 +100,7 @@ def certificate(name_size: int, serial_size: int) -> bytes:
     behind = contents(made.public_bytes(serialization.Encoding.DER))[
         len(made.tbs_certificate_bytes) :
     ]
-    return der(0x30, der(0x30, inner) + behind)  # its signature is of another one
+    return der(0x30, der(0x30, inner) + behind)  # the signature belongs to another certificate
 
 
 def handshake(kind: int, body: bytes) -> bytes:
@@ -111,8 +112,8 @@ def sized(text: bytes) -> bytes:
 
 
 def hello(cipher: bytes, parameters: bytes, certificate: bytes) -> Act:
-    """The server's side of TLS 1.2 (RFC 5246) up to where the client has to compute a secret, by a
-    cipher with a key of RSA. It costs the server hardly anything."""
+    """The server side of TLS 1.2 (RFC 5246) with an RSA cipher, up to the point at which the client
+    must compute a secret. It costs the server almost nothing."""
 
     def act(connection: socket.socket, _: Tls) -> None:
         client_random = connection.recv(16384)[11:43]
@@ -141,7 +142,7 @@ X25519 = b"\3\0\x1d\x20" + bytes(31) + b"\7"
 
 
 def large_modulus(connection: socket.socket, tls: Tls) -> None:
-    """A secret of Diffie and Hellman's, modulo a number of 10,000 bits: OpenSSL takes no more."""
+    """A Diffie-Hellman exchange modulo a number of 10,000 bits, the maximum of OpenSSL."""
     modulus = b"\xff" * 1250
     parameters = sized(modulus) + sized(b"\2") + sized(b"\x55" * len(modulus))
     hello(DHE_RSA_AES128_GCM, parameters, certificate(1, 1))(connection, tls)
@@ -154,7 +155,7 @@ def large_modulus_postgres(connection: socket.socket, tls: Tls) -> None:
 
 
 def large_certificate(connection: socket.socket, tls: Tls) -> None:
-    """Nearly 100 KB, the most that OpenSSL takes, of a number that is long to write in decimal."""
+    """A serial number of nearly 100 KB, the maximum of OpenSSL. Its decimal conversion is slow."""
     hello(ECDHE_RSA_AES128_GCM, X25519, certificate(3_000, 90_000))(connection, tls)
 
 
@@ -164,11 +165,11 @@ def starttls_lines(connection: socket.socket, _: Tls) -> None:
         connection.sendall(b"x\r\n220-" * 1000)
 
 
-# ---- behind the handshake -----------------------------------------------------------------------
+# ---- after the handshake ------------------------------------------------------------------------
 
 
 def after_handshake(do: Callable[[openssl.Connection], None], newest: int = 0) -> Act:
-    """Again and again, instead of an answer to the request."""
+    """Returns an act that repeats `do` after the handshake instead of responding."""
 
     def act(connection: socket.socket, tls: Tls) -> None:
         with tls.accept(connection, newest) as secure:

@@ -1,4 +1,4 @@
-"""What a trick is, and what the servers of several protocols have in common."""
+"""The definition of a trick, and common parts of the servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER, PASSWORD = "monitor", {"env": "HOSTILE_PASSWORD"}
 
 
 class Tls:
-    """The certificates and contexts that servers use, each made when it is first asked for."""
+    """The certificates and TLS contexts of the servers, each created on first use."""
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
@@ -40,7 +40,7 @@ class Tls:
         return context
 
     def accept(self, connection: socket.socket, newest: int = 0) -> openssl.Connection:
-        """TLS with all that OpenSSL can do, which the module ssl does not show."""
+        """TLS with features of OpenSSL that the module ssl does not offer."""
         certificate = self.certificate
         return openssl.Connection(connection, certificate.path, certificate.key, newest)
 
@@ -49,7 +49,7 @@ Act = Callable[[socket.socket, Tls], None]
 
 
 class Asked:
-    """A question to a name server, and the way back for what answers it."""
+    """A query to a name server, with the return path for responses."""
 
     def __init__(self, query: bytes, connection: socket.socket) -> None:
         self.query, self.connection = query, connection
@@ -66,9 +66,9 @@ Answer = Callable[[Asked], None]
 
 @dataclass(frozen=True)
 class Trick:
-    """A server that does `act` with each connection, or `answer` with each question to a name
-    server; and what the probe that meets it has to be told, but for where it is: by default a `url`
-    of this scheme and suffix."""
+    """A server that calls `act` for each connection, or `answer` for each DNS query, and the
+    configuration of its probe without the address. By default this is a `url` with this scheme and
+    suffix."""
 
     kind: str
     act: Act | None = None

@@ -1,6 +1,6 @@
-"""All that hostile servers do, by protocol; no more than eight tricks are together, as a test meets
-eight targets at once. A trick is a function that gets an accepted connection, or a question to a
-name server. The next one goes into the module of its protocol, its probe into the table there."""
+"""All tricks of hostile servers by protocol. A group has at most eight tricks, because a test
+probes eight targets at once. A trick is a function that gets an accepted connection or a DNS query.
+Add a new trick to the module of its protocol, and its probe to the table there."""
 
 from __future__ import annotations
 

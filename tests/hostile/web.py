@@ -1,4 +1,4 @@
-"""HTTP, and JSON that comes by it."""
+"""HTTP, and JSON bodies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def empty_frames(connection: socket.socket, tls: Tls) -> None:
-    """HTTP/2 (RFC 9113): DATA without data, for which a client may wait inside its library."""
+    """HTTP/2 (RFC 9113): empty DATA frames. A client may wait inside its library for data."""
     with tls.context.wrap_socket(connection, server_side=True) as secure:
         secure.recv(4096)
         secure.sendall(frame(4, 0, 0) + frame(4, 1, 0) + frame(1, 4, 1, b"\x88"))  # :status 200
@@ -50,7 +50,7 @@ HTTP = {
 
 # ---- JSON ---------------------------------------------------------------------------------------
 
-LARGE = 1_000_000  # bytes, within the 1 MiB that a probe reads by default
+LARGE = 1_000_000  # bytes, less than the 1 MiB that a probe reads by default
 
 
 def reply(body: bytes) -> Act:
@@ -62,7 +62,7 @@ def reply(body: bytes) -> Act:
 
 
 def json(body: bytes) -> Trick:
-    """The value at /a is asked for."""
+    """The probe expects a value at /a."""
     return Trick("http", reply(body), "http", "", {"expect": {"json": {"/a": "1"}}})
 
 

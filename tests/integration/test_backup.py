@@ -1,5 +1,5 @@
-"""The kind backup: what counts as a good backup in a directory and in S3, and that a store which
-cannot be looked at is never taken for one that is empty."""
+"""Kind backup: which files count as good backups in a directory and in S3, and that an unreachable
+store is not treated as empty."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOUR = datetime.timedelta(hours=1)
 
 
 def error(daemon: Vitalsd, probe: str = "backups") -> str:
-    """Why a probe's last run failed, as the status page shows it; empty if it did not."""
+    """Returns the error of a probe's last run from the status page; empty if it succeeded."""
     (row,) = (row for row in daemon.status()["probes"] if row["name"] == probe)
     return row.get("error", "")
 
@@ -41,7 +41,7 @@ def last(daemon: Vitalsd, probe: str = "backups") -> float | None:
 
 
 def objects(daemon: Vitalsd) -> dict[str, float]:
-    """How many objects there are by what became of them, without those of which there are none."""
+    """Returns the non-zero counts of objects by state."""
     return {s.labels["state"]: s.value for s in daemon.samples("backup_objects") if s.value}
 
 
@@ -53,7 +53,7 @@ def directory(path: Path, **options: object) -> dict:
 
 
 def write(path: Path, content: bytes, age: datetime.timedelta = HOUR) -> float:
-    """A file that was last changed `age` ago; returns that time."""
+    """Creates a file that was last modified `age` ago and returns that time."""
     path.write_bytes(content)
     changed = round(time.time() - age.total_seconds())
     os.utime(path, (changed, changed))
@@ -61,7 +61,7 @@ def write(path: Path, content: bytes, age: datetime.timedelta = HOUR) -> float:
 
 
 def test_the_newest_good_file(vitalsd: Daemon, tmp_path: Path) -> None:
-    """Newer ones that are too small, of other names, or still being written do not count."""
+    """Newer files that are too small, have other names or are still being written do not count."""
     newest = write(tmp_path / "b.sql.gz", b"x" * 5000, 3 * HOUR)
     write(tmp_path / "a.sql.gz", b"x" * 6000, 30 * HOUR)
     write(tmp_path / "small.sql.gz", b"x" * 4000, 2 * HOUR)
@@ -85,7 +85,7 @@ def test_the_newest_good_file(vitalsd: Daemon, tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows(vitalsd: Daemon, tmp_path: Path) -> None:
-    """rsync --inplace keeps the old time while it writes."""
+    """rsync --inplace keeps the old modification time while it writes."""
     older = write(tmp_path / "a", b"x" * 100, 5 * HOUR)
     newer = write(tmp_path / "b", b"x" * 100, 2 * HOUR)
     daemon = vitalsd([directory(tmp_path)], **QUICK)
@@ -100,13 +100,13 @@ def test_a_file_that_grows(vitalsd: Daemon, tmp_path: Path) -> None:
         os.utime(tmp_path / "b", (newer, newer))
         return last(daemon) == older
 
-    wait_until(grows, what="the growing file is passed over", every=0.1)
+    wait_until(grows, what="the growing file does not count", every=0.1)
     daemon.wait_for("backup_last_success_timestamp_seconds", newer)
     assert daemon.value("backup_newest_size_bytes") == grown
 
 
 def test_old_and_missing_backups(vitalsd: Daemon, tmp_path: Path) -> None:
-    """An empty store says 0, which fires the rule; one that is gone says what it said last."""
+    """An empty store gives 0, which fires the rule. An unreachable store keeps the last value."""
     store = tmp_path / "store"
     store.mkdir()
     daemon = vitalsd([directory(store)], **QUICK)
@@ -132,7 +132,7 @@ def test_old_and_missing_backups(vitalsd: Daemon, tmp_path: Path) -> None:
 
 
 def test_backups_that_are_not_made_daily(vitalsd: Daemon, tmp_path: Path) -> None:
-    """The documented rule is fixed at a day: a weekly backup must not be in its series."""
+    """The limit of the documented rule is a day, so a weekly backup must not be in its series."""
     made = write(tmp_path / "weekly", b"x", 100 * HOUR)
     checks = {"age": {"warn": "48h"}}
     daemon = vitalsd([directory(tmp_path, max_age="192h", checks=checks)])
@@ -142,7 +142,7 @@ def test_backups_that_are_not_made_daily(vitalsd: Daemon, tmp_path: Path) -> Non
 
 
 def test_files_that_must_be_gzip(vitalsd: Daemon, tmp_path: Path) -> None:
-    """A newer file that is damaged is no backup; the newest sound one is."""
+    """A damaged file does not count, even if it is newer. The newest intact file counts."""
     whole = gzip.compress(secrets.token_bytes(200_000))
     damaged = bytearray(whole)
     damaged[100_000] ^= 0xFF
@@ -157,7 +157,7 @@ def test_files_that_must_be_gzip(vitalsd: Daemon, tmp_path: Path) -> None:
     daemon.wait_for("backup_last_success_timestamp_seconds", 0)
     for fault in ("cut.gz is truncated", "damaged.gz is damaged", "text.gz is damaged"):
         assert fault in error(daemon)
-    # Two members, as `cat a.gz b.gz` makes them, are sound.
+    # A file with two members, as from `cat a.gz b.gz`, is valid.
     repaired = write(tmp_path / "cut.gz", whole + whole, 4 * HOUR)
     daemon.wait_for("backup_last_success_timestamp_seconds", repaired)
 
@@ -166,7 +166,7 @@ def test_files_that_must_be_gzip(vitalsd: Daemon, tmp_path: Path) -> None:
 
 
 def bucket(server: S3, name: str, *, probe: str = "backups", **options: object) -> dict:
-    """A probe with the configured keys; `options` of the section s3."""
+    """Returns a probe with the configured keys. `options` belong to the section s3."""
     place = {"bucket": name, "endpoint": server.url, "region": server.region}
     place |= {"access_key": {"env": "ACCESS"}, "secret_key": {"env": "SECRET"}}
     return {"name": probe, "kind": "backup", "s3": place | options}
@@ -177,7 +177,8 @@ def keys(server: S3) -> dict[str, str]:
 
 
 def test_the_newest_good_object(vitalsd: Daemon, s3: S3) -> None:
-    """On the last of several pages, under a prefix, by a pattern that begins behind it."""
+    """The newest object is on the last of several pages, under a prefix; the pattern applies after
+    it."""
     name = s3.new_bucket()
     for number in range(PAGE + 3):
         s3.put(name, f"db/{number:03}.gz", b"x" * 100, age=(50 - number) * HOUR)
@@ -196,7 +197,7 @@ def test_the_newest_good_object(vitalsd: Daemon, s3: S3) -> None:
 
 
 def test_ways_to_a_bucket(vitalsd: Daemon, s3: S3, nginx: Nginx, dns_server: DnsServer) -> None:
-    """In the path, in the host's name, and over TLS; all of them signed."""
+    """The bucket in the path, in the host name, and over TLS, all with signatures."""
     name = s3.new_bucket()
     made = s3.put(name, "dump", b"x", age=30 * HOUR)
     dns_server.set(f"{name}.{s3.domain}")
@@ -217,15 +218,15 @@ def test_ways_to_a_bucket(vitalsd: Daemon, s3: S3, nginx: Nginx, dns_server: Dns
     for probe in ("path", "virtual", "tls"):
         assert last(daemon, probe) == made, error(daemon, probe)
         assert daemon.value("vitalsd_check_status", probe=probe, check="age") == 2
-    # Connections are kept, but not for those who would not have trusted them.
+    # Connections are reused, but not by probes that would not trust the server.
     daemon.wait_runs("wrong-ca", 3)
-    assert set(daemon.failures("wrong-ca")) - {"timeout"} == {"tls"}  # of a busy machine
+    assert set(daemon.failures("wrong-ca")) - {"timeout"} == {"tls"}  # on a busy machine
     assert last(daemon, "wrong-ca") is None
 
 
 def test_a_bucket_that_cannot_be_listed(vitalsd: Daemon, s3: S3, tmp_path: Path) -> None:
-    """No failure makes the last good backup 0 or forgets it; only an empty list does. The secret
-    is read anew at each run, so a rotated file needs no reload."""
+    """No failure sets the last good backup to 0 or removes it; only an empty list does. The secret
+    is read in each run, so a rotated file needs no reload."""
     name, secret = s3.new_bucket(), tmp_path / "secret"
     secret.write_text(f"{s3.secret_key}\n")
     made = s3.put(name, "dump", b"x", age=2 * HOUR)
@@ -291,8 +292,8 @@ def test_credentials_of_the_environment(vitalsd: Daemon, s3: S3) -> None:
 def test_credentials_for_a_web_identity(
     vitalsd: Daemon, s3: S3, http_peer: HttpPeer, tmp_path: Path
 ) -> None:
-    """As a Kubernetes service account with a role of AWS has it: a token for keys, while they
-    last."""
+    """Web identity, as for a Kubernetes service account with an AWS role: the token is exchanged
+    for temporary keys."""
     name = s3.new_bucket()
     made = s3.put(name, "dump", b"x")
     token = tmp_path / "token"
@@ -344,5 +345,5 @@ def test_credentials_for_a_web_identity(
     token.write_text(good)
     daemon.wait_for("backup_last_success_timestamp_seconds", made)
     daemon.wait_runs("backups", 2)
-    assert len(http_peer.requests) <= asked + 2  # the last in vain, one with success, no more
+    assert len(http_peer.requests) <= asked + 2  # one failed and one successful request, no more
     daemon.wait_ok("backups")

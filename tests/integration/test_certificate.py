@@ -1,4 +1,4 @@
-"""The kind certificate: dates of good and bad certificates, of endpoints and of files."""
+"""Kind certificate: dates of valid and invalid certificates of endpoints and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def endpoint(name: str, port: int, **options: object) -> dict:
 
 
 def errors(daemon: Vitalsd) -> dict[str, str]:
-    """Why the last runs failed, as the status page shows it, by probe."""
+    """Returns the errors of the last runs by probe, from the status page."""
     return {row["name"]: row.get("error", "") for row in daemon.status()["probes"]}
 
 
@@ -38,7 +38,7 @@ def errors(daemon: Vitalsd) -> dict[str, str]:
 
 
 def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
-    """A certificate that does not verify still tells its date, and why it does not beside it."""
+    """The date of a certificate that fails verification is published, and so is the error."""
     trusted = {"tls": {"ca": str(certificates.path)}}
     shown: dict[str, Certificate] = {
         "good": certificates.issue("good.test"),
@@ -105,7 +105,7 @@ def test_a_chain_that_ends_sooner_than_its_leaf(
 
 
 def test_a_renewal_and_an_outage(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
-    """The date of a certificate remains true while the server is away."""
+    """The date of a certificate is kept while the server is unreachable."""
     first, second = certificates.issue(lifetime=5 * DAY), certificates.issue(lifetime=60 * DAY)
     port = nginx.serve_tls("renewed", first)
     trusted = {"tls": {"ca": str(certificates.path)}}
@@ -117,7 +117,7 @@ def test_a_renewal_and_an_outage(vitalsd: Daemon, nginx: Nginx, certificates: Au
     daemon.wait_for("vitalsd_check_status", 0, check="expires_in")
     nginx.stop()
     daemon.wait_failed("renewed", "connect")
-    daemon.wait_for("cert_verified", None)  # a reading, gone after the second failed run
+    daemon.wait_for("cert_verified", None)  # a reading, removed after the second failed run
     assert daemon.value("cert_expiry_timestamp") == second.expiry
     nginx.start()
     daemon.wait_ok("renewed")
@@ -142,7 +142,7 @@ def test_postgres_by_starttls(vitalsd: Daemon, postgres: Postgres) -> None:
     assert daemon.value("probe_success", probe="not-asked") == 0
 
 
-# What is said before TLS begins: the server's greeting, then each question and its answer.
+# The dialogue before TLS: the server's greeting, then each request and its response.
 DIALOGUES = {
     "smtp": (
         "220 mail.test ESMTP",
@@ -156,7 +156,7 @@ DIALOGUES = {
 
 
 class Mail:
-    """A server that says its lines and then TLS, one connection after the other."""
+    """A server that sends its lines and then uses TLS, one connection after the other."""
 
     def __init__(self, certificate: Certificate, greeting: str, *exchanges: tuple[str, str]):
         self.lines = [("", greeting), *exchanges]
@@ -216,7 +216,8 @@ def test_starttls(vitalsd: Daemon, certificates: Authority) -> None:
 
 
 def test_files(vitalsd: Daemon, certificates: Authority, tmp_path: Path) -> None:
-    """One bad file fails alone; a file of several certificates of one name tells the earliest."""
+    """An invalid file affects no other. Of several certificates with one name in a file, the
+    earliest date counts."""
     folder = tmp_path / "certificates"
     folder.mkdir()
     good, other = certificates.issue("good.test"), certificates.issue("other.test")
@@ -249,7 +250,7 @@ def test_files(vitalsd: Daemon, certificates: Authority, tmp_path: Path) -> None
         }
 
     nameless = daemon.samples("cert_expiry_timestamp", source=f"{folder}/nameless.pem")
-    assert [sample.labels["cn"] for sample in nameless] == ["localhost"]  # its first other name
+    assert [sample.labels["cn"] for sample in nameless] == ["localhost"]  # its first SAN
     whole = {
         ("good.pem", "good.test", good.expiry),
         ("several.pem", "good.test", earlier.expiry),
@@ -293,7 +294,7 @@ def test_a_file_that_turns_bad_keeps_its_date(
 def test_a_mounted_secret_that_is_rotated(
     vitalsd: Daemon, certificates: Authority, tmp_path: Path
 ) -> None:
-    """As Kubernetes mounts one: the file is a link through a directory that is exchanged."""
+    """A file as Kubernetes mounts it: a link through a directory link that is replaced."""
 
     def generation(name: str, lifetime: datetime.timedelta) -> float:
         certificate = certificates.issue(lifetime=lifetime)

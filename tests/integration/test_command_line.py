@@ -1,4 +1,4 @@
-"""The command line: what it prints, where, and the exit codes that scripts rely on."""
+"""The command line: its output on both streams, and the exit codes that scripts rely on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OK, WARNING, CRITICAL, UNKNOWN = range(4)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., Path]:
-    """config(line, ...) writes a configuration of these probes."""
+    """config(line, ...) writes a configuration with these probes."""
 
     def write(*probes: str, before: str = "") -> Path:
         file = tmp_path / "vitalsd.yaml"
@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def examples(nginx: Nginx, tmp_path: Path) -> dict[int, str]:
-    """A probe for each verdict."""
+    """A probe for each result."""
     (tmp_path / "backups").mkdir()
     dump = tmp_path / "backups" / "dump"
     dump.write_text("x")
@@ -100,7 +100,7 @@ def test_check_as_json(config: Callable[..., Path], examples: dict[int, str]) ->
 
 @pytest.mark.serial
 def test_check_ends_at_the_deadline(config: Callable[..., Path], nginx: Nginx) -> None:
-    """One that hangs costs its own time-out, which it may have for the whole of its interval."""
+    """A hanging probe takes its own timeout, which may be as long as its interval."""
     silent = f"kind: http, url: '{nginx.url('/silent')}', timeout: 1s"
     for interval in ("1s", "30s"):
         probes = [f"{{name: silent-{number}, {silent}, interval: {interval}}}" for number in "1234"]
@@ -162,7 +162,7 @@ def test_a_good_configuration(config: Callable[..., Path], examples: dict[int, s
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "binary", "empty"])
 def test_a_file_that_is_no_configuration(tmp_path: Path, kind: str) -> None:
-    """An empty one neither: to watch nothing is what nobody means."""
+    """An empty configuration is invalid too, because it is certainly a mistake."""
     file = tmp_path / "vitalsd.yaml"
     if kind == "directory":
         file.mkdir()
@@ -188,12 +188,12 @@ def test_the_address_to_listen_on(vitalsd: Daemon, config: Callable[..., Path]) 
         done = run("--config", daemon.config_file, "--listen", wrong)
         assert done.returncode == 2
         assert done.stderr.startswith("--listen: ")
-    # Whoever looks once needs no port.
+    # `check` opens no port.
     assert run("check", "--config", daemon.config_file).returncode == 0
 
 
 def test_ends_while_it_waits_for_its_configuration() -> None:
-    """Standard input of a terminal does not end, nor does a disk that is gone."""
+    """Reading standard input from a terminal, or a file from an unresponsive disk, never ends."""
     process = subprocess.Popen([binary(), "--config", "-"], stdin=subprocess.PIPE)
 
     def ignores_sighup() -> bool:
@@ -248,6 +248,6 @@ def test_signals_end_it_in_good_order(vitalsd: Daemon, nginx: Nginx, number: int
     probe = {"name": "web", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"}
     daemon = vitalsd([probe])
     daemon.stop_signal = signal.Signals(number)
-    daemon.end()  # fails unless it exits with 0
+    daemon.end()  # fails unless the exit code is 0
     assert daemon.log_lines("vitalsd stops", signal=signal.Signals(number).name)
     daemon.start()

@@ -1,4 +1,4 @@
-"""What holds for the daemon as a whole: the ecosystem's conventions, and documents made from code."""
+"""Properties of the whole daemon: the ecosystem's conventions, and generated documents."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def every_kind(
     dns_server: DnsServer,
     tmp_path: Path,
 ) -> Vitalsd:
-    """A daemon with a probe of every kind that needs no cluster, all of them well."""
+    """A daemon with a probe of every kind that needs no cluster. All probes succeed."""
     dns_server.set("api.test", "127.0.0.1")
     (tmp_path / "today.dump").write_bytes(b"a backup")
     daemon = vitalsd(
@@ -91,7 +91,7 @@ def every_kind(
 
 
 def test_promtool_finds_only_what_is_waived(every_kind: Vitalsd) -> None:
-    """Every complaint is one that we know and explain; and no waiver outlives its reason."""
+    """Every complaint of promtool has a waiver, and every waiver has a complaint."""
     page = every_kind.page(accept=TEXT)
     found = subprocess.run(
         ["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False
@@ -108,7 +108,7 @@ def test_every_name_on_the_page_is_documented(every_kind: Vitalsd) -> None:
 
 
 def test_documents_are_what_the_code_says(tmp_path: Path) -> None:
-    """The list of metrics is an interface: a change of it shows up in a review, as a diff here."""
+    """The list of metrics is an interface. A change must be visible as a diff in a review."""
     subprocess.run(
         [REPOSITORY / "docs" / "generate.sh", tmp_path],
         env={**os.environ, "VITALSD_BINARY": str(binary())},
@@ -132,7 +132,7 @@ def test_field_reports_name_tests_that_exist() -> None:
     for name in named:
         suite, _, case = name.rpartition(".")
         pattern = rf"\bdef {case}\(" if not suite else rf"\({suite},\s*{case}\)"
-        assert re.search(pattern, text), f"there is no test {name}"
+        assert re.search(pattern, text), f"the test {name} does not exist"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -142,7 +142,7 @@ def test_examples_are_valid(example: Path) -> None:
 
 
 def test_no_metric_of_a_kind_has_a_label_kind() -> None:
-    """The framework's vitalsd_target_up is told apart by it, in the scrape configuration."""
+    """The scrape configuration selects vitalsd_target_up by this label."""
     framework, *kinds = run("metrics").stdout.split("# Kind ")
     assert "vitalsd_target_up{kind}" in framework
     for kind in kinds:
@@ -150,7 +150,7 @@ def test_no_metric_of_a_kind_has_a_label_kind() -> None:
 
 
 def test_the_smallest_kind_is_small_and_shown_as_it_is() -> None:
-    """docs/architecture.md teaches with the real thing."""
+    """docs/architecture.md shows the real code."""
     tcp = (REPOSITORY / "probes" / "tcp.cpp").read_text()
     assert len(tcp.splitlines()) <= 60
     page = (REPOSITORY / "docs" / "architecture.md").read_text()

@@ -1,4 +1,4 @@
-"""The daemon itself: what it does when its own loop stands still, and how far its limits reach."""
+"""The daemon itself: a hanging probe loop, and its limits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Daemon = Callable[..., Vitalsd]
 
 
 def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path: Path) -> None:
-    """No reading can be trusted then, so none is shown, and Kubernetes is told to restart us. Facts
-    stay: a backup does not become older by our fault."""
+    """If the loop hangs, readings are outdated, so none is published, and the liveness check fails
+    so that Kubernetes restarts the container. Facts stay, because they are still correct."""
     (tmp_path / "today.dump").write_bytes(b"a backup")
     daemon = vitalsd(
         [
@@ -52,7 +52,8 @@ def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path
 
 
 def test_open_files(vitalsd: Daemon) -> None:
-    """The soft limit becomes the hard one, and the log says how many probes that carries."""
+    """The soft limit is raised to the hard limit, and the log has the number of probes that it
+    allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
     try:
@@ -66,7 +67,7 @@ def test_open_files(vitalsd: Daemon) -> None:
 
 
 def test_the_start_of_the_process(vitalsd: Daemon) -> None:
-    """As exact as the kernel tells it, in ticks: a restart lies after what it follows."""
+    """The start time has the kernel's precision in ticks. A restart has a later time."""
     before = time.time()
     daemon = vitalsd([])
     started = daemon.value("process_start_time_seconds")
@@ -76,8 +77,8 @@ def test_the_start_of_the_process(vitalsd: Daemon) -> None:
 
 @pytest.mark.serial
 def test_a_thousand_probes_keep_their_rhythm_beside_those_that_hang(vitalsd: Daemon) -> None:
-    """900 of them run at each of their due times, while 100 hang until their deadlines: the backlog
-    of their target is full, so that it does not even accept."""
+    """900 probes run at each of their due times while 100 hang until their deadlines. The backlog
+    of the hanging target is full, so it does not even accept connections."""
     with contextlib.ExitStack() as stack:
         well = stack.enter_context(listener("0.0.0.0", backlog=1024))
         full = stack.enter_context(listener("127.0.0.1", backlog=0))

@@ -1,4 +1,5 @@
-"""The kind dns against a server whose answers are scripted, and what a slow one costs others."""
+"""Kind dns with a server with scripted responses, and the effect of a slow server on other
+probes."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ RECORDS = {
     "SRV": ["1 2 443 web.test."],
     "TXT": ['"v=spf1 " "-all"'],  # two strings of one record
 }
-# One record of each, as `answers` has it.
+# One record of each type, in the format of the label `answers`.
 WRITTEN = {
     "A": "192.0.2.2",
     "AAAA": "2001:db8::1",
@@ -46,7 +47,7 @@ def zone(name: str, server: DnsServer, query: str, **options: object) -> dict:
 
 
 def errors(daemon: Vitalsd) -> dict[str, str]:
-    """Why the last runs failed, as the status page shows it, by probe."""
+    """Returns the errors of the last runs by probe, from the status page."""
     return {row["name"]: row.get("error", "") for row in daemon.status()["probes"]}
 
 
@@ -80,7 +81,7 @@ def test_aliases_and_names_of_addresses(vitalsd: Daemon, dns_server: DnsServer) 
 
 
 def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
-    """A server that says no has answered, and is up; the probe is not content."""
+    """A server with a negative response is up, but the probe fails."""
     dns_server.set("here.test", "192.0.2.1")
     dns_server.set("broken.test", rcode="SERVFAIL")
     dns_server.set("refused.test", rcode="REFUSED")
@@ -155,14 +156,14 @@ def test_long_and_senseless_answers(vitalsd: Daemon, dns_server: DnsServer) -> N
     for probe in ("long", "by-tcp"):
         daemon.wait_ok(probe)
         assert daemon.value("probe_dns_answer_rrs", probe=probe) == 200
-    # It is passed over, as a forged one would be, and the server is asked again.
+    # The response is ignored like a forged one, and the query is repeated.
     daemon.wait_for("probe_success", 0, probe="senseless")
     assert set(daemon.failures("senseless")) == {"timeout"}
     assert dns_server.questions("senseless.test") > 0
 
 
 def test_a_record_that_changes(vitalsd: Daemon, dns_server: DnsServer) -> None:
-    """The server is asked each time; a TTL does not matter."""
+    """Each run queries the server, regardless of the TTL."""
     dns_server.set("moves.test", "192.0.2.1", ttl=3600)
     daemon = vitalsd([zone("moves", dns_server, "moves.test", answers=["192.0.2.1"])], **QUICK)
     daemon.wait_ok("moves")
@@ -176,8 +177,9 @@ def test_a_record_that_changes(vitalsd: Daemon, dns_server: DnsServer) -> None:
 def test_a_late_server_delays_only_its_own(
     vitalsd: Daemon, dns_server: DnsServer, nginx: Nginx
 ) -> None:
-    """Three seconds late: who has the time gets the answer, who has not says so at its deadline,
-    and all others keep their rhythm, by the same resolver and on the same loop."""
+    """The response is three seconds late. A probe with a longer timeout gets it, a probe with a
+    shorter timeout fails at its deadline, and all others run on time with the same resolver and
+    loop."""
     dns_server.set("late.test", delay=3)
     dns_server.set("web.test")
 

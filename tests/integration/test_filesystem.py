@@ -1,4 +1,4 @@
-"""The kind filesystem on file systems that are really mounted, filled, and dead."""
+"""Kind filesystem with mounted file systems: empty, full and unresponsive."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mountpoints(daemon: Vitalsd, name: str = "node_filesystem_size_bytes", **lab
 
 
 def error(daemon: Vitalsd, probe: str = "disks") -> str:
-    """Why a probe's last run failed, as the status page shows it; empty if it did not."""
+    """Returns the error of a probe's last run from the status page; empty if it succeeded."""
     (row,) = (row for row in daemon.status()["probes"] if row["name"] == probe)
     return row.get("error", "")
 
@@ -50,7 +50,7 @@ def test_a_disk_that_fills_up(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -
         "node": "host-1",
     }
     (avail,) = daemon.samples("node_filesystem_avail_bytes")
-    assert avail.labels == size.labels  # the rule divides one by the other
+    assert avail.labels == size.labels  # the rule divides these two
     assert avail.value == daemon.value("node_filesystem_free_bytes") == 8 * MIB
     assert daemon.value("vitalsd_check_status", check="used") == 0
 
@@ -72,7 +72,7 @@ def test_a_disk_that_fills_up(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -
 
 
 def test_mounts_that_come_change_and_go(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
-    one, two = tmp_path / "vol one", tmp_path / "vol-two"  # blanks are escaped in the mount table
+    one, two = tmp_path / "vol one", tmp_path / "vol-two"  # spaces are escaped in the mount table
     mounts.small(one)
     daemon = vitalsd([disks(tmp_path / "vol*", two)], **QUICK)
     assert mountpoints(daemon) == {str(one)}
@@ -86,13 +86,13 @@ def test_mounts_that_come_change_and_go(vitalsd: Daemon, mounts: Mounts, tmp_pat
     daemon.wait_for("node_filesystem_readonly", 1, mountpoint=str(two))
     assert daemon.value("node_filesystem_readonly", mountpoint=str(one)) == 0
     mounts.remove(one)
-    wait_until(lambda: mountpoints(daemon) == {str(two)}, what="the first is gone")
+    wait_until(lambda: mountpoints(daemon) == {str(two)}, what="the first one is not published")
     daemon.wait_ok("disks")
 
 
 def test_the_root_of_a_host(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
-    """In a container the host's file systems lie below a directory, which is no part of their
-    names."""
+    """In a container, the host's file systems are mounted below a directory, which is not part of
+    their published names."""
     mounts.small(tmp_path / "host")
     mounts.small(tmp_path / "host" / "var")
     mounts.small(tmp_path / "hostess")
@@ -102,8 +102,8 @@ def test_the_root_of_a_host(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> 
 
 @pytest.mark.serial
 def test_dead_mounts(vitalsd: Daemon, mounts: Mounts, nginx: Nginx, tmp_path: Path) -> None:
-    """Four that never answer delay nothing: not their neighbours in the same probe, no other probe,
-    no scrape and not the end of the daemon."""
+    """Four unresponsive file systems delay neither the others of the same probe, nor other probes,
+    scrapes or the stop of the daemon."""
     dead = [tmp_path / f"dead-{number}" for number in range(4)]
     mounts.small(tmp_path / "good")
     for place in dead:
@@ -133,7 +133,7 @@ def test_dead_mounts(vitalsd: Daemon, mounts: Mounts, nginx: Nginx, tmp_path: Pa
     assert daemon.value("vitalsd_probe_parts", probe="disks", state="ok") == 1
     assert daemon.get("/-/healthy")[0] == 200
 
-    mounts.revive(dead[0])  # its calls end with an error
+    mounts.revive(dead[0])  # its calls return with an error
     daemon.wait_for("vitalsd_hanging_threads", 3)
     for place in dead[:2]:
         mounts.remove(place)
@@ -147,13 +147,13 @@ def test_dead_mounts(vitalsd: Daemon, mounts: Mounts, nginx: Nginx, tmp_path: Pa
     assert "timeout: no response within 250ms while waiting for statvfs" in done.stdout
     began = time.monotonic()
     daemon.end()
-    assert time.monotonic() - began < 7  # five seconds are for runs to end
+    assert time.monotonic() - began < 7  # runs have five seconds to end
     daemon.start(ready=False)
     daemon.wait_ok("web")
 
 
 def test_a_mount_that_comes_back(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
-    """As when an NFS server comes back: by itself, without a restart."""
+    """When an unresponsive file system responds again, the probe recovers without a restart."""
     place = tmp_path / "data"
     mounts.dead(place)
     daemon = vitalsd([disks(place)], ready=False, **QUICK)

@@ -1,4 +1,4 @@
-"""The kind http against nginx and against peers that answer as no server should."""
+"""Kind http with nginx and with peers that send invalid responses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def api(name: str, url: str, **options: object) -> dict:
 
 
 def error(daemon: Vitalsd, probe: str) -> str:
-    """Why a probe's last run failed, as the status page shows it; empty if it did not."""
+    """Returns the error of a probe's last run from the status page; empty if it succeeded."""
     (row,) = (row for row in daemon.status()["probes"] if row["name"] == probe)
     return row.get("error", "")
 
@@ -54,8 +54,8 @@ NO_JSON = ("broken.json", "deep.json")
 
 
 def test_what_is_expected(vitalsd: Daemon, nginx: Nginx) -> None:
-    """An answer that is not as expected has been observed: its samples stay, and the page says what
-    is wrong with it."""
+    """An unexpected response is still an observation: its samples are published, and the status
+    page shows the difference."""
     daemon = vitalsd(
         [api("healthy", nginx.url(), expect=HEALTHY), api("live", nginx.url("/health/live"))]
         + [api(name, nginx.url(), expect=expect) for name, (expect, _) in UNEXPECTED.items()]
@@ -82,7 +82,7 @@ def test_a_service_that_turns_bad_and_recovers(vitalsd: Daemon, nginx: Nginx) ->
     nginx.answer("/health/ready", 503)
     daemon.wait_for("probe_http_status_code", 503, probe="api")
     assert daemon.value("probe_success", probe="api") == 0
-    # All that is wrong is said at once.
+    # All differences are reported at once.
     assert error(daemon, "api").split("; ") == [
         "status 503, expected 200",
         "the body does not match '\"ok\"'",
@@ -119,7 +119,7 @@ def test_redirects(vitalsd: Daemon, nginx: Nginx) -> None:
 
 
 def test_credentials(vitalsd: Daemon, nginx: Nginx) -> None:
-    """They are sent to the host that they are for, and to no other one that it points to."""
+    """Credentials are sent only to the configured host, not to the target of a redirect."""
     password, token, wrong = {"env": "PASSWORD"}, {"env": "TOKEN"}, {"env": "WRONG"}
     private = nginx.url("/private")
     with_user = private.replace("//", f"//{nginx.user}@")
@@ -196,7 +196,7 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
     assert daemon.value("probe_http_version", probe="good") == 1.1
     assert daemon.value("probe_http_version", probe="http2") == 2
     assert daemon.value("probe_http_duration_seconds", probe="good", phase="tls") > 0
-    # The date of a certificate that is not looked at is told nevertheless.
+    # The date of a certificate is published even if it is not verified.
     until = daemon.value("probe_ssl_earliest_cert_expiry", probe="unverified")
     assert until == expired.expiry
 
@@ -210,7 +210,7 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
 
 
 def test_compressed_answers(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    """Expectations are about what was compressed, and so is the limit: a bomb is not unpacked."""
+    """Expectations and the limit apply to the decompressed body, so a bomb is not unpacked."""
     text = b'{"status": "ok", "filling": "' + b"x" * 5000 + b'"}'
     bomb = gzip.compress(b"\0" * (64 << 20))
     http_peer.answers |= {
@@ -267,12 +267,12 @@ def test_answers_that_make_no_sense(vitalsd: Daemon, http_peer: HttpPeer, nginx:
 
 @pytest.mark.serial
 def test_where_the_time_goes(vitalsd: Daemon, http_peer: HttpPeer, dns_server: DnsServer) -> None:
-    """Each phase is that of its delay, and together they are the run."""
+    """Each phase contains its delay, and all phases together are the duration of the run."""
     dns_server.set("late.test", delay=0.15)
     waiting = threading.Event()
 
     def late(_: Request) -> bytes:
-        waiting.wait(0.3)  # never set: the server thinks
+        waiting.wait(0.3)  # never set: the server's processing time
         return answer("done")
 
     http_peer.answers["/"] = late
@@ -303,7 +303,8 @@ def test_where_the_time_goes(vitalsd: Daemon, http_peer: HttpPeer, dns_server: D
 def test_servers_that_hang(
     vitalsd: Daemon, nginx: Nginx, fault_proxy: Callable[..., FaultProxy]
 ) -> None:
-    """Wherever it hangs, the run ends at its deadline, and the next one starts afresh."""
+    """If the target hangs in any phase, the run ends at its deadline and the next run is
+    independent."""
     proxy = fault_proxy(nginx.port)
     through = f"http://127.0.0.1:{proxy.port}/health/ready"
     daemon = vitalsd(
@@ -336,7 +337,7 @@ def test_servers_that_hang(
 def test_a_ca_file_that_is_replaced(
     vitalsd: Daemon, nginx: Nginx, certificates: Authority, tmp_path: Path
 ) -> None:
-    """As a rotated Secret is: without a reload."""
+    """A rotated secret is used without a reload."""
     trusted = tmp_path / "ca.pem"
     directory = tmp_path / "other"
     directory.mkdir()

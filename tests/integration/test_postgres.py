@@ -1,5 +1,5 @@
-"""The kind postgres against PostgreSQL 15: who may look, what is counted, and what a server that
-is full, frozen, ending or gone looks like from outside."""
+"""Kind postgres with PostgreSQL 15: permissions, counts, and servers that are full, frozen,
+shutting down or unreachable."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from support.waiting import PATIENCE
 Daemon = Callable[..., Vitalsd]
 
 QUICK = {"interval": "300ms", "timeout": "250ms"}
-# Of the fixture's 30 connections 3 are for superusers, who are not counted among those of roles.
+# 3 of the fixture's 30 connections are reserved for superusers and not available to other roles.
 SLOTS = 27
 
 
 def db(server: Postgres, name: str = "db", role: str = "monitor", **options: object) -> dict:
-    """A probe that logs in with the role's password, over verified TLS unless it says otherwise."""
+    """Returns a probe with the role's password, by default over verified TLS."""
     probe = {"name": name, "kind": "postgres", "url": server.url(role)}
     probe |= {"password": {"env": f"PASSWORD_{role.upper()}"}}
     if "url" not in options:
@@ -44,11 +44,11 @@ def by_database(daemon: Vitalsd, name: str) -> dict[str, float]:
     return {sample.labels["datname"]: sample.value for sample in daemon.samples(name)}
 
 
-# ---- logging in ---------------------------------------------------------------------------------
+# ---- authentication -----------------------------------------------------------------------------
 
 
 def test_tls_and_who_is_let_in(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
-    """A server that cannot be trusted is down; one that refuses us is up, and only we are wrong."""
+    """An untrusted server is down. A server that refuses the credentials is up."""
     stranger = Authority(tmp_path)
     trusted = str(postgres.authority.path)
     daemon = vitalsd(
@@ -80,12 +80,12 @@ def test_tls_and_who_is_let_in(vitalsd: Daemon, postgres: Postgres, tmp_path: Pa
     assert '"missing" does not exist' in line["error"]
 
 
-# ---- what is counted ----------------------------------------------------------------------------
+# ---- counts -------------------------------------------------------------------------------------
 
 
 def test_connections_of_every_database(vitalsd: Daemon, postgres: Postgres) -> None:
-    """Both sides of HighDatabaseConnections have a series for each database, also for one that
-    nobody uses, and our own connection is no client of the application."""
+    """Both sides of HighDatabaseConnections have a series for each database, also without
+    connections. The probe's own connection does not count."""
     postgres.drop_database("fresh")
     daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
     with postgres.held(3), postgres.held(2, "postgres"):
@@ -106,7 +106,7 @@ def test_connections_of_every_database(vitalsd: Daemon, postgres: Postgres) -> N
 
 
 def test_without_pg_monitor(vitalsd: Daemon, postgres: Postgres) -> None:
-    """What a role may not see is said to be missing, and what it may see still counts rightly."""
+    """Missing permissions are reported, and the visible sessions are still counted correctly."""
     daemon = vitalsd(
         [db(postgres, "sees"), db(postgres, "blind", "viewer")], environment=passwords(postgres)
     )
@@ -155,7 +155,7 @@ def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
 
 
 def test_a_pooler_that_refuses_us(vitalsd: Daemon, postgres: Postgres) -> None:
-    """PgBouncer has one SQLSTATE for all that it refuses, that of a broken protocol."""
+    """PgBouncer uses one SQLSTATE, protocol violation, for all refusals."""
     with closing(PgBouncer(postgres, "monitor")) as pooler:
         wrong = {"env": "PASSWORD_APP"}
         stranger = pooler.url().replace("monitor@", "stranger@")
@@ -190,7 +190,7 @@ def test_names_of_databases_in_urls(vitalsd: Daemon, postgres: Postgres) -> None
 
 
 def test_a_server_without_an_encoding(vitalsd: Daemon, postgres: Postgres) -> None:
-    """One name that is not UTF-8 took all series along."""
+    """A name that is not UTF-8 must not remove the other series."""
     postgres.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0")
     postgres.execute_bytes(b'CREATE DATABASE "caf\xe9" TEMPLATE bytes', "bytes")
     try:
@@ -207,14 +207,14 @@ def test_a_server_without_an_encoding(vitalsd: Daemon, postgres: Postgres) -> No
 
 
 def test_a_standby_that_is_cut_off(vitalsd: Daemon, postgres: Postgres) -> None:
-    """It has replayed all that it has received, and receives nothing: that was a lag of 0."""
+    """A standby that has replayed everything and receives nothing must not have the lag 0."""
     with closing(Standby(postgres)) as standby:
         probe = db(postgres, url=standby.url() + "?sslmode=require")
         daemon = vitalsd([probe], environment=passwords(postgres), **QUICK)
         daemon.wait_for("pg_stat_wal_receiver_streaming", 1)
         assert daemon.value("pg_replication_is_replica") == 1
         daemon.wait_for("pg_replication_lag_seconds", 0)
-        postgres.execute("SELECT pg_current_xact_id()")  # an age needs something that was replayed
+        postgres.execute("SELECT pg_current_xact_id()")  # an age needs a replayed transaction
         wait_until(standby.has_replayed, what="a transaction is replayed")
         heard = daemon.value("pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds")
         assert abs(time.time() - heard) < 60
@@ -243,7 +243,7 @@ def test_a_standby_that_is_cut_off(vitalsd: Daemon, postgres: Postgres) -> None:
 def test_a_limit_of_ours_is_no_full_server(
     vitalsd: Daemon, postgres: Postgres, limited: str, unlimited: str
 ) -> None:
-    """The SQLSTATE is that of a full server, whose connections check is critical."""
+    """The SQLSTATE is the same as that of a full server, whose check `connections` is critical."""
     postgres.execute(limited.format(postgres.database))
     try:
         daemon = vitalsd([db(postgres)], environment=passwords(postgres))
@@ -256,10 +256,11 @@ def test_a_limit_of_ours_is_no_full_server(
 
 
 def test_a_server_that_fills_up(vitalsd: Daemon, postgres: Postgres) -> None:
-    """The alert on connections must not resolve at the moment when there is no connection left for
-    us: a full server is up, the last counts stay beside the limit, and the check says critical."""
+    """The alert on connections must not resolve when the server has no connection left for the
+    probe. A full server is up, the last counts and the limit stay, and the check is critical."""
     here = {"datname": postgres.database}
-    # Readings that nothing renews live for three intervals: longer than the daemon is frozen here.
+    # Readings are kept for three intervals without a run, which is longer than the daemon is frozen
+    # here.
     slow = {"interval": "800ms", "timeout": "600ms"}
     daemon = vitalsd([db(postgres)], environment=passwords(postgres), **slow)
     postgres.hold(SLOTS - 1)
@@ -272,7 +273,7 @@ def test_a_server_that_fills_up(vitalsd: Daemon, postgres: Postgres) -> None:
     ) == [(True,)]
     postgres.hold(1)
     daemon.thaw()
-    for _ in range(2):  # not only after the first failure
+    for _ in range(2):  # also after further failures
         daemon.wait_failed("db", "overload")
     assert set(daemon.failures("db")) == {"overload"}
     assert daemon.value("pg_stat_activity_count", **here) == SLOTS - 1
@@ -289,7 +290,7 @@ def test_a_server_that_fills_up(vitalsd: Daemon, postgres: Postgres) -> None:
 def test_a_server_that_is_full_from_the_start(
     vitalsd: Daemon, postgres: Postgres, tmp_path: Path
 ) -> None:
-    """No count is known and none is made up, but that it is full is known."""
+    """The counts are unknown and not published, but the server is reported as full."""
     postgres.hold(SLOTS)
     daemon = vitalsd([db(postgres)], environment=passwords(postgres))
     assert set(daemon.failures("db")) == {"overload"}
@@ -304,18 +305,18 @@ def test_a_server_that_is_full_from_the_start(
     daemon.wait_for("vitalsd_check_status", 0, check="connections")
 
 
-# ---- hanging, ending, coming back ---------------------------------------------------------------
+# ---- hang, shutdown, recovery -------------------------------------------------------------------
 
 
 @pytest.mark.serial
 def test_a_server_that_freezes(vitalsd: Daemon, postgres: Postgres) -> None:
-    """The run ends at its deadline, /metrics answers all the while, and nothing needs a restart."""
+    """The run ends at its deadline, /metrics always responds, and no restart is needed."""
     daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
     daemon.wait_ok("db")
     postgres.freeze()
     daemon.wait_failed("db", "timeout")
     assert daemon.value("pg_up") == 0
-    # A first run hangs in its query, those after it in connecting.
+    # The first run hangs in its query, later runs while connecting.
     (line,) = daemon.log_lines("probe failed", probe="db")
     assert line["error"] == "no response within 250ms while waiting for the statistics"
     seen = daemon.failures("db")["timeout"]
@@ -352,7 +353,7 @@ def test_a_server_that_ends_and_starts(
 
 
 def test_a_connection_that_the_server_ends(vitalsd: Daemon, postgres: Postgres) -> None:
-    """An idle connection that was cut costs no failed run."""
+    """A closed idle connection causes no failed run."""
     daemon = vitalsd([db(postgres)], environment=passwords(postgres), **QUICK)
     for _ in range(3):
         postgres.execute(
@@ -364,7 +365,7 @@ def test_a_connection_that_the_server_ends(vitalsd: Daemon, postgres: Postgres) 
 
 
 def test_a_server_that_shuts_down(vitalsd: Daemon, postgres: Postgres) -> None:
-    """It waits for its last session and takes no new one, which is neither up nor gone."""
+    """The server waits for its last session and accepts no new one: unready."""
     postgres.hold(1)
     process.send(postgres.pid, signal.SIGTERM)
     wait_until(lambda: "smart shutdown" in postgres.log(), what="the server ends")
@@ -374,7 +375,7 @@ def test_a_server_that_shuts_down(vitalsd: Daemon, postgres: Postgres) -> None:
     assert "shutting down" in daemon.log_lines("probe failed", probe="db")[0]["error"]
     postgres.release()
     daemon.wait_failed("db", "connect")
-    postgres.kill()  # what is left of it
+    postgres.kill()  # the part that remains
     postgres.start()
     daemon.wait_ok("db")
 
@@ -388,7 +389,7 @@ def test_a_network_between(
     daemon.wait_ok("db")
     faults = {
         "garbage": {"protocol"},
-        # libpq tells an end and a reset apart, but not always from a server that makes no sense.
+        # libpq distinguishes an end from a reset, but not always from an invalid response.
         "truncate": {"connect", "protocol"},
         "reset": {"connect", "protocol"},
         "hang": {"timeout"},
@@ -409,7 +410,7 @@ def test_a_network_between(
 def test_nothing_stays_with_a_connection_that_a_pooler_shares(
     vitalsd: Daemon, postgres: Postgres
 ) -> None:
-    """What a session is set to by SET goes on to the application: its statements were cancelled."""
+    """SET on a pooled session must not affect the application: it cancelled its statements."""
     with closing(PgBouncer(postgres, "monitor")) as pooler:
         settings = ("statement_timeout", "search_path", "default_transaction_read_only")
         before = [pooler.ask(f"SHOW {name}") for name in settings]

@@ -1,5 +1,5 @@
-"""The kind redis against Redis 7.0: who may look, the numbers that rules divide, and a server that
-loads, freezes, is full or gone."""
+"""Kind redis with Redis 7.0: permissions, the values that rules divide, and servers that are
+loading, frozen, full or unreachable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 
 def cache(server: Redis, name: str = "cache", *, tls: bool = False, **options: object) -> dict:
-    """A probe that logs in as the user `monitor` unless it says otherwise."""
+    """Returns a probe that authenticates as `monitor` by default."""
     probe = {"name": name, "kind": "redis", "url": server.url(tls=tls, user="monitor")}
     probe |= {"password": {"env": "MONITOR"}}
     if tls:
@@ -42,7 +42,8 @@ def passwords(server: Redis) -> dict[str, str]:
 
 @pytest.fixture
 def watch(vitalsd: Daemon, redis_server: Redis) -> Callable[..., Vitalsd]:
-    """watch(probe, ...) starts a daemon that knows the passwords; without probes the usual one."""
+    """watch(probe, ...) starts a daemon with the passwords. Without arguments it uses the default
+    probe."""
 
     def start(*probes: dict, **options: object) -> Vitalsd:
         chosen = probes or (cache(redis_server),)
@@ -51,11 +52,11 @@ def watch(vitalsd: Daemon, redis_server: Redis) -> Callable[..., Vitalsd]:
     return start
 
 
-# ---- logging in ---------------------------------------------------------------------------------
+# ---- authentication -----------------------------------------------------------------------------
 
 
 def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
-    """A server that cannot be trusted is down; one that refuses us is up, and only we are wrong."""
+    """An untrusted server is down. A server that refuses the credentials is up."""
     stranger, trusted = Authority(tmp_path), str(redis_server.authority.path)
     nobody = redis_server.url()
     daemon = watch(
@@ -86,11 +87,11 @@ def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Pat
     assert daemon.samples("redis_memory_used_bytes", probe="blind") == []
 
 
-# ---- memory, look-ups, lists, persistence -------------------------------------------------------
+# ---- memory, lookups, lists, persistence --------------------------------------------------------
 
 
 def test_memory_and_its_limit(watch: Daemon, redis_server: Redis) -> None:
-    """Without a limit there is no series of a limit, which every ratio would divide by 0."""
+    """Without a limit there is no limit series, because ratios would divide by 0."""
     daemon = watch()
     assert daemon.value("redis_memory_max_bytes") is None
     assert daemon.value("redis_memory_limited") == 0
@@ -111,9 +112,9 @@ def test_memory_and_its_limit(watch: Daemon, redis_server: Redis) -> None:
 
 
 def test_hit_rate(watch: Daemon, redis_server: Redis) -> None:
-    """It is of what happened since, needs ten look-ups, and outlives a restart of the server, whose
-    counters start anew."""
-    redis_server.look_up(hits=0, misses=50)  # before we looked: none of our business
+    """The hit rate covers lookups since the first run, needs ten lookups, and survives a restart of
+    the server, which resets its counters."""
+    redis_server.look_up(hits=0, misses=50)  # before the first run; does not count
     daemon = watch()
 
     def look_up(hits: int, misses: int) -> None:
@@ -139,7 +140,8 @@ def test_hit_rate(watch: Daemon, redis_server: Redis) -> None:
 
 
 def test_lists(watch: Daemon, redis_server: Redis) -> None:
-    """Celery's queues; one that is none fails alone. Our own look-ups count for no hit rate."""
+    """Celery's queues. A key of another type affects no other key. The probe's own lookups do not
+    count."""
     redis_server.command("RPUSH", "celery:intake", *range(5))
     redis_server.command("SET", "celery:text", "no list")
     names = ["celery:intake", "celery:empty", "celery:text"]
@@ -155,7 +157,7 @@ def test_lists(watch: Daemon, redis_server: Redis) -> None:
     assert daemon.value("vitalsd_check_status", check="list_length") == 1
     redis_server.command("DEL", "celery:text")
     daemon.wait_ok("cache")
-    daemon.wait_for("redis_keyspace_misses_total", lambda now: now > 10)  # all of them ours
+    daemon.wait_for("redis_keyspace_misses_total", lambda now: now > 10)  # all from the probe
     assert daemon.value("redis_cache_hit_rate") is None
 
 
@@ -181,7 +183,7 @@ def test_persistence(watch: Daemon, redis_server: Redis) -> None:
     redis_server.command("BGSAVE")
     daemon.wait_for("redis_rdb_last_save_timestamp_seconds", lambda now: now > before)
     daemon.wait_for("redis_rdb_changes_since_last_save", 0)
-    # A snapshot cannot be put in the place of a directory.
+    # A snapshot cannot replace a directory.
     redis_server.dump.unlink()
     redis_server.dump.mkdir()
     redis_server.command("BGSAVE")
@@ -197,11 +199,11 @@ def test_persistence(watch: Daemon, redis_server: Redis) -> None:
     daemon.wait_for("redis_aof_enabled", 0)
 
 
-# ---- loading, full, hanging, gone ---------------------------------------------------------------
+# ---- loading, full, hanging, unreachable --------------------------------------------------------
 
 
 def test_a_server_that_loads(watch: Daemon, redis_server: Redis) -> None:
-    """It answers, but serves nothing yet: not up, and the reason is not a fault."""
+    """A loading server responds but serves no data yet: it is not up, with the reason unready."""
     daemon = watch()
     daemon.wait_ok("cache")
     assert daemon.value("redis_loading_dump_file") == 0
@@ -218,7 +220,7 @@ def test_a_server_that_loads(watch: Daemon, redis_server: Redis) -> None:
 
 
 def test_a_server_that_is_full(watch: Daemon, redis_server: Redis) -> None:
-    """It has no place for us: it lives, so it is up."""
+    """A server that refuses a connection because it is full is up."""
     with socket.create_connection(("127.0.0.1", redis_server.port)) as held:
         held.sendall(f"AUTH {redis_server.password}\r\nPING\r\n".encode())
         answers = held.makefile("rb")
@@ -272,12 +274,12 @@ def test_a_server_that_ends_and_starts(
 
 
 def test_a_connection_is_kept_and_replaced(watch: Daemon, redis_server: Redis) -> None:
-    """One connection for all runs; one that the server has cut while idle costs no failed run."""
+    """All runs use one connection. If the server closes it while idle, no run fails."""
     daemon = watch()
     before = int(redis_server.info("total_connections_received"))
     daemon.wait_runs("cache", 5)
     after = int(redis_server.info("total_connections_received"))
-    assert after - before == 1  # that of redis-cli, which asked
+    assert after - before == 1  # the connection of redis-cli
     for _ in range(2):
         redis_server.command("CLIENT", "KILL", "USER", "monitor")
         daemon.wait_runs("cache", 2)
@@ -293,7 +295,7 @@ def test_a_network_between(
     faults = {
         "garbage": {"protocol"},
         "truncate": {"protocol"},
-        "reset": {"connect", "protocol"},  # while it is asked, or while it answers
+        "reset": {"connect", "protocol"},  # during the request, or during the response
         "hang": {"timeout"},
     }
     for mode, reasons in faults.items():

@@ -1,4 +1,4 @@
-"""Reloading: what a new configuration changes, what it leaves alone, and what a bad one does."""
+"""Reload: the effects of a new configuration and of an invalid one, and what stays unchanged."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def passwords(postgres: Postgres, redis: Redis) -> dict[str, str]:
 
 
 def backends(postgres: Postgres) -> list[int]:
-    """The server's processes for our connections."""
+    """Returns the server processes of the probe's connections."""
     question = "SELECT pid FROM pg_stat_activity WHERE application_name = 'vitalsd'"
     return [pid for (pid,) in postgres.execute(question)]
 
 
 def last_change(daemon: Vitalsd) -> dict[str, str]:
-    """How many probes the last configuration added, changed, left and removed."""
+    """Returns the numbers of probes that the last reload added, changed, kept and removed."""
     line = daemon.log_lines("configuration is in force")[-1]
     return {word: line[word] for word in ("added", "changed", "unchanged", "removed")}
 
@@ -52,8 +52,8 @@ def last_change(daemon: Vitalsd) -> dict[str, str]:
 def test_what_has_not_changed_goes_on(
     vitalsd: Daemon, postgres: Postgres, redis_server: Redis
 ) -> None:
-    """An unchanged probe does not notice: it keeps its counters, its connection and its window of
-    look-ups. One with other options starts anew, on the connection that it has."""
+    """An unchanged probe keeps its counters, its connection and its window of lookups. A probe with
+    changed options restarts and keeps its connection."""
     daemon = vitalsd(
         [db(postgres), cache(redis_server)], environment=passwords(postgres, redis_server), **QUICK
     )
@@ -77,7 +77,7 @@ def test_what_has_not_changed_goes_on(
     daemon.wait_runs("db", 2)
     assert backends(postgres) == connection
     more = int(redis_server.info("total_connections_received")) - int(connected)
-    assert more == 1  # redis-cli's, which asked
+    assert more == 1  # the connection of redis-cli
     for probe in ("db", "cache"):
         assert daemon.failures(probe) == {}
 
@@ -85,7 +85,8 @@ def test_what_has_not_changed_goes_on(
 def test_what_has_changed_starts_anew(
     vitalsd: Daemon, postgres: Postgres, redis_server: Redis, nginx: Nginx
 ) -> None:
-    """Of another target or kind nothing is left but the counters, which belong to the name."""
+    """If the target or the kind changes, only the counters stay, because they belong to the
+    name."""
     daemon = vitalsd(
         [db(postgres), cache(redis_server)], environment=passwords(postgres, redis_server), **QUICK
     )
@@ -133,7 +134,7 @@ def test_another_rhythm(vitalsd: Daemon, nginx: Nginx) -> None:
 def test_facts_outlive_a_reload(
     vitalsd: Daemon, nginx: Nginx, certificates: Authority, tmp_path: Path
 ) -> None:
-    """The date of a certificate stays though its server is away when the probe starts anew."""
+    """The date of a certificate stays if its server is down when the probe restarts."""
     certificate = certificates.issue()
     port = nginx.serve_tls("fact", certificate)
     probe = {"name": "tls", "kind": "certificate", "endpoint": f"127.0.0.1:{port}"}
@@ -150,7 +151,8 @@ def test_facts_outlive_a_reload(
 
 
 def test_a_bad_configuration_changes_nothing(vitalsd: Daemon, nginx: Nginx) -> None:
-    """It is refused as a whole, the log names every fault with its place, and a metric says so."""
+    """It is rejected as a whole. The log has every problem with its position, and a metric shows
+    it."""
     probe = {"name": "web", "kind": "http", "url": nginx.url()}
     daemon = vitalsd([probe], **QUICK)
     since = daemon.value("vitalsd_config_last_reload_success_timestamp_seconds")
@@ -179,7 +181,8 @@ def test_a_bad_configuration_changes_nothing(vitalsd: Daemon, nginx: Nginx) -> N
 
 
 def test_a_file_that_is_replaced(vitalsd: Daemon, nginx: Nginx) -> None:
-    """A mounted ConfigMap is exchanged without a signal; while it is gone nothing changes."""
+    """A mounted ConfigMap is replaced without a signal. While the file is missing, nothing
+    changes."""
     daemon = vitalsd([{"name": "web", "kind": "http", "url": nginx.url()}], **QUICK)
     away = daemon.config_file.with_suffix(".away")
     daemon.config_file.rename(away)
@@ -195,7 +198,7 @@ def test_a_file_that_is_replaced(vitalsd: Daemon, nginx: Nginx) -> None:
 
 
 def test_reload_over_http(vitalsd: Daemon, nginx: Nginx) -> None:
-    """Only where it was asked for, and with the faults in the answer."""
+    """The reload endpoint must be enabled. Its response contains the problems."""
     probe = {"name": "web", "kind": "http", "url": nginx.url()}
     closed = vitalsd([probe])
     assert closed.get("/-/reload", method="POST")[0] in (403, 404, 405)
@@ -214,7 +217,7 @@ def test_reload_over_http(vitalsd: Daemon, nginx: Nginx) -> None:
 
 
 def test_reload_during_a_run(vitalsd: Daemon, dns_server: DnsServer, nginx: Nginx) -> None:
-    """It waits for no run: the others are changed at once, and the one that runs when it has
+    """A reload does not wait for runs. Idle probes change at once, a running probe when its run has
     ended."""
     dns_server.set("silent.test", silent=True)
     dns_server.set("web.test")
@@ -224,7 +227,7 @@ def test_reload_during_a_run(vitalsd: Daemon, dns_server: DnsServer, nginx: Ngin
         dns={"servers": [dns_server.address]},
         ready=False,
     )
-    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the run has begun")
+    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the start of the run")
     daemon.configuration["probes"] = [
         {"name": "web", "kind": "tcp", "endpoint": f"web.test:{nginx.port}", **QUICK},
         {"name": "other", "kind": "tcp", "endpoint": f"web.test:{nginx.port}", **QUICK},

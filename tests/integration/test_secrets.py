@@ -1,5 +1,5 @@
-"""No secret leaves the daemon: not in its log, on its pages, in its state, in the process list, nor
-in what `vitalsd check` prints; and one that is rotated is taken up without a reload."""
+"""Secrets do not appear in the log, on pages, in the state, in the process list or in the output of
+`vitalsd check`. A rotated secret is used without a reload."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.threads
 Daemon = Callable[..., Vitalsd]
 
 QUICK = {"interval": "400ms", "timeout": "350ms"}
-# Of the kind that breaks URLs, quoting and logs, if anything does.
+# Characters that are likely to break URLs, quoting and logs.
 LITERAL = 's3cr=t/"p&ss:w%rd@'
 
 
 class Hidden:
-    """Secrets that must not appear, as they are or as a URL has them, in any text."""
+    """Secrets that must not appear in any text, either verbatim or percent-encoded."""
 
     def __init__(self, *secrets: str) -> None:
         self.secrets = secrets
@@ -46,8 +46,8 @@ def test_of_every_kind(
     http_peer: HttpPeer,
     tmp_path: Path,
 ) -> None:
-    """Right ones and wrong ones, from files, the environment, the configuration and URLs; the
-    errors that servers answer with are logged, and may quote what they were sent."""
+    """Valid and invalid secrets from files, the environment, the configuration and URLs. Errors of
+    servers are logged, and can quote the request."""
     good = {
         "PG": postgres.passwords["monitor"],
         "REDIS": redis_server.monitor_password,
@@ -62,7 +62,7 @@ def test_of_every_kind(
     environment = {**good, "WRONG": "wrong-environment-secret"}
     bucket = s3.new_bucket()
     s3.put(bucket, "dump", b"x")
-    # It says back what it was sent, as debugging proxies do.
+    # It returns the request, as debugging proxies do.
     http_peer.answers["/echo"] = lambda request: answer(
         f"{request.target} {request.headers}", 401, WWW_Authenticate="Bearer"
     )
@@ -151,7 +151,7 @@ def test_of_every_kind(
     ],
 )
 def test_of_a_configuration_with_faults(tmp_path: Path, broken: str) -> None:
-    """The message says what is wrong with a URL without showing the password in it."""
+    """The message about an invalid URL does not contain its password."""
     file = tmp_path / "vitalsd.yaml"
     text = broken.replace("SECRET", "hunter2")
     file.write_text(f"probes: [{{name: db, kind: postgres, {text}}}]\n")
@@ -164,7 +164,7 @@ def test_of_a_configuration_with_faults(tmp_path: Path, broken: str) -> None:
 def test_a_password_that_is_rotated(
     vitalsd: Daemon, postgres: Postgres, redis_server: Redis, tmp_path: Path
 ) -> None:
-    """Read at each connection: the file's new content is in force without a reload."""
+    """The file is read for each connection, so new content is used without a reload."""
     old, new = postgres.passwords["monitor"], "rotated-password"
     file = tmp_path / "password"
     file.write_text(old)

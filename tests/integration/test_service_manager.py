@@ -1,4 +1,4 @@
-"""As a service of systemd (Type=notify), of which the test plays the part."""
+"""The daemon as a systemd service (Type=notify). The test simulates systemd."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_start_reload_and_stop(vitalsd: Daemon, manager: ServiceManager) -> None
     assert abs(time.monotonic() - int(reloading["MONOTONIC_USEC"]) / 1e6) < 60
     assert manager.hear("READY")["STATUS"].strip() == "Configuration reloaded."
 
-    # A line of the file must not become a word of the protocol.
+    # A line of the file must not become a field of the protocol.
     daemon.configuration["probes"][0]["STOPPING"] = 1
     daemon.write_configuration()
     os.kill(daemon.pid, signal.SIGHUP)
@@ -68,7 +68,7 @@ def test_the_watchdog_is_fed_by_the_probe_loop(vitalsd: Daemon, tmp_path: Path) 
         manager.hear("WATCHDOG")
     with wedged(daemon.pid):
         assert manager.is_silent(1)
-        assert daemon.get("/-/healthy")[0] in (200, 503)  # the web thread answers all the while
+        assert daemon.get("/-/healthy")[0] in (200, 503)  # the web thread still responds
     manager.hear("WATCHDOG")
     manager.close()
 
@@ -91,7 +91,7 @@ def test_a_manager_that_has_gone(vitalsd: Daemon, tmp_path: Path) -> None:
 
 
 def test_a_password_among_the_credentials(vitalsd: Daemon, tmp_path: Path) -> None:
-    """LoadCredential= puts files into a directory whose path is in the environment."""
+    """LoadCredential= creates files in a directory whose path is in the environment."""
     (tmp_path / "api").write_text("a-secret-of-the-api\n")
     probe = {
         "name": "api",
@@ -123,7 +123,8 @@ def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
 
 
 def test_the_unit_exposes_little() -> None:
-    """2.0 of 10; what is left is what the kind filesystem must see, and the network."""
+    """2.0 of 10. The rest is due to the network and to the mounts that the kind filesystem must
+    see."""
     said = analyze("security", "--offline=yes", UNIT)
     found = re.search(r"Overall exposure level for vitalsd.service: ([0-9.]+)", said)
     assert found and float(found[1]) <= 2.0, said

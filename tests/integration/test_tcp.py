@@ -1,4 +1,4 @@
-"""The kind tcp against real servers and hostile networks, and what holds for every kind."""
+"""Kind tcp with real servers and network faults, and properties of all kinds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_server_that_listens(vitalsd: Daemon, redis_server: Redis) -> None:
     assert daemon.value("vitalsd_target_up", kind="tcp", **seen) == 1
     assert 0 < daemon.value("probe_tcp_connect_duration_seconds", **seen) < 0.4
     assert daemon.failures("cache") == {}
-    # Both formats say the same.
+    # Both formats have the same samples.
     for name in ("probe_success", "vitalsd_target_up"):
         assert daemon.samples(name) == daemon.text_samples(name)
 
@@ -49,7 +49,7 @@ def test_a_server_that_stops_and_starts(vitalsd: Daemon, redis_server: Redis) ->
     daemon.wait_ok("cache")
     redis_server.stop()
     daemon.wait_for("probe_success", 0, probe="cache")
-    # A reading outlives one failed run, and no second one.
+    # A reading is kept after one failed run and removed after a second one.
     daemon.wait_for("probe_tcp_connect_duration_seconds", None, probe="cache")
     redis_server.start()
     daemon.wait_ok("cache")
@@ -57,7 +57,8 @@ def test_a_server_that_stops_and_starts(vitalsd: Daemon, redis_server: Redis) ->
 
 
 def test_a_stopped_process_still_connects(vitalsd: Daemon, postgres: Postgres) -> None:
-    """The kernel accepts for it: tcp is about the port, and says so by being up."""
+    """The kernel accepts for a frozen server. Kind tcp checks only the port, so the target is
+    up."""
     daemon = vitalsd([tcp("db", postgres.port)])
     postgres.freeze()
     daemon.wait_runs("db", 3)
@@ -80,7 +81,7 @@ def test_names(vitalsd: Daemon, dns_server: DnsServer, redis_server: Redis) -> N
     daemon.wait_failed("broken", "dns")
     daemon.wait_failed("silent", "timeout")
     daemon.wait_failed("late", "timeout")
-    # The slow names have cost the others nothing.
+    # The slow names have not delayed the others.
     daemon.wait_runs("cache", 4)
     assert daemon.failures("cache") == {}
     assert "silent.test" in daemon.log_lines("probe failed", probe="silent")[0]["error"]
@@ -89,8 +90,8 @@ def test_names(vitalsd: Daemon, dns_server: DnsServer, redis_server: Redis) -> N
 def test_a_network_between(
     vitalsd: Daemon, fault_proxy: Callable[..., FaultProxy], redis_server: Redis
 ) -> None:
-    """What comes after the connection is none of this kind's business; a refusal is. (A reset may
-    come so early that it is one.)"""
+    """This kind ignores events after the connection, but a refusal fails the run. (An early reset
+    can count as a refusal.)"""
     proxy = fault_proxy(redis_server.port)
     daemon = vitalsd([tcp("through", proxy.port)], interval="300ms", timeout="300ms")
     for mode in ("ok", "slow", "hang", "silent", "truncate", "garbage"):
@@ -168,5 +169,5 @@ def test_the_daemon_ends_in_the_middle_of_runs(vitalsd: Daemon, dns_server: DnsS
         dns={"servers": [dns_server.address]},
         ready=False,
     )
-    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the probe has begun")
+    wait_until(lambda: dns_server.questions("silent.test") > 0, what="the start of the run")
     daemon.end()

@@ -1,5 +1,5 @@
-"""Kind cert-manager on a real API server with cert-manager's own definitions; the status of each
-Certificate is what its controller would write."""
+"""Kind cert-manager with a real API server and cert-manager's definitions. The tests write the
+status of each Certificate as its controller does."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def namespace(api_server: ApiServer) -> str:
 
 
 def written(moment: float) -> str:
-    """As the API writes times."""
+    """Returns the time in the API's format."""
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def certificate(
     namespace: str, name: str, days: float | None = None, *, ready: str = "True", since: float = 0
 ) -> Object:
-    """One that expires in so many days; None: it has never been issued."""
+    """Returns a Certificate that expires in this many days, or that was never issued (None)."""
     thing = reference("cert-manager.io/v1", "Certificate", name, namespace)
     issuer = {"name": "letsencrypt", "kind": "ClusterIssuer", "group": "cert-manager.io"}
     thing["spec"] = {"secretName": name, "dnsNames": [f"{name}.test"], "issuerRef": issuer}
@@ -90,7 +90,7 @@ def test_dates_and_readiness(
     assert daemon.value(RENEWS, **labels) == expiry - 30 * DAY
     assert daemon.value(READY, condition="True", **labels) == 1
     assert daemon.value(READY, condition="False", **labels) == 0
-    # Never issued is not expired in 1970.
+    # A certificate that was never issued has no expiry, not one in 1970.
     assert not daemon.samples(EXPIRES, name="pending")
     assert daemon.value(READY, name="pending", condition="False") == 1
     check(daemon, "expires_in", 0)
@@ -115,7 +115,7 @@ def test_dates_and_readiness(
 def test_dates_outlive_the_api_server_and_the_daemon(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str, tmp_path: Path, namespaces: int
 ) -> None:
-    """Nobody wants to hear that a certificate is about to expire only while all else is well."""
+    """The alert about an expiring certificate must not depend on the API server."""
     api_server.apply([certificate(namespace, "web", 60), certificate(namespace, "old", 60)])
     state = tmp_path / "state"
     state.mkdir()

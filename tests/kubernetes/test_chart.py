@@ -1,5 +1,5 @@
-"""The Helm chart: Helm finds no fault, a real API server takes what it renders, and it grants the
-rights of the kinds that are configured and no others."""
+"""The Helm chart: helm lint passes, a real API server accepts the rendered objects, and the chart
+grants only the permissions of the configured kinds."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ every_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 def test_absence_is_alerted_for_what_is_configured(
     probes: list[Object], alerts: set[str]
 ) -> None:
-    """DatabaseUnwatched fired for ever where there is no database."""
+    """DatabaseUnwatched must not fire if no database is configured."""
     rule = one(rendered({"config": {"probes": probes}, **MONITORING}), "PrometheusRule")
     groups = {group["name"]: group["rules"] for group in rule["spec"]["groups"]}
     absent = groups.get("vitalsd-absent", [])
@@ -111,7 +111,7 @@ def test_an_api_server_takes_it(api_server: ApiServer) -> None:
         things = rendered(values, namespace=api_server.namespace())
         assert len({api_server.path(thing) for thing in things}) == len(things)
         for thing in things:
-            # To apply is strict: a field that is not of the kind is refused.
+            # Apply is strict: the API server refuses unknown fields.
             (applied,) = api_server.apply(thing)
             assert applied["metadata"]["labels"]["app.kubernetes.io/name"] == "vitalsd"
         taken |= {thing["kind"] for thing in things}
@@ -121,7 +121,7 @@ def test_an_api_server_takes_it(api_server: ApiServer) -> None:
 @every_values
 def test_its_pods_are_restricted(values: dict[str, Any], api_server: ApiServer) -> None:
     if any("hostPath" in volume["volume"] for volume in values.get("volumes", [])):
-        values = {**values, "volumes": []}  # the user's own, which that level forbids
+        values = {**values, "volumes": []}  # the user's own volumes, which that level forbids
     namespace = api_server.namespace()
     level = {"pod-security.kubernetes.io/enforce": "restricted"}
     api_server.patch(
@@ -182,9 +182,9 @@ def test_vitalsd_takes_its_configuration(values: dict[str, Any], tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# ---- rights -------------------------------------------------------------------------------------
+# ---- permissions --------------------------------------------------------------------------------
 
-Right = tuple[str, str, str, str]  # namespace or "", group, resource, verb
+Right = tuple[str, str, str, str]  # namespace or "" (cluster), group, resource, verb
 
 
 def granted(things: list[Object]) -> set[Right]:
@@ -200,7 +200,7 @@ def granted(things: list[Object]) -> set[Right]:
 
 
 def watch(namespace: str, *resources: str) -> set[Right]:
-    """Rights to list and watch GROUP/RESOURCE."""
+    """Returns permissions to list and watch each GROUP/RESOURCE."""
     split = (resource.rpartition("/") for resource in resources)
     return {(namespace, group, name, verb) for group, _, name in split for verb in ("list", "watch")}
 
@@ -234,7 +234,7 @@ OF_KUBELET = watch("", "nodes") | {("", "", "nodes/stats", "get"), ("", "", "nod
             watch("a", "batch/jobs", "apps/deployments"),
         ),
     ],
-    # A set is in another order in each process, and names have to be the same in all.
+    # The order of a set differs between processes, but test names must be the same in all.
     ids=lambda each: str(each) if isinstance(each, dict) else "rights",
 )
 def test_rights_follow_from_the_probes(probe: dict[str, Any], rights: set[Right]) -> None:
@@ -288,7 +288,7 @@ def test_probes_work_with_the_rights(
         daemon.wait_ok(probe["name"])
     assert daemon.value("vitalsd_leader") == 1
 
-    # Nothing that it could do besides, beyond what any account may.
+    # The account must have no further permissions, except those of any account.
     nobody = api.service_account("vitalsd", "nobody")
 
     def rules(who: Any) -> set[Right]:
@@ -308,4 +308,4 @@ def test_probes_work_with_the_rights(
         }
 
     in_web = {("", *right[1:]) for right in granted(things) if right[0] in ("", "web")}
-    wait_until(lambda: rules(account) - rules(nobody) == in_web, what="the rules")
+    wait_until(lambda: rules(account) - rules(nobody) == in_web, what="the permissions")

@@ -1,4 +1,4 @@
-"""That the Kubernetes fixtures do the fault that they say they do. No daemon."""
+"""The Kubernetes fixtures produce the faults that they describe. These tests need no daemon."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_objects_are_what_tests_make_them(api_server: ApiServer) -> None:
     assert not api_server.exists(pod)
     events = api_server.watch("v1", "Pod", namespace, resourceVersion=since)
     kinds = [next(events)["type"] for _ in range(5)]
-    # Its end as well as its Terminating are changes.
+    # Both its termination and its end are changes.
     assert kinds == ["MODIFIED"] * 4 + ["DELETED"]
     events.close()
 
@@ -116,8 +116,8 @@ def test_rights_of_service_accounts(api_server: ApiServer) -> None:
 
     def refused() -> bool:
         with pytest.raises(ApiError, match="401"):
-            # With the token that was not used yet: of the other one the server remembers for ten
-            # seconds that it is good.
+            # Use the unused token, because the server caches the result for the other one for ten
+            # seconds.
             api_server.client(account).listed("v1", "Pod", namespace)
         return True
 
@@ -209,7 +209,7 @@ def test_load_and_informers(api_server: ApiServer) -> None:
     load = built("load", "load")
     file = f"-kubeconfig={api_server.kubeconfig()}"
     size = ["-nodes=3", "-pods=40", "-namespaces=2", "-workers=8"]
-    for _ in range(2):  # the second time all is there
+    for _ in range(2):  # the second time all objects exist
         subprocess.run([load, "load", file, *size], check=True, stdout=subprocess.DEVNULL)
     nodes = api_server.listed("v1", "Node")["items"]
     assert [len(node["status"]["images"]) for node in nodes] == [50] * 3
@@ -240,7 +240,7 @@ def test_load_and_informers(api_server: ApiServer) -> None:
 
 def test_a_pod_really_runs(kubernetes_node: Node) -> None:
     node, namespace = kubernetes_node, kubernetes_node.api.namespace()
-    # The address that it finds in its environment is the API server's, as in any cluster.
+    # The address in its environment is the API server's, as in any cluster.
     script = "echo hello; nc -w 5 $KUBERNETES_SERVICE_HOST 443 </dev/null && echo here; sleep 1000"
     pod = node.pod(namespace, "speaks", script)
     node.api.create(pod)
@@ -260,8 +260,8 @@ def test_a_pod_that_crashes(kubernetes_node: Node) -> None:
 
 def test_a_pod_that_takes_too_much_memory(kubernetes_node: Node) -> None:
     node, namespace = kubernetes_node, kubernetes_node.api.namespace()
-    # containerd listens for the kernel's verdict from a moment after the start only: a container that
-    # is killed before then has ended with "Error".
+    # containerd listens for OOM events only from a moment after the start. A container that is
+    # killed before that has the reason "Error".
     greedy = "sleep 1; dd if=/dev/zero of=/dev/null bs=64M"
     limited = {"limits": {"memory": "16Mi"}}
     pod = node.pod(namespace, "greedy", greedy, restart="Never", resources=limited)

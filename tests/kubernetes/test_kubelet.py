@@ -1,6 +1,6 @@
-"""Kind kubelet against kubelets that refuse, hang, lie and are many: nodes are those of a real API
-server, their kubelets are stubs. Of a kubelet's failure only its own node may suffer. What a real
-one says is the business of tests/e2e/test_kubernetes_alerts.py."""
+"""Kind kubelet with kubelets that refuse, hang or send invalid data, and with many kubelets. The
+nodes are objects of a real API server, the kubelets are stubs. The failure of a kubelet must affect
+only its own node. tests/e2e/test_kubernetes_alerts.py covers a real kubelet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def account(api_server: ApiServer) -> ServiceAccount:
 
 @pytest.fixture
 def stub_of() -> Iterator[Callable[..., KubeletStub]]:
-    """stub_of(authority, token) makes one whose certificate is of that authority."""
+    """stub_of(authority, token) starts a stub with a certificate of that authority."""
     made = []
 
     def make(authority: Authority, token: str) -> KubeletStub:
@@ -82,7 +82,7 @@ def error(daemon: Vitalsd) -> str:
 
 
 def wait_error(daemon: Vitalsd, reason: str, text: str) -> str:
-    """Waits until the probe fails for this reason; what it says must match."""
+    """Waits until the probe fails with this reason. Its error must match."""
     (probe,) = wait_until(
         lambda: [
             probe
@@ -90,7 +90,7 @@ def wait_error(daemon: Vitalsd, reason: str, text: str) -> str:
             if probe.get("reason") == reason and re.search(text, probe["error"])
         ],
         deadline=30,
-        what=lambda: f"{reason}: {text}; it says: {error(daemon)}",
+        what=lambda: f"{reason}: {text}; the error is: {error(daemon)}",
     )
     return probe["error"]
 
@@ -112,14 +112,14 @@ def wait_parts(daemon: Vitalsd, ok: int, failed: int) -> None:
 
 
 def summary(memory: int) -> bytes:
-    """The recorded summary, of a node that uses so much memory."""
+    """Returns the recorded summary with this memory usage of the node."""
     page = json.loads((RECORDED / "summary.json").read_text())
     page["node"]["memory"]["workingSetBytes"] = memory
     return answer(json.dumps(page))
 
 
 def wait_fresh(daemon: Vitalsd, stub: KubeletStub, *nodes: str) -> None:
-    """Readings of these nodes follow what their kubelets say."""
+    """Checks that the readings of these nodes follow their kubelets."""
     wait_fresh.memory += MIB
     stub.answers[SUMMARY] = summary(wait_fresh.memory)
     for name in nodes:
@@ -129,7 +129,7 @@ def wait_fresh(daemon: Vitalsd, stub: KubeletStub, *nodes: str) -> None:
 wait_fresh.memory = 1024 * MIB
 
 
-# ---- who may ask, and whom ----------------------------------------------------------------------
+# ---- authentication -----------------------------------------------------------------------------
 
 
 def test_a_kubelet_that_refuses(
@@ -176,7 +176,7 @@ def test_a_token_that_one_kubelet_does_not_know(
     wait_nodes(daemon, "good")
     wait_fresh(daemon, stub, "good")
 
-    # Tokens rotate, and each run takes the one of the day.
+    # Tokens rotate, and each run uses the current token.
     api_server.renew(account)
     daemon.secrets.add(account.token)
     stub.token = stranger.token = account.token
@@ -206,12 +206,12 @@ def test_certificates_of_an_authority_of_the_kubelets_own(
     other = stub_of(certificates, account.token)
     api_server.apply([stub.node("theirs"), other.node("own")])
 
-    # Without tls.ca it is the API server's own.
+    # Without tls.ca, the CA is the API server's.
     daemon = watch()
     wait_error(daemon, "tls", "^own: ")
     wait_nodes(daemon, "theirs")
     wait_fresh(daemon, stub, "theirs")
-    assert not other.asked  # nor has it seen the token
+    assert not other.asked  # it has not received the token either
 
     (probe,) = daemon.configuration["probes"]
     probe["tls"] = {"ca": str(certificates.path)}
@@ -226,7 +226,7 @@ def test_certificates_of_an_authority_of_the_kubelets_own(
     wait_nodes(daemon, "own", "theirs")
 
 
-# ---- kubelets that are of no use ----------------------------------------------------------------
+# ---- kubelets with faults -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,10 @@ def test_a_kubelet_that_hangs(
     for path in (SUMMARY, CADVISOR):
         stub.answers[BAD, path] = stub.hang
         wait_error(daemon, "timeout", "^bad: ")
-        # One failed run costs no reading; of the second in a row those of the page alone.
+        # One failed run removes no reading. A second one in a row removes only those of the failed
+        # page.
         wait_nodes(daemon, *good, metric=CONTAINER)
-        if path == SUMMARY:  # one that does not answer is not asked for the other page
+        if path == SUMMARY:  # the other page is not requested if the kubelet does not respond
             wait_nodes(daemon, *good)
         wait_parts(daemon, 3, 1)
         wait_fresh(daemon, stub, *good)
@@ -321,7 +322,7 @@ HOSTILE = {
 
 
 def highest_memory(daemon: Vitalsd) -> int:
-    """In bytes, since its start."""
+    """Returns the maximum memory usage since its start, in bytes."""
     text = Path(f"/proc/{daemon.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) << 10
 
@@ -355,7 +356,7 @@ def test_hostile_answers(
         assert "good" in nodes(daemon), what
         assert stub.sent < 600 * MIB, what
     wait_fresh(daemon, stub, "good")
-    # The longest text that is ever kept is what a summary may have.
+    # The longest text in memory has the size limit of a summary.
     assert sanitized() or highest_memory(daemon) - before < 80 * MIB
 
 
@@ -369,7 +370,7 @@ def test_a_node_that_cannot_be_asked(
     wait_error(daemon, "config", "^nowhere: the node has no address of type InternalIP")
     wait_nodes(daemon, "good")
 
-    # Nodes come and go.
+    # Nodes are added and removed.
     api_server.delete(nowhere)
     api_server.apply(stub.node("new", BAD))
     daemon.wait_ok("kubelets")
@@ -392,7 +393,7 @@ def test_many_kubelets_are_asked_a_few_at_a_time(
     assert nodes(daemon) == nodes(daemon, CONTAINER) == names
     assert 1 < stub.most_at_once <= 8
 
-    # Of one whole run: each node once, evenly over half of the time that there is, or more.
+    # One whole run: each node once, evenly over at least half of the available time.
     daemon.wait_runs("kubelets", 2, deadline=40)
     times: dict[str, list[float]] = defaultdict(list)
     for asked in list(stub.asked):
@@ -409,7 +410,8 @@ def test_many_kubelets_are_asked_a_few_at_a_time(
 def test_many_kubelets_that_hang_do_not_keep_the_others_waiting(
     watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
 ) -> None:
-    """As when a zone is lost: a third of all, more than fit into a run one after another."""
+    """A zone is lost: a third of all kubelets hang, more than fit into one run one after
+    another."""
     api_server.apply([stub.node(f"node-{i:03}", address) for i, address in enumerate(MANY)])
     lost = {i for i in range(len(MANY)) if i % 3 == 0}
     daemon = watch(interval="4s", timeout="3900ms", concurrency=8)

@@ -1,5 +1,5 @@
-"""Kind logs on a whole node: whatever happens to streams, containers, kubelet, API server and
-vitalsd, each line that a container has really written is counted once."""
+"""Kind logs on a complete node: each line that a container has written is counted once, with any
+fault of streams, containers, kubelet, API server and vitalsd."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ PATTERNS = [
     {"name": "authentication", "match": "(?i)authentication failed"},
     {"name": "rate-limit", "match": "(?i)rate limit exceeded"},
 ]
-# Writes what it is told to by speak(), and ends when it is asked to.
+# Writes the lines that speak() passes, and exits on request.
 OBEDIENT = "trap 'exit 1' TERM; while :; do sleep 1000 & wait; done"
-# So many lines, a few milliseconds apart.
+# Writes this many lines, a few milliseconds apart.
 STEADY = "i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo ERROR $i; usleep 4000; done; " + OBEDIENT
 
 StartVitalsd = Callable[..., Vitalsd]
 
 
 class Cluster:
-    """The node, a namespace of the test's own, and the account that vitalsd is."""
+    """The node, a namespace for the test, and the service account of vitalsd."""
 
     def __init__(self, node: Node, vitalsd: StartVitalsd, account: ServiceAccount) -> None:
         self.node = node
@@ -45,7 +45,8 @@ class Cluster:
         self._vitalsd = vitalsd
 
     def follow(self, state: Path | None = None, *, ok: bool = True, **options: Any) -> Vitalsd:
-        """A daemon that follows the namespace's logs; all is well with it, if that is `ok`."""
+        """Starts a daemon that follows the namespace's logs. If `ok`, waits until its probe
+        succeeds."""
         probe = {
             "name": "logs",
             "kind": "logs",
@@ -74,15 +75,15 @@ class Cluster:
         return pod
 
     def speak(self, name: str, *lines: str) -> None:
-        """Makes an obedient pod write lines, as its first process."""
+        """Makes the first process of a pod write lines."""
         script = "".join(f"echo '{line}'; " for line in lines)
         place = (f"--namespace={self.namespace}", name)
         self.api.kubectl("exec", *place, "--", "sh", "-c", f"({script}) >/proc/1/fd/1")
 
     def end_container(self, pod: Object, restarts: int) -> None:
-        """Ends the first process of a pod, and waits for the instance that comes after it."""
+        """Ends the first process of a pod, and waits for the next instance."""
         place = (f"--namespace={self.namespace}", pod["metadata"]["name"])
-        with contextlib.suppress(AssertionError):  # who sends the signal may end with it
+        with contextlib.suppress(AssertionError):  # the signal may end the command
             self.api.kubectl("exec", *place, "--", "kill", "1")
 
         def restarted() -> bool:
@@ -94,7 +95,7 @@ class Cluster:
     def wait_counted(
         self, daemon: Vitalsd, expected: int, pattern: str = "error", *, deadline: float = 60
     ) -> None:
-        """Waits for a count, and sees that it does not go on."""
+        """Waits for a count, and checks that it does not increase further."""
         labels = {"namespace": self.namespace, "container": "main", "pattern": pattern}
         daemon.wait_for(LINES, expected, deadline=deadline, **labels)
         daemon.wait_runs("logs", 3)
@@ -109,7 +110,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def account(_kubernetes_node: Node) -> Iterator[ServiceAccount]:
-    """With the rights that we ship."""
+    """The service account of vitalsd with the shipped permissions."""
     node = _kubernetes_node
     grant(node)
     yield node.api.service_account("vitalsd", "vitalsd")
@@ -140,14 +141,14 @@ def cluster(
 def test_lines_are_counted_by_pattern(cluster: Cluster) -> None:
     cluster.run("old", f"echo ERROR before anybody listened; {OBEDIENT}")
     daemon = cluster.follow()
-    # From 0 on, before there is anything to count.
+    # The counter starts at 0 before the first line.
     for pattern in PATTERNS:
         assert cluster.counted(daemon, pattern["name"]) == 0
     cluster.wait_following(daemon, 1)
     cluster.speak("old", "ERROR now", "all is well", "TERRORS", "ERROR ignored")
     cluster.wait_counted(daemon, 1)
 
-    # A pod that comes later is counted from its first line, and in the same series.
+    # A later pod is counted from its first line, in the same series.
     long = "head -c 100000 /dev/zero | tr '\\0' x"
     script = (
         "for i in 1 2 3; do echo ERROR $i; done; echo user: Authentication FAILED;"
@@ -162,7 +163,7 @@ def test_lines_are_counted_by_pattern(cluster: Cluster) -> None:
     read = daemon.value("vitalsd_log_read_bytes_total")
     assert read is not None and read > 200_000
 
-    # A pod that goes takes no lines with it.
+    # The count stays when a pod is deleted.
     cluster.api.delete(late)
     cluster.wait_following(daemon, 1)
     cluster.wait_counted(daemon, 8)
@@ -176,7 +177,7 @@ def test_the_last_words_of_a_pod(cluster: Cluster) -> None:
     cluster.wait_counted(daemon, 1)
     cluster.api.delete(pod, grace=5)
     cluster.wait_counted(daemon, 2)
-    # One that is over before anybody looks.
+    # A pod that has ended before vitalsd opens its log.
     cluster.run("brief", "echo ERROR once", restart="Never", wait=False)
     cluster.wait_counted(daemon, 3)
     cluster.wait_following(daemon, 0)
@@ -184,7 +185,8 @@ def test_the_last_words_of_a_pod(cluster: Cluster) -> None:
 
 
 def test_pods_that_take_each_other_s_name(cluster: Cluster, tmp_path: Path) -> None:
-    """As a StatefulSet's do; the last time while nobody looks."""
+    """A pod replaces another one with the same name, like in a StatefulSet; at last while vitalsd
+    is down."""
     daemon = cluster.follow(state=tmp_path)
     script = f"echo ERROR; echo ERROR; {OBEDIENT}"
     for turn in range(1, 5):
@@ -223,11 +225,12 @@ def test_more_logs_than_streams(cluster: Cluster) -> None:
     daemon.wait_failed("logs", "overload")
     assert daemon.value("vitalsd_log_streams", state="waiting") == 1
     assert "1 of 3 logs are not read: max_streams is 2" in daemon.page("/")
-    # What is followed is counted.
+    # Followed logs are counted.
     for name in names:
         cluster.speak(name, "ERROR")
     cluster.wait_counted(daemon, 2)
-    # More may be, or one of them goes: the third one has its turn, and all that it has said.
+    # When the limit is raised or a pod ends, the third log is followed and all its lines are
+    # counted.
     (probe,) = daemon.configuration["probes"]
     probe["max_streams"] = 3
     daemon.reload()
@@ -246,7 +249,7 @@ def test_a_container_that_restarts(cluster: Cluster) -> None:
     cluster.end_container(pod, 1)
     cluster.speak("phoenix", *["ERROR"] * 30)
     cluster.wait_counted(daemon, 52)
-    # In a row, each instance too short to be followed.
+    # Several restarts in a row. Each instance is too short to be followed.
     cluster.run("crasher", "echo ERROR 1; echo ERROR 2; exit 1", wait=False)
     crasher = reference("v1", "Pod", "crasher", cluster.namespace)
     wait_until(lambda: cluster.node.container(crasher)["restartCount"] >= 2, deadline=90)
@@ -283,7 +286,7 @@ def test_vitalsd_restarts_while_lines_are_written(
             daemon.start()
     wait_until(lambda: grown() and highest == lines, deadline=90, what=lambda: f"{highest}")
     cluster.wait_counted(daemon, lines)
-    # And as nobody has looked while the container came to its end and began again.
+    # The container has restarted while vitalsd was not running.
     daemon.end()
     cluster.end_container(pod, 1)
     daemon.start()
@@ -291,7 +294,8 @@ def test_vitalsd_restarts_while_lines_are_written(
 
 
 def test_a_state_of_before(cluster: Cluster, tmp_path: Path) -> None:
-    """Pods that came and went while no vitalsd was there, and one that came and stayed."""
+    """Pods that were created and deleted while vitalsd was down, and one that was created and
+    stayed."""
     daemon = cluster.follow(state=tmp_path)
     gone = cluster.run("gone", f"echo ERROR; {OBEDIENT}")
     cluster.wait_counted(daemon, 1)
@@ -319,7 +323,7 @@ def test_reload(cluster: Cluster) -> None:
 def test_the_lines_of_a_day_by_promql(
     cluster: Cluster, prometheus: Callable[..., Prometheus], tmp_path: Path
 ) -> None:
-    """As docs/kubernetes.md asks for them; a restart of vitalsd adds nothing, and takes nothing."""
+    """The queries of docs/kubernetes.md. A restart of vitalsd does not change the counts."""
     daemon = cluster.follow(state=tmp_path)
     cluster.run("writer", OBEDIENT)
     cluster.wait_counted(daemon, 0)
@@ -331,7 +335,7 @@ def test_the_lines_of_a_day_by_promql(
     daemon.restart()
     cluster.speak("writer", *["ERROR"] * 20)
     cluster.wait_counted(daemon, 60)
-    # increase() extends what it has seen by half an interval between two scrapes on each side.
+    # increase() extrapolates by half a scrape interval on each side.
     watcher.wait_for(f"{of_a_day} > 59")
     (error,) = (value for labels, value in watcher.query(of_a_day) if labels["pattern"] == "error")
     assert 59 < error < 66
@@ -341,7 +345,7 @@ def test_the_lines_of_a_day_by_promql(
 
 
 def test_streams_that_break(cluster: Cluster) -> None:
-    """The API server and the kubelet, by force, while lines are written."""
+    """SIGKILL of the API server and of the kubelet while lines are written."""
     lines = 6_000
     daemon = cluster.follow()
     pod = cluster.run("writer", STEADY.format(lines=lines))
@@ -357,16 +361,16 @@ def test_streams_that_break(cluster: Cluster) -> None:
 
 
 def test_a_container_that_restarts_while_nobody_listens(cluster: Cluster) -> None:
-    """The API server is gone, the rest of one instance and the beginning of the next are not."""
+    """While the API server is down, one instance ends and the next starts. No line is lost."""
     daemon = cluster.follow()
-    # The second instance writes one line and stays.
+    # The second instance writes one line and keeps running.
     script = f"if [ -e /dev/shm/again ]; then echo ERROR 3; {OBEDIENT}; fi; : >/dev/shm/again;"
     pod = cluster.run("pair", f"{script} echo ERROR 1; sleep 4; echo ERROR 2; exit 1")
     cluster.wait_counted(daemon, 1)
     cluster.api.kill()
     containers = ("ctr", "--namespace=k8s.io", "tasks", "list", "--quiet")
     running = set(cluster.node.run(*containers).stdout.split())
-    # The sandbox stays, the container is another one.
+    # The sandbox stays, the container is new.
     wait_until(
         lambda: len(set(cluster.node.run(*containers).stdout.split()) - running) == 1, deadline=60
     )

@@ -1,5 +1,5 @@
-"""The names of a cluster's metrics, on a page that has them: as documented, and promtool finds no
-fault with them."""
+"""The metric names of the Kubernetes kinds: they are documented, and promtool reports no
+problem."""
 
 from __future__ import annotations
 

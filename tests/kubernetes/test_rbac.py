@@ -1,5 +1,5 @@
-"""That deploy/kubernetes/rbac.yaml grants what the kinds need and nothing more: all of them work
-with it, and each rule that is taken away is missed, by name, by those that it is for alone."""
+"""deploy/kubernetes/rbac.yaml grants only the permissions that the kinds need. All kinds work with
+it. If a rule is removed, only the kinds that need it fail, and they name the missing permission."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PROBES: list[Probe] = [
     {"name": "managed", "kind": "cert-manager"},
     {"name": "secrets", "kind": "certificate", "secrets": {"namespaces": ["web"]}},
 ]
-# Who needs which rule, by the rule's first resource. Those of kubelets are tried below, on a
-# whole node, and those of logs where there are some.
+# The probes that need each rule, by the rule's first resource. The rules of kubelets are tested
+# below on a complete node, and the rules of logs in the tests of logs.
 NEEDED_BY = {
     "nodes": {"nodes"},
     "pods": {"pods"},
@@ -36,7 +36,8 @@ NEEDED_BY = {
     "resourcequotas": {"workloads"},
     "certificates": {"managed"},
 }
-# Those that a kubelet asks the API server about, and what it has to say.
+# The permissions that a kubelet checks with the API server: the page, and the kubelet's
+# subresource.
 OF_KUBELETS = {
     "nodes/stats": ("/stats/summary", "stats"),
     "nodes/metrics": ("/metrics/cadvisor", "metrics"),
@@ -61,7 +62,7 @@ def cluster_role() -> Object:
 
 @pytest.fixture
 def account(api_server: ApiServer) -> ServiceAccount:
-    """One with all the rights, in a cluster that has cert-manager's resources."""
+    """Starts a daemon with all permissions in a cluster with cert-manager's resources."""
     api = api_server
     api.install_definitions("cert-manager")
     api.namespace("web")
@@ -101,7 +102,7 @@ def start(
 
 
 def failing(daemon: Vitalsd) -> dict[str, str]:
-    """The failing probes' errors."""
+    """Returns the errors of the failing probes."""
     return {
         probe["name"]: probe["error"] for probe in daemon.status()["probes"] if "error" in probe
     }
@@ -125,7 +126,7 @@ def test_every_rule_is_known_here() -> None:
 def test_each_right_that_lacks_is_named(
     vitalsd: StartVitalsd, api_server: ApiServer, account: ServiceAccount
 ) -> None:
-    """With a probe for each resource, and without any right."""
+    """A daemon with a probe for each resource and without permissions."""
     groups = {
         resource: rule["apiGroups"][0]
         for rule in cluster_role()["rules"]
@@ -148,14 +149,14 @@ def test_each_right_that_lacks_is_named(
 
 
 def only(resource: str) -> Probe:
-    """A probe that needs no right but those on one resource."""
+    """Returns a probe that needs only the permissions on one resource."""
     kinds = {"nodes": "node", "pods": "pod", "certificates": "cert-manager"}
     if resource in kinds:
         return {"kind": kinds[resource]}
     return {"kind": "workload", "resources": [resource]}
 
 
-# Two of them on every commit.
+# Two of them run on every commit.
 SPOT_CHECKS = {"nodes", "jobs"}
 
 
@@ -188,12 +189,12 @@ def test_a_rule_that_lacks_is_named(
     assert daemon.failures(probe).keys() == {"permission"}
 
 
-# ---- on a whole node ----------------------------------------------------------------------------
+# ---- on a complete node -------------------------------------------------------------------------
 
 
 @pytest.fixture
 def kubelets(vitalsd: StartVitalsd, kubernetes_node: Node) -> Iterator[Callable[[], Vitalsd]]:
-    """Starts a daemon that asks the node's kubelet, with the rights that there are by then."""
+    """Starts a daemon that reads the node's kubelet with the current permissions."""
     node = kubernetes_node
     node.api.apply(shipped())
     account = node.api.service_account("vitalsd", "vitalsd")
@@ -228,7 +229,7 @@ def test_a_right_at_the_kubelet_that_lacks_is_named(
     kubernetes_node.api.apply({**role, "rules": rest})
     daemon = kubelets()
     page, subresource = OF_KUBELETS[right]
-    # The kubelet asks the API server, and remembers for a while what it was told.
+    # The kubelet asks the API server and caches the result for some time.
     wait_until(
         lambda: daemon.failures("kubelets").get("permission"),
         deadline=60,
@@ -236,7 +237,7 @@ def test_a_right_at_the_kubelet_that_lacks_is_named(
     )
     text = failing(daemon)["kubelets"]
     assert text.startswith("node-1: https://") and f"{page}: status 403: " in text
-    # What the kubelet says, and what we make of it.
+    # The kubelet's error, followed by vitalsd's explanation.
     said = "user=system:serviceaccount:vitalsd:vitalsd, verb=get, resource=nodes, subresource"
     assert said in text and subresource in text
     needed = f'missing permission: get resource "{right}" in API group ""'

@@ -1,5 +1,5 @@
-"""Several daemons on one API server: replicas by a Lease, of which one observes, and shards, of
-which each has its part of the objects."""
+"""Several daemons with one API server: replicas with a Lease, one of which observes, and shards,
+which divide the objects."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def replica(
 
 @pytest.fixture
 def api(http_peer: HttpPeer) -> dict[str, Any]:
-    """What is to be observed."""
+    """A probe for the replicas."""
     http_peer.answers["/"] = answer("fine")
     return {"name": "api", "kind": "http", "url": http_peer.url("/")}
 
@@ -66,7 +66,7 @@ def wait_leader(daemon: Vitalsd, deadline: float = 15) -> None:
 
 
 def published(daemon: Vitalsd) -> set[str]:
-    """The probes that it has series of."""
+    """Returns the probes with series on its page."""
     return {
         line.split('probe="')[1].split('"')[0]
         for line in daemon.page().splitlines()
@@ -87,16 +87,16 @@ def test_one_observes_and_the_other_takes_over(
     assert "standby" in second.page("/")
     assert second.get("/probes/api/metrics")[0] == 503
 
-    # It stops in order: the other one need not wait for the end of the lease.
+    # After a graceful stop, the other replica does not wait until the lease expires.
     first.end()
     wait_leader(second, deadline=6)
     second.wait_ok("api")
 
-    # The one that comes back stands by.
+    # The restarted replica is on standby.
     first.start()
     assert not leads(first)
 
-    # It is killed: within 15 s.
+    # After SIGKILL, the other one takes over within 15 s.
     second.kill()
     wait_leader(first)
     first.wait_ok("api")
@@ -113,11 +113,11 @@ def test_a_frozen_leader_is_silent_when_it_thaws(
     wait_leader(second)
     second.wait_ok("api")
     first.thaw()
-    assert published(first) == set()  # its first answer
+    assert published(first) == set()  # its first response
     first.wait_for("vitalsd_leader", 0)
     assert published(first) == set()
     assert published(second) == {"api"}
-    # And it is of use again.
+    # It can take over again.
     second.end()
     wait_leader(first, deadline=20)
     first.wait_ok("api")
@@ -125,7 +125,7 @@ def test_a_frozen_leader_is_silent_when_it_thaws(
 
 
 def other_leader(replicas: list[Vitalsd], former: Vitalsd) -> Vitalsd:
-    """Waits until another replica leads and observes."""
+    """Waits until another replica is the leader and observes."""
     others = [replica for replica in replicas if replica is not former]
     wait_until(lambda: any(map(leads, others)), what="another leader")
     (leader,) = filter(leads, others)
@@ -139,8 +139,8 @@ def test_prometheus_sees_one_daemon(
     prometheus: Callable[..., Prometheus],
     api_server: ApiServer,
 ) -> None:
-    """Whatever becomes of three replicas: each object has one series, without a restart that was
-    none, and with each that was one."""
+    """Three replicas with faults: each object has one series, which shows each real restart and no
+    other restarts."""
     namespace = api_server.namespace()
     steady = [pod(namespace, f"web-{i}", restarts=i) for i in range(5)]
     unlucky = pod(namespace, "job-1", restarts=7)
@@ -152,7 +152,7 @@ def test_prometheus_sees_one_daemon(
     (leader,) = filter(leads, replicas)
     leader.wait_ok("pods")
     configuration = shipped_configuration([each.address for each in replicas])
-    # Beside what we ship, which makes one series of theirs, as they are told apart.
+    # A second job without relabelling, because the shipped job merges the series of the replicas.
     (shipped,) = configuration["scrape_configs"]
     apart = {key: value for key, value in shipped.items() if key != "metric_relabel_configs"}
     configuration["scrape_configs"].append({**apart, "job_name": "apart"})
@@ -165,21 +165,22 @@ def test_prometheus_sees_one_daemon(
         return f"{round((time.time() - moment) * 1000)}ms"
 
     def most(moment: float) -> float | None:
-        """How many daemons had a series of one object at a time, since then."""
+        """Returns the maximum number of daemons that had a series of one object at the same time
+        since that moment."""
         count = f'max(count by (pod) ({RESTARTS}{{job="apart"}}))'
         return watcher.value(f"max_over_time({count}[{since(moment)}:100ms])")
 
     def published_by(daemon: Vitalsd) -> str:
         return f'count({RESTARTS}{{job="apart", instance="{daemon.address}"}}) == {len(steady) + 1}'
 
-    # It stops in order.
+    # A graceful stop.
     former = leader
     former.end()
     leader = other_leader(replicas, former)
     watcher.wait_for(published_by(leader))
     former.start()
 
-    # It is killed.
+    # SIGKILL.
     killed, former = time.time(), leader
     former.kill()
     leader = other_leader(replicas, former)
@@ -187,14 +188,14 @@ def test_prometheus_sees_one_daemon(
     former.start()
     assert most(killed) == 1
 
-    # It freezes, misses a restart, and comes back as if nothing had been.
+    # The leader freezes, misses a restart of the container, and then continues.
     frozen, former = time.time(), leader
     former.freeze()
     restarted = pod(namespace, "job-1", restarts=8)
     api_server.patch_status(restarted, restarted["status"])
     leader = other_leader(replicas, former)
     watcher.wait_for(published_by(leader))
-    # Nor does the API server tell it that it leads no longer: it goes by its own clock.
+    # The frozen API server cannot tell it that it is no longer the leader. It uses its own clock.
     api_server.freeze()
     thawed = time.time()
     former.thaw()

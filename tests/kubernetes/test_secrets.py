@@ -1,5 +1,5 @@
-"""Kind certificate on TLS Secrets of a real API server: dates from the public part, and nothing of
-the private one, on no page and in no log (Vitalsd holds it to that when it ends)."""
+"""Kind certificate with TLS Secrets of a real API server: dates come from the public part, and no
+page or log contains the private part (Vitalsd.end() checks that)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def namespace(api_server: ApiServer) -> str:
 
 
 def key_lines(certificate: Certificate) -> set[str]:
-    """The lines of a private key, any of which would give it away."""
+    """Returns the lines of a private key. None of them may appear anywhere."""
     lines = certificate.key.read_text().splitlines()
     return {line for line in lines if len(line) > 20 and "PRIVATE KEY" not in line}
 
@@ -106,7 +106,7 @@ def test_a_secret_that_cannot_be_read_is_told_and_fails_nothing(
             secret(namespace, "good", good),
             raw(namespace, "broken", broken, good.key.read_bytes()),
             raw(namespace, "empty", b"", good.key.read_bytes()),
-            # As it happens: both files in each other's place.
+            # A common mistake: the two files are swapped.
             raw(namespace, "swapped", good.key.read_bytes(), good.path.read_bytes()),
         ]
     )
@@ -117,7 +117,7 @@ def test_a_secret_that_cannot_be_read_is_told_and_fails_nothing(
     assert {s.labels["source"] for s in daemon.samples("cert_secret_unreadable")} == {
         f"{namespace}/{name}" for name in ("broken", "empty", "swapped")
     }
-    # Or the dates of all others would be stale, which is critical.
+    # Otherwise the dates of all others would be stale, which is critical.
     assert daemon.value("probe_success") == 1
     assert daemon.value(EXPIRY, cn="good.test", source=f"{namespace}/good") == good.expiry
     assert len(daemon.samples(EXPIRY)) == 1

@@ -1,5 +1,5 @@
-"""The Kubernetes client's watches, by the kinds pod and node, on a real API server: nothing is
-missed, nothing stays that is gone, whatever happens to the API server meanwhile."""
+"""The watches of the Kubernetes client, with the kinds pod and node and a real API server: no
+change is missed and no deleted object stays, with any fault of the API server."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_every_change_is_on_the_page(
     api_server.delete(pod(namespace, "web-2"))
     wait_pods(daemon, "web-1", "web-3")
     daemon.wait_for("vitalsd_check_status", 0, check="crash_looping")
-    # All of that in one list and one watch.
+    # All of this used one list and one watch.
     assert not daemon.failures("pods")
 
 
@@ -129,7 +129,7 @@ def test_probes_of_one_resource_share_a_watch(
     daemon.end()
     wait_until(lambda: api_server.requests(account), what="the audit log")
     watches = {request["auditID"] for request in api_server.requests(account)}
-    # The second probe to come makes the watch begin anew, with a list for both.
+    # The second probe restarts the watch, with one list for both.
     assert len(watches) <= 2
     assert {request["userAgent"] for request in api_server.requests(account)} == {"vitalsd"}
 
@@ -164,7 +164,7 @@ def test_a_deletion_that_nobody_told(
     daemon = follow(vitalsd, api_server, namespace)
     daemon.freeze()
     api_server.delete(pod(namespace, "web-1"))
-    api_server.compact()  # so that the watch from before is refused: 410
+    api_server.compact()  # so that the earlier revision gets 410
     daemon.thaw()
     wait_pods(daemon, "web-2")
     daemon.wait_ok("pods")
@@ -232,7 +232,7 @@ def test_as_the_service_account_of_a_pod(
     granted = api_server.grant(account, READ_PODS, namespace=namespace)
     wait_pods(daemon, "web-1")
 
-    # The rights go, and come back.
+    # The permissions are revoked and granted again.
     api_server.revoke(granted, account)
     api_server.restart()
     daemon.wait_failed("pods", "permission")
@@ -248,7 +248,7 @@ def test_a_rotated_token_is_taken_up(
     api_server.grant(account, READ_PODS, namespace=namespace)
     daemon = in_cluster(vitalsd, api_server, account, namespace)
     assert pods(daemon) == {"web-1"}
-    # The old token is worth nothing any more: it was the account's of before.
+    # The old token is invalid because it belonged to the deleted account.
     api_server.delete(reference("v1", "ServiceAccount", account.name, namespace))
     api_server.restart()
     daemon.wait_failed("pods", "auth")
@@ -261,7 +261,7 @@ def test_a_rotated_token_is_taken_up(
 def test_rotated_certificates_are_taken_up(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
 ) -> None:
-    """The server's, and that of the client, whose files are exchanged in place."""
+    """The certificates of the server and of the client rotate. The client's files are replaced."""
     api_server.apply(pod(namespace, "web-1"))
     kubeconfig = api_server.kubeconfig("before")
     (old,) = (user["user"] for user in yaml.safe_load(kubeconfig.read_text())["users"])

@@ -1,5 +1,5 @@
-"""Kind workload on a real API server: each object as it is given to the API, each with the status
-that its controller would give it."""
+"""Kind workload with a real API server. The tests create each object and write its status as its
+controller does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def made(api_version: str, kind: str, name: str, namespace: str, **content: Any)
 
 
 def written(moment: float) -> str:
-    """As the API writes times."""
+    """Returns the time in the API's format."""
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -58,7 +58,7 @@ def check(daemon: Vitalsd, name: str, expected: int) -> None:
     daemon.wait_for("vitalsd_check_status", expected, check=name)
 
 
-# ---- what runs pods -----------------------------------------------------------------------------
+# ---- controllers of pods ------------------------------------------------------------------------
 
 
 def deployment(namespace: str, name: str = "web", *, available: bool = True) -> Object:
@@ -197,7 +197,7 @@ def cron_job(namespace: str, name: str, *, last: float | None = None, **spec: An
 
 
 def job(namespace: str, name: str, ended: str = "", owner: Object | None = None) -> Object:
-    """A Job; `ended`: Complete or Failed."""
+    """Creates a Job. `ended` is Complete or Failed."""
     thing = made("batch/v1", "Job", name, namespace, spec={"template": JOB_TEMPLATE})
     if owner:
         thing["metadata"]["ownerReferences"] = [
@@ -240,7 +240,7 @@ def test_jobs_and_the_last_run_of_a_cron_job(
     )
 
     def run_again(name: str, ended: str, last: Object) -> Object:
-        """Times of creation have whole seconds: the last is one of a later second."""
+        """Creation times have whole seconds, so the last object is created in a later second."""
         before = last["metadata"]["creationTimestamp"]
         wait_until(lambda: written(time.time()) > before, what="another second")
         (made,) = api_server.apply(job(namespace, name, ended, nightly))
@@ -296,7 +296,7 @@ def test_cron_jobs_that_did_not_run(
     assert value("kube_cronjob_spec_suspend", "held-up") == 1
     assert value("kube_cronjob_spec_starting_deadline_seconds", "new") == 60
     assert daemon.samples("kube_cronjob_info", cronjob="new", timezone="Asia/Tokyo")
-    # The newest may be within the controller's time to start it.
+    # The newest due time may be within the time that the controller needs to start the Job.
     assert value("vitalsd_cronjob_missed_runs", "late") in (2, 3)
     assert value("vitalsd_cronjob_missed_runs", "held-up") == 0
     assert value("vitalsd_cronjob_missed_runs", "new") == 0
@@ -435,7 +435,7 @@ def test_volumes_and_claims(
     assert f"{name} (RecyclerFailed)" in daemon.page("/")
 
 
-# ---- rights and versions ------------------------------------------------------------------------
+# ---- permissions and versions -------------------------------------------------------------------
 
 
 def test_a_right_that_is_lacking_costs_its_own_resource_only(
@@ -460,7 +460,7 @@ def test_a_right_that_is_lacking_costs_its_own_resource_only(
     (probe,) = daemon.status()["probes"]
     assert 'cannot watch resource "jobs" in API group "batch"' in str(probe)
 
-    # There is one version of Deployments, so nobody asks for it.
+    # Deployments have one version, so the client does not discover it.
     discovered = {
         request["requestURI"]
         for request in api_server.requests(account)

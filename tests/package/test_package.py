@@ -1,4 +1,4 @@
-"""The Debian package that CPack makes of the build: installed in a Debian of its own, upgraded,
+"""The Debian package that CPack creates from the build: installed in a separate Debian, upgraded,
 removed and purged. Needs root."""
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ pytestmark = pytest.mark.skipif(sanitized(), reason="what is packed is a release
 
 CONFIGURATION = "/etc/vitalsd/vitalsd.yaml"
 STATE = "/var/lib/vitalsd"
-# As unattended upgrades do.
+# The options of unattended upgrades.
 APT = ["apt-get", "-qq", "-o=Dpkg::Options::=--force-confdef", "-o=Dpkg::Options::=--force-confold"]
 
-# Stands for systemd, which a chroot has not: notes what it is told.
+# Replaces systemd, which is missing in a chroot, and records its calls.
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >>/run/told
 echo enabled
@@ -33,7 +33,7 @@ echo enabled
 
 
 def pack(directory: Path, *variables: str) -> Path:
-    """Makes the package of what is built, as one whose own files nobody else reads."""
+    """Creates the package from the build with a restrictive umask."""
     configuration = binary().parent / "CPackConfig.cmake"
     command: list[str | Path] = ["cpack", "--config", configuration, "-B", directory]
     for variable in variables:
@@ -51,7 +51,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    """A package of a later version whose configuration is another."""
+    """A package of a later version with a different configuration."""
     edit = tmp_path / "edit.cmake"
     edit.write_text(
         f'file(GLOB file "${{CPACK_TEMPORARY_DIRECTORY}}/*{CONFIGURATION}")\n'
@@ -75,7 +75,7 @@ def test_lintian_finds_no_fault(package: Path) -> None:
 
 
 def words(*command: str) -> set[str]:
-    """All options and commands that the help tells of."""
+    """Returns all options and commands in the help."""
     said = run(*command, "--help").stdout
     found = set(re.findall("--[a-z]+", said))
     for name in re.findall(r"^  (\S+)", said.partition("Subcommands:\n")[2], re.MULTILINE):
@@ -98,7 +98,7 @@ class Installed(Server):
 
 
 def scrape(debian: Debian) -> str:
-    """What the daemon says, run as the unit runs it."""
+    """Returns the metrics of the daemon, started as in the unit."""
     unit = (debian.root / "usr/lib/systemd/system/vitalsd.service").read_text()
     start = re.search("^ExecStart=(.*)", unit, re.MULTILINE)
     state = re.search("^StateDirectory=(.*)", unit, re.MULTILINE)
@@ -122,7 +122,7 @@ def scrape(debian: Debian) -> str:
     return page
 
 
-@pytest.mark.timeout(600)  # the first time, a Debian is downloaded
+@pytest.mark.timeout(600)  # the first run downloads a Debian
 def test_from_install_to_purge(debian: Debian, package: Path, newer: Path) -> None:
     debian.run("apt-get", "-qq", "update")
     install(debian, package)
@@ -133,7 +133,7 @@ def test_from_install_to_purge(debian: Debian, package: Path, newer: Path) -> No
     wanted = debian.root / "etc/systemd/system/multi-user.target.wants/vitalsd.service"
     assert wanted.is_symlink()
 
-    # From here on with a systemd.
+    # From here on systemd is present.
     (debian.root / "run/systemd/system").mkdir(parents=True)
     systemctl, told = debian.root / "usr/bin/systemctl", debian.root / "run/told"
     systemctl.write_text(SYSTEMCTL)

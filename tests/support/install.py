@@ -217,7 +217,7 @@ class Installation:
         return sorted(found - {"ProbeLoopLag"})
 
     def wait_silent(self) -> None:
-        wait_until(lambda: not self.alerts(), what=lambda: f"silence of {self.alerts()}", deadline=90)
+        wait_until(lambda: not self.alerts(), what=lambda: f"the end of {self.alerts()}", deadline=90)
 
     # ---- the pod -------------------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class Installation:
         wanted = {probe["name"]: "ok" for probe in self.in_force["config"]["probes"]}
         wait_until(
             lambda: self.states() == wanted,
-            what=lambda: f"all is well:\n{self.describe()}",
+            what=lambda: f"success of all probes:\n{self.describe()}",
             deadline=90,
         )
 

@@ -709,7 +709,7 @@ class ApiServer(Server, Client):
         binding["subjects"] = [subject]
         binding["roleRef"] = {"kind": role["kind"], "name": name, "apiGroup": group}
         self.apply([role, binding])
-        wait_until(lambda: self._allowed(who, rules, namespace), what=f"rights of {who}")
+        wait_until(lambda: self._allowed(who, rules, namespace), what=f"permissions of {who}")
         return role
 
     def revoke(self, granted: Object, who: ServiceAccount | str) -> None:
@@ -720,7 +720,7 @@ class ApiServer(Server, Client):
         namespace = granted["metadata"].get("namespace", "")
         wait_until(
             lambda: not self._allowed(who, granted["rules"], namespace, every=False),
-            what=f"no rights of {who}",
+            what=f"no permissions of {who}",
         )
 
     def _allowed(

@@ -178,7 +178,7 @@ class Nginx(Server):
         """Sets the response of a path under /health/. It must not contain a single quote."""
         self._answers[path] = (status, body)
         self.reload()
-        wait_until(lambda: self.get(path)[0] == status, what=f"{path} answers {status}")
+        wait_until(lambda: self.get(path)[0] == status, what=f"{path} returns {status}")
 
     def answer_well(self) -> None:
         """Makes all health endpoints healthy again."""
@@ -197,7 +197,7 @@ class Nginx(Server):
         pem = certificate.path.read_text()
         wait_until(
             lambda: shown(self.peer_certificate(port)).strip() in pem,
-            what=f"nginx shows the certificate of {name}",
+            what=f"nginx serves the certificate of {name}",
         )
         return port
 

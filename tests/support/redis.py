@@ -140,7 +140,7 @@ class Redis(Server):
         # has loaded.
         slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
         self.start(*slowly)
-        wait_until(self.is_loading, what="Redis says that it is loading")
+        wait_until(self.is_loading, what="Redis reports LOADING")
 
     def is_loading(self) -> bool:
         return self.ask("PING").startswith("LOADING")

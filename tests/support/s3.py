@@ -183,7 +183,7 @@ class S3:
         ready = lambda: all(accepts_connections(part.port) for part in self.parts)  # noqa: E731
         wait_until(ready, what=lambda: f"Swift listens\n{self.proxy.tail()}", deadline=30)
         # The first request creates the account.
-        wait_until(lambda: self.request("GET", "/")[0] == 200, what="Swift answers")
+        wait_until(lambda: self.request("GET", "/")[0] == 200, what="Swift responds")
 
     @property
     def proxy(self) -> _Part:

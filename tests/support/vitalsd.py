@@ -32,7 +32,7 @@ SANITIZERS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime e
 def binary() -> Path:
     """Returns the daemon to test: VITALSD_BINARY, by default the release build."""
     path = Path(os.environ.get("VITALSD_BINARY", REPOSITORY / "build" / "release" / "vitalsd"))
-    assert path.exists(), f"{path} is not built: cmake --build --preset release"
+    assert path.exists(), f"{path} does not exist: run cmake --build --preset release"
     return path.resolve()
 
 
@@ -264,7 +264,7 @@ class Vitalsd(Server):
                 len(self.log_lines(outcome)) > before
                 and self.value("vitalsd_config_last_reload_successful") == int(successful)
             ),
-            what=lambda: f"a reload that is {'taken' if successful else 'refused'}\n{self.tail()}",
+            what=lambda: f"a reload that is {'applied' if successful else 'rejected'}\n{self.tail()}",
         )
 
     def check_discretion(self) -> None:
