@@ -19,7 +19,7 @@ class Account {
   using SystemTime = std::chrono::system_clock::time_point;
 
   /// Records a run that ended at `now`. `failure` is that of the whole run (SampleSet::overall),
-  /// `thrown` what it threw, for its parts.
+  /// `thrown` the failure that it threw, which also applies to its unfinished parts.
   void add_run(const SampleSet& set, const std::optional<Failure>& failure,
                const std::optional<Failure>& thrown, std::chrono::duration<double> duration,
                SystemTime now);

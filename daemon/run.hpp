@@ -2,9 +2,9 @@
 // cancelled at its deadline. It owns everything that the coroutine uses (probe, sample set, slot),
 // and the coroutine owns the run, so a run may outlive its job. Probe loop only.
 //
-// The owner is told the end once: when observe() returns or throws, or at the deadline, without
-// waiting for the coroutine. After the deadline, or abandon(), the late result is discarded; the
-// slot is kept until the coroutine has ended, because it may still hold a connection.
+// The end is reported once: when observe() returns or throws, or at the deadline, without waiting
+// for the coroutine. After the deadline, or abandon(), the late result is discarded. The slot is
+// kept until the coroutine has ended, because it may still use a connection.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -27,7 +27,7 @@ namespace vitalsd {
 class Run : public std::enable_shared_from_this<Run> {
  public:
   using Clock = net::TimerWheel::Clock;
-  /// Receives what observe() threw, or the timeout; nothing after a return.
+  /// Receives the exception of observe() as a failure, or the timeout; empty after a return.
   using OnEnd = std::function<void(std::optional<Failure> thrown)>;
 
   struct Options {
@@ -45,10 +45,11 @@ class Run : public std::enable_shared_from_this<Run> {
   /// Destroying a run that has not started leaves the queue.
   void enter(Gate& gate);
 
-  /// Ends the run with a timeout if its deadline has passed but its timer has not fired yet.
+  /// Ends the run with a timeout if its deadline has passed but its timer has not fired yet. Call
+  /// it in a handler of the loop, before the end was reported.
   void check_deadline(Clock::time_point now);
 
-  /// Cancels a started run without calling `on_end`.
+  /// Cancels a run that observes, without calling `on_end`. Call it in a handler of the loop.
   void abandon();
 
   [[nodiscard]] bool has_started() const { return has_started_; }

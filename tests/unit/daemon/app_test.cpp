@@ -1,5 +1,5 @@
-// The whole daemon but its command line: on a thread of its own, told by signals and asked by HTTP,
-// as people do.
+// The whole daemon without its command line. It runs on a thread of its own; the tests use signals
+// and HTTP requests.
 #include "daemon/app.hpp"
 
 #include <algorithm>
@@ -41,33 +41,33 @@ namespace fs = std::filesystem;
 using asio::ip::tcp;
 
 constexpr std::string_view kReady = "READY=1\nSTATUS=";
-constexpr std::string_view kServes = "Serves on 127.0.0.1:";
+constexpr std::string_view kServing = "Serves on 127.0.0.1:";
 
-// Names whose probes are due first within some milliseconds.
-constexpr std::string_view kSoon = "search-5";
-constexpr std::string_view kSoonToo = "stock-8";
+// Names whose phase makes the first run due within a few milliseconds.
+constexpr std::string_view kEarly = "search-5";
+constexpr std::string_view kAlsoEarly = "stock-8";
 
-constexpr ElectionPace kHurry{.duration = std::chrono::milliseconds(2'000),
-                              .period = std::chrono::milliseconds(50),
-                              .timeout = std::chrono::milliseconds(1'000)};
+constexpr ElectionPace kFastElection{.duration = std::chrono::milliseconds(2'000),
+                                     .period = std::chrono::milliseconds(50),
+                                     .timeout = std::chrono::milliseconds(1'000)};
 
-// A daemon from its start to its end, on a port of its own.
+// Starts a daemon on a free port and stops it.
 class Daemon {
  public:
-  explicit Daemon(const std::string& config_file, test::NotifySocket& told)
-      : told_(told),
+  explicit Daemon(const std::string& config_file, test::NotifySocket& notifications)
+      : notifications_(notifications),
         app_(std::make_unique<App>(
-            App::Options{config_file, config::Endpoint{"127.0.0.1", 0}, {}, kHurry})) {
+            App::Options{config_file, config::Endpoint{"127.0.0.1", 0}, {}, kFastElection})) {
     thread_ = std::thread([this] {
       exit_ = app_->run();
-      ended_ = true;
+      has_ended_ = true;
     });
-    const std::string ready = told_.wait().value_or("");
-    const std::string front = std::string(kReady) + std::string(kServes);
+    const std::string ready = notifications_.wait().value_or("");
+    const std::string front = std::string(kReady) + std::string(kServing);
     if (!ready.starts_with(front)) {
-      if (!ended_) kill(getpid(), SIGTERM);
+      if (!has_ended_) kill(getpid(), SIGTERM);
       thread_.join();
-      throw std::runtime_error("does not start: " + ready);
+      throw std::runtime_error("the daemon does not start: " + ready);
     }
     port_ = static_cast<std::uint16_t>(std::stoi(ready.substr(front.size())));
   }
@@ -84,49 +84,49 @@ class Daemon {
     return exit_;
   }
 
-  // The words for people at the end of a reload.
+  // Reloads and returns the status text.
   std::string reload() {
     kill(getpid(), SIGHUP);
-    EXPECT_TRUE(told_.wait().value_or("").starts_with("RELOADING=1\n"));
-    const std::string done = told_.wait().value_or("");
+    EXPECT_TRUE(notifications_.wait().value_or("").starts_with("RELOADING=1\n"));
+    const std::string done = notifications_.wait().value_or("");
     EXPECT_TRUE(done.starts_with(kReady)) << done;
     return done.substr(std::min(kReady.size(), done.size()));
   }
 
-  // Status line, headers and body.
-  [[nodiscard]] std::string ask(const std::string& target,
-                                const std::string& method = "GET") const {
+  // Returns status line, headers and body of the response.
+  [[nodiscard]] std::string request(const std::string& target,
+                                    const std::string& method = "GET") const {
     asio::io_context loop;
     tcp::socket socket(loop);
     socket.connect({asio::ip::address_v4::loopback(), port_});
     asio::write(socket, asio::buffer(method + ' ' + target +
                                      " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
                                      "Connection: close\r\n\r\n"));
-    std::string answer;
+    std::string response;
     boost::system::error_code end;
-    asio::read(socket, asio::dynamic_buffer(answer), end);
-    return answer;
+    asio::read(socket, asio::dynamic_buffer(response), end);
+    return response;
   }
   [[nodiscard]] int status(const std::string& target, const std::string& method = "GET") const {
-    return std::stoi(ask(target, method).substr(std::string_view("HTTP/1.1 ").size()));
+    return std::stoi(request(target, method).substr(std::string_view("HTTP/1.1 ").size()));
   }
   [[nodiscard]] std::string page() const {
-    const std::string answer = ask("/metrics");
-    return answer.substr(answer.find("\r\n\r\n") + 4);
+    const std::string response = request("/metrics");
+    return response.substr(response.find("\r\n\r\n") + 4);
   }
-  // The value of the only sample of that name with this label; nothing if there is none.
+  // Returns the value of the sample with this name and label, if there is one.
   [[nodiscard]] std::optional<double> value(std::string_view name, std::string_view label = "",
-                                            std::string_view is = "") const {
+                                            std::string_view label_value = "") const {
     for (const test::ParsedSample& sample : test::parse_samples(page())) {
       if (sample.name != name) continue;
       const auto found = sample.labels.find(std::string(label));
-      if (label.empty() || (found != sample.labels.end() && found->second == is)) {
+      if (label.empty() || (found != sample.labels.end() && found->second == label_value)) {
         return sample.value;
       }
     }
     return std::nullopt;
   }
-  // Asks again and again, which takes no longer than the daemon does.
+  // Polls without a pause: each condition sends a request, which takes long enough.
   template <class Condition>
   [[nodiscard]] static bool until(const Condition& condition) {
     const auto deadline = test::Clock::now() + test::kPatience;
@@ -137,10 +137,10 @@ class Daemon {
   }
 
  private:
-  test::NotifySocket& told_;
+  test::NotifySocket& notifications_;
   std::unique_ptr<App> app_;
   std::thread thread_;
-  std::atomic<bool> ended_ = false;
+  std::atomic<bool> has_ended_ = false;
   Exit exit_ = Exit::failure;
   std::uint16_t port_ = 0;
 };
@@ -152,121 +152,122 @@ class AppTest : public testing::Test {
     std::ignore = directory.file("vitalsd.yaml", config(rest));
   }
   [[nodiscard]] std::string file() const { return directory.path("vitalsd.yaml"); }
-  // Where the test itself listens.
-  [[nodiscard]] std::string taken() const {
+  // The address that the test itself listens on.
+  [[nodiscard]] std::string own_address() const {
     return "127.0.0.1:" + std::to_string(target.local_endpoint().port());
   }
   [[nodiscard]] std::string probe(std::string_view name) const {
-    return "{name: " + std::string(name) + ", kind: tcp, endpoint: '" + taken() + "'}";
+    return "{name: " + std::string(name) + ", kind: tcp, endpoint: '" + own_address() + "'}";
   }
   Exit run() { return App({file(), config::Endpoint{"127.0.0.1", 0}, {}}).run(); }
 
   test::TempDirectory directory;
-  test::NotifySocket told{directory.path("notify")};
+  test::NotifySocket notifications{directory.path("notify")};
   test::Variable notify{"NOTIFY_SOCKET", directory.path("notify")};
   test::Variable watchdog{"WATCHDOG_USEC", std::nullopt};
-  asio::io_context unused;
-  tcp::acceptor target{unused, {asio::ip::address_v4::loopback(), 0}};
+  asio::io_context target_loop;
+  tcp::acceptor target{target_loop, {asio::ip::address_v4::loopback(), 0}};
 };
 
 TEST_F(AppTest, ServesAndObserves) {
-  write("probes: [" + probe(kSoon) + "]\n");
-  Daemon daemon(file(), told);
+  write("probes: [" + probe(kEarly) + "]\n");
+  Daemon daemon(file(), notifications);
   EXPECT_EQ(daemon.status("/-/healthy"), 200);
   EXPECT_TRUE(
-      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon) == 1; }));
+      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kEarly) == 1; }));
   EXPECT_EQ(daemon.value("vitalsd_probes", "kind", "tcp"), 1);
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 1);
   EXPECT_EQ(daemon.value("vitalsd_leader"), std::nullopt);  // there is no election
   EXPECT_EQ(daemon.stop(SIGTERM), Exit::ok);
-  EXPECT_EQ(told.poll(), "STOPPING=1\nSTATUS=Waiting for runs to end");
+  EXPECT_EQ(notifications.poll(), "STOPPING=1\nSTATUS=Waiting for runs to end");
 }
 
-TEST_F(AppTest, StopsOnSigintAsWell) {
+TEST_F(AppTest, StopsOnSigint) {
   write("probes: []\n");
-  EXPECT_EQ(Daemon(file(), told).stop(SIGINT), Exit::ok);
+  EXPECT_EQ(Daemon(file(), notifications).stop(SIGINT), Exit::ok);
 }
 
-TEST_F(AppTest, IsReadyWhenEachProbeHasRun) {
-  write("probes: [{name: " + std::string(kSoon) + ", kind: http, url: 'http://" + taken() +
+TEST_F(AppTest, IsReadyAfterTheFirstRunOfEveryProbe) {
+  write("probes: [{name: " + std::string(kEarly) + ", kind: http, url: 'http://" + own_address() +
         "/'}]\n");
-  const Daemon daemon(file(), told);
-  tcp::socket asked = target.accept();  // the run has begun, and waits for the answer
+  const Daemon daemon(file(), notifications);
+  tcp::socket peer = target.accept();  // the run has started and waits for the response
   EXPECT_EQ(daemon.status("/-/ready"), 503);
   EXPECT_EQ(daemon.status("/-/healthy"), 200);
-  asio::write(asked, asio::buffer(test::http_answer(200, "")));
+  asio::write(peer, asio::buffer(test::http_answer(200, "")));
   EXPECT_TRUE(Daemon::until([&] { return daemon.status("/-/ready") == 200; }));
 }
 
-TEST_F(AppTest, IsReadyAtOnceWithoutProbes) {
+TEST_F(AppTest, IsReadyImmediatelyWithoutProbes) {
   write("probes: []\n");
-  EXPECT_EQ(Daemon(file(), told).status("/-/ready"), 200);
+  EXPECT_EQ(Daemon(file(), notifications).status("/-/ready"), 200);
 }
 
-TEST_F(AppTest, RefusesABadConfiguration) {
+TEST_F(AppTest, RejectsAnInvalidConfiguration) {
   write("probes: [{name: a, kind: nonsense}]\n");
   testing::internal::CaptureStderr();
   EXPECT_EQ(run(), Exit::config);
   const std::string text = testing::internal::GetCapturedStderr();
   EXPECT_TRUE(text.contains("vitalsd.yaml:2:")) << text;
   EXPECT_TRUE(text.contains("unknown kind 'nonsense'")) << text;
-  EXPECT_EQ(told.poll(), std::nullopt);
+  EXPECT_EQ(notifications.poll(), std::nullopt);
 }
 
-TEST_F(AppTest, RefusesAConfigurationThatIsNotThere) {
+TEST_F(AppTest, RejectsAMissingConfigurationFile) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(run(), Exit::config);
   EXPECT_TRUE(testing::internal::GetCapturedStderr().contains("No such file"));
 }
 
-TEST_F(AppTest, RefusesAnAddressThatIsTaken) {
-  write("web: {listen: '" + taken() + "'}\nprobes: []\n");
+TEST_F(AppTest, FailsIfTheAddressIsInUse) {
+  write("web: {listen: '" + own_address() + "'}\nprobes: []\n");
   EXPECT_EQ(App({file(), {}, {}}).run(), Exit::bind);
-  EXPECT_EQ(told.poll(), std::nullopt);
+  EXPECT_EQ(notifications.poll(), std::nullopt);
 }
 
-TEST_F(AppTest, ListensWhereTheCommandLineSays) {
-  write("web: {listen: '" + taken() + "'}\nprobes: []\n");
-  EXPECT_EQ(Daemon(file(), told).status("/-/healthy"), 200);
+TEST_F(AppTest, CommandLineOverridesTheListenAddress) {
+  write("web: {listen: '" + own_address() + "'}\nprobes: []\n");
+  EXPECT_EQ(Daemon(file(), notifications).status("/-/healthy"), 200);
 }
 
-TEST_F(AppTest, TakesAnotherConfigurationOnSighup) {
-  write("probes: [" + probe(kSoon) + "]\n");
-  Daemon daemon(file(), told);
-  EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon); }));
-  write("probes: [" + probe(kSoonToo) + "]\n");
+TEST_F(AppTest, ReloadsOnSighup) {
+  write("probes: [" + probe(kEarly) + "]\n");
+  Daemon daemon(file(), notifications);
+  EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kEarly); }));
+  write("probes: [" + probe(kAlsoEarly) + "]\n");
   EXPECT_EQ(daemon.reload(), "Configuration reloaded. ");
-  EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoonToo); }));
-  EXPECT_EQ(daemon.value("vitalsd_target_up", "probe", kSoon), std::nullopt);
+  EXPECT_TRUE(
+      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kAlsoEarly); }));
+  EXPECT_EQ(daemon.value("vitalsd_target_up", "probe", kEarly), std::nullopt);
 }
 
-TEST_F(AppTest, KeepsTheGoodConfigurationWhereTheNewOneIsBad) {
-  write("probes: [" + probe(kSoon) + "]\n");
-  Daemon daemon(file(), told);
-  EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon); }));
-  write("probes: [" + probe(kSoonToo) + ", {name: b, kind: tcp}]\n");
+TEST_F(AppTest, KeepsTheConfigurationIfTheNewOneIsInvalid) {
+  write("probes: [" + probe(kEarly) + "]\n");
+  Daemon daemon(file(), notifications);
+  EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kEarly); }));
+  write("probes: [" + probe(kAlsoEarly) + ", {name: b, kind: tcp}]\n");
   const std::string outcome = daemon.reload();
   EXPECT_TRUE(outcome.starts_with("Configuration is invalid, the previous one stays in force:"))
       << outcome;
   EXPECT_TRUE(outcome.contains("probes[1]")) << outcome;
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 0);
-  EXPECT_EQ(daemon.value("vitalsd_target_up", "probe", kSoon), 1);
+  EXPECT_EQ(daemon.value("vitalsd_target_up", "probe", kEarly), 1);
   EXPECT_EQ(daemon.value("vitalsd_probes", "kind", "tcp"), 1);
-  write("probes: [" + probe(kSoon) + "]\n");
+  write("probes: [" + probe(kEarly) + "]\n");
   EXPECT_EQ(daemon.reload(), "Configuration reloaded. ");
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 1);
 }
 
-TEST_F(AppTest, ReloadsByHttpOnlyWhereThatIsAllowed) {
+TEST_F(AppTest, ReloadsByHttpOnlyIfEnabled) {
   write("probes: []\n");
   {
-    const Daemon daemon(file(), told);
+    const Daemon daemon(file(), notifications);
     EXPECT_NE(daemon.status("/-/reload", "POST"), 200);
     EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 1);
   }
-  EXPECT_TRUE(told.poll().value_or("").starts_with("STOPPING=1"));
+  EXPECT_TRUE(notifications.poll().value_or("").starts_with("STOPPING=1"));
   write("web: {reload: true}\nprobes: []\n");
-  const Daemon daemon(file(), told);
+  const Daemon daemon(file(), notifications);
   EXPECT_EQ(daemon.status("/-/reload", "POST"), 200);
   write("nonsense");
   EXPECT_NE(daemon.status("/-/reload", "POST"), 200);
@@ -282,46 +283,47 @@ class AppState : public AppTest {
     const std::string path = directory.file("backups/a", "x");
     fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(5));
   }
-  void write_backup_of(const std::string& where) {
-    write("state: {directory: '" + directory.path("state") + "'}\nprobes: [{name: " +
-          std::string(kSoon) + ", kind: backup, directory: '" + directory.path(where) + "'}]\n");
+  void write_backup_of(const std::string& subdirectory) {
+    write("state: {directory: '" + directory.path("state") +
+          "'}\nprobes: [{name: " + std::string(kEarly) + ", kind: backup, directory: '" +
+          directory.path(subdirectory) + "'}]\n");
   }
   static std::optional<double> last_backup(const Daemon& daemon) {
     return daemon.value("backup_last_success_timestamp_seconds");
   }
 };
 
-TEST_F(AppState, KnowsItsFactsFromTheFirstScrapeOn) {
+TEST_F(AppState, PublishesSavedFactsInTheFirstScrape) {
   write_backup_of("backups");
   double last = 0;
   {
-    Daemon daemon(file(), told);
+    Daemon daemon(file(), notifications);
     ASSERT_TRUE(Daemon::until([&] { return last_backup(daemon).value_or(0) > 0; }));
     last = *last_backup(daemon);
     EXPECT_EQ(daemon.stop(SIGTERM), Exit::ok);
-    std::ignore = told.poll();
+    std::ignore = notifications.poll();
   }
-  fs::rename(directory.path("backups"), directory.path("elsewhere"));  // it cannot look now
+  fs::rename(directory.path("backups"), directory.path("elsewhere"));  // observing fails now
   {
-    const Daemon daemon(file(), told);
+    const Daemon daemon(file(), notifications);
     EXPECT_EQ(last_backup(daemon), last);
     EXPECT_TRUE(Daemon::until(
         [&] { return daemon.value("vitalsd_probe_failures_total", "reason", "mismatch") > 0; }));
     EXPECT_EQ(last_backup(daemon), last);
   }
-  std::ignore = told.poll();
-  write_backup_of("another");  // of which nothing is known
-  EXPECT_EQ(last_backup(Daemon(file(), told)), std::nullopt);
+  std::ignore = notifications.poll();
+  write_backup_of("another");  // without saved state
+  EXPECT_EQ(last_backup(Daemon(file(), notifications)), std::nullopt);
 }
 
-TEST_F(AppState, StartsWithoutAStateThatIsDamaged) {
+TEST_F(AppState, StartsWithADamagedStateFile) {
   write_backup_of("backups");
-  Daemon(file(), told).stop(SIGTERM);
-  std::ignore = told.poll();
+  Daemon(file(), notifications).stop(SIGTERM);
+  std::ignore = notifications.poll();
   std::ignore = directory.file("state/state.json", "{");
   testing::internal::CaptureStderr();
   testing::internal::CaptureStdout();
-  const Daemon daemon(file(), told);
+  const Daemon daemon(file(), notifications);
   EXPECT_TRUE(Daemon::until([&] { return last_backup(daemon).value_or(0) > 0; }));
   testing::internal::GetCapturedStdout();
   testing::internal::GetCapturedStderr();
@@ -331,7 +333,7 @@ TEST_F(AppState, StartsWithoutAStateThatIsDamaged) {
 
 class AppElection : public AppTest {
  protected:
-  // An API server with a Lease of that holder.
+  // An API server whose Lease is held by `holder`.
   test::Conversation::Script leases() {
     return [this](test::Line& line) -> asio::awaitable<void> {
       for (;;) {
@@ -355,11 +357,11 @@ class AppElection : public AppTest {
                        "clusters: [{name: c, cluster: {server: 'http://" +
                            api->endpoint() + "'}}]\nusers: [{name: u, user: {}}]\n");
     write("kubernetes: {kubeconfig: '" + directory.path("kubeconfig") +
-          "'}\nleader_election: {lease: vitalsd}\nprobes: [" + probe(kSoon) + "]\n");
+          "'}\nleader_election: {lease: vitalsd}\nprobes: [" + probe(kEarly) + "]\n");
   }
-  void take_the_lease(const std::string& by) {
+  void set_holder(const std::string& name) {
     const std::lock_guard guard(lease);
-    holder = by;
+    holder = name;
   }
   void serve_api() {
     api_thread = std::thread([this] { api_loop.run(); });
@@ -378,40 +380,40 @@ class AppElection : public AppTest {
   std::thread api_thread;
 };
 
-TEST_F(AppElection, ObservesNothingWhileAnotherLeads) {
+TEST_F(AppElection, DoesNotObserveWhileAnotherReplicaLeads) {
   holder = "other";
   serve_api();
   write_election();
-  const Daemon daemon(file(), told);
-  EXPECT_EQ(daemon.status("/-/ready"), 200);  // it stands by, as it shall
+  const Daemon daemon(file(), notifications);
+  EXPECT_EQ(daemon.status("/-/ready"), 200);  // a replica that stands by is ready
   EXPECT_TRUE(Daemon::until([&] { return api->accepted() > 0; }));
   EXPECT_EQ(daemon.value("vitalsd_leader"), 0);
   EXPECT_EQ(daemon.value("vitalsd_target_up"), std::nullopt);
 }
 
-// A file that had become invalid left a leader that watched nothing, and was Ready.
-TEST_F(AppElection, ObservesWithTheLastGoodConfigurationWhenItLeadsAgain) {
+// Regression: after the file had become invalid, a new leader was ready but observed nothing.
+TEST_F(AppElection, UsesTheLastValidConfigurationWhenItLeadsAgain) {
   serve_api();
   write_election();
-  const Daemon daemon(file(), told);
+  const Daemon daemon(file(), notifications);
   ASSERT_TRUE(
-      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon) == 1; }));
-  take_the_lease("other");
+      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kEarly) == 1; }));
+  set_holder("other");
   ASSERT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_leader") == 0; }));
   EXPECT_EQ(daemon.value("vitalsd_target_up"), std::nullopt);
   std::ignore = directory.file("vitalsd.yaml", "nonsense");
-  take_the_lease("");
+  set_holder("");
   EXPECT_TRUE(
-      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon) == 1; }));
+      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kEarly) == 1; }));
 }
 
-TEST_F(AppElection, ObservesWhenItLeadsAndGivesTheLeaseBack) {
+TEST_F(AppElection, ObservesAsLeaderAndReleasesTheLease) {
   serve_api();
   write_election();
-  Daemon daemon(file(), told);
+  Daemon daemon(file(), notifications);
   EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_leader") == 1; }));
   EXPECT_TRUE(
-      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kSoon) == 1; }));
+      Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kEarly) == 1; }));
   EXPECT_EQ(daemon.stop(SIGTERM), Exit::ok);
   stop_api();
   EXPECT_EQ(holder, "");

@@ -25,7 +25,7 @@ std::string names(const Board& board) {
   return out;
 }
 
-TEST(Board, ShowsRowsByName) {
+TEST(Board, SortsRowsByName) {
   Board board;
   const Board::Row b(board, named("b"));
   auto c = std::make_unique<Board::Row>(board, named("c"));
@@ -35,7 +35,7 @@ TEST(Board, ShowsRowsByName) {
   EXPECT_EQ(names(board), "a b ");
 }
 
-TEST(Board, ShowsTheLastState) {
+TEST(Board, ReturnsTheLastState) {
   Board board;
   Board::Row row(board, named("a"));
   row.update([](ProbeView& view) { view.state = ProbeView::State::failed; });
@@ -43,7 +43,7 @@ TEST(Board, ShowsTheLastState) {
   EXPECT_EQ(board.views()[0].state, ProbeView::State::failed);
 }
 
-TEST(Board, IsReadWhileItIsWritten) {
+TEST(Board, CanBeReadDuringUpdates) {
   Board board;
   Board::Row row(board, named("0"));
   constexpr int kRounds = 1'000;
@@ -60,28 +60,28 @@ TEST(Board, IsReadWhileItIsWritten) {
   }
 }
 
-TEST(Board, LetsNoJobWaitForACopyOfAllRows) {
+TEST(Board, UpdatesDoNotWaitForACopyOfAllRows) {
   Board board;
   Board::Row first(board, named("first"));
   Board::Row other(board, named("other"));
   std::latch copying(1);
-  std::latch go_on(1);
+  std::latch finish(1);
   const auto writer = std::async(std::launch::async, [&] {
     first.update([&](ProbeView& /*view*/) {
       copying.count_down();
-      go_on.wait();
+      finish.wait();
     });
   });
   copying.wait();
   auto reader = std::async(std::launch::async, [&] { return board.views().size(); });
   const auto update = std::async(
       std::launch::async, [&] { other.update([](ProbeView& view) { view.detail = "changed"; }); });
-  // The reader has to wait at the first row; nobody waits for the reader.
+  // The reader waits for the first row. Other operations do not wait for the reader.
   EXPECT_EQ(update.wait_for(std::chrono::seconds(10)), std::future_status::ready);
   const auto addition =
       std::async(std::launch::async, [&] { const Board::Row third(board, named("third")); });
   EXPECT_EQ(addition.wait_for(std::chrono::seconds(10)), std::future_status::ready);
-  go_on.count_down();
+  finish.count_down();
   EXPECT_GE(reader.get(), 2U);
 }
 

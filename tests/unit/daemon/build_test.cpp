@@ -1,4 +1,4 @@
-// Configuration through the same door as at start and reload: settings, kinds, labels, checks.
+// Builds jobs from configurations, as at start and reload: settings, kinds, labels, checks.
 #include "daemon/build.hpp"
 
 #include "probes/registry.hpp"
@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A text as configuration: what is wrong with it, and what came of it.
+// The problems and the jobs of a configuration text.
 struct Build {
   Build(const std::string& file, const std::string& text)
       : document(file, text), jobs(build_jobs(document, services.environment)) {}
@@ -32,7 +32,7 @@ struct Build {
   std::vector<JobSpec> jobs;
 };
 
-// ---- one bad file beside its exact message, one rule a pair -------------------------------------
+// ---- invalid files, each with a file of its exact message -------------------------------------
 
 struct BadFile {
   fs::path yaml;
@@ -56,19 +56,19 @@ std::string test_name(const testing::TestParamInfo<BadFile>& file) {
   return name;
 }
 
-// "{kinds}" stands for the list of all kinds, which grows.
+// Replaces "{kinds}" by the list of all kinds.
 std::string with_kinds(std::string text) {
   std::string kinds;
   for (const std::string_view kind : kind_names())
     kinds += (kinds.empty() ? "" : " ") + std::string(kind);
-  constexpr std::string_view kPlace = "{kinds}";
-  const std::size_t at = text.find(kPlace);
-  return at == std::string::npos ? text : text.replace(at, kPlace.size(), kinds);
+  constexpr std::string_view kPlaceholder = "{kinds}";
+  const std::size_t at = text.find(kPlaceholder);
+  return at == std::string::npos ? text : text.replace(at, kPlaceholder.size(), kinds);
 }
 
 class BadConfiguration : public testing::TestWithParam<BadFile> {};
 
-TEST_P(BadConfiguration, IsToldExactly) {
+TEST_P(BadConfiguration, ReportsTheExactMessage) {
   const fs::path& yaml = GetParam().yaml;
   Build build(yaml.filename().string(), test::read_file(yaml));
   EXPECT_EQ(build.document.problems().text(),
@@ -77,9 +77,10 @@ TEST_P(BadConfiguration, IsToldExactly) {
 
 INSTANTIATE_TEST_SUITE_P(Corpus, BadConfiguration, testing::ValuesIn(bad_files()), test_name);
 
-// ---- good files ---------------------------------------------------------------------------------
+// ---- valid files
+// ---------------------------------------------------------------------------------
 
-TEST(Build, MakesAJobOfEachProbe) {
+TEST(Build, CreatesAJobForEachProbe) {
   const fs::path yaml = VITALSD_TEST_DATA "/config/good/every-key.yaml";
   Build build("every-key.yaml", test::read_file(yaml));
   EXPECT_EQ(build.document.problems().text(), "");
@@ -93,7 +94,7 @@ TEST(Build, MakesAJobOfEachProbe) {
   EXPECT_EQ(smtp.probe->target(), "mail.example:25");
 }
 
-TEST(Build, TakesThresholdsFromTheFile) {
+TEST(Build, ReadsConfiguredThresholds) {
   Build build("f", R"(
 probes:
   - name: cache
@@ -114,7 +115,7 @@ probes:
   EXPECT_EQ(thresholds_of("list_length").warn, 10);
   EXPECT_EQ(thresholds_of("list_length").critical, 20);
   EXPECT_EQ(thresholds_of("memory").critical, 0.95);
-  EXPECT_EQ(thresholds_of("memory").warn, std::nullopt);  // left to the kind
+  EXPECT_EQ(thresholds_of("memory").warn, std::nullopt);  // the default of the kind applies
 }
 
 TEST(Build, DescribesTheKeysOfAKind) {
@@ -126,7 +127,7 @@ TEST(Build, DescribesTheKeysOfAKind) {
   EXPECT_TRUE(options[0].required);
 }
 
-TEST(Build, CanDescribeEveryKind) {
+TEST(Build, DescribesEveryOptionOfEveryKind) {
   asio::io_context loop{1};
   const ProbeServices services(loop, {});
   for (const ProbeKind* kind : probe_kinds()) {

@@ -27,7 +27,7 @@ ProbeView with_check(Status status) {
   return view;
 }
 
-TEST(Verdict, OfAProbeFollowsItsRunAndItsChecks) {
+TEST(Verdict, DependsOnTheRunAndItsChecks) {
   EXPECT_EQ(verdict(probe(ok)), Verdict::ok);
   EXPECT_EQ(verdict(probe(pending)), Verdict::unknown);
   EXPECT_EQ(verdict(probe(failed, "connect")), Verdict::critical);
@@ -37,13 +37,13 @@ TEST(Verdict, OfAProbeFollowsItsRunAndItsChecks) {
   EXPECT_EQ(verdict(with_check(Status::critical)), Verdict::critical);
 }
 
-TEST(Verdict, IsUnknownWhereVitalsdCouldNotLook) {
+TEST(Verdict, IsUnknownIfTheProbeCouldNotObserve) {
   for (const char* reason : {"auth", "permission", "config", "internal"}) {
     EXPECT_EQ(verdict(probe(failed, reason)), Verdict::unknown) << reason;
   }
 }
 
-TEST(Verdict, OfAllIsTheWorstAndUnknownIsMilderThanCritical) {
+TEST(Verdict, OfAllProbesIsTheWorst) {
   EXPECT_EQ(verdict(std::vector<ProbeView>{}), Verdict::ok);
   std::vector<ProbeView> probes = {probe(ok), with_check(Status::warning)};
   EXPECT_EQ(verdict(probes), Verdict::warning);
@@ -53,7 +53,7 @@ TEST(Verdict, OfAllIsTheWorstAndUnknownIsMilderThanCritical) {
   EXPECT_EQ(verdict(probes), Verdict::critical);
 }
 
-TEST(CheckText, IsALineAProbeAndALineACheck) {
+TEST(CheckText, HasALinePerProbeAndPerCheck) {
   ProbeView broken = probe(failed, "connect");
   broken.name = "cache";
   broken.kind = "redis";
@@ -67,7 +67,7 @@ TEST(CheckText, IsALineAProbeAndALineACheck) {
             "2 probes: 0 ok, 0 warning, 2 critical, 0 unknown\n");
 }
 
-TEST(CheckJson, SaysTheSame) {
+TEST(CheckJson, ContainsProbesAndChecks) {
   const auto document = boost::json::parse(check_json({with_check(Status::warning)}));
   EXPECT_EQ(document.at("status"), "warning");
   const auto& row = document.at("probes").at(0);

@@ -16,7 +16,8 @@ constexpr Check kHits{.name = "hits",
                       .warn = 0.8,
                       .critical = {},
                       .help = "hit rate"};
-constexpr Check kStranger{.name = "stranger", .warn = 0, .critical = {}, .help = "not declared"};
+constexpr Check kUndeclared{
+    .name = "undeclared", .warn = 0, .critical = {}, .help = "not declared"};
 constexpr Check kOpen{.name = "open", .warn = {}, .critical = {}, .help = "without thresholds"};
 constexpr std::array<const Check*, 3> kDeclared = {&kAge, &kHits, &kOpen};
 
@@ -25,7 +26,7 @@ std::vector<CheckResult> judge_all(const SampleSet& set,
   return judge_checks(set, kDeclared, configured);
 }
 
-TEST(JudgeChecks, HoldsReadingsAgainstTheDeclaredThresholds) {
+TEST(JudgeChecks, ComparesReadingsWithDeclaredThresholds) {
   SampleSet set;
   set.check(kAge, 90);
   set.check(kHits, 0.9);
@@ -35,7 +36,7 @@ TEST(JudgeChecks, HoldsReadingsAgainstTheDeclaredThresholds) {
   EXPECT_EQ(results[1].status, Status::ok);
 }
 
-TEST(JudgeChecks, PrefersTheConfigurationThenTheProbeThenTheDeclaration) {
+TEST(JudgeChecks, PrefersConfiguredThenProbeThenDeclaredThresholds) {
   SampleSet set;
   set.check(kAge, 100, "", {.warn = 200, .critical = 300});
   EXPECT_EQ(judge_all(set)[0].thresholds.warn, 200);
@@ -61,23 +62,24 @@ TEST(JudgeChecks, ReportsTheWorstOfSeveralObjects) {
   EXPECT_EQ(results[1].object, "few");
 }
 
-TEST(JudgeChecks, PrefersTheWorseVerdictToTheWorseReading) {
+TEST(JudgeChecks, PrefersTheWorseStatusToTheWorseReading) {
   SampleSet set;
-  set.check(kAge, 1'000, "patient", {.warn = 2'000, .critical = {}});
+  set.check(kAge, 1'000, "lenient", {.warn = 2'000, .critical = {}});
   set.check(kAge, 90, "strict", {.warn = 1, .critical = {}});
-  EXPECT_EQ(judge_checks(set, kDeclared, {{}, {}, {}})[0].object, "patient");  // 120 is declared
+  EXPECT_EQ(judge_checks(set, kDeclared, {{}, {}, {}})[0].object,
+            "lenient");  // the declared critical threshold of 120 applies
   set.check(kAge, 150, "worse");
   EXPECT_EQ(judge_all(set)[0].status, Status::critical);
 }
 
-TEST(JudgeChecks, IgnoresWhatIsNotDeclaredOrHasNoThreshold) {
+TEST(JudgeChecks, IgnoresUndeclaredChecksAndChecksWithoutThresholds) {
   SampleSet set;
-  set.check(kStranger, 5);
+  set.check(kUndeclared, 5);
   set.check(kOpen, 5);
   EXPECT_TRUE(judge_all(set).empty());
 }
 
-TEST(ToViews, ShowsReadingsAsPeopleReadThem) {
+TEST(ToViews, FormatsReadingsAndThresholds) {
   SampleSet set;
   set.check(kAge, 150, "main");
   const auto views = to_views(judge_all(set));
@@ -89,7 +91,7 @@ TEST(ToViews, ShowsReadingsAsPeopleReadThem) {
   EXPECT_EQ(views[0].status, Status::critical);
 }
 
-TEST(ToViews, ShowsObjectsWithoutWhatATerminalObeys) {
+TEST(ToViews, RemovesControlCharactersFromObjects) {
   SampleSet set;
   set.check(kAge, 150, "\x1b]0;fine\x07 \u202ebad \xc2\x9b" + std::string(1'000, 'x'));
   const std::string object = to_views(judge_all(set)).at(0).object;

@@ -26,10 +26,10 @@ namespace {
 using namespace std::chrono_literals;
 namespace json = boost::json;
 
-// The one Lease of an API server, with the rules for its version.
+// An API server with one Lease. Checks resourceVersion as the real server does.
 class Store {
  public:
-  std::optional<json::object> spec;  // nothing: there is no such Lease
+  std::optional<json::object> spec;  // empty: the Lease does not exist
   std::int64_t version = 1;
 
   struct Write {
@@ -37,7 +37,7 @@ class Store {
     json::object spec;
     test::Clock::time_point at;
   };
-  std::vector<Write> writes;  // those that were accepted
+  std::vector<Write> writes;  // accepted ones
   int reads = 0;
   std::function<void()> after_read = [] {};
 
@@ -60,9 +60,9 @@ class Store {
     return test::http_answer(call.method == "POST" ? 201 : 200, text());
   }
 
-  // Somebody else writes.
-  void put(json::object to) {
-    spec = std::move(to);
+  // A write by another client.
+  void put(json::object new_spec) {
+    spec = std::move(new_spec);
     ++version;
   }
 
@@ -91,7 +91,7 @@ json::object held_by(const std::string& holder, std::int64_t transitions = 0) {
           {"acquireTime", "2026-01-01T00:00:00.000000Z"}};
 }
 
-// A replica, with a way of its own to the API server.
+// A replica with its own connection to the API server.
 class Candidate {
  public:
   Candidate(asio::io_context& loop, Store& store, const ElectionPace& pace)
@@ -121,22 +121,22 @@ class Candidate {
   void stop() {
     test::on_loop(loop_, [this] { election.reset(); });
   }
-  // From its next request on it hears nothing.
-  void cut_off() { silent_ = true; }
+  // The server does not respond to further requests.
+  void cut_off() { is_cut_off_ = true; }
 
   Leadership leadership;
   std::vector<bool> changes;
   std::vector<std::string> calls;  // "GET /apis/..."
   std::unique_ptr<Election> election;
-  std::optional<std::string> refusal;       // instead of an answer
-  std::chrono::milliseconds write_takes{};  // until a write is answered
+  std::optional<std::string> refusal;       // sent in place of a response
+  std::chrono::milliseconds write_takes{};  // delay of responses to writes
 
  private:
   asio::awaitable<void> serve(test::Line& line, Store& store) {
     for (;;) {
       const test::HttpCall call = co_await test::read_http(line);
       calls.push_back(call.method + ' ' + call.target);
-      if (silent_) co_await line.be_silent();
+      if (is_cut_off_) co_await line.be_silent();
       const std::string answer = refusal ? *refusal : store.answer(call);
       if (call.method != "GET" && write_takes > 0ms) {
         asio::steady_timer timer(loop_, write_takes);
@@ -148,7 +148,7 @@ class Candidate {
 
   asio::io_context& loop_;
   test::TempDirectory directory_;
-  bool silent_ = false;
+  bool is_cut_off_ = false;
   test::Conversation server_;
   ProbeServices services_;
 };
@@ -170,9 +170,9 @@ class ElectionTest : public testing::Test {
   Store store;
 };
 
-TEST_F(ElectionTest, MakesTheLeaseThatThereIsNot) {
+TEST_F(ElectionTest, CreatesAMissingLease) {
   const auto one = candidate();
-  EXPECT_FALSE(one->leadership.leads());  // until the answer is there
+  EXPECT_FALSE(one->leadership.leads());  // before the response
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   EXPECT_EQ(one->changes, std::vector<bool>{true});
   EXPECT_EQ(one->calls.at(0), "GET /apis/coordination.k8s.io/v1/namespaces/watch/leases/vitalsd");
@@ -183,7 +183,7 @@ TEST_F(ElectionTest, MakesTheLeaseThatThereIsNot) {
   EXPECT_NE(store.holder(), "");
 }
 
-TEST_F(ElectionTest, TakesALeaseThatWasGivenBackAtOnce) {
+TEST_F(ElectionTest, AcquiresAReleasedLeaseImmediately) {
   store.put(held_by("", 7));
   store.spec->at("leaseDurationSeconds") = 3600;
   const auto one = candidate();
@@ -194,11 +194,11 @@ TEST_F(ElectionTest, TakesALeaseThatWasGivenBackAtOnce) {
   EXPECT_NE(store.spec->at("acquireTime").as_string(), "2026-01-01T00:00:00.000000Z");
 }
 
-TEST_F(ElectionTest, RenewsWhatItHolds) {
+TEST_F(ElectionTest, RenewsItsLease) {
   const auto one = candidate({.duration = 100ms, .period = 20ms});
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   const test::Clock::time_point first = store.writes.at(0).at;
-  // It leads at a time at which the first lease is over.
+  // It leads after the first lease has expired.
   EXPECT_TRUE(until([&] { return test::Clock::now() > first + 150ms && one->leadership.leads(); }));
   ASSERT_GE(store.writes.size(), 3U);
   const json::object& was = store.writes.front().spec;
@@ -209,39 +209,39 @@ TEST_F(ElectionTest, RenewsWhatItHolds) {
   EXPECT_NE(is.at("renewTime"), was.at("renewTime"));
 }
 
-// The whole life of two replicas: one leads as long as it renews; the other one takes over when it
-// has seen nothing for as long as the lease is good for, and there are never two.
-TEST_F(ElectionTest, TakesOverAfterTheLeaseIsSilent) {
+// One replica leads as long as it renews the lease. The other takes over when it has seen no
+// renewal for the whole duration. There are never two leaders.
+TEST_F(ElectionTest, TakesOverAfterTheLeaseExpires) {
   const auto one = candidate();
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   const std::string first_holder = store.holder();
   const auto other = candidate();
   bool two_lead = false;
-  const auto look = [&] {
+  const auto check = [&] {
     const bool other_leads = other->leadership.leads();
     two_lead = two_lead || (other_leads && one->leadership.leads());
     return other_leads;
   };
-  ASSERT_TRUE(until([&] { return look() || store.writes.size() >= 6; }));
+  ASSERT_TRUE(until([&] { return check() || store.writes.size() >= 6; }));
   one->cut_off();
-  EXPECT_TRUE(until(look));
+  EXPECT_TRUE(until(check));
   EXPECT_FALSE(two_lead);
   std::size_t last = store.writes.size() - 1;
   while (store.writes[last].spec.at("holderIdentity").as_string() != first_holder) --last;
   EXPECT_GE(store.writes.at(last + 1).at - store.writes[last].at, 1s);
-  EXPECT_TRUE(until([&] { return !one->changes.back(); }));  // told a slot of the wheel later
+  EXPECT_TRUE(until([&] { return !one->changes.back(); }));  // the timer fires up to one slot later
   EXPECT_EQ(other->changes, std::vector<bool>{true});
   EXPECT_EQ(store.spec->at("leaseTransitions"), 1);
 }
 
-TEST_F(ElectionTest, StandsByWhenNothingIsHeardForAsLongAsTheLeaseIsGood) {
+TEST_F(ElectionTest, StandsByIfItCannotRenewTheLease) {
   const auto one = candidate({.duration = 100ms, .period = 20ms, .timeout = 60ms});
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   one->cut_off();
   EXPECT_TRUE(until([&] { return !one->leadership.leads() && !one->changes.back(); }));
 }
 
-TEST_F(ElectionTest, LeadsAgainWhenTheServerIsBack) {
+TEST_F(ElectionTest, LeadsAgainWhenTheServerRecovers) {
   const auto one = candidate({.duration = 100ms, .period = 20ms});
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   one->refusal = Store::status(500, "InternalError");
@@ -250,20 +250,20 @@ TEST_F(ElectionTest, LeadsAgainWhenTheServerIsBack) {
   one->refusal.reset();
   EXPECT_TRUE(until([&] { return one->leadership.leads(); }));
   EXPECT_EQ(one->changes.back(), true);
-  EXPECT_EQ(store.spec->at("leaseTransitions"), 0);  // it was ours all the time
+  EXPECT_EQ(store.spec->at("leaseTransitions"), 0);  // the holder did not change
 }
 
-// Whoever is slow to hear that it leads has that much less of the lease.
-TEST_F(ElectionTest, CountsFromTheRequestAndNotFromItsAnswer) {
+// A slow response shortens the remaining lease.
+TEST_F(ElectionTest, LeaseStartsAtTheRequestNotAtTheResponse) {
   const auto one = candidate({.duration = 100ms, .period = 5s});
   one->write_takes = 60ms;
   ASSERT_TRUE(until([&] { return store.writes.size() == 1; }));
-  const test::Clock::time_point asked_before = store.writes.at(0).at;
-  ASSERT_TRUE(until([&] { return test::Clock::now() >= asked_before + 100ms; }));
+  const test::Clock::time_point requested_before = store.writes.at(0).at;
+  ASSERT_TRUE(until([&] { return test::Clock::now() >= requested_before + 100ms; }));
   EXPECT_FALSE(one->leadership.leads());
 }
 
-TEST_F(ElectionTest, DoesNotLeadByAnAnswerThatComesTooLate) {
+TEST_F(ElectionTest, IgnoresAResponseAfterTheLeaseHasExpired) {
   const auto one = candidate({.duration = 50ms, .period = 20ms});
   one->write_takes = 60ms;
   ASSERT_TRUE(until([&] {
@@ -273,7 +273,7 @@ TEST_F(ElectionTest, DoesNotLeadByAnAnswerThatComesTooLate) {
   EXPECT_EQ(one->changes, std::vector<bool>{});
 }
 
-TEST_F(ElectionTest, StandsByAtOnceWhenAnotherHasTheLease) {
+TEST_F(ElectionTest, StandsByWhenAnotherReplicaHoldsTheLease) {
   const auto one = candidate();
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   store.put(held_by("other", 1));
@@ -282,8 +282,8 @@ TEST_F(ElectionTest, StandsByAtOnceWhenAnotherHasTheLease) {
   EXPECT_EQ(store.holder(), "other");
 }
 
-// Neither overflows the clock, which would make a Lease that is held free.
-TEST_F(ElectionTest, TakesNoLeaseWhoseDurationMakesNoSense) {
+// Neither duration may overflow the clock, which would make a held Lease look expired.
+TEST_F(ElectionTest, DoesNotAcquireAHeldLeaseWithAnInvalidDuration) {
   for (const std::int64_t seconds : {std::int64_t{1'000'000'000'000}, std::int64_t{-1}}) {
     json::object lease = held_by("other");
     lease["leaseDurationSeconds"] = seconds;
@@ -294,38 +294,38 @@ TEST_F(ElectionTest, TakesNoLeaseWhoseDurationMakesNoSense) {
   }
 }
 
-TEST_F(ElectionTest, LosesARaceWithoutHarm) {
+TEST_F(ElectionTest, AcceptsAConflict) {
   store.put(held_by(""));
   store.after_read = [&] {
     if (store.reads == 1) store.put(held_by("other"));
   };
   const auto one = candidate();
-  ASSERT_TRUE(until([&] { return one->calls.size() == 3; }));  // read, refused write, read
+  ASSERT_TRUE(until([&] { return one->calls.size() == 3; }));  // read, rejected write, read
   EXPECT_TRUE(one->calls[1].starts_with("PUT")) << one->calls[1];
   EXPECT_EQ(store.holder(), "other");
   EXPECT_TRUE(store.writes.empty());
   EXPECT_EQ(one->changes, std::vector<bool>{});
 }
 
-TEST_F(ElectionTest, GivesTheLeaseBack) {
+TEST_F(ElectionTest, ReleasesTheLease) {
   const auto one = candidate();
   ASSERT_TRUE(until([&] { return one->leadership.leads(); }));
   test::on_loop(loop, [&] { one->election->resign(); });
-  EXPECT_FALSE(one->leadership.leads());  // from now on, whatever the server says
+  EXPECT_FALSE(one->leadership.leads());  // immediately, before the server has confirmed
   ASSERT_TRUE(until([&] { return one->election->idle(); }));
   EXPECT_EQ(store.holder(), "");
   EXPECT_EQ(store.spec->at("leaseDurationSeconds"), 1);
   const std::size_t calls = one->calls.size();
   const auto other = candidate();
   EXPECT_TRUE(until([&] { return other->leadership.leads(); }));
-  EXPECT_EQ(other->calls.size(), 2U);   // need not wait
-  EXPECT_EQ(one->calls.size(), calls);  // and does not stand for it again
+  EXPECT_EQ(other->calls.size(), 2U);   // it does not wait for the lease to expire
+  EXPECT_EQ(one->calls.size(), calls);  // and the first one does not try again
 }
 
-TEST_F(ElectionTest, GivesBackWhatIsWonWhileItResigns) {
+TEST_F(ElectionTest, ReleasesALeaseAcquiredWhileItResigns) {
   const auto one = candidate();
   one->write_takes = 30ms;
-  ASSERT_TRUE(until([&] { return store.writes.size() == 1; }));  // the answer is on its way
+  ASSERT_TRUE(until([&] { return store.writes.size() == 1; }));  // the response is pending
   test::on_loop(loop, [&] { one->election->resign(); });
   ASSERT_TRUE(until([&] { return one->election->idle(); }));
   EXPECT_FALSE(one->leadership.leads());
@@ -333,7 +333,7 @@ TEST_F(ElectionTest, GivesBackWhatIsWonWhileItResigns) {
   EXPECT_EQ(store.holder(), "");
 }
 
-TEST_F(ElectionTest, LeavesALeaseAloneThatIsAnothersWhenItResigns) {
+TEST_F(ElectionTest, ResigningKeepsTheLeaseOfAnotherReplica) {
   const auto one = candidate({.duration = 1s, .period = 5s});
   ASSERT_TRUE(until([&] { return one->leadership.leads() && one->election->idle(); }));
   store.put(held_by("other"));
@@ -343,7 +343,7 @@ TEST_F(ElectionTest, LeavesALeaseAloneThatIsAnothersWhenItResigns) {
   EXPECT_EQ(store.writes.size(), 1U);
 }
 
-TEST_F(ElectionTest, GivesNothingBackThatItHasNot) {
+TEST_F(ElectionTest, ResigningWithoutTheLeaseSendsNothing) {
   store.put(held_by("other"));
   const auto one = candidate({.duration = 1s, .period = 5s});
   ASSERT_TRUE(until([&] { return store.reads == 1 && one->election->idle(); }));
@@ -352,7 +352,7 @@ TEST_F(ElectionTest, GivesNothingBackThatItHasNot) {
   EXPECT_EQ(one->calls.size(), 1U);
 }
 
-TEST_F(ElectionTest, TakesNothingForALeaseThatIsNone) {
+TEST_F(ElectionTest, RejectsAnInvalidLease) {
   for (const std::string& body : {"", "[]", "<html>", "7"}) {
     const auto one = candidate();
     one->refusal = test::http_answer(200, body);
@@ -362,7 +362,7 @@ TEST_F(ElectionTest, TakesNothingForALeaseThatIsNone) {
   }
 }
 
-TEST_F(ElectionTest, WritesNothingWhereItMayNotRead) {
+TEST_F(ElectionTest, DoesNotWriteIfReadingIsForbidden) {
   const auto one = candidate();
   one->refusal = Store::status(403, "Forbidden");
   ASSERT_TRUE(until([&] { return one->calls.size() >= 2; }));
@@ -371,14 +371,14 @@ TEST_F(ElectionTest, WritesNothingWhereItMayNotRead) {
   EXPECT_TRUE(until([&] { return one->leadership.leads(); }));
 }
 
-TEST_F(ElectionTest, GivesUpAnAttemptThatIsNotAnswered) {
+TEST_F(ElectionTest, RetriesAfterTheTimeoutOfAnAttempt) {
   const auto one = candidate({.duration = 1s, .period = 20ms, .timeout = 30ms});
   one->cut_off();
   EXPECT_TRUE(until([&] { return one->calls.size() >= 2; }));
   EXPECT_FALSE(one->leadership.leads());
 }
 
-TEST_F(ElectionTest, EndsInTheMiddleOfAnAttempt) {
+TEST_F(ElectionTest, CanBeDestroyedDuringAnAttempt) {
   const auto one = candidate();
   one->cut_off();
   ASSERT_TRUE(until([&] { return !one->calls.empty(); }));

@@ -11,10 +11,10 @@
 namespace vitalsd {
 namespace {
 
-// The runs that want through a gate, by name, and the order in which they got their slots.
-class Crowd {
+// Requests slots of a gate and records the order in which they are granted.
+class Requests {
  public:
-  Crowd(std::size_t max, std::size_t max_per_endpoint) : gate(max, max_per_endpoint) {}
+  Requests(std::size_t max, std::size_t max_per_endpoint) : gate(max, max_per_endpoint) {}
 
   Gate::Ticket& enter(const std::string& name, const std::string& endpoint = "") {
     Gate::Ticket& ticket = tickets_.emplace_back();
@@ -29,75 +29,75 @@ class Crowd {
   std::list<Gate::Ticket> tickets_;
 };
 
-TEST(Gate, GrantsAtOnceWhileThereAreSlots) {
-  Crowd crowd(2, 2);
-  const Gate::Ticket& a = crowd.enter("a");
-  crowd.enter("b", "db:1");
-  EXPECT_EQ(crowd.granted, "ab");
+TEST(Gate, GrantsFreeSlotsImmediately) {
+  Requests requests(2, 2);
+  const Gate::Ticket& a = requests.enter("a");
+  requests.enter("b", "db:1");
+  EXPECT_EQ(requests.granted, "ab");
   EXPECT_TRUE(a.holds_slot());
-  EXPECT_EQ(crowd.gate.inside(), 2U);
+  EXPECT_EQ(requests.gate.inside(), 2U);
 }
 
-TEST(Gate, LetsTheRestWaitInTurn) {
-  Crowd crowd(1, 8);
-  Gate::Ticket& a = crowd.enter("a");
-  Gate::Ticket& b = crowd.enter("b", "db:1");
-  crowd.enter("c");
-  EXPECT_EQ(crowd.granted, "a");
+TEST(Gate, QueuesFurtherRequestsInOrder) {
+  Requests requests(1, 8);
+  Gate::Ticket& a = requests.enter("a");
+  Gate::Ticket& b = requests.enter("b", "db:1");
+  requests.enter("c");
+  EXPECT_EQ(requests.granted, "a");
   EXPECT_FALSE(b.holds_slot());
   a.leave();
-  EXPECT_EQ(crowd.granted, "ab");
+  EXPECT_EQ(requests.granted, "ab");
   b.leave();
-  EXPECT_EQ(crowd.granted, "abc");
-  EXPECT_EQ(crowd.gate.inside(), 1U);
+  EXPECT_EQ(requests.granted, "abc");
+  EXPECT_EQ(requests.gate.inside(), 1U);
 }
 
-TEST(Gate, CapsEachEndpoint) {
-  Crowd crowd(8, 1);
-  Gate::Ticket& a = crowd.enter("a", "db:1");
-  Gate::Ticket& b = crowd.enter("b", "db:1");
-  crowd.enter("c", "db:1");
-  crowd.enter("d", "other:1");
-  crowd.enter("e");
-  EXPECT_EQ(crowd.granted, "ade");
+TEST(Gate, LimitsEachEndpoint) {
+  Requests requests(8, 1);
+  Gate::Ticket& a = requests.enter("a", "db:1");
+  Gate::Ticket& b = requests.enter("b", "db:1");
+  requests.enter("c", "db:1");
+  requests.enter("d", "other:1");
+  requests.enter("e");
+  EXPECT_EQ(requests.granted, "ade");
   a.leave();
-  EXPECT_EQ(crowd.granted, "adeb");
+  EXPECT_EQ(requests.granted, "adeb");
   b.leave();
-  EXPECT_EQ(crowd.granted, "adebc");
+  EXPECT_EQ(requests.granted, "adebc");
 }
 
-TEST(Gate, WaitingAtAnEndpointTakesNoSlotOfAll) {
-  Crowd crowd(2, 1);
-  crowd.enter("a", "db:1");
-  for (int i = 0; i < 10; ++i) crowd.enter("x", "db:1");
-  crowd.enter("b", "other:1");
-  EXPECT_EQ(crowd.granted, "ab");
+TEST(Gate, WaitingForAnEndpointUsesNoTotalSlot) {
+  Requests requests(2, 1);
+  requests.enter("a", "db:1");
+  for (int i = 0; i < 10; ++i) requests.enter("x", "db:1");
+  requests.enter("b", "other:1");
+  EXPECT_EQ(requests.granted, "ab");
 }
 
-TEST(Gate, HoldsTheEndpointsSlotWhileItWaitsForOneOfAll) {
-  Crowd crowd(1, 1);
-  Gate::Ticket& a = crowd.enter("a");
-  Gate::Ticket& b = crowd.enter("b", "db:1");
-  crowd.enter("c", "db:1");
-  b.leave();  // gives up in the queue, so that c may queue in its place
+TEST(Gate, HoldsTheEndpointSlotWhileWaitingForATotalSlot) {
+  Requests requests(1, 1);
+  Gate::Ticket& a = requests.enter("a");
+  Gate::Ticket& b = requests.enter("b", "db:1");
+  requests.enter("c", "db:1");
+  b.leave();  // withdraws, so that c takes the slot of the endpoint
   a.leave();
-  EXPECT_EQ(crowd.granted, "ac");
+  EXPECT_EQ(requests.granted, "ac");
 }
 
-TEST(Gate, LetsWhoWaitsWithdraw) {
-  Crowd crowd(1, 1);
-  Gate::Ticket& a = crowd.enter("a", "db:1");
-  Gate::Ticket& b = crowd.enter("b", "db:1");
-  Gate::Ticket& c = crowd.enter("c", "other:1");
-  crowd.enter("d", "db:1");
+TEST(Gate, WithdrawsWaitingRequests) {
+  Requests requests(1, 1);
+  Gate::Ticket& a = requests.enter("a", "db:1");
+  Gate::Ticket& b = requests.enter("b", "db:1");
+  Gate::Ticket& c = requests.enter("c", "other:1");
+  requests.enter("d", "db:1");
   b.leave();
   c.leave();
-  EXPECT_EQ(crowd.granted, "a");
+  EXPECT_EQ(requests.granted, "a");
   a.leave();
-  EXPECT_EQ(crowd.granted, "ad");
+  EXPECT_EQ(requests.granted, "ad");
 }
 
-TEST(Gate, IsLeftByATicketThatGoes) {
+TEST(Gate, DestroyedTicketReleasesItsSlot) {
   Gate gate(1, 1);
   std::optional<Gate::Ticket> first(std::in_place);
   Gate::Ticket second;
@@ -108,20 +108,20 @@ TEST(Gate, IsLeftByATicketThatGoes) {
   EXPECT_TRUE(granted);
 }
 
-TEST(Gate, MayBeEnteredAgain) {
+TEST(Gate, TicketCanBeReused) {
   Gate gate(1, 1);
   Gate::Ticket ticket;
   int granted = 0;
   for (int i = 0; i < 3; ++i) {
     gate.enter(ticket, "db:1", [&] { ++granted; });
     ticket.leave();
-    ticket.leave();  // once is enough
+    ticket.leave();  // has no effect
   }
   EXPECT_EQ(granted, 3);
   EXPECT_EQ(gate.inside(), 0U);
 }
 
-TEST(Gate, BearsARunThatEndsWhileItIsGranted) {
+TEST(Gate, AllowsReleaseInsideTheGrantCallback) {
   Gate gate(1, 1);
   std::list<Gate::Ticket> tickets(100);
   int granted = 0;
@@ -131,34 +131,34 @@ TEST(Gate, BearsARunThatEndsWhileItIsGranted) {
       if (&ticket != &tickets.front()) ticket.leave();
     });
   }
-  tickets.front().leave();  // the rest pass one after another
+  tickets.front().leave();  // the others are granted one after another
   EXPECT_EQ(granted, 100);
   EXPECT_EQ(gate.inside(), 0U);
 }
 
-TEST(Gate, LetsMoreInWhenItsLimitsRise) {
-  Crowd crowd(1, 1);
-  crowd.enter("a", "db:1");
-  crowd.enter("b", "db:1");
-  crowd.enter("c", "db:1");
-  crowd.enter("d", "other:1");
-  crowd.gate.set_limits(3, 2);
-  EXPECT_EQ(crowd.granted, "adb");
-  crowd.gate.set_limits(8, 8);
-  EXPECT_EQ(crowd.granted, "adbc");
+TEST(Gate, GrantsMoreWhenLimitsAreRaised) {
+  Requests requests(1, 1);
+  requests.enter("a", "db:1");
+  requests.enter("b", "db:1");
+  requests.enter("c", "db:1");
+  requests.enter("d", "other:1");
+  requests.gate.set_limits(3, 2);
+  EXPECT_EQ(requests.granted, "adb");
+  requests.gate.set_limits(8, 8);
+  EXPECT_EQ(requests.granted, "adbc");
 }
 
-TEST(Gate, TurnsNobodyOutWhenItsLimitsFall) {
-  Crowd crowd(3, 3);
-  Gate::Ticket& a = crowd.enter("a", "db:1");
-  Gate::Ticket& b = crowd.enter("b", "db:1");
-  crowd.gate.set_limits(1, 1);
+TEST(Gate, KeepsGrantedSlotsWhenLimitsAreLowered) {
+  Requests requests(3, 3);
+  Gate::Ticket& a = requests.enter("a", "db:1");
+  Gate::Ticket& b = requests.enter("b", "db:1");
+  requests.gate.set_limits(1, 1);
   EXPECT_TRUE(a.holds_slot() && b.holds_slot());
-  crowd.enter("c", "db:1");
+  requests.enter("c", "db:1");
   a.leave();
-  EXPECT_EQ(crowd.granted, "ab");
+  EXPECT_EQ(requests.granted, "ab");
   b.leave();
-  EXPECT_EQ(crowd.granted, "abc");
+  EXPECT_EQ(requests.granted, "abc");
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace vitalsd {
 namespace {
 
-// What the command says, and what it exits with.
+// Runs the command; its output and exit code.
 struct Verdict {
   explicit Verdict(const std::string& url) {
     testing::internal::CaptureStderr();
@@ -22,7 +22,8 @@ struct Verdict {
   std::string text;
 };
 
-// A daemon that says one thing, on a thread of its own, since the command has its own loop.
+// A daemon that sends one response. It runs on a thread of its own, because the command has its own
+// loop.
 class Daemon {
  public:
   explicit Daemon(const std::string& answer)
@@ -45,42 +46,42 @@ class Daemon {
   std::thread thread_;
 };
 
-TEST(HealthCheckTest, IsQuietAboutAHealthyDaemon) {
+TEST(HealthCheckTest, PrintsNothingForAHealthyDaemon) {
   const Daemon daemon(test::http_answer(200, "ok\n"));
   const Verdict verdict(daemon.url());
   EXPECT_EQ(verdict.code, 0);
   EXPECT_EQ(verdict.text, "");
 }
 
-TEST(HealthCheckTest, RepeatsTheFirstLineOfWhatIsWrong) {
+TEST(HealthCheckTest, PrintsTheFirstLineOfTheResponse) {
   const Daemon daemon(test::http_answer(503, "The probe loop stands still.\nSince 07:30.\n"));
   const Verdict verdict(daemon.url());
   EXPECT_EQ(verdict.code, 1);
   EXPECT_EQ(verdict.text, daemon.url() + ": status 503: The probe loop stands still.\n");
 }
 
-TEST(HealthCheckTest, TakesNoOtherAnswerForHealth) {
+TEST(HealthCheckTest, FailsForOtherStatusCodes) {
   const Daemon daemon(test::http_answer(204, ""));
   EXPECT_EQ(Verdict(daemon.url()).code, 1);
 }
 
-TEST(HealthCheckTest, SaysThatNobodyListens) {
-  const test::ClosedPort nobody;
-  const std::string url = "http://" + nobody.endpoint() + "/-/healthy";
+TEST(HealthCheckTest, ReportsARefusedConnection) {
+  const test::ClosedPort port;
+  const std::string url = "http://" + port.endpoint() + "/-/healthy";
   const Verdict verdict(url);
   EXPECT_EQ(verdict.code, 1);
   EXPECT_TRUE(verdict.text.starts_with(url + ": ")) << verdict.text;
   EXPECT_TRUE(verdict.text.contains("onnect")) << verdict.text;
 }
 
-TEST(HealthCheckTest, SaysThatAnAnswerIsNoHttp) {
+TEST(HealthCheckTest, ReportsAnInvalidResponse) {
   const Daemon daemon("SSH-2.0-OpenSSH_9.2\r\n");
   const Verdict verdict(daemon.url());
   EXPECT_EQ(verdict.code, 1);
   EXPECT_NE(verdict.text, "");
 }
 
-TEST(HealthCheckTest, TakesABadUrlForAMistakeInTheCommand) {
+TEST(HealthCheckTest, ReportsAnInvalidUrlAsUsageError) {
   const Verdict verdict("not a url");
   EXPECT_EQ(verdict.code, 2);
   EXPECT_TRUE(verdict.text.starts_with("--url: ")) << verdict.text;

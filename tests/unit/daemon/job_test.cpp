@@ -1,5 +1,5 @@
-// One probe's life under its job, in real time: intervals are short, and each test turns the loop
-// until what it waits for has come.
+// A job with a fake probe, in real time: intervals are short, and each test runs the loop until its
+// condition is met.
 #include "daemon/job.hpp"
 
 #include <algorithm>
@@ -26,25 +26,25 @@ namespace vitalsd {
 namespace {
 
 using namespace std::chrono_literals;
-using test::Door;
 using test::kFakeCheck;
 using test::kFakeFact;
 using test::kFakeReading;
+using test::Latch;
 using test::nothing;
 using test::Target;
 
-// Something to say after a wait that nothing can cut short.
-asio::awaitable<void> late(SampleSet& out, Door& door) {
-  co_await door.wait_whatever_happens();
+// Adds a sample after a wait that ignores cancellation.
+asio::awaitable<void> late(SampleSet& out, Latch& latch) {
+  co_await latch.wait_uncancellable();
   out.add(kFakeFact, 1);
 }
 
 class JobTest : public testing::Test, protected test::JobFixture {
  protected:
   ~JobTest() override {
-    // Runs that nothing else ends must not outlive what they use.
+    // Runs must end before the objects that they use are destroyed.
     end();
-    door.open();
+    latch.open();
     test::settle(loop);
   }
 
@@ -53,17 +53,17 @@ class JobTest : public testing::Test, protected test::JobFixture {
     job->start(Job::Clock::now());
   }
   void start() { start(spec(target)); }
-  void replace(JobSpec by) {
-    test::on_loop(loop, [&] { job->replace(std::move(by)); });
+  void replace(JobSpec replacement) {
+    test::on_loop(loop, [&] { job->replace(std::move(replacement)); });
   }
   void end() {
     test::on_loop(loop, [&] { job.reset(); });
   }
 
-  // What happens after `do_it` is an observation of its own.
-  static Target::Behaviour returning(std::function<void(SampleSet&)> do_it) {
-    return [do_it = std::move(do_it)](SampleSet& out) {
-      do_it(out);
+  // An observation that calls `action` and returns.
+  static Target::Behaviour returning(std::function<void(SampleSet&)> action) {
+    return [action = std::move(action)](SampleSet& out) {
+      action(out);
       return nothing();
     };
   }
@@ -71,20 +71,20 @@ class JobTest : public testing::Test, protected test::JobFixture {
     return returning([reason](SampleSet&) { throw ProbeError(reason, "because"); });
   }
 
-  // Facts and readings as after a good run.
+  // Adds a fact and a reading.
   static void add_both(SampleSet& out) {
     out.add(kFakeReading, 1);
     out.add(kFakeFact, 2);
   }
 
   Target target{.behaviour = returning([](SampleSet&) {})};
-  Door door{loop};
+  Latch latch{loop};
   std::optional<Job> job;
 };
 
 // ---- how a run ends -----------------------------------------------------------------------------
 
-TEST_F(JobTest, CountsFromZeroBeforeTheFirstRun) {
+TEST_F(JobTest, PublishesZeroCountsBeforeTheFirstRun) {
   start();
   EXPECT_EQ(test::samples(exposition),
             "vitalsd_probe_runs_total{probe=\"p\",outcome=\"ok\"} 0\n"
@@ -130,7 +130,7 @@ TEST_F(JobTest, RunThatFailsKeepsAllItsSamples) {
   EXPECT_EQ(view().history, 2U);
 }
 
-TEST_F(JobTest, RunThatThrowsKeepsWhatItAddedUntilThen) {
+TEST_F(JobTest, RunThatThrowsKeepsSamplesAddedBefore) {
   target.behaviour = returning([](SampleSet& out) {
     out.add(kFakeReading, 7);
     throw ProbeError(Reason::protocol, "cut off");
@@ -141,14 +141,14 @@ TEST_F(JobTest, RunThatThrowsKeepsWhatItAddedUntilThen) {
   EXPECT_EQ(view().detail, "cut off");
 }
 
-TEST_F(JobTest, ExceptionThatIsNoProbeErrorIsAFaultOfOurs) {
+TEST_F(JobTest, OtherExceptionsAreInternalFailures) {
   target.behaviour = returning([](SampleSet&) { throw std::out_of_range("no such index"); });
   start();
   ASSERT_TRUE(until([&] { return failures("internal") == 1; }));
   EXPECT_EQ(view().detail, "no such index");
 }
 
-TEST_F(JobTest, ErrorOfTheNetworkIsAFailureToConnect) {
+TEST_F(JobTest, SystemErrorsAreConnectFailures) {
   target.behaviour = returning(
       [](SampleSet&) { throw boost::system::system_error(boost::asio::error::connection_reset); });
   start();
@@ -156,14 +156,14 @@ TEST_F(JobTest, ErrorOfTheNetworkIsAFailureToConnect) {
   EXPECT_EQ(view().detail, "Connection reset by peer");
 }
 
-TEST_F(JobTest, ShowsForeignBytesAsGoodUtf8) {
+TEST_F(JobTest, ReplacesInvalidUtf8InDetails) {
   target.behaviour = returning([](SampleSet& out) { out.fail(Reason::protocol, "got \xff"); });
   start();
   ASSERT_TRUE(until([&] { return runs("failed") == 1; }));
   EXPECT_EQ(view().detail, "got \ufffd");
 }
 
-TEST_F(JobTest, TellsTheRunHowLongItMayTake) {
+TEST_F(JobTest, PassesTheTimeoutToTheRun) {
   std::optional<std::chrono::milliseconds> limit;
   target.behaviour = returning([&](SampleSet& out) { limit = out.time_limit(); });
   start();
@@ -171,19 +171,19 @@ TEST_F(JobTest, TellsTheRunHowLongItMayTake) {
   EXPECT_EQ(limit, 50ms);
 }
 
-// ---- what "up" says after each reason -----------------------------------------------------------
+// ---- "up" after each reason -----------------------------------------------------------
 
 struct UpCase {
   Reason reason;
   std::optional<double> up;
-  friend std::ostream& operator<<(std::ostream& out, const UpCase& of) {
-    return out << reason_name(of.reason);
+  friend std::ostream& operator<<(std::ostream& out, const UpCase& test_case) {
+    return out << reason_name(test_case.reason);
   }
 };
 
 class JobUpTest : public JobTest, public testing::WithParamInterface<UpCase> {};
 
-TEST_P(JobUpTest, FollowsTheReason) {
+TEST_P(JobUpTest, DependsOnTheReason) {
   const std::string reason(reason_name(GetParam().reason));
   target.behaviour = throwing(GetParam().reason);
   start();
@@ -205,8 +205,8 @@ INSTANTIATE_TEST_SUITE_P(Reasons, JobUpTest,
                            return std::string(reason_name(info.param.reason));
                          });
 
-// No DatabaseDown for want of descriptors of ours.
-TEST_F(JobTest, FailureOfOursLeavesUpAndReadingsForOneRun) {
+// DatabaseDown must not fire because vitalsd lacks file descriptors.
+TEST_F(JobTest, InternalFailureKeepsUpAndReadingsForOneRun) {
   target.behaviour = returning([](SampleSet& out) { out.add(kFakeReading, 7); });
   start();
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
@@ -222,7 +222,7 @@ TEST_F(JobTest, FailureOfOursLeavesUpAndReadingsForOneRun) {
   EXPECT_EQ(value("fake_up"), 0);
 }
 
-TEST_F(JobTest, WantOfDescriptorsIsOursWhateverALibraryCallsIt) {
+TEST_F(JobTest, LackOfDescriptorsIsAnInternalFailure) {
   target.behaviour = returning([](SampleSet&) {
     const test::NoDescriptors none;
     EXPECT_TRUE(out_of_descriptors());
@@ -235,11 +235,11 @@ TEST_F(JobTest, WantOfDescriptorsIsOursWhateverALibraryCallsIt) {
 
 // ---- the deadline -------------------------------------------------------------------------------
 
-TEST_F(JobTest, RunThatHangsEndsAtItsDeadline) {
+TEST_F(JobTest, HangingRunEndsAtItsDeadline) {
   target.behaviour = [&](SampleSet& out) {
     out.add(kFakeReading, 7);
     out.doing("waiting for INFO");
-    return door.wait();
+    return latch.wait();
   };
   start();
   ASSERT_TRUE(until([&] { return failures("timeout") == 1; }));
@@ -255,11 +255,11 @@ TEST_F(JobTest, RunThatHangsEndsAtItsDeadline) {
   EXPECT_EQ(runs("stuck"), 0);
 }
 
-TEST_F(JobTest, ResultThatComesAfterTheDeadlineIsDropped) {
-  target.behaviour = [&](SampleSet& out) { return late(out, door); };
+TEST_F(JobTest, ResultAfterTheDeadlineIsDiscarded) {
+  target.behaviour = [&](SampleSet& out) { return late(out, latch); };
   start();
   ASSERT_TRUE(until([&] { return failures("timeout") == 1; }));
-  door.open();
+  latch.open();
   ASSERT_TRUE(until([&] { return target.ended == 1; }));
   EXPECT_EQ(value("fake_fact"), std::nullopt);
   EXPECT_EQ(value("probe_success"), 0);
@@ -267,19 +267,19 @@ TEST_F(JobTest, ResultThatComesAfterTheDeadlineIsDropped) {
 }
 
 TEST_F(JobTest, RunThatIgnoresItsCancellationIsStuck) {
-  target.behaviour = [&](SampleSet& out) { return late(out, door); };
+  target.behaviour = [&](SampleSet& out) { return late(out, latch); };
   start();
   ASSERT_TRUE(until([&] { return runs("stuck") >= 2; }));
   EXPECT_EQ(failures("timeout"), 1);
-  EXPECT_EQ(target.begun, 1);  // never two observations at once
+  EXPECT_EQ(target.started, 1);  // never two observations at once
   EXPECT_EQ(value("probe_success"), 0);
   EXPECT_EQ(value("fake_up"), 0);
   EXPECT_EQ(view().state, ProbeView::State::stuck);
   EXPECT_TRUE(job->running());
-  EXPECT_EQ(gate.inside(), 1U);  // it may still hold its connection
+  EXPECT_EQ(gate.inside(), 1U);  // it may still have a connection
 
   target.behaviour = returning([](SampleSet&) {});
-  door.open();
+  latch.open();
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
   EXPECT_EQ(value("fake_fact"), std::nullopt);
   EXPECT_EQ(value("fake_up"), 1);
@@ -288,13 +288,13 @@ TEST_F(JobTest, RunThatIgnoresItsCancellationIsStuck) {
 
 // ---- due times ----------------------------------------------------------------------------------
 
-TEST_F(JobTest, FirstRunComesWithinTheTimeGiven) {
+TEST_F(JobTest, FirstRunIsWithinFirstRunWithin) {
   services.first_run_within = 100ms;
   JobSpec rare = spec(target);
   rare.interval = 24h;
   const auto before = Job::Clock::now();
   start(std::move(rare));
-  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  ASSERT_TRUE(until([&] { return target.started == 1; }));
   EXPECT_LT(Job::Clock::now() - before, 1s);
 }
 
@@ -303,88 +303,88 @@ TEST_F(JobTest, RunsAtAFixedRateInItsOwnPhase) {
   target.behaviour = returning([&](SampleSet&) { starts.push_back(Job::Clock::now()); });
   start();
   ASSERT_TRUE(until([&] { return starts.size() == 5; }));
-  for (std::size_t i = 2; i < starts.size(); ++i) {  // the first run is before its phase
+  for (std::size_t i = 2; i < starts.size(); ++i) {  // the first run does not follow the phase
     const auto drift = (starts[i] - starts[1]) % 100ms;
     EXPECT_LT(std::min<Job::Clock::duration>(drift, 100ms - drift), 50ms);
   }
 }
 
-TEST_F(JobTest, MissedDueTimesAreCountedNotMadeUpFor) {
+TEST_F(JobTest, MissedDueTimesAreCountedAndNotRepeated) {
   start();
   ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
   const auto until_late = Job::Clock::now() + 450ms;
-  while (Job::Clock::now() < until_late) {  // somebody holds the loop
+  while (Job::Clock::now() < until_late) {  // blocks the loop
   }
   ASSERT_TRUE(until([&] { return runs("ok") == 4; }));
   EXPECT_GE(runs("skipped"), 3);
-  EXPECT_EQ(target.begun, 4);
+  EXPECT_EQ(target.started, 4);
 }
 
-TEST_F(JobTest, WaitingForASlotEndsAsSkipped) {
-  Gate::Ticket taken;
+TEST_F(JobTest, WaitingForASlotForAnIntervalIsSkipped) {
+  Gate::Ticket occupied;
   gate.set_limits(1, 1);
-  gate.enter(taken, "", [] {});
+  gate.enter(occupied, "", [] {});
   start();
-  bool ended = false;
-  job->on_first_outcome([&] { ended = true; });
+  bool has_ended = false;
+  job->on_first_outcome([&] { has_ended = true; });
   ASSERT_TRUE(until([&] { return runs("skipped") == 2; }));
-  EXPECT_TRUE(ended);
-  EXPECT_EQ(target.begun, 0);
-  EXPECT_EQ(value("probe_success"), std::nullopt);  // nothing was looked at
+  EXPECT_TRUE(has_ended);
+  EXPECT_EQ(target.started, 0);
+  EXPECT_EQ(value("probe_success"), std::nullopt);  // nothing was observed
   EXPECT_EQ(value("fake_up"), std::nullopt);
   EXPECT_EQ(runs("failed"), 0);
   EXPECT_EQ(view().state, ProbeView::State::pending);
-  taken.leave();
+  occupied.leave();
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
 }
 
-TEST_F(JobTest, EndpointHasASlotForEachRun) {
+TEST_F(JobTest, RunNeedsASlotOfItsEndpoint) {
   gate.set_limits(8, 1);
-  Gate::Ticket taken;
-  gate.enter(taken, "target", [] {});
+  Gate::Ticket occupied;
+  gate.enter(occupied, "target", [] {});
   start();
   ASSERT_TRUE(until([&] { return runs("skipped") == 1; }));
-  taken.leave();
+  occupied.leave();
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
 }
 
-TEST_F(JobTest, FirstEndIsToldOnce) {
-  int ended = 0;
+TEST_F(JobTest, ReportsTheFirstOutcomeOnce) {
+  int reports = 0;
   start();
-  job->on_first_outcome([&] { ++ended; });
+  job->on_first_outcome([&] { ++reports; });
   ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
-  EXPECT_EQ(ended, 1);
+  EXPECT_EQ(reports, 1);
 }
 
-TEST_F(JobTest, RunsNoMoreOnceItIsStopped) {
-  target.behaviour = [&](SampleSet&) { return door.wait(); };
+TEST_F(JobTest, StartsNoRunAfterStop) {
+  target.behaviour = [&](SampleSet&) { return latch.wait(); };
   start();
-  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  ASSERT_TRUE(until([&] { return target.started == 1; }));
   test::on_loop(loop, [&] { job->stop(); });
   ASSERT_TRUE(until([&] { return !job->running(); }));
   test::run_for(loop, 200ms);
-  EXPECT_EQ(target.begun, 1);
+  EXPECT_EQ(target.started, 1);
 }
 
-// ---- readings that nothing renews ---------------------------------------------------------------
+// ---- readings that no run renews ---------------------------------------------------------------
 
-TEST_F(JobTest, ReadingsExpireWhileNothingRunsAndFactsStay) {
+TEST_F(JobTest, ReadingsExpireWithoutRunsAndFactsStay) {
   target.behaviour = [&](SampleSet& out) {
     add_both(out);
-    return door.wait_whatever_happens();
+    return latch.wait_uncancellable();
   };
   start();
   ASSERT_TRUE(until([&] { return failures("timeout") == 1; }));
   const auto published = Job::Clock::now();
   ASSERT_TRUE(until([&] { return !value("fake_reading"); }));
-  // At the last due time at which they are not older than three intervals and a timeout.
+  // They expire at the last due time before they are three intervals and a timeout old.
   EXPECT_GE(Job::Clock::now() - published, 2 * 100ms);
   EXPECT_EQ(value("fake_fact"), 2);
 }
 
 // ---- checks and parts ---------------------------------------------------------------------------
 
-TEST_F(JobTest, PublishesVerdictsOnItsChecks) {
+TEST_F(JobTest, PublishesCheckStatuses) {
   target.behaviour = returning([](SampleSet& out) { out.check(kFakeCheck, 15, "x"); });
   start();
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
@@ -393,12 +393,12 @@ TEST_F(JobTest, PublishesVerdictsOnItsChecks) {
   EXPECT_EQ(view().checks[0].reading, "15");
   EXPECT_EQ(view().checks[0].object, "x");
 
-  target.behaviour = throwing(Reason::connect);  // the last verdict stands beside the failure
+  target.behaviour = throwing(Reason::connect);  // the last results stay
   ASSERT_TRUE(until([&] { return runs("failed") == 1; }));
   EXPECT_EQ(view().checks.size(), 1U);
 }
 
-TEST_F(JobTest, HoldsReadingsAgainstConfiguredThresholds) {
+TEST_F(JobTest, ComparesReadingsWithConfiguredThresholds) {
   target.behaviour = returning([](SampleSet& out) { out.check(kFakeCheck, 15); });
   JobSpec strict = spec(target);
   strict.thresholds = {{.warn = {}, .critical = 12}};
@@ -419,9 +419,9 @@ TEST_F(JobTest, CountsPartsByTheirOutcome) {
   EXPECT_EQ(value("vitalsd_probe_parts", {{"state", "failed"}}), 1);
   EXPECT_EQ(view().detail, "b: expired");
 
-  Gate::Ticket taken;  // a due time at which nothing is looked at changes nothing
+  Gate::Ticket occupied;  // a skipped due time keeps the counts
   gate.set_limits(1, 1);
-  gate.enter(taken, "", [] {});
+  gate.enter(occupied, "", [] {});
   ASSERT_TRUE(until([&] { return runs("skipped") == 1; }));
   EXPECT_EQ(value("vitalsd_probe_parts", {{"state", "ok"}}), 2);
 }
@@ -430,17 +430,17 @@ TEST_F(JobTest, CountsPartsByTheirOutcome) {
 
 class JobReloadTest : public JobTest {
  protected:
-  // After a good run with facts and readings.
+  // Starts the job and waits for a run that adds a fact and a reading.
   void start_and_run() {
     target.behaviour = returning(add_both);
     start();
     ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
   }
-  JobSpec successor(const std::string& of = "target") {
+  JobSpec successor(const std::string& name = "target") {
     JobSpec out = spec(next);
     out.fingerprint = 2;
-    out.interval = 24h;  // whatever it runs, it runs once
-    out.probe = std::make_unique<test::FakeProbe>(next, of);
+    out.interval = 24h;  // it runs at most once
+    out.probe = std::make_unique<test::FakeProbe>(next, name);
     return out;
   }
 
@@ -449,7 +449,7 @@ class JobReloadTest : public JobTest {
 
 TEST_F(JobReloadTest, SameTargetKeepsEverything) {
   start_and_run();
-  next.behaviour = [&](SampleSet&) { return door.wait(); };
+  next.behaviour = [&](SampleSet&) { return latch.wait(); };
   replace(successor());
   EXPECT_EQ(next.inherited, 1);
   EXPECT_EQ(value("fake_reading"), 1);
@@ -457,7 +457,7 @@ TEST_F(JobReloadTest, SameTargetKeepsEverything) {
   EXPECT_EQ(value("probe_success"), 1);
   EXPECT_EQ(runs("ok"), 1);
   EXPECT_EQ(view().state, ProbeView::State::ok);
-  ASSERT_TRUE(until([&] { return next.begun == 1; }));
+  ASSERT_TRUE(until([&] { return next.started == 1; }));
 }
 
 TEST_F(JobReloadTest, OtherTargetKeepsCountersOnly) {
@@ -473,7 +473,7 @@ TEST_F(JobReloadTest, OtherTargetKeepsCountersOnly) {
   EXPECT_EQ(value("probe_success"), 1);
 }
 
-TEST_F(JobReloadTest, OtherKindIsAnotherTarget) {
+TEST_F(JobReloadTest, OtherKindMeansAnotherTarget) {
   start_and_run();
   JobSpec other = successor();
   other.kind = &test::kOtherKind;
@@ -495,91 +495,91 @@ TEST_F(JobReloadTest, OtherLabelsKeepFacts) {
   EXPECT_EQ(value("vitalsd_probe_runs_total", {{"team", "mail"}, {"outcome", "ok"}}), 1);
 }
 
-TEST_F(JobReloadTest, WaitsForTheEndOfARun) {
-  JobSpec patient = spec(target);
-  patient.timeout = 10s;
+TEST_F(JobReloadTest, ReplaceWaitsForTheEndOfARun) {
+  JobSpec slow = spec(target);
+  slow.timeout = 10s;
   target.behaviour = [&](SampleSet& out) {
     add_both(out);
-    return door.wait_whatever_happens();
+    return latch.wait_uncancellable();
   };
-  start(std::move(patient));
-  ASSERT_TRUE(until([&] { return target.begun == 1; }));
-  JobSpec with = successor();
-  const std::size_t fingerprint = with.fingerprint;
-  replace(std::move(with));
+  start(std::move(slow));
+  ASSERT_TRUE(until([&] { return target.started == 1; }));
+  JobSpec replacement = successor();
+  const std::size_t fingerprint = replacement.fingerprint;
+  replace(std::move(replacement));
   test::settle(loop);
   EXPECT_EQ(next.inherited, 0);
-  EXPECT_EQ(next.begun, 0);
+  EXPECT_EQ(next.started, 0);
   EXPECT_TRUE(job->running());
 
-  door.open();
+  latch.open();
   ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
-  EXPECT_EQ(next.begun, 1);
+  EXPECT_EQ(next.started, 1);
   EXPECT_EQ(next.inherited, 1);
   EXPECT_EQ(job->spec().fingerprint, fingerprint);
-  EXPECT_EQ(value("fake_fact"), std::nullopt);  // the new probe has run and did not find it
+  EXPECT_EQ(value("fake_fact"), std::nullopt);  // the run of the new probe did not add it
 }
 
-TEST_F(JobReloadTest, DoesNotInheritFromAProbeThatIsStuck) {
-  target.behaviour = [&](SampleSet&) { return door.wait_whatever_happens(); };
+TEST_F(JobReloadTest, DoesNotInheritFromAStuckProbe) {
+  target.behaviour = [&](SampleSet&) { return latch.wait_uncancellable(); };
   start();
   test::FakeNotes notes;
-  test::FakeNotes heir;
+  test::FakeNotes next_notes;
   notes.text = "counted so far";
   target.notes = &notes;
-  next.notes = &heir;
+  next.notes = &next_notes;
   ASSERT_TRUE(until([&] { return runs("stuck") == 1; }));
   JobSpec again = successor();
   again.interval = 100ms;
   replace(std::move(again));
   EXPECT_EQ(next.inherited, 0);
   ASSERT_TRUE(until([&] { return runs("stuck") >= 3; }));
-  EXPECT_EQ(next.begun, 0);  // the old one may hold the connection
-  EXPECT_EQ(heir.text, "counted so far");
-  door.open();
+  EXPECT_EQ(next.started, 0);  // the old probe may still have a connection
+  EXPECT_EQ(next_notes.text, "counted so far");
+  latch.open();
   ASSERT_TRUE(until([&] { return runs("ok") >= 1; }));
-  EXPECT_EQ(next.begun, 1);
+  EXPECT_EQ(next.started, 1);
 }
 
-TEST_F(JobReloadTest, TakesTheLastOfSeveral) {
-  JobSpec patient = spec(target);
-  patient.timeout = 10s;
-  target.behaviour = [&](SampleSet&) { return door.wait(); };
-  start(std::move(patient));
-  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+TEST_F(JobReloadTest, InstallsTheLastOfSeveralReplacements) {
+  JobSpec slow = spec(target);
+  slow.timeout = 10s;
+  target.behaviour = [&](SampleSet&) { return latch.wait(); };
+  start(std::move(slow));
+  ASSERT_TRUE(until([&] { return target.started == 1; }));
   replace(successor("second"));
   const JobSpec same = successor("third");
   replace(successor("third"));
   EXPECT_TRUE(job->matches(same));
-  door.open();
-  ASSERT_TRUE(until([&] { return next.begun == 1; }));
+  latch.open();
+  ASSERT_TRUE(until([&] { return next.started == 1; }));
   EXPECT_EQ(job->target(), "third");
 }
 
-TEST_F(JobReloadTest, DoesNotWaitForARunThatHasNoSlotYet) {
-  Gate::Ticket taken;
+TEST_F(JobReloadTest, ReplacesAQueuedRun) {
+  Gate::Ticket occupied;
   gate.set_limits(1, 1);
-  gate.enter(taken, "", [] {});
+  gate.enter(occupied, "", [] {});
   start();
   test::run_for(loop, 50ms);
   replace(successor());
-  taken.leave();
-  ASSERT_TRUE(until([&] { return next.begun == 1; }));
-  EXPECT_EQ(target.begun, 0);
+  occupied.leave();
+  ASSERT_TRUE(until([&] { return next.started == 1; }));
+  EXPECT_EQ(target.started, 0);
 }
 
-TEST_F(JobReloadTest, KnowsWhetherAnythingHasChanged) {
+TEST_F(JobReloadTest, MatchesTheSameSettingsOnly) {
   start();
   EXPECT_TRUE(job->matches(spec(target)));
   EXPECT_FALSE(job->matches(successor()));
   JobSpec slower = spec(target);
-  slower.interval = 200ms;  // perhaps by a default of the whole file
+  slower.interval = 200ms;  // for example, by a changed default_interval
   EXPECT_FALSE(job->matches(slower));
 }
 
 // ---- removal ------------------------------------------------------------------------------------
 
-TEST_F(JobTest, TakesEverythingBackWhenItGoes) {
+TEST_F(JobTest, RemovesItsSeriesAndItsRow) {
   target.behaviour = returning(add_both);
   start();
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
@@ -588,28 +588,29 @@ TEST_F(JobTest, TakesEverythingBackWhenItGoes) {
   EXPECT_TRUE(board.views().empty());
 }
 
-TEST_F(JobTest, CancelsItsRunWhenItGoes) {
-  target.behaviour = [&](SampleSet&) { return door.wait(); };
+TEST_F(JobTest, CancelsItsRunWhenDestroyed) {
+  target.behaviour = [&](SampleSet&) { return latch.wait(); };
   start();
-  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  ASSERT_TRUE(until([&] { return target.started == 1; }));
   end();
   ASSERT_TRUE(until([&] { return target.ended == 1; }));
   EXPECT_EQ(gate.inside(), 0U);
 }
 
-TEST_F(JobTest, MayGoBeforeARunThatIsStuck) {
-  target.behaviour = [&](SampleSet& out) { return late(out, door); };
+TEST_F(JobTest, CanBeDestroyedBeforeAStuckRunEnds) {
+  target.behaviour = [&](SampleSet& out) { return late(out, latch); };
   start();
   ASSERT_TRUE(until([&] { return runs("stuck") == 1; }));
   end();
-  door.open();
+  latch.open();
   ASSERT_TRUE(until([&] { return target.ended == 1; }));
   EXPECT_EQ(test::page(exposition), "");
 }
 
-// ---- what survives a restart --------------------------------------------------------------------
+// ---- state that survives a restart
+// --------------------------------------------------------------------
 
-TEST_F(JobTest, RemembersFactsAndItsLastSuccess) {
+TEST_F(JobTest, MemoryContainsFactsAndTheLastSuccess) {
   target.behaviour = returning(add_both);
   start();
   const std::uint64_t version = job->memory_version();
@@ -620,20 +621,20 @@ TEST_F(JobTest, RemembersFactsAndItsLastSuccess) {
   EXPECT_EQ(memory.facts, (std::vector<StoredFact>{{"", "fake_fact", {}, 2}}));
 }
 
-TEST_F(JobTest, PublishesWhatItIsRemindedOfBeforeItsFirstRun) {
+TEST_F(JobTest, PublishesRestoredStateBeforeTheFirstRun) {
   target.behaviour = throwing(Reason::connect);
   job.emplace(services, spec(target));
   job->restore({std::chrono::system_clock::time_point(1767225600s),
                 {{"", "fake_fact", {}, 2}, {"", "fake_reading", {}, 3}}});
   job->start(Job::Clock::now());
   EXPECT_EQ(value("fake_fact"), 2);
-  EXPECT_EQ(value("fake_reading"), std::nullopt);  // readings are not remembered
+  EXPECT_EQ(value("fake_reading"), std::nullopt);  // readings are not restored
   EXPECT_EQ(value("vitalsd_probe_last_success_timestamp_seconds"), 1767225600);
   ASSERT_TRUE(until([&] { return runs("failed") == 2; }));
   EXPECT_EQ(value("fake_fact"), 2);
 }
 
-TEST_F(JobTest, TakesAndGivesBackTheNotesOfItsProbe) {
+TEST_F(JobTest, SavesAndRestoresTheNotesOfItsProbe) {
   test::FakeNotes notes;
   target.notes = &notes;
   target.behaviour = returning([](SampleSet&) {});

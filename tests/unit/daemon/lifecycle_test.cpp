@@ -20,66 +20,65 @@ class LifecycleTest : public testing::Test {
  protected:
   Lifecycle::Owner owner(const std::string& name, const bool& is_idle,
                          std::chrono::milliseconds max_wait = 0ms) {
-    return {.stop = [this, name] { told += name + ' '; },
+    return {.stop = [this, name] { log += name + ' '; },
             .idle = [&is_idle] { return is_idle; },
             .max_wait = max_wait};
   }
-  // Until the lifecycle ends the loop.
+  // Runs until the lifecycle ends the loop.
   test::Clock::duration run() {
-    const auto began = test::Clock::now();
+    const auto start_time = test::Clock::now();
     loop.run();
-    return test::Clock::now() - began;
+    return test::Clock::now() - start_time;
   }
 
   boost::asio::io_context loop{1};
   net::TimerWheel wheel{loop};
-  std::string told;
+  std::string log;
   bool idle = true;
   bool busy = false;  // never idle
-  Lifecycle::Events events{
-      .tick = [this] { told += "tick "; },
-      .reload = [this] { told += "reload "; },
-      .stopping = [this](std::string_view signal) { (told += signal) += ' '; }};
+  Lifecycle::Events events{.tick = [this] { log += "tick "; },
+                           .reload = [this] { log += "reload "; },
+                           .stopping = [this](std::string_view signal) { (log += signal) += ' '; }};
 };
 
-TEST_F(LifecycleTest, StopsItsOwnersInOrder) {
+TEST_F(LifecycleTest, StopsOwnersInOrder) {
   Lifecycle lifecycle(loop, wheel, events, {owner("first", idle), owner("second", idle)});
   lifecycle.start();
   EXPECT_FALSE(lifecycle.stopping());
   kill(getpid(), SIGHUP);
-  ASSERT_TRUE(test::run_until(loop, [&] { return told == "reload "; }));
+  ASSERT_TRUE(test::run_until(loop, [&] { return log == "reload "; }));
   kill(getpid(), SIGTERM);
   loop.restart();
   run();
-  EXPECT_EQ(told, "reload SIGTERM first second ");
+  EXPECT_EQ(log, "reload SIGTERM first second ");
   EXPECT_TRUE(lifecycle.stopping());
   EXPECT_TRUE(lifecycle.idle());
 }
 
-TEST_F(LifecycleTest, WaitsForAnOwnerAsLongAsItMay) {
+TEST_F(LifecycleTest, WaitsForAnOwnerUntilItIsIdle) {
   Lifecycle lifecycle(loop, wheel, events,
-                      {owner("patient", idle, 1h), owner("second", idle), owner("third", idle)});
+                      {owner("slow", idle, 1h), owner("second", idle), owner("third", idle)});
   idle = false;
   lifecycle.start();
   kill(getpid(), SIGINT);
-  ASSERT_TRUE(test::run_until(loop, [&] { return told == "SIGINT patient "; }));
+  ASSERT_TRUE(test::run_until(loop, [&] { return log == "SIGINT slow "; }));
   test::run_for(loop, 100ms);
-  EXPECT_EQ(told, "SIGINT patient ");
+  EXPECT_EQ(log, "SIGINT slow ");
   idle = true;
   loop.restart();
   run();
-  EXPECT_EQ(told, "SIGINT patient second third ");
+  EXPECT_EQ(log, "SIGINT slow second third ");
 }
 
-TEST_F(LifecycleTest, GoesOnWithoutAnOwnerThatHangs) {
+TEST_F(LifecycleTest, EndsDespiteAHangingOwner) {
   Lifecycle lifecycle(loop, wheel, events, {owner("hangs", busy, 50ms), owner("second", idle)},
                       kMaxShutdown);
   lifecycle.start();
   kill(getpid(), SIGTERM);
-  const auto took = run();
-  EXPECT_EQ(told, "SIGTERM hangs second ");
-  EXPECT_GE(took, kMaxShutdown);
-  EXPECT_LT(took, kMaxShutdown + 5s);
+  const auto duration = run();
+  EXPECT_EQ(log, "SIGTERM hangs second ");
+  EXPECT_GE(duration, kMaxShutdown);
+  EXPECT_LT(duration, kMaxShutdown + 5s);
   EXPECT_FALSE(lifecycle.idle());
 }
 

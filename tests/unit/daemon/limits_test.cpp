@@ -8,7 +8,7 @@
 namespace vitalsd {
 namespace {
 
-// The limit on open files, as it was again afterwards.
+// Restores the limit on open files afterwards.
 class LimitsTest : public testing::Test {
  protected:
   LimitsTest() { getrlimit(RLIMIT_NOFILE, &before); }
@@ -32,30 +32,30 @@ TEST_F(LimitsTest, RaisesTheSoftLimitToTheHardOne) {
   EXPECT_EQ(raise_descriptor_limit(), before.rlim_max);  // nothing is left to raise
 }
 
-TEST_F(LimitsTest, RunsAsManyProbesAsThereAreDescriptorsFor) {
+TEST_F(LimitsTest, MaxRunningDependsOnTheDescriptorLimit) {
   if (before.rlim_max < 1000) GTEST_SKIP() << "the hard limit is too low";
   set_soft(1000);
-  EXPECT_EQ(max_running({}), 372U);  // two each, after 256 for the rest
+  EXPECT_EQ(max_running({}), 372U);  // (1000 - 256 reserved) / 2
 }
 
-TEST_F(LimitsTest, RunsAFewProbesWithNextToNoDescriptors) {
+TEST_F(LimitsTest, MaxRunningHasAMinimum) {
   set_soft(400);
   EXPECT_EQ(max_running({}), 128U);
 }
 
-TEST_F(LimitsTest, RunsAsManyProbesAsTheConfigurationSays) {
+TEST_F(LimitsTest, MaxRunningFollowsTheConfiguration) {
   set_soft(400);
   config::LimitSettings limits;
   limits.running = 7;
   EXPECT_EQ(max_running(limits), 7U);
 }
 
-TEST_F(LimitsTest, LeavesAllThatWasWrittenWhereItGivesPagesBack) {
+TEST_F(LimitsTest, ReleasingPagesKeepsWrittenData) {
   static std::string written;
   written = "written after the program was loaded";
-  const char* const before_it = written.data();
+  const char* const address = written.data();
   release_startup_pages();
-  EXPECT_EQ(written.data(), before_it);
+  EXPECT_EQ(written.data(), address);
   EXPECT_EQ(written, "written after the program was loaded");
 }
 

@@ -24,21 +24,21 @@ TEST(Logfmt, QuotesWhatNeedsIt) {
             "ts=T level=info msg=\"a b\" plain=x-1/y empty=\"\" pair=\"a=b\" quote=\"a\\\"b\"");
 }
 
-TEST(Logfmt, StaysOnOneLineWhateverComes) {
+TEST(Logfmt, EscapesControlCharacters) {
   EXPECT_EQ(logfmt("m", {{"error", "a\nb\r\tc\\d\x1b[31m\x7f"}}),
             "ts=T level=info msg=m error=\"a\\nb\\r\\tc\\\\d\\x1b[31m\\x7f\"");
 }
 
-TEST(Logfmt, IsGoodUtf8) {
+TEST(Logfmt, ReplacesInvalidUtf8) {
   EXPECT_EQ(logfmt("m", {{"error", "\xff\0é"s}}), "ts=T level=info msg=m error=\"\ufffd\ufffdé\"");
 }
 
-TEST(JsonLog, HasAFieldEach) {
+TEST(JsonLog, HasOneMemberPerField) {
   EXPECT_EQ(json("a b", {{"probe", "db"}}),
             R"({"ts":"T","level":"info","msg":"a b","probe":"db"})");
 }
 
-TEST(JsonLog, ReadsBackWhateverComes) {
+TEST(JsonLog, EscapesEveryString) {
   const std::string hostile = "a\"b\\c\nd\x01\x7fé</script>";
   const std::string line = json(hostile, {{"error", hostile}, {"bytes", "\xff\0"s}});
   EXPECT_FALSE(line.contains('\n'));

@@ -32,17 +32,17 @@ class ReloadTest : public testing::Test {
  protected:
   ReloadTest() { log::configure({config::LogLevel::error, config::LogFormat::logfmt}); }
 
-  // As editors do it: the file is another one afterwards.
+  // Replaces the file by rename, as editors do.
   void write(std::string_view text) { fs::rename(directory.file("new", text), file); }
 
   bool wait_until_installed(const std::string& names) {
     return test::run_until(loop, [&] { return installed == names; });
   }
-  // The text that a reload ends with, marked as good or bad.
+  // Reloads and returns the text, with the prefix "good" or "bad".
   std::string reload() {
     std::optional<std::string> answer;
-    reloader.reload([&](bool worked, const std::string& text) {
-      answer = (worked ? "good: " : "bad: ") + text;
+    reloader.reload([&](bool succeeded, const std::string& text) {
+      answer = (succeeded ? "good: " : "bad: ") + text;
     });
     EXPECT_TRUE(test::run_until(loop, [&] { return answer.has_value(); }));
     return answer.value_or("none");
@@ -66,13 +66,13 @@ class ReloadTest : public testing::Test {
                     }};
 };
 
-TEST_F(ReloadTest, InstallsAGoodFile) {
+TEST_F(ReloadTest, InstallsAValidFile) {
   EXPECT_EQ(reload(), "good: Configuration reloaded.\n");
   EXPECT_EQ(installed, "first ");
   EXPECT_EQ(last_reload_successful(), 1);
 }
 
-TEST_F(ReloadTest, InstallsNothingOfABadFile) {
+TEST_F(ReloadTest, InstallsNothingOfAnInvalidFile) {
   write(config("second") + "web: 5\n");
   EXPECT_EQ(reload(), "bad: Configuration is invalid, the previous one stays in force:\n" + file +
                           ":2:6: web: must be a mapping of keys, not text\n");
@@ -83,20 +83,20 @@ TEST_F(ReloadTest, InstallsNothingOfABadFile) {
   EXPECT_EQ(last_reload_successful(), 1);
 }
 
-TEST_F(ReloadTest, ReloadsOnceMoreForThoseWhoCameMeanwhile) {
+TEST_F(ReloadTest, ReloadsAgainForRequestsDuringAReload) {
   std::vector<int> served;
   const auto reload = [&](int i) {
     reloader.reload([&, i](bool, const std::string&) { served.push_back(i); });
   };
   reload(0);
-  test::settle(loop);  // it has begun, and may have read the file
+  test::settle(loop);  // it has started and may have read the file
   reload(1);
   reload(2);
   ASSERT_TRUE(test::run_until(loop, [&] { return served.size() == 3; }));
   EXPECT_EQ(installed, "first first ");
 }
 
-TEST_F(ReloadTest, FollowsAFileThatChanges) {
+TEST_F(ReloadTest, ReloadsAChangedFile) {
   reloader.reload_if_changed();
   test::settle(loop);
   EXPECT_EQ(installed, "");
@@ -108,7 +108,7 @@ TEST_F(ReloadTest, FollowsAFileThatChanges) {
   EXPECT_EQ(installed, "second ");
 }
 
-TEST_F(ReloadTest, WaitsForAFileThatIsBeingReplaced) {
+TEST_F(ReloadTest, WaitsForAMissingFile) {
   fs::remove(file);
   reloader.reload_if_changed();
   test::settle(loop);
@@ -118,10 +118,11 @@ TEST_F(ReloadTest, WaitsForAFileThatIsBeingReplaced) {
   EXPECT_TRUE(wait_until_installed("second "));
 }
 
-// Sixteen dead mounts took all threads of the pool, and then any reload ended the daemon.
-TEST_F(ReloadTest, NeedsNoThreadOfThePool) {
+// Regression: 16 hanging mounts used all threads of the pool, after which a reload ended the
+// daemon.
+TEST_F(ReloadTest, DoesNotUseThreadsOfThePool) {
   std::mutex mount;
-  std::unique_lock hangs(mount);
+  std::unique_lock hanging(mount);
   std::vector<std::unique_ptr<test::Task<int>>> lost;
   for (std::size_t i = 0; i < net::Offload::kMaxThreads; ++i) {
     lost.push_back(std::make_unique<test::Task<int>>(
@@ -134,26 +135,27 @@ TEST_F(ReloadTest, NeedsNoThreadOfThePool) {
       test::run_until(loop, [&] { return services.offload.busy() == net::Offload::kMaxThreads; }));
   for (const auto& task : lost) task->cancel();
   EXPECT_EQ(reload(), "good: Configuration reloaded.\n");
-  hangs.unlock();
+  hanging.unlock();
   EXPECT_TRUE(test::run_until(loop, [&] { return services.offload.busy() == 0; }));
 }
 
-TEST_F(ReloadTest, FailsWhereInstallingFails) {
+TEST_F(ReloadTest, FailsIfInstallingFails) {
   Reloader failing{file, services.environment, metrics,
                    [](Loaded) { throw std::runtime_error("no memory"); }};
   std::optional<std::string> answer;
-  failing.reload(
-      [&](bool worked, const std::string& text) { answer = (worked ? "good: " : "bad: ") + text; });
+  failing.reload([&](bool succeeded, const std::string& text) {
+    answer = (succeeded ? "good: " : "bad: ") + text;
+  });
   ASSERT_TRUE(test::run_until(loop, [&] { return answer.has_value(); }));
   EXPECT_EQ(*answer,
             "bad: Cannot load the configuration, the previous one stays in force: no memory\n");
   EXPECT_EQ(last_reload_successful(), 0);
 }
 
-TEST_F(ReloadTest, InstallsNothingOnceItIsStopped) {
+TEST_F(ReloadTest, InstallsNothingAfterStop) {
   std::vector<std::string> answers;
-  const auto done = [&](bool worked, const std::string& text) {
-    answers.push_back((worked ? "good: " : "bad: ") + text);
+  const auto done = [&](bool succeeded, const std::string& text) {
+    answers.push_back((succeeded ? "good: " : "bad: ") + text);
   };
   reloader.reload(done);
   reloader.reload(done);
@@ -164,7 +166,7 @@ TEST_F(ReloadTest, InstallsNothingOnceItIsStopped) {
   EXPECT_EQ(installed, "");
 }
 
-TEST_F(ReloadTest, InstallsWhatWasInForceAgainWhateverTheFileIsNow) {
+TEST_F(ReloadTest, InstallsTheConfigurationInForceAgainDespiteAnInvalidFile) {
   EXPECT_TRUE(reload().starts_with("good"));
   write("nonsense");
   EXPECT_TRUE(reload().starts_with("bad"));
@@ -172,8 +174,8 @@ TEST_F(ReloadTest, InstallsWhatWasInForceAgainWhateverTheFileIsNow) {
   EXPECT_TRUE(wait_until_installed("first first "));
 }
 
-// A leader without jobs had to wait for an edit of the file.
-TEST_F(ReloadTest, InstallsAgainLaterWhatCannotBeInstalledNow) {
+// Regression: a leader remained without jobs until the file was edited.
+TEST_F(ReloadTest, RetriesInstallingAgain) {
   reloader.set_in_force("nonsense");
   reloader.install_again();
   ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
@@ -186,7 +188,7 @@ TEST_F(ReloadTest, InstallsAgainLaterWhatCannotBeInstalledNow) {
   EXPECT_EQ(installed, "old ");
 }
 
-TEST_F(ReloadTest, TakesTheMendedFileInPlaceOfWhatCannotBeInstalledAgain) {
+TEST_F(ReloadTest, PrefersAValidFileToInstallingAgain) {
   reloader.set_in_force("nonsense");
   reloader.install_again();
   ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
@@ -197,7 +199,7 @@ TEST_F(ReloadTest, TakesTheMendedFileInPlaceOfWhatCannotBeInstalledAgain) {
   EXPECT_TRUE(wait_until_installed("second "));
 }
 
-TEST_F(ReloadTest, InstallsTheNewerOfTwo) {
+TEST_F(ReloadTest, ReloadReplacesInstallingAgain) {
   reloader.set_in_force(config("old"));
   reloader.reload([](bool, const std::string&) {});
   reloader.install_again();
@@ -206,24 +208,25 @@ TEST_F(ReloadTest, InstallsTheNewerOfTwo) {
   EXPECT_EQ(installed, "first ");
   write("nonsense");
   reloader.reload([](bool, const std::string&) {});
-  reloader.install_again();  // after it, since it fails
+  reloader.install_again();  // runs after the reload, because that fails
   EXPECT_TRUE(wait_until_installed("first first "));
 }
 
-// Reading it again would give an empty configuration.
+// A second read would return an empty configuration.
 TEST_F(ReloadTest, DoesNotReadStandardInputAgain) {
   Reloader standard{"-", services.environment, metrics, [this](Loaded) { installed += "new "; }};
   std::string answer;
-  standard.reload(
-      [&](bool worked, const std::string& text) { answer = (worked ? "good: " : "bad: ") + text; });
+  standard.reload([&](bool succeeded, const std::string& text) {
+    answer = (succeeded ? "good: " : "bad: ") + text;
+  });
   standard.reload_if_changed();
   test::settle(loop);
   EXPECT_EQ(answer, "bad: Cannot reload: the configuration was read from standard input.\n");
   EXPECT_EQ(installed, "");
 }
 
-// How Kubernetes changes a ConfigMap that is mounted.
-TEST_F(ReloadTest, FollowsASymlinkThatIsSwapped) {
+// Kubernetes updates a mounted ConfigMap this way.
+TEST_F(ReloadTest, DetectsAReplacedSymlink) {
   fs::remove(file);
   fs::create_directories(directory.path("v1"));
   fs::create_directories(directory.path("v2"));

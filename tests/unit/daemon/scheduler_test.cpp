@@ -19,7 +19,7 @@ class SchedulerTest : public testing::Test, protected test::JobFixture {
  protected:
   ~SchedulerTest() override {
     test::on_loop(loop, [&] { scheduler.reset(); });
-    door.open();
+    latch.open();
     test::settle(loop);
   }
 
@@ -29,7 +29,7 @@ class SchedulerTest : public testing::Test, protected test::JobFixture {
     (all.push_back(std::move(specs)), ...);
     Scheduler::Change change;
     test::on_loop(loop, [&] {
-      change = scheduler->apply(std::move(all), [&](Job& job) { recalled += job.spec().name; });
+      change = scheduler->apply(std::move(all), [&](Job& job) { restored += job.spec().name; });
     });
     return change;
   }
@@ -45,21 +45,21 @@ class SchedulerTest : public testing::Test, protected test::JobFixture {
     return "none";
   }
 
-  std::string recalled;  // the jobs that were asked about
+  std::string restored;  // the names of the jobs passed to `restore`
   Target target{.behaviour = [](SampleSet&) { return nothing(); }};
-  test::Door door{loop};
+  test::Latch latch{loop};
   std::optional<Scheduler> scheduler{std::in_place, services};
 };
 
-TEST_F(SchedulerTest, RunsWhatItIsGiven) {
+TEST_F(SchedulerTest, RunsAllJobs) {
   const auto change = apply(spec(target, "p"), spec(target, "q"));
   EXPECT_EQ(change.added, 2U);
-  EXPECT_EQ(recalled, "pq");
+  EXPECT_EQ(restored, "pq");
   ASSERT_TRUE(until([&] { return target.ended >= 2; }));
   EXPECT_EQ(scheduler->jobs().size(), 2U);
 }
 
-TEST_F(SchedulerTest, TellsOnceWhenAllHaveRun) {
+TEST_F(SchedulerTest, ReportsOnceWhenAllJobsHaveRun) {
   int told = 0;
   apply(spec(target, "p"), spec(target, "q"));
   scheduler->on_all_ran([&] { ++told; });
@@ -70,27 +70,27 @@ TEST_F(SchedulerTest, TellsOnceWhenAllHaveRun) {
   EXPECT_EQ(told, 1);
 }
 
-TEST_F(SchedulerTest, TellsAtOnceWhenThereIsNothingToRun) {
+TEST_F(SchedulerTest, ReportsImmediatelyWithoutJobs) {
   bool told = false;
   apply();
   scheduler->on_all_ran([&] { told = true; });
   EXPECT_TRUE(told);
 }
 
-TEST_F(SchedulerTest, DoesNotWaitForAProbeThatIsRemoved) {
+TEST_F(SchedulerTest, DoesNotWaitForARemovedJob) {
   bool told = false;
-  target.behaviour = [&](SampleSet&) { return door.wait(); };
-  JobSpec patient = spec(target, "q");
-  patient.timeout = std::chrono::hours(1);
-  apply(std::move(patient));
+  target.behaviour = [&](SampleSet&) { return latch.wait(); };
+  JobSpec slow = spec(target, "q");
+  slow.timeout = std::chrono::hours(1);
+  apply(std::move(slow));
   scheduler->on_all_ran([&] { told = true; });
-  ASSERT_TRUE(until([&] { return target.begun == 1; }));
+  ASSERT_TRUE(until([&] { return target.started == 1; }));
   EXPECT_FALSE(told);
   EXPECT_EQ(apply().removed, 1U);
   EXPECT_TRUE(told);
 }
 
-TEST_F(SchedulerTest, LeavesAloneWhatHasNotChanged) {
+TEST_F(SchedulerTest, KeepsUnchangedJobs) {
   apply(spec(target, "p"), spec(target, "q"));
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
   JobSpec changed = spec(target, "q");
@@ -101,10 +101,10 @@ TEST_F(SchedulerTest, LeavesAloneWhatHasNotChanged) {
   EXPECT_EQ(change.added, 1U);
   EXPECT_EQ(change.removed, 0U);
   EXPECT_EQ(target.inherited, 1);
-  EXPECT_EQ(recalled, "pqr");
+  EXPECT_EQ(restored, "pqr");
 }
 
-TEST_F(SchedulerTest, TakesAwayWhatIsGone) {
+TEST_F(SchedulerTest, RemovesJobs) {
   apply(spec(target, "p"), spec(target, "q"));
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
   EXPECT_EQ(apply(spec(target, "q")).removed, 1U);
@@ -113,7 +113,7 @@ TEST_F(SchedulerTest, TakesAwayWhatIsGone) {
   EXPECT_EQ(board.views().size(), 1U);
 }
 
-TEST_F(SchedulerTest, CountsProbesByKindEvenWhenTheyAreGone) {
+TEST_F(SchedulerTest, CountsProbesByKindAfterTheirRemoval) {
   EXPECT_EQ(probes_of("fake"), "none");
   JobSpec other = spec(target, "r");
   other.kind = &test::kOtherKind;
@@ -127,12 +127,12 @@ TEST_F(SchedulerTest, CountsProbesByKindEvenWhenTheyAreGone) {
 }
 
 TEST_F(SchedulerTest, StopsAllRuns) {
-  target.behaviour = [&](SampleSet&) { return door.wait(); };
+  target.behaviour = [&](SampleSet&) { return latch.wait(); };
   apply(spec(target, "p"), spec(target, "q"));
   ASSERT_TRUE(until([&] { return scheduler->running() == 2; }));
   test::on_loop(loop, [&] { scheduler->stop(); });
   ASSERT_TRUE(until([&] { return scheduler->running() == 0; }));
-  EXPECT_EQ(target.begun, 2);
+  EXPECT_EQ(target.started, 2);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The lines of one family; empty if it is not there.
+// Returns the lines of one family, or an empty string.
 std::string lines_of(const SelfMetrics& metrics, std::string_view name) {
   for (const Exposition::Extra& extra : metrics.collect()) {
     if (extra.name == name) return extra.lines;
@@ -21,7 +21,7 @@ std::string lines_of(const SelfMetrics& metrics, std::string_view name) {
   return {};
 }
 
-TEST(SelfMetrics, CountRequestsByRouteAndStatus) {
+TEST(SelfMetrics, CountsRequestsByRouteAndStatus) {
   SelfMetrics metrics;
   metrics.count_request("/metrics", 200);
   metrics.count_request("/metrics", 200);
@@ -31,7 +31,7 @@ TEST(SelfMetrics, CountRequestsByRouteAndStatus) {
   EXPECT_TRUE(lines.contains(R"(vitalsd_http_requests_total{code="404",route="other"} 1)"));
 }
 
-TEST(SelfMetrics, WriteBucketsInCanonicalForm) {
+TEST(SelfMetrics, WritesBucketsInCanonicalForm) {
   SelfMetrics metrics;
   metrics.observe_loop_lag(3ms);
   metrics.observe_loop_lag(2s);
@@ -51,7 +51,7 @@ TEST(SelfMetrics, WriteBucketsInCanonicalForm) {
             "vitalsd_loop_lag_seconds_count 2\n");
 }
 
-TEST(SelfMetrics, TellOfTheProcess) {
+TEST(SelfMetrics, IncludesProcessMetrics) {
   const SelfMetrics metrics;
   const auto value = [&](std::string_view name) {
     return test::parse_samples(lines_of(metrics, name)).at(0).value;
@@ -64,7 +64,7 @@ TEST(SelfMetrics, TellOfTheProcess) {
   EXPECT_NEAR(value("process_start_time_seconds"), now.count(), 600);
 }
 
-TEST(SelfMetrics, AreWellFormedOnAPage) {
+TEST(SelfMetrics, ProducesAWellFormedPage) {
   SelfMetrics metrics;
   metrics.set_probes("tcp", 3);
   const Exposition exposition;

@@ -54,8 +54,8 @@ TEST(StateFile, RoundTrips) {
   EXPECT_TRUE(read->at("q").memory.facts.empty());
 }
 
-// A value that came back changed would look like news to a rule.
-TEST(StateFile, KeepsValuesToTheLastBit) {
+// A value that changes in the file would trigger rules about changes.
+TEST(StateFile, KeepsValuesExactly) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   std::vector<StoredFact> facts;
   for (const double value : {kInfinity, -kInfinity, 5e-324, 1.7976931348623157e308, 1.0 / 3}) {
@@ -70,7 +70,7 @@ TEST(StateFile, KeepsValuesToTheLastBit) {
   EXPECT_EQ(read->at("p").memory.facts, facts);
 }
 
-TEST(StateFile, ThatIsDamagedIsReported) {
+TEST(StateFile, ReportsDamagedText) {
   const std::string good = serialize_state(one_probe({{"", "m", {"l"}, 1}}));
   EXPECT_EQ(error_of(good), "none");
   for (std::size_t size = 0; size < good.find_last_of('}'); ++size) {
@@ -83,7 +83,7 @@ TEST(StateFile, ThatIsDamagedIsReported) {
   }
 }
 
-TEST(StateFile, OfAnotherVersionIsReported) {
+TEST(StateFile, ReportsAnotherVersion) {
   EXPECT_EQ(error_of(R"({"version":2,"probes":{}})"), "written by another version of vitalsd");
 }
 
@@ -94,7 +94,7 @@ class StateFileTest : public testing::Test {
     return serialize_state(one_probe({{"", "m", {}, value}}));
   }
   static double value(const SavedState& state) { return state.at("p").memory.facts.at(0).value; }
-  // Names of what was moved aside.
+  // Names of the files that were moved aside.
   [[nodiscard]] std::vector<std::string> aside() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(directory.path(""))) {
@@ -105,16 +105,16 @@ class StateFileTest : public testing::Test {
   }
 
   TempDirectory directory;
-  static bool go_on() { return true; }
+  static bool allow() { return true; }
 };
 
-TEST_F(StateFileTest, ThatIsNotThereYetIsEmpty) {
+TEST_F(StateFileTest, MissingFileIsEmpty) {
   const auto state = file().load();
   ASSERT_TRUE(state) << state.error().problem;
   EXPECT_TRUE(state->empty());
 }
 
-TEST_F(StateFileTest, ThatCannotBeReadIsReported) {
+TEST_F(StateFileTest, ReportsAnUnreadableFile) {
   StateFile file(directory.file("plain", ""), {});
   const std::string path = directory.path("plain/state.json");
   const auto state = file.load();
@@ -122,133 +122,133 @@ TEST_F(StateFileTest, ThatCannotBeReadIsReported) {
   EXPECT_TRUE(state.error().problem.starts_with("cannot read " + path + ": Not a directory"));
 }
 
-TEST_F(StateFileTest, IsReplacedAsAWhole) {
+TEST_F(StateFileTest, ReplacesTheFileAtomically) {
   const std::string path = directory.file("state.json", text(1));
   const std::string open = directory.path("open");
-  fs::create_hard_link(path, open);  // as if somebody were reading it
-  EXPECT_EQ(file().save(text(2), go_on).problem, "");
+  fs::create_hard_link(path, open);  // represents a reader of the old file
+  EXPECT_EQ(file().save(text(2), allow).problem, "");
   EXPECT_EQ(test::read_file(path), text(2));
   EXPECT_EQ(test::read_file(open), text(1));
   EXPECT_FALSE(fs::exists(path + ".new"));
 }
 
-TEST_F(StateFileTest, IsNobodyElsesToRead) {
-  EXPECT_EQ(file().save("x", go_on).problem, "");
+TEST_F(StateFileTest, FileIsReadableByTheOwnerOnly) {
+  EXPECT_EQ(file().save("x", allow).problem, "");
   using fs::perms;
   EXPECT_EQ(fs::status(directory.path("state.json")).permissions(),
             perms::owner_read | perms::owner_write);
 }
 
-TEST_F(StateFileTest, SaysWhyItIsNotSaved) {
+TEST_F(StateFileTest, ReportsWhySavingFailed) {
   const std::string missing = directory.path("missing");
-  const StateFile::Result result = StateFile(missing, {}).save("x", go_on);
+  const StateFile::Result result = StateFile(missing, {}).save("x", allow);
   EXPECT_EQ(result.saved, StateFile::Saved::failed);
   EXPECT_EQ(result.problem,
             "cannot open " + missing + "/state.json.lock: No such file or directory");
-  const std::string taken = directory.path("state.json");
-  fs::create_directories(taken + "/full");
-  EXPECT_EQ(file().save("x", go_on).problem, "cannot replace " + taken + ": Is a directory");
+  const std::string occupied = directory.path("state.json");
+  fs::create_directories(occupied + "/full");
+  EXPECT_EQ(file().save("x", allow).problem, "cannot replace " + occupied + ": Is a directory");
 }
 
-// Another daemon on the same directory, or the one before that has not ended yet.
-TEST_F(StateFileTest, IsNotSavedWhileAnotherHasTheLock) {
+// Another daemon in the same directory, or the previous one that has not ended yet.
+TEST_F(StateFileTest, DoesNotSaveWhileAnotherProcessHoldsTheLock) {
   StateFile second = file();
   {
     StateFile first = file();
-    EXPECT_EQ(first.save(text(1), go_on).saved, StateFile::Saved::yes);
-    EXPECT_EQ(value(second.load().value()), 1);  // it is read all the same
-    const StateFile::Result result = second.save(text(2), go_on);
+    EXPECT_EQ(first.save(text(1), allow).saved, StateFile::Saved::yes);
+    EXPECT_EQ(value(second.load().value()), 1);  // reading does not need the lock
+    const StateFile::Result result = second.save(text(2), allow);
     EXPECT_EQ(result.saved, StateFile::Saved::locked);
     EXPECT_EQ(result.problem,
               "another process has locked " + directory.path("state.json") + ".lock");
     EXPECT_EQ(test::read_file(directory.path("state.json")), text(1));
   }
-  EXPECT_EQ(second.save(text(2), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(second.save(text(2), allow).saved, StateFile::Saved::yes);
   EXPECT_EQ(test::read_file(directory.path("state.json")), text(2));
 }
 
-TEST_F(StateFileTest, IsNotReplacedOnceSavingIsGivenUp) {
+TEST_F(StateFileTest, DoesNotReplaceTheFileAfterCancellation) {
   const std::string path = directory.file("state.json", text(1));
   EXPECT_EQ(file().save(text(2), [] { return false; }).saved, StateFile::Saved::cancelled);
   EXPECT_EQ(test::read_file(path), text(1));
 }
 
-TEST_F(StateFileTest, ThatIsOfAnotherVersionIsMovedAside) {
+TEST_F(StateFileTest, MovesAFileOfAnotherVersionAside) {
   const std::string other = R"({"version":2,"probes":{}})";
   std::ignore = directory.file("state.json", other);
-  StateFile mine = file();
-  const auto state = mine.load();
+  StateFile state_file = file();
+  const auto state = state_file.load();
   ASSERT_FALSE(state);
   ASSERT_EQ(aside().size(), 1U);
   EXPECT_EQ(state.error().problem,
             "written by another version of vitalsd; moved to " + directory.path(aside()[0]));
   EXPECT_EQ(test::read_file(directory.path(aside()[0])), other);
-  EXPECT_EQ(mine.save(text(1), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(state_file.save(text(1), allow).saved, StateFile::Saved::yes);
 }
 
-TEST_F(StateFileTest, ThatAreMovedAsideInOneSecondAreAllKept) {
-  StateFile mine = file();
-  for (const char* each : {"{", "[", "nonsense"}) {
-    std::ignore = directory.file("state.json", each);
-    EXPECT_FALSE(mine.load());
+TEST_F(StateFileTest, KeepsAllFilesMovedAsideInOneSecond) {
+  StateFile state_file = file();
+  for (const char* text : {"{", "[", "nonsense"}) {
+    std::ignore = directory.file("state.json", text);
+    EXPECT_FALSE(state_file.load());
   }
   EXPECT_EQ(aside().size(), 3U);
 }
 
-TEST_F(StateFileTest, ThatIsDamagedIsMovedAsideOnlyByWhoHasTheLock) {
+TEST_F(StateFileTest, MovesADamagedFileAsideOnlyWithTheLock) {
   const std::string path = directory.file("state.json", "{");
   StateFile second = file();
   {
     StateFile first = file();
-    std::ignore = first.save("{", go_on);
+    std::ignore = first.save("{", allow);
     EXPECT_FALSE(second.load());
     EXPECT_TRUE(aside().empty());
   }
-  EXPECT_EQ(second.save(text(1), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(second.save(text(1), allow).saved, StateFile::Saved::yes);
   ASSERT_EQ(aside().size(), 1U);
   EXPECT_EQ(test::read_file(directory.path(aside()[0])), "{");
   EXPECT_EQ(test::read_file(path), text(1));
 }
 
-TEST_F(StateFileTest, IsNoFifoToWaitFor) {
+TEST_F(StateFileTest, DoesNotBlockOnAFifo) {
   ASSERT_EQ(mkfifo(directory.path("state.json").c_str(), 0600), 0);
   EXPECT_FALSE(file().load());
   EXPECT_EQ(aside().size(), 1U);
 }
 
-// Written by who had the lock before: it is read before it is replaced.
-TEST_F(StateFileTest, IsNotReplacedWhenItIsAnotherThanWasLoaded) {
+// The file was written by the previous holder of the lock.
+TEST_F(StateFileTest, LoadsAChangedFileBeforeReplacingIt) {
   const std::string path = directory.file("state.json", text(1));
-  StateFile mine = file();
-  EXPECT_EQ(value(mine.load().value()), 1);
+  StateFile state_file = file();
+  EXPECT_EQ(value(state_file.load().value()), 1);
   std::ignore = directory.file("state.json", text(22));
-  EXPECT_EQ(mine.save(text(3), go_on).saved, StateFile::Saved::changed);
-  EXPECT_EQ(value(mine.load().value()), 22);
-  EXPECT_EQ(mine.save(text(3), go_on).saved, StateFile::Saved::yes);
-  EXPECT_EQ(mine.save(text(4), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(state_file.save(text(3), allow).saved, StateFile::Saved::changed);
+  EXPECT_EQ(value(state_file.load().value()), 22);
+  EXPECT_EQ(state_file.save(text(3), allow).saved, StateFile::Saved::yes);
+  EXPECT_EQ(state_file.save(text(4), allow).saved, StateFile::Saved::yes);
   EXPECT_EQ(test::read_file(path), text(4));
 }
 
-TEST_F(StateFileTest, ThatCannotBeReadForNowIsLeftWhereItIs) {
+TEST_F(StateFileTest, KeepsAFileThatCannotBeReadTemporarily) {
   std::ignore = directory.file("state.json", text(1));
-  StateFile mine = file();
+  StateFile state_file = file();
   {
     const test::NoDescriptors none;
-    const auto state = mine.load();
+    const auto state = state_file.load();
     ASSERT_FALSE(state);
     EXPECT_TRUE(state.error().is_transient) << state.error().problem;
   }
   EXPECT_TRUE(aside().empty());
-  EXPECT_EQ(value(mine.load().value()), 1);
+  EXPECT_EQ(value(state_file.load().value()), 1);
 }
 
-TEST_F(StateFileTest, IsOneForEachShard) {
-  std::ignore = directory.file("state.json", text(7));  // as earlier versions kept it
+TEST_F(StateFileTest, EachShardHasItsOwnFile) {
+  std::ignore = directory.file("state.json", text(7));  // as earlier versions wrote it
   StateFile first(directory.path(""), {.index = 0, .count = 2});
   StateFile second(directory.path(""), {.index = 1, .count = 2});
   EXPECT_EQ(value(first.load().value()), 7);
-  EXPECT_EQ(first.save(text(1), go_on).saved, StateFile::Saved::yes);
-  EXPECT_EQ(second.save(text(2), go_on).saved, StateFile::Saved::yes);
+  EXPECT_EQ(first.save(text(1), allow).saved, StateFile::Saved::yes);
+  EXPECT_EQ(second.save(text(2), allow).saved, StateFile::Saved::yes);
   EXPECT_EQ(test::read_file(directory.path("state-0-of-2.json")), text(1));
   EXPECT_EQ(test::read_file(directory.path("state-1-of-2.json")), text(2));
   EXPECT_EQ(value(first.load().value()), 1);

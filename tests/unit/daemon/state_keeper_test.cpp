@@ -27,11 +27,11 @@ using test::Target;
 class StateKeeperTest : public testing::Test, protected test::JobFixture {
  protected:
   ~StateKeeperTest() override {
-    EXPECT_TRUE(until([&] { return keeper->idle(); }));  // it tells the jobs what it has saved
+    EXPECT_TRUE(until([&] { return keeper->idle(); }));  // pending work uses the jobs
     test::on_loop(loop, [&] { scheduler.reset(); });
   }
 
-  // As an earlier process left it.
+  // The file of an earlier process.
   static std::string state(double fact) {
     return serialize_state(
         {{"p", {"fake", "target", {std::nullopt, {{"", "fake_fact", {}, fact}}, {}}}}});
@@ -42,11 +42,11 @@ class StateKeeperTest : public testing::Test, protected test::JobFixture {
     if (!read || !read->contains("p") || read->at("p").memory.facts.empty()) return std::nullopt;
     return read->at("p").memory.facts[0].value;
   }
-  void begin() {
-    began = false;
+  void start() {
+    has_started = false;
     test::on_loop(loop, [&] {
       keeper->start([&] {
-        began = true;
+        has_started = true;
         std::vector<JobSpec> specs;
         specs.push_back(spec(target));
         scheduler->apply(std::move(specs), [&](Job& job) { keeper->restore(job); });
@@ -71,12 +71,12 @@ class StateKeeperTest : public testing::Test, protected test::JobFixture {
   test::TempDirectory directory;
   Leadership leadership;
   Target target{.behaviour = [this](SampleSet& out) {
-    if (known) out.add(test::kFakeFact, *known);
-    if (!known) out.fail(Reason::mismatch, "cannot look");
+    if (observed) out.add(test::kFakeFact, *observed);
+    if (!observed) out.fail(Reason::mismatch, "cannot observe");
     return nothing();
   }};
-  std::optional<double> known = 1;
-  bool began = false;
+  std::optional<double> observed = 1;
+  bool has_started = false;
   std::optional<Scheduler> scheduler{std::in_place, services};
   std::optional<StateKeeper> keeper{std::in_place,
                                     loop,
@@ -91,18 +91,18 @@ class StateKeeperTest : public testing::Test, protected test::JobFixture {
                                               .read_timeout = 100ms}};
 };
 
-TEST_F(StateKeeperTest, GivesJobsWhatIsKnownBeforeTheyRun) {
+TEST_F(StateKeeperTest, RestoresJobsBeforeTheirFirstRun) {
   write(7);
-  known.reset();
+  observed.reset();
   keeper->set_directory(directory.path(""));
-  begin();
-  ASSERT_TRUE(until([&] { return began; }));
+  start();
+  ASSERT_TRUE(until([&] { return has_started; }));
   EXPECT_EQ(value("fake_fact"), 7);
 }
 
-TEST_F(StateKeeperTest, NeedsNoDirectory) {
-  begin();
-  EXPECT_TRUE(began);
+TEST_F(StateKeeperTest, WorksWithoutADirectory) {
+  start();
+  EXPECT_TRUE(has_started);
   ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
   keeper->save_if_due();
   keeper->finish();
@@ -110,41 +110,41 @@ TEST_F(StateKeeperTest, NeedsNoDirectory) {
   EXPECT_EQ(successful(), -1);
 }
 
-TEST_F(StateKeeperTest, SavesWhatChanges) {
+TEST_F(StateKeeperTest, SavesChanges) {
   keeper->set_directory(directory.path(""));
-  begin();
+  start();
   EXPECT_TRUE(until_saved(1));
   EXPECT_TRUE(until([&] { return successful() == 1; }));
-  known = 2;
+  observed = 2;
   EXPECT_TRUE(until_saved(2));
-  known = 3;
+  observed = 3;
   ASSERT_TRUE(until([&] { return value("fake_fact") == 3; }));
-  keeper->finish();  // at the end, whatever the time
+  keeper->finish();  // does not wait for the interval
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   EXPECT_EQ(saved(), 3);
 }
 
-// It had the state as of its own start before, and overwrote the newer one of the leader.
-TEST_F(StateKeeperTest, ReadsAgainWhenItBeginsAgain) {
+// Regression: a new leader used the state from its own start and overwrote the newer one.
+TEST_F(StateKeeperTest, ReadsTheFileAgainAtTheNextStart) {
   write(1);
-  known.reset();
+  observed.reset();
   keeper->set_directory(directory.path(""));
-  begin();
+  start();
   ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
   keeper->stop();
   test::on_loop(loop, [&] { scheduler->apply({}, [](Job&) {}); });
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   write(8);  // by another process
-  begin();
-  ASSERT_TRUE(until([&] { return began; }));
+  start();
+  ASSERT_TRUE(until([&] { return has_started; }));
   EXPECT_EQ(value("fake_fact"), 8);
 }
 
-TEST_F(StateKeeperTest, WritesNothingOnceItHasLostTheLead) {
+TEST_F(StateKeeperTest, DoesNotSaveAfterLosingTheLease) {
   keeper->set_directory(directory.path(""));
-  begin();
+  start();
   ASSERT_TRUE(until_saved(1));
-  known = 2;
+  observed = 2;
   ASSERT_TRUE(until([&] { return value("fake_fact") == 2; }));
   leadership.stand_by();
   keeper->save_if_due();
@@ -153,13 +153,13 @@ TEST_F(StateKeeperTest, WritesNothingOnceItHasLostTheLead) {
   EXPECT_EQ(saved(), 1);
 }
 
-TEST_F(StateKeeperTest, ObservesWhileAnotherHasTheLockAndSavesLater) {
+TEST_F(StateKeeperTest, SavesWhenTheLockOfAnotherProcessIsReleased) {
   const std::string lock = directory.file("state.json.lock", "");
   write(7);
   const int other = open(lock.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_EQ(flock(other, LOCK_EX), 0);
   keeper->set_directory(directory.path(""));
-  begin();
+  start();
   ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
   ASSERT_TRUE(until([&] {
     keeper->save_if_due();
@@ -171,35 +171,35 @@ TEST_F(StateKeeperTest, ObservesWhileAnotherHasTheLockAndSavesLater) {
   EXPECT_TRUE(until([&] { return successful() == 1; }));
 }
 
-// A leader whose jobs are not built yet saved that it knew nothing.
-TEST_F(StateKeeperTest, KeepsWhatIsKnownOfJobsThatAreStillToCome) {
+// Regression: a leader whose jobs were not built yet saved an empty state.
+TEST_F(StateKeeperTest, KeepsTheStateOfJobsThatDoNotExistYet) {
   write(7);
   keeper->set_directory(directory.path(""));
-  test::on_loop(loop, [&] { keeper->start([&] { began = true; }); });
-  ASSERT_TRUE(until([&] { return began; }));
+  test::on_loop(loop, [&] { keeper->start([&] { has_started = true; }); });
+  ASSERT_TRUE(until([&] { return has_started; }));
   keeper->finish();
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   EXPECT_EQ(saved(), 7);
 }
 
-TEST_F(StateKeeperTest, ReadsAFileOfOthersBeforeItReplacesIt) {
+TEST_F(StateKeeperTest, ReadsAChangedFileBeforeReplacingIt) {
   keeper->set_directory(directory.path(""));
-  known.reset();
-  begin();
-  ASSERT_TRUE(until([&] { return began; }));
+  observed.reset();
+  start();
+  ASSERT_TRUE(until([&] { return has_started; }));
   write(9);
-  keeper->finish();  // finds it
+  keeper->finish();  // detects the change
   EXPECT_TRUE(until([&] {
     keeper->save_if_due();
     return value("fake_fact") == 9;
   }));
-  known = 10;
+  observed = 10;
   EXPECT_TRUE(until_saved(10));
 }
 
-TEST_F(StateKeeperTest, SavesAtTheEndThoughOthersHaveChangedTheFile) {
+TEST_F(StateKeeperTest, SavesAtTheEndAfterAnotherProcessChangedTheFile) {
   keeper->set_directory(directory.path(""));
-  begin();
+  start();
   ASSERT_TRUE(until_saved(1));
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   write(9);
@@ -208,22 +208,22 @@ TEST_F(StateKeeperTest, SavesAtTheEndThoughOthersHaveChangedTheFile) {
   EXPECT_EQ(saved(), 1);
 }
 
-TEST_F(StateKeeperTest, FollowsADirectoryThatChangesWhileItReads) {
+TEST_F(StateKeeperTest, AppliesADirectoryThatChangesWhileReading) {
   fs::create_directory(directory.path("other"));
   keeper->set_directory(directory.path(""));
   test::on_loop(loop, [&] {
-    keeper->start([&] { began = true; });
+    keeper->start([&] { has_started = true; });
     keeper->set_directory(directory.path("other"));
   });
-  ASSERT_TRUE(until([&] { return began && keeper->idle(); }));
+  ASSERT_TRUE(until([&] { return has_started && keeper->idle(); }));
   keeper->finish();
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   EXPECT_TRUE(fs::exists(directory.path("other/state.json")));
 }
 
-TEST_F(StateKeeperTest, ReleasesTheLockAtTheEnd) {
+TEST_F(StateKeeperTest, ReleasesTheLockAfterStop) {
   keeper->set_directory(directory.path(""));
-  begin();
+  start();
   ASSERT_TRUE(until_saved(1));
   const int other = open(directory.path("state.json.lock").c_str(), O_RDWR | O_CLOEXEC);
   EXPECT_NE(flock(other, LOCK_EX | LOCK_NB), 0);
@@ -232,9 +232,9 @@ TEST_F(StateKeeperTest, ReleasesTheLockAtTheEnd) {
   close(other);
 }
 
-TEST_F(StateKeeperTest, SaysThatItCannotSaveAndTriesAgain) {
+TEST_F(StateKeeperTest, ReportsAFailedSaveAndRetries) {
   keeper->set_directory(directory.path("later"));
-  begin();
+  start();
   ASSERT_TRUE(until([&] {
     keeper->save_if_due();
     return successful() == 0;

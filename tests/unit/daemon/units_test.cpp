@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(FormatDuration, ShowsTheTwoLargestUnits) {
+TEST(FormatDuration, UsesTheTwoLargestUnits) {
   EXPECT_EQ(format_duration(0s), "0ms");
   EXPECT_EQ(format_duration(850ms), "850ms");
   EXPECT_EQ(format_duration(12s), "12s");
@@ -26,7 +26,7 @@ TEST(FormatDuration, RoundsIntoTheNextUnit) {
   EXPECT_EQ(format_duration(59.6s), "1m");
 }
 
-TEST(FormatReading, ShowsEachUnitItsWay) {
+TEST(FormatReading, FormatsEachUnit) {
   EXPECT_EQ(format_reading(Unit::ratio, 0.8), "80%");
   EXPECT_EQ(format_reading(Unit::ratio, 0.98765), "98.8%");
   EXPECT_EQ(format_reading(Unit::seconds, 86'400), "1d");
@@ -37,7 +37,7 @@ TEST(FormatReading, ShowsEachUnitItsWay) {
   EXPECT_EQ(format_reading(Unit::none, 3.14159), "3.14");
 }
 
-TEST(FormatThreshold, ShowsTheOneThatMatters) {
+TEST(FormatThreshold, SelectsTheThresholdOfTheStatus) {
   const Check above{.name = "", .unit = Unit::ratio, .warn = {}, .critical = {}, .help = ""};
   const Thresholds both{.warn = 0.8, .critical = 0.9};
   EXPECT_EQ(format_threshold(above, both, Status::ok), "warn above 80%");

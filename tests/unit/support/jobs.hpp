@@ -1,4 +1,4 @@
-// Jobs without real targets: fake probes whose behaviour a test sets, and all that jobs need.
+// Jobs with fake probes whose behaviour a test defines, and the services that jobs need.
 #pragma once
 
 #include "config/settings.hpp"
@@ -35,13 +35,13 @@
 
 namespace vitalsd::test {
 
-inline constexpr Metric kFakeUp({.name = "fake_up", .help = "Whether the fake serves."});
-inline constexpr Metric kFakeReading({.name = "fake_reading", .help = "True only now."});
+inline constexpr Metric kFakeUp({.name = "fake_up", .help = "Whether the fake target is up."});
+inline constexpr Metric kFakeReading({.name = "fake_reading",
+                                      .help = "A reading of the fake target."});
 inline constexpr Metric kFakeFact({.name = "fake_fact",
-                                   .help = "True until it is known better.",
+                                   .help = "A fact of the fake target.",
                                    .keep = Keep::fact});
-inline constexpr Check kFakeCheck{
-    .name = "level", .warn = 10, .critical = 20, .help = "how high it is"};
+inline constexpr Check kFakeCheck{.name = "level", .warn = 10, .critical = 20, .help = "level"};
 
 inline constexpr auto kFakeMetrics = metric_list(kFakeReading, kFakeFact);
 inline constexpr std::array<const Check*, 1> kFakeChecks = {&kFakeCheck};
@@ -50,21 +50,21 @@ inline Notes* notes_of_fake(Probe& probe);
 inline constexpr WatchingKind kFakeWatching = {.first_run_at_once = false, .notes = notes_of_fake};
 
 inline const ProbeKind kFakeKind = {.name = "fake",
-                                    .help = "Does as it is told.",
-                                    .make = nullptr,  // tests make their probes themselves
+                                    .help = "Behaves as the test defines.",
+                                    .make = nullptr,  // tests create their probes
                                     .metrics = kFakeMetrics,
                                     .checks = kFakeChecks,
                                     .up = &kFakeUp,
                                     .watching = &kFakeWatching};
 inline const ProbeKind kOtherKind = {
-    .name = "other", .help = "Is of another kind.", .make = nullptr, .metrics = kFakeMetrics};
+    .name = "other", .help = "Another kind of fake.", .make = nullptr, .metrics = kFakeMetrics};
 
-/// What the fake probes of a test observe: the function does the observing and gives back what the
-/// probe waits for then.
+/// The behaviour of the fake probes of a test, and what happened to them. `behaviour` is called in
+/// observe(), which then waits for the coroutine that it returns.
 struct Target {
   using Behaviour = std::function<asio::awaitable<void>(SampleSet&)>;
   Behaviour behaviour;
-  int begun = 0;
+  int started = 0;
   int ended = 0;  ///< by return or exception
   int inherited = 0;
   Notes* notes = nullptr;
@@ -72,15 +72,15 @@ struct Target {
 
 inline asio::awaitable<void> nothing() { co_return; }
 
-/// Notes in which a test writes.
+/// Notes that a test writes and reads.
 struct FakeNotes final : Notes {
   std::string text{};
-  std::string taken{};
+  std::string serialized{};
   std::string on_disk{};
   std::uint64_t count = 0;
 
-  std::string serialize() override { return taken = text; }
-  void saved() override { on_disk = taken; }
+  std::string serialize() override { return serialized = text; }
+  void saved() override { on_disk = serialized; }
   void restore(std::string_view from) override { text = from; }
   [[nodiscard]] std::uint64_t version() const override { return count; }
 };
@@ -91,10 +91,10 @@ class FakeProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     struct Ending {
-      Target& of;
-      ~Ending() { ++of.ended; }
+      Target& target;
+      ~Ending() { ++target.ended; }
     };
-    ++target_.begun;
+    ++target_.started;
     const Ending ending{target_};
     co_await target_.behaviour(out);
   }
@@ -112,15 +112,15 @@ class FakeProbe final : public Probe {
 
 inline Notes* notes_of_fake(Probe& probe) { return dynamic_cast<FakeProbe&>(probe).notes(); }
 
-/// What a probe may wait for until the test opens it.
-class Door {
+/// Lets probes wait until the test opens it.
+class Latch {
  public:
-  explicit Door(asio::io_context& loop) : timer_(loop, asio::steady_timer::time_point::max()) {}
+  explicit Latch(asio::io_context& loop) : timer_(loop, asio::steady_timer::time_point::max()) {}
   void open() { timer_.expires_at(asio::steady_timer::time_point::min()); }
 
   asio::awaitable<void> wait() { co_await timer_.async_wait(asio::use_awaitable); }
-  /// As a library that knows no cancellation.
-  asio::awaitable<void> wait_whatever_happens() {
+  /// Ignores cancellation, as some libraries do.
+  asio::awaitable<void> wait_uncancellable() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
   }
@@ -129,11 +129,11 @@ class Door {
   asio::steady_timer timer_;
 };
 
-/// All that jobs share.
+/// The services that jobs share, and access to what they publish.
 struct JobFixture {
   JobFixture() { log::configure({config::LogLevel::error, config::LogFormat::logfmt}); }
 
-  /// A probe named `p` of what `target` is, run every 100 ms.
+  /// A probe that observes `target` every 100 ms with a timeout of 50 ms.
   JobSpec spec(Target& target, const std::string& name = "p") const {
     JobSpec out;
     out.name = name;
@@ -146,7 +146,7 @@ struct JobFixture {
     return out;
   }
 
-  /// The value of `name{probe="p",...labels}` on the page.
+  /// Returns the value of `name{probe="p",...labels}` on the page.
   [[nodiscard]] std::optional<double> value(std::string_view name,
                                             std::map<std::string, std::string> labels = {}) const {
     labels.emplace("probe", "p");

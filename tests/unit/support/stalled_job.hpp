@@ -1,4 +1,4 @@
-// A conversation as the run of a job, with a peer that falls silent.
+// Runs a conversation as the run of a job, with a peer that stops responding.
 #pragma once
 
 #include "daemon/job.hpp"
@@ -14,12 +14,12 @@
 
 namespace vitalsd::test {
 
-/// What the status page says of a job whose peer falls silent at that step, once the deadline has
-/// passed: "timeout: no response within 50ms while ...". Expects that the run ends with its
-/// deadline, and that the next one succeeds.
-inline std::string run_with_stall(JobFixture& house, Peer& peer, std::size_t step,
+/// Returns the reason and detail of a job whose peer stops responding at `step`, after the deadline:
+/// "timeout: no response within 50ms while ...". Expects that the run ends at its deadline, and that
+/// the next run succeeds.
+inline std::string run_with_stall(JobFixture& jobs, Peer& peer, std::size_t step,
                                   const Conversation& conversation) {
-  // Not a lambda's own coroutine: it would outlive what the lambda has captured.
+  // Not a lambda that is a coroutine: the coroutine would outlive the lambda's captures.
   struct Run {
     static asio::awaitable<void> observe(Conversation conversation, std::uint16_t port,
                                          SampleSet& out) {
@@ -30,18 +30,18 @@ inline std::string run_with_stall(JobFixture& house, Peer& peer, std::size_t ste
   target.behaviour = [&](SampleSet& out) { return Run::observe(conversation, peer.port(), out); };
   peer.listen();
   peer.arm(step, Fault::stall);
-  std::string said;
+  std::string result;
   {
-    Job job(house.services, house.spec(target));
+    Job job(jobs.services, jobs.spec(target));
     job.start(Clock::now());
-    EXPECT_TRUE(house.until([&] { return house.failures("timeout") > 0; }));
-    said = std::string(house.view().reason) + ": " + house.view().detail;
-    EXPECT_TRUE(house.until([&] { return target.ended > 0; }));
-    EXPECT_TRUE(house.until([&] { return peer.struck() && house.runs("ok") > 0; }));
-    EXPECT_EQ(house.runs("stuck"), 0);
+    EXPECT_TRUE(jobs.until([&] { return jobs.failures("timeout") > 0; }));
+    result = std::string(jobs.view().reason) + ": " + jobs.view().detail;
+    EXPECT_TRUE(jobs.until([&] { return target.ended > 0; }));
+    EXPECT_TRUE(jobs.until([&] { return peer.struck() && jobs.runs("ok") > 0; }));
+    EXPECT_EQ(jobs.runs("stuck"), 0);
   }
-  EXPECT_TRUE(house.until([&] { return target.ended == target.begun; }));
-  return said;
+  EXPECT_TRUE(jobs.until([&] { return target.ended == target.started; }));
+  return result;
 }
 
 }  // namespace vitalsd::test
