@@ -29,22 +29,25 @@ constexpr double kNotReadyFor = 300;  // seconds, because issuing takes a while
 
 constexpr std::array<std::string_view, 3> kStatuses = {"True", "False", "Unknown"};
 
-// These facts outlive the objects that they are read from, so they are samples of the run and not
-// part of a rendered fragment.
+consteval auto date_metric(const MetricSpec& spec) {
+  return Metric(spec, "name", "namespace", "issuer_name", "issuer_kind", "issuer_group");
+}
+
+// Facts outlive the objects that they are read from, so they are samples of the run and not part of
+// a rendered fragment.
 constexpr MetricTable kDates(
-    MetricRow{Metric({.name = "certmanager_certificate_renewal_timestamp_seconds",
-                      .unit = Unit::seconds,
-                      .help = "When the certificate is due for renewal, in Unix seconds.",
-                      .keep = Keep::fact},
-                     "name", "namespace", "issuer_name", "issuer_kind", "issuer_group"),
-              [](const ManagedCertificate& certificate) { return certificate.renews; }},
-    MetricRow{Metric({.name = "certmanager_certificate_expiration_timestamp_seconds",
-                      .unit = Unit::seconds,
-                      .help = "When the certificate expires, in Unix seconds; absent if it was "
-                              "never issued.",
-                      .keep = Keep::fact},
-                     "name", "namespace", "issuer_name", "issuer_kind", "issuer_group"),
-              [](const ManagedCertificate& certificate) { return certificate.expires; }});
+    MetricRow{
+        date_metric({.name = "certmanager_certificate_expiration_timestamp_seconds",
+                     .unit = Unit::seconds,
+                     .help = "When the certificate expires, in Unix seconds; absent if it was "
+                             "never issued.",
+                     .keep = Keep::fact}),
+        [](const ManagedCertificate& certificate) { return certificate.expires; }},
+    MetricRow{date_metric({.name = "certmanager_certificate_renewal_timestamp_seconds",
+                           .unit = Unit::seconds,
+                           .help = "When the certificate is due for renewal, in Unix seconds.",
+                           .keep = Keep::fact}),
+              [](const ManagedCertificate& certificate) { return certificate.renews; }});
 
 constexpr MetricTable kReadiness(MetricRow{
     Metric({.name = "certmanager_certificate_ready_status",

@@ -74,7 +74,7 @@ constexpr MetricTable kStatus(
 
 constexpr std::array<std::string_view, 3> kQosClasses = {"BestEffort", "Burstable", "Guaranteed"};
 
-// For pods that have Pod::detail.
+// Only for pods that have Pod::detail.
 constexpr MetricTable kDetail(
     MetricRow{pod_metric({.name = "kube_pod_info",
                           .help = "Addresses, node, creator and class of the pod; always 1."},
@@ -132,13 +132,15 @@ constexpr MetricTable kDetail(
                           .help = "Whether the pod has this quality of service class."},
                          "qos_class"),
               [](const PodView& view, auto put) {
-                for (const std::string_view qos : kQosClasses)
+                for (const std::string_view qos : kQosClasses) {
                   put(qos == view.pod.detail->qos_class, qos);
+                }
               }});
 
 // ---- containers ---------------------------------------------------------------------------------
 
-/// The same for containers and for init containers, whose families differ in names only.
+/// A row or table for containers and its twin for init containers. The families of a pair differ in
+/// name and help only.
 template <class T>
 struct Twins {
   T app;

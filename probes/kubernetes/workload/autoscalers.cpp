@@ -18,7 +18,7 @@ consteval auto autoscaler_metric(const MetricSpec& spec, const Names&... names) 
   return Metric(spec, "namespace", "horizontalpodautoscaler", names...);
 }
 
-constexpr std::string_view kUpstreamName = "the name is that of kube-state-metrics";
+constexpr std::string_view kUpstreamName = "kube-state-metrics' name";
 
 template <class Put>
 void put_readings(const std::vector<AutoscalerReading>& readings, const Put& put) {

@@ -11,8 +11,7 @@ namespace {
 constexpr net::kubernetes::Resource kClaims{
     .group = "", .version = "v1", .plural = "persistentvolumeclaims"};
 
-// Seconds. Provisioning a volume on demand takes a while.
-constexpr double kPendingFor = 300;
+constexpr double kPendingFor = 300;  // seconds, because provisioning on demand takes a while
 
 template <class... Names>
 consteval auto claim_metric(const MetricSpec& spec, const Names&... names) {

@@ -12,8 +12,7 @@ namespace {
 constexpr net::kubernetes::Resource kCronJobs{
     .group = "batch", .version = "v1", .plural = "cronjobs", .older_versions = {"v1beta1"}};
 
-// Seconds. The controller is always a few seconds late.
-constexpr double kGrace = 120;
+constexpr double kGrace = 120;  // seconds; the controller is always a few seconds late
 constexpr int kMaxMissed = 100;
 
 template <class... Names>

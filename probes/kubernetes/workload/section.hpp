@@ -91,7 +91,7 @@ class WatchedSection : public Section {
   }
 
  protected:
-  /// Adds the samples of one object. Called again only after the object changed.
+  /// Adds the samples of one object. They stay published until the object changes.
   virtual void add(Part& out, const Object& object) const = 0;
   /// Adds what depends on other objects or on the time: checks, and samples that change without
   /// an event. Called in each run that has fresh objects; `now`: Unix seconds.

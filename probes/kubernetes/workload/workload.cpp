@@ -1,6 +1,6 @@
 // Kind `workload`: controllers of pods (Deployments, StatefulSets, DaemonSets, Jobs, CronJobs and
-// autoscalers) and the resources they use (quotas, volumes, claims), each from its own watch. Names
-// and labels are those of kube-state-metrics.
+// autoscalers) and the resources that they use (quotas, volumes, claims), each from its own watch.
+// Names and labels are those of kube-state-metrics.
 #include "probes/kubernetes/workload/section.hpp"
 
 #include <algorithm>
