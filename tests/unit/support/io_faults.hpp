@@ -1,6 +1,6 @@
-// Conversations that fail at each step of their input and output in turn. A scripted peer on the
-// test's own loop counts its steps (a connection accepted, a read, a write; under TLS those of the
-// records), does a fault at one of them, and is healthy again from then on. fail_each_step() runs
+// Fault injection at each step of a client's input and output. A scripted peer on the test's loop
+// counts its steps (an accepted connection, a read, a write; under TLS reads and writes of
+// records), injects a fault at one of them, and works normally afterwards. fail_each_step() runs
 // the client's conversation once for each step.
 #pragma once
 
@@ -39,7 +39,7 @@
 
 namespace vitalsd::test {
 
-/// The TLS of a server with that certificate.
+/// The TLS context of a server with that certificate.
 using ServerContext = std::unique_ptr<SSL_CTX, detail::Freeing<SSL_CTX_free>>;
 inline ServerContext server_context(const Certificate& certificate) {
   ServerContext context(SSL_CTX_new(TLS_server_method()));
@@ -53,13 +53,13 @@ inline ServerContext server_context(const Certificate& certificate) {
 }
 
 enum class Fault : unsigned char {
-  refuse,   ///< nobody listens
-  reset,    ///< RST in place of the step
-  close,    ///< FIN in place of the step
-  cut,      ///< FIN after so many bytes: the steps of this fault are bytes
-  stall,    ///< silence, in which the client is cancelled as a deadline does it
-  cancel,   ///< the client is cancelled just when the peer comes to the step
-  trickle,  ///< the step sends one byte at a time; where it is a connection, all of it does
+  refuse,   ///< the peer does not listen
+  reset,    ///< RST instead of the step
+  close,    ///< FIN instead of the step
+  cut,      ///< FIN within the data; the steps of this fault are bytes
+  stall,    ///< the peer stops, and the client is cancelled as by a deadline
+  cancel,   ///< the client is cancelled when the peer reaches the step
+  trickle,  ///< the step sends single bytes; if the step is a connection, all writes on it do
 };
 
 inline constexpr std::array kFaults = {Fault::refuse, Fault::reset,  Fault::close,  Fault::cut,
@@ -71,26 +71,26 @@ constexpr std::string_view fault_name(Fault fault) {
   return kNames.at(static_cast<std::size_t>(fault));
 }
 
-/// What the peer has of TLS when the fault comes. While it `finishes`, the client may take the
-/// handshake for complete or not: it has all that it needs, and the peer does not yet.
+/// The state of the peer's TLS handshake at the fault. In `finishes`, the client may or may not
+/// have completed the handshake: it has all messages, but the peer does not have all of its.
 enum class TlsPhase : unsigned char { none, begins, finishes, complete };
 
 class Peer;
 
-/// A connection as the peer's script sees it. All operations throw system_error where the script
-/// ends: at the fault, or when the client has gone.
+/// The peer's side of a connection. All operations throw system_error at the fault and when the
+/// client has closed the connection.
 class Wire {
  public:
   Wire(Peer& peer, asio::ip::tcp::socket socket) : peer_(peer), socket_(std::move(socket)) {
     socket_.set_option(asio::ip::tcp::no_delay(true));
   }
 
-  /// What has come, at least a byte.
+  /// Returns at least one byte.
   asio::awaitable<std::string> receive() {
     if (!tls_) co_return co_await take();
     std::array<char, kPiece> piece{};
     for (;;) {
-      ERR_clear_error();  // the client shares the thread's queue
+      ERR_clear_error();  // the client uses the same error queue, because it has the same thread
       const int size = SSL_read(tls_.get(), piece.data(), static_cast<int>(piece.size()));
       if (size > 0) co_return std::string(piece.data(), static_cast<std::size_t>(size));
       co_await take_records();
@@ -123,9 +123,9 @@ class Wire {
     phase_ = TlsPhase::complete;
   }
 
-  /// The step that a connection itself is.
+  /// The step of accepting the connection.
   asio::awaitable<void> accepted();
-  /// Silence until the client has gone.
+  /// Sends nothing until the client closes the connection.
   asio::awaitable<void> drain() {
     std::array<char, kPiece> piece{};
     boost::system::error_code error;
@@ -145,7 +145,7 @@ class Wire {
   }
   void strike(Fault fault);
 
-  // The steps: all that the script does comes down to them.
+  // The steps, on which all other operations are based.
   asio::awaitable<std::string> take();
   asio::awaitable<void> put(std::string bytes);
 
@@ -168,15 +168,15 @@ class Wire {
   asio::ip::tcp::socket socket_;
   std::unique_ptr<SSL, detail::Freeing<SSL_free>> tls_;
   TlsPhase phase_ = TlsPhase::none;
-  bool trickles_ = false;  // all that comes
+  bool trickles_ = false;  // all writes of this connection
 };
 
 class Peer {
  public:
   using Script = std::function<asio::awaitable<void>(Wire&)>;
 
-  /// Speaks `script` on each connection, at once with TLS where `tls` is given. Nobody listens at
-  /// its port before listen().
+  /// Runs `script` on each connection, after a TLS handshake if `tls` is not null. The peer does
+  /// not listen before listen().
   Peer(asio::io_context& io, Script script, SSL_CTX* tls = nullptr)
       : loop(io), acceptor_(io), script_(std::move(script)), tls_(tls) {
     acceptor_.open(asio::ip::tcp::v4());
@@ -199,7 +199,7 @@ class Peer {
   }
   [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
 
-  /// Does `fault` at the `step`-th step from now on, once.
+  /// Injects `fault` once, after `step` more steps.
   void arm(std::size_t step, Fault fault) {
     fault_ = fault;
     left_ = step;
@@ -207,7 +207,7 @@ class Peer {
   }
   void disarm() { fault_.reset(); }
   [[nodiscard]] bool struck() const { return struck_; }
-  [[nodiscard]] TlsPhase phase() const { return phase_; }  ///< when it struck
+  [[nodiscard]] TlsPhase phase() const { return phase_; }  ///< at the fault
   [[nodiscard]] bool connected() const { return !wires_.empty(); }
 
   asio::io_context& loop;
@@ -220,7 +220,7 @@ class Peer {
     ++running_;
     asio::co_spawn(loop, std::move(work), [this](const std::exception_ptr& error) {
       --running_;
-      if (error) std::rethrow_exception(error);  // a fault of the script itself
+      if (error) std::rethrow_exception(error);  // an error of the script itself
     });
   }
   asio::awaitable<void> accept() {
@@ -232,26 +232,26 @@ class Peer {
   }
   asio::awaitable<void> converse(asio::ip::tcp::socket socket) {
     Wire wire(*this, std::move(socket));
-    const auto here = wires_.insert(&wire).first;
-    bool gone = false;  // the client; after a fault, which ends the script too, it need not be
+    const auto entry = wires_.insert(&wire).first;
+    bool client_closed = false;  // false after a fault, which also ends the script
     try {
       co_await wire.accepted();
       if (tls_ != nullptr) co_await wire.start_tls(tls_);
       co_await script_(wire);
     } catch (const boost::system::system_error& error) {
-      gone = error.code() != asio::error::connection_aborted;
+      client_closed = error.code() != asio::error::connection_aborted;
     }
-    if (!gone) co_await wire.drain();
-    wires_.erase(here);
+    if (!client_closed) co_await wire.drain();
+    wires_.erase(entry);
   }
 
-  // The fault that the next step is to have, where bytes are no steps.
+  // The fault for the next step, except Fault::cut.
   std::optional<Fault> step() {
     if (!fault_ || fault_ == Fault::cut || left_-- > 0) return std::nullopt;
     struck_ = true;
     return std::exchange(fault_, std::nullopt);
   }
-  // How many of the next bytes may be sent before the cut, where one is to come among them.
+  // The number of bytes to send before the cut, if the cut is within the next `bytes`.
   std::optional<std::size_t> cut(std::size_t bytes) {
     if (fault_ != Fault::cut) return std::nullopt;
     if (left_ >= bytes) {
@@ -286,15 +286,15 @@ inline void Wire::strike(Fault fault) {
       break;
     case Fault::close:
     case Fault::cut: {
-      boost::system::error_code gone;
-      socket_.shutdown(asio::socket_base::shutdown_send, gone);
+      boost::system::error_code ignored;
+      socket_.shutdown(asio::socket_base::shutdown_send, ignored);
       break;
     }
     case Fault::cancel:
       peer_.on_cancel();
       break;
     case Fault::trickle:
-      return;  // the step goes on
+      return;  // the step continues
   }
   end();
 }
@@ -327,16 +327,16 @@ inline asio::awaitable<void> Wire::put(std::string bytes) {
   const std::size_t max = trickles ? 1 : bytes.size();
   for (std::size_t at = 0; at < bytes.size(); at += max) {
     co_await asio::async_write(socket_, asio::buffer(bytes.data() + at, max), asio::use_awaitable);
-    if (trickles) co_await asio::post(asio::use_awaitable);  // the client's turn
+    if (trickles) co_await asio::post(asio::use_awaitable);  // lets the client run
   }
 }
 
 // ---- the conversations --------------------------------------------------------------------------
 
-/// What a client asks and hears of the peer at a port, as text.
+/// A client's exchange with the peer at a port. Returns the received data as text.
 using Conversation = std::function<asio::awaitable<std::string>(std::uint16_t port, SampleSet&)>;
 
-/// What a conversation with that fault may fail with; nothing means that it may succeed.
+/// The allowed reasons for a failure; std::nullopt if the conversation may succeed.
 using Endings = std::set<std::optional<Reason>>;
 using Expected = std::function<Endings(Fault fault, TlsPhase phase)>;
 
@@ -350,11 +350,11 @@ namespace detail {
 struct Ending {
   std::string result;
   std::optional<Reason> reason;
-  std::string detail;  // of a failure, or what the client did when it was cancelled
+  std::string detail;  // text of the error, or the client's step when it was cancelled
   bool cancelled = false;
 };
 
-// Runs the conversation, with the fault that the peer has been told of or without any.
+// Runs the conversation. `fault` is the one that the peer is armed with, if any.
 inline Ending converse(Peer& peer, const Conversation& conversation,
                        std::optional<Fault> fault = std::nullopt) {
   SampleSet out;
@@ -362,7 +362,7 @@ inline Ending converse(Peer& peer, const Conversation& conversation,
   peer.on_cancel = [&] { client.cancel_on_loop(); };
   if (fault == Fault::stall) {
     EXPECT_TRUE(run_until(peer.loop, [&] { return peer.struck() || client.done(); }));
-    settle(peer.loop);  // the client waits
+    settle(peer.loop);  // until the client waits
     if (!client.done()) client.cancel();
   }
   Ending ending;
@@ -381,9 +381,9 @@ inline Ending converse(Peer& peer, const Conversation& conversation,
 
 }  // namespace detail
 
-/// Runs the conversation with the fault at each of the peer's steps (with Fault::cut: after each
-/// `stride` bytes), and expects each time the right ending with a detail, no descriptor that stays
-/// open, and a conversation afterwards that goes as well as ever. The number of steps.
+/// Runs the conversation with the fault at each of the peer's steps (Fault::cut: after each
+/// `stride` bytes). Expects an allowed ending with a detail, no leaked descriptor, and a successful
+/// conversation afterwards. Returns the number of steps.
 inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& conversation,
                                   const Expected& expected, std::size_t stride = 1) {
   using detail::Ending;
@@ -402,7 +402,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
     if (fault != Fault::refuse) peer.arm(step * stride, fault);
     const Ending ending = detail::converse(peer, conversation, fault);
     if (fault != Fault::refuse && !peer.struck()) {
-      // There are no more steps: so it was a healthy conversation.
+      // The conversation has no more steps, so it succeeded.
       EXPECT_EQ(ending.result, whole) << ending.detail;
       peer.disarm();
       return step;
@@ -410,7 +410,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
     if (fault == Fault::trickle) {
       EXPECT_EQ(ending.result, whole) << ending.detail;
     } else if (fault == Fault::stall || fault == Fault::cancel) {
-      // What the client has got when it is cancelled may be the whole.
+      // The client may have received everything when it is cancelled.
       EXPECT_TRUE(ending.cancelled || (fault == Fault::cancel && ending.result == whole))
           << ending.result << ending.detail;
       EXPECT_EQ(ending.detail.empty(), !ending.cancelled);
@@ -421,7 +421,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
       EXPECT_EQ(ending.detail.empty(), !ending.reason);
       EXPECT_EQ(ending.result, ending.reason ? "" : whole);
     }
-    EXPECT_TRUE(run_until(peer.loop, quiet)) << "the client does not hang up";
+    EXPECT_TRUE(run_until(peer.loop, quiet)) << "the client has not closed the connection";
     EXPECT_TRUE(run_until(peer.loop, [&] { return open_descriptors() == descriptors; }))
         << open_descriptors() << " descriptors instead of " << descriptors;
     if (fault == Fault::refuse) peer.listen();
@@ -430,7 +430,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
     if (fault == Fault::refuse) return 1;
     EXPECT_EQ(next.result, whole);
     EXPECT_TRUE(run_until(peer.loop, quiet));
-    if (testing::Test::HasFailure()) return step;  // the rest would fail alike
+    if (testing::Test::HasFailure()) return step;  // the other steps would fail in the same way
   }
 }
 
