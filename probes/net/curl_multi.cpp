@@ -46,14 +46,14 @@ asio::awaitable<CURLcode> CurlMulti::run(Transfer& transfer) {
     ~Removal() { curl_multi_remove_handle(multi, easy); }
   } const removal{multi_, transfer.easy};
   curl_easy_setopt(transfer.easy, CURLOPT_PRIVATE, &transfer);
-  const auto begin = [this, &transfer](std::shared_ptr<Pending<CURLcode>> pending) {
+  const auto start = [this, &transfer](std::shared_ptr<Pending<CURLcode>> pending) {
     transfer.pending = std::move(pending);
     const CURLMcode code = curl_multi_add_handle(multi_, transfer.easy);
     if (code != CURLM_OK) {
       transfer.pending->fail_with(ProbeError(Reason::internal, curl_multi_strerror(code)));
     }
   };
-  co_return co_await Pending<CURLcode>::wait(begin);
+  co_return co_await Pending<CURLcode>::wait(start);
 }
 
 void CurlMulti::watch_records(SSL_CTX* context, bool stream) {

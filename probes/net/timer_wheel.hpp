@@ -57,7 +57,7 @@ class TimerWheel {
   /// No timer fires after this.
   void stop();
 
-  /// Called after each wake-up with its delay, which is the loop's lag.
+  /// Called at each wake-up with its delay, which is the loop's lag.
   std::function<void(Clock::duration)> on_lag;
 
  private:

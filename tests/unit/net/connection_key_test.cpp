@@ -31,7 +31,7 @@ std::string key_with(const Change& change) {
   return connection_key(changed);
 }
 
-TEST(ConnectionKeyTest, TellsApartWhatNeedsAnotherConnection) {
+TEST(ConnectionKeyTest, DiffersIfTheConnectionCannotBeShared) {
   const std::vector<Change> changes = {
       [](HttpRequest&) {},
       [](HttpRequest& r) { r.url.scheme = "http"; },
@@ -51,7 +51,7 @@ TEST(ConnectionKeyTest, TellsApartWhatNeedsAnotherConnection) {
   EXPECT_EQ(keys.size(), changes.size());
 }
 
-TEST(ConnectionKeyTest, IsTheSameForWhatOneConnectionServes) {
+TEST(ConnectionKeyTest, IsEqualIfTheConnectionCanBeShared) {
   const std::vector<Change> changes = {
       [](HttpRequest& r) { r.url.path = "/other"; },
       [](HttpRequest& r) { r.url.query = "a=b"; },

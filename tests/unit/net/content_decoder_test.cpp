@@ -12,9 +12,9 @@ namespace {
 
 using Result = ContentDecoder::Result;
 
-constexpr std::size_t kRoom = std::size_t{1} << 20;
+constexpr std::size_t kMaxBody = std::size_t{1} << 20;
 
-// Text in zlib's format, and the same without its head and its checksum.
+// Text in zlib's format, and the raw deflate stream without its header and checksum.
 std::string zlib_of(std::string_view text) {
   uLongf size = compressBound(text.size());
   std::string out(size, '\0');
@@ -23,7 +23,7 @@ std::string zlib_of(std::string_view text) {
   out.resize(size);
   return out;
 }
-std::string bare(const std::string& zlib) { return zlib.substr(2, zlib.size() - 6); }
+std::string raw_deflate(const std::string& zlib) { return zlib.substr(2, zlib.size() - 6); }
 
 struct Decoded {
   Result result = Result::good;
@@ -31,7 +31,7 @@ struct Decoded {
   std::string fault;
 };
 
-Decoded decode(std::string_view codings, std::string_view bytes, std::size_t max = kRoom,
+Decoded decode(std::string_view codings, std::string_view bytes, std::size_t max = kMaxBody,
                std::size_t piece = 1) {
   ContentDecoder decoder;
   decoder.announce(codings);
@@ -45,13 +45,13 @@ Decoded decode(std::string_view codings, std::string_view bytes, std::size_t max
   return decoded;
 }
 
-TEST(ContentDecoderTest, LeavesWhatIsNotEncoded) {
+TEST(ContentDecoderTest, PassesAnUnencodedBody) {
   EXPECT_EQ(decode("", "hello").body, "hello");
   EXPECT_EQ(decode("identity", "hello").body, "hello");
   EXPECT_EQ(decode(" , Identity", "hello").body, "hello");
 }
 
-TEST(ContentDecoderTest, LeavesWhatHasACodingThatIsNone) {
+TEST(ContentDecoderTest, IgnoresUnknownCodings) {
   for (const std::string_view coding :
        {"utf-8", "UTF-8", "none", "identity, none", "aws-chunked", "binary", "*", "gzip;q=1"}) {
     EXPECT_EQ(decode(coding, "hello").body, "hello") << coding;
@@ -62,36 +62,36 @@ TEST(ContentDecoderTest, LeavesWhatHasACodingThatIsNone) {
   EXPECT_EQ(decode("gzip, utf-8", test::gzip("hello")).body, "hello");
 }
 
-TEST(ContentDecoderTest, UndoesOneCoding) {
+TEST(ContentDecoderTest, DecodesOneCoding) {
   const std::string text(100'000, 'x');
   for (const std::string_view coding : {"gzip", "GZIP", "x-gzip", " gzip ", "identity, gzip"}) {
     EXPECT_EQ(decode(coding, test::gzip(text)).body, text) << coding;
   }
-  EXPECT_EQ(decode("gzip", test::gzip(text), kRoom, kRoom).body, text);
+  EXPECT_EQ(decode("gzip", test::gzip(text), kMaxBody, kMaxBody).body, text);
   EXPECT_EQ(decode("deflate", zlib_of(text)).body, text);
-  EXPECT_EQ(decode("deflate", bare(zlib_of(text))).body, text);
+  EXPECT_EQ(decode("deflate", raw_deflate(zlib_of(text))).body, text);
 }
 
-TEST(ContentDecoderTest, TakesAnEmptyBodyWhateverItsCoding) {
+TEST(ContentDecoderTest, AcceptsAnEmptyBodyWithAnyCoding) {
   EXPECT_EQ(decode("gzip", "").result, Result::good);
   EXPECT_EQ(decode("gzip, br", "").result, Result::good);
   EXPECT_EQ(decode("gzip", test::gzip("")).result, Result::good);
 }
 
-TEST(ContentDecoderTest, RefusesSeveralCodings) {
+TEST(ContentDecoderTest, RejectsSeveralCodings) {
   const std::string twice = test::gzip(test::gzip("hello"));
   const Decoded decoded = decode("gzip, gzip", twice);
   EXPECT_EQ(decoded.result, Result::broken);
-  EXPECT_EQ(decoded.fault, "the body has 2 content codings, of which one is supported");
+  EXPECT_EQ(decoded.fault, "the body has 2 content codings; only one is supported");
   ContentDecoder decoder;  // in two headers
   decoder.announce("gzip");
   decoder.announce("gzip");
   std::string body;
-  EXPECT_EQ(decoder.take(twice, body, kRoom), Result::broken);
+  EXPECT_EQ(decoder.take(twice, body, kMaxBody), Result::broken);
   EXPECT_EQ(body, "");
 }
 
-TEST(ContentDecoderTest, RefusesCompressionsThatItCannotUndo) {
+TEST(ContentDecoderTest, RejectsUnsupportedCompression) {
   for (const std::string coding :
        {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "xz", "bzip2"}) {
     EXPECT_EQ(decode(coding, "hello").fault,
@@ -99,27 +99,27 @@ TEST(ContentDecoderTest, RefusesCompressionsThatItCannotUndo) {
     EXPECT_EQ(decode("none, " + coding, "hello").result, Result::broken);
   }
   EXPECT_EQ(decode("br, utf-8, gzip", "hello").fault,
-            "the body has 2 content codings, of which one is supported");
+            "the body has 2 content codings; only one is supported");
 }
 
-TEST(ContentDecoderTest, MakesNoMoreThanItMay) {
+TEST(ContentDecoderTest, LimitsTheDecodedSize) {
   const std::string bomb = test::gzip(std::string(std::size_t{64} << 20, '\0'));
-  const Decoded decoded = decode("gzip", bomb, kRoom, bomb.size());
+  const Decoded decoded = decode("gzip", bomb, kMaxBody, bomb.size());
   EXPECT_EQ(decoded.result, Result::too_large);
-  EXPECT_LE(decoded.body.size(), kRoom);
+  EXPECT_LE(decoded.body.size(), kMaxBody);
   const std::string text(1000, 'x');
   EXPECT_EQ(decode("gzip", test::gzip(text), 1000).result, Result::good);
   EXPECT_EQ(decode("gzip", test::gzip(text), 999).result, Result::too_large);
   EXPECT_EQ(decode("", text, 999).result, Result::too_large);
 }
 
-TEST(ContentDecoderTest, SaysWhatIsBroken) {
+TEST(ContentDecoderTest, ReportsInvalidBodies) {
   const std::string good = test::gzip("hello");
   EXPECT_EQ(decode("gzip", good.substr(0, good.size() - 1)).fault,
-            "the compressed body is cut off");
-  EXPECT_EQ(decode("gzip", good + "x").fault, "the compressed body has something behind its end");
+            "the compressed body is truncated");
+  EXPECT_EQ(decode("gzip", good + "x").fault, "unexpected bytes follow the compressed body");
   EXPECT_EQ(decode("gzip", "hello").fault,
-            "the compressed body is damaged: incorrect header check");
+            "the compressed body is invalid: incorrect header check");
 }
 
 }  // namespace

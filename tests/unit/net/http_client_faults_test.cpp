@@ -1,4 +1,4 @@
-// Requests of the HTTP client whose server fails at each step in turn.
+// Injects faults at each step of a request of the HTTP client.
 #include "probes/net/http_client.hpp"
 #include "probes/services.hpp"
 
@@ -27,16 +27,16 @@ using test::TlsPhase;
 using test::Wire;
 
 enum class Kind : unsigned char {
-  plain,   // a request, an answer
-  tls,     // the same by HTTPS
+  plain,   // one request over HTTP
+  tls,     // one request over HTTPS
   kept,    // two requests on one connection
-  stream,  // an answer that is taken as it comes, by HTTPS
+  stream,  // a streamed response over HTTPS
 };
 constexpr std::array kKinds = {Kind::plain, Kind::tls, Kind::kept, Kind::stream};
 
 bool has_tls(Kind kind) { return kind == Kind::tls || kind == Kind::stream; }
 
-// A request that is read whole, and an answer whose pieces are steps of their own.
+// Reads a complete request. Each piece of the response is a separate step.
 asio::awaitable<void> answer(Wire& wire) {
   co_await wire.receive_until("\r\n\r\n");
   co_await wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n");
@@ -67,7 +67,7 @@ asio::awaitable<std::string> get(HttpClient& client, std::uint16_t port, SampleS
   co_return response.body;
 }
 
-TEST(HttpClientDeadlineTest, EndsARunWhoseServerFallsSilent) {
+TEST(HttpClientDeadlineTest, TimesOutIfTheServerStopsResponding) {
   test::JobFixture house;
   ProbeServices services(house.loop, {});
   test::Peer peer(house.loop, &answer);
@@ -76,7 +76,7 @@ TEST(HttpClientDeadlineTest, EndsARunWhoseServerFallsSilent) {
     return get(services.http, port, out);
   };
   EXPECT_EQ(test::run_with_stall(house, peer, kBody, conversation),
-            "timeout: no response within 50ms while waiting for an answer from 127.0.0.1:" +
+            "timeout: no response within 50ms while waiting for a response from 127.0.0.1:" +
                 std::to_string(peer.port()));
 }
 
@@ -113,7 +113,7 @@ class HttpClientFaults : public testing::TestWithParam<std::tuple<Fault, Kind>> 
     const HttpResponse response = co_await services_.http.perform(request, out);
     co_return std::to_string(response.status) + response.body + streamed;
   }
-  // By a client whose kept connections end with the conversation.
+  // With a separate client, so that its idle connections are closed at the end.
   asio::awaitable<std::string> ask_twice(HttpRequest request, SampleSet& out) {
     HttpClient client(loop_, services_.wheel, services_.resolver, services_.tls);
     request.reuse_connection = true;
@@ -122,14 +122,14 @@ class HttpClientFaults : public testing::TestWithParam<std::tuple<Fault, Kind>> 
     co_return first.body + second.body;
   }
 
-  // What a fault may be reported as.
+  // The allowed reasons for a fault.
   static Endings endings(Kind kind, Fault fault, TlsPhase phase) {
     if (fault == Fault::refuse) return {Reason::connect};
     Endings endings = {phase == TlsPhase::begins ? Reason::tls : Reason::protocol};
-    // RST may come before the client knows that it is connected.
+    // The RST may arrive before the client has noticed that it is connected.
     if (fault == Fault::reset && phase != TlsPhase::complete) endings.insert(Reason::connect);
     if (phase == TlsPhase::finishes) endings.insert(Reason::tls);
-    // A kept connection that ends in place of an answer has been too old: another one is made.
+    // If a reused connection is closed without a response, libcurl retries with a new one.
     if (kind == Kind::kept) endings.insert(std::nullopt);
     return endings;
   }
@@ -142,7 +142,7 @@ class HttpClientFaults : public testing::TestWithParam<std::tuple<Fault, Kind>> 
   test::Peer peer_{loop_, script(kind_), has_tls(kind_) ? context_.get() : nullptr};
 };
 
-TEST_P(HttpClientFaults, EndWellAtEachStep) {
+TEST_P(HttpClientFaults, AreReportedAtEachStep) {
   const Fault fault = std::get<Fault>(GetParam());
   const std::size_t stride = has_tls(kind_) && fault == Fault::cut ? 41 : 1;
   const auto conversation = [this](std::uint16_t port, SampleSet& out) {
@@ -151,7 +151,7 @@ TEST_P(HttpClientFaults, EndWellAtEachStep) {
   const auto expected = [this](Fault what, TlsPhase phase) { return endings(kind_, what, phase); };
   const std::size_t steps = test::fail_each_step(peer_, fault, conversation, expected, stride);
   RecordProperty("steps", static_cast<int>(steps));
-  // A connection accepted, a request read, four pieces written; the handshake has three steps.
+  // One connection accepted, one request read, four writes; the handshake has three steps.
   if (fault == Fault::cut) {
     EXPECT_GE(steps * stride, has_tls(kind_) ? 900U : 70U);
   } else if (fault != Fault::refuse) {

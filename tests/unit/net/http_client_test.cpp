@@ -26,7 +26,7 @@ namespace {
 using namespace std::chrono_literals;
 using boost::asio::ip::tcp;
 
-// A server with TLS that takes one request and then sends just the bytes that it is told to.
+// A TLS server that reads one request and then sends exactly the bytes of the test.
 class TlsPeer {
  public:
   TlsPeer() {
@@ -44,7 +44,7 @@ class TlsPeer {
     return "https://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()) + "/";
   }
 
-  // Blocks until a request has come.
+  // Blocks until a request has arrived.
   void accept() {
     acceptor_.accept(socket_);
     tls_.reset(SSL_new(context_.get()));
@@ -55,7 +55,7 @@ class TlsPeer {
     SSL_set0_wbio(tls_.get(), BIO_new(BIO_s_mem()));
   }
 
-  // A TLS record for each of the pieces, as they go over the wire.
+  // The encrypted TLS records, one for each piece.
   std::string records(const std::vector<std::string>& pieces) {
     for (const std::string& piece : pieces) {
       test::detail::require(SSL_write(tls_.get(), piece.data(), static_cast<int>(piece.size())) >
@@ -74,7 +74,7 @@ class TlsPeer {
   using Context = std::unique_ptr<SSL_CTX, test::detail::Freeing<SSL_CTX_free>>;
   using Tls = std::unique_ptr<SSL, test::detail::Freeing<SSL_free>>;
 
-  boost::asio::io_context loop_;  // never runs: all of it blocks
+  boost::asio::io_context loop_;  // never runs, because all calls block
   tcp::acceptor acceptor_{loop_, tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)};
   tcp::socket socket_{loop_};
   Context context_{SSL_CTX_new(TLS_server_method())};
@@ -83,7 +83,7 @@ class TlsPeer {
 
 const std::string kHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-// Chunks as servers write them: also in records that bring nothing of the body.
+// Chunks in the records that servers write, of which some contain no body data.
 std::vector<std::string> chunks(int count) {
   std::vector<std::string> out;
   for (int i = 0; i < count; ++i) out.insert(out.end(), {"5\r\n", "hello", "\r\n"});
@@ -129,14 +129,14 @@ class HttpStream : public testing::Test {
   bool done_ = false;
 };
 
-TEST_F(HttpStream, ReadsAllThatHasComeAtOnce) {
+TEST_F(HttpStream, ReadsAllReceivedRecordsAtOnce) {
   std::vector<std::string> pieces = chunks(1000);
   pieces.insert(pieces.begin(), kHead);
-  peer_.send(peer_.records(pieces));  // and then it is silent
+  peer_.send(peer_.records(pieces));  // nothing follows
   EXPECT_TRUE(test::run_until(loop_, [&] { return body_.size() == 5 * 1000; })) << body_.size();
 }
 
-TEST_F(HttpStream, RestsWhileARecordIsHalfThere) {
+TEST_F(HttpStream, WaitsForTheRestOfARecord) {
   peer_.send(peer_.records({kHead}));
   const std::string more = peer_.records(chunks(2));
   peer_.send(more.substr(0, more.size() / 2));

@@ -23,7 +23,7 @@
 namespace vitalsd::net {
 namespace {
 
-// A call that does not return until the test lets it: a dead mount.
+// Simulates an unreachable mount: look() blocks until recover() is called.
 class Mount {
  public:
   int look() {
@@ -53,19 +53,19 @@ class Mount {
 
 class OffloadTest : public testing::Test {
  protected:
-  // Few, as a thread that is given up gets little of a machine that others use.
+  // Few, because an abandoned thread gets little CPU time on a busy machine.
   static constexpr std::size_t kMaxThreads = 3;
   static constexpr std::size_t kMaxHanging = 5;
 
   ~OffloadTest() override { mount->recover(); }
 
-  test::Task<int> look(const std::string& flight) {
+  test::Task<int> look(const std::string& resource) {
     const auto work = [mount = mount](const StopFlag&) { return mount->look(); };
-    return {loop, offload->run(flight, work)};
+    return {loop, offload->run(resource, work)};
   }
-  // Work that hangs in a thread, given up.
-  void hang(const std::string& flight) {
-    auto task = look(flight);
+  // Starts work that hangs, and abandons it.
+  void hang(const std::string& resource) {
+    auto task = look(resource);
     ASSERT_TRUE(wait_until_busy(++hung));
     task.cancel();
     EXPECT_THROW(task.get(), boost::system::system_error);
@@ -81,14 +81,15 @@ class OffloadTest : public testing::Test {
   bool wait_until_busy(std::size_t threads) {
     return test::run_until(loop, [&] { return offload->busy() == threads; });
   }
-  // What was given up gets little of a machine that others use.
+  // An abandoned thread gets little CPU time on a busy machine, so this may take long.
   bool wait_until_none_hangs() {
     constexpr auto kLong = std::chrono::minutes(1);
     return test::run_until(loop, [&] { return offload->hanging() == 0; }, kLong);
   }
 
   boost::asio::io_context loop{1};
-  // Else who waits for a thread turns a loop that has nothing to do, and takes its processor.
+  // Without the guard, a test that waits for a thread would spin on an empty loop and use the CPU
+  // that the thread needs.
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard{
       loop.get_executor()};
   std::optional<Offload> offload{std::in_place, loop, kMaxThreads, kMaxHanging};
@@ -96,7 +97,7 @@ class OffloadTest : public testing::Test {
   std::size_t hung = 0;
 };
 
-TEST_F(OffloadTest, GivesTheResultOfAnotherThread) {
+TEST_F(OffloadTest, ReturnsTheResultFromAnotherThread) {
   const auto work = [](const StopFlag& stop) {
     EXPECT_FALSE(stop.stopped());
     return std::this_thread::get_id();
@@ -104,19 +105,19 @@ TEST_F(OffloadTest, GivesTheResultOfAnotherThread) {
   EXPECT_NE(test::Task(loop, offload->run("x", work)).get(), std::this_thread::get_id());
 }
 
-TEST_F(OffloadTest, ThrowsWhatTheWorkThrows) {
+TEST_F(OffloadTest, RethrowsTheExceptionOfTheWork) {
   const auto work = [](const StopFlag&) -> int { throw std::out_of_range("too far"); };
   EXPECT_THROW(test::Task(loop, offload->run("x", work)).get(), std::out_of_range);
 }
 
-TEST_F(OffloadTest, ReturnsAtOnceWhenCancelledThoughTheThreadHangs) {
+TEST_F(OffloadTest, ReturnsAtOnceWhenCancelledEvenIfTheThreadHangs) {
   hang("/mnt");
   EXPECT_EQ(offload->hanging(), 1U);
   mount->recover();
   EXPECT_TRUE(wait_until_none_hangs());
 }
 
-TEST_F(OffloadTest, TellsTheWorkThatItIsGivenUp) {
+TEST_F(OffloadTest, SetsTheStopFlagWhenCancelled) {
   const auto stopped_in_time = std::make_shared<std::promise<bool>>();
   auto answer = stopped_in_time->get_future();
   const auto work = [stopped_in_time](const StopFlag& stop) {
@@ -132,7 +133,7 @@ TEST_F(OffloadTest, TellsTheWorkThatItIsGivenUp) {
   EXPECT_TRUE(answer.get());
 }
 
-TEST_F(OffloadTest, RefusesAFlightThatHangsAndNoOther) {
+TEST_F(OffloadTest, RejectsWorkForAHangingResourceOnly) {
   hang("/mnt/a");
   EXPECT_EQ(refusal_of(look("/mnt/a")), Reason::timeout);
   const auto work = [](const StopFlag&) { return 1; };
@@ -143,7 +144,7 @@ TEST_F(OffloadTest, RefusesAFlightThatHangsAndNoOther) {
   EXPECT_EQ(look("/mnt/a").get(), 42);
 }
 
-TEST_F(OffloadTest, DoesNotRefuseAFlightThatIsMerelyUnderWay) {
+TEST_F(OffloadTest, AcceptsWorkForAResourceInUse) {
   auto first = look("/mnt");
   auto second = look("/mnt");
   ASSERT_TRUE(wait_until_busy(2));
@@ -153,13 +154,13 @@ TEST_F(OffloadTest, DoesNotRefuseAFlightThatIsMerelyUnderWay) {
   EXPECT_EQ(second.get(), 42);
 }
 
-TEST_F(OffloadTest, HasThreadsBesideThoseThatHang) {
+TEST_F(OffloadTest, UsesAdditionalThreadsWhenThreadsHang) {
   const auto work = [](const StopFlag&) { return 1; };
   for (std::size_t i = 0; i < kMaxThreads; ++i) hang(std::to_string(i));
   EXPECT_EQ(test::Task(loop, offload->run("another", work)).get(), 1);
 }
 
-TEST_F(OffloadTest, GivesThePlaceOfAThreadThatHangsToWhatWaits) {
+TEST_F(OffloadTest, ReplacesAnAbandonedThreadIfWorkIsQueued) {
   std::vector<test::Task<int>> hanging;
   for (std::size_t i = 0; i < kMaxThreads; ++i) hanging.push_back(look(std::to_string(i)));
   ASSERT_TRUE(wait_until_busy(kMaxThreads));
@@ -168,12 +169,12 @@ TEST_F(OffloadTest, GivesThePlaceOfAThreadThatHangsToWhatWaits) {
   hanging.front().cancel();
   EXPECT_EQ(waiting.get(), 1);
   EXPECT_THROW(hanging.front().get(), boost::system::system_error);
-  // A thread would else end what waits for it, after the loop is gone.
+  // All tasks complete before the loop is destroyed.
   mount->recover();
   for (std::size_t i = 1; i < hanging.size(); ++i) EXPECT_EQ(hanging[i].get(), 42);
 }
 
-TEST_F(OffloadTest, RefusesWorkWhenTooManyThreadsHangAndRecovers) {
+TEST_F(OffloadTest, RejectsWorkWhileTooManyThreadsHang) {
   for (std::size_t i = 0; i < kMaxHanging; ++i) hang(std::to_string(i));
   EXPECT_EQ(offload->hanging(), kMaxHanging);
   EXPECT_EQ(refusal_of(look("another")), Reason::internal);
@@ -184,13 +185,13 @@ TEST_F(OffloadTest, RefusesWorkWhenTooManyThreadsHangAndRecovers) {
   EXPECT_EQ(test::Task(loop, offload->run("another", work)).get(), 1);
 }
 
-TEST_F(OffloadTest, QueuesWhatItHasNoThreadFor) {
+TEST_F(OffloadTest, QueuesWorkIfAllThreadsAreBusy) {
   std::vector<test::Task<int>> tasks;
   for (std::size_t i = 0; i < kMaxThreads + 3; ++i) {
     tasks.push_back(look(std::to_string(i)));
   }
   ASSERT_TRUE(wait_until_busy(kMaxThreads));
-  tasks.back().cancel();  // waits in the queue, and need not begin
+  tasks.back().cancel();  // it is in the queue, so it is removed without running
   EXPECT_THROW(tasks.back().get(), boost::system::system_error);
   EXPECT_EQ(offload->hanging(), 0U);
   tasks.pop_back();
@@ -198,7 +199,7 @@ TEST_F(OffloadTest, QueuesWhatItHasNoThreadFor) {
   for (auto& task : tasks) EXPECT_EQ(task.get(), 42);
 }
 
-TEST_F(OffloadTest, MayGoBeforeAThreadThatHangs) {
+TEST_F(OffloadTest, CanBeDestroyedBeforeAHangingThreadReturns) {
   hang("/mnt");
   offload.reset();
   mount->recover();

@@ -15,10 +15,10 @@ namespace {
 
 class PendingTest : public testing::Test {
  protected:
-  // Waits for what the test completes through `pending`.
+  // Waits until the test completes `pending`.
   asio::awaitable<int> wait() {
     return Pending<int>::wait([this](std::shared_ptr<Pending<int>> started) {
-      started->on_cancel = [this] { ++let_go; };
+      started->on_cancel = [this] { ++cancellations; };
       pending = std::move(started);
     });
   }
@@ -26,10 +26,10 @@ class PendingTest : public testing::Test {
 
   boost::asio::io_context loop{1};
   std::shared_ptr<Pending<int>> pending;
-  int let_go = 0;
+  int cancellations = 0;
 };
 
-TEST_F(PendingTest, GivesTheResult) {
+TEST_F(PendingTest, ReturnsTheResult) {
   test::Task task(loop, wait());
   turn();
   EXPECT_FALSE(task.done());
@@ -37,10 +37,10 @@ TEST_F(PendingTest, GivesTheResult) {
   pending->succeed(7);
   EXPECT_TRUE(pending->done());
   EXPECT_EQ(task.get(), 7);
-  EXPECT_EQ(let_go, 0);
+  EXPECT_EQ(cancellations, 0);
 }
 
-TEST_F(PendingTest, ThrowsTheFailure) {
+TEST_F(PendingTest, ThrowsTheError) {
   test::Task task(loop, wait());
   turn();
   pending->fail_with(std::out_of_range("too far"));
@@ -58,7 +58,7 @@ TEST_F(PendingTest, CompletesOnce) {
   EXPECT_EQ(task.completions(), 1);
 }
 
-TEST_F(PendingTest, DoesNotResumeWhoIsStillStarting) {
+TEST_F(PendingTest, DoesNotResumeTheCallerDuringStart) {
   std::string order;
   const auto run = [&]() -> asio::awaitable<int> {
     const int value = co_await Pending<int>::wait([&](std::shared_ptr<Pending<int>> started) {
@@ -76,10 +76,10 @@ TEST_F(PendingTest, EndsAtOnceWhenCancelled) {
   test::Task task(loop, wait());
   turn();
   task.cancel();
-  EXPECT_EQ(let_go, 1);
+  EXPECT_EQ(cancellations, 1);
   EXPECT_TRUE(pending->done());
   EXPECT_TRUE(task.done());
-  pending->succeed(7);  // interests nobody
+  pending->succeed(7);  // is discarded
   try {
     task.get();
     FAIL();
@@ -88,23 +88,23 @@ TEST_F(PendingTest, EndsAtOnceWhenCancelled) {
   }
 }
 
-TEST_F(PendingTest, KeepsAResultThatCameBeforeTheCancellation) {
+TEST_F(PendingTest, ReturnsAResultThatPrecedesTheCancellation) {
   test::Task task(loop, wait());
   turn();
   test::on_loop(loop, [&] {
     pending->succeed(7);
     task.cancel_on_loop();  // before the result has been delivered
   });
-  EXPECT_EQ(let_go, 0);
+  EXPECT_EQ(cancellations, 0);
   EXPECT_EQ(task.get(), 7);
 }
 
-TEST_F(PendingTest, MayBeCancelledTwice) {
+TEST_F(PendingTest, CanBeCancelledTwice) {
   test::Task task(loop, wait());
   turn();
   task.cancel();
   task.cancel();
-  EXPECT_EQ(let_go, 1);
+  EXPECT_EQ(cancellations, 1);
   EXPECT_THROW(task.get(), boost::system::system_error);
 }
 

@@ -24,7 +24,8 @@ namespace {
 
 using asio::ip::udp;
 
-// A name server on loopback: knows a few names, denies the rest, and can be told to be silent.
+// A name server on loopback. It responds with NXDOMAIN to unknown names, and can hold back its
+// responses.
 class NameServer {
  public:
   explicit NameServer(asio::io_context& loop)
@@ -40,10 +41,10 @@ class NameServer {
   std::uint32_t time_to_live = 60;
   std::map<std::string, int> asked;  // queries for IPv4 addresses
 
-  void be_silent() { silent_ = true; }
-  void speak() {
-    silent_ = false;
-    for (const auto& [query, client] : std::exchange(kept_, {})) answer(query, client);
+  void hold_responses() { holding_ = true; }
+  void release_responses() {
+    holding_ = false;
+    for (const auto& [query, client] : std::exchange(held_, {})) respond(query, client);
   }
 
  private:
@@ -55,16 +56,16 @@ class NameServer {
                                [this](const boost::system::error_code& error, std::size_t size) {
                                  if (error) return;
                                  const std::string query(buffer_.data(), size);
-                                 if (silent_)
-                                   kept_.emplace_back(query, client_);
+                                 if (holding_)
+                                   held_.emplace_back(query, client_);
                                  else
-                                   answer(query, client_);
+                                   respond(query, client_);
                                  receive();
                                });
   }
 
-  // RFC 1035, 4.1: a header, the question, and as many answers as there are addresses.
-  void answer(const std::string& query, const udp::endpoint& client) {
+  // RFC 1035, 4.1: a header, the question, and one answer for each address.
+  void respond(const std::string& query, const udp::endpoint& client) {
     std::string name;
     std::size_t at = kHeader;
     while (query[at] != 0) {
@@ -95,8 +96,8 @@ class NameServer {
   udp::socket socket_;
   udp::endpoint client_;
   std::array<char, 512> buffer_{};
-  bool silent_ = false;
-  std::vector<std::pair<std::string, udp::endpoint>> kept_;
+  bool holding_ = false;
+  std::vector<std::pair<std::string, udp::endpoint>> held_;
 };
 
 const auto kDb = asio::ip::make_address_v4("10.0.0.1");
@@ -124,7 +125,7 @@ class ResolverTest : public testing::Test {
   Resolver resolver{loop, wheel, {server.address()}};
 };
 
-TEST_F(ResolverTest, LeavesAddressesAlone) {
+TEST_F(ResolverTest, ReturnsAddressesUnchanged) {
   EXPECT_EQ(resolve("192.0.2.7").get(), Addresses{asio::ip::make_address("192.0.2.7")});
   EXPECT_EQ(resolve("2001:db8::1").get(), Addresses{asio::ip::make_address("2001:db8::1")});
   EXPECT_TRUE(server.asked.empty());
@@ -136,7 +137,7 @@ TEST_F(ResolverTest, ResolvesAName) {
   EXPECT_EQ(addresses, (Addresses{kDb, kOther}));
 }
 
-TEST_F(ResolverTest, AsksOnceForAllWhoWait) {
+TEST_F(ResolverTest, SendsOneQueryForAllWaiters) {
   auto first = resolve("db.example");
   auto second = resolve("db.example");
   EXPECT_EQ(first.get().size(), 2U);
@@ -144,54 +145,54 @@ TEST_F(ResolverTest, AsksOnceForAllWhoWait) {
   EXPECT_EQ(server.asked["db.example"], 1);
 }
 
-TEST_F(ResolverTest, KeepsAnswers) {
+TEST_F(ResolverTest, CachesResults) {
   resolve("db.example").get();
   server.names["db.example"] = {kOther};
   EXPECT_EQ(resolve("db.example").get().size(), 2U);
   EXPECT_EQ(server.asked["db.example"], 1);
 }
 
-TEST_F(ResolverTest, AsksAgainWhenAnAnswerIsTooOld) {
-  server.time_to_live = 0;  // kept for a second all the same
+TEST_F(ResolverTest, QueriesAgainWhenTheCacheEntryExpires) {
+  server.time_to_live = 0;  // still cached for a second
   resolve("db.example").get();
   server.names["db.example"] = {kOther};
   EXPECT_TRUE(test::run_until(loop, [&] { return resolve("db.example").get().size() == 1; }));
 }
 
-TEST_F(ResolverTest, SaysWhyANameDoesNotResolve) {
+TEST_F(ResolverTest, ReportsWhyANameDoesNotResolve) {
   EXPECT_EQ(error_of(resolve("nothing.example")), "nothing.example: domain name not found");
   server.names["empty.example"] = {};
   EXPECT_TRUE(error_of(resolve("empty.example")).starts_with("empty.example: "));
 }
 
-TEST_F(ResolverTest, DoesNotKeepFailures) {
+TEST_F(ResolverTest, DoesNotCacheFailures) {
   EXPECT_NE(error_of(resolve("new.example")), "none");
   server.names["new.example"] = {kDb};
   EXPECT_EQ(resolve("new.example").get(), Addresses{kDb});
 }
 
-TEST_F(ResolverTest, CancelsOneWaiterAlone) {
-  server.be_silent();
+TEST_F(ResolverTest, CancelsOneWaiterOnly) {
+  server.hold_responses();
   auto first = resolve("db.example");
   auto second = resolve("db.example");
   test::settle(loop);
   first.cancel();
   EXPECT_THROW(first.get(), boost::system::system_error);
   EXPECT_FALSE(second.done());
-  server.speak();
+  server.release_responses();
   EXPECT_EQ(second.get().size(), 2U);
 }
 
-TEST_F(ResolverTest, AsksOtherServersFromNowOn) {
+TEST_F(ResolverTest, QueriesNewServersAfterAReload) {
   NameServer other(loop);
   other.names["db.example"] = {kOther};
   resolve("db.example").get();
   resolver.set_servers({other.address()});
-  EXPECT_EQ(resolve("db.example").get(), Addresses{kOther});  // what the old one said is forgotten
+  EXPECT_EQ(resolve("db.example").get(), Addresses{kOther});  // the cache is cleared
 }
 
-TEST_F(ResolverTest, EndsQueriesToServersThatAreReplaced) {
-  server.be_silent();
+TEST_F(ResolverTest, FailsPendingQueriesWhenServersAreReplaced) {
+  server.hold_responses();
   auto task = resolve("db.example");
   test::settle(loop);
   NameServer other(loop);

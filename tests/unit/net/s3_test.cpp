@@ -30,13 +30,13 @@ using testing::StartsWith;
 
 // ---- text ---------------------------------------------------------------------------------------
 
-TEST(IsoTimeTest, ReadsSecondsAndPassesOverTheirFraction) {
+TEST(IsoTimeTest, ReadsSecondsWithoutTheirFraction) {
   EXPECT_EQ(parse_iso_time("1970-01-01T00:00:00Z"), 0);
   EXPECT_EQ(parse_iso_time("2026-11-23T02:00:05Z"), 1795399205);
   EXPECT_EQ(parse_iso_time("2026-11-23T02:00:05.999Z"), 1795399205);
 }
 
-TEST(IsoTimeTest, RefusesOtherForms) {
+TEST(IsoTimeTest, RejectsOtherFormats) {
   for (const std::string_view text :
        {"", "2026-11-23", "2026-11-23T02:00:05", "2026-11-23T02:00:05+01:00",
         "2026-11-23T02:00:05Z ", "2026-11-23T02:00:05.1xZ", "2026-13-23T02:00:05Z", "yesterday"}) {
@@ -44,7 +44,7 @@ TEST(IsoTimeTest, RefusesOtherForms) {
   }
 }
 
-TEST(HttpTimeTest, ReadsTheFormOfTheDateHeaderOnly) {
+TEST(HttpTimeTest, ReadsTheFormatOfTheDateHeaderOnly) {
   EXPECT_EQ(parse_http_time("Mon, 23 Nov 2026 02:00:05 GMT"), 1795399205);
   for (const std::string_view text : {"", "Mon, 23 Nov 2026 02:00:05", "23 Nov 2026 02:00:05 GMT",
                                       "Mon, 23 Nov 2026 02:00:05 GMT+1", "now"}) {
@@ -74,7 +74,7 @@ std::string refusal(std::string_view xml) {
   return "none";
 }
 
-TEST(S3PageTest, ReadsObjectsAndWhetherThereAreMore) {
+TEST(S3PageTest, ReadsObjectsAndTheContinuationToken) {
   const S3Page last = parse_s3_page(page(contents("db/a&amp;b", "18446744073709551615")));
   ASSERT_EQ(last.objects.size(), 1U);
   EXPECT_EQ(last.objects[0].key, "db/a&b");
@@ -89,39 +89,39 @@ TEST(S3PageTest, ReadsObjectsAndWhetherThereAreMore) {
   EXPECT_TRUE(parse_s3_page(page("<IsTruncated>false</IsTruncated>")).objects.empty());
 }
 
-TEST(S3PageTest, DecodesKeysOnlyWhereTheServerSaysThatTheyAreEncoded) {
+TEST(S3PageTest, DecodesKeysOnlyIfTheResponseMarksThemAsEncoded) {
   const std::string key = contents("a%2Bb+c");
   EXPECT_EQ(parse_s3_page(page(key)).objects.at(0).key, "a%2Bb+c");
   EXPECT_EQ(parse_s3_page(page("<EncodingType>url</EncodingType>" + key)).objects.at(0).key,
             "a+b c");
 }
 
-TEST(S3PageTest, RefusesWhatIsNoList) {
+TEST(S3PageTest, RejectsOtherDocuments) {
   EXPECT_THAT(refusal(""), StartsWith("not XML: "));
   EXPECT_THAT(refusal(page(contents("a")).substr(0, 150)), StartsWith("not XML: "));
-  EXPECT_EQ(refusal("<html><body>Hello</body></html>"), "the answer is no ListBucketResult");
+  EXPECT_EQ(refusal("<html><body>Hello</body></html>"), "the response is not a ListBucketResult");
 }
 
-TEST(S3PageTest, RefusesMoreObjectsThanWereAskedFor) {
+TEST(S3PageTest, RejectsMoreObjectsThanRequested) {
   std::string objects;
   for (int i = 0; i < 1000; ++i) objects += contents("a");
   EXPECT_EQ(parse_s3_page(page(objects)).objects.size(), 1000U);
-  EXPECT_EQ(refusal(page(objects + contents("a"))),
-            "the list has more objects than were asked for");
+  EXPECT_EQ(refusal(page(objects + contents("a"))), "the list has more objects than requested");
 }
 
-TEST(S3PageTest, RefusesObjectsThatLackSomething) {
+TEST(S3PageTest, RejectsIncompleteObjects) {
   for (const std::string& object :
        {contents(""), contents("a", ""), contents("a", "-1"), contents("a", "7x"),
         contents("a", "18446744073709551616"), contents("a", "7", ""), contents("a", "7", "now"),
         std::string("<Contents/>")}) {
-    EXPECT_EQ(refusal(page(object)), "the list has an object without key, size or time") << object;
+    EXPECT_EQ(refusal(page(object)), "the list has an object without a valid key, size or time")
+        << object;
   }
 }
 
-TEST(S3PageTest, RefusesAListThatGoesOnNowhere) {
+TEST(S3PageTest, RejectsATruncatedListWithoutContinuationToken) {
   EXPECT_EQ(refusal(page("<IsTruncated>true</IsTruncated>")),
-            "the list goes on, but the server does not say where");
+            "the list is truncated, but has no continuation token");
 }
 
 std::string error_xml(std::string_view code, std::string_view message = "") {
@@ -129,7 +129,7 @@ std::string error_xml(std::string_view code, std::string_view message = "") {
          "</Message></Error>";
 }
 
-TEST(S3ErrorTest, GoesByTheCodeBeforeTheStatus) {
+TEST(S3ErrorTest, PrefersTheCodeToTheStatus) {
   const std::vector<std::pair<std::string, Reason>> rows = {
       {"AccessDenied", Reason::permission},   {"SignatureDoesNotMatch", Reason::auth},
       {"InvalidAccessKeyId", Reason::auth},   {"ExpiredToken", Reason::auth},
@@ -145,7 +145,7 @@ TEST(S3ErrorTest, GoesByTheCodeBeforeTheStatus) {
       Reason::auth);
 }
 
-TEST(S3ErrorTest, GoesByTheStatusWhereThereIsNoCodeThatItKnows) {
+TEST(S3ErrorTest, UsesTheStatusIfTheCodeIsUnknown) {
   const std::map<int, Reason> rows = {{301, Reason::config},     {307, Reason::config},
                                       {400, Reason::mismatch},   {401, Reason::auth},
                                       {403, Reason::permission}, {404, Reason::mismatch},
@@ -157,7 +157,7 @@ TEST(S3ErrorTest, GoesByTheStatusWhereThereIsNoCodeThatItKnows) {
   }
 }
 
-TEST(S3ErrorTest, SaysStatusCodeAndMessage) {
+TEST(S3ErrorTest, ReportsStatusCodeAndMessage) {
   EXPECT_STREQ(s3_error(403, error_xml("AccessDenied", "Access Denied")).what(),
                "status 403, AccessDenied: 'Access Denied'");
   EXPECT_STREQ(s3_error(502, "<html>").what(), "status 502");
@@ -165,7 +165,7 @@ TEST(S3ErrorTest, SaysStatusCodeAndMessage) {
 
 // ---- options ------------------------------------------------------------------------------------
 
-// Options as they are configured, and what is wrong with them.
+// The options and the problems of a configuration.
 std::pair<S3Options, std::string> read_options(std::string_view yaml) {
   config::Problems problems("f");
   config::Value tree = config::parse_yaml(yaml, problems);
@@ -175,14 +175,14 @@ std::pair<S3Options, std::string> read_options(std::string_view yaml) {
   return {std::move(options), problems.text()};
 }
 
-TEST(S3OptionsTest, AsksAwsForABucketInTheHost) {
+TEST(S3OptionsTest, DefaultToAwsWithTheBucketInTheHostName) {
   const auto [options, problems] = read_options("{bucket: b, region: eu-central-1}");
   EXPECT_EQ(problems, "");
   EXPECT_EQ(options.endpoint.text(), "https://s3.eu-central-1.amazonaws.com");
   EXPECT_FALSE(options.path_style);
 }
 
-TEST(S3OptionsTest, PutsTheBucketInThePathWhereTheHostCannotHaveIt) {
+TEST(S3OptionsTest, UsePathStyleIfTheHostNameCannotContainTheBucket) {
   EXPECT_TRUE(read_options("{bucket: b.c}").first.path_style);
   EXPECT_TRUE(read_options("{bucket: b, endpoint: 'http://s3:9000/'}").first.path_style);
   EXPECT_FALSE(
@@ -191,18 +191,18 @@ TEST(S3OptionsTest, PutsTheBucketInThePathWhereTheHostCannotHaveIt) {
   EXPECT_EQ(read_options("{bucket: b, endpoint: 'http://s3/x//'}").first.endpoint.path, "/x");
 }
 
-TEST(S3OptionsTest, ReportsWhatDoesNotGoTogether) {
+TEST(S3OptionsTest, ReportInvalidCombinations) {
   EXPECT_THAT(read_options("{bucket: b, access_key: {env: A}}").second,
-              HasSubstr("access_key and secret_key go together"));
+              HasSubstr("access_key and secret_key must be set together"));
   EXPECT_THAT(read_options("{bucket: b, session_token: {env: A}}").second,
-              HasSubstr("goes with access_key"));
+              HasSubstr("requires access_key"));
   EXPECT_THAT(read_options("{bucket: b, endpoint: 'ftp://s3'}").second,
-              HasSubstr("the scheme is http or https"));
+              HasSubstr("the scheme must be http or https"));
 }
 
 // ---- a bucket -----------------------------------------------------------------------------------
 
-// Variables of the environment for as long as it lives; all others of AWS are unset.
+// Sets environment variables during its lifetime and unsets AWS's other variables.
 class AwsEnvironment {
  public:
   explicit AwsEnvironment(const std::map<std::string, std::string>& values = {}) {
@@ -237,7 +237,7 @@ class S3BucketTest : public testing::Test {
     options_.sts_endpoint = options_.endpoint;
   }
 
-  // The keys of all pages, or the reason and the text of the failure.
+  // The keys of all pages, or the reason and the text of the error.
   std::string list(S3Bucket& bucket) {
     SampleSet out;
     try {
@@ -260,7 +260,7 @@ class S3BucketTest : public testing::Test {
     options_.secret_key = config::Secret::literal("secret");
   }
 
-  // The request's first line and headers.
+  // Records each request (its first line and headers) and sends the next response.
   asio::awaitable<void> serve(test::Wire& wire) {
     for (;;) {
       std::string request;
@@ -270,7 +270,7 @@ class S3BucketTest : public testing::Test {
     }
   }
 
-  AwsEnvironment nothing_in_the_environment_;
+  AwsEnvironment empty_environment_;
   asio::io_context loop_{1};
   ProbeServices services_{loop_, {}};
   std::vector<std::string> answers_;
@@ -279,7 +279,7 @@ class S3BucketTest : public testing::Test {
   S3Options options_;
 };
 
-TEST_F(S3BucketTest, FollowsThePagesToTheEnd) {
+TEST_F(S3BucketTest, ReadsAllPages) {
   use_keys();
   answers_ = {http_answer(200,
                           page("<IsTruncated>true</IsTruncated>"
@@ -324,20 +324,20 @@ TEST_F(S3BucketTest, TakesKeysFromTheEnvironment) {
   EXPECT_THAT(requests_[0], HasSubstr("x-amz-security-token: y\r\n"));
 }
 
-TEST_F(S3BucketTest, SaysThatThereAreNoCredentials) {
+TEST_F(S3BucketTest, ReportsMissingCredentials) {
   S3Bucket store = bucket();
   EXPECT_THAT(list(store), StartsWith("config: no credentials: "));
   EXPECT_TRUE(requests_.empty());
 }
 
-TEST_F(S3BucketTest, ReportsRefusals) {
+TEST_F(S3BucketTest, ReportsErrorResponses) {
   use_keys();
   answers_ = {http_answer(403, error_xml("AccessDenied")),
               http_answer(404, error_xml("NoSuchBucket")), http_answer(200, "<html/>")};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "permission: status 403, AccessDenied");
   EXPECT_EQ(list(store), "mismatch: status 404, NoSuchBucket");
-  EXPECT_EQ(list(store), "protocol: the answer is no ListBucketResult");
+  EXPECT_EQ(list(store), "protocol: the response is not a ListBucketResult");
 }
 
 std::string assumed(std::string_view expires) {
@@ -356,7 +356,7 @@ class S3WebIdentityTest : public S3BucketTest {
                                {"AWS_ROLE_ARN", "arn:aws:iam::1:role/reader"}}};
 };
 
-TEST_F(S3WebIdentityTest, AssumesTheRoleOnceForManyLists) {
+TEST_F(S3WebIdentityTest, ReusesAssumedCredentials) {
   answers_ = {http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page("")),
               http_answer(200, page(""))};
   S3Bucket store = bucket();
@@ -370,7 +370,7 @@ TEST_F(S3WebIdentityTest, AssumesTheRoleOnceForManyLists) {
   EXPECT_THAT(requests_[2], HasSubstr("Credential=ASSUMED/"));
 }
 
-TEST_F(S3WebIdentityTest, AssumesTheRoleAnewWhenItsKeysRunOutSoon) {
+TEST_F(S3WebIdentityTest, AssumesTheRoleAgainBeforeTheCredentialsExpire) {
   answers_ = {http_answer(200, assumed("2001-01-01T00:00:00Z")), http_answer(200, page("")),
               http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
   S3Bucket store = bucket();
@@ -379,7 +379,7 @@ TEST_F(S3WebIdentityTest, AssumesTheRoleAnewWhenItsKeysRunOutSoon) {
   EXPECT_EQ(requests_.size(), 4U);
 }
 
-TEST_F(S3WebIdentityTest, AssumesTheRoleAnewAfterARefusal) {
+TEST_F(S3WebIdentityTest, AssumesTheRoleAgainAfterAnAuthError) {
   answers_ = {http_answer(200, assumed("2999-01-01T00:00:00Z")),
               http_answer(403, error_xml("ExpiredToken")),
               http_answer(200, assumed("2999-01-01T00:00:00Z")), http_answer(200, page(""))};
@@ -389,17 +389,17 @@ TEST_F(S3WebIdentityTest, AssumesTheRoleAnewAfterARefusal) {
   EXPECT_EQ(requests_.size(), 4U);
 }
 
-TEST_F(S3WebIdentityTest, ReportsWhatTheTokenServiceRefuses) {
+TEST_F(S3WebIdentityTest, ReportsErrorsOfTheTokenService) {
   answers_ = {
       http_answer(400, "<ErrorResponse>" + error_xml("InvalidIdentityToken") + "</ErrorResponse>"),
       http_answer(200, "<AssumeRoleWithWebIdentityResponse/>"), http_answer(200, assumed("soon"))};
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "auth: status 400, InvalidIdentityToken");
-  EXPECT_EQ(list(store), "protocol: the token service's answer has no credentials");
-  EXPECT_EQ(list(store), "protocol: the token service's answer has no credentials");
+  EXPECT_EQ(list(store), "protocol: the token service's response has no valid credentials");
+  EXPECT_EQ(list(store), "protocol: the token service's response has no valid credentials");
 }
 
-TEST_F(S3WebIdentityTest, SaysWhatTheEnvironmentLacks) {
+TEST_F(S3WebIdentityTest, ReportsAMissingRole) {
   unsetenv("AWS_ROLE_ARN");
   S3Bucket store = bucket();
   EXPECT_EQ(list(store), "config: AWS_ROLE_ARN is not set");

@@ -24,7 +24,7 @@ using test::Fault;
 using test::Wire;
 using testing::StartsWith;
 
-// Sends back what comes.
+// Sends all received bytes back.
 asio::awaitable<void> echo(Wire& wire) {
   for (;;) {
     std::string bytes = co_await wire.receive();
@@ -41,7 +41,7 @@ class StreamTest : public testing::Test {
     tls_.server_name = "peer";
   }
 
-  // A Task needs results that can be made without a value.
+  // Optional, because a Task needs a default-constructible result.
   using Opened = std::optional<Stream>;
   asio::awaitable<Opened> open(const test::Peer& peer, const TlsOptions* tls, SampleSet& out) {
     const config::Endpoint endpoint{"127.0.0.1", peer.port()};
@@ -55,8 +55,8 @@ class StreamTest : public testing::Test {
     SampleSet out;
     return *test::Task(loop_, open(secure_, &tls_, out)).get();
   }
-  // Why TLS cannot be made.
-  std::string refusal() {
+  // The error of the TLS handshake.
+  std::string handshake_error() {
     SampleSet out;
     try {
       test::Task(loop_, open(secure_, &tls_, out)).get();
@@ -67,15 +67,16 @@ class StreamTest : public testing::Test {
     return "none";
   }
 
-  static asio::awaitable<std::string> ask(Stream& stream, std::string question) {
-    co_await stream.write(question);
-    std::string answer;
+  // Sends the request and reads as many bytes.
+  static asio::awaitable<std::string> ask(Stream& stream, std::string request) {
+    co_await stream.write(request);
+    std::string response;
     std::array<char, 4096> piece{};
-    while (answer.size() < question.size()) {
+    while (response.size() < request.size()) {
       const std::size_t size = co_await stream.read_some(piece);
-      answer.append(piece.data(), size);
+      response.append(piece.data(), size);
     }
-    co_return answer;
+    co_return response;
   }
   static asio::awaitable<bool> send(Stream& stream, std::string bytes) {
     co_await stream.write(bytes);
@@ -85,10 +86,10 @@ class StreamTest : public testing::Test {
     std::array<char, 64> piece{};
     co_return co_await stream.read_some(piece);
   }
-  // The reason and the text of a conversation that fails.
+  // The reason and the text of the error.
   std::string failure(Stream& stream) {
     try {
-      return "none: " + test::Task(loop_, ask(stream, "question")).get();
+      return "none: " + test::Task(loop_, ask(stream, "request")).get();
     } catch (const ProbeError& error) {
       return std::string(reason_name(error.reason())) + ": " + error.what();
     }
@@ -103,55 +104,55 @@ class StreamTest : public testing::Test {
   TlsOptions tls_;
 };
 
-TEST_F(StreamTest, CarriesBytesBothWays) {
+TEST_F(StreamTest, SendsAndReceivesBytes) {
   Stream stream = plain();
-  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  EXPECT_EQ(test::Task(loop_, ask(stream, "request")).get(), "request");
   EXPECT_EQ(stream.ssl(), nullptr);
 }
 
-TEST_F(StreamTest, CarriesMoreThanTheSocketTakesAtOnce) {
-  const std::string much(std::size_t{300} << 10, 'x');
+TEST_F(StreamTest, TransfersMoreThanTheSocketBuffer) {
+  const std::string large(std::size_t{300} << 10, 'x');
   Stream first = plain();
-  EXPECT_EQ(test::Task(loop_, ask(first, much)).get(), much);
+  EXPECT_EQ(test::Task(loop_, ask(first, large)).get(), large);
   Stream second = secure();
-  EXPECT_EQ(test::Task(loop_, ask(second, much)).get(), much);
+  EXPECT_EQ(test::Task(loop_, ask(second, large)).get(), large);
 }
 
-TEST_F(StreamTest, MayBeMovedWithItsTls) {
+TEST_F(StreamTest, CanBeMovedWithTls) {
   Stream first = secure();
   Stream second = std::move(first);
-  EXPECT_EQ(test::Task(loop_, ask(second, "question")).get(), "question");
+  EXPECT_EQ(test::Task(loop_, ask(second, "request")).get(), "request");
   EXPECT_NE(second.ssl(), nullptr);
 }
 
-TEST_F(StreamTest, SaysWhatItIsDoing) {
+TEST_F(StreamTest, SetsTheStepOfTheRun) {
   SampleSet out;
   auto connecting = test::Task(loop_, open(secure_, &tls_, out));
   const std::string place = "127.0.0.1:" + std::to_string(secure_.port());
   EXPECT_TRUE(test::run_until(loop_, [&] { return out.step() == "connecting to " + place; }));
   connecting.get();
-  EXPECT_EQ(out.step(), "making TLS with " + place);
+  EXPECT_EQ(out.step(), "performing the TLS handshake with " + place);
 }
 
 TEST_F(StreamTest, ReportsTheEndOfTheStreamAsProtocol) {
   Stream stream = plain();
   peer_.arm(0, Fault::close);
-  EXPECT_EQ(failure(stream), "protocol: reading the answer: the connection was closed");
+  EXPECT_EQ(failure(stream), "protocol: reading the response: the connection was closed");
 }
 
-TEST_F(StreamTest, ReportsAnEndWithoutTlsFarewellAlike) {
+TEST_F(StreamTest, ReportsAnEndWithoutCloseNotifyInTheSameWay) {
   Stream stream = secure();
-  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  EXPECT_EQ(test::Task(loop_, ask(stream, "request")).get(), "request");
   secure_.arm(0, Fault::close);
-  EXPECT_EQ(failure(stream), "protocol: reading the answer: the connection was closed");
+  EXPECT_EQ(failure(stream), "protocol: reading the response: the connection was closed");
 }
 
-TEST_F(StreamTest, EndsAConnectionWhoseKeysChangeWithoutEnd) {
+TEST_F(StreamTest, ClosesAConnectionWithEndlessKeyUpdates) {
   const test::TlsServer server(certificate_, [](test::TlsLine& line) {
     line.read();
     for (int i = 0; i < 1000 && line.update_keys(); ++i) {
     }
-    line.write("question");
+    line.write("request");
     line.read();
   });
   const config::Endpoint endpoint{"127.0.0.1", server.port()};
@@ -161,35 +162,35 @@ TEST_F(StreamTest, EndsAConnectionWhoseKeysChangeWithoutEnd) {
   };
   {
     Stream stream = *test::Task(loop_, opening()).get();
-    EXPECT_EQ(failure(stream), "protocol: reading the answer: the connection was closed");
+    EXPECT_EQ(failure(stream), "protocol: reading the response: the connection was closed");
   }
 }
 
-TEST_F(StreamTest, ReportsAConnectionThatIsResetWhileItAsks) {
+TEST_F(StreamTest, ReportsAConnectionThatIsResetDuringARequest) {
   Stream stream = plain();
-  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  EXPECT_EQ(test::Task(loop_, ask(stream, "request")).get(), "request");
   peer_.hang_up();
   EXPECT_TRUE(test::run_until(loop_, [&] { return stream.hung_up(); }));
   EXPECT_THAT(failure(stream),
-              StartsWith("protocol: reading the answer: "));  // after an answer RST
+              StartsWith("protocol: reading the response: "));  // RST after a response
   EXPECT_THAT(failure(stream), StartsWith("connect: sending the request: "));
 }
 
-TEST_F(StreamTest, KnowsWhenThePeerHasHungUp) {
+TEST_F(StreamTest, DetectsThatThePeerHasClosedTheConnection) {
   Stream stream = plain();
-  EXPECT_EQ(test::Task(loop_, ask(stream, "question")).get(), "question");
+  EXPECT_EQ(test::Task(loop_, ask(stream, "request")).get(), "request");
   EXPECT_FALSE(stream.hung_up());
   peer_.hang_up();
   EXPECT_TRUE(test::run_until(loop_, [&] { return stream.hung_up(); }));
 }
 
-TEST_F(StreamTest, TakesAnIdlePeerThatSpeaksForOneThatHasHungUp) {
+TEST_F(StreamTest, TreatsUnexpectedDataOnAnIdleStreamAsClosed) {
   Stream stream = plain();
   test::Task(loop_, send(stream, "unread")).get();
   EXPECT_TRUE(test::run_until(loop_, [&] { return stream.hung_up(); }));
 }
 
-TEST_F(StreamTest, EndsAReadThatIsCancelled) {
+TEST_F(StreamTest, AbortsAReadWhenCancelled) {
   Stream stream = plain();
   auto reading = test::Task(loop_, read(stream));
   test::settle(loop_);
@@ -198,41 +199,41 @@ TEST_F(StreamTest, EndsAReadThatIsCancelled) {
   ASSERT_TRUE(test::run_until(loop_, [&] { return reading.done(); }));
   try {
     reading.get();
-    ADD_FAILURE() << "it has read";
+    ADD_FAILURE() << "the read has returned";
   } catch (const boost::system::system_error& error) {
     EXPECT_EQ(error.code(), asio::error::operation_aborted);
   }
 }
 
-TEST_F(StreamTest, VerifiesTheCertificateAgainstTheCas) {
-  EXPECT_EQ(refusal(), "none");
+TEST_F(StreamTest, VerifiesTheCertificateWithTheCas) {
+  EXPECT_EQ(handshake_error(), "none");
   tls_.ca = test::make_certificate("other").certificate;
-  EXPECT_THAT(refusal(), StartsWith("the certificate does not verify: "));
+  EXPECT_THAT(handshake_error(), StartsWith("certificate verification failed: "));
   tls_.verify = false;
-  EXPECT_EQ(refusal(), "none");
+  EXPECT_EQ(handshake_error(), "none");
 }
 
-TEST_F(StreamTest, VerifiesTheNameThatItIsGivenOrElseTheHosts) {
+TEST_F(StreamTest, VerifiesTheServerNameOrElseTheHost) {
   tls_.server_name = "another";
-  EXPECT_EQ(refusal(), "the certificate does not verify: hostname mismatch");
-  tls_.server_name = "";  // then it is the address
-  EXPECT_EQ(refusal(), "the certificate does not verify: IP address mismatch");
+  EXPECT_EQ(handshake_error(), "certificate verification failed: hostname mismatch");
+  tls_.server_name = "";  // the host, which is an address
+  EXPECT_EQ(handshake_error(), "certificate verification failed: IP address mismatch");
   tls_.verify = false;
-  EXPECT_EQ(refusal(), "none");
+  EXPECT_EQ(handshake_error(), "none");
 }
 
-TEST_F(StreamTest, ReportsAServerThatSpeaksNoTls) {
+TEST_F(StreamTest, ReportsAServerWithoutTls) {
   SampleSet out;
   try {
-    test::Task(loop_, open(peer_, &tls_, out)).get();  // which gets its own hello back
-    ADD_FAILURE() << "there is TLS";
+    test::Task(loop_, open(peer_, &tls_, out)).get();  // receives its own ClientHello
+    ADD_FAILURE() << "the handshake has succeeded";
   } catch (const ProbeError& error) {
     EXPECT_EQ(error.reason(), Reason::tls);
     EXPECT_THAT(error.what(), StartsWith("TLS handshake: "));
   }
 }
 
-TEST(SetPeerNameTest, SendsNamesButNoAddresses) {
+TEST(SetPeerNameTest, SendsNamesButNotAddressesAsSni) {
   using Context = std::unique_ptr<SSL_CTX, test::detail::Freeing<SSL_CTX_free>>;
   using Ssl = std::unique_ptr<SSL, test::detail::Freeing<SSL_free>>;
   const Context context(SSL_CTX_new(TLS_client_method()));

@@ -34,10 +34,10 @@ using asio::ip::udp;
 using testing::AllOf;
 using testing::HasSubstr;
 
-// A name server to which each name has the same IPv4 addresses.
-class OneAnswer {
+// A name server that resolves every name to the same IPv4 addresses.
+class FixedNameServer {
  public:
-  explicit OneAnswer(asio::io_context& loop)
+  explicit FixedNameServer(asio::io_context& loop)
       : socket_(loop, udp::endpoint(asio::ip::address_v4::loopback(), 0)) {
     receive();
   }
@@ -57,7 +57,7 @@ class OneAnswer {
                                  receive();
                                });
   }
-  // RFC 1035, 4.1: the query's header and question, and a record for each address.
+  // RFC 1035, 4.1: the header and question of the query, and one record for each address.
   void answer(const std::string& query) {
     constexpr std::size_t kHeader = 12;
     const std::size_t end = query.find('\0', kHeader) + 5;
@@ -84,12 +84,12 @@ class OneAnswer {
 
 class TcpConnectTest : public testing::Test {
  protected:
-  // A Task needs results that can be made without a value.
+  // Optional, because a Task needs a default-constructible result.
   using Connected = std::optional<tcp::socket>;
   asio::awaitable<Connected> start(config::Endpoint endpoint) {
     co_return co_await connect(services_.environment, endpoint, out_);
   }
-  // Whom it has got a connection to, or the reason and the text of the failure.
+  // The address of the peer, or the reason and the text of the error.
   std::string connect_to(const std::string& host, std::uint16_t port) {
     try {
       const Connected socket = test::Task(loop_, start({host, port})).get();
@@ -101,28 +101,28 @@ class TcpConnectTest : public testing::Test {
   tcp::acceptor listener(const std::string& address, std::uint16_t port = 0) {
     return {loop_, tcp::endpoint(asio::ip::make_address(address), port)};
   }
-  // A port at which nobody listens, and nobody will meanwhile.
-  tcp::acceptor deaf() {
+  // Reserves a port without listening on it.
+  tcp::acceptor not_listening() {
     tcp::acceptor acceptor(loop_, tcp::v4());
     acceptor.bind({asio::ip::address_v4::loopback(), 0});
     return acceptor;
   }
 
   asio::io_context loop_{1};
-  OneAnswer names_{loop_};
+  FixedNameServer names_{loop_};
   ProbeServices services_{loop_, {names_.address()}};
   SampleSet out_;
 };
 
-TEST_F(TcpConnectTest, ConnectsToAnAddressAndSaysSo) {
+TEST_F(TcpConnectTest, ConnectsToAnAddressAndSetsTheStep) {
   const tcp::acceptor peer = listener("127.0.0.1");
   const std::uint16_t port = peer.local_endpoint().port();
   EXPECT_EQ(connect_to("127.0.0.1", port), "127.0.0.1");
   EXPECT_EQ(out_.step(), "connecting to 127.0.0.1:" + std::to_string(port));
 }
 
-TEST_F(TcpConnectTest, NamesTheAddressThatRefuses) {
-  const tcp::acceptor peer = deaf();
+TEST_F(TcpConnectTest, ReportsTheAddressThatRefuses) {
+  const tcp::acceptor peer = not_listening();
   const std::string port = std::to_string(peer.local_endpoint().port());
   const std::string refusal = "connect: 127.0.0.1:" + port + ": Connection refused";
   EXPECT_EQ(connect_to("127.0.0.1", peer.local_endpoint().port()), refusal);
@@ -130,11 +130,12 @@ TEST_F(TcpConnectTest, NamesTheAddressThatRefuses) {
   EXPECT_EQ(connect_to("one.example", peer.local_endpoint().port()), refusal);
 }
 
-TEST_F(TcpConnectTest, BlamesNoTargetForWantOfDescriptors) {
-  const tcp::acceptor peer = deaf();
+TEST_F(TcpConnectTest, ReportsALackOfDescriptorsAsInternal) {
+  const tcp::acceptor peer = not_listening();
   names_.addresses = {"127.0.0.1", "127.0.0.2"};
   const std::array<const char*, 2> hosts = {"two.example", "127.0.0.1"};
-  // Afterwards the name needs no socket, and UBSan, which uses descriptors, knows the types.
+  // Afterwards the name is cached and needs no socket, and UBSan, which uses descriptors, has
+  // checked the types.
   for (const char* host : hosts) connect_to(host, peer.local_endpoint().port());
   const test::NoDescriptors none;
   for (const char* host : hosts) {
@@ -143,32 +144,32 @@ TEST_F(TcpConnectTest, BlamesNoTargetForWantOfDescriptors) {
   }
 }
 
-TEST(Shortages, AreToldByTheirWords) {
+TEST(LocalShortageTest, IsRecognizedByItsText) {
   EXPECT_TRUE(tells_our_shortage("could not create socket: Too many open files"));
   EXPECT_TRUE(tells_our_shortage("connect failed: No buffer space available"));
   EXPECT_FALSE(tells_our_shortage("connection to 10.0.0.1 failed: Connection refused"));
-  // Without an address to connect from it can never be reached: while there are ports.
+  // EADDRNOTAVAIL means that no local address can reach the target, as long as ports are free.
   EXPECT_FALSE(tells_our_shortage("could not connect: Cannot assign requested address"));
   EXPECT_FALSE(is_our_shortage(EADDRNOTAVAIL));
 }
 
-TEST_F(TcpConnectTest, ReportsANameThatDoesNotResolveWhileItResolvesIt) {
+TEST_F(TcpConnectTest, ReportsANameThatDoesNotResolve) {
   EXPECT_THAT(connect_to("none.example", 1), testing::StartsWith("dns: none.example: "));
   EXPECT_EQ(out_.step(), "resolving none.example");
 }
 
-TEST_F(TcpConnectTest, GoesOnAtOnceWhenAnAddressRefuses) {
+TEST_F(TcpConnectTest, TriesTheNextAddressAtOnceWhenOneRefuses) {
   const tcp::acceptor peer = listener("127.0.0.3");
   names_.addresses = {"127.0.0.1", "127.0.0.2", "127.0.0.3"};
   services_.resolver.set_servers({names_.address()});
   auto connecting = test::Task(loop_, start({"three.example", peer.local_endpoint().port()}));
   EXPECT_TRUE(test::run_until(loop_, [&] { return out_.step().starts_with("connecting"); }));
-  services_.wheel.stop();  // so nothing waits for the next one's time
+  services_.wheel.stop();  // so the delay between attempts never ends
   EXPECT_EQ(connecting.get()->remote_endpoint().address().to_string(), "127.0.0.3");
 }
 
-TEST_F(TcpConnectTest, NamesAllAddressesWhereEachRefuses) {
-  const tcp::acceptor peer = deaf();
+TEST_F(TcpConnectTest, ReportsAllAddressesIfEachRefuses) {
+  const tcp::acceptor peer = not_listening();
   const std::string port = std::to_string(peer.local_endpoint().port());
   names_.addresses = {"127.0.0.1", "127.0.0.2"};
   EXPECT_THAT(connect_to("two.example", peer.local_endpoint().port()),
@@ -177,18 +178,19 @@ TEST_F(TcpConnectTest, NamesAllAddressesWhereEachRefuses) {
                     HasSubstr("127.0.0.2:" + port + ": Connection refused")));
 }
 
-// Listens at 127.0.0.2 and answers no more: the kernel drops what its full queue cannot take.
+// A peer at 127.0.0.2 that does not respond: its queue is full, so the kernel drops new
+// connections.
 class SilentAddress : public TcpConnectTest {
  protected:
   SilentAddress() {
-    // On a port that is free at 127.0.0.1 as well.
-    const auto refused = [&] {
+    // The port must be free on 127.0.0.1 as well.
+    const auto bind_fails = [&] {
       boost::system::error_code error;
       live_.emplace(listener("127.0.0.1"));
       silent_.bind({asio::ip::make_address("127.0.0.2"), live_->local_endpoint().port()}, error);
       return error.failed();
     };
-    for (int attempts = 1; refused(); ++attempts) {
+    for (int attempts = 1; bind_fails(); ++attempts) {
       if (attempts == 50) throw std::runtime_error("no port is free at both addresses");
     }
     silent_.listen(0);
@@ -199,7 +201,7 @@ class SilentAddress : public TcpConnectTest {
     test::settle(loop_);
   }
 
-  // From now on the name needs no query, nor a socket for one.
+  // Resolves the name once, so that it is cached and needs no socket afterwards.
   void resolve_to(std::vector<std::string> addresses) {
     names_.addresses = std::move(addresses);
     test::Task(loop_, services_.resolver.resolve("two.example")).get();
@@ -210,17 +212,17 @@ class SilentAddress : public TcpConnectTest {
   std::vector<tcp::socket> queue_;
 };
 
-TEST_F(SilentAddress, DelaysTheNextAddressByAQuarterOfASecondOnly) {
+TEST_F(SilentAddress, DelaysTheNextAttemptBy250Milliseconds) {
   resolve_to({"127.0.0.2", "127.0.0.1"});
   const std::ptrdiff_t descriptors = test::open_descriptors();
-  const auto began = test::Clock::now();
+  const auto start = test::Clock::now();
   EXPECT_EQ(connect_to("two.example", silent_.local_endpoint().port()), "127.0.0.1");
-  EXPECT_GE(test::Clock::now() - began, 250ms);
-  // The attempt that came too late is given up.
+  EXPECT_GE(test::Clock::now() - start, 250ms);
+  // The pending attempt is cancelled.
   EXPECT_TRUE(test::run_until(loop_, [&] { return test::open_descriptors() == descriptors; }));
 }
 
-TEST_F(SilentAddress, LeavesNoSocketBehindWhenTheRaceIsCancelled) {
+TEST_F(SilentAddress, ClosesAllSocketsWhenCancelled) {
   resolve_to({"127.0.0.2", "127.0.0.3"});
   const std::ptrdiff_t descriptors = test::open_descriptors();
   auto connecting = test::Task(loop_, start({"two.example", silent_.local_endpoint().port()}));

@@ -29,7 +29,7 @@ class TimerWheelTest : public testing::Test {
   std::size_t fired = 0;
 };
 
-TEST_F(TimerWheelTest, FiresOnceNeverEarly) {
+TEST_F(TimerWheelTest, FiresOnceAndNeverEarly) {
   for (const auto delay : {0ms, 1ms, 24ms, 25ms, 26ms, 60ms}) {
     fired = 0;
     const auto due = Clock::now() + delay;
@@ -48,13 +48,13 @@ TEST_F(TimerWheelTest, FiresOnceNeverEarly) {
   EXPECT_EQ(fired, 1U);
 }
 
-TEST_F(TimerWheelTest, FiresWhatIsOverdueInTheNextSlot) {
+TEST_F(TimerWheelTest, FiresAnOverdueTimerInTheNextSlot) {
   Timer timer([&] { ++fired; });
   wheel.arm(timer, Clock::now() - 1h);
   wait_for(fired, 1);
 }
 
-TEST_F(TimerWheelTest, FiresInTheOrderOfTheSlotsAndWithinOneOfArming) {
+TEST_F(TimerWheelTest, FiresInTheOrderOfSlotsAndThenOfArming) {
   std::vector<int> order;
   const auto start = Clock::now() + kSlot;
   Timer late([&] { order.push_back(3); });
@@ -67,7 +67,7 @@ TEST_F(TimerWheelTest, FiresInTheOrderOfTheSlotsAndWithinOneOfArming) {
   EXPECT_EQ(order, (std::vector{1, 2, 3}));
 }
 
-TEST_F(TimerWheelTest, TakesAnEarlierTimerWhileItWaitsForALaterOne) {
+TEST_F(TimerWheelTest, AcceptsAnEarlierTimerWhileItWaitsForALaterOne) {
   Timer late([] { FAIL(); });
   Timer early([&] { ++fired; });
   wheel.arm_after(late, 1h);
@@ -85,7 +85,7 @@ TEST_F(TimerWheelTest, RearmsATimer) {
   EXPECT_GE(Clock::now() - before, 2 * kSlot);
 }
 
-TEST_F(TimerWheelTest, LetsATimerRearmItself) {
+TEST_F(TimerWheelTest, AllowsATimerToRearmItself) {
   std::function<void()> again;
   Timer timer([&] { again(); });
   again = [&] {
@@ -95,12 +95,12 @@ TEST_F(TimerWheelTest, LetsATimerRearmItself) {
   wait_for(fired, 3);
 }
 
-TEST_F(TimerWheelTest, LetsATimerDestroyItself) {
+TEST_F(TimerWheelTest, AllowsATimerToDestroyItself) {
   std::unique_ptr<Timer> timer;
   const auto watched = std::make_shared<int>(7);
   timer = std::make_unique<Timer>([&, watched] {
     timer.reset();
-    EXPECT_EQ(*watched, 7);  // what is being called lives on until it returns
+    EXPECT_EQ(*watched, 7);  // the function stays valid until it returns
     ++fired;
   });
   wheel.arm_after(*timer, 0ms);
@@ -108,15 +108,15 @@ TEST_F(TimerWheelTest, LetsATimerDestroyItself) {
   EXPECT_EQ(watched.use_count(), 1);
 }
 
-TEST_F(TimerWheelTest, LetsATimerDestroyOrDisarmItsNeighbours) {
+TEST_F(TimerWheelTest, AllowsATimerToDestroyOrDisarmOthers) {
   std::vector<std::unique_ptr<Timer>> timers;
   const auto due = Clock::now();  // all in one slot
   for (int i = 0; i < 6; ++i) {
     timers.push_back(std::make_unique<Timer>([&] {
       ++fired;
-      timers[1].reset();    // fires next
-      timers[5].reset();    // fires last
-      timers[3]->disarm();  // somewhere between
+      timers[1].reset();    // the next one
+      timers[5].reset();    // the last one
+      timers[3]->disarm();  // one in between
       wheel.arm_after(*timers[4], 1h);
     }));
     wheel.arm(*timers.back(), due);
@@ -126,7 +126,7 @@ TEST_F(TimerWheelTest, LetsATimerDestroyOrDisarmItsNeighbours) {
   EXPECT_EQ(fired, 2U);
 }
 
-TEST_F(TimerWheelTest, FiresNothingThatWasDisarmedOrDestroyed) {
+TEST_F(TimerWheelTest, DoesNotFireADisarmedOrDestroyedTimer) {
   Timer disarmed([] { FAIL(); });
   wheel.arm_after(disarmed, 0ms);
   disarmed.disarm();
@@ -140,7 +140,7 @@ TEST_F(TimerWheelTest, FiresNothingThatWasDisarmedOrDestroyed) {
   wait_for(fired, 1);
 }
 
-TEST_F(TimerWheelTest, FiresNothingOnceItIsStopped) {
+TEST_F(TimerWheelTest, FiresNoTimerAfterStop) {
   Timer timer([] { FAIL(); });
   wheel.arm_after(timer, 0ms);
   wheel.stop();
@@ -148,7 +148,7 @@ TEST_F(TimerWheelTest, FiresNothingOnceItIsStopped) {
   test::run_for(loop, 3 * kSlot);
 }
 
-TEST_F(TimerWheelTest, MayGoBeforeItsTimers) {
+TEST_F(TimerWheelTest, CanBeDestroyedBeforeItsTimers) {
   Timer timer([] { FAIL(); });
   {
     TimerWheel short_lived(loop);
@@ -158,7 +158,7 @@ TEST_F(TimerWheelTest, MayGoBeforeItsTimers) {
   test::run_for(loop, 2 * kSlot);
 }
 
-TEST_F(TimerWheelTest, TakesTimersBeyondOneTurn) {
+TEST_F(TimerWheelTest, AcceptsTimersBeyondOneTurn) {
   TimerWheel small(loop, 64);
   constexpr auto kTurn = 64 * kSlot;  // 1.6 s
   const auto start = Clock::now();
@@ -176,7 +176,7 @@ TEST_F(TimerWheelTest, TakesTimersBeyondOneTurn) {
   EXPECT_GE(far_at, start + kTurn + 2 * kSlot);
 }
 
-TEST_F(TimerWheelTest, CatchesUpAfterTheLoopStoodStill) {
+TEST_F(TimerWheelTest, FiresAllDueTimersAfterTheLoopWasBlocked) {
   TimerWheel small(loop, 64);
   std::vector<std::unique_ptr<Timer>> timers;
   const auto start = Clock::now();

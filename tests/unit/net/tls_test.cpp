@@ -31,7 +31,7 @@ using testing::StartsWith;
 
 // ---- options ------------------------------------------------------------------------------------
 
-// The section `tls` of a probe's options, and what is wrong with it.
+// The section `tls` of a probe's options, and its problems.
 std::pair<TlsOptions, std::string> read_options(std::string_view yaml) {
   config::Problems problems("f");
   config::Value tree = config::parse_yaml(yaml, problems);
@@ -41,14 +41,14 @@ std::pair<TlsOptions, std::string> read_options(std::string_view yaml) {
   return {std::move(options), problems.text()};
 }
 
-TEST(TlsOptionsTest, VerifiesWhereNothingElseIsSaid) {
+TEST(TlsOptionsTest, VerifyByDefault) {
   const auto [options, problems] = read_options("{}");
   EXPECT_EQ(problems, "");
   EXPECT_EQ(options, TlsOptions());
   EXPECT_TRUE(options.verify);
 }
 
-TEST(TlsOptionsTest, ReadsAllOfTheSection) {
+TEST(TlsOptionsTest, ReadAllKeysOfTheSection) {
   const auto [options, problems] = read_options(
       "{tls: {ca: /ca, verify: false, server_name: db, certificate: /cert, key: /key}}");
   EXPECT_EQ(problems, "");
@@ -59,50 +59,50 @@ TEST(TlsOptionsTest, ReadsAllOfTheSection) {
   EXPECT_EQ(options.key, "/key");
 }
 
-TEST(TlsOptionsTest, WantsCertificateAndKeyTogether) {
+TEST(TlsOptionsTest, RequireCertificateAndKeyTogether) {
   EXPECT_THAT(read_options("{tls: {certificate: /cert}}").second,
-              HasSubstr("certificate and key go together"));
+              HasSubstr("certificate and key must be set together"));
   EXPECT_THAT(read_options("{tls: {key: /key}}").second,
-              HasSubstr("certificate and key go together"));
+              HasSubstr("certificate and key must be set together"));
 }
 
 // ---- handshakes ---------------------------------------------------------------------------------
 
-// What comes of a handshake of TLS 1.2 whose key exchange is modulo the prime of this group.
-bool shakes_hands_modulo(const char* group) {
+// Whether a TLS 1.2 handshake succeeds whose key exchange uses the prime of this group.
+bool handshake_succeeds(const char* group) {
   using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
   using Session = std::unique_ptr<SSL, decltype(&SSL_free)>;
   TlsContexts contexts;
   TlsOptions options;
   options.verify = false;
-  const auto ours = contexts.client(options);
+  const auto client_context = contexts.client(options);
 
-  const Context theirs(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  const Context server_context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   const test::detail::Key key(EVP_RSA_gen(2048));
   const test::detail::X509Ptr certificate(X509_new());
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), 0);
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 60);
   X509_set_pubkey(certificate.get(), key.get());
   X509_sign(certificate.get(), key.get(), EVP_sha256());
-  SSL_CTX_use_certificate(theirs.get(), certificate.get());
-  SSL_CTX_use_PrivateKey(theirs.get(), key.get());
-  SSL_CTX_set_max_proto_version(theirs.get(), TLS1_2_VERSION);
-  SSL_CTX_set_cipher_list(theirs.get(), "DHE-RSA-AES128-GCM-SHA256");
+  SSL_CTX_use_certificate(server_context.get(), certificate.get());
+  SSL_CTX_use_PrivateKey(server_context.get(), key.get());
+  SSL_CTX_set_max_proto_version(server_context.get(), TLS1_2_VERSION);
+  SSL_CTX_set_cipher_list(server_context.get(), "DHE-RSA-AES128-GCM-SHA256");
   const std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> modulo(
       EVP_PKEY_CTX_new_from_name(nullptr, "DH", nullptr), EVP_PKEY_CTX_free);
   EVP_PKEY* parameters = nullptr;
   EVP_PKEY_keygen_init(modulo.get());
   EVP_PKEY_CTX_set_group_name(modulo.get(), group);
   EVP_PKEY_generate(modulo.get(), &parameters);
-  SSL_CTX_set0_tmp_dh_pkey(theirs.get(), parameters);
+  SSL_CTX_set0_tmp_dh_pkey(server_context.get(), parameters);
 
-  const Session client(SSL_new(ours->native_handle()), SSL_free);
-  const Session server(SSL_new(theirs.get()), SSL_free);
-  BIO* one = nullptr;
-  BIO* other = nullptr;
-  BIO_new_bio_pair(&one, 1 << 16, &other, 1 << 16);
-  SSL_set_bio(client.get(), one, one);
-  SSL_set_bio(server.get(), other, other);
+  const Session client(SSL_new(client_context->native_handle()), SSL_free);
+  const Session server(SSL_new(server_context.get()), SSL_free);
+  BIO* client_bio = nullptr;
+  BIO* server_bio = nullptr;
+  BIO_new_bio_pair(&client_bio, 1 << 16, &server_bio, 1 << 16);
+  SSL_set_bio(client.get(), client_bio, client_bio);
+  SSL_set_bio(server.get(), server_bio, server_bio);
   SSL_set_connect_state(client.get());
   SSL_set_accept_state(server.get());
   for (int i = 0; i < 10; ++i) {
@@ -114,9 +114,9 @@ bool shakes_hands_modulo(const char* group) {
 }
 
 TEST(LargePrimesTest, AreRefused) {
-  EXPECT_TRUE(shakes_hands_modulo("ffdhe2048"));
-  EXPECT_TRUE(shakes_hands_modulo("ffdhe4096"));  // which some servers prefer to curves
-  EXPECT_FALSE(shakes_hands_modulo("ffdhe6144"));
+  EXPECT_TRUE(handshake_succeeds("ffdhe2048"));
+  EXPECT_TRUE(handshake_succeeds("ffdhe4096"));  // some servers prefer it to curves
+  EXPECT_FALSE(handshake_succeeds("ffdhe6144"));
 }
 
 // ---- contexts -----------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class TlsContextsTest : public testing::Test {
     options.ca = ca;
     return options;
   }
-  // Whether a store takes the certificate for trustworthy.
+  // Whether a store trusts the certificate.
   static bool trusts(X509_STORE* store, const test::Certificate& certificate) {
     const test::detail::X509Ptr x509(PEM_read_bio_X509(
         test::detail::reading(certificate.certificate).get(), nullptr, nullptr, nullptr));
@@ -149,7 +149,7 @@ class TlsContextsTest : public testing::Test {
     X509_STORE_CTX_init(check.get(), store, x509.get(), nullptr);
     return X509_verify_cert(check.get()) == 1;
   }
-  // As a rotated Secret is: another file under the same name.
+  // Replaces a file by rename, as the rotation of a Secret does.
   void replace(const std::string& path, std::string_view content) const {
     std::filesystem::rename(directory_.file("new", content), path);
   }
@@ -160,16 +160,16 @@ class TlsContextsTest : public testing::Test {
   test::Certificate other_ = test::make_certificate("other");
 };
 
-TEST_F(TlsContextsTest, SharesAContextAmongThoseWithTheSameOptions) {
+TEST_F(TlsContextsTest, ShareAContextForEqualOptions) {
   const TlsOptions options = trusting(directory_.file("ca.pem", ca_.certificate));
   const auto first = client(options);
   EXPECT_EQ(client(options), first);
-  TlsOptions named = options;  // the name belongs to the connection
+  TlsOptions named = options;  // the server name is set for each connection
   named.server_name = "db";
   EXPECT_EQ(client(named), first);
 }
 
-TEST_F(TlsContextsTest, GivesOthersToThoseWithOtherOptions) {
+TEST_F(TlsContextsTest, UseSeparateContextsForDifferentOptions) {
   const TlsOptions options = trusting(directory_.file("ca.pem", ca_.certificate));
   const auto first = client(options);
   TlsOptions unverified = options;
@@ -182,22 +182,22 @@ TEST_F(TlsContextsTest, GivesOthersToThoseWithOtherOptions) {
   EXPECT_NE(client(known), first);
 }
 
-TEST_F(TlsContextsTest, VerifiesOnlyWhereItIsAskedTo) {
+TEST_F(TlsContextsTest, VerifyOnlyIfConfigured) {
   TlsOptions options = trusting(directory_.file("ca.pem", ca_.certificate));
   EXPECT_EQ(SSL_CTX_get_verify_mode(client(options)->native_handle()), SSL_VERIFY_PEER);
   options.verify = false;
   EXPECT_EQ(SSL_CTX_get_verify_mode(client(options)->native_handle()), SSL_VERIFY_NONE);
-  options.ca = "/nonexistent/ca.pem";  // of no use, and not read
+  options.ca = "/nonexistent/ca.pem";  // is not read
   EXPECT_EQ(SSL_CTX_get_verify_mode(client(options)->native_handle()), SSL_VERIFY_NONE);
 }
 
-TEST_F(TlsContextsTest, SpeaksNothingOlderThanTls12AndResumesNoSession) {
+TEST_F(TlsContextsTest, RequireTls12AndResumeNoSessions) {
   SSL_CTX* const context = client(trusting(ca_.certificate))->native_handle();
   EXPECT_EQ(SSL_CTX_get_min_proto_version(context), TLS1_2_VERSION);
   EXPECT_EQ(SSL_CTX_get_session_cache_mode(context), SSL_SESS_CACHE_OFF);
 }
 
-TEST_F(TlsContextsTest, ReadsFilesAnewThatHaveBeenReplaced) {
+TEST_F(TlsContextsTest, ReadReplacedFilesAgain) {
   TlsOptions options = trusting(directory_.file("ca.pem", ca_.certificate));
   options.certificate = directory_.file("cert.pem", ca_.certificate);
   options.key = directory_.file("key.pem", ca_.key);
@@ -207,13 +207,14 @@ TEST_F(TlsContextsTest, ReadsFilesAnewThatHaveBeenReplaced) {
   EXPECT_NE(second, first);
   EXPECT_TRUE(trusts(SSL_CTX_get_cert_store(second->native_handle()), other_));
   EXPECT_FALSE(trusts(SSL_CTX_get_cert_store(second->native_handle()), ca_));
-  EXPECT_TRUE(trusts(SSL_CTX_get_cert_store(first->native_handle()), ca_));  // who has it keeps it
+  EXPECT_TRUE(trusts(SSL_CTX_get_cert_store(first->native_handle()),
+                     ca_));  // a context in use does not change
   replace(options.certificate, other_.certificate);
   replace(options.key, other_.key);
   EXPECT_NE(client(options), second);
 }
 
-TEST_F(TlsContextsTest, TakesThePemTextInPlaceOfTheCaFile) {
+TEST_F(TlsContextsTest, AcceptPemTextInsteadOfACaFile) {
   X509_STORE* const store = contexts_.store(ca_.certificate + other_.certificate);
   EXPECT_TRUE(trusts(store, ca_));
   EXPECT_TRUE(trusts(store, other_));
@@ -221,7 +222,7 @@ TEST_F(TlsContextsTest, TakesThePemTextInPlaceOfTheCaFile) {
   EXPECT_EQ(contexts_.store(ca_.certificate + other_.certificate), store);
 }
 
-TEST_F(TlsContextsTest, SaysWhichCaFileCannotBeUsed) {
+TEST_F(TlsContextsTest, ReportACaFileThatCannotBeUsed) {
   for (const std::string& file :
        {std::string("/nonexistent/ca.pem"), directory_.file("empty.pem", ""),
         directory_.file("text.pem", "no certificate"), directory_.file("key.pem", ca_.key)}) {
@@ -229,17 +230,17 @@ TEST_F(TlsContextsTest, SaysWhichCaFileCannotBeUsed) {
                 StartsWith("cannot use the CA file " + file + ": "));
   }
   EXPECT_THAT(failure([&] { client(trusting("-----BEGIN CERTIFICATE-----\nx\n")); }),
-              StartsWith("there is no usable CA certificate: "));
+              StartsWith("no usable CA certificate: "));
 }
 
-TEST_F(TlsContextsTest, UsesACaFileAsSoonAsItIsThere) {
+TEST_F(TlsContextsTest, UseACaFileAsSoonAsItExists) {
   const TlsOptions options = trusting(directory_.path("ca.pem"));
   EXPECT_NE(failure([&] { client(options); }), "none");
   ASSERT_EQ(directory_.file("ca.pem", ca_.certificate), options.ca);
   EXPECT_TRUE(trusts(SSL_CTX_get_cert_store(client(options)->native_handle()), ca_));
 }
 
-TEST_F(TlsContextsTest, SaysWhichClientCertificateCannotBeUsed) {
+TEST_F(TlsContextsTest, ReportAClientCertificateThatCannotBeUsed) {
   TlsOptions options = trusting(ca_.certificate);
   options.certificate = directory_.file("cert.pem", ca_.certificate);
   options.key = directory_.file("key.pem", other_.key);
@@ -252,9 +253,9 @@ TEST_F(TlsContextsTest, SaysWhichClientCertificateCannotBeUsed) {
   EXPECT_THAT(failure([&] { client(options); }), HasSubstr("/nonexistent/cert.pem"));
 }
 
-// ---- the rest -----------------------------------------------------------------------------------
+// ---- helper functions ---------------------------------------------------------------------------
 
-TEST(PemTest, IsToldFromTheNameOfAFile) {
+TEST(PemTest, IsDistinguishedFromAFileName) {
   EXPECT_TRUE(is_pem("-----BEGIN CERTIFICATE-----\n"));
   EXPECT_TRUE(is_pem("# a comment\n-----BEGIN PRIVATE KEY-----\n"));
   EXPECT_FALSE(is_pem("/etc/ssl/ca.pem"));
@@ -262,7 +263,7 @@ TEST(PemTest, IsToldFromTheNameOfAFile) {
   EXPECT_FALSE(is_pem(""));
 }
 
-TEST(OpensslErrorsTest, AreTakenAllAtOnceInTheirOrder) {
+TEST(OpensslErrorsTest, AreAllTakenInOrder) {
   ERR_clear_error();
   EXPECT_EQ(take_openssl_errors(), "");
   ERR_raise(ERR_LIB_SSL, SSL_R_UNSUPPORTED_PROTOCOL);
@@ -271,7 +272,7 @@ TEST(OpensslErrorsTest, AreTakenAllAtOnceInTheirOrder) {
   EXPECT_EQ(take_openssl_errors(), "");
 }
 
-TEST(SystemCaBundleTest, IsTheChosenFileIfThatIsOne) {
+TEST(SystemCaBundleTest, IsSslCertFileIfItExists) {
   const test::TempDirectory directory;
   const char* const chosen = std::getenv("SSL_CERT_FILE");
   const std::optional<std::string> before =
@@ -290,7 +291,7 @@ TEST(SystemCaBundleTest, IsTheChosenFileIfThatIsOne) {
   }
 }
 
-TEST(TlsFilesTest, AreWaitedForByNobody) {
+TEST(TlsFilesTest, RejectAFifoInsteadOfWaitingForItsWriter) {
   const test::TempDirectory directory;
   const std::string fifo = directory.path("fifo");
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);

@@ -1,342 +1,32 @@
-// Conversations that fail at each step of their input and output in turn. A scripted peer on the
-// test's own loop counts its steps (a connection accepted, a read, a write; under TLS those of the
-// records), does a fault at one of them, and is healthy again from then on. fail_each_step() runs
-// the client's conversation once for each step.
+// Fault injection at each step of a client's input and output: fail_each_step() runs a client's
+// conversation with a Peer once for each step. The peer works normally after the fault.
 #pragma once
 
 #include "probes/error.hpp"
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
-#include <string_view>
-#include <utility>
 
-#include "unit/support/certificate.hpp"
+#include "unit/support/faulty_peer.hpp"
 #include "unit/support/loop.hpp"
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/socket_base.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/system/system_error.hpp>
 #include <gtest/gtest.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 
 namespace vitalsd::test {
 
-/// The TLS of a server with that certificate.
-using ServerContext = std::unique_ptr<SSL_CTX, detail::Freeing<SSL_CTX_free>>;
-inline ServerContext server_context(const Certificate& certificate) {
-  ServerContext context(SSL_CTX_new(TLS_server_method()));
-  const detail::X509Ptr x509(
-      PEM_read_bio_X509(detail::reading(certificate.certificate).get(), nullptr, nullptr, nullptr));
-  const detail::Key key(
-      PEM_read_bio_PrivateKey(detail::reading(certificate.key).get(), nullptr, nullptr, nullptr));
-  detail::require(SSL_CTX_use_certificate(context.get(), x509.get()) == 1);
-  detail::require(SSL_CTX_use_PrivateKey(context.get(), key.get()) == 1);
-  return context;
-}
-
-enum class Fault : unsigned char {
-  refuse,   ///< nobody listens
-  reset,    ///< RST in place of the step
-  close,    ///< FIN in place of the step
-  cut,      ///< FIN after so many bytes: the steps of this fault are bytes
-  stall,    ///< silence, in which the client is cancelled as a deadline does it
-  cancel,   ///< the client is cancelled just when the peer comes to the step
-  trickle,  ///< the step sends one byte at a time; where it is a connection, all of it does
-};
-
-inline constexpr std::array kFaults = {Fault::refuse, Fault::reset,  Fault::close,  Fault::cut,
-                                       Fault::stall,  Fault::cancel, Fault::trickle};
-
-constexpr std::string_view fault_name(Fault fault) {
-  constexpr std::array<std::string_view, kFaults.size()> kNames = {
-      "refuse", "reset", "close", "cut", "stall", "cancel", "trickle"};
-  return kNames.at(static_cast<std::size_t>(fault));
-}
-
-/// What the peer has of TLS when the fault comes. While it `finishes`, the client may take the
-/// handshake for complete or not: it has all that it needs, and the peer does not yet.
-enum class TlsPhase : unsigned char { none, begins, finishes, complete };
-
-class Peer;
-
-/// A connection as the peer's script sees it. All operations throw system_error where the script
-/// ends: at the fault, or when the client has gone.
-class Wire {
- public:
-  Wire(Peer& peer, asio::ip::tcp::socket socket) : peer_(peer), socket_(std::move(socket)) {
-    socket_.set_option(asio::ip::tcp::no_delay(true));
-  }
-
-  /// What has come, at least a byte.
-  asio::awaitable<std::string> receive() {
-    if (!tls_) co_return co_await take();
-    std::array<char, kPiece> piece{};
-    for (;;) {
-      ERR_clear_error();  // the client shares the thread's queue
-      const int size = SSL_read(tls_.get(), piece.data(), static_cast<int>(piece.size()));
-      if (size > 0) co_return std::string(piece.data(), static_cast<std::size_t>(size));
-      co_await take_records();
-    }
-  }
-  asio::awaitable<std::string> receive_until(std::string_view end) {
-    std::string all;
-    while (!all.ends_with(end)) all += co_await receive();
-    co_return all;
-  }
-  asio::awaitable<void> send(std::string bytes) {
-    if (!tls_) {
-      co_await put(std::move(bytes));
-      co_return;
-    }
-    SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size()));
-    co_await put_records();
-  }
-  asio::awaitable<void> start_tls(SSL_CTX* context) {
-    phase_ = TlsPhase::begins;
-    tls_.reset(SSL_new(context));
-    SSL_set_bio(tls_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-    for (;;) {
-      ERR_clear_error();
-      const int result = SSL_accept(tls_.get());
-      co_await put_records();
-      if (result == 1) break;
-      co_await take_records();
-    }
-    phase_ = TlsPhase::complete;
-  }
-
-  /// The step that a connection itself is.
-  asio::awaitable<void> accepted();
-  /// Silence until the client has gone.
-  asio::awaitable<void> drain() {
-    std::array<char, kPiece> piece{};
-    boost::system::error_code error;
-    while (!error) {
-      std::tie(error, std::ignore) = co_await socket_.async_read_some(
-          asio::buffer(piece), asio::as_tuple(asio::use_awaitable));
-    }
-  }
-  void close() { socket_.close(); }
-
- private:
-  static constexpr std::size_t kPiece = 16 * 1024;
-
-  [[noreturn]] static void end() {
-    throw boost::system::system_error(
-        asio::error::make_error_code(asio::error::connection_aborted));
-  }
-  void strike(Fault fault);
-
-  // The steps: all that the script does comes down to them.
-  asio::awaitable<std::string> take();
-  asio::awaitable<void> put(std::string bytes);
-
-  asio::awaitable<void> take_records() {
-    if (SSL_get_error(tls_.get(), -1) != SSL_ERROR_WANT_READ) end();
-    const std::string records = co_await take();
-    BIO_write(SSL_get_rbio(tls_.get()), records.data(), static_cast<int>(records.size()));
-  }
-  asio::awaitable<void> put_records() {
-    char* data = nullptr;
-    const long size = BIO_get_mem_data(SSL_get_wbio(tls_.get()), &data);
-    if (size == 0) co_return;
-    std::string records(data, static_cast<std::size_t>(size));
-    BIO_reset(SSL_get_wbio(tls_.get()));
-    co_await put(std::move(records));
-    if (phase_ == TlsPhase::begins) phase_ = TlsPhase::finishes;
-  }
-
-  Peer& peer_;
-  asio::ip::tcp::socket socket_;
-  std::unique_ptr<SSL, detail::Freeing<SSL_free>> tls_;
-  TlsPhase phase_ = TlsPhase::none;
-  bool trickles_ = false;  // all that comes
-};
-
-class Peer {
- public:
-  using Script = std::function<asio::awaitable<void>(Wire&)>;
-
-  /// Speaks `script` on each connection, at once with TLS where `tls` is given. Nobody listens at
-  /// its port before listen().
-  Peer(asio::io_context& io, Script script, SSL_CTX* tls = nullptr)
-      : loop(io), acceptor_(io), script_(std::move(script)), tls_(tls) {
-    acceptor_.open(asio::ip::tcp::v4());
-    acceptor_.bind({asio::ip::address_v4::loopback(), 0});
-  }
-  ~Peer() {
-    acceptor_.close();
-    hang_up();
-    EXPECT_TRUE(run_until(loop, [this] { return running_ == 0; }));
-  }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  void listen() {
-    acceptor_.listen();
-    start(accept());
-  }
-  void hang_up() {
-    for (Wire* wire : wires_) wire->close();
-  }
-  [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
-
-  /// Does `fault` at the `step`-th step from now on, once.
-  void arm(std::size_t step, Fault fault) {
-    fault_ = fault;
-    left_ = step;
-    struck_ = false;
-  }
-  void disarm() { fault_.reset(); }
-  [[nodiscard]] bool struck() const { return struck_; }
-  [[nodiscard]] TlsPhase phase() const { return phase_; }  ///< when it struck
-  [[nodiscard]] bool connected() const { return !wires_.empty(); }
-
-  asio::io_context& loop;
-  std::function<void()> on_cancel;  ///< cancels the client, for Fault::cancel
-
- private:
-  friend class Wire;
-
-  void start(asio::awaitable<void> work) {
-    ++running_;
-    asio::co_spawn(loop, std::move(work), [this](const std::exception_ptr& error) {
-      --running_;
-      if (error) std::rethrow_exception(error);  // a fault of the script itself
-    });
-  }
-  asio::awaitable<void> accept() {
-    for (;;) {
-      auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
-      if (error) co_return;
-      start(converse(std::move(socket)));
-    }
-  }
-  asio::awaitable<void> converse(asio::ip::tcp::socket socket) {
-    Wire wire(*this, std::move(socket));
-    const auto here = wires_.insert(&wire).first;
-    bool gone = false;  // the client; after a fault, which ends the script too, it need not be
-    try {
-      co_await wire.accepted();
-      if (tls_ != nullptr) co_await wire.start_tls(tls_);
-      co_await script_(wire);
-    } catch (const boost::system::system_error& error) {
-      gone = error.code() != asio::error::connection_aborted;
-    }
-    if (!gone) co_await wire.drain();
-    wires_.erase(here);
-  }
-
-  // The fault that the next step is to have, where bytes are no steps.
-  std::optional<Fault> step() {
-    if (!fault_ || fault_ == Fault::cut || left_-- > 0) return std::nullopt;
-    struck_ = true;
-    return std::exchange(fault_, std::nullopt);
-  }
-  // How many of the next bytes may be sent before the cut, where one is to come among them.
-  std::optional<std::size_t> cut(std::size_t bytes) {
-    if (fault_ != Fault::cut) return std::nullopt;
-    if (left_ >= bytes) {
-      left_ -= bytes;
-      return std::nullopt;
-    }
-    struck_ = true;
-    fault_.reset();
-    return left_;
-  }
-
-  asio::ip::tcp::acceptor acceptor_;
-  Script script_;
-  SSL_CTX* tls_;
-  std::set<Wire*> wires_;
-  int running_ = 0;
-  std::optional<Fault> fault_;
-  std::size_t left_ = 0;
-  bool struck_ = false;
-  TlsPhase phase_ = TlsPhase::none;
-};
-
-inline void Wire::strike(Fault fault) {
-  peer_.phase_ = phase_;
-  switch (fault) {
-    case Fault::refuse:
-    case Fault::stall:
-      break;
-    case Fault::reset:
-      socket_.set_option(asio::socket_base::linger(true, 0));
-      socket_.close();
-      break;
-    case Fault::close:
-    case Fault::cut: {
-      boost::system::error_code gone;
-      socket_.shutdown(asio::socket_base::shutdown_send, gone);
-      break;
-    }
-    case Fault::cancel:
-      peer_.on_cancel();
-      break;
-    case Fault::trickle:
-      return;  // the step goes on
-  }
-  end();
-}
-
-inline asio::awaitable<void> Wire::accepted() {
-  if (peer_.tls_ != nullptr) phase_ = TlsPhase::begins;
-  const auto fault = peer_.step();
-  if (fault) strike(*fault);
-  trickles_ = fault == Fault::trickle;
-  co_return;
-}
-
-inline asio::awaitable<std::string> Wire::take() {
-  if (const auto fault = peer_.step()) strike(*fault);
-  std::array<char, kPiece> piece{};
-  const std::size_t size =
-      co_await socket_.async_read_some(asio::buffer(piece), asio::use_awaitable);
-  co_return std::string(piece.data(), size);
-}
-
-inline asio::awaitable<void> Wire::put(std::string bytes) {
-  const auto fault = peer_.step();
-  if (fault) strike(*fault);
-  if (const auto left = peer_.cut(bytes.size())) {
-    bytes.resize(*left);
-    co_await asio::async_write(socket_, asio::buffer(bytes), asio::use_awaitable);
-    strike(Fault::cut);
-  }
-  const bool trickles = trickles_ || fault == Fault::trickle;
-  const std::size_t max = trickles ? 1 : bytes.size();
-  for (std::size_t at = 0; at < bytes.size(); at += max) {
-    co_await asio::async_write(socket_, asio::buffer(bytes.data() + at, max), asio::use_awaitable);
-    if (trickles) co_await asio::post(asio::use_awaitable);  // the client's turn
-  }
-}
-
 // ---- the conversations --------------------------------------------------------------------------
 
-/// What a client asks and hears of the peer at a port, as text.
+/// A client's exchange with the peer at a port. Returns the received data as text.
 using Conversation = std::function<asio::awaitable<std::string>(std::uint16_t port, SampleSet&)>;
 
-/// What a conversation with that fault may fail with; nothing means that it may succeed.
+/// The allowed reasons for a failure; std::nullopt if the conversation may succeed.
 using Endings = std::set<std::optional<Reason>>;
 using Expected = std::function<Endings(Fault fault, TlsPhase phase)>;
 
@@ -350,11 +40,11 @@ namespace detail {
 struct Ending {
   std::string result;
   std::optional<Reason> reason;
-  std::string detail;  // of a failure, or what the client did when it was cancelled
+  std::string detail;  // text of the error, or the client's step when it was cancelled
   bool cancelled = false;
 };
 
-// Runs the conversation, with the fault that the peer has been told of or without any.
+// Runs the conversation. `fault` is the one that the peer is armed with, if any.
 inline Ending converse(Peer& peer, const Conversation& conversation,
                        std::optional<Fault> fault = std::nullopt) {
   SampleSet out;
@@ -362,7 +52,7 @@ inline Ending converse(Peer& peer, const Conversation& conversation,
   peer.on_cancel = [&] { client.cancel_on_loop(); };
   if (fault == Fault::stall) {
     EXPECT_TRUE(run_until(peer.loop, [&] { return peer.struck() || client.done(); }));
-    settle(peer.loop);  // the client waits
+    settle(peer.loop);  // until the client waits
     if (!client.done()) client.cancel();
   }
   Ending ending;
@@ -381,9 +71,9 @@ inline Ending converse(Peer& peer, const Conversation& conversation,
 
 }  // namespace detail
 
-/// Runs the conversation with the fault at each of the peer's steps (with Fault::cut: after each
-/// `stride` bytes), and expects each time the right ending with a detail, no descriptor that stays
-/// open, and a conversation afterwards that goes as well as ever. The number of steps.
+/// Runs the conversation with the fault at each of the peer's steps (Fault::cut: after each
+/// `stride` bytes). Expects an allowed ending with a detail, no leaked descriptor, and a successful
+/// conversation afterwards. Returns the number of steps.
 inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& conversation,
                                   const Expected& expected, std::size_t stride = 1) {
   using detail::Ending;
@@ -402,7 +92,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
     if (fault != Fault::refuse) peer.arm(step * stride, fault);
     const Ending ending = detail::converse(peer, conversation, fault);
     if (fault != Fault::refuse && !peer.struck()) {
-      // There are no more steps: so it was a healthy conversation.
+      // The conversation has no more steps, so it succeeded.
       EXPECT_EQ(ending.result, whole) << ending.detail;
       peer.disarm();
       return step;
@@ -410,7 +100,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
     if (fault == Fault::trickle) {
       EXPECT_EQ(ending.result, whole) << ending.detail;
     } else if (fault == Fault::stall || fault == Fault::cancel) {
-      // What the client has got when it is cancelled may be the whole.
+      // The client may have received everything when it is cancelled.
       EXPECT_TRUE(ending.cancelled || (fault == Fault::cancel && ending.result == whole))
           << ending.result << ending.detail;
       EXPECT_EQ(ending.detail.empty(), !ending.cancelled);
@@ -421,7 +111,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
       EXPECT_EQ(ending.detail.empty(), !ending.reason);
       EXPECT_EQ(ending.result, ending.reason ? "" : whole);
     }
-    EXPECT_TRUE(run_until(peer.loop, quiet)) << "the client does not hang up";
+    EXPECT_TRUE(run_until(peer.loop, quiet)) << "the client has not closed the connection";
     EXPECT_TRUE(run_until(peer.loop, [&] { return open_descriptors() == descriptors; }))
         << open_descriptors() << " descriptors instead of " << descriptors;
     if (fault == Fault::refuse) peer.listen();
@@ -430,7 +120,7 @@ inline std::size_t fail_each_step(Peer& peer, Fault fault, const Conversation& c
     if (fault == Fault::refuse) return 1;
     EXPECT_EQ(next.result, whole);
     EXPECT_TRUE(run_until(peer.loop, quiet));
-    if (testing::Test::HasFailure()) return step;  // the rest would fail alike
+    if (testing::Test::HasFailure()) return step;  // the other steps would fail in the same way
   }
 }
 
