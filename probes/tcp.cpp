@@ -1,4 +1,4 @@
-// Kind `tcp`: a TCP connection can be made. Closed again at once.
+// Kind `tcp`: a TCP connection can be made. It is closed immediately.
 #include "probes/net/tcp.hpp"
 
 #include "probes/probe.hpp"

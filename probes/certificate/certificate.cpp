@@ -1,6 +1,6 @@
-// Kind `certificate`: when certificates expire, of a TLS endpoint, of files or of TLS Secrets in
-// Kubernetes. The date is told whether or not the certificate verifies; why it does not is told
-// beside it.
+// Kind `certificate`: when the certificates of a TLS endpoint, of files or of TLS Secrets in
+// Kubernetes expire. The dates are published whether or not a certificate verifies. The result of
+// the verification is published separately.
 #include "probes/certificate/handshake.hpp"
 #include "probes/certificate/tls_secret.hpp"
 #include "probes/kubernetes/watch/faulty_objects.hpp"
@@ -30,44 +30,64 @@
 namespace vitalsd {
 namespace {
 
-constexpr Metric kExpiry(
-    {.name = "cert_expiry_timestamp",
-     .help = "When a certificate expires, in Unix time; of several of one name "
-             "and source the earliest.",
-     .keep = Keep::fact},
-    "cn", "source");
-constexpr Metric kNotBefore({.name = "cert_not_before_timestamp",
-                             .help = "When a certificate's validity begins, in Unix time.",
-                             .keep = Keep::fact},
-                            "cn", "source");
-constexpr Metric kChainExpiry(
-    {.name = "cert_chain_expiry_timestamp",
-     .help = "When the first certificate of the chain that an endpoint sends "
-             "expires, in Unix time.",
-     .keep = Keep::fact},
-    "source");
-constexpr Metric kVerified(
-    {.name = "cert_verified",
-     .help = "Whether an endpoint's certificate verifies: chain, dates and name."},
-    "source");
-constexpr Metric kFault({.name = "cert_verify_fault",
-                         .help = "Always 1; why an endpoint's certificate does not verify."},
-                        "source", "fault");
+// Labels: cn, source.
+constexpr MetricTable kCertificateTable(
+    MetricRow{Metric({.name = "cert_expiry_timestamp",
+                      .help = "When a certificate expires, in Unix time; the earliest of several "
+                              "with the same name and source.",
+                      .keep = Keep::fact},
+                     "cn", "source"),
+              [](const net::CertificateInfo& certificate) { return certificate.not_after; }},
+    MetricRow{Metric({.name = "cert_not_before_timestamp",
+                      .help = "When a certificate's validity begins, in Unix time.",
+                      .keep = Keep::fact},
+                     "cn", "source"),
+              [](const net::CertificateInfo& certificate) { return certificate.not_before; }});
+
+struct EndpointResult {
+  ServerCertificate certificate;
+  bool is_verified;  // the option tls.verify
+};
+
+// Label: source.
+constexpr MetricTable kEndpointTable(
+    MetricRow{Metric({.name = "cert_chain_expiry_timestamp",
+                      .help = "When the first certificate of the chain that an endpoint sends "
+                              "expires, in Unix time.",
+                      .keep = Keep::fact},
+                     "source"),
+              [](const EndpointResult& result) { return result.certificate.chain_expiry; }},
+    MetricRow{Metric({.name = "cert_verified",
+                      .help = "Whether an endpoint's certificate verifies: chain, dates and name."},
+                     "source"),
+              [](const EndpointResult& result, const auto& put) {
+                if (result.is_verified) put(!result.certificate.fault.has_value());
+              }},
+    MetricRow{Metric({.name = "cert_verify_fault",
+                      .help = "Always 1; why an endpoint's certificate does not verify."},
+                     "source", "fault"),
+              [](const EndpointResult& result, const auto& put) {
+                if (result.certificate.fault) put(1, fault_name(*result.certificate.fault));
+              }});
 
 constexpr Metric kUnreadable({.name = "cert_secret_unreadable",
-                              .help = "Always 1; a TLS Secret without a certificate that can be "
-                                      "read."},
+                              .help = "Always 1; a TLS Secret without a readable certificate."},
                              "source");
+
+constexpr auto kMetrics =
+    metric_list(kCertificateTable, kEndpointTable, kUnreadable, kubernetes::kLastHeard);
+
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,
                                  .critical = {},
-                                 .help = "TLS Secrets without a certificate that can be read"};
+                                 .help = "TLS Secrets without a readable certificate"};
 constexpr Check kExpiryCheck{.name = "expires_in",
                              .unit = Unit::seconds,
                              .worse = Worse::below,
                              .warn = 30 * 86'400.0,
                              .critical = 7 * 86'400.0,
                              .help = "time until a certificate expires"};
+constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kUnreadableCheck};
 
 constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
 
@@ -75,13 +95,13 @@ double now_unix() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// A file's certificates, or what is wrong with it. Runs on a thread of the pool.
 struct FileResult {
   std::string path;
   std::vector<net::CertificateInfo> certificates;
   std::optional<Failure> failure;
 };
 
+// Blocks: runs on a thread of the pool.
 FileResult read_file(const std::string& path) {
   constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
   FileResult result{path, {}, {}};
@@ -100,7 +120,8 @@ FileResult read_file(const std::string& path) {
     return result;
   }
   if (bytes.size() > kMaxBytes) {
-    result.failure = Failure{Reason::protocol, "is larger than 4 MiB: no file of certificates"};
+    result.failure =
+        Failure{Reason::protocol, "is larger than 4 MiB, the limit for files of certificates"};
     return result;
   }
   try {
@@ -110,13 +131,13 @@ FileResult read_file(const std::string& path) {
     return result;
   }
   if (result.certificates.empty())
-    result.failure = Failure{Reason::mismatch, "holds no certificate"};
+    result.failure = Failure{Reason::mismatch, "contains no certificate"};
   return result;
 }
 
 struct Files {
   std::vector<FileResult> results;
-  std::vector<std::string> unmatched;  // patterns
+  std::vector<std::string> unmatched;  // patterns without a file
 };
 
 Files read_files(const std::vector<std::string>& patterns, const net::StopFlag& stop) {
@@ -140,11 +161,11 @@ class CertificateProbe final : public Probe {
  public:
   CertificateProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
-        endpoint_(options.find<config::Endpoint>("endpoint", "host:port that speaks TLS")),
+        endpoint_(options.find<config::Endpoint>("endpoint", "host:port of a TLS server")),
         patterns_(options.list<std::string>("files", "PEM or DER files; * and ? are allowed")),
         tls_(net::TlsOptions::read(options)) {
     if (config::Node* secrets =
-            options.find_section("secrets", "TLS Secrets of the Kubernetes cluster, all or some")) {
+            options.find_section("secrets", "TLS Secrets of the Kubernetes cluster")) {
       scope_ = kubernetes::Scope::read(*secrets);
       for (net::kubernetes::Query& query : scope_->queries(kSecrets)) {
         query.field_selector = "type=kubernetes.io/tls";
@@ -154,7 +175,7 @@ class CertificateProbe final : public Probe {
     }
     const std::string protocol =
         options.choice("starttls", {"none", "ftp", "imap", "pop3", "postgres", "smtp"},
-                       "protocol in which TLS is asked for");
+                       "protocol in which the client requests TLS");
     constexpr std::array<std::pair<std::string_view, StartTls>, 5> kProtocols = {{
         {"ftp", StartTls::ftp},
         {"imap", StartTls::imap},
@@ -166,9 +187,9 @@ class CertificateProbe final : public Probe {
       if (protocol == name) start_tls_ = value;
     }
     if (options.has("endpoint") + options.has("files") + options.has("secrets") != 1) {
-      options.error("files", "give one of endpoint, files and secrets");
+      options.error("files", "exactly one of endpoint, files and secrets must be set");
     }
-    if (!endpoint_ && options.has("starttls")) options.error("starttls", "goes with endpoint");
+    if (!endpoint_ && options.has("starttls")) options.error("starttls", "requires endpoint");
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -199,16 +220,16 @@ class CertificateProbe final : public Probe {
   using Secrets = kubernetes::Watched<TlsSecret>;
 
   asio::awaitable<void> observe_endpoint(SampleSet& out) {
-    const ServerCertificate found =
-        co_await fetch_certificate(environment_, *endpoint_, start_tls_, tls_, out);
+    const EndpointResult result{
+        .certificate = co_await fetch_certificate(environment_, *endpoint_, start_tls_, tls_, out),
+        .is_verified = tls_.verify};
     const std::string source = endpoint_->text();
-    add(out, {found.leaf}, source);
-    out.add(kChainExpiry, found.chain_expiry, source);
-    if (!tls_.verify) co_return;
-    out.add(kVerified, found.fault ? 0 : 1, source);
-    if (!found.fault) co_return;
-    out.add(kFault, 1, source, fault_name(*found.fault));
-    out.fail(Reason::mismatch, "the certificate does not verify: " + found.fault_text);
+    add(out, {result.certificate.leaf}, source);
+    kEndpointTable.add(out, result, source);
+    if (result.certificate.fault) {
+      out.fail(Reason::mismatch,
+               "certificate verification failed: " + result.certificate.fault_text);
+    }
   }
 
   asio::awaitable<void> observe_files(SampleSet& out) {
@@ -229,9 +250,9 @@ class CertificateProbe final : public Probe {
     }
   }
 
-  // What can be read belongs to the watch that it comes from, so that it stays known while the API
-  // server is silent. A Secret without a certificate, as with only ca.crt, is a reading as well:
-  // the probe has seen it, and the dates of all others are fresh.
+  // Readable certificates belong to the part of their watch, so that they stay published while the
+  // API server is silent. A Secret without a certificate, such as one with only ca.crt, does not
+  // fail the part: it was observed, and the dates of all others are current.
   asio::awaitable<void> observe_secrets(SampleSet& out) {
     kubernetes::FaultyObjects unreadable(kUnreadableCheck);
     bool complete = true;
@@ -255,7 +276,7 @@ class CertificateProbe final : public Probe {
     if (complete) unreadable.report(out);
   }
 
-  // One series a name: of several certificates of one name the earliest counts.
+  // Adds one series per name: of several certificates with the same name, the first to expire.
   static void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
                   const std::string& source) {
     std::map<std::string, net::CertificateInfo> by_name;
@@ -265,8 +286,7 @@ class CertificateProbe final : public Probe {
     }
     const double now = now_unix();
     for (const auto& [name, certificate] : by_name) {
-      part.add(kExpiry, certificate.not_after, name, source);
-      part.add(kNotBefore, certificate.not_before, name, source);
+      kCertificateTable.add(part, certificate, name, source);
       part.check(kExpiryCheck, certificate.not_after - now, name + ", " + source);
     }
   }
@@ -280,9 +300,6 @@ class CertificateProbe final : public Probe {
   std::vector<std::unique_ptr<Secrets>> secrets_;
 };
 
-constexpr auto kMetrics = metric_list(kExpiry, kNotBefore, kChainExpiry, kVerified, kFault,
-                                      kUnreadable, kubernetes::kLastHeard);
-constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kUnreadableCheck};
 constexpr std::array<Permission, 1> kPermissions = {
     Permission{.group = "", .resource = "secrets", .within = "secrets"}};
 
@@ -292,7 +309,7 @@ namespace kinds {
 extern const ProbeKind certificate;
 const ProbeKind certificate = {
     .name = "certificate",
-    .help = "Certificates of TLS endpoints, files and Secrets, and when they expire.",
+    .help = "When the certificates of TLS endpoints, files and Secrets expire.",
     .make = make_probe<CertificateProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

@@ -18,7 +18,7 @@ namespace {
 
 using Chain = std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)>;
 
-// The chain as OpenSSL met it in the handshake.
+// The chain that the server sent in the handshake.
 struct Capture {
   Chain chain{nullptr, [](STACK_OF(X509) * list) { sk_X509_pop_free(list, X509_free); }};
 };
@@ -28,7 +28,7 @@ int capture_index() {
   return index;
 }
 
-// Takes the place of OpenSSL's verification: keeps what was sent and lets the handshake go on.
+// Replaces OpenSSL's verification: stores the chain and accepts it.
 int capture_chain(X509_STORE_CTX* context, void* /*unused*/) {
   auto* ssl =
       static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
@@ -59,7 +59,7 @@ VerifyFault fault_of(int error) {
   }
 }
 
-// Holds the chain against the trusted CAs and the name, as a client would.
+// Verifies the chain and the name as a client would, and sets the fault.
 void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
             ServerCertificate& out) {
   const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> context(
@@ -80,18 +80,18 @@ void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
   out.fault_text = X509_verify_cert_error_string(error);
 }
 
-// Whatever the case of the letters is: IMAP's words have none.
-bool begins(std::string_view line, std::string_view front) {
-  return net::same_header(line.substr(0, front.size()), front);
+// Ignores case, because the keywords of IMAP are case-insensitive.
+bool starts_with(std::string_view line, std::string_view prefix) {
+  return net::same_header(line.substr(0, prefix.size()), prefix);
 }
 
-// Reads until a whole line, or a whole answer of several lines, is there.
+// Reads whole lines, and responses of several lines. Limits their length.
 class LineReader {
  public:
   explicit LineReader(net::Stream& stream) : stream_(stream) {}
 
   asio::awaitable<std::string> line() {
-    constexpr std::size_t kLongest = 4096;
+    constexpr std::size_t kMaxLength = 4096;  // bytes
     for (;;) {
       const std::size_t end = buffer_.find('\n');
       if (end != std::string::npos) {
@@ -100,25 +100,25 @@ class LineReader {
         if (found.ends_with('\r')) found.pop_back();
         co_return found;
       }
-      if (buffer_.size() > kLongest)
-        throw ProbeError(Reason::protocol, "the server's line does not end");
+      if (buffer_.size() > kMaxLength)
+        throw ProbeError(Reason::protocol, "the server sent a line of more than 4096 bytes");
       std::array<char, 512> piece{};
       const std::size_t size = co_await stream_.read_some(piece);
       buffer_.append(piece.data(), size);
     }
   }
 
-  /// The last line of a "220-..." answer.
-  asio::awaitable<std::string> smtp_answer() {
+  /// The last line of an SMTP response, whose other lines begin with a code and a hyphen ("220-").
+  asio::awaitable<std::string> smtp_response() {
     for (int i = 0; i < kMaxLines; ++i) {
       std::string found = co_await line();
       if (found.size() < 4 || found[3] != '-') co_return found;
     }
-    throw_endless();
+    throw_too_long();
   }
 
-  /// The same of FTP, where the lines in between are any text (RFC 959, 4.2).
-  asio::awaitable<std::string> ftp_answer() {
+  /// The last line of an FTP response, whose middle lines are any text (RFC 959, 4.2).
+  asio::awaitable<std::string> ftp_response() {
     std::string found = co_await line();
     if (found.size() < 4 || found[3] != '-') co_return found;
     const std::string end = found.substr(0, 3) + ' ';
@@ -126,81 +126,81 @@ class LineReader {
       found = co_await line();
       if (found.starts_with(end)) co_return found;
     }
-    throw_endless();
+    throw_too_long();
   }
 
-  /// The tagged line of an IMAP answer. A server may send untagged ones at any time (RFC 3501, 7);
-  /// of them only BYE, after which it closes the connection, is the answer.
-  asio::awaitable<std::string> imap_answer() {
+  /// The tagged line of an IMAP response. A server may send untagged lines at any time (RFC 3501,
+  /// 7). They are ignored except for BYE, after which the server closes the connection.
+  asio::awaitable<std::string> imap_response() {
     for (int i = 0; i < kMaxLines; ++i) {
       std::string found = co_await line();
-      if (!found.starts_with("* ") || begins(found, "* BYE")) co_return found;
+      if (!found.starts_with("* ") || starts_with(found, "* BYE")) co_return found;
     }
-    throw_endless();
+    throw_too_long();
   }
 
  private:
   static constexpr int kMaxLines = 100;
 
-  [[noreturn]] static void throw_endless() {
-    throw ProbeError(Reason::protocol, "the server's answer does not end");
+  [[noreturn]] static void throw_too_long() {
+    throw ProbeError(Reason::protocol, "the server sent a response of more than 100 lines");
   }
 
   net::Stream& stream_;
   std::string buffer_;
 };
 
-void expect(const std::string& line, std::string_view front, std::string_view what) {
-  if (begins(line, front)) return;
+void expect(const std::string& line, std::string_view prefix, std::string_view what) {
+  if (starts_with(line, prefix)) return;
   throw ProbeError(Reason::mismatch,
-                   std::string(what) + " was answered with " + config::quoted(line));
+                   "unexpected " + std::string(what) + ": " + config::quoted(line));
 }
 
-asio::awaitable<void> ask_for_tls(net::Stream& stream, StartTls protocol) {
+asio::awaitable<void> request_tls(net::Stream& stream, StartTls protocol) {
   LineReader reader(stream);
   switch (protocol) {
     case StartTls::none:
       co_return;
     case StartTls::smtp: {
-      expect(co_await reader.smtp_answer(), "220", "the connection");
+      expect(co_await reader.smtp_response(), "220", "greeting");
       co_await stream.write("EHLO vitalsd\r\n");
-      expect(co_await reader.smtp_answer(), "250", "EHLO");
+      expect(co_await reader.smtp_response(), "250", "response to EHLO");
       co_await stream.write("STARTTLS\r\n");
-      expect(co_await reader.smtp_answer(), "220", "STARTTLS");
+      expect(co_await reader.smtp_response(), "220", "response to STARTTLS");
       co_return;
     }
     case StartTls::ftp: {
-      expect(co_await reader.ftp_answer(), "220", "the connection");
+      expect(co_await reader.ftp_response(), "220", "greeting");
       co_await stream.write("AUTH TLS\r\n");
-      expect(co_await reader.ftp_answer(), "234", "AUTH TLS");
+      expect(co_await reader.ftp_response(), "234", "response to AUTH TLS");
       co_return;
     }
     case StartTls::imap: {
       const std::string greeting = co_await reader.line();
-      // Behind a proxy that has signed in already; what it says to STARTTLS is its own affair.
-      if (!begins(greeting, "* PREAUTH")) expect(greeting, "* OK", "the connection");
+      // PREAUTH is the greeting of a proxy that has authenticated already. It may support STARTTLS.
+      if (!starts_with(greeting, "* PREAUTH")) expect(greeting, "* OK", "greeting");
       co_await stream.write("a STARTTLS\r\n");
-      expect(co_await reader.imap_answer(), "a OK", "STARTTLS");
+      expect(co_await reader.imap_response(), "a OK", "response to STARTTLS");
       co_return;
     }
     case StartTls::pop3: {
-      expect(co_await reader.line(), "+OK", "the connection");
+      expect(co_await reader.line(), "+OK", "greeting");
       co_await stream.write("STLS\r\n");
-      expect(co_await reader.line(), "+OK", "STLS");
+      expect(co_await reader.line(), "+OK", "response to STLS");
       co_return;
     }
     case StartTls::postgres: {
       // SSLRequest: length 8, code 80877103 (PostgreSQL's documentation, "Message Formats").
       co_await stream.write(std::string_view("\0\0\0\x08\x04\xd2\x16\x2f", 8));
-      std::array<char, 1> answer{};
-      co_await stream.read_some(answer);
-      if (answer[0] != 'S') throw ProbeError(Reason::mismatch, "the server speaks no TLS");
+      std::array<char, 1> response{};
+      co_await stream.read_some(response);
+      if (response[0] != 'S') throw ProbeError(Reason::mismatch, "the server does not support TLS");
       co_return;
     }
   }
 }
 
-// A context of its own, as capturing instead of verifying is nothing to share.
+// Not one of the shared contexts, because those verify.
 std::shared_ptr<asio::ssl::context> capturing_context(const net::TlsOptions& options) {
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
   context->set_verify_mode(asio::ssl::verify_none);
@@ -244,24 +244,22 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
                                                      SampleSet& out) {
   net::Stream stream = co_await net::open_stream(environment, endpoint, nullptr, out);
   if (start_tls != StartTls::none) {
-    out.doing("asking for TLS");
-    co_await ask_for_tls(stream, start_tls);
+    out.doing("requesting TLS");
+    co_await request_tls(stream, start_tls);
   }
-  out.doing("making TLS with " + endpoint.text());
+  out.doing("performing the TLS handshake with " + endpoint.text());
   Capture capture;
   net::TlsOptions unverified = options;
   unverified.verify = false;
   const auto context = capturing_context(options);
   const auto prepare = [&](SSL* ssl) { SSL_set_ex_data(ssl, capture_index(), &capture); };
-  std::optional<ProbeError> failed;
   try {
     co_await stream.start_tls(context, unverified, endpoint.host, prepare);
-  } catch (const ProbeError& error) {
-    if (!capture.chain) throw;
-    failed = error;
+  } catch (const ProbeError&) {
+    if (!capture.chain) throw;  // else the certificate is known although the handshake failed
   }
   if (!capture.chain || sk_X509_num(capture.chain.get()) == 0) {
-    throw ProbeError(Reason::tls, "the server showed no certificate");
+    throw ProbeError(Reason::tls, "the server sent no certificate");
   }
   ServerCertificate found;
   found.leaf = net::describe(*sk_X509_value(capture.chain.get(), 0));

@@ -1,5 +1,6 @@
-// What certificate a TLS server shows, whether or not it verifies: the chain is captured first,
-// with nothing refused, and verified apart, so that an expired certificate still tells its date.
+// Fetches the certificate of a TLS server, whether or not it verifies. The handshake accepts any
+// chain and captures it, and the chain is verified afterwards, so that the date of an expired
+// certificate is known.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -16,10 +17,10 @@
 
 namespace vitalsd {
 
-/// Protocols that begin in clear text and are asked for TLS.
+/// Protocols that start in clear text, in which the client requests TLS.
 enum class StartTls : unsigned char { none, ftp, imap, pop3, postgres, smtp };
 
-/// Why a chain does not verify, as a label: a closed set.
+/// Why a chain does not verify: the values of a label.
 enum class VerifyFault : unsigned char {
   expired,
   not_yet_valid,
@@ -32,14 +33,15 @@ std::string_view fault_name(VerifyFault fault);
 
 struct ServerCertificate {
   net::CertificateInfo leaf;
-  std::optional<double> chain_expiry;  ///< the earliest in the chain that the server sent
-  std::optional<VerifyFault> fault;    ///< nothing: it verifies
-  std::string fault_text;              ///< OpenSSL's words for it
+  std::optional<double>
+      chain_expiry;                  ///< Unix time; the earliest in the chain that the server sent
+  std::optional<VerifyFault> fault;  ///< nothing: it verifies, or tls.verify is false
+  std::string fault_text;            ///< OpenSSL's text
 };
 
-/// Connects, asks for TLS where the protocol wants that, and takes the server's certificate. A
-/// server that ends the handshake after it has shown its certificate (because it wants one of ours)
-/// has shown it all the same. Throws ProbeError.
+/// Connects, requests TLS if the protocol needs that, and returns the server's certificate, also if
+/// the server ends the handshake after it has sent the certificate (because it requires a client
+/// certificate). Throws ProbeError.
 asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environment,
                                                      const config::Endpoint& endpoint,
                                                      StartTls start_tls,

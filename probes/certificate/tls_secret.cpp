@@ -30,7 +30,7 @@ std::optional<TlsSecret> read_tls_secret(std::string_view message) {
   }
   try {
     secret.certificates = net::read_pem_certificates(*pem);
-    if (secret.certificates.empty()) secret.fault = "tls.crt holds no certificate";
+    if (secret.certificates.empty()) secret.fault = "tls.crt contains no certificate";
   } catch (const ProbeError& error) {
     secret.fault = std::string("tls.crt is ") + error.what();
   }

@@ -1,5 +1,5 @@
-// What is kept of a Secret of type kubernetes.io/tls: what its certificates say, and nothing else.
-// The entry with the private key is not looked at, let alone copied. Field numbers are those of
+// What is kept of a Secret of type kubernetes.io/tls: only the data of its certificates. The entry
+// with the private key is neither read nor copied. Field numbers are those of
 // k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
 
@@ -15,15 +15,15 @@ namespace vitalsd {
 struct TlsSecret {
   std::string namespace_name;
   std::string name;
-  std::vector<net::CertificateInfo> certificates;  ///< of the entry tls.crt
+  std::vector<net::CertificateInfo> certificates;  ///< in the entry tls.crt
   std::string fault;                               ///< why there are no certificates
 
   [[nodiscard]] std::string key() const { return namespace_name + '/' + name; }
   bool operator==(const TlsSecret&) const = default;
 };
 
-/// Nothing for a Secret of another type. Throws ProbeError(protocol) for malformed bytes; what is
-/// wrong with the certificate is in the fault.
+/// Nothing for a Secret of another type. An invalid certificate is reported in `fault`. Throws
+/// ProbeError(protocol) for malformed bytes.
 std::optional<TlsSecret> read_tls_secret(std::string_view message);
 
 }  // namespace vitalsd

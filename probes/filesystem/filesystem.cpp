@@ -1,5 +1,6 @@
-// Kind `filesystem`: free space of mounted file systems, by statvfs on threads that may be given
-// up: a dead NFS server holds its own mount and nothing else. Names are node_exporter's.
+// Kind `filesystem`: free space of mounted file systems. Calls statvfs on threads that may be given
+// up, so that an unreachable NFS server affects only its own mount. Names are those of
+// node_exporter.
 #include "probes/filesystem/metrics.hpp"
 #include "probes/filesystem/mounts.hpp"
 #include "probes/net/concurrently.hpp"
@@ -29,7 +30,7 @@ using filesystem_metrics::kSize;
 
 constexpr Metric kFree({.name = "node_filesystem_free_bytes",
                         .unit = Unit::bytes,
-                        .help = "Space that is left, what is reserved for root included."},
+                        .help = "Free space, including what is reserved for root."},
                        "mountpoint", "device", "fstype", "node");
 constexpr Metric kReadOnly({.name = "node_filesystem_readonly",
                             .help = "Whether the file system is mounted read-only."},
@@ -44,15 +45,16 @@ constexpr Check kFilesCheck{.name = "files_used",
                             .unit = Unit::ratio,
                             .warn = 0.90,
                             .critical = 0.95,
-                            .help = "files in use over those that fit"};
+                            .help = "files in use over the maximum"};
 
 struct Space {
-  int error = 0;
+  int error = 0;  // errno
   struct statvfs values{};
 };
 
 std::string default_node() {
-  const char* name = std::getenv("NODE_NAME");  // NOLINT(concurrency-mt-unsafe): never set by us
+  const char* name =
+      std::getenv("NODE_NAME");  // NOLINT(concurrency-mt-unsafe): vitalsd never sets it
   if (name != nullptr && *name != '\0') return name;
   std::array<char, 256> host{};
   return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "";
@@ -63,40 +65,41 @@ class FilesystemProbe final : public Probe {
   FilesystemProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
         patterns_(
-            options.list<std::string>("mounts", "mount points, * and ? allowed; without it /")),
+            options.list<std::string>("mounts", "mount points; * and ? are allowed; default /")),
         root_(options.get<std::string>("root", "",
-                                       "where the host's root is mounted: left out of the "
+                                       "where the host's root is mounted; removed from the "
                                        "label mountpoint")),
         node_(options.get<std::string>("node", "",
-                                       "value of the label node; without it $NODE_NAME or "
-                                       "the host's name")) {
+                                       "value of the label node; default $NODE_NAME or the "
+                                       "host name")) {
     if (node_.empty()) node_ = default_node();
     if (patterns_.empty()) patterns_.emplace_back("/");
     for (const std::string& pattern : patterns_) {
       if (!pattern.starts_with('/'))
-        options.error("mounts", config::quoted(pattern) + " is no absolute path");
+        options.error("mounts", config::quoted(pattern) + " is not an absolute path");
     }
     while (root_.ends_with('/')) root_.pop_back();
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const std::vector<Mount> table = read_mount_table();
-    std::vector<asio::awaitable<void>> looks;
-    std::vector<bool> used(patterns_.size());
+    std::vector<asio::awaitable<void>> measurements;
+    std::vector<bool> matched(patterns_.size());
     for (const Mount& mount : table) {
       bool wanted = false;
       for (std::size_t i = 0; i < patterns_.size(); ++i) {
         if (!matches(patterns_[i], mount.mountpoint)) continue;
-        used[i] = wanted = true;
+        matched[i] = wanted = true;
       }
-      if (wanted && !mounts_when_looked_at(mount.fstype))
-        looks.push_back(look(mount, out.part(shown(mount.mountpoint))));
+      if (wanted && !mounts_on_access(mount.fstype)) {
+        measurements.push_back(measure(mount, out.part(host_path(mount.mountpoint))));
+      }
     }
     for (std::size_t i = 0; i < patterns_.size(); ++i) {
-      if (!used[i]) out.part(patterns_[i]).fail(Reason::mismatch, "nothing is mounted there");
+      if (!matched[i]) out.part(patterns_[i]).fail(Reason::mismatch, "nothing is mounted there");
     }
     out.doing("waiting for statvfs");
-    co_await net::concurrently(std::move(looks));
+    co_await net::concurrently(std::move(measurements));
   }
 
   [[nodiscard]] std::string target() const override {
@@ -106,8 +109,8 @@ class FilesystemProbe final : public Probe {
   }
 
  private:
-  // The host's mount point: without the prefix under which its root is mounted here.
-  [[nodiscard]] std::string shown(const std::string& mountpoint) const {
+  // The mount point without the prefix under which the host's root is mounted.
+  [[nodiscard]] std::string host_path(const std::string& mountpoint) const {
     if (root_.empty()) return mountpoint;
     const std::string rest = mountpoint.substr(root_.size());
     return rest.empty() ? "/" : rest;
@@ -115,17 +118,17 @@ class FilesystemProbe final : public Probe {
 
   [[nodiscard]] bool matches(const std::string& pattern, const std::string& mountpoint) const {
     if (!root_.empty() && mountpoint != root_ && !mountpoint.starts_with(root_ + '/')) return false;
-    return fnmatch(pattern.c_str(), shown(mountpoint).c_str(), FNM_PATHNAME) == 0;
+    return fnmatch(pattern.c_str(), host_path(mountpoint).c_str(), FNM_PATHNAME) == 0;
   }
 
-  asio::awaitable<void> look(Mount mount, Part& part) {
+  asio::awaitable<void> measure(Mount mount, Part& part) {
     try {
-      const auto ask = [path = mount.mountpoint](const net::StopFlag&) {
+      const auto call = [path = mount.mountpoint](const net::StopFlag&) {
         Space space;
         if (statvfs(path.c_str(), &space.values) != 0) space.error = errno;
         return space;
       };
-      const Space space = co_await environment_.offload.run("statvfs " + mount.mountpoint, ask);
+      const Space space = co_await environment_.offload.run("statvfs " + mount.mountpoint, call);
       if (space.error != 0) {
         const bool forbidden = space.error == EACCES || space.error == EPERM;
         part.fail(forbidden ? Reason::permission : Reason::mismatch, std::strerror(space.error));
@@ -139,24 +142,24 @@ class FilesystemProbe final : public Probe {
   }
 
   void add(const Mount& mount, const struct statvfs& values, Part& part) const {
-    const std::string mountpoint = shown(mount.mountpoint);
+    const std::string mountpoint = host_path(mount.mountpoint);
     const auto add = [&](const auto& metric, double value) {
       part.add(metric, value, mountpoint, mount.device, mount.fstype, node_);
     };
     add(kReadOnly, mount.read_only ? 1 : 0);
     const auto block = static_cast<double>(values.f_frsize);
     const double size = static_cast<double>(values.f_blocks) * block;
-    // Without a size there is no ratio, and what is full by nature would fire alerts for ever.
+    // Without a size there is no ratio, and a file system that is always full would always alert.
     if (size == 0 || has_no_free_space(mount.fstype)) return;
     const double avail = static_cast<double>(values.f_bavail) * block;
     const double free = static_cast<double>(values.f_bfree) * block;
     add(kSize, size);
     add(kAvail, avail);
     add(kFree, free);
-    // As df counts: what is reserved for root is not part of what can be used.
+    // As df computes it: the space that is reserved for root does not count as usable.
     const double usable = size - free + avail;
     if (usable > 0) part.check(kUsedCheck, 1 - avail / usable, mountpoint);
-    if (values.f_files == 0) return;  // file systems that make inodes as they need them
+    if (values.f_files == 0) return;  // no limit: the file system creates inodes on demand
     add(kFiles, static_cast<double>(values.f_files));
     add(kFilesFree, static_cast<double>(values.f_ffree));
     part.check(kFilesCheck,
@@ -179,7 +182,7 @@ namespace kinds {
 extern const ProbeKind filesystem;
 const ProbeKind filesystem = {
     .name = "filesystem",
-    .help = "Mounted file systems have space left.",
+    .help = "Free space and files of mounted file systems.",
     .make = make_probe<FilesystemProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

@@ -14,7 +14,7 @@
 namespace vitalsd {
 namespace {
 
-// "\040" and its like: the kernel writes blanks and backslashes as three octal digits.
+// The kernel writes blanks and backslashes as three octal digits ("\040").
 std::string unescape(std::string_view text) {
   const auto octal = [](char c) { return c >= '0' && c <= '7'; };
   std::string out;
@@ -49,59 +49,59 @@ bool has_word(std::string_view list, std::string_view word) {
 
 struct Row {
   std::string_view id;
-  std::string_view parent;  // the mount that it is mounted in
+  std::string_view parent;  // ID of the mount that contains the mount point
   Mount mount;
 };
 
-// Which mounts a path does not lead to: something was mounted later over a directory above them.
-class Hidden {
+// The mounts that no path leads to, because another mount covers a parent directory.
+class HiddenMounts {
  public:
-  explicit Hidden(const std::vector<Row>& rows) {
+  explicit HiddenMounts(const std::vector<Row>& rows) {
     for (const Row& row : rows) {
       by_id_[row.id] = &row;
-      places_.emplace(row.parent, row.mount.mountpoint);
+      mountpoints_.emplace(row.parent, row.mount.mountpoint);
     }
   }
 
   [[nodiscard]] bool contains(const Row& row) const {
-    const Row* each = &row;
-    for (std::size_t depth = 0; depth < by_id_.size(); ++depth) {  // the text may have a circle
-      if (is_covered(*each)) return true;
-      const auto parent = by_id_.find(each->parent);
+    const Row* mount = &row;
+    for (std::size_t depth = 0; depth < by_id_.size(); ++depth) {  // the parents may form a cycle
+      if (is_covered(*mount)) return true;
+      const auto parent = by_id_.find(mount->parent);
       if (parent == by_id_.end()) return false;
-      each = parent->second;
+      mount = parent->second;
     }
     return false;
   }
 
  private:
-  // Another mount in the same one, nearer to the root, stands in the way. What is mounted below
-  // that one afterwards has it for its parent.
+  // Whether another mount with the same parent covers a directory of the path. A mount that was
+  // made later inside the covering one has that one as its parent.
   [[nodiscard]] bool is_covered(const Row& row) const {
     std::string_view path = row.mount.mountpoint;
     while (path.size() > 1) {
       const std::size_t slash = path.rfind('/');
       if (slash == std::string_view::npos) return false;
       path = path.substr(0, std::max<std::size_t>(slash, 1));
-      if (places_.contains({row.parent, path})) return true;
+      if (mountpoints_.contains({row.parent, path})) return true;
     }
     return false;
   }
 
   std::map<std::string_view, const Row*> by_id_;
-  std::set<std::pair<std::string_view, std::string_view>> places_;
+  std::set<std::pair<std::string_view, std::string_view>> mountpoints_;
 };
 
 }  // namespace
 
 std::vector<Mount> parse_mountinfo(std::string_view text) {
   // 36 35 98:0 /root /mountpoint options optional-fields... - fstype source super-options
-  constexpr std::size_t kMountpoint = 4, kOptions = 5, kFewest = 6;
+  constexpr std::size_t kMountpoint = 4, kOptions = 5, kMinFields = 6;
   std::vector<Row> rows;
   for (const std::string_view line : split(text, '\n')) {
     const std::vector<std::string_view> words = split(line, ' ');
     const auto dash = std::ranges::find(words, "-");
-    if (dash - words.begin() < static_cast<std::ptrdiff_t>(kFewest) || words.end() - dash < 3)
+    if (dash - words.begin() < static_cast<std::ptrdiff_t>(kMinFields) || words.end() - dash < 3)
       continue;
     rows.push_back(
         {words[0],
@@ -109,8 +109,8 @@ std::vector<Mount> parse_mountinfo(std::string_view text) {
          {unescape(words[kMountpoint]), unescape(dash[2]), std::string(dash[1]),
           has_word(words[kOptions], "ro") || (words.end() - dash > 3 && has_word(dash[3], "ro"))}});
   }
-  // Their names lead to another file system, whose numbers would be taken for theirs.
-  const Hidden hidden(rows);
+  // The path of a hidden mount leads to another file system, so statvfs would return wrong numbers.
+  const HiddenMounts hidden(rows);
   std::vector<Mount> mounts;
   for (const Row& row : rows) {
     if (hidden.contains(row)) continue;
@@ -140,6 +140,6 @@ bool has_no_free_space(std::string_view fstype) {
   return std::ranges::find(kTypes, fstype) != kTypes.end();
 }
 
-bool mounts_when_looked_at(std::string_view fstype) { return fstype == "autofs"; }
+bool mounts_on_access(std::string_view fstype) { return fstype == "autofs"; }
 
 }  // namespace vitalsd

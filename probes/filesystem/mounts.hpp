@@ -1,4 +1,4 @@
-// The mount table of the process's own mount namespace, as the kernel writes it. Pure but for
+// The mount table of the process's own mount namespace, as the kernel writes it. Pure except for
 // read_mount_table().
 #pragma once
 
@@ -15,19 +15,19 @@ struct Mount {
   bool read_only = false;
 };
 
-/// The text of /proc/self/mountinfo (proc(5)). Lines that are none are passed over; of several
-/// mounts on one point the last, which hides the others, counts. Those that are hidden by a mount
-/// over a directory above them are left out.
+/// Parses the text of /proc/self/mountinfo (proc(5)). Ignores invalid lines. Of several mounts on
+/// one mount point, only the last is visible and returned. Mounts that are hidden by a mount over a
+/// parent directory are left out.
 std::vector<Mount> parse_mountinfo(std::string_view text);
 
-/// The table as it is now; throws ProbeError(internal) where /proc cannot be read.
+/// The current table. Throws ProbeError(internal) if /proc cannot be read.
 std::vector<Mount> read_mount_table();
 
-/// File systems that hold no data that could run out (proc, cgroup), or are full by nature
-/// (squashfs, iso9660): they have no free space to watch.
+/// Whether a file system has no free space to watch: it stores no data (proc, cgroup), or it is
+/// always full (squashfs, iso9660).
 bool has_no_free_space(std::string_view fstype);
 
-/// Whether a look at it mounts something else there (autofs), which nobody has asked for.
-bool mounts_when_looked_at(std::string_view fstype);
+/// Whether statvfs would mount another file system there (autofs), which a probe must not cause.
+bool mounts_on_access(std::string_view fstype);
 
 }  // namespace vitalsd

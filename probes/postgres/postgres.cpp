@@ -69,7 +69,7 @@ net::PgOptions read_options(config::Node& options) {
                                                "require", "verify-ca", "verify-full"};
   if (!mode.empty() && std::ranges::find(modes, mode) == modes.end()) {
     options.error("url",
-                  config::quoted(mode) + " is not an sslmode" + config::did_you_mean(mode, modes));
+                  config::quoted(mode) + " is not a valid sslmode" + config::did_you_mean(mode, modes));
   }
   if (!options.has("tls")) {
     if (!mode.empty()) pg.sslmode = mode;

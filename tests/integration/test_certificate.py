@@ -80,7 +80,7 @@ def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Aut
         (sample,) = daemon.samples("cert_verify_fault", probe=probe)
         assert sample.labels["fault"] == fault
         assert set(daemon.failures(probe)) == {"mismatch"}
-        assert errors(daemon)[probe].startswith("the certificate does not verify: ")
+        assert errors(daemon)[probe].startswith("certificate verification failed: ")
     for probe in ("good", "soon"):
         assert daemon.value("cert_verified", probe=probe) == 1
         assert daemon.samples("cert_verify_fault", probe=probe) == []
@@ -209,7 +209,7 @@ def test_starttls(vitalsd: Daemon, certificates: Authority) -> None:
             daemon.wait_ok(protocol)
             assert daemon.value("cert_expiry_timestamp", probe=protocol) == certificate.expiry
         assert set(daemon.failures("unable")) == {"mismatch"}
-        assert errors(daemon)["unable"] == "STARTTLS was answered with '502'"
+        assert errors(daemon)["unable"] == "unexpected response to STARTTLS: '502'"
 
 
 # ---- files --------------------------------------------------------------------------------------

@@ -44,9 +44,12 @@ HEALTHY = {
 UNEXPECTED = {
     "status": ({"status": "5xx"}, "status 200, expected 5xx"),
     "statuses": ({"status": [201, 204]}, "status 200, expected 201 or 204"),
-    "json-value": ({"json": {"/status": "ready"}}, "JSON /status is 'ok', expected 'ready'"),
-    "json-pointer": ({"json": {"/state": "ok"}}, "JSON has no /state"),
-    "header": ({"headers": ["X-Absent"]}, "no header X-Absent"),
+    "json-value": (
+        {"json": {"/status": "ready"}},
+        "the JSON value /status is 'ok', expected 'ready'",
+    ),
+    "json-pointer": ({"json": {"/state": "ok"}}, "the JSON value /state is missing"),
+    "header": ({"headers": ["X-Absent"]}, "the header X-Absent is missing"),
     "body": ({"body": "degraded"}, "the body does not match 'degraded'"),
     "not-body": ({"not_body": "st.tus"}, "the body matches 'st.tus'"),
 }
@@ -86,7 +89,7 @@ def test_a_service_that_turns_bad_and_recovers(vitalsd: Daemon, nginx: Nginx) ->
     assert error(daemon, "api").split("; ") == [
         "status 503, expected 200",
         "the body does not match '\"ok\"'",
-        "JSON /status is 'unavailable', expected 'ok'",
+        "the JSON value /status is 'unavailable', expected 'ok'",
     ]
     nginx.answer_well()
     daemon.wait_ok("api")

@@ -9,46 +9,46 @@ namespace {
 
 class TcpTest : public testing::Test {
  protected:
-  static asio::awaitable<void> hear(test::Line& line) { co_await line.be_silent(); }
+  static asio::awaitable<void> serve(test::Line& line) { co_await line.be_silent(); }
 
   test::KindHouse house;
 };
 
-TEST_F(TcpTest, ConnectsAndHangsUpAtOnce) {
-  bool hung_up = false;
+TEST_F(TcpTest, ConnectsAndClosesTheConnection) {
+  bool closed_by_probe = false;
   const test::Conversation peer(house.loop, [&](test::Line& line) -> asio::awaitable<void> {
     try {
       co_await line.be_silent();
     } catch (const boost::system::system_error&) {
-      hung_up = true;
+      closed_by_probe = true;
     }
   });
   const test::Observation run = house.observe("tcp", "endpoint: '" + peer.endpoint() + '\'');
   EXPECT_EQ(run.failure(), "");
   ASSERT_TRUE(run.value("probe_tcp_connect_duration_seconds"));
   EXPECT_GE(*run.value("probe_tcp_connect_duration_seconds"), 0);
-  EXPECT_TRUE(house.until([&] { return hung_up; }));
+  EXPECT_TRUE(house.until([&] { return closed_by_probe; }));
 }
 
 TEST_F(TcpTest, ConnectsToAnIpv6Literal) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
-  const test::Conversation peer(house.loop, hear, asio::ip::address_v6::loopback());
+  const test::Conversation peer(house.loop, serve, asio::ip::address_v6::loopback());
   const auto probe = house.make("tcp", "endpoint: '" + peer.endpoint() + '\'');
   EXPECT_EQ(house.observe(*probe).failure(), "");
   EXPECT_EQ(probe->target(), peer.endpoint());
   EXPECT_TRUE(probe->endpoint().starts_with("[::1]:"));
 }
 
-TEST_F(TcpTest, SaysWhereNobodyListens) {
-  const test::ClosedPort nobody;
-  const std::string endpoint = nobody.endpoint();
+TEST_F(TcpTest, ReportsAConnectionFailure) {
+  const test::ClosedPort closed;
+  const std::string endpoint = closed.endpoint();
   const test::Observation run = house.observe("tcp", "endpoint: '" + endpoint + '\'');
   EXPECT_EQ(run.failure(), "connect: " + endpoint + ": Connection refused");
   EXPECT_TRUE(run.threw());
-  EXPECT_EQ(run.count("probe_tcp_connect_duration_seconds"), 0U);  // unknown is not zero
+  EXPECT_EQ(run.count("probe_tcp_connect_duration_seconds"), 0U);  // omitted, not zero
 }
 
-TEST_F(TcpTest, SaysThatANameDoesNotResolve) {
+TEST_F(TcpTest, ReportsThatANameDoesNotResolve) {
   const test::Observation run = house.observe("tcp", "endpoint: 'nowhere.invalid:80'");
   EXPECT_EQ(run.reason(), "dns");
   EXPECT_TRUE(run.failure().contains("nowhere.invalid")) << run.failure();

@@ -25,7 +25,7 @@ class CertificateFiles : public testing::Test {
   test::TempDirectory directory;
 };
 
-TEST_F(CertificateFiles, TellsWhenACertificateExpires) {
+TEST_F(CertificateFiles, PublishTheExpiry) {
   const std::string path = directory.file("a.pem", test::make_certificate("shop").certificate);
   const test::Observation run = observe("a.pem");
   EXPECT_EQ(run.failure(), "");
@@ -33,10 +33,10 @@ TEST_F(CertificateFiles, TellsWhenACertificateExpires) {
   const double expiry = run.value("cert_expiry_timestamp", labels).value_or(0);
   EXPECT_EQ(run.value("cert_not_before_timestamp", labels), expiry - 2 * 86'400);
   EXPECT_NEAR(run.reading("expires_in", "shop, " + path).value_or(0), 86'400, 60);
-  EXPECT_EQ(run.count("cert_verified"), 0U);  // of a file that is not asked
+  EXPECT_EQ(run.count("cert_verified"), 0U);  // only for endpoints
 }
 
-TEST_F(CertificateFiles, ReadsAllOfABundleAndEachFileOnce) {
+TEST_F(CertificateFiles, AreReadCompletelyAndOnce) {
   const std::string both = test::make_certificate("a").certificate + "# comment\n" +
                            test::make_certificate("b").certificate;
   const std::string path = directory.file("1.pem", both);
@@ -49,7 +49,7 @@ TEST_F(CertificateFiles, ReadsAllOfABundleAndEachFileOnce) {
   EXPECT_EQ(run.duplicates(), 0U);
 }
 
-TEST_F(CertificateFiles, HasOneSeriesForANameInAFile) {
+TEST_F(CertificateFiles, HaveOneSeriesPerName) {
   const std::string one = test::make_certificate("a").certificate;
   std::ignore = directory.file("1.pem", one + test::make_certificate("a").certificate);
   const test::Observation run = observe("1.pem");
@@ -57,7 +57,7 @@ TEST_F(CertificateFiles, HasOneSeriesForANameInAFile) {
   EXPECT_EQ(run.duplicates(), 0U);
 }
 
-TEST_F(CertificateFiles, SaysWhatIsWrongWithEachFileAndGoesOn) {
+TEST_F(CertificateFiles, FailSeparately) {
   std::ignore = directory.file("a.pem", test::make_certificate("a").certificate);
   const std::string empty = directory.file("b.pem", "");
   const std::string broken =
@@ -66,14 +66,14 @@ TEST_F(CertificateFiles, SaysWhatIsWrongWithEachFileAndGoesOn) {
   fs::create_directory(directory.path("e.pem"));
   const test::Observation run = observe("*.pem");
   EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
-  EXPECT_EQ(run.failure(empty), "mismatch: holds no certificate");
+  EXPECT_EQ(run.failure(empty), "mismatch: contains no certificate");
   EXPECT_TRUE(run.failure(broken).starts_with("protocol: ")) << run.failure(broken);
-  EXPECT_EQ(run.failure(key), "mismatch: holds no certificate");
+  EXPECT_EQ(run.failure(key), "mismatch: contains no certificate");
   EXPECT_EQ(run.failure(directory.path("e.pem")), "mismatch: Is a directory");
   EXPECT_FALSE(run.threw());
 }
 
-TEST_F(CertificateFiles, ReadsDer) {
+TEST_F(CertificateFiles, MayBeInDer) {
   const std::string der = test::to_der(test::make_certificate("shop").certificate);
   const std::string whole = directory.file("a.der", der);
   const std::string more = directory.file("b.der", der + '\n');
@@ -85,10 +85,10 @@ TEST_F(CertificateFiles, ReadsDer) {
   EXPECT_TRUE(run.value("cert_expiry_timestamp", {{"cn", "shop"}, {"source", whole}}));
   EXPECT_EQ(run.failure(more), "protocol: has unexpected bytes after the DER certificate");
   EXPECT_EQ(run.failure(two), "protocol: has unexpected bytes after the DER certificate");
-  EXPECT_EQ(run.failure(half), "mismatch: holds no certificate");
+  EXPECT_EQ(run.failure(half), "mismatch: contains no certificate");
 }
 
-TEST_F(CertificateFiles, SaysThatThereIsNoSuchFile) {
+TEST_F(CertificateFiles, FailIfMissing) {
   EXPECT_EQ(observe("missing.pem").failure(directory.path("missing.pem")),
             "mismatch: no such file");
 }

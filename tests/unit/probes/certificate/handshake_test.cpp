@@ -1,4 +1,4 @@
-// Through the kind that asks for it: what a server shows, whether or not it verifies.
+// Tests fetch_certificate() through kind `certificate`.
 #include "probes/certificate/handshake.hpp"
 
 #include <array>
@@ -30,7 +30,7 @@ namespace {
 
 using asio::ip::tcp;
 
-// A TLS server on the test's loop, that may say something in clear text before.
+// A TLS server on the test's loop. It may send something in clear text before the handshake.
 class TlsServer {
  public:
   using Preface = std::function<asio::awaitable<void>(tcp::socket&)>;
@@ -49,7 +49,7 @@ class TlsServer {
   [[nodiscard]] std::string endpoint() const {
     return "127.0.0.1:" + std::to_string(state_->acceptor.local_endpoint().port());
   }
-  void want_a_certificate() {
+  void require_client_certificate() {
     state_->context.set_verify_mode(asio::ssl::verify_peer |
                                     asio::ssl::verify_fail_if_no_peer_cert);
   }
@@ -71,7 +71,7 @@ class TlsServer {
         char byte = 0;
         co_await tls.async_read_some(asio::buffer(&byte, 1), asio::use_awaitable);
       } catch (const boost::system::system_error&) {
-        continue;  // the client has gone, or we have refused it, or all is over
+        continue;  // a failed handshake, a closed connection, or the end of the test
       }
     }
   }
@@ -88,7 +88,7 @@ class HandshakeTest : public testing::Test {
     return ", tls: {ca: '" + directory.file("ca.pem", root.certificate) + '\'' + more + '}';
   }
 
-  // Lines that are expected, and what is said to them; first what is said unasked.
+  // Sends the greeting, then a response to each expected line.
   static TlsServer::Preface speech(std::string greeting,
                                    std::vector<std::pair<std::string, std::string>> turns) {
     return [=](tcp::socket& socket) -> asio::awaitable<void> {
@@ -105,11 +105,11 @@ class HandshakeTest : public testing::Test {
 
   test::KindHouse house;
   test::TempDirectory directory;
-  test::Certificate ca = test::make_certificate("our CA");
+  test::Certificate ca = test::make_certificate("test CA");
   test::Certificate certificate = test::make_certificate("shop.example", ca);
 };
 
-TEST_F(HandshakeTest, TakesACertificateThatVerifies) {
+TEST_F(HandshakeTest, AcceptsACertificateThatVerifies) {
   const TlsServer server(house.loop, certificate);
   const test::Observation run =
       observe(server.endpoint(), trusting(ca, ", server_name: shop.example"));
@@ -123,7 +123,7 @@ TEST_F(HandshakeTest, TakesACertificateThatVerifies) {
   EXPECT_EQ(run.value("cert_chain_expiry_timestamp", source), expiry);
 }
 
-TEST_F(HandshakeTest, TellsTheDateOfOneThatDoesNot) {
+TEST_F(HandshakeTest, PublishesTheDateIfVerificationFails) {
   const TlsServer server(house.loop, certificate);
   const auto expect_fault = [&](const test::Observation& run, const std::string& fault) {
     EXPECT_EQ(run.value("cert_verified", {{"source", server.endpoint()}}), 0) << fault;
@@ -141,7 +141,7 @@ TEST_F(HandshakeTest, TellsTheDateOfOneThatDoesNot) {
                "untrusted");
 }
 
-TEST_F(HandshakeTest, KnowsACertificateThatSignsItself) {
+TEST_F(HandshakeTest, DetectsASelfSignedCertificate) {
   const TlsServer server(house.loop, ca);
   const test::Certificate other = test::make_certificate("another CA");
   const test::Observation run = observe(server.endpoint(), trusting(other));
@@ -149,7 +149,7 @@ TEST_F(HandshakeTest, KnowsACertificateThatSignsItself) {
       run.value("cert_verify_fault", {{"source", server.endpoint()}, {"fault", "self_signed"}}), 1);
 }
 
-TEST_F(HandshakeTest, SaysNothingOfWhatItIsNotAskedToVerify) {
+TEST_F(HandshakeTest, SkipsVerificationIfConfigured) {
   const TlsServer server(house.loop, certificate);
   const test::Observation run = observe(server.endpoint(), ", tls: {verify: false}");
   EXPECT_EQ(run.failure(), "");
@@ -157,16 +157,16 @@ TEST_F(HandshakeTest, SaysNothingOfWhatItIsNotAskedToVerify) {
   EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
 }
 
-TEST_F(HandshakeTest, SeesTheCertificateOfAServerThatWantsOneOfOurs) {
+TEST_F(HandshakeTest, ReadsTheCertificateOfAServerThatRequiresAClientCertificate) {
   TlsServer server(house.loop, certificate);
-  server.want_a_certificate();
+  server.require_client_certificate();
   const test::Observation run =
       observe(server.endpoint(), trusting(ca, ", server_name: shop.example"));
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("cert_verified", {{"source", server.endpoint()}}), 1);
 }
 
-TEST_F(HandshakeTest, AsksForTlsAsTheProtocolWantsIt) {
+TEST_F(HandshakeTest, RequestsTlsInEachProtocol) {
   const std::vector<std::pair<std::string, TlsServer::Preface>> protocols = {
       {"smtp",
        speech("220-mail\r\n220 ready\r\n",
@@ -190,7 +190,7 @@ TEST_F(HandshakeTest, AsksForTlsAsTheProtocolWantsIt) {
   }
 }
 
-TEST_F(HandshakeTest, TakesGreetingsAndAnswersOfSeveralLines) {
+TEST_F(HandshakeTest, AcceptsResponsesOfSeveralLines) {
   using Turns = std::vector<std::pair<std::string, std::string>>;
   struct Case {
     std::string protocol, greeting;
@@ -199,7 +199,7 @@ TEST_F(HandshakeTest, TakesGreetingsAndAnswersOfSeveralLines) {
   const std::string capability = "* CAPABILITY IMAP4rev1 STARTTLS\r\n";
   std::string many;
   for (int i = 0; i < 99; ++i) many += "* " + std::to_string(i) + " EXISTS\r\n";
-  for (const Case& each : std::vector<Case>{
+  for (const Case& test_case : std::vector<Case>{
            {"imap", "* OK [CAPABILITY IMAP4rev1] hi\r\n", {{"a STARTTLS", "a OK go\r\n"}}},
            {"imap", "* OK hi\r\n", {{"a STARTTLS", capability + "a OK go\r\n"}}},
            {"imap", "* OK hi\r\n" + capability, {{"a STARTTLS", "a OK go\r\n"}}},
@@ -213,58 +213,58 @@ TEST_F(HandshakeTest, TakesGreetingsAndAnswersOfSeveralLines) {
             "220-mail\r\n220-no spam\r\n220 ready\r\n",
             {{"EHLO vitalsd", "250-mail\r\n250-PIPELINING\r\n250 STARTTLS\r\n"},
              {"STARTTLS", "220-well,\r\n220 go\r\n"}}}}) {
-    const TlsServer server(house.loop, certificate, speech(each.greeting, each.turns));
+    const TlsServer server(house.loop, certificate, speech(test_case.greeting, test_case.turns));
     const test::Observation run =
         observe(server.endpoint(),
-                ", starttls: " + each.protocol + trusting(ca, ", server_name: shop.example"));
-    EXPECT_EQ(run.failure(), "") << each.protocol << ": " << each.greeting;
+                ", starttls: " + test_case.protocol + trusting(ca, ", server_name: shop.example"));
+    EXPECT_EQ(run.failure(), "") << test_case.protocol << ": " << test_case.greeting;
   }
 }
 
-TEST_F(HandshakeTest, SaysWhatAnImapServerSaysInsteadOfYes) {
+TEST_F(HandshakeTest, ReportsUnexpectedResponsesOfAnImapServer) {
   const auto failure = [&](const std::string& greeting, const std::string& answer) {
     std::vector<std::pair<std::string, std::string>> turns;
     if (!answer.empty()) turns.emplace_back("a STARTTLS", answer);
     const TlsServer server(house.loop, certificate, speech(greeting, turns));
     return observe(server.endpoint(), ", starttls: imap").failure();
   };
-  EXPECT_EQ(failure("* BYE full\r\n", ""),
-            "mismatch: the connection was answered with '* BYE full'");
+  EXPECT_EQ(failure("* BYE full\r\n", ""), "mismatch: unexpected greeting: '* BYE full'");
   EXPECT_EQ(failure("* OK hi\r\n", "* 1 EXISTS\r\na BAD what?\r\n"),
-            "mismatch: STARTTLS was answered with 'a BAD what?'");
+            "mismatch: unexpected response to STARTTLS: 'a BAD what?'");
   EXPECT_EQ(failure("* OK hi\r\n", "* BYE shutdown\r\n"),
-            "mismatch: STARTTLS was answered with '* BYE shutdown'");
+            "mismatch: unexpected response to STARTTLS: '* BYE shutdown'");
   std::string endless;
   for (int i = 0; i < 200; ++i) endless += "* 1 EXISTS\r\n";
-  EXPECT_EQ(failure("* OK hi\r\n", endless), "protocol: the server's answer does not end");
+  EXPECT_EQ(failure("* OK hi\r\n", endless),
+            "protocol: the server sent a response of more than 100 lines");
 }
 
-TEST_F(HandshakeTest, SaysWhereAServerOffersNoTls) {
+TEST_F(HandshakeTest, ReportsAServerThatRejectsTheRequestForTls) {
   const TlsServer smtp(
       house.loop, certificate,
       speech("220 ready\r\n", {{"EHLO vitalsd", "250 mail\r\n"}, {"STARTTLS", "502 what?\r\n"}}));
   EXPECT_EQ(observe(smtp.endpoint(), ", starttls: smtp").failure(),
-            "mismatch: STARTTLS was answered with '502 what?'");
+            "mismatch: unexpected response to STARTTLS: '502 what?'");
   const TlsServer postgres(
       house.loop, certificate, [](tcp::socket& socket) -> asio::awaitable<void> {
         co_await asio::async_write(socket, asio::buffer("N", 1), asio::use_awaitable);
       });
   EXPECT_EQ(observe(postgres.endpoint(), ", starttls: postgres").failure(),
-            "mismatch: the server speaks no TLS");
+            "mismatch: the server does not support TLS");
 }
 
-TEST_F(HandshakeTest, RefusesALineOrAnAnswerThatDoesNotEnd) {
+TEST_F(HandshakeTest, LimitsTheLengthOfResponses) {
   const TlsServer line(house.loop, certificate, speech(std::string(10'000, 'x'), {}));
   EXPECT_EQ(observe(line.endpoint(), ", starttls: imap").failure(),
-            "protocol: the server's line does not end");
+            "protocol: the server sent a line of more than 4096 bytes");
   std::string lines;
   for (int i = 0; i < 200; ++i) lines += "220-more\r\n";
   const TlsServer answer(house.loop, certificate, speech(lines, {}));
   EXPECT_EQ(observe(answer.endpoint(), ", starttls: smtp").failure(),
-            "protocol: the server's answer does not end");
+            "protocol: the server sent a response of more than 100 lines");
 }
 
-TEST_F(HandshakeTest, SaysThatAServerSpeaksNoTls) {
+TEST_F(HandshakeTest, ReportsAServerWithoutTls) {
   const TlsServer server(house.loop, certificate, speech("SSH-2.0-OpenSSH_9.2\r\n", {}));
   const test::Observation run = observe(server.endpoint());
   EXPECT_EQ(run.reason(), "tls");
@@ -272,7 +272,7 @@ TEST_F(HandshakeTest, SaysThatAServerSpeaksNoTls) {
   EXPECT_EQ(run.names().size(), 0U);
 }
 
-TEST(VerifyFaultTest, HasANameForEach) {
+TEST(VerifyFaultTest, EachFaultHasAName) {
   std::set<std::string_view> names;
   for (const VerifyFault fault :
        {VerifyFault::expired, VerifyFault::not_yet_valid, VerifyFault::self_signed,

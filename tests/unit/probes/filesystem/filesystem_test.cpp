@@ -1,4 +1,4 @@
-// Against the file systems that this machine has: / and /proc are everywhere.
+// Uses the file systems of this machine: each has / and /proc.
 #include "probes/filesystem/mounts.hpp"
 
 #include <algorithm>
@@ -20,15 +20,17 @@ class FilesystemTest : public testing::Test {
     const auto found = std::ranges::find(table, mountpoint, &Mount::mountpoint);
     return found == table.end() ? Mount() : *found;
   }
-  static test::Labels labels(const Mount& mount, const std::string& shown) {
-    return {
-        {"mountpoint", shown}, {"device", mount.device}, {"fstype", mount.fstype}, {"node", "n1"}};
+  static test::Labels labels(const Mount& mount, const std::string& mountpoint) {
+    return {{"mountpoint", mountpoint},
+            {"device", mount.device},
+            {"fstype", mount.fstype},
+            {"node", "n1"}};
   }
 
   test::KindHouse house;
 };
 
-TEST_F(FilesystemTest, WatchesTheRootUnlessItIsToldOtherwise) {
+TEST_F(FilesystemTest, MeasuresTheRootByDefault) {
   const test::Observation run = house.observe("filesystem", "node: n1");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.parts(), 1U);
@@ -41,15 +43,15 @@ TEST_F(FilesystemTest, WatchesTheRootUnlessItIsToldOtherwise) {
   EXPECT_EQ(run.value("node_filesystem_readonly", root), mount_at("/").read_only ? 1 : 0);
   const double free = run.value("node_filesystem_free_bytes", root).value_or(-1);
   const double avail = run.value("node_filesystem_avail_bytes", root).value_or(-1);
-  EXPECT_GE(free, avail);  // what is reserved for root is free, and not available
+  EXPECT_GE(free, avail);  // space that is reserved for root is free but not available
   EXPECT_LE(free, size);
-  // As df has it: of what can be used by others than root.
+  // As df computes it, of the space that users other than root can use.
   ASSERT_GT(size - free + avail, 0);
   EXPECT_EQ(run.reading("used", "/"), 1 - avail / (size - free + avail));
   EXPECT_EQ(run.count("node_filesystem_files"), values.f_files == 0 ? 0U : 1U);
 }
 
-TEST_F(FilesystemTest, HasNoSpaceToTellOfWhereThereIsNone) {
+TEST_F(FilesystemTest, PublishesNoSpaceForProc) {
   const test::Observation run = house.observe("filesystem", "mounts: [/proc], node: n1");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("node_filesystem_readonly"), 1U);
@@ -59,7 +61,7 @@ TEST_F(FilesystemTest, HasNoSpaceToTellOfWhereThereIsNone) {
   EXPECT_EQ(run.reading("files_used", "/proc"), std::nullopt);
 }
 
-TEST_F(FilesystemTest, SaysWhereNothingIsMountedAndGoesOn) {
+TEST_F(FilesystemTest, ReportsPatternsWithoutAMount) {
   const test::Observation run =
       house.observe("filesystem", "mounts: [/, /nowhere, '/proc/nothing*'], node: n1");
   EXPECT_EQ(run.failure("/"), "");
@@ -69,7 +71,7 @@ TEST_F(FilesystemTest, SaysWhereNothingIsMountedAndGoesOn) {
   EXPECT_FALSE(run.threw());
 }
 
-TEST_F(FilesystemTest, CountsAMountOnceThatSeveralPatternsMatch) {
+TEST_F(FilesystemTest, MeasuresAMountOnceIfSeveralPatternsMatch) {
   const test::Observation run =
       house.observe("filesystem", "mounts: [/proc, '/pro*', '/p??c'], node: n1");
   EXPECT_EQ(run.failure(), "");
@@ -77,18 +79,18 @@ TEST_F(FilesystemTest, CountsAMountOnceThatSeveralPatternsMatch) {
   EXPECT_EQ(run.duplicates(), 0U);
 }
 
-// As in a shell: "/*" is what lies in /, not all that lies below it.
-TEST_F(FilesystemTest, MatchesNamesAndNotWholePaths) {
+// As in a shell, "/*" matches the entries of / but not paths below them.
+TEST_F(FilesystemTest, MatchesWithinOnePathComponent) {
   const test::Observation run = house.observe("filesystem", "mounts: ['/*'], node: n1");
-  std::size_t there = 0;
+  std::size_t expected = 0;
   for (const Mount& mount : read_mount_table()) {
     const std::string& path = mount.mountpoint;
-    if (path.find('/', 1) == std::string::npos) ++there;
+    if (path.find('/', 1) == std::string::npos) ++expected;
   }
-  EXPECT_EQ(run.parts(), there);
+  EXPECT_EQ(run.parts(), expected);
 }
 
-TEST_F(FilesystemTest, LeavesOutThePrefixOfTheHostsRoot) {
+TEST_F(FilesystemTest, RemovesThePrefixOfTheHostsRoot) {
   const test::Observation run = house.observe("filesystem", "mounts: [/], root: /proc/, node: n1");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.parts(), 1U);
@@ -96,14 +98,14 @@ TEST_F(FilesystemTest, LeavesOutThePrefixOfTheHostsRoot) {
             mount_at("/proc").read_only ? 1 : 0);
 }
 
-TEST_F(FilesystemTest, TakesNoOtherDirectoryForTheHostsRoot) {
+TEST_F(FilesystemTest, MatchesTheHostsRootByWholeComponents) {
   const test::Observation run =
       house.observe("filesystem", "mounts: ['/*', /], root: /pro, node: n1");
-  EXPECT_EQ(run.names().size(), 0U);  // /proc only begins like it
+  EXPECT_EQ(run.names().size(), 0U);  // /proc only starts with /pro
   EXPECT_EQ(run.reason(), "mismatch");
 }
 
-TEST_F(FilesystemTest, NamesTheNodeThatItRunsOn) {
+TEST_F(FilesystemTest, ReadsTheNodeFromTheEnvironment) {
   const test::Variable name("NODE_NAME", "worker-7");
   const test::Observation run = house.observe("filesystem", "mounts: [/proc]");
   test::Labels expected = labels(mount_at("/proc"), "/proc");

@@ -24,29 +24,30 @@ TEST(MountsTest, ReadsALine) {
   EXPECT_FALSE(mount.read_only);
 }
 
-// proc(5): none, or any number of them, before the dash.
-TEST(MountsTest, ReadsAnyNumberOfOptionalFields) {
+// proc(5): zero or more optional fields before the dash.
+TEST(MountsTest, AcceptsAnyNumberOfOptionalFields) {
   EXPECT_EQ(only("36 35 98:0 / /a rw - tmpfs t rw").fstype, "tmpfs");
   EXPECT_EQ(only("36 35 98:0 / /a rw shared:7 master:1 propagate_from:2 - nfs4 s:/x rw").device,
             "s:/x");
 }
 
-TEST(MountsTest, ReadsBlanksAndBackslashes) {
+TEST(MountsTest, DecodesBlanksAndBackslashes) {
   const Mount mount = only("36 35 98:0 / /a\\040b\\011\\134c rw - ext4 /dev/my\\040disk rw");
   EXPECT_EQ(mount.mountpoint, "/a b\t\\c");
   EXPECT_EQ(mount.device, "/dev/my disk");
-  EXPECT_EQ(only("36 35 98:0 / /a\\09x\\ rw - ext4 d rw").mountpoint, "/a\\09x\\");  // no escapes
+  EXPECT_EQ(only("36 35 98:0 / /a\\09x\\ rw - ext4 d rw").mountpoint,
+            "/a\\09x\\");  // not valid escapes
   EXPECT_EQ(only("36 35 98:0 / /a\\303\\244 rw - ext4 d rw").mountpoint, "/aä");
 }
 
-TEST(MountsTest, TellsWhatIsReadOnly) {
+TEST(MountsTest, DetectsReadOnlyMounts) {
   EXPECT_TRUE(only("36 35 98:0 / /a ro,noatime - ext4 d rw").read_only);   // this mount
   EXPECT_TRUE(only("36 35 98:0 / /a rw - ext4 d errors=x,ro").read_only);  // the file system
   EXPECT_FALSE(only("36 35 98:0 / /a rw,errors=remount-ro - ext4 d rw,ro=1").read_only);
   EXPECT_TRUE(only("36 35 98:0 / /a ro - ext4 d").read_only);  // without super options
 }
 
-TEST(MountsTest, SeesTheUppermostOfSeveralMounts) {
+TEST(MountsTest, ReturnsTheLastOfSeveralMountsOnOnePoint) {
   const std::vector<Mount> mounts = parse_mountinfo(
       "1 0 8:1 / / rw - ext4 /dev/a rw\n"
       "2 1 8:2 / /data rw - ext4 /dev/b rw\n"
@@ -58,7 +59,7 @@ TEST(MountsTest, SeesTheUppermostOfSeveralMounts) {
   EXPECT_EQ(data->device, "/dev/c");
 }
 
-// The names of those mounted; a line is "id parent mountpoint".
+// The mount points that are returned. A line is "id parent mountpoint".
 std::vector<std::string> visible(const std::vector<std::string>& lines) {
   std::string text;
   for (const std::string& line : lines) {
@@ -71,26 +72,27 @@ std::vector<std::string> visible(const std::vector<std::string>& lines) {
   return names;
 }
 
-TEST(MountsTest, LeavesOutWhatIsHidden) {
+TEST(MountsTest, OmitsHiddenMounts) {
   using Names = std::vector<std::string>;
-  // Over the parent of a mount, over one further up, and over a mount that has another inside.
+  // A mount over the parent directory, over a higher directory, and over a mount that contains
+  // another.
   EXPECT_EQ(visible({"1 0 /", "2 1 /a/b", "3 1 /a"}), (Names{"/", "/a"}));
   EXPECT_EQ(visible({"1 0 /", "2 1 /a/b/c", "3 1 /a"}), (Names{"/", "/a"}));
   EXPECT_EQ(visible({"1 0 /", "2 1 /a", "3 2 /a/b", "4 2 /a"}), (Names{"/", "/a"}));
   EXPECT_EQ(visible({"1 0 /", "2 1 /a/b", "3 2 /a/b/c", "4 1 /a"}), (Names{"/", "/a"}));
   EXPECT_EQ(visible({"1 0 /", "2 1 /a", "3 1 /"}), (Names{"/"}));
-  // The order of lines says nothing.
+  // The order of the lines does not matter.
   EXPECT_EQ(visible({"3 1 /a", "2 1 /a/b", "1 0 /"}), (Names{"/a", "/"}));
-  // Mounted again in the one that hides it.
+  // Mounted again inside the covering mount.
   EXPECT_EQ(visible({"1 0 /", "2 1 /a/b", "3 1 /a", "4 3 /a/b"}), (Names{"/", "/a", "/a/b"}));
-  // Neighbours, mounts within mounts, and parents that are not in the table, as in a container.
+  // Neighbours, nested mounts, and parents that are not in the table, as in a container.
   EXPECT_EQ(visible({"1 0 /", "2 1 /a", "3 1 /ab", "4 2 /a/b", "5 4 /a/b/c"}),
             (Names{"/", "/a", "/ab", "/a/b", "/a/b/c"}));
   EXPECT_EQ(visible({"2 1 /a", "3 9 /a/b"}), (Names{"/a", "/a/b"}));
-  EXPECT_EQ(visible({"1 2 /a", "2 1 /b"}), (Names{"/a", "/b"})) << "a circle";
+  EXPECT_EQ(visible({"1 2 /a", "2 1 /b"}), (Names{"/a", "/b"})) << "a cycle";
 }
 
-TEST(MountsTest, PassesOverWhatIsNoLine) {
+TEST(MountsTest, IgnoresInvalidLines) {
   EXPECT_TRUE(parse_mountinfo("").empty());
   EXPECT_TRUE(parse_mountinfo("\n\n").empty());
   EXPECT_TRUE(parse_mountinfo("nonsense\n36 35 98:0 / /a rw\n- - - - - -\n").empty());
@@ -106,7 +108,7 @@ TEST(MountsTest, ReadsTheTableOfThisProcess) {
   EXPECT_EQ(proc->fstype, "proc");
 }
 
-TEST(MountsTest, KnowsFileSystemsWithoutFreeSpace) {
+TEST(MountsTest, ListsFileSystemsWithoutFreeSpace) {
   for (const std::string_view type : {"proc", "cgroup2", "squashfs", "iso9660", "devtmpfs"}) {
     EXPECT_TRUE(has_no_free_space(type)) << type;
   }
@@ -116,9 +118,9 @@ TEST(MountsTest, KnowsFileSystemsWithoutFreeSpace) {
   }
 }
 
-TEST(MountsWhenLookedAt, IsAutofsAlone) {
-  EXPECT_TRUE(mounts_when_looked_at("autofs"));
-  for (const char* type : {"nfs4", "ext4", "tmpfs", ""}) EXPECT_FALSE(mounts_when_looked_at(type));
+TEST(MountsTest, OnlyAutofsMountsOnAccess) {
+  EXPECT_TRUE(mounts_on_access("autofs"));
+  for (const char* type : {"nfs4", "ext4", "tmpfs", ""}) EXPECT_FALSE(mounts_on_access(type));
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ class HttpTest : public testing::Test {
  protected:
   using Answer = std::function<std::string(const HttpCall&)>;
 
-  // One request a connection, as the probe has it.
+  // Reads one request per connection, because the probe sends only one.
   test::Conversation::Script script() {
     return [this](test::Line& line) -> asio::awaitable<void> {
       calls.push_back(co_await test::read_http(line));
@@ -50,7 +50,7 @@ class HttpTest : public testing::Test {
   test::Conversation peer{house.loop, script()};
 };
 
-TEST_F(HttpTest, PublishesWhatTheAnswerIsLike) {
+TEST_F(HttpTest, PublishesTheResponse) {
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("probe_http_status_code"), 200);
@@ -62,13 +62,13 @@ TEST_F(HttpTest, PublishesWhatTheAnswerIsLike) {
     EXPECT_GE(run.value("probe_http_duration_seconds", {{"phase", phase}}).value_or(-1), 0)
         << phase;
   }
-  // Of TLS there is none, so there is neither a time nor an expiry.
+  // Without TLS there is neither a handshake time nor an expiry.
   EXPECT_EQ(run.count("probe_http_duration_seconds"), 4U);
   EXPECT_EQ(run.count("probe_ssl_earliest_cert_expiry"), 0U);
   EXPECT_GT(run.reading("duration").value_or(0), 0);
 }
 
-TEST_F(HttpTest, AsksAsItIsTold) {
+TEST_F(HttpTest, SendsTheConfiguredRequest) {
   const test::Observation run = observe(
       ", method: POST, headers: {X-Who: me, Accept: text/plain}, body: 'a=1'", "/path?query=1");
   EXPECT_EQ(run.failure(), "");
@@ -81,7 +81,7 @@ TEST_F(HttpTest, AsksAsItIsTold) {
   EXPECT_EQ(calls[0].body, "a=1");
 }
 
-TEST_F(HttpTest, AsksAnIpv6Literal) {
+TEST_F(HttpTest, ConnectsToAnIpv6Literal) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
   const test::Conversation other(house.loop, script(), asio::ip::address_v6::loopback());
   const auto probe = house.make("http", "url: 'http://" + other.endpoint() + "/x'");
@@ -91,16 +91,16 @@ TEST_F(HttpTest, AsksAnIpv6Literal) {
   EXPECT_EQ(probe->target(), "http://" + other.endpoint() + "/x");
 }
 
-TEST_F(HttpTest, HidesTheQueryAndTheUser) {
+TEST_F(HttpTest, HidesTheQuery) {
   const auto probe = house.make("http", "url: 'http://h/x?token=hush'");
   EXPECT_EQ(probe->target(), "http://h/x?…");
   EXPECT_EQ(probe->endpoint(), "h:80");
   EXPECT_EQ(house.make("http", "url: 'https://h'")->endpoint(), "h:443");
 }
 
-// ---- what the answer has to look like -----------------------------------------------------------
+// ---- expected responses -------------------------------------------------------------------------
 
-TEST_F(HttpTest, ExpectsASuccess) {
+TEST_F(HttpTest, ExpectsStatus2xxByDefault) {
   answer_always(http_answer(503, "sorry"));
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "mismatch: status 503, expected 2xx");
@@ -109,7 +109,7 @@ TEST_F(HttpTest, ExpectsASuccess) {
   EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 5);
 }
 
-TEST_F(HttpTest, ExpectsTheStatusThatIsAskedFor) {
+TEST_F(HttpTest, ExpectsTheConfiguredStatus) {
   answer_always(http_answer(404, ""));
   EXPECT_EQ(observe(", expect: {status: 404}").failure(), "");
   EXPECT_EQ(observe(", expect: {status: [200, 4xx]}").failure(), "");
@@ -122,10 +122,11 @@ TEST_F(HttpTest, ExpectsHeadersAndABody) {
   EXPECT_EQ(observe(", expect: {headers: [x-app], body: 'all.*well', not_body: error}").failure(),
             "");
   EXPECT_EQ(observe(", expect: {headers: [X-Other], body: '^well', not_body: is}").failure(),
-            "mismatch: no header X-Other; the body does not match '^well'; the body matches 'is'");
+            "mismatch: the header X-Other is missing; the body does not match '^well'; the body "
+            "matches 'is'");
 }
 
-TEST_F(HttpTest, ExpectsValuesOfJson) {
+TEST_F(HttpTest, ExpectsJsonValues) {
   answer_always(http_answer(200, R"({"status": "ok", "n": 3, "on": true, "a": [{"b": null}]})"));
   EXPECT_EQ(
       observe(", expect: {json: {/status: ok, /n: '3', /on: 'true', /a/0/b: 'null'}}").failure(),
@@ -137,43 +138,43 @@ TEST_F(HttpTest, ExpectsValuesOfJson) {
   EXPECT_FALSE(run.threw());
 }
 
-TEST_F(HttpTest, ExpectsJsonOfWhatIsNone) {
+TEST_F(HttpTest, ReportsABodyThatIsNotJson) {
   answer_always(http_answer(200, "<html>"));
   EXPECT_EQ(observe(", expect: {json: {/status: ok}}").reason(), "mismatch");
   answer_always(http_answer(200, ""));
   EXPECT_EQ(observe(", expect: {json: {/status: ok}}").reason(), "mismatch");
 }
 
-TEST_F(HttpTest, TakesAnEmptyAnswer) {
+TEST_F(HttpTest, AcceptsAnEmptyBody) {
   answer_always(http_answer(200, ""));
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 0);
 }
 
-TEST_F(HttpTest, TakesAHeadWithoutABody) {
+TEST_F(HttpTest, AcceptsAResponseToHeadWithoutABody) {
   answer_always("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
   const test::Observation run = observe(", method: HEAD");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(calls.at(0).method, "HEAD");
 }
 
-// ---- what is no answer --------------------------------------------------------------------------
+// ---- failures -----------------------------------------------------------------------------------
 
-TEST_F(HttpTest, SaysWhereNobodyListens) {
-  const test::ClosedPort nobody;
-  const test::Observation run = house.observe("http", "url: 'http://" + nobody.endpoint() + "/'");
+TEST_F(HttpTest, ReportsAConnectionFailure) {
+  const test::ClosedPort closed;
+  const test::Observation run = house.observe("http", "url: 'http://" + closed.endpoint() + "/'");
   EXPECT_EQ(run.reason(), "connect");
   EXPECT_TRUE(run.threw());
   EXPECT_EQ(run.names().size(), 0U);
   EXPECT_EQ(run.reading("duration"), std::nullopt);
 }
 
-TEST_F(HttpTest, SaysThatANameDoesNotResolve) {
+TEST_F(HttpTest, ReportsThatANameDoesNotResolve) {
   EXPECT_EQ(house.observe("http", "url: 'http://nowhere.invalid/'").reason(), "dns");
 }
 
-TEST_F(HttpTest, SaysThatAnAnswerIsNoHttp) {
+TEST_F(HttpTest, RejectsAResponseThatIsNotHttp) {
   answer_always("SSH-2.0-OpenSSH_9.2\r\n");
   EXPECT_EQ(observe().reason(), "protocol");
   answer_always("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort");
@@ -184,7 +185,7 @@ TEST_F(HttpTest, SaysThatAnAnswerIsNoHttp) {
   EXPECT_EQ(run.names().size(), 0U);
 }
 
-TEST_F(HttpTest, SaysThatAServerSpeaksNoTls) {
+TEST_F(HttpTest, ReportsAServerWithoutTls) {
   const test::Conversation plain(house.loop, [](test::Line& line) -> asio::awaitable<void> {
     co_await line.write("SSH-2.0-OpenSSH_9.2\r\n");
     co_await line.be_silent();
@@ -192,7 +193,7 @@ TEST_F(HttpTest, SaysThatAServerSpeaksNoTls) {
   EXPECT_EQ(house.observe("http", "url: 'https://" + plain.endpoint() + "/'").reason(), "tls");
 }
 
-TEST_F(HttpTest, RefusesALargerBodyThanItMayTake) {
+TEST_F(HttpTest, RejectsABodyLargerThanMaxBody) {
   answer_always(http_answer(200, std::string(1025, 'x')));
   EXPECT_EQ(observe(", max_body: 1KiB").reason(), "protocol");
   answer_always(http_answer(200, std::string(1024, 'x')));
@@ -211,14 +212,14 @@ class HttpCredentials : public HttpTest {
   std::string secret = directory.file("secret", "hush\n");
 };
 
-TEST_F(HttpCredentials, SignsIn) {
+TEST_F(HttpCredentials, AreSent) {
   EXPECT_EQ(observe(basic()).failure(), "");
   EXPECT_EQ(calls.at(0).header("authorization"), "Basic bWU6aHVzaA==");
   EXPECT_EQ(observe(", bearer_token: {file: " + quoted(secret) + '}').failure(), "");
   EXPECT_EQ(calls.at(1).header("authorization"), "Bearer hush");
 }
 
-TEST_F(HttpCredentials, ReadsSecretsAnewForEachRun) {
+TEST_F(HttpCredentials, AreReadInEachRun) {
   const auto probe = house.make("http", "url: " + quoted(url()) + basic());
   house.observe(*probe);
   std::ignore = directory.file("secret", "rotated");
@@ -226,18 +227,18 @@ TEST_F(HttpCredentials, ReadsSecretsAnewForEachRun) {
   EXPECT_EQ(calls.at(1).header("authorization"), "Basic bWU6cm90YXRlZA==");
 }
 
-TEST_F(HttpCredentials, DoesNotAskWithoutItsSecret) {
+TEST_F(HttpCredentials, PreventTheRequestIfTheyCannotBeRead) {
   const test::Observation run =
       observe(", user: me, password: {file: " + quoted(directory.path("missing")) + '}');
   EXPECT_EQ(run.reason(), "config");
   EXPECT_EQ(peer.accepted(), 0);
 }
 
-TEST_F(HttpCredentials, StayWithTheHostThatTheyAreFor) {
-  const test::Conversation elsewhere(house.loop, script());
-  const std::string there = "http://" + elsewhere.endpoint() + "/there";
+TEST_F(HttpCredentials, AreNotSentToAnotherOrigin) {
+  const test::Conversation other_server(house.loop, script());
+  const std::string destination = "http://" + other_server.endpoint() + "/target";
   answer = [&](const HttpCall& call) {
-    return call.target == "/there" ? http_answer(200, "") : redirect(302, there);
+    return call.target == "/target" ? http_answer(200, "") : redirect(302, destination);
   };
   const test::Observation run =
       observe(basic() + ", headers: {Cookie: session=hush, X-Api-Key: hush, Host: h.test}");
@@ -249,15 +250,15 @@ TEST_F(HttpCredentials, StayWithTheHostThatTheyAreFor) {
   EXPECT_EQ(calls[1].header("authorization"), "");
   EXPECT_EQ(calls[1].header("x-api-key"), "");
   EXPECT_EQ(calls[1].header("cookie"), "");
-  EXPECT_EQ(calls[1].header("host"), elsewhere.endpoint());
+  EXPECT_EQ(calls[1].header("host"), other_server.endpoint());
 }
 
-// Another origin might send the request to a path of its choice.
-TEST_F(HttpCredentials, DoNotComeBack) {
-  const test::Conversation elsewhere(house.loop, script());
+// The other origin could choose the path.
+TEST_F(HttpCredentials, AreNotSentAfterARedirectBack) {
+  const test::Conversation other_server(house.loop, script());
   answer = [&](const HttpCall& call) {
-    if (call.target == "/") return redirect(302, "http://" + elsewhere.endpoint() + "/there");
-    if (call.target == "/there") return redirect(302, url("/back"));
+    if (call.target == "/") return redirect(302, "http://" + other_server.endpoint() + "/target");
+    if (call.target == "/target") return redirect(302, url("/back"));
     return http_answer(200, "");
   };
   EXPECT_EQ(observe(basic() + ", headers: {X-Api-Key: hush}").failure(), "");
@@ -266,16 +267,16 @@ TEST_F(HttpCredentials, DoNotComeBack) {
   EXPECT_EQ(calls.at(2).header("x-api-key"), "");
 }
 
-TEST_F(HttpCredentials, GoAlongOnOneHost) {
+TEST_F(HttpCredentials, AreSentAfterARedirectToTheSameOrigin) {
   answer = [&](const HttpCall& call) {
-    return call.target == "/there" ? http_answer(200, "") : redirect(301, "/there");
+    return call.target == "/target" ? http_answer(200, "") : redirect(301, "/target");
   };
   EXPECT_EQ(observe(basic() + ", headers: {X-Api-Key: hush}").failure(), "");
   EXPECT_EQ(calls.at(1).header("authorization"), calls.at(0).header("authorization"));
   EXPECT_EQ(calls.at(1).header("x-api-key"), "hush");
 }
 
-TEST_F(HttpCredentials, AreNotInWhatARunSays) {
+TEST_F(HttpCredentials, AreConcealedInMessages) {
   answer_always(http_answer(401, "who?"));
   EXPECT_EQ(observe(basic(), "/?token=hush").failure(), "mismatch: status 401, expected 2xx");
   answer_always("nonsense\r\n\r\n");
@@ -300,7 +301,7 @@ TEST_F(HttpTest, FollowsRedirects) {
   EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 7);
 }
 
-TEST_F(HttpTest, StopsWhereItIsLedInCircles) {
+TEST_F(HttpTest, StopsAfterTheMaximumOfRedirects) {
   answer_always(redirect(302, "/"));
   const test::Observation run = observe(", redirects: 3");
   EXPECT_EQ(calls.size(), 4U);
@@ -308,7 +309,7 @@ TEST_F(HttpTest, StopsWhereItIsLedInCircles) {
   EXPECT_EQ(run.failure(), "mismatch: status 302, expected 2xx");
 }
 
-TEST_F(HttpTest, FollowsALocationAsBrowsersDo) {
+TEST_F(HttpTest, EncodesALocationAsBrowsersDo) {
   answer = [&](const HttpCall& call) {
     return call.target == "/" ? redirect(302, "/my café?ids[]=1|2") : http_answer(200, "");
   };
@@ -316,14 +317,14 @@ TEST_F(HttpTest, FollowsALocationAsBrowsersDo) {
   EXPECT_EQ(calls.at(1).target, "/my%20caf%C3%A9?ids%5B%5D=1%7C2");
 }
 
-TEST_F(HttpTest, LeavesTlsOnlyWhereItMay) {
+TEST_F(HttpTest, FollowsADowngradeOnlyIfAllowed) {
   answer = [&](const HttpCall& call) {
-    return call.target.starts_with("/there") ? http_answer(200, "") : redirect(302, "/there");
+    return call.target.starts_with("/target") ? http_answer(200, "") : redirect(302, "/target");
   };
-  const std::string there = url("/there") + "?token=hush";
+  const std::string destination = url("/target") + "?token=hush";
   const test::TlsServer server(test::make_certificate("shop.test"), [&](test::TlsLine& line) {
     const bool first = line.read().starts_with("GET /a ");
-    line.write(redirect(302, first ? "/b" : there));
+    line.write(redirect(302, first ? "/b" : destination));
   });
   const std::string start =
       "tls: {verify: false}, url: 'https://127.0.0.1:" + std::to_string(server.port()) + "/a'";
@@ -333,37 +334,37 @@ TEST_F(HttpTest, LeavesTlsOnlyWhereItMay) {
   const test::Observation run = house.observe("http", start + ", allow_downgrade: false");
   EXPECT_EQ(run.failure(), "mismatch: redirected from https to http, to 'http://" +
                                peer.endpoint() + "', which allow_downgrade forbids");
-  EXPECT_EQ(calls.size(), 2U);  // it is not asked
-  // Where it may not follow, there is no downgrade; and from http to http there is none.
+  EXPECT_EQ(calls.size(), 2U);  // no request is sent
+  // Neither the maximum of redirects nor a redirect from http to http is reported as a downgrade.
   EXPECT_EQ(house.observe("http", start + ", allow_downgrade: false, redirects: 1").failure(),
             "mismatch: status 302, expected 2xx");
   EXPECT_EQ(observe(", allow_downgrade: false").failure(), "");
 }
 
-TEST_F(HttpTest, StaysWhereItShallNotFollow) {
+TEST_F(HttpTest, FollowsNoRedirectIfRedirectsIsZero) {
   answer_always(redirect(302, "/login"));
   EXPECT_EQ(observe(", redirects: 0, expect: {status: 302}").failure(), "");
   EXPECT_EQ(calls.size(), 1U);
 }
 
-TEST_F(HttpTest, AsksAgainByGetOnlyWhereTheStatusSaysSo) {
+TEST_F(HttpTest, ChangesTheMethodToGetByStatus) {
   int status_of_redirect = 0;
   answer = [&](const HttpCall& call) {
-    return call.target == "/" ? redirect(status_of_redirect, "/there") : http_answer(200, "");
+    return call.target == "/" ? redirect(status_of_redirect, "/target") : http_answer(200, "");
   };
   for (const int status : {301, 302, 303, 307, 308}) {
     status_of_redirect = status;
     calls.clear();
     EXPECT_EQ(observe(", method: POST, body: data").failure(), "");
-    const bool keeps = status >= 307;
-    EXPECT_EQ(calls.at(1).method, keeps ? "POST" : "GET") << status;
-    EXPECT_EQ(calls.at(1).body, keeps ? "data" : "") << status;
+    const bool keeps_method = status >= 307;
+    EXPECT_EQ(calls.at(1).method, keeps_method ? "POST" : "GET") << status;
+    EXPECT_EQ(calls.at(1).body, keeps_method ? "data" : "") << status;
   }
 }
 
-TEST_F(HttpTest, SendsNoHeadersOfABodyWithoutOne) {
+TEST_F(HttpTest, RemovesContentHeadersWithTheBody) {
   answer = [&](const HttpCall& call) {
-    return call.target == "/" ? redirect(302, "/there") : http_answer(200, "");
+    return call.target == "/" ? redirect(302, "/target") : http_answer(200, "");
   };
   EXPECT_EQ(
       observe(", method: POST, body: '{}', headers: {Content-Type: application/json}").failure(),
@@ -372,23 +373,25 @@ TEST_F(HttpTest, SendsNoHeadersOfABodyWithoutOne) {
   EXPECT_EQ(calls.at(1).header("content-type"), "");
 }
 
-TEST_F(HttpTest, TakesNoBodyToAnotherOrigin) {
-  const test::Conversation elsewhere(house.loop, script());
+TEST_F(HttpTest, SendsNoBodyToAnotherOrigin) {
+  const test::Conversation other_server(house.loop, script());
   int status_of_redirect = 0;
   answer = [&](const HttpCall& call) {
     if (call.target == "/") {
-      return redirect(status_of_redirect, "http://" + elsewhere.endpoint() + "/there?token=hush");
+      return redirect(status_of_redirect,
+                      "http://" + other_server.endpoint() + "/target?token=hush");
     }
     return http_answer(200, "");
   };
-  const std::string refusal = "mismatch: redirected to 'http://" + elsewhere.endpoint() +
-                              "', another origin, where only GET and HEAD without a body follow";
+  const std::string failure =
+      "mismatch: redirected to 'http://" + other_server.endpoint() +
+      "', another origin: only GET and HEAD without a body follow such a redirect";
   for (const int status : {307, 308}) {
     status_of_redirect = status;
-    EXPECT_EQ(observe(", method: POST, body: hush").failure(), refusal);
-    EXPECT_EQ(observe(", method: DELETE").failure(), refusal);
-    EXPECT_EQ(observe(", body: hush").failure(), refusal);
-    EXPECT_EQ(elsewhere.accepted(), 0);
+    EXPECT_EQ(observe(", method: POST, body: hush").failure(), failure);
+    EXPECT_EQ(observe(", method: DELETE").failure(), failure);
+    EXPECT_EQ(observe(", body: hush").failure(), failure);
+    EXPECT_EQ(other_server.accepted(), 0);
   }
   for (const int status : {301, 302, 303}) {
     status_of_redirect = status;
@@ -403,15 +406,15 @@ TEST_F(HttpTest, TakesNoBodyToAnotherOrigin) {
   EXPECT_EQ(calls.at(1).method, "HEAD");
 }
 
-TEST_F(HttpTest, KeepsAHeadAHead) {
+TEST_F(HttpTest, KeepsTheMethodHead) {
   answer = [&](const HttpCall& call) {
-    return call.target == "/" ? redirect(303, "/there") : http_answer(200, "");
+    return call.target == "/" ? redirect(303, "/target") : http_answer(200, "");
   };
   EXPECT_EQ(observe(", method: HEAD").failure(), "");
   EXPECT_EQ(calls.at(1).method, "HEAD");
 }
 
-TEST_F(HttpTest, FollowsToUrlsOfHttpOnly) {
+TEST_F(HttpTest, RejectsARedirectToAnotherScheme) {
   answer_always(redirect(302, "file:///etc/passwd"));
   const test::Observation run = observe();
   EXPECT_EQ(run.reason(), "mismatch");

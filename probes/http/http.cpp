@@ -1,0 +1,283 @@
+// Kind `http`: each run sends one request on a new connection and compares the response with what
+// is expected. Names are those of blackbox_exporter.
+#include "probes/http/expectation.hpp"
+#include "probes/net/http_client.hpp"
+#include "probes/net/options.hpp"
+#include "probes/probe.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace vitalsd {
+namespace {
+
+struct Result {
+  net::HttpResponse response;  // the last one
+  bool is_tls = false;         // of the last response
+  net::HttpPhases phases;      // summed over redirects
+  std::int64_t redirects = 0;
+};
+
+constexpr MetricTable kTable(
+    MetricRow{Metric({.name = "probe_http_status_code",
+                      .help = "Status of the last response, after redirects."}),
+              [](const Result& result) { return result.response.status; }},
+    MetricRow{Metric({.name = "probe_http_duration_seconds",
+                      .unit = Unit::seconds,
+                      .help = "Time by phase, summed over redirects."},
+                     "phase"),
+              [](const Result& result, const auto& put) {
+                put(result.phases.resolve, "resolve");
+                put(result.phases.connect, "connect");
+                if (result.phases.tls > 0) put(result.phases.tls, "tls");
+                put(result.phases.processing, "processing");
+                put(result.phases.transfer, "transfer");
+              }},
+    MetricRow{Metric({.name = "probe_http_redirects", .help = "Redirects that were followed."}),
+              [](const Result& result) { return result.redirects; }},
+    MetricRow{Metric({.name = "probe_http_version",
+                      .help = "HTTP version of the last response; 2 only if the option http2 is "
+                              "set."}),
+              [](const Result& result) { return result.response.version; }},
+    MetricRow{Metric({.name = "probe_http_uncompressed_body_length",
+                      .help = "Bytes in the body of the last response."}),
+              [](const Result& result) { return result.response.body.size(); }},
+    MetricRow{
+        Metric({.name = "probe_http_ssl", .help = "Whether the last response came over TLS."}),
+        [](const Result& result) { return result.is_tls; }},
+    MetricRow{Metric({.name = "probe_ssl_earliest_cert_expiry",
+                      .help = "When the first certificate of the chain that the server sent "
+                              "expires, in Unix time.",
+                      .keep = Keep::fact}),
+              [](const Result& result) {
+                return result.is_tls ? result.response.certificate_expiry : std::nullopt;
+              }});
+constexpr auto kMetrics = metric_list(kTable);
+
+constexpr Check kDurationCheck{.name = "duration",
+                               .unit = Unit::seconds,
+                               .warn = {},
+                               .critical = {},
+                               .help = "duration of the whole run"};
+constexpr std::array<const Check*, 1> kChecks = {&kDurationCheck};
+
+bool is_redirect(int status) {
+  constexpr std::array kRedirecting = {301, 302, 303, 307, 308};
+  return std::ranges::find(kRedirecting, status) != kRedirecting.end();
+}
+
+class HttpProbe final : public Probe {
+ public:
+  HttpProbe(config::Node& options, const Environment& environment)
+      : environment_(environment),
+        url_(options.required<config::Url>("url", "URL with the scheme http or https")),
+        method_(options.get<std::string>("method", "GET", "method of the request")),
+        headers_(options.map<std::string>(
+            "headers", "headers of the request, sent to the origin of the url only")),
+        body_(options.get<std::string>("body", "",
+                                       "body of the request, sent to the origin of the url only")),
+        max_redirects_(options.get<std::int64_t>(
+            "redirects", 10,
+            "maximum number to follow; another origin gets no headers, credentials or body",
+            {0, 20})),
+        allow_downgrade_(
+            options.get<bool>("allow_downgrade", true, "follow redirects from https to http")),
+        max_body_(options.get<config::Bytes>("max_body", config::Bytes{1 << 20},
+                                             "a larger response is an error",
+                                             {config::Bytes{1}, config::Bytes{64 << 20}})),
+        http2_(options.get<bool>("http2", false, "request HTTP/2 over TLS instead of HTTP/1.1")),
+        tls_(net::TlsOptions::read(options)),
+        user_(url_.user),
+        password_(net::read_password(options, url_)),
+        bearer_(options.secret("bearer_token", "sent as Authorization: Bearer")),
+        expect_(options.section("expect", "what the response must contain")) {
+    if (const auto user = options.find<std::string>("user", "user for basic authentication"))
+      user_ = *user;
+    if (!url_.host.empty() && url_.scheme != "http" && url_.scheme != "https") {
+      options.error("url", "the scheme must be http or https, not " + config::quoted(url_.scheme));
+    }
+    if (method_.empty() ||
+        !std::ranges::all_of(method_, [](char c) { return c >= 'A' && c <= 'Z'; })) {
+      options.error("method", config::quoted(method_) +
+                                  " is not a valid method: write for example GET or HEAD");
+    }
+    if (bearer_ && !user_.empty())
+      options.error("bearer_token", "user and bearer_token cannot both be set");
+    if (password_ && user_.empty()) options.error("password", "requires user");
+    for (const auto& [name, value] : headers_) {
+      if (!is_header(name, value))
+        options.error("headers", config::quoted(name) + " is not a valid header");
+    }
+    url_.user.clear();
+    url_.password.clear();
+  }
+
+  asio::awaitable<void> observe(SampleSet& out) override {
+    const auto start = std::chrono::steady_clock::now();
+    net::HttpRequest request = first_request();
+    Result result;
+    for (;; ++result.redirects) {
+      result.response = co_await environment_.http.perform(request, out);
+      result.is_tls = request.url.scheme == "https";
+      add(result.phases, result.response.phases);
+      const std::string* location = result.response.header("Location");
+      if (!is_redirect(result.response.status) || location == nullptr ||
+          result.redirects >= max_redirects_) {
+        break;
+      }
+      redirect(request, result.response.status, *location);
+      result.response = {};  // frees the body before the next one is read
+    }
+    kTable.add(out, result);
+    const std::string differences = expect_.differences(result.response);
+    if (!differences.empty()) out.fail(Reason::mismatch, differences);
+    const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
+    out.check(kDurationCheck, duration.count());
+  }
+
+  // Without the query, which may contain tokens.
+  [[nodiscard]] std::string target() const override {
+    config::Url shown = url_;
+    shown.query.clear();
+    return shown.text() + (url_.query.empty() ? "" : "?…");
+  }
+  [[nodiscard]] std::string endpoint() const override {
+    return config::Endpoint{url_.host, net::port_of(url_)}.text();
+  }
+
+ private:
+  static bool is_header(std::string_view name, std::string_view value) {
+    constexpr std::string_view kSeparators = "()<>@,;:\\\"/[]?={} \t";
+    return !name.empty() &&
+           std::ranges::all_of(
+               name, [&](char c) { return c > 0x20 && c < 0x7f && !kSeparators.contains(c); }) &&
+           !value.contains('\n') && !value.contains('\r');
+  }
+
+  [[nodiscard]] net::HttpRequest first_request() const {
+    net::HttpRequest request;
+    request.method = method_;
+    request.url = url_;
+    request.headers = headers_;
+    request.body = body_;
+    request.tls = tls_;
+    request.http2 = http2_;
+    request.max_body = max_body_.value;
+    request.user = user_;
+    const auto password = password_.read();
+    const auto bearer = bearer_.read();
+    if (!password) throw ProbeError(Reason::config, password.error());
+    if (!bearer) throw ProbeError(Reason::config, bearer.error());
+    request.password = *password;
+    request.bearer = *bearer;
+    return request;
+  }
+
+  // As in curl. An upgrade from http to https changes the origin, too.
+  static bool same_origin(const config::Url& a, const config::Url& b) {
+    return a.scheme == b.scheme && net::same_header(a.host, b.host) &&
+           net::port_of(a) == net::port_of(b);
+  }
+
+  // For messages: path and query may contain tokens.
+  static std::string origin_of(config::Url url) {
+    url.path.clear();
+    url.query.clear();
+    return url.text();
+  }
+
+  // Removes what is configured for the origin of the URL. It stays removed for the rest of the run,
+  // because another origin could redirect back to a path of its choice.
+  static void remove_credentials(net::HttpRequest& request) {
+    request.headers.clear();
+    request.user.clear();
+    request.password.clear();
+    request.bearer.clear();
+    request.tls.server_name.clear();
+    request.tls.certificate.clear();
+    request.tls.key.clear();
+  }
+
+  static void drop_body(net::HttpRequest& request) {
+    request.body.clear();
+    std::erase_if(request.headers, [](const auto& header) {
+      constexpr std::string_view kPrefix = "Content-";
+      return net::same_header(header.first.substr(0, kPrefix.size()), kPrefix);
+    });
+  }
+
+  // Changes the request to follow a redirect. Throws ProbeError(mismatch) if that is not allowed.
+  void redirect(net::HttpRequest& request, int status, const std::string& location) const {
+    const std::optional<config::Url> to = config::resolve_url(request.url, location);
+    if (!to) {
+      const std::string shown = location.substr(0, location.find('?'));  // without tokens
+      throw ProbeError(Reason::mismatch,
+                       "redirected to " + config::quoted(shown) + ", which is not a valid URL");
+    }
+    if (!allow_downgrade_ && request.url.scheme == "https" && to->scheme != "https") {
+      throw ProbeError(Reason::mismatch, "redirected from https to http, to " +
+                                             config::quoted(origin_of(*to)) +
+                                             ", which allow_downgrade forbids");
+    }
+    const bool leaves_origin = !same_origin(request.url, *to);
+    const bool keeps_method = status == 307 || status == 308;
+    if (!keeps_method) {
+      if (request.method != "HEAD") request.method = "GET";
+      drop_body(request);
+    }
+    const bool is_read = request.method == "GET" || request.method == "HEAD";
+    if (leaves_origin && (!is_read || !request.body.empty())) {
+      throw ProbeError(Reason::mismatch, "redirected to " + config::quoted(origin_of(*to)) +
+                                             ", another origin: only GET and HEAD without a body "
+                                             "follow such a redirect");
+    }
+    request.url = *to;
+    if (leaves_origin) remove_credentials(request);
+  }
+
+  static void add(net::HttpPhases& sum, const net::HttpPhases& hop) {
+    sum.resolve += hop.resolve;
+    sum.connect += hop.connect;
+    sum.tls += hop.tls;
+    sum.processing += hop.processing;
+    sum.transfer += hop.transfer;
+  }
+
+  const Environment& environment_;
+  config::Url url_;
+  std::string method_;
+  std::vector<std::pair<std::string, std::string>> headers_;
+  std::string body_;
+  std::int64_t max_redirects_;
+  bool allow_downgrade_;
+  config::Bytes max_body_;
+  bool http2_;
+  net::TlsOptions tls_;
+  std::string user_;
+  config::Secret password_;
+  config::Secret bearer_;
+  http::Expectation expect_;
+};
+
+}  // namespace
+
+namespace kinds {
+extern const ProbeKind http;
+const ProbeKind http = {
+    .name = "http",
+    .help = "An HTTP endpoint responds as expected.",
+    .make = make_probe<HttpProbe>,
+    .metrics = kMetrics,
+    .checks = kChecks,
+    .documented_series = "vitalsd_target_up{kind=\"http\"}",
+};
+}  // namespace kinds
+
+}  // namespace vitalsd
