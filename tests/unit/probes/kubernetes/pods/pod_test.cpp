@@ -21,11 +21,11 @@ using test::http_stream_end;
 using test::HttpScript;
 using test::Message;
 
-net::kubernetes::Patience short_delays() {
-  net::kubernetes::Patience delays;
+net::kubernetes::Timeouts short_delays() {
+  net::kubernetes::Timeouts delays;
   delays.min_delay = delays.max_delay = 1ms;
   delays.stale = 150ms;
-  delays.too_old = 300ms;
+  delays.expired = 300ms;
   return delays;
 }
 
@@ -98,7 +98,8 @@ TEST_F(PodTest, ChecksCoverFreshNamespacesOnly) {
   EXPECT_EQ(house.observe(*probe).reading("crash_looping", "a/p (c), b/p (c)"), 2);
   EXPECT_TRUE(house.until([&] {
     const test::Observation run = house.observe(*probe);
-    return run.count("kube_pod_status_phase") == 1 && run.failure("pods in b").contains("heard") &&
+    return run.count("kube_pod_status_phase") == 1 &&
+           run.failure("pods in b").contains("no data received") &&
            run.failure("pods in a").empty() && run.reading("crash_looping", "a/p (c)") == 1;
   }));
 }
