@@ -70,12 +70,16 @@ constexpr MetricTable kEndpointTable(
                 if (result.certificate.fault) put(1, fault_name(*result.certificate.fault));
               }});
 
+constexpr MetricTable kPathTable(MetricRow{
+    Metric(net::kLastChainExpiry),
+    [](const net::CertificateInfo& certificate) { return certificate.not_after; }});
+
 constexpr Metric kUnreadable({.name = "cert_secret_unreadable",
                               .help = "Always 1; a TLS Secret without a readable certificate."},
                              "source");
 
 constexpr auto kMetrics =
-    metric_list(kCertificateTable, kEndpointTable, kUnreadable, kubernetes::kLastHeard);
+    metric_list(kCertificateTable, kEndpointTable, kPathTable, kUnreadable, kubernetes::kLastHeard);
 
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,
@@ -90,6 +94,15 @@ constexpr Check kExpiryCheck{.name = "expires_in",
 constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kUnreadableCheck};
 
 constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
+
+// The default thresholds suit certificates that are valid for 90 days or more. One with a shorter
+// lifetime is renewed when less is left than that, so it is judged by a share of its lifetime.
+Thresholds thresholds_of(const net::CertificateInfo& certificate) {
+  constexpr double kShort = 89 * 86'400.0;
+  const double lifetime = certificate.not_after - certificate.not_before;
+  if (lifetime >= kShort) return {};
+  return {.warn = lifetime / 4, .critical = lifetime / 12};
+}
 
 double now_unix() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -226,6 +239,11 @@ class CertificateProbe final : public Probe {
     const std::string source = endpoint_->text();
     add(out, {result.certificate.leaf}, source);
     kEndpointTable.add(out, result, source);
+    if (const auto& first = result.certificate.first_of_path) {
+      kPathTable.add(out, *first);
+      // An intermediate or root certificate that expires earlier than the leaf.
+      if (first->not_after < result.certificate.leaf.not_after) add_check(out, *first, source);
+    }
     if (result.certificate.fault) {
       out.fail(Reason::mismatch,
                "certificate verification failed: " + result.certificate.fault_text);
@@ -276,6 +294,12 @@ class CertificateProbe final : public Probe {
     if (complete) unreadable.report(out);
   }
 
+  static void add_check(Part& part, const net::CertificateInfo& certificate,
+                        const std::string& source) {
+    part.check(kExpiryCheck, certificate.not_after - now_unix(),
+               certificate.common_name + ", " + source, thresholds_of(certificate));
+  }
+
   // Adds one series per name: of several certificates with the same name, the first to expire.
   static void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
                   const std::string& source) {
@@ -284,10 +308,9 @@ class CertificateProbe final : public Probe {
       const auto [it, inserted] = by_name.emplace(certificate.common_name, certificate);
       if (!inserted && certificate.not_after < it->second.not_after) it->second = certificate;
     }
-    const double now = now_unix();
     for (const auto& [name, certificate] : by_name) {
       kCertificateTable.add(part, certificate, name, source);
-      part.check(kExpiryCheck, certificate.not_after - now, name + ", " + source);
+      add_check(part, certificate, source);
     }
   }
 

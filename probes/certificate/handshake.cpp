@@ -74,7 +74,10 @@ void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
   } else {
     X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str());
   }
-  if (X509_verify_cert(context.get()) == 1) return;
+  if (X509_verify_cert(context.get()) == 1) {
+    out.first_of_path = net::first_to_expire(X509_STORE_CTX_get0_chain(context.get()));
+    return;
+  }
   const int error = X509_STORE_CTX_get_error(context.get());
   out.fault = fault_of(error);
   out.fault_text = X509_verify_cert_error_string(error);

@@ -34,7 +34,9 @@ std::string_view fault_name(VerifyFault fault);
 struct ServerCertificate {
   net::CertificateInfo leaf;
   std::optional<double>
-      chain_expiry;                  ///< Unix time; the earliest in the chain that the server sent
+      chain_expiry;  ///< Unix time; the earliest in the chain that the server sent
+  std::optional<net::CertificateInfo>
+      first_of_path;                 ///< of the verified chain, the first to expire
   std::optional<VerifyFault> fault;  ///< nothing: it verifies, or tls.verify is false
   std::string fault_text;            ///< OpenSSL's text
 };

@@ -1,6 +1,7 @@
 // Kind `http`: each run sends one request on a new connection and compares the response with what
 // is expected. Names are those of blackbox_exporter.
 #include "probes/http/expectation.hpp"
+#include "probes/net/certificate_info.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/options.hpp"
 #include "probes/probe.hpp"
@@ -58,6 +59,9 @@ constexpr MetricTable kTable(
                       .keep = Keep::fact}),
               [](const Result& result) {
                 return result.is_tls ? result.response.certificate_expiry : std::nullopt;
+              }},
+    MetricRow{Metric(net::kLastChainExpiry), [](const Result& result) {
+                return result.is_tls ? result.response.chain_expiry : std::nullopt;
               }});
 constexpr auto kMetrics = metric_list(kTable);
 

@@ -89,13 +89,18 @@ CertificateInfo describe(const X509& certificate) {
   return info;
 }
 
-std::optional<double> earliest_expiry(const STACK_OF(X509) * chain) {
-  std::optional<double> earliest;
+std::optional<CertificateInfo> first_to_expire(const STACK_OF(X509) * chain) {
+  std::optional<CertificateInfo> first;
   for (int i = 0; i < sk_X509_num(chain); ++i) {
-    const double expiry = to_unix(X509_get0_notAfter(sk_X509_value(chain, i)));
-    earliest = std::min(earliest.value_or(expiry), expiry);
+    CertificateInfo certificate = describe(*sk_X509_value(chain, i));
+    if (!first || certificate.not_after < first->not_after) first = std::move(certificate);
   }
-  return earliest;
+  return first;
+}
+
+std::optional<double> earliest_expiry(const STACK_OF(X509) * chain) {
+  const std::optional<CertificateInfo> first = first_to_expire(chain);
+  return first ? std::optional(first->not_after) : std::nullopt;
 }
 
 std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {

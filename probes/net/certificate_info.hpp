@@ -2,6 +2,8 @@
 // types.
 #pragma once
 
+#include "exporter/model/metric.hpp"
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,8 +24,20 @@ struct CertificateInfo {
 
 CertificateInfo describe(const X509& certificate);
 
-/// The earliest expiry in a chain, in Unix time; nothing for an empty chain.
+/// The certificate of a chain that expires first; nothing for an empty chain.
+std::optional<CertificateInfo> first_to_expire(const STACK_OF(X509) * chain);
+/// When it expires, in Unix time.
 std::optional<double> earliest_expiry(const STACK_OF(X509) * chain);
+
+/// The name and meaning that blackbox_exporter gives to the expiry of a chain in use. Servers may
+/// also send certificates that no client needs; an expired one of these does no harm.
+inline constexpr MetricSpec kLastChainExpiry = {
+    .name = "probe_ssl_last_chain_expiry_timestamp_seconds",
+    .unit = Unit::seconds,
+    .help =
+        "When the first certificate of the verified chain expires, in Unix time; absent if the "
+        "chain does not verify.",
+    .keep = Keep::fact};
 
 /// The certificates in PEM text, in order. Everything else (keys, parameters, comments) is skipped.
 /// Throws ProbeError(protocol) if a certificate is invalid.

@@ -73,6 +73,8 @@ struct HttpResponse {
   HttpPhases phases;
   /// HTTPS: the earliest expiry in the certificate chain that the server sent, in Unix time.
   std::optional<double> certificate_expiry;
+  /// The same of the chain that was verified; nothing if tls.verify is false.
+  std::optional<double> chain_expiry;
 
   /// The value of the first header with that name, in any case; null if there is none.
   [[nodiscard]] const std::string* header(std::string_view name) const;

@@ -138,8 +138,9 @@ bool HttpResponseReader::start_headers() {
   curl_tlssessioninfo* info = nullptr;
   curl_easy_getinfo(easy_, CURLINFO_TLS_SSL_PTR, &info);
   if (info != nullptr && info->internals != nullptr) {
-    response_.certificate_expiry =
-        earliest_expiry(SSL_get_peer_cert_chain(static_cast<SSL*>(info->internals)));
+    const auto* tls = static_cast<SSL*>(info->internals);
+    response_.certificate_expiry = earliest_expiry(SSL_get_peer_cert_chain(tls));
+    response_.chain_expiry = earliest_expiry(SSL_get0_verified_chain(tls));
   }
   return true;
 }

@@ -68,8 +68,8 @@ net::PgOptions read_options(config::Node& options) {
   const std::vector<std::string_view> modes = {"disable", "allow",     "prefer",
                                                "require", "verify-ca", "verify-full"};
   if (!mode.empty() && std::ranges::find(modes, mode) == modes.end()) {
-    options.error("url",
-                  config::quoted(mode) + " is not a valid sslmode" + config::did_you_mean(mode, modes));
+    options.error("url", config::quoted(mode) + " is not a valid sslmode" +
+                             config::did_you_mean(mode, modes));
   }
   if (!options.has("tls")) {
     if (!mode.empty()) pg.sslmode = mode;

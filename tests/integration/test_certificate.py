@@ -96,12 +96,54 @@ def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Aut
 def test_a_chain_that_ends_sooner_than_its_leaf(
     vitalsd: Daemon, nginx: Nginx, certificates: Authority, tmp_path: Path
 ) -> None:
-    middle = Authority(tmp_path, "intermediate", issuer=certificates.certificate)
+    middle = Authority(tmp_path, "intermediate", certificates.certificate, lifetime=200 * DAY)
     leaf = middle.issue("leaf.test", lifetime=700 * DAY)
     port = nginx.serve_tls("chain", leaf)
     daemon = vitalsd([endpoint("chain", port, tls={"ca": str(certificates.path)})])
+    daemon.wait_ok("chain")
     assert daemon.value("cert_expiry_timestamp") == leaf.expiry
     assert daemon.value("cert_chain_expiry_timestamp") == middle.certificate.expiry
+    last = daemon.value("probe_ssl_last_chain_expiry_timestamp_seconds")
+    assert last == middle.certificate.expiry
+
+
+def test_an_intermediate_that_is_about_to_expire(
+    vitalsd: Daemon, nginx: Nginx, certificates: Authority, tmp_path: Path
+) -> None:
+    """The check reads the verified chain; the same chain without verification has no such date."""
+    middle = Authority(
+        tmp_path, "intermediate", certificates.certificate, lifetime=5 * DAY, age=360 * DAY
+    )
+    leaf = middle.issue("leaf.test", lifetime=700 * DAY)
+    port = nginx.serve_tls("expiring", leaf)
+    trusted = endpoint("trusted", port, tls={"ca": str(certificates.path)})
+    daemon = vitalsd([trusted, endpoint("unverified", port, tls={"verify": False})])
+    daemon.wait_ok("trusted")
+    daemon.wait_ok("unverified")
+    name = "probe_ssl_last_chain_expiry_timestamp_seconds"
+    assert daemon.value(name, probe="trusted") == middle.certificate.expiry
+    assert daemon.value(name, probe="unverified") is None
+    assert daemon.value("vitalsd_check_status", probe="trusted", check="expires_in") == 2
+    assert daemon.value("vitalsd_check_status", probe="unverified", check="expires_in") == 0
+
+
+def test_a_certificate_with_a_short_lifetime(
+    vitalsd: Daemon, nginx: Nginx, certificates: Authority
+) -> None:
+    """A certificate of 48 hours is renewed with hours left, so the threshold is a share of its life."""
+    lives = {"fresh": 40, "due": 10, "overdue": 3}  # hours left of 48
+    ports = {}
+    for name, left in lives.items():
+        issued = certificates.issue(
+            f"{name}.test",
+            lifetime=datetime.timedelta(hours=left),
+            age=datetime.timedelta(hours=48 - left),
+        )
+        ports[name] = nginx.serve_tls(name, issued)
+    daemon = vitalsd([endpoint(name, port, tls={"verify": False}) for name, port in ports.items()])
+    for name, verdict in (("fresh", 0), ("due", 1), ("overdue", 2)):
+        daemon.wait_ok(name)
+        assert daemon.value("vitalsd_check_status", probe=name, check="expires_in") == verdict
 
 
 def test_a_renewal_and_an_outage(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:

@@ -160,15 +160,15 @@ def test_a_bad_configuration_changes_nothing(vitalsd: Daemon, nginx: Nginx) -> N
     faults = ["- {name: a, kind: htpp}\n", "- {name: b, kind: http, url: 'http://b', tmo: 1}\n"]
     wrong = text + "".join(faults)
     for content in (wrong, "probes: [", ""):
-        refused = len(daemon.log_lines("configuration is not valid"))
+        refused = len(daemon.log_lines("configuration is invalid"))
         daemon.config_file.write_text(content)
         daemon.hang_up(successful=False)
-        assert len(daemon.log_lines("configuration is not valid")) > refused
+        assert len(daemon.log_lines("configuration is invalid")) > refused
         assert daemon.value("vitalsd_config_last_reload_successful") == 0
         assert daemon.value("vitalsd_config_last_reload_success_timestamp_seconds") == since
         daemon.wait_runs("web", 2)
         assert {s.labels["probe"] for s in daemon.samples("probe_success")} == {"web"}
-    problems = [line["problem"] for line in daemon.log_lines("configuration is not valid")]
+    problems = [line["problem"] for line in daemon.log_lines("configuration is invalid")]
     line = text.count("\n") + 1
     for place in (
         f"{line}:{faults[0].index('htpp') + 1}: probes[1].kind: unknown kind 'htpp'",

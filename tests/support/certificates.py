@@ -60,12 +60,15 @@ class Authority:
     certificate."""
 
     def __init__(
-        self, directory: Path, common_name: str = "test-ca", issuer: Certificate | None = None
+        self,
+        directory: Path,
+        common_name: str = "test-ca",
+        issuer: Certificate | None = None,
+        lifetime: datetime.timedelta = 365 * DAY,
+        age: datetime.timedelta = datetime.timedelta(0),
     ) -> None:
         self.directory = directory
-        self.certificate = self._make(
-            common_name, (), datetime.timedelta(0), 365 * DAY, issuer=issuer, is_ca=True
-        )
+        self.certificate = self._make(common_name, (), age, lifetime, issuer=issuer, is_ca=True)
 
     @property
     def path(self) -> Path:
@@ -78,7 +81,7 @@ class Authority:
         names: Sequence[str] = LOCAL_NAMES,
         *,
         lifetime: datetime.timedelta = 90 * DAY,
-        age: datetime.timedelta = DAY,
+        age: datetime.timedelta = 365 * DAY,
         self_signed: bool = False,
         client: bool = False,
         organizations: Sequence[str] = ORGANIZATIONS,

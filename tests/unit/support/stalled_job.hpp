@@ -14,9 +14,9 @@
 
 namespace vitalsd::test {
 
-/// Returns the reason and detail of a job whose peer stops responding at `step`, after the deadline:
-/// "timeout: no response within 50ms while ...". Expects that the run ends at its deadline, and that
-/// the next run succeeds.
+/// Returns the reason and detail of a job whose peer stops responding at `step`, after the
+/// deadline: "timeout: no response within 50ms while ...". Expects that the run ends at its
+/// deadline, and that the next run succeeds.
 inline std::string run_with_stall(JobFixture& jobs, Peer& peer, std::size_t step,
                                   const Conversation& conversation) {
   // Not a lambda that is a coroutine: the coroutine would outlive the lambda's captures.
