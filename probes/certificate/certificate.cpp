@@ -78,8 +78,8 @@ constexpr Metric kUnreadable({.name = "cert_secret_unreadable",
                               .help = "Always 1; a TLS Secret without a readable certificate."},
                              "source");
 
-constexpr auto kMetrics =
-    metric_list(kCertificateTable, kEndpointTable, kPathTable, kUnreadable, kubernetes::kLastHeard);
+constexpr auto kMetrics = metric_list(kCertificateTable, kEndpointTable, kPathTable, kUnreadable,
+                                      kubernetes::kLastHeard, kubernetes::kSelectedObjects);
 
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,
@@ -91,7 +91,8 @@ constexpr Check kExpiryCheck{.name = "expires_in",
                              .warn = 30 * 86'400.0,
                              .critical = 7 * 86'400.0,
                              .help = "time until a certificate expires"};
-constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kUnreadableCheck};
+constexpr std::array<const Check*, 3> kChecks = {&kExpiryCheck, &kUnreadableCheck,
+                                                 &kubernetes::kUnmatchedCheck};
 
 constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
 
@@ -273,11 +274,13 @@ class CertificateProbe final : public Probe {
   // fail the part: it was observed, and the dates of all others are current.
   asio::awaitable<void> observe_secrets(SampleSet& out) {
     kubernetes::FaultyObjects unreadable(kUnreadableCheck);
+    kubernetes::Selection selection;
     bool complete = true;
     for (const auto& source : secrets_) source->join();
     for (const auto& source : secrets_) {
       Part& part = secrets_.size() == 1 ? out : out.part(source->query().text());
       if (co_await source->judge(out, part)) {
+        source->count(selection);
         source->for_each([&](const TlsSecret& secret) {
           if (secret.fault.empty()) {
             add(part, secret.certificates, secret.key());
@@ -292,6 +295,7 @@ class CertificateProbe final : public Probe {
       part.complete();
     }
     if (complete) unreadable.report(out);
+    selection.report(out);
   }
 
   static void add_check(Part& part, const net::CertificateInfo& certificate,

@@ -182,3 +182,22 @@ def test_rights_in_one_namespace_are_enough(
     daemon.wait_failed("all", "permission")
     errors = {each["name"]: each.get("error", "") for each in daemon.status()["probes"]}
     assert 'cannot watch resource "secrets" in API group ""' in errors["all"]
+
+
+def test_a_misspelled_namespace(
+    vitalsd: StartVitalsd, api_server: ApiServer, namespace: str, certificates: Authority
+) -> None:
+    """The API server lists a namespace that does not exist without an error."""
+    api_server.apply(secret(namespace, "web", certificates.issue("web.test")))
+    typo = namespace + "-typo"
+    daemon = follow(vitalsd, api_server, {"namespaces": [namespace, typo]})
+    daemon.wait_ok("certs")
+    daemon.wait_for("vitalsd_probe_selected_objects", 1, scope=namespace)
+    daemon.wait_for("vitalsd_probe_selected_objects", 0, scope=typo)
+    daemon.wait_for("vitalsd_check_status", 1, check="unmatched")
+    (probe,) = daemon.status()["probes"]
+    (check,) = [each for each in probe["checks"] if each["name"] == "unmatched"]
+    assert check["object"] == f"{typo} (matches nothing)"
+    api_server.namespace(typo)
+    api_server.apply(secret(typo, "late", certificates.issue("late.test")))
+    daemon.wait_for("vitalsd_check_status", 0, check="unmatched")

@@ -97,6 +97,7 @@ class CertManagerProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     for (const auto& source : sources_) source->join();
     kubernetes::FaultyObjects not_ready(kNotReady);
+    kubernetes::Selection selection;
     bool any_fresh = false;
     for (const auto& source : sources_) {
       Part& part = sources_.size() == 1 ? out : out.part(source->query().text());
@@ -111,11 +112,13 @@ class CertManagerProbe final : public Probe {
           add_dates(part, certificate, now.count());
           check_readiness(certificate, now.count(), not_ready);
         });
+        source->count(selection);
         any_fresh = true;
       }
       part.complete();
     }
     if (any_fresh) not_ready.report(out);
+    selection.report(out);
   }
 
   [[nodiscard]] std::string target() const override { return "Certificates in " + scope_.text(); }
@@ -147,8 +150,10 @@ class CertManagerProbe final : public Probe {
   std::vector<std::unique_ptr<Source>> sources_;
 };
 
-constexpr auto kMetrics = metric_list(kDates, kReadiness, kubernetes::kLastHeard);
-constexpr std::array<const Check*, 2> kChecks = {&kExpiryCheck, &kNotReady};
+constexpr auto kMetrics =
+    metric_list(kDates, kReadiness, kubernetes::kLastHeard, kubernetes::kSelectedObjects);
+constexpr std::array<const Check*, 3> kChecks = {&kExpiryCheck, &kNotReady,
+                                                 &kubernetes::kUnmatchedCheck};
 
 constexpr WatchingKind kWatching{.overlaps = probes_overlap<CertManagerProbe>};
 constexpr std::array<Permission, 1> kPermissions = {

@@ -75,6 +75,9 @@ class KubeletProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     if (!co_await nodes_->judge(out, out)) co_return;
+    kubernetes::Selection selection;
+    nodes_->count(selection);
+    selection.report(out);
     client_.load_credentials();
     std::erase_if(states_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
     std::vector<Node> nodes;

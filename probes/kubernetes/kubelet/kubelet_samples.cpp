@@ -2,6 +2,7 @@
 
 #include "exporter/model/metric_table.hpp"
 #include "probes/filesystem/metrics.hpp"
+#include "probes/kubernetes/watch/selection.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
 
 #include <algorithm>
@@ -135,9 +136,9 @@ constexpr auto kContainer = []<std::size_t... column>(std::index_sequence<column
                 ReadColumn<column>{}}...);
 }(std::make_index_sequence<kFamilies.size()>());
 
-constexpr auto kMetrics =
-    metric_list(filesystem_metrics::kAvail, filesystem_metrics::kSize, filesystem_metrics::kFiles,
-                filesystem_metrics::kFilesFree, kNode, kPod, kVolume, kContainer, kLastHeard);
+constexpr auto kMetrics = metric_list(
+    filesystem_metrics::kAvail, filesystem_metrics::kSize, filesystem_metrics::kFiles,
+    filesystem_metrics::kFilesFree, kNode, kPod, kVolume, kContainer, kLastHeard, kSelectedObjects);
 
 // ---- checks -------------------------------------------------------------------------------------
 
@@ -176,8 +177,9 @@ constexpr Check kThrottled{.name = "throttled",
                                "throttled scheduling periods over all periods, of each "
                                "container, over one minute"};
 
-constexpr std::array<const Check*, 6> kChecks = {&kDiskUsed,   &kVolumeUsed,      &kNodeCpu,
-                                                 &kNodeMemory, &kContainerMemory, &kThrottled};
+constexpr std::array<const Check*, 7> kChecks = {&kDiskUsed,      &kVolumeUsed,      &kNodeCpu,
+                                                 &kNodeMemory,    &kContainerMemory, &kThrottled,
+                                                 &kUnmatchedCheck};
 
 // Whether two file systems of the summary are the same one. The kubelet does not name devices, and
 // disks of equal size are common, so all numbers that both have must agree. The kubelet measures

@@ -39,7 +39,8 @@ class LogFollower::Source final : public net::kubernetes::Listener {
 
   void join() { watch_.join(*this); }
   asio::awaitable<bool> judge(SampleSet& run, Part& part) { return watch_.judge(run, part, *this); }
-  [[nodiscard]] std::string text() const { return watch_.query().text(); }
+  [[nodiscard]] const net::kubernetes::Query& query() const { return watch_.query(); }
+  [[nodiscard]] std::string text() const { return query().text(); }
   [[nodiscard]] std::uint32_t list() const { return list_; }
   [[nodiscard]] bool has_listed() const { return has_listed_; }
 
@@ -175,13 +176,22 @@ bool LogFollower::has_untried() const {
   });
 }
 
+std::size_t LogFollower::pods_of(const Source& source) const {
+  const auto belongs = [&](const auto& pod) { return pod.second.source == &source; };
+  return static_cast<std::size_t>(std::ranges::count_if(pods_, belongs));
+}
+
 asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   counts_.start(unix_nanoseconds());
+  Selection selection;
   for (const auto& source : sources_) source->join();
   for (const auto& source : sources_) {
     Part& part = sources_.size() == 1 ? run : run.part(source->text());
-    co_await source->judge(run, part);
+    if (co_await source->judge(run, part)) {
+      selection.add(source->query(), pods_of(*source), environment_.shard.divided());
+    }
   }
+  selection.report(run);
   schedule_opening();  // a reload may have raised max_streams
   run.doing("requesting logs");
   const auto deadline = Clock::now() + run.time_limit() / 2;

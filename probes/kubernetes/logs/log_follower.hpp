@@ -55,6 +55,7 @@ class LogFollower : private ContainerLog::Owner {
   };
   using Pods = std::map<std::string, PodEntry>;  // by "namespace/name"
 
+  [[nodiscard]] std::size_t pods_of(const Source& source) const;
   void updated(Source& source, const Pod& pod);
   void deleted(const Pod& pod);
   void deleted(Pods::iterator pod);

@@ -132,7 +132,9 @@ class LogsProbe final : public Probe {
   std::unique_ptr<LogFollower> follower_;
 };
 
-constexpr auto kMetrics = metric_list(kLines, kReadBytes, kStreams, kubernetes::kLastHeard);
+constexpr auto kMetrics =
+    metric_list(kLines, kReadBytes, kStreams, kubernetes::kLastHeard, kubernetes::kSelectedObjects);
+constexpr std::array<const Check*, 1> kChecks = {&kubernetes::kUnmatchedCheck};
 
 Notes* notes_of(Probe& probe) { return dynamic_cast<LogsProbe&>(probe).notes(); }
 
@@ -150,6 +152,7 @@ const ProbeKind logs = {
     .help = "Lines in the logs of containers that match patterns, each counted once.",
     .make = make_probe<LogsProbe>,
     .metrics = kMetrics,
+    .checks = kChecks,
     .permissions = kPermissions,
     .watching = &kWatching,
 };

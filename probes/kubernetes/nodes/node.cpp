@@ -112,6 +112,9 @@ class NodeProbe final : public Probe {
     if (!co_await nodes_->judge(out, out)) co_return;
     co_await nodes_->publish(
         out, out, [](Part& samples, const Node& node) { kTable.add(samples, node, node.name); });
+    kubernetes::Selection selection;
+    nodes_->count(selection);
+    selection.report(out);
     kubernetes::FaultyObjects not_ready(kNotReady);
     kubernetes::FaultyObjects pressure(kPressure);
     std::size_t ready_count = 0;
@@ -156,8 +159,10 @@ class NodeProbe final : public Probe {
   std::unique_ptr<Nodes> nodes_;
 };
 
-constexpr auto kMetrics = metric_list(kTable, kNodeCount, kReadyCount, kubernetes::kLastHeard);
-constexpr std::array<const Check*, 2> kChecks = {&kNotReady, &kPressure};
+constexpr auto kMetrics = metric_list(kTable, kNodeCount, kReadyCount, kubernetes::kLastHeard,
+                                      kubernetes::kSelectedObjects);
+constexpr std::array<const Check*, 3> kChecks = {&kNotReady, &kPressure,
+                                                 &kubernetes::kUnmatchedCheck};
 
 constexpr WatchingKind kWatching{.overlaps = probes_overlap<NodeProbe>};
 constexpr std::array<Permission, 1> kPermissions = {

@@ -55,18 +55,21 @@ class PodProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     std::vector<const Source*> fresh;
+    kubernetes::Selection selection;
     for (const auto& source : sources_) {
       Part& part = sources_.size() == 1 ? out : out.part(source->query().text());
       if (co_await source->judge(out, part)) {
         co_await source->publish(out, part, [this](Part& samples, const Pod& pod) {
           if (is_selected(pod)) add_pod_samples(samples, pod, detail_);
         });
+        source->count(selection);
         fresh.push_back(source.get());
       }
       part.complete();
     }
     // A check must not outlive the readings that it is computed from.
     if (!fresh.empty()) check(out, fresh);
+    selection.report(out);
   }
 
   [[nodiscard]] std::string target() const override { return "pods in " + scope_.text(); }

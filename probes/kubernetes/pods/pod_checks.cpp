@@ -1,5 +1,7 @@
 #include "probes/kubernetes/pods/pod_checks.hpp"
 
+#include "probes/kubernetes/watch/selection.hpp"
+
 #include <array>
 #include <optional>
 #include <string>
@@ -35,8 +37,9 @@ constexpr Check kNotReady{.name = "not_ready",
 constexpr Check kFailed{
     .name = "failed", .warn = 0, .critical = {}, .help = "failed pods, except those of Jobs"};
 
-constexpr std::array<const Check*, 6> kChecks = {&kCrashLooping,  &kCannotStart, &kOomKilled,
-                                                 &kUnschedulable, &kNotReady,    &kFailed};
+constexpr std::array<const Check*, 7> kChecks = {&kCrashLooping,  &kCannotStart, &kOomKilled,
+                                                 &kUnschedulable, &kNotReady,    &kFailed,
+                                                 &kUnmatchedCheck};
 
 // "namespace/pod (detail)".
 std::string key_with(const Pod& pod, const std::string& detail) {

@@ -1,6 +1,7 @@
 #include "probes/kubernetes/pods/pod_samples.hpp"
 
 #include "exporter/model/metric_table.hpp"
+#include "probes/kubernetes/watch/selection.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
 
 #include <optional>
@@ -276,9 +277,10 @@ constexpr auto kResources = twin_tables(
         [](const ContainerResources& container, auto put) { put_amounts(container.limits, put); },
         "node", "resource", "unit"));
 
-constexpr auto kMetrics = metric_list(
-    kStatus, kContainer.app, kContainer.init, kAppContainer, kDetail, kContainerDetail.app,
-    kContainerDetail.init, kAppContainerDetail, kResources.app, kResources.init, kLastHeard);
+constexpr auto kMetrics =
+    metric_list(kStatus, kContainer.app, kContainer.init, kAppContainer, kDetail,
+                kContainerDetail.app, kContainerDetail.init, kAppContainerDetail, kResources.app,
+                kResources.init, kLastHeard, kSelectedObjects);
 
 }  // namespace
 

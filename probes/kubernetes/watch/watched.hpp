@@ -5,6 +5,7 @@
 
 #include "exporter/model/sample_set.hpp"
 #include "probes/kubernetes/watch/patchable_fragment.hpp"
+#include "probes/kubernetes/watch/selection.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/probe.hpp"
 
@@ -47,6 +48,8 @@ class ResourceWatch {
   asio::awaitable<bool> judge(SampleSet& run, Part& part, net::kubernetes::Listener& listener);
 
   [[nodiscard]] const net::kubernetes::Query& query() const { return query_; }
+  /// Whether other processes have a share of the objects.
+  [[nodiscard]] bool is_divided() const { return environment_.shard.divided(); }
 
  private:
   const Environment& environment_;
@@ -134,6 +137,8 @@ class Watched final : public net::kubernetes::Listener {
   }
 
   [[nodiscard]] std::size_t size() const { return slots_by_key_.size(); }
+  /// Adds the number of objects to `selection`.
+  void count(Selection& selection) const { selection.add(query(), size(), watch_.is_divided()); }
   [[nodiscard]] const Object* find(const std::string& key) const {
     const auto found = slots_by_key_.find(key);
     return found == slots_by_key_.end() ? nullptr : &*slot(found->second).object;

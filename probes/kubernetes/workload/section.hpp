@@ -32,6 +32,8 @@ class Section {
   virtual void join() = 0;
   /// Publishes each watch as a part of `out`, and the checks on `out` itself.
   virtual asio::awaitable<void> observe(SampleSet& out) = 0;
+  /// Adds the objects of each fresh watch to `selection`.
+  virtual void count(Selection& selection) const = 0;
 };
 
 struct SectionKind {
@@ -88,6 +90,12 @@ class WatchedSection : public Section {
     }
     const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
     if (any_fresh) check(out, now.count());
+  }
+
+  void count(Selection& selection) const override {
+    for (const Watch& watch : watches_) {
+      if (watch.is_fresh) watch.objects->count(selection);
+    }
   }
 
  protected:

@@ -56,6 +56,9 @@ class WorkloadProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     for (const Enabled& enabled : sections_) enabled.section->join();
     for (const Enabled& enabled : sections_) co_await enabled.section->observe(out);
+    kubernetes::Selection selection;
+    for (const Enabled& enabled : sections_) enabled.section->count(selection);
+    selection.report(out);
   }
 
   [[nodiscard]] std::string target() const override {
@@ -98,6 +101,7 @@ std::vector<const MetricInfo*> all_metrics() {
     all.insert(all.end(), kind->metrics.begin(), kind->metrics.end());
   }
   all.push_back(&kubernetes::kLastHeard);
+  all.push_back(&kubernetes::kSelectedObjects);
   return all;
 }
 std::vector<const Check*> all_checks() {
@@ -105,6 +109,7 @@ std::vector<const Check*> all_checks() {
   for (const SectionKind* kind : kSections) {
     all.insert(all.end(), kind->checks.begin(), kind->checks.end());
   }
+  all.push_back(&kubernetes::kUnmatchedCheck);
   return all;
 }
 const std::vector<const MetricInfo*> kMetrics = all_metrics();

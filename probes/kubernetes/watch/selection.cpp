@@ -1,0 +1,30 @@
+#include "probes/kubernetes/watch/selection.hpp"
+
+#include "probes/kubernetes/watch/faulty_objects.hpp"
+
+namespace vitalsd::kubernetes {
+
+constexpr Metric<1> kSelectedObjects(
+    {.name = "vitalsd_probe_selected_objects",
+     .help = "Objects that a configured namespace or selector selects; absent if the probe has "
+             "neither."},
+    "scope");
+
+void Selection::add(const net::kubernetes::Query& query, std::size_t objects, bool is_divided) {
+  is_divided_ = is_divided;
+  if (query.namespace_name.empty() && query.label_selector.empty()) return;
+  std::string scope = query.namespace_name.empty() ? "all namespaces" : query.namespace_name;
+  if (!query.label_selector.empty()) scope += " with " + query.label_selector;
+  by_scope_[scope] += objects;
+}
+
+void Selection::report(Part& out) const {
+  FaultyObjects unmatched(kUnmatchedCheck);
+  for (const auto& [scope, objects] : by_scope_) {
+    out.add(kSelectedObjects, static_cast<double>(objects), scope);
+    if (objects == 0) unmatched.add(scope + " (matches nothing)");
+  }
+  if (!by_scope_.empty() && !is_divided_) unmatched.report(out);
+}
+
+}  // namespace vitalsd::kubernetes
