@@ -360,14 +360,31 @@ def test_hostile_answers(
     assert sanitized() or highest_memory(daemon) - before < 80 * MIB
 
 
+def test_a_node_with_several_addresses(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    """The second address is used if the first one cannot be connected to; a node may have only
+    names."""
+    dual = stub.node("dual")
+    (address,) = dual["status"]["addresses"]
+    dual["status"]["addresses"] = [{"type": "InternalIP", "address": "::1"}, address]
+    named = stub.node("named")
+    named["status"]["addresses"] = [
+        {"type": "Hostname", "address": address["address"]},
+        {"type": "InternalDNS", "address": "named.invalid"},
+    ]
+    api_server.apply([dual, named])
+    wait_nodes(watch(), "dual", "named")
+
+
 def test_a_node_that_cannot_be_asked(
     watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
 ) -> None:
     nowhere = stub.node("nowhere")
-    nowhere["status"]["addresses"] = [{"type": "Hostname", "address": "nowhere"}]
+    nowhere["status"]["addresses"] = []
     api_server.apply([stub.node("good"), nowhere])
     daemon = watch()
-    wait_error(daemon, "config", "^nowhere: the node has no address of type InternalIP")
+    wait_error(daemon, "config", "^nowhere: the node has no address")
     wait_nodes(daemon, "good")
 
     # Nodes are added and removed.

@@ -29,12 +29,27 @@ void KubeletClient::load_credentials() {
 
 asio::awaitable<void> KubeletClient::get(const Node& node, const KubeletPage& page,
                                          config::Duration limit, OnData on_data) const {
-  if (node.internal_ip.empty()) {
-    throw ProbeError(Reason::config, "the node has no address of type InternalIP");
+  if (node.addresses.empty()) throw ProbeError(Reason::config, "the node has no address");
+  // The other addresses are tried only if no connection is possible, such as to an IPv6 address
+  // from a pod that has an IPv4 address only.
+  for (const std::string& address : node.addresses) {
+    try {
+      co_await get_from(address, node, page, limit, on_data);
+      co_return;
+    } catch (const ProbeError& error) {
+      const bool is_unreachable =
+          error.reason() == Reason::connect || error.reason() == Reason::dns;
+      if (!is_unreachable || &address == &node.addresses.back()) throw;
+    }
   }
+}
+
+asio::awaitable<void> KubeletClient::get_from(const std::string& address, const Node& node,
+                                              const KubeletPage& page, config::Duration limit,
+                                              const OnData& on_data) const {
   net::HttpRequest request;
   request.url.scheme = "https";
-  request.url.host = node.internal_ip;
+  request.url.host = address;
   request.url.port = node.kubelet_port != 0 ? node.kubelet_port : kDefaultPort;
   request.url.path = page.path;
   request.tls = tls_;

@@ -37,7 +37,8 @@ class KubeletClient {
   /// Throws ProbeError (config, auth) if they cannot be read.
   void load_credentials();
 
-  /// Streams the body of a 2xx response into `on_data`. `limit` applies to the whole request.
+  /// Streams the body of a 2xx response from the node's first reachable address into `on_data`.
+  /// `limit` applies to each request.
   /// Throws ProbeError: config (the node has no address), auth (401), permission (403), mismatch
   /// (other statuses), and those of HttpClient::perform.
   asio::awaitable<void> get(const Node& node, const KubeletPage& page, config::Duration limit,
@@ -48,6 +49,10 @@ class KubeletClient {
   static bool has_responded(const ProbeError& error);
 
  private:
+  asio::awaitable<void> get_from(const std::string& address, const Node& node,
+                                 const KubeletPage& page, config::Duration limit,
+                                 const OnData& on_data) const;
+
   const Environment& environment_;
   net::TlsOptions tls_;
   net::kubernetes::Access access_;

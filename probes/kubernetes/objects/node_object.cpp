@@ -1,6 +1,8 @@
 #include "probes/kubernetes/objects/node_object.hpp"
 
 #include <algorithm>
+#include <array>
+#include <vector>
 
 namespace vitalsd::kubernetes {
 namespace {
@@ -24,16 +26,32 @@ void read_spec(std::string_view message, Node& node) {
   });
 }
 
-void read_address(std::string_view message, Node& node) {
+struct Address {
   std::string_view type;
-  std::string_view address;
+  std::string_view text;
+};
+
+Address read_address(std::string_view message) {
+  Address address;
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 1) type = field.bytes();
-    if (field.tag() == 2) address = field.bytes();
+    if (field.tag() == 1) address.type = field.bytes();
+    if (field.tag() == 2) address.text = field.bytes();
   });
-  // The first address of a type is the primary one. A second one has the other IP family.
-  if (type == "InternalIP" && node.internal_ip.empty()) node.internal_ip = address;
-  if (type == "Hostname" && node.host_name.empty()) node.host_name = address;
+  return address;
+}
+
+// Prometheus uses the same order. The first address of a type is the primary one; a second one has
+// the other IP family.
+void sort_addresses(const std::vector<Address>& addresses, Node& node) {
+  constexpr std::array<std::string_view, 5> kTypes = {"InternalIP", "InternalDNS", "ExternalIP",
+                                                      "ExternalDNS", "Hostname"};
+  for (const std::string_view type : kTypes) {
+    for (const Address& address : addresses) {
+      if (address.type != type || address.text.empty()) continue;
+      if (type == "InternalIP" && node.internal_ip.empty()) node.internal_ip = address.text;
+      node.addresses.emplace_back(address.text);
+    }
+  }
 }
 
 void read_kubelet_port(std::string_view daemon_endpoints, Node& node) {
@@ -46,11 +64,12 @@ void read_kubelet_port(std::string_view daemon_endpoints, Node& node) {
 }
 
 void read_status(std::string_view message, Node& node) {
+  std::vector<Address> addresses;
   for_each_field(message, [&](Field& field) {
     if (field.tag() == 1) read_amount(field.bytes(), node.capacity);
     if (field.tag() == 2) read_amount(field.bytes(), node.allocatable);
     if (field.tag() == 4) node.conditions.push_back(read_condition(field.bytes(), kNodeCondition));
-    if (field.tag() == 5) read_address(field.bytes(), node);
+    if (field.tag() == 5) addresses.push_back(read_address(field.bytes()));
     if (field.tag() == 6) read_kubelet_port(field.bytes(), node);
     if (field.tag() == 7) {
       for_each_field(field.bytes(), [&](Field& info) {
@@ -61,6 +80,7 @@ void read_status(std::string_view message, Node& node) {
       });
     }
   });
+  sort_addresses(addresses, node);
 }
 
 }  // namespace

@@ -26,8 +26,8 @@ struct Node {
   Amounts capacity;
   Amounts allocatable;
   std::vector<Condition> conditions;
-  std::string internal_ip;
-  std::string host_name;
+  std::string internal_ip;             ///< the first one
+  std::vector<std::string> addresses;  ///< IP addresses and names at which to connect, best first
   std::uint16_t kubelet_port = 0;
   std::string kubelet_version;
   std::string kernel_version;
