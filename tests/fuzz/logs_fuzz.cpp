@@ -21,7 +21,7 @@ using Lines = std::vector<std::pair<std::int64_t, std::string>>;
 
 Lines read(std::string_view text, std::size_t piece) {
   Lines lines;
-  LogReader reader([&](std::int64_t at, std::string_view line) {
+  LogReader reader([&](std::int64_t at, std::string_view line, bool /*is_truncated*/) {
     if (at < 0 || line.size() > LogReader::kMaxLine || line.contains('\n')) std::abort();
     lines.emplace_back(at, std::string(line));
   });

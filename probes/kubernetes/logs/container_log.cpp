@@ -39,8 +39,10 @@ ContainerLog::ContainerLog(const Environment& environment, LogCounts& counts, Ow
       name_(std::move(container_name)),
       row_(counts.row(namespace_name_, name_)),
       position_(counts.position(key_)),
-      reader_([this, &counts](std::int64_t at, std::string_view line) {
-        if (position_.take(at)) counts.count(row_, line);
+      reader_([this, &counts](std::int64_t at, std::string_view line, bool is_truncated) {
+        if (!position_.take(at)) return;
+        counts.count(row_, line);
+        if (is_truncated) owner_.line_truncated();
       }),
       backoff_(kMinDelay, kMaxDelay),
       timer_([this] { on_timer(); }) {

@@ -57,6 +57,8 @@ class ContainerLog {
     /// this call: it may come from libcurl, which cannot start a transfer then.
     virtual void state_changed(ContainerLog& log, State from) = 0;
     virtual void bytes_received(std::size_t count) = 0;
+    /// A new line is longer than LogReader::kMaxLine.
+    virtual void line_truncated() = 0;
     /// The pod was deleted and its log is read to the end. Destroys the log.
     virtual void finished(ContainerLog& log) = 0;
   };

@@ -44,6 +44,7 @@ class LogFollower : private ContainerLog::Owner {
   /// The number of logs that wait for a stream.
   [[nodiscard]] std::size_t waiting() const { return count(State::queued); }
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
+  [[nodiscard]] std::uint64_t truncated_lines() const { return truncated_lines_; }
 
  private:
   class Source;
@@ -63,6 +64,7 @@ class LogFollower : private ContainerLog::Owner {
 
   void state_changed(ContainerLog& log, State from) override;
   void bytes_received(std::size_t count) override { bytes_read_ += count; }
+  void line_truncated() override { ++truncated_lines_; }
   void finished(ContainerLog& log) override;
 
   [[nodiscard]] std::size_t& count(State state) {
@@ -81,6 +83,7 @@ class LogFollower : private ContainerLog::Owner {
   std::size_t max_streams_ = 0;
   LogCounts counts_;
   std::uint64_t bytes_read_ = 0;
+  std::uint64_t truncated_lines_ = 0;
   std::array<std::size_t, ContainerLog::kStates> counts_by_state_{};
   Pods pods_;
   // By "namespace/pod/name", the name of the log in the API. A pod that replaces another pod with

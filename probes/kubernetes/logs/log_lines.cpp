@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace vitalsd::kubernetes {
 
@@ -13,11 +14,12 @@ void LogReader::feed(std::string_view bytes) {
     const std::string_view piece = bytes.substr(0, end);
     const bool complete = end != std::string_view::npos;
     if (buffer_.empty() && complete) {  // the usual case needs no copy
-      take(piece.substr(0, kMaxLine));
+      take(piece.substr(0, kMaxLine), piece.size() > kMaxLine);
     } else {
+      is_truncated_ = is_truncated_ || piece.size() > kMaxLine - buffer_.size();
       buffer_ += piece.substr(0, kMaxLine - buffer_.size());
       if (complete) {
-        take(buffer_);
+        take(buffer_, std::exchange(is_truncated_, false));
         buffer_.clear();
       }
     }
@@ -28,10 +30,11 @@ void LogReader::feed(std::string_view bytes) {
 
 void LogReader::reset() {
   buffer_ = {};
+  is_truncated_ = false;
   complaint_.clear();
 }
 
-void LogReader::take(std::string_view line) {
+void LogReader::take(std::string_view line, bool is_truncated) {
   constexpr std::size_t kMaxComplaint = 300;
   const std::size_t end = std::min(line.find(' '), line.size());
   const std::optional<std::int64_t> at = parse_nanoseconds(line.substr(0, end));
@@ -40,7 +43,7 @@ void LogReader::take(std::string_view line) {
     return;
   }
   complaint_.clear();
-  on_line_(*at, line.substr(std::min(end + 1, line.size())));
+  on_line_(*at, line.substr(std::min(end + 1, line.size())), is_truncated);
 }
 
 std::int64_t LogPosition::since() const {

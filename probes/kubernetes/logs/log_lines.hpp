@@ -14,11 +14,11 @@ namespace vitalsd::kubernetes {
 /// Splits a stream that arrives in pieces of any size into lines.
 class LogReader {
  public:
-  /// Bytes, timestamp included. Longer lines are truncated.
+  /// Bytes, timestamp included. Longer lines are truncated, and reported as such.
   static constexpr std::size_t kMaxLine = std::size_t{16} << 10;
 
   /// `at` is in nanoseconds since 1970. The text is valid during the call.
-  using OnLine = std::function<void(std::int64_t at, std::string_view text)>;
+  using OnLine = std::function<void(std::int64_t at, std::string_view text, bool is_truncated)>;
   explicit LogReader(OnLine on_line) : on_line_(std::move(on_line)) {}
 
   void feed(std::string_view bytes);
@@ -30,10 +30,11 @@ class LogReader {
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
 
  private:
-  void take(std::string_view line);
+  void take(std::string_view line, bool is_truncated);
 
   OnLine on_line_;
-  std::string buffer_;  // an incomplete line
+  std::string buffer_;         // an incomplete line
+  bool is_truncated_ = false;  // the line in buffer_
   std::string complaint_;
 };
 

@@ -32,6 +32,10 @@ constexpr Metric kReadBytes({.name = "vitalsd_log_read_bytes_total",
                              .unit = Unit::bytes,
                              .help = "Bytes of logs received from the API server, including "
                                      "repeated lines."});
+constexpr Metric kTruncated({.name = "vitalsd_log_truncated_lines_total",
+                             .type = Type::counter,
+                             .help = "Lines longer than 16 KiB, of which only the beginning is "
+                                     "matched with the patterns."});
 constexpr Metric kStreams({.name = "vitalsd_log_streams",
                            .help = "Logs that are followed (open) and logs that wait for a stream "
                                    "(waiting)."},
@@ -97,6 +101,7 @@ class LogsProbe final : public Probe {
       }
     }
     out.add(kReadBytes, static_cast<double>(follower_->bytes_read()));
+    out.add(kTruncated, static_cast<double>(follower_->truncated_lines()));
     out.add(kStreams, static_cast<double>(follower_->open()), "open");
     out.add(kStreams, static_cast<double>(follower_->waiting()), "waiting");
   }
@@ -132,8 +137,8 @@ class LogsProbe final : public Probe {
   std::unique_ptr<LogFollower> follower_;
 };
 
-constexpr auto kMetrics =
-    metric_list(kLines, kReadBytes, kStreams, kubernetes::kLastHeard, kubernetes::kSelectedObjects);
+constexpr auto kMetrics = metric_list(kLines, kReadBytes, kTruncated, kStreams,
+                                      kubernetes::kLastHeard, kubernetes::kSelectedObjects);
 constexpr std::array<const Check*, 1> kChecks = {&kubernetes::kUnmatchedCheck};
 
 Notes* notes_of(Probe& probe) { return dynamic_cast<LogsProbe&>(probe).notes(); }

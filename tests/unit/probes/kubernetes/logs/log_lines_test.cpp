@@ -19,8 +19,9 @@ using Lines = std::vector<std::pair<std::int64_t, std::string>>;
 
 Lines read(std::string_view text, std::size_t piece) {
   Lines lines;
-  LogReader reader(
-      [&](std::int64_t at, std::string_view line) { lines.emplace_back(at, std::string(line)); });
+  LogReader reader([&](std::int64_t at, std::string_view line, bool is_truncated) {
+    lines.emplace_back(at, std::string(line) + (is_truncated ? "..." : ""));
+  });
   for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) {
     reader.feed(text.substr(0, piece));
   }
@@ -50,14 +51,14 @@ TEST(LogReader, TruncatesLongLines) {
   for (const std::size_t piece : {std::size_t{1}, std::size_t{4096}, longest.size(), text.size()}) {
     const Lines lines = read(text, piece);
     ASSERT_EQ(lines.size(), 2U) << piece;
-    EXPECT_EQ(lines[0].second, longest.substr(21)) << piece;
+    EXPECT_EQ(lines[0].second, longest.substr(21) + "...") << piece;
     EXPECT_EQ(lines[1], (Lines::value_type{kNoon + kSecond, "next"})) << piece;
   }
 }
 
 TEST(LogReader, ReturnsMessagesOfTheKubelet) {
   int lines = 0;
-  LogReader reader([&](std::int64_t, std::string_view) { ++lines; });
+  LogReader reader([&](std::int64_t, std::string_view, bool) { ++lines; });
   const std::string complaint = "unable to retrieve container logs for containerd://0815";
   reader.feed("2026-11-23T12:00:00Z fine\n" + complaint + "\n");
   EXPECT_EQ(reader.complaint(), complaint);
