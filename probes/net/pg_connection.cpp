@@ -7,6 +7,7 @@
 #include "probes/net/pg_session.hpp"
 #include "probes/net/resolver.hpp"
 #include "probes/net/socket_input.hpp"
+#include "probes/net/tcp.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -42,7 +43,15 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
   if (!password) throw ProbeError(Reason::config, password.error());
   out.conceal(*password);
   out.doing("resolving " + options.endpoint.host);
-  const Addresses addresses = co_await environment.resolver.resolve(options.endpoint.host);
+  Addresses addresses = co_await environment.resolver.resolve(options.endpoint.host);
+  if (addresses.size() > 1) {
+    // libpq waits for an address without a limit before it tries the next one. A connection that is
+    // closed without a byte leaves no line in the log of the server.
+    const asio::ip::tcp::socket socket = co_await connect(environment, options.endpoint, out);
+    boost::system::error_code error;
+    const auto peer = socket.remote_endpoint(error);
+    if (!error) addresses = {peer.address()};
+  }
   out.doing("connecting to " + options.endpoint.text());
   std::unique_ptr<PgSession> session =
       co_await pg_log_in(environment, options, *password, addresses);

@@ -31,8 +31,8 @@ class Resolver {
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  /// The addresses of `host` in order of preference, never empty. An address resolves to itself.
-  /// Throws ProbeError(dns).
+  /// The addresses of `host`, never empty: those of IPv6 first if the machine has a route to them.
+  /// An address resolves to itself. Throws ProbeError(dns).
   asio::awaitable<Addresses> resolve(std::string host);
 
   /// Replaces the servers after a reload and clears the cache. Pending queries fail.
@@ -46,7 +46,8 @@ class Resolver {
   };
 
   void start(const std::string& host, std::shared_ptr<Pending<Addresses>> waiter);
-  void finish(Query& query, int status, ares_addrinfo* result);
+  void answer(Query& query, int status, ares_addrinfo* result);
+  void finish(Query& query);
   void check_resolv_conf();
   void open_channel();
 
@@ -56,7 +57,7 @@ class Resolver {
   std::unique_ptr<AresChannel> channel_;
   std::time_t resolv_conf_changed_ = 0;
   TimerWheel::Clock::time_point resolv_conf_checked_{};
-  std::map<std::string, std::unique_ptr<Query>> queries_;
+  std::map<std::string, std::shared_ptr<Query>> queries_;
   std::map<std::string, Cached> cache_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -41,6 +42,7 @@ class NameServer {
   std::uint32_t time_to_live = 60;
   std::map<std::string, int> asked;  // queries for IPv4 addresses
 
+  bool drops_v6 = false;  // queries for IPv6 addresses
   void hold_responses() { holding_ = true; }
   void release_responses() {
     holding_ = false;
@@ -74,6 +76,7 @@ class NameServer {
       at += length + 1;
     }
     const bool wants_a = query[at + 2] == kTypeA;
+    if (drops_v6 && !wants_a) return;
     const std::string question = query.substr(kHeader, at + 5 - kHeader);
     const auto known = names.find(name);
     if (wants_a) ++asked[name];
@@ -135,6 +138,14 @@ TEST_F(ResolverTest, ResolvesAName) {
   Addresses addresses = resolve("db.example").get();
   std::ranges::sort(addresses);
   EXPECT_EQ(addresses, (Addresses{kDb, kOther}));
+}
+
+TEST_F(ResolverTest, UsesOneFamilyIfTheServerDropsQueriesForTheOther) {
+  server.drops_v6 = true;
+  const auto start = test::Clock::now();
+  EXPECT_EQ(resolve("db.example").get(), (Addresses{kDb, kOther}));
+  EXPECT_LT(test::Clock::now() - start, std::chrono::seconds(2));    // c-ares would wait for 5 s
+  EXPECT_EQ(resolve("db.example").get(), (Addresses{kDb, kOther}));  // from the cache
 }
 
 TEST_F(ResolverTest, SendsOneQueryForAllWaiters) {
