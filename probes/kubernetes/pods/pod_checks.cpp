@@ -13,7 +13,9 @@ constexpr double kNotReadyFor = 300;  // seconds
 constexpr Check kCrashLooping{.name = "crash_looping",
                               .warn = {},
                               .critical = 0,
-                              .help = "containers that crash repeatedly (CrashLoopBackOff)"};
+                              .help =
+                                  "containers that crash repeatedly (CrashLoopBackOff, or three "
+                                  "restarts and no run of ten minutes)"};
 constexpr Check kCannotStart{.name = "cannot_start",
                              .warn = {},
                              .critical = 0,
@@ -75,7 +77,8 @@ void PodFaults::examine(const Pod& pod) {
 void PodFaults::examine_container(const Pod& pod, const ContainerStatus& container) {
   const std::string& name = container.name.get();
   const std::string& waiting = container.waiting_reason.get();
-  if (waiting == "CrashLoopBackOff") {
+  const bool ended = pod.phase.get() == "Succeeded" || pod.phase.get() == "Failed";
+  if (!ended && container.crash_looping(now_)) {
     crash_looping_.add(key_with(pod, name));
   } else if (!waiting.empty() && waiting != "ContainerCreating" && waiting != "PodInitializing") {
     cannot_start_.add(key_with(pod, name + ": " + waiting));
