@@ -1,6 +1,7 @@
 #include "probes/kubernetes/objects/pod_object.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace vitalsd::kubernetes {
 namespace {
@@ -207,18 +208,26 @@ bool Pod::suspect() const {
            container.oom_killed().has_value();
   };
   const auto is_false = [](const Condition& condition) { return condition.status.get() != "True"; };
-  return phase.get() == "Failed" || std::ranges::any_of(conditions, is_false) ||
-         std::ranges::any_of(containers, may_fail);
+  return phase.get() == "Failed" || phase.get() == "Pending" || deleted ||
+         std::ranges::any_of(conditions, is_false) || std::ranges::any_of(containers, may_fail);
 }
 
 Pod read_pod(std::string_view message, PodDetail detail) {
   Pod pod;
   RestartPolicies policies;
+  std::optional<double> created;
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 1) set_metadata(read_metadata(field.bytes()), pod, detail);
+    if (field.tag() == 1) {
+      Metadata meta = read_metadata(field.bytes());
+      created = meta.created;
+      set_metadata(std::move(meta), pod, detail);
+    }
     if (field.tag() == 2) read_spec(field.bytes(), pod, policies, detail);
     if (field.tag() == 3) read_status(field.bytes(), pod, detail);
   });
+  if (created && pod.phase.get() == "Pending" && pod.condition("PodScheduled") == nullptr) {
+    pod.unscheduled_since.make() = *created;
+  }
   for (ContainerStatus& container : pod.containers) {
     if (policies.always_restarts(container)) container.complete = false;
   }

@@ -87,9 +87,11 @@ struct Pod {
   SharedText phase;                   ///< "Pending", "Running", "Succeeded", "Failed", "Unknown"
   SharedText reason;                  ///< "Evicted"
   SharedText owner_kind;              ///< of the controller; empty: there is none
-  std::optional<double> deleted;      ///< deletionTimestamp, Unix seconds
+  std::optional<double> deleted;      ///< deletionTimestamp, Unix seconds: the grace period's end
   std::vector<Condition> conditions;  ///< Ready and PodScheduled; with PodDetail::all every type
   std::vector<ContainerStatus> containers;
+  /// Its creation, Unix seconds, if it is pending and has no condition PodScheduled.
+  Boxed<double> unscheduled_since;
   Boxed<Detail> detail;  ///< with PodDetail::all
 
   [[nodiscard]] std::string key() const { return namespace_name.get() + '/' + name; }

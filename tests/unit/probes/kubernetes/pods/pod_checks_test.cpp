@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "unit/support/protobuf.hpp"
 #include <gtest/gtest.h>
@@ -122,6 +123,90 @@ TEST(PodChecks, SidecarsAreJudgedAsContainers) {
   EXPECT_EQ(looping(sidecar({.state = terminated(ago(1), ago(0)), .last = kCrashed})), 1);
   EXPECT_EQ(looping(sidecar({.state = terminated(ago(1), ago(0), 0), .last = kCrashed})), 1)
       << "a sidecar is restarted after a success";
+}
+
+// ---- stuck --------------------------------------------------------------------------------------
+
+Message condition(std::string_view type, std::string_view status, std::int64_t since,
+                  std::string_view reason = "") {
+  return Message().text(1, type).text(2, status).time(4, since).text(5, reason);
+}
+
+struct Starting {
+  std::vector<Message> conditions{};
+  std::vector<Message> containers{};  // states
+  std::string_view phase = "Pending";
+  std::int64_t created = ago(60);
+  std::int64_t deleted = 0;
+
+  [[nodiscard]] Pod read() const {
+    Message meta = Message().text(1, "p").text(3, "shop").text(5, "uid-1").time(8, created);
+    if (deleted != 0) meta.time(9, deleted);
+    Message status = Message().text(1, phase);
+    for (const Message& each : conditions) status.message(2, each);
+    for (const Message& state : containers) {
+      status.message(kContainers, Status{.state = state, .restarts = 0}.message());
+    }
+    return read_pod(Message().message(1, meta).message(3, status).bytes(), PodDetail::basic);
+  }
+};
+
+// The name that the check `stuck` reports; empty if the pod is not stuck.
+std::string stuck(const Starting& pod, double now = kNow) {
+  return examine("stuck", pod.read(), now).second;
+}
+
+Message scheduled(std::int64_t since) { return condition("PodScheduled", "True", since); }
+
+TEST(PodChecks, APodThatDoesNotStartIsStuck) {
+  const Message creating = waiting("ContainerCreating");
+  EXPECT_EQ(stuck({.conditions = {scheduled(ago(11))}, .containers = {creating}}),
+            "shop/p (ContainerCreating)");
+  EXPECT_EQ(stuck({.conditions = {scheduled(ago(11))}, .containers = {waiting("PodInitializing")}}),
+            "shop/p (PodInitializing)");
+  EXPECT_EQ(stuck({.conditions = {scheduled(ago(11))}}), "shop/p (Pending)")
+      << "the kubelet does not report";
+  EXPECT_EQ(stuck({.conditions = {scheduled(ago(9))}, .containers = {creating}}), "");
+  const Starting pod{.conditions = {scheduled(kNow)}, .containers = {creating}};
+  EXPECT_EQ(stuck(pod, kNow + 600), "");
+  EXPECT_EQ(stuck(pod, kNow + 601), "shop/p (ContainerCreating)");
+  EXPECT_EQ(stuck({.conditions = {scheduled(ago(11))}, .phase = "Running"}), "");
+}
+
+TEST(PodChecks, APodThatNoSchedulerHandlesIsStuck) {
+  EXPECT_EQ(stuck({.created = ago(11)}), "shop/p (Pending)");
+  EXPECT_EQ(stuck({.created = ago(9)}), "");
+  EXPECT_EQ(stuck({.phase = "Running"}), "");
+  const auto waits_for = [](std::string_view reason) {
+    return stuck({.conditions = {condition("PodScheduled", "False", ago(11), reason)}});
+  };
+  EXPECT_EQ(waits_for("SchedulerError"), "shop/p (Pending)");
+  EXPECT_EQ(waits_for("Unschedulable"), "") << "a check of its own";
+  EXPECT_EQ(waits_for("SchedulingGated"), "") << "deliberate";
+}
+
+TEST(PodChecks, APodThatDoesNotTerminateIsStuck) {
+  EXPECT_EQ(stuck({.phase = "Running", .deleted = ago(11)}), "shop/p (Terminating)");
+  EXPECT_EQ(stuck({.phase = "Succeeded", .deleted = ago(11)}), "shop/p (Terminating)");
+  EXPECT_EQ(stuck({.phase = "Running", .deleted = ago(9)}), "");
+  EXPECT_EQ(stuck({.deleted = ago(-30)}), "") << "the grace period has not ended";
+}
+
+TEST(PodChecks, APodWithAnotherFaultIsNotStuck) {
+  const std::vector<Message> conditions = {scheduled(ago(11))};
+  EXPECT_EQ(stuck({.conditions = conditions, .containers = {waiting("ImagePullBackOff")}}), "");
+  EXPECT_EQ(stuck({.conditions = conditions,
+                   .containers = {waiting("PodInitializing"), waiting("CrashLoopBackOff")}}),
+            "");
+}
+
+TEST(PodChecks, APodThatStartsAgainIsStuckFromThatTime) {
+  const auto restarted = [](std::int64_t minutes) {
+    return stuck({.conditions = {scheduled(ago(5000)), condition("Ready", "False", ago(minutes))},
+                  .containers = {waiting("PodInitializing")}});
+  };
+  EXPECT_EQ(restarted(9), "");
+  EXPECT_EQ(restarted(11), "shop/p (PodInitializing)");
 }
 
 }  // namespace
