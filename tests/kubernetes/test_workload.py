@@ -227,25 +227,18 @@ def job(namespace: str, name: str, ended: str = "", owner: Object | None = None)
     return thing
 
 
-def test_jobs_and_the_last_run_of_a_cron_job(
+def test_jobs_and_their_results(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
 ) -> None:
     (nightly,) = api_server.apply(cron_job(namespace, "nightly"))
-    *_, first = api_server.apply(
+    api_server.apply(
         [
             job(namespace, "once", "Failed"),
             job(namespace, "running"),
             job(namespace, "nightly-1", "Complete", nightly),
+            job(namespace, "nightly-2", "Failed", nightly),
         ]
     )
-
-    def run_again(name: str, ended: str, last: Object) -> Object:
-        """Creation times have whole seconds, so the last object is created in a later second."""
-        before = last["metadata"]["creationTimestamp"]
-        wait_until(lambda: written(time.time()) > before, what="another second")
-        (made,) = api_server.apply(job(namespace, name, ended, nightly))
-        return made
-
     daemon = follow(vitalsd, api_server, namespace)
     once = {"namespace": namespace, "job_name": "once"}
     assert daemon.value("kube_job_status_failed", reason="BackoffLimitExceeded", **once) == 1
@@ -258,12 +251,46 @@ def test_jobs_and_the_last_run_of_a_cron_job(
     assert daemon.value("kube_job_status_completion_time", **complete)
     assert daemon.value("kube_job_owner", owner_kind="CronJob", owner_name="nightly", **complete)
     check(daemon, "job_failed", 1)
-    check(daemon, "last_run_failed", 0)
+    assert f"{namespace}/once" in daemon.page("/")
+    check(daemon, "last_run_failed", 0)  # the CronJob itself has not run yet
 
-    second = run_again("nightly-2", "Failed", first)
+
+def test_the_last_run_of_a_cron_job_is_that_of_its_status(
+    vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
+) -> None:
+    """No Job exists at any time, as with history limits of 0."""
+    hour = time.time() - time.time() % 3600
+    api_server.apply(cron_job(namespace, "nightly"))
+    daemon = follow(vitalsd, api_server, namespace, "cronjobs")
+
+    def run(**status: Any) -> None:
+        api_server.patch_status(
+            reference("batch/v1", "CronJob", "nightly", namespace),
+            {
+                name: written(value) if isinstance(value, float) else value
+                for name, value in status.items()
+            },
+        )
+
+    def active(name: str) -> list[Object]:
+        return [{"kind": "Job", "namespace": namespace, "name": name}]
+
+    check(daemon, "last_run_failed", 0)
+    run(active=active("nightly-1"), lastScheduleTime=hour - 10800)
+    daemon.wait_for("kube_cronjob_status_active", 1, cronjob="nightly", namespace=namespace)
+    check(daemon, "last_run_failed", 0)
+    run(active=None)
     check(daemon, "last_run_failed", 2)
-    assert f"{namespace}/nightly (nightly-2)" in daemon.page("/")
-    run_again("nightly-3", "Complete", second)
+    assert f"{namespace}/nightly (has never succeeded)" in daemon.page("/")
+
+    run(active=active("nightly-2"), lastScheduleTime=hour - 7200)
+    daemon.wait_for("kube_cronjob_status_active", 1, cronjob="nightly", namespace=namespace)
+    assert daemon.value("vitalsd_check_status", check="last_run_failed") == 2
+    run(active=None, lastSuccessfulTime=hour - 7100)
+    check(daemon, "last_run_failed", 0)
+    run(lastScheduleTime=hour - 3600)
+    check(daemon, "last_run_failed", 2)
+    api_server.apply(cron_job(namespace, "nightly", last=hour - 3600, suspend=True))
     check(daemon, "last_run_failed", 0)
 
 

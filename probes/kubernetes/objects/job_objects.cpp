@@ -46,12 +46,24 @@ void read_cron_job_spec(std::string_view message, CronJob& out) {
 void read_cron_job_status(std::string_view message, CronJob& out) {
   for_each_field(message, [&](Field& field) {
     if (field.tag() == 1) {
-      field.bytes();
-      ++out.active;
+      CronJob::ActiveJob& job = out.active.emplace_back();
+      for_each_field(field.bytes(), [&](Field& reference) {
+        if (reference.tag() == 3) job.name = reference.bytes();
+      });
     }
     if (field.tag() == 4) out.last_schedule = read_time(field.bytes());
     if (field.tag() == 5) out.last_success = read_time(field.bytes());
   });
+}
+
+const CronJob::ActiveJob* find_active(const CronJob& job, std::string_view name) {
+  const auto found = std::ranges::find(job.active, name, &CronJob::ActiveJob::name);
+  return found == job.active.end() ? nullptr : &*found;
+}
+
+// Whether a run has ended and none has succeeded since its scheduled time.
+bool has_failed(const CronJob& job) {
+  return job.ended_run && (!job.last_success || *job.last_success < *job.ended_run);
 }
 
 }  // namespace
@@ -67,9 +79,36 @@ bool Job::is(std::string_view condition_type) const {
   return found != nullptr && found->status.get() == "True";
 }
 
+void CronJob::inherit(const CronJob& previous, double now) {
+  if (previous.meta.uid != meta.uid) return;
+  resumed = previous.suspended && !suspended ? now : previous.resumed;
+  if (resumed && next_schedule && *next_schedule < *resumed) {
+    const auto times = CronSchedule::parse(schedule, time_zone);
+    if (times) next_schedule = times->next(*resumed);
+  }
+  if (!active.empty()) {
+    ended_run = previous.ended_run;
+    for (ActiveJob& job : active) {
+      const ActiveJob* known = find_active(previous, job.name);
+      if (known != nullptr) job.scheduled = known->scheduled;
+    }
+    // One update can report the end of a run and the start of the next one. With the policy
+    // "Replace", the controller may have deleted the run, which is no failure.
+    for (const ActiveJob& job : previous.active) {
+      if (concurrency_policy == "Replace" || find_active(*this, job.name) != nullptr) continue;
+      if (!ended_run || ended_run < job.scheduled) ended_run = job.scheduled;
+    }
+  }
+  if (has_failed(*this)) failing_since = has_failed(previous) ? previous.failing_since : now;
+}
+
+bool CronJob::last_run_failed(double now, double grace) const {
+  return !suspended && has_failed(*this) && now - failing_since.value_or(0) >= grace;
+}
+
 int CronJob::missed_runs(double now, double grace, int max) const {
   if (suspended || !next_schedule || *next_schedule + grace > now) return 0;
-  if (concurrency_policy == "Forbid" && active > 0) return 0;
+  if (concurrency_policy == "Forbid" && !active.empty()) return 0;
   const auto times = CronSchedule::parse(schedule, time_zone);
   return times ? 1 + times->missed(*next_schedule, now - grace, max - 1) : 0;
 }
@@ -91,6 +130,8 @@ CronJob read_cron_job(std::string_view message) {
     if (field.tag() == 2) read_cron_job_spec(field.bytes(), job);
     if (field.tag() == 3) read_cron_job_status(field.bytes(), job);
   });
+  for (CronJob::ActiveJob& active : job.active) active.scheduled = job.last_schedule;
+  if (job.active.empty()) job.ended_run = job.last_schedule;
   const auto schedule = CronSchedule::parse(job.schedule, job.time_zone);
   if (!schedule) {
     job.schedule_fault = schedule.error();

@@ -33,21 +33,40 @@ struct Job {
 };
 
 struct CronJob {
+  struct ActiveJob {
+    std::string name;
+    std::optional<double> scheduled;  ///< the time of the schedule for which it runs, if known
+    bool operator==(const ActiveJob&) const = default;
+  };
+
   Metadata meta;
   std::string schedule;
   std::string time_zone;
   std::string concurrency_policy;  ///< "Allow", "Forbid", "Replace"
   std::optional<std::int64_t> starting_deadline;
   bool suspended = false;
-  std::int64_t active = 0;  ///< Jobs
+  std::vector<ActiveJob> active;  ///< the running Jobs
   std::optional<double> last_schedule;
   std::optional<double> last_success;
-  /// The first time of the schedule after the last run, or after the creation. Empty if the
-  /// schedule is invalid or has no such time.
+  /// The first time of the schedule after the last run, or after the creation, and after `resumed`.
+  /// Empty if the schedule is invalid or has no such time.
   std::optional<double> next_schedule;
   std::string schedule_fault;  ///< why the schedule is invalid; empty: it is valid
 
+  // The status does not contain the next three: inherit() keeps them from update to update.
+  std::optional<double> resumed;        ///< when `suspended` was seen to become false
+  std::optional<double> ended_run;      ///< the scheduled time of the newest run that has ended
+  std::optional<double> failing_since;  ///< when the failure of a run was first seen, if it was
+
   [[nodiscard]] std::string key() const { return meta.key(); }
+  /// Takes over what an earlier state of the same CronJob shows and this one does not: the result
+  /// of the last run while another run is active, and the end of a suspension. `now`: Unix seconds.
+  void inherit(const CronJob& previous, double now);
+  /// Whether no run has succeeded since the time of the last run that has ended. While a run is
+  /// active, the result is that of the run before. False while it is suspended, and in the `grace`
+  /// seconds after the failure was first seen: before Kubernetes 1.31, the controller reports the
+  /// end of a run and its success in two updates.
+  [[nodiscard]] bool last_run_failed(double now, double grace) const;
   /// The number of scheduled times that passed more than `grace` seconds ago without a run, at most
   /// `max`. 0 while it is suspended, and while a Job runs and the concurrency policy is "Forbid".
   [[nodiscard]] int missed_runs(double now, double grace, int max) const;

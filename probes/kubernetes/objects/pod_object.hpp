@@ -12,6 +12,10 @@
 
 namespace vitalsd::kubernetes {
 
+/// The kubelet restarts a container without a delay if the previous instance ran for this time, in
+/// seconds: twice the maximum delay.
+inline constexpr double kBackoffReset = 600;
+
 /// The status of a container. Its state is flattened: it is waiting, running or terminated.
 struct ContainerStatus {
   struct Image {
@@ -33,12 +37,21 @@ struct ContainerStatus {
   bool init = false;
   bool ready = false;
   bool running = false;
-  Boxed<Image> image;  ///< with PodDetail::all
+  bool short_run = false;       ///< it is terminated and ran for less than kBackoffReset
+  bool last_short_run = false;  ///< the previous instance ran for less than kBackoffReset
+  bool complete = false;        ///< it succeeded and is not restarted
+  Boxed<Image> image;           ///< with PodDetail::all
 
   /// When it was last killed because it exceeded its memory, in Unix seconds; 0 if the time is
   /// unknown; empty if the status reports no OOM kill. A container that is not restarted reports
   /// the kill in its current state only.
   [[nodiscard]] std::optional<double> oom_killed() const;
+  /// Whether it crashes repeatedly: it waits in CrashLoopBackOff, or has restarted at least three
+  /// times and neither its previous nor its current instance has run for kBackoffReset. A new
+  /// instance is therefore still crash looping. `now`: Unix seconds.
+  [[nodiscard]] bool crash_looping(double now) const;
+  /// Whether crash_looping() can be true at some time without CrashLoopBackOff.
+  [[nodiscard]] bool may_crash_loop() const;
   bool operator==(const ContainerStatus&) const = default;
 };
 
@@ -74,9 +87,11 @@ struct Pod {
   SharedText phase;                   ///< "Pending", "Running", "Succeeded", "Failed", "Unknown"
   SharedText reason;                  ///< "Evicted"
   SharedText owner_kind;              ///< of the controller; empty: there is none
-  std::optional<double> deleted;      ///< deletionTimestamp, Unix seconds
+  std::optional<double> deleted;      ///< deletionTimestamp, Unix seconds: the grace period's end
   std::vector<Condition> conditions;  ///< Ready and PodScheduled; with PodDetail::all every type
   std::vector<ContainerStatus> containers;
+  /// Its creation, Unix seconds, if it is pending and has no condition PodScheduled.
+  Boxed<double> unscheduled_since;
   Boxed<Detail> detail;  ///< with PodDetail::all
 
   [[nodiscard]] std::string key() const { return namespace_name.get() + '/' + name; }

@@ -23,6 +23,7 @@ class PodFaults {
   void report(Part& out) const;
 
  private:
+  void examine_progress(const Pod& pod);
   void examine_container(const Pod& pod, const ContainerStatus& container);
 
   double now_;
@@ -32,6 +33,7 @@ class PodFaults {
   FaultyObjects unschedulable_;
   FaultyObjects not_ready_;
   FaultyObjects failed_;
+  FaultyObjects stuck_;
 };
 
 }  // namespace vitalsd::kubernetes

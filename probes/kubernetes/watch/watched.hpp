@@ -68,7 +68,9 @@ class LoopYield {
 
 /// The kept fields of an object. key() identifies it within its resource ("namespace/name").
 /// Objects that compare equal have equal samples. An optional member suspect() returns whether a
-/// check may fail for the object, now or later: for_each_suspect() visits only these objects.
+/// check may fail for the object, now or later: for_each_suspect() visits only these objects. An
+/// optional member inherit(previous, now) is called with the previous state of the object and Unix
+/// seconds before an update is compared with that state: for facts that no single state contains.
 template <class Object>
 concept Watchable = std::equality_comparable<Object> && requires(const Object& object) {
   { object.key() } -> std::convertible_to<std::string>;
@@ -155,6 +157,10 @@ class Watched final : public net::kubernetes::Listener {
     const std::uint32_t index = entry->second;
     Slot& slot = this->slot(index);
     slot.list = list_;
+    if constexpr (requires { object->inherit(*slot.object, 0.0); }) {
+      const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+      if (slot.object) object->inherit(*slot.object, now.count());
+    }
     if (slot.object == object) return;
     slot.object = std::move(object);
     Bucket& bucket = buckets_[index / kBucket];

@@ -1,6 +1,7 @@
 // CronJobs. Names and labels are those of kube-state-metrics
 // (docs/metrics/workload/cronjob-metrics.md). Missed runs are computed from the schedule and its
-// time zone.
+// time zone. The result of the last run is that of the CronJob's own status, because its Jobs may
+// be deleted when they end.
 #include "probes/kubernetes/objects/job_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -14,6 +15,7 @@ constexpr net::kubernetes::Resource kCronJobs{
 
 constexpr double kGrace = 120;  // seconds; the controller is always a few seconds late
 constexpr int kMaxMissed = 100;
+constexpr double kResultGrace = 10;  // seconds between the end of a run and its result
 
 template <class... Names>
 consteval auto cron_job_metric(const MetricSpec& spec, const Names&... names) {
@@ -37,7 +39,7 @@ constexpr MetricTable kTable(
               [](const CronJob& job) { return job.starting_deadline; }},
     MetricRow{cron_job_metric({.name = "kube_cronjob_status_active",
                                .help = "Running Jobs of the CronJob."}),
-              [](const CronJob& job) { return job.active; }},
+              [](const CronJob& job) { return job.active.size(); }},
     MetricRow{cron_job_metric({.name = "kube_cronjob_status_last_schedule_time",
                                .help = "When the CronJob was last scheduled, in Unix seconds."}),
               [](const CronJob& job) { return job.last_schedule; }},
@@ -63,6 +65,10 @@ constexpr Check kMissedCheck{.name = "missed_runs",
                              .warn = 0,
                              .critical = {},
                              .help = "CronJobs that missed at least one run"};
+constexpr Check kLastRunFailed{.name = "last_run_failed",
+                               .warn = {},
+                               .critical = 0,
+                               .help = "CronJobs without a success since their last finished run"};
 constexpr Check kScheduleCheck{.name = "cronjob_schedule",
                                .warn = 0,
                                .critical = {},
@@ -81,8 +87,12 @@ class CronJobs final : public WatchedSection<CronJob> {
 
   void check(Part& out, double now) const override {
     FaultyObjects missed(kMissedCheck);
+    FaultyObjects last_run_failed(kLastRunFailed);
     FaultyObjects invalid(kScheduleCheck);
     for_each([&](const CronJob& job) {
+      if (job.last_run_failed(now, kResultGrace)) {
+        last_run_failed.add(job.last_success ? job.key() : job.key() + " (has never succeeded)");
+      }
       if (!job.schedule_fault.empty()) {
         invalid.add(job.key() + " (" + job.schedule_fault + ')');
         return;
@@ -92,12 +102,13 @@ class CronJobs final : public WatchedSection<CronJob> {
       if (runs > 0) missed.add(job.key() + " (" + std::to_string(runs) + ')');
     });
     missed.report(out);
+    last_run_failed.report(out);
     invalid.report(out);
   }
 };
 
 constexpr auto kMetrics = metric_list(kTable, kMissed);
-constexpr std::array<const Check*, 2> kChecks = {&kMissedCheck, &kScheduleCheck};
+constexpr std::array<const Check*, 3> kChecks = {&kMissedCheck, &kLastRunFailed, &kScheduleCheck};
 
 }  // namespace
 

@@ -1,12 +1,10 @@
-// Jobs, and the result of each CronJob's last run. Names and labels are those of
-// kube-state-metrics (docs/metrics/workload/job-metrics.md).
+// Jobs. Names and labels are those of kube-state-metrics (docs/metrics/workload/job-metrics.md).
 #include "probes/kubernetes/objects/job_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
 #include <algorithm>
 #include <array>
-#include <map>
-#include <string>
+#include <string_view>
 
 namespace vitalsd::kubernetes {
 namespace {
@@ -92,31 +90,10 @@ constexpr Check kFailedCheck{.name = "job_failed",
                              .warn = 0,
                              .critical = {},
                              .help = "failed Jobs, except those of CronJobs"};
-constexpr Check kLastRunFailed{.name = "last_run_failed",
-                               .warn = {},
-                               .critical = 0,
-                               .help = "CronJobs whose last finished Job failed"};
-
-// "namespace/name" of the Job's owner.
-std::string cron_job_key(const Job& job) {
-  return job.meta.namespace_name + '/' + job.meta.owner_name;
-}
-
-// All Jobs of a CronJob belong to the same shard, because the check compares them with each other.
-std::optional<Job> read_own_job(std::string_view message, const Shard& shard) {
-  Job job = read_job(message);
-  const bool has_cron_job = job.meta.owner_kind == "CronJob";
-  if (!shard.owns(has_cron_job ? cron_job_key(job) : job.meta.uid)) return std::nullopt;
-  return job;
-}
-
 class Jobs final : public WatchedSection<Job> {
  public:
   Jobs(const Environment& environment, const Scope& scope)
-      : WatchedSection(environment, scope.queries(kJobs),
-                       [shard = environment.shard](std::string_view message) {
-                         return read_own_job(message, shard);
-                       }) {}
+      : WatchedSection(environment, scope.queries(kJobs), read_own(&read_job, environment.shard)) {}
 
  private:
   void add(Part& out, const Job& job) const override {
@@ -125,27 +102,15 @@ class Jobs final : public WatchedSection<Job> {
 
   void check(Part& out, double /*now*/) const override {
     FaultyObjects failed(kFailedCheck);
-    FaultyObjects last_run_failed(kLastRunFailed);
-    std::map<std::string, const Job*> last;  // by the key of the CronJob
     for_each([&](const Job& job) {
-      const bool has_failed = job.is("Failed");
-      if (job.meta.owner_kind != "CronJob") {
-        if (has_failed) failed.add(job.key());
-      } else if (has_failed || job.is("Complete")) {
-        const Job*& newest = last[cron_job_key(job)];
-        if (newest == nullptr || newest->meta.created < job.meta.created) newest = &job;
-      }
+      if (job.meta.owner_kind != "CronJob" && job.is("Failed")) failed.add(job.key());
     });
-    for (const auto& [cron_job, job] : last) {
-      if (job->is("Failed")) last_run_failed.add(cron_job + " (" + job->meta.name + ')');
-    }
     failed.report(out);
-    last_run_failed.report(out);
   }
 };
 
 constexpr auto kMetrics = metric_list(kTable);
-constexpr std::array<const Check*, 2> kChecks = {&kFailedCheck, &kLastRunFailed};
+constexpr std::array<const Check*, 1> kChecks = {&kFailedCheck};
 
 }  // namespace
 

@@ -1,5 +1,9 @@
 #include "probes/kubernetes/objects/job_objects.hpp"
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "unit/support/protobuf.hpp"
 
 namespace vitalsd::kubernetes {
@@ -73,13 +77,17 @@ struct Cron {
   std::int64_t suspended = 0;
   std::int64_t last = 0;  // 0: never
   int active = 0;
+  std::string running = "nightly-1";  // name of the active Jobs
+  std::int64_t success = -1;          // -1: five seconds after `last`; 0: never
 
   [[nodiscard]] Message message() const {
     Message spec = Message().text(1, schedule).number(2, 60).text(3, policy).number(4, suspended);
     if (!zone.empty()) spec.text(8, zone);
     Message status;
-    for (int i = 0; i < active; ++i) status.message(1, Message().text(3, "nightly-1"));
-    if (last != 0) status.time(4, last).time(5, last + 5);
+    for (int i = 0; i < active; ++i) status.message(1, Message().text(3, running));
+    if (last != 0) status.time(4, last);
+    const std::int64_t succeeded = success == -1 && last != 0 ? last + 5 : success;
+    if (succeeded > 0) status.time(5, succeeded);
     return Message().message(1, metadata("nightly")).message(2, spec).message(3, status);
   }
   [[nodiscard]] CronJob read() const { return read_cron_job(message().bytes()); }
@@ -95,7 +103,9 @@ TEST(JobObjects, ReadsACronJob) {
   EXPECT_EQ(nightly.concurrency_policy, "Forbid");
   EXPECT_EQ(nightly.starting_deadline, 60);
   EXPECT_TRUE(nightly.suspended);
-  EXPECT_EQ(nightly.active, 2);
+  ASSERT_EQ(nightly.active.size(), 2U);
+  EXPECT_EQ(nightly.active[0].name, "nightly-1");
+  EXPECT_EQ(nightly.active[0].scheduled, 7200);
   EXPECT_EQ(nightly.last_schedule, 7200);
   EXPECT_EQ(nightly.last_success, 7205);
   EXPECT_EQ(nightly.next_schedule, 3 * kHour);
@@ -140,6 +150,103 @@ TEST(JobObjects, DoesNotCountSuspendedOrForbiddenRuns) {
   EXPECT_EQ(idle.read().missed_runs(1e6, kGrace, kMax), kMax);
   const Cron concurrent{.policy = "Allow", .last = 3600, .active = 1};
   EXPECT_EQ(concurrent.read().missed_runs(1e6, kGrace, kMax), kMax);
+}
+
+// Reads each state as an update of the previous one, ten seconds later, and returns the last.
+CronJob after(const std::vector<Cron>& states) {
+  std::optional<CronJob> latest;
+  double now = 100'000;
+  for (const Cron& state : states) {
+    CronJob next = state.read();
+    if (latest) next.inherit(*latest, now);
+    latest = std::move(next);
+    now += 10;
+  }
+  return std::move(*latest);
+}
+
+bool fails(const std::vector<Cron>& states) { return after(states).last_run_failed(1e9, 10); }
+
+TEST(JobObjects, ARunFailedIfItEndedWithoutSuccess) {
+  EXPECT_FALSE(fails({{}})) << "no run yet";
+  EXPECT_FALSE(fails({{.last = 7200}}));
+  EXPECT_FALSE(fails({{.last = 7200, .success = 7200}}));
+  EXPECT_TRUE(fails({{.last = 7200, .success = 3605}}));
+  EXPECT_TRUE(fails({{.last = 7200, .success = 0}})) << "never succeeded";
+}
+
+// The history limits and ttlSecondsAfterFinished delete Jobs, so only the CronJob shows the result.
+TEST(JobObjects, ALaterSuccessEndsAFailureWithoutJobs) {
+  const Cron failed{.last = 7200, .success = 3605};
+  EXPECT_TRUE(fails({failed}));
+  EXPECT_FALSE(fails({failed, {.last = 10'800}}));
+}
+
+TEST(JobObjects, KeepsTheResultWhileARunIsActive) {
+  EXPECT_FALSE(fails({{.last = 7200, .active = 1, .success = 0}})) << "the first run";
+  const Cron succeeded{.last = 7200};
+  const Cron failed{.last = 7200, .success = 3605};
+  const Cron next{.last = 10'800, .active = 1, .running = "nightly-2", .success = 3605};
+  EXPECT_FALSE(fails({succeeded, {.last = 10'800, .active = 1, .success = 7205}}));
+  EXPECT_TRUE(fails({failed, next}));
+  EXPECT_TRUE(fails({failed, next, next}));
+  EXPECT_FALSE(fails({failed, next, {.last = 10'800}}));
+  EXPECT_TRUE(fails({failed, next, {.last = 10'800, .success = 3605}}));
+  EXPECT_FALSE(fails({{.schedule = "0 * * * *", .last = 7200, .active = 1, .success = 3605}}))
+      << "the result of the previous run is unknown";
+}
+
+// With runs that take longer than their interval, one update replaces the active Job.
+TEST(JobObjects, JudgesRunsThatFollowEachOtherImmediately) {
+  const Cron first{.last = 3600, .active = 1, .running = "nightly-1", .success = 0};
+  const Cron second{.last = 7200, .active = 1, .running = "nightly-2", .success = 0};
+  EXPECT_TRUE(fails({first, second}));
+  EXPECT_FALSE(
+      fails({first, {.last = 7200, .active = 1, .running = "nightly-2", .success = 3605}}));
+  EXPECT_TRUE(
+      fails({first, second, {.last = 10'800, .active = 1, .running = "nightly-3", .success = 0}}));
+  Cron replacing = second;
+  replacing.policy = "Replace";
+  EXPECT_FALSE(fails({first, replacing})) << "the controller deletes the previous run";
+}
+
+TEST(JobObjects, WaitsForTheResultAfterTheEndOfARun) {
+  const Cron active{.last = 7200, .active = 1, .success = 3605};
+  const Cron ended{.last = 7200, .success = 3605};
+  const CronJob job = after({active, ended});  // the second state is that of 100,010
+  EXPECT_FALSE(job.last_run_failed(100'019, 10));
+  EXPECT_TRUE(job.last_run_failed(100'020, 10));
+  const CronJob again = after({active, ended, ended, {.last = 10'800, .success = 3605}});
+  EXPECT_EQ(again.failing_since, 100'010) << "a second failure does not start a new period";
+}
+
+TEST(JobObjects, DoesNotJudgeSuspendedCronJobs) {
+  const Cron failed{.last = 7200, .success = 3605};
+  const Cron suspended{.suspended = 1, .last = 7200, .success = 3605};
+  EXPECT_FALSE(fails({failed, suspended}));
+  EXPECT_TRUE(fails({failed, suspended, failed})) << "resumed";
+}
+
+TEST(JobObjects, CountsMissedRunsFromTheEndOfASuspension) {
+  const Cron idle{.last = 7200};
+  const Cron suspended{.suspended = 1, .last = 7200};
+  const CronJob resumed = after({idle, suspended, suspended, idle, idle});
+  EXPECT_EQ(resumed.resumed, 100'030);
+  EXPECT_EQ(resumed.next_schedule, 28 * kHour);  // 100,800
+  EXPECT_EQ(resumed.missed_runs(28 * kHour + 60, kGrace, kMax), 0);
+  EXPECT_EQ(resumed.missed_runs(29 * kHour + 130, kGrace, kMax), 2);
+  EXPECT_EQ(after({idle, idle}).missed_runs(29 * kHour + 130, kGrace, kMax), 27);
+  const CronJob ran = after({suspended, idle, {.last = 29 * 3600}});
+  EXPECT_EQ(ran.next_schedule, 30 * kHour) << "the last run is later";
+}
+
+TEST(JobObjects, AnotherCronJobOfTheSameNameInheritsNothing) {
+  CronJob previous = Cron{.suspended = 1, .last = 7200, .success = 0}.read();
+  previous.meta.uid = "uid-2";
+  CronJob job = Cron{.last = 10'800, .active = 1, .success = 0}.read();
+  const CronJob unchanged = job;
+  job.inherit(previous, 100'000);
+  EXPECT_EQ(job, unchanged);
 }
 
 TEST(JobObjects, RejectsMalformedBytes) {
