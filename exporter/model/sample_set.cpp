@@ -85,6 +85,7 @@ void append_line(std::string& out, const MetricInfo& metric, std::string_view co
 
 void Part::render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
                   RenderedLabels* rendered) const {
+  duplicates += duplicates_;
   // Families in order of first appearance. A linear search from the end is the fastest, because a
   // probe has few families and samples of one family are mostly consecutive.
   const std::size_t first = out.families.size();

@@ -96,6 +96,10 @@ class Part {
   /// lines, but counts.
   void attach(Fragment fragment) { fragments_.push_back(std::move(fragment)); }
 
+  /// Counts samples that the creator of a fragment left out because another sample had the same
+  /// metric and labels.
+  void count_duplicates(std::size_t count) { duplicates_ += count; }
+
   /// Adds a reading of a declared check. `object` distinguishes several readings of one check.
   /// `thresholds` come from the probe (an option, a limit of the target) and override the declared
   /// ones. The thresholds of the configuration override both.
@@ -125,7 +129,8 @@ class Part {
 
   /// Appends the samples as lines, grouped by family in the order in which families were first
   /// added. Every line starts with `constant_labels` (`probe="x",environment="y"`). A second sample
-  /// with the same metric and labels is left out and counted in `duplicates`. With `rendered`, this
+  /// with the same metric and labels is left out and counted in `duplicates`, together with those
+  /// of count_duplicates(). With `rendered`, this
   /// applies to all parts that share it: it collects the rendered labels and refers to the memory
   /// of the parts.
   void render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
@@ -142,6 +147,7 @@ class Part {
   std::vector<Entry> entries_;
   std::string labels_;  // all label values, each ended by NUL
   std::vector<Fragment> fragments_;
+  std::size_t duplicates_ = 0;  // in fragments
   std::vector<CheckResult> checks_;
   std::optional<Failure> failure_;
   bool complete_ = false;

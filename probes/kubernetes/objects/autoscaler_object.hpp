@@ -16,6 +16,10 @@ struct AutoscalerReading {
   std::string metric;     ///< "cpu"
   std::string_view type;  ///< "value", "average", "utilization"
   double value = 0;       ///< in base units; utilization in percent of the request
+  // They distinguish metrics of one name. Empty if they do not apply.
+  std::string container{};  ///< of a container's resource
+  std::string object{};     ///< the object that the metric describes: "Ingress/main"
+  std::string selector{};   ///< of the metric, as for kubectl: "queue=orders,tier in (a,b)"
   bool operator==(const AutoscalerReading&) const = default;
 };
 
@@ -28,7 +32,7 @@ struct Autoscaler {
   std::int64_t max = 0;
   std::int64_t current = 0;
   std::int64_t desired = 0;
-  std::vector<AutoscalerReading> targets;  ///< the first one for each metric and type
+  std::vector<AutoscalerReading> targets;  ///< in the order of the spec
   std::vector<AutoscalerReading> readings;
   std::vector<Condition> conditions;  ///< empty in v1
 

@@ -12,13 +12,13 @@ void PatchableFragment::Patch::clear() {
   rendering_.text.clear();
   rendering_.families.clear();
   slots_ = {};
+  duplicates_ = 0;
 }
 
 void PatchableFragment::Patch::set(std::uint32_t slot, const Part& samples,
                                    std::string_view constant_labels) {
-  std::size_t duplicates = 0;
   const std::size_t begin = rendering_.families.size();
-  samples.render(rendering_, constant_labels, duplicates);
+  samples.render(rendering_, constant_labels, duplicates_);
   slots_[slot] = {true, begin, rendering_.families.size()};
 }
 

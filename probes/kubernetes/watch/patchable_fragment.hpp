@@ -25,6 +25,9 @@ class PatchableFragment {
     /// Replaces the samples of the object in `slot`; without samples its lines are removed. At most
     /// one call per slot.
     void set(std::uint32_t slot, const Part& samples, std::string_view constant_labels);
+    /// The number of samples that were left out since clear() because another sample of the object
+    /// had the same metric and labels.
+    [[nodiscard]] std::size_t duplicates() const { return duplicates_; }
 
    private:
     friend class PatchableFragment;
@@ -37,6 +40,7 @@ class PatchableFragment {
 
     Rendering rendering_;
     std::array<Slot, kSlots> slots_{};
+    std::size_t duplicates_ = 0;
   };
 
   void apply(const Patch& patch);

@@ -114,6 +114,7 @@ class Watched final : public net::kubernetes::Listener {
         patch.set(index, samples, labels_);
       }
       bucket.lines.apply(patch);
+      part.count_duplicates(patch.duplicates());
       co_await loop_yield.yield_if_due();
     }
     for (const Bucket& bucket : buckets_) part.attach(bucket.lines.fragment());

@@ -1,5 +1,7 @@
 // HorizontalPodAutoscalers. Names and labels are those of kube-state-metrics
-// (docs/metrics/workload/horizontalpodautoscaler-metrics.md).
+// (docs/metrics/workload/horizontalpodautoscaler-metrics.md). The labels container, metric_object
+// and metric_selector are additions: without them, metrics of one name are the same series. They
+// are empty for most metrics, and Prometheus treats an empty label as a missing one.
 #include "probes/kubernetes/objects/autoscaler_object.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -22,7 +24,10 @@ constexpr std::string_view kUpstreamName = "kube-state-metrics' name";
 
 template <class Put>
 void put_readings(const std::vector<AutoscalerReading>& readings, const Put& put) {
-  for (const auto& [metric, type, value] : readings) put(value, metric, type);
+  for (const AutoscalerReading& reading : readings) {
+    put(reading.value, reading.metric, reading.type, reading.container, reading.object,
+        reading.selector);
+  }
 }
 
 constexpr MetricTable kTable(
@@ -50,13 +55,15 @@ constexpr MetricTable kTable(
                            .help = "Target value of a metric, by metric name and target type: "
                                    "value, average, or utilization in percent.",
                            .waiver = kUpstreamName},
-                          "metric_name", "metric_target_type"),
+                          "metric_name", "metric_target_type", "container", "metric_object",
+                          "metric_selector"),
         [](const Autoscaler& object, auto put) { put_readings(object.targets, put); }},
     MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_status_target_metric",
                                  .help = "Last value of a metric that the autoscaler read, in the "
                                          "form of its target.",
                                  .waiver = kUpstreamName},
-                                "metric_name", "metric_target_type"),
+                                "metric_name", "metric_target_type", "container", "metric_object",
+                                "metric_selector"),
               [](const Autoscaler& object, auto put) { put_readings(object.readings, put); }},
     MetricRow{autoscaler_metric({.name = "kube_horizontalpodautoscaler_status_condition",
                                  .help = "Whether the autoscaler's condition has this status; the "

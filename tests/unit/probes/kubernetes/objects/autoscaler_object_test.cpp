@@ -54,11 +54,10 @@ TEST(AutoscalerObject, ReadsMetrics) {
           .message(4, metric(5, Message().message(1, queue).message(
                                     2, Message().message(2, quantity("1500m")))))
           .message(4, metric(2, Message()
-                                    .message(1, Message().text(1, "Ingress"))
+                                    .message(1, Message().text(1, "Ingress").text(2, "main"))
                                     .message(2, Message().message(2, quantity("10k")))
                                     .message(3, Message().text(1, "hits"))))
           .message(4, metric(3, Message().message(1, Message().text(1, "hits"))))
-          // Another container has the same series, so its value is left out.
           .message(4, metric(7, Message()
                                     .text(1, "memory")
                                     .text(3, "log")
@@ -71,18 +70,47 @@ TEST(AutoscalerObject, ReadsMetrics) {
           .message(5, metric(2, Message()
                                     .message(1, Message().text(1, "hits"))
                                     .message(2, Message().message(1, quantity("9k")))
-                                    .message(3, Message().text(1, "Ingress"))));
+                                    .message(3, Message().text(1, "Ingress").text(2, "main"))));
   const Autoscaler web = read_autoscaler(Message().message(2, spec).message(3, status).bytes());
   using Readings = std::vector<AutoscalerReading>;
   EXPECT_EQ(web.targets, (Readings{{"cpu", "utilization", 80},
-                                   {"memory", "average", 1073741824},
+                                   {"memory", "average", 1073741824, "web"},
                                    {"queue_length", "value", 1.5},
-                                   {"hits", "value", 10'000}}));
-  EXPECT_EQ(
-      web.readings,
-      (Readings{{"cpu", "average", 0.25}, {"cpu", "utilization", 62}, {"hits", "value", 9'000}}));
+                                   {"hits", "value", 10'000, "", "Ingress/main"},
+                                   {"memory", "average", 2147483648, "log"}}));
+  EXPECT_EQ(web.readings, (Readings{{"cpu", "average", 0.25},
+                                    {"cpu", "utilization", 62},
+                                    {"hits", "value", 9'000, "", "Ingress/main"}}));
   test::expect_hostile_bytes_refused(Message().message(2, spec).message(3, status).bytes(),
                                      &read_autoscaler);
+}
+
+TEST(AutoscalerObject, DistinguishesExternalMetricsBySelector) {
+  const auto metric = [](const Message& selector) {
+    const Message identifier = Message().text(1, "queue_length").message(2, selector);
+    const Message target = Message().message(2, Message().text(1, "30"));
+    return Message().message(5, Message().message(1, identifier).message(2, target));
+  };
+  const auto requirement = [](std::string_view label, std::string_view op) {
+    return Message().text(1, label).text(2, op);
+  };
+  const Message expressions = Message()
+                                  .message(2, requirement("tier", "In").text(3, "a").text(3, "b"))
+                                  .message(2, requirement("zone", "NotIn").text(3, "c"))
+                                  .message(2, requirement("team", "Exists"))
+                                  .message(2, requirement("old", "DoesNotExist"))
+                                  .entry(1, "queue", "orders");
+  const Message spec = Message()
+                           .message(4, metric(Message().entry(1, "queue", "orders")))
+                           .message(4, metric(Message().entry(1, "queue", "returns")))
+                           .message(4, metric(expressions));
+  const Autoscaler web = read_autoscaler(Message().message(2, spec).bytes());
+  ASSERT_EQ(web.targets.size(), 3U);
+  EXPECT_EQ(web.targets[0].selector, "queue=orders");
+  EXPECT_EQ(web.targets[1].selector, "queue=returns");
+  EXPECT_EQ(web.targets[2].selector, "!old,queue=orders,team,tier in (a,b),zone notin (c)");
+
+  test::expect_hostile_bytes_refused(Message().message(2, spec).bytes(), &read_autoscaler);
 }
 
 TEST(AutoscalerObject, ReadsVersionOne) {
