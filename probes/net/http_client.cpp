@@ -81,7 +81,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
 
   const PooledHandle pooled(*this);
   HttpTransfer transfer(request, pooled.handle(), multi_, tls_);
-  transfer.prepare(addresses, out.time_limit());
+  transfer.prepare(addresses);
   const CURLcode code = co_await transfer.run();
   co_return transfer.finish(code, resolving.count());
 }

@@ -28,11 +28,9 @@ void HttpRequestSetup::append(List& list, const std::string& line) {
   list.reset(curl_slist_append(list.release(), line.c_str()));
 }
 
-void HttpRequestSetup::apply(const Addresses& addresses, std::chrono::milliseconds run_limit) {
+void HttpRequestSetup::apply(const Addresses& addresses) {
   curl_easy_reset(handle_.easy);
   set_basics();
-  // libcurl goes on to the next address of a family when half of the connect timeout has passed.
-  if (addresses.size() > 1) set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(run_limit.count()));
   set_destination(addresses);
   set_headers();
   set_method();

@@ -7,7 +7,6 @@
 #include "probes/net/resolver.hpp"
 #include "probes/net/tls.hpp"
 
-#include <chrono>
 #include <memory>
 #include <string>
 
@@ -27,8 +26,8 @@ class HttpRequestSetup {
   HttpRequestSetup& operator=(const HttpRequestSetup&) = delete;
 
   /// Resets the handle and sets all options but the callbacks for the response. `addresses` are
-  /// those of the request's host, `run_limit` is the time of the run. Throws ProbeError(config).
-  void apply(const Addresses& addresses, std::chrono::milliseconds run_limit);
+  /// those of the request's host. Throws ProbeError(config).
+  void apply(const Addresses& addresses);
 
  private:
   struct FreeList {

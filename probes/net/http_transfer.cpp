@@ -15,8 +15,8 @@ HttpTransfer::HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlM
       setup_(request, handle, multi, tls),
       reader_(request, handle.easy, multi) {}
 
-void HttpTransfer::prepare(const Addresses& addresses, std::chrono::milliseconds run_limit) {
-  setup_.apply(addresses, run_limit);
+void HttpTransfer::prepare(const Addresses& addresses) {
+  setup_.apply(addresses);
   reader_.attach();
   curl_easy_setopt(handle_.easy, CURLOPT_ERRORBUFFER, static_cast<char*>(error_));
 }

@@ -10,8 +10,6 @@
 #include "probes/net/resolver.hpp"
 #include "probes/net/tls.hpp"
 
-#include <chrono>
-
 #include <boost/asio/awaitable.hpp>
 #include <curl/curl.h>
 
@@ -25,7 +23,7 @@ class HttpTransfer {
   HttpTransfer& operator=(const HttpTransfer&) = delete;
 
   /// Sets up the handle. `addresses` are those of the request's host. Throws ProbeError(config).
-  void prepare(const Addresses& addresses, std::chrono::milliseconds run_limit);
+  void prepare(const Addresses& addresses);
   asio::awaitable<CURLcode> run() { return multi_.run(transfer_); }
   /// The response after run() has returned `code`. Throws ProbeError if the transfer failed.
   HttpResponse finish(CURLcode code, double resolve_seconds);

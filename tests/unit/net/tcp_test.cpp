@@ -1,7 +1,6 @@
 #include "probes/net/tcp.hpp"
 
 #include "probes/error.hpp"
-#include "probes/net/http_client.hpp"
 #include "probes/services.hpp"
 
 #include <array>
@@ -19,11 +18,9 @@
 #include "unit/support/loop.hpp"
 #include "unit/support/no_descriptors.hpp"
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
-#include <boost/asio/write.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -222,23 +219,6 @@ TEST_F(SilentAddress, DelaysTheNextAttemptBy250Milliseconds) {
   EXPECT_GE(test::Clock::now() - start, 250ms);
   // The pending attempt is cancelled.
   EXPECT_TRUE(test::run_until(loop_, [&] { return test::open_descriptors() == descriptors; }));
-}
-
-TEST_F(SilentAddress, IsSkippedByTheHttpClient) {
-  resolve_to({"127.0.0.2", "127.0.0.1"});
-  tcp::socket served(loop_);
-  live_->async_accept(served, [&](const boost::system::error_code& error) {
-    ASSERT_FALSE(error);
-    asio::write(served, asio::buffer(std::string_view("HTTP/1.1 204 No Content\r\n\r\n")));
-  });
-  HttpRequest request;
-  request.url.scheme = "http";
-  request.url.host = "two.example";
-  request.url.port = live_->local_endpoint().port();
-  request.url.path = "/";
-  SampleSet out;
-  out.set_time_limit(1s);
-  EXPECT_EQ(test::Task(loop_, services_.http.perform(request, out)).get().status, 204);
 }
 
 TEST_F(SilentAddress, ClosesAllSocketsWhenCancelled) {
