@@ -15,7 +15,7 @@
 namespace vitalsd {
 
 std::string error_text(const boost::system::error_code& error) {
-  // Asio's own words for the end of a stream, "End of file", mislead.
+  // Asio's text for the end of a stream, "End of file", is misleading.
   if (error == boost::asio::error::eof) return "the connection was closed";
   return error.message();
 }
@@ -24,8 +24,8 @@ namespace {
 
 constexpr std::array kShortages = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
 
-// Whether no local port is free. EADDRNOTAVAIL says so, and also that there is no address to
-// connect from, as where IPv6 is off: that is for good, and the target cannot be reached.
+// Whether no local port is free. EADDRNOTAVAIL also means that the machine has no address to connect
+// from, for example if IPv6 is disabled. That is permanent, and the target is unreachable.
 bool out_of_ports() {
   const int another = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (another < 0) return false;

@@ -1,4 +1,5 @@
-// How a probe says that it could not observe, and how errors of the libraries become a Reason.
+// The exception of a probe that could not observe its target, and the translation of system errors
+// to reasons.
 #pragma once
 
 #include "exporter/model/outcome.hpp"
@@ -11,8 +12,8 @@
 
 namespace vitalsd {
 
-/// Could not observe. The text is for logs and the status page: it says what was tried and what
-/// came back, and never holds a secret.
+/// The target could not be observed. The text is for logs and the status page: what was tried, and
+/// what failed. It never contains a secret.
 class ProbeError : public std::runtime_error {
  public:
   ProbeError(Reason reason, const std::string& detail)
@@ -23,23 +24,22 @@ class ProbeError : public std::runtime_error {
   Reason reason_;
 };
 
-/// Whether an error of the system is for want of something of ours (descriptors, memory, local
-/// ports): it says nothing of the target.
+/// Whether a system error is due to a lack of local resources (descriptors, memory, local ports), so
+/// that it carries no information about the target.
 bool is_our_shortage(int error);
 
-/// The same of a library's text that has the system's words for the error in it.
+/// The same for the text of a library that contains the system's message.
 bool tells_our_shortage(std::string_view text);
 
-/// Whether no more files can be opened now: what libraries have then taken for the target's fault.
+/// Whether no file descriptor is left. Libraries report this as a failure of the target.
 bool out_of_descriptors();
 
-/// Throws ProbeError(reason, "what: text of the error"), with Reason::internal for a shortage of
-/// ours, except for operation_aborted: that is our
-/// own cancellation, not the target's doing, and is thrown as it is.
+/// Throws ProbeError(reason, "what: text of the error"), with Reason::internal if local resources are
+/// missing. operation_aborted is the cancellation of the run and is thrown as it is.
 [[noreturn]] void fail_with(Reason reason, const std::string& what,
                             const boost::system::error_code& error);
 
-/// The text of an error as people know it ("Connection refused").
+/// The usual text of an error ("Connection refused").
 std::string error_text(const boost::system::error_code& error);
 
 }  // namespace vitalsd

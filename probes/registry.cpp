@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-// One row a kind: the object of that name is defined at the end of the kind's own file.
+// One row for each kind, whose object is defined at the end of the kind's own file.
 #define VITALSD_KINDS(X) \
   X(backup)              \
   X(cert_manager)        \

@@ -12,7 +12,7 @@ namespace vitalsd {
 /// Every kind, in the order of their names.
 std::span<const ProbeKind* const> probe_kinds();
 
-/// Null where there is none of that name.
+/// Null if no kind has this name.
 const ProbeKind* find_kind(std::string_view name);
 
 /// The names, for suggestions.

@@ -1,4 +1,4 @@
-// The long-lived things that probes share, in the order in which they depend on each other.
+// The services that probes share, in the order of their dependencies.
 #pragma once
 
 #include "probes/net/http_client.hpp"
@@ -20,7 +20,7 @@
 namespace vitalsd {
 
 struct ProbeServices {
-  /// Threads on which libraries connect: each step takes microseconds, unless the peer is hostile.
+  /// Threads for libraries that connect. Each step takes microseconds unless the peer is hostile.
   static constexpr std::size_t kMaxConnecting = 4;
 
   asio::io_context& loop;
@@ -46,14 +46,14 @@ struct ProbeServices {
     net::ignore_pg_environment();
   }
 
-  /// Threads in a call that was given up and has not returned.
+  /// Threads in an abandoned call that has not returned.
   [[nodiscard]] std::size_t hanging() const { return offload.hanging() + connecting.hanging(); }
 
-  /// After the loop has been stopped: lets what still runs in it unwind.
+  /// Lets cancelled operations unwind after the loop has been stopped.
   void wind_down() {
     kubernetes.stop();
     loop.restart();
-    constexpr std::chrono::milliseconds kAtOnce{100};  // all of it is cancelled and posted
+    constexpr std::chrono::milliseconds kAtOnce{100};  // everything is cancelled and posted
     while (kubernetes.running() > 0 && loop.run_one_for(kAtOnce) > 0) {
     }
   }

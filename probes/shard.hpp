@@ -1,5 +1,5 @@
-// The share of the work that is ours where several processes divide it (`--shard`): each name or
-// uid belongs to exactly one of them, on every start.
+// The part of the work of this process if several processes divide it (`--shard`). Each name or uid
+// belongs to exactly one process, which is the same after a restart.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace vitalsd {
 
-/// The same number for a text on every start and machine.
+/// The same number for a text on every machine and after every start.
 std::uint64_t stable_hash(std::string_view text);
 
 struct Shard {
