@@ -135,10 +135,13 @@ void PodFaults::examine_container(const Pod& pod, const ContainerStatus& contain
   const std::string& name = container.name.get();
   const std::string& waiting = container.waiting_reason.get();
   const bool ended = pod.phase.get() == "Succeeded" || pod.phase.get() == "Failed";
-  if (!ended && container.crash_looping(now_)) {
-    crash_looping_.add(key_with(pod, name));
-  } else if (!waiting.empty() && !is_starting(waiting)) {
-    cannot_start_.add(key_with(pod, name + ": " + waiting));
+  // The status of a container may say "waiting" after its pod has ended.
+  if (!ended) {
+    if (container.crash_looping(now_)) {
+      crash_looping_.add(key_with(pod, name));
+    } else if (!waiting.empty() && !is_starting(waiting)) {
+      cannot_start_.add(key_with(pod, name + ": " + waiting));
+    }
   }
   const std::optional<double> killed = container.oom_killed();
   if (killed && now_ - *killed < kOomRecent) oom_killed_.add(key_with(pod, name));

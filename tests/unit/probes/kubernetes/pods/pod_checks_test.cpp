@@ -114,6 +114,14 @@ TEST(PodChecks, AContainerThatCompletedIsNotCrashLooping) {
   EXPECT_EQ(looping(pod_of(failed, "OnFailure", "Failed")), 0) << "the pod has ended";
 }
 
+TEST(PodChecks, AContainerOfAnEndedPodIsNotJudged) {
+  for (const char* reason : {"CrashLoopBackOff", "ImagePullBackOff"}) {
+    const Pod ended = pod_of({.state = waiting(reason), .restarts = 5}, "Always", "Failed");
+    EXPECT_EQ(examine("crash_looping", ended, kNow).first, 0) << reason;
+    EXPECT_EQ(examine("cannot_start", ended, kNow).first, 0) << reason;
+  }
+}
+
 TEST(PodChecks, SidecarsAreJudgedAsContainers) {
   const auto sidecar = [](const Status& status) {
     return pod_of(status, "Never", "Running", kInitContainers, true);
