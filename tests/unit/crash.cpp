@@ -1,4 +1,5 @@
-// Where a unit test crashes, and by which calls it came there. Sanitizers tell it themselves.
+// Prints the call stack when a unit test crashes. With sanitizers it is not needed, because they
+// print the call stack themselves.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 #include <array>
@@ -19,7 +20,7 @@ void report(int signal) {
 }
 
 [[maybe_unused]] const bool installed = [] {
-  backtrace(frames.data(), 1);  // loads what it needs now, and not within a crash
+  backtrace(frames.data(), 1);  // loads its dependencies here, not in the signal handler
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, report);
   return true;
 }();

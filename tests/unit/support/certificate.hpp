@@ -1,4 +1,4 @@
-// Certificates made on the spot.
+// Generates certificates at run time.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@
 
 namespace vitalsd::test {
 
-/// A certificate with its private key, both in PEM.
+/// A certificate and its private key, both in PEM.
 struct Certificate {
   std::string certificate;
   std::string key;
@@ -36,7 +36,7 @@ using Key = std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY_free>>;
 using X509Ptr = std::unique_ptr<X509, Freeing<X509_free>>;
 
 inline void require(bool holds) {
-  if (!holds) throw std::runtime_error("OpenSSL refuses");
+  if (!holds) throw std::runtime_error("an OpenSSL call failed");
 }
 
 template <class Write>
@@ -54,7 +54,8 @@ inline Bio reading(const std::string& pem) {
 
 }  // namespace detail
 
-/// Valid from now for a day, signed by `issuer` or else by itself (then it can be a CA).
+/// Returns a certificate that expires in one day. It is signed by `issuer`. Without an issuer, it
+/// is self-signed and can be a CA.
 inline Certificate make_certificate(const std::string& common_name,
                                     const std::optional<Certificate>& issuer = std::nullopt) {
   using namespace detail;
@@ -93,7 +94,7 @@ inline Certificate make_certificate(const std::string& common_name,
           })};
 }
 
-/// The bytes of a PEM certificate in DER.
+/// Converts a certificate from PEM to DER.
 inline std::string to_der(const std::string& pem) {
   using namespace detail;
   const X509Ptr certificate(PEM_read_bio_X509(reading(pem).get(), nullptr, nullptr, nullptr));

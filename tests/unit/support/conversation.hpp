@@ -1,5 +1,5 @@
-// A TCP server on the test's own loop that speaks any protocol: a coroutine of the test's for each
-// connection.
+// A TCP server for any protocol. It runs on the test's loop and runs a coroutine of the test for
+// each connection.
 #pragma once
 
 #include <array>
@@ -29,18 +29,19 @@ namespace vitalsd::test {
 
 namespace asio = boost::asio;
 
-/// One connection, from the server's side. The end of the connection ends the script that waits
-/// for it, by an exception that the server takes.
+/// The server's side of one connection. When the connection is closed, the pending operation throws
+/// system_error. This ends the script, and the server catches the exception.
 class Line {
  public:
   explicit Line(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {}
 
-  /// All up to `delimiter`, which is included.
+  /// Returns all data up to and including `delimiter`.
   asio::awaitable<std::string> read_until(std::string_view delimiter) {
     const std::size_t size = co_await asio::async_read_until(socket_, asio::dynamic_buffer(buffer_),
                                                              delimiter, asio::use_awaitable);
     co_return take(size);
   }
+  /// Returns exactly `size` bytes.
   asio::awaitable<std::string> read(std::size_t size) {
     if (buffer_.size() < size) {
       co_await asio::async_read(socket_, asio::dynamic_buffer(buffer_),
@@ -52,7 +53,7 @@ class Line {
   asio::awaitable<void> write(std::string bytes) {
     co_await asio::async_write(socket_, asio::buffer(bytes), asio::use_awaitable);
   }
-  /// Silence until the client hangs up.
+  /// Sends nothing, and discards received data, until the client closes the connection.
   asio::awaitable<void> be_silent() {
     std::array<char, 4096> ignored{};
     for (;;) co_await socket_.async_read_some(asio::buffer(ignored), asio::use_awaitable);
@@ -69,7 +70,7 @@ class Line {
   std::string buffer_;
 };
 
-/// Whether this machine has ::1.
+/// Returns true if ::1 is available on this machine.
 inline bool has_ipv6() {
   asio::io_context loop;
   boost::system::error_code error;
@@ -79,7 +80,8 @@ inline bool has_ipv6() {
   return !error;
 }
 
-/// An address at which nobody listens, and nobody else can for as long as this lives.
+/// A bound port without a listener. No other socket can listen on it until this object is
+/// destroyed.
 class ClosedPort {
  public:
   ClosedPort() {
@@ -95,6 +97,7 @@ class ClosedPort {
   asio::ip::tcp::socket socket_{loop_};
 };
 
+/// The server. It runs `script` on each connection, and accepts connections until it is destroyed.
 class Conversation {
  public:
   using Script = std::function<asio::awaitable<void>(Line&)>;
@@ -113,13 +116,13 @@ class Conversation {
   Conversation& operator=(const Conversation&) = delete;
 
   [[nodiscard]] std::uint16_t port() const { return state_->acceptor.local_endpoint().port(); }
-  /// "127.0.0.1:4711", "[::1]:4711".
+  /// The address and port: "127.0.0.1:4711" or "[::1]:4711".
   [[nodiscard]] std::string endpoint() const {
     const auto at = state_->acceptor.local_endpoint();
     const std::string host = at.address().to_string();
     return (at.address().is_v6() ? '[' + host + ']' : host) + ':' + std::to_string(at.port());
   }
-  /// Connections so far. From any thread.
+  /// The number of accepted connections. Can be called on any thread.
   [[nodiscard]] int accepted() const { return state_->accepted; }
 
  private:
@@ -138,28 +141,29 @@ class Conversation {
                        asio::detached);
       }
     } catch (const boost::system::system_error&) {
-      co_return;  // closed
+      co_return;  // the acceptor is closed
     }
   }
   static asio::awaitable<void> converse(std::shared_ptr<State> state, Line line) {
     try {
       co_await state->script(line);
     } catch (const boost::system::system_error&) {
-      co_return;  // the client has hung up
+      co_return;  // the client has closed the connection
     }
   }
 
   std::shared_ptr<State> state_;
 };
 
-/// A request as it came.
+/// A received request.
 struct HttpCall {
   std::string method;
   std::string target;
-  std::string head;  ///< with the request line
+  std::string head;  ///< includes the request line
   std::string body;
 
-  /// The value of a header, whose name is in lower case here; empty: there is none.
+  /// Returns the value of a header, or an empty string if the header is missing. `name` must be in
+  /// lower case.
   [[nodiscard]] std::string header(std::string_view name) const {
     std::string lower;
     for (const char c : head) lower += static_cast<char>(std::tolower(c));
@@ -171,6 +175,7 @@ struct HttpCall {
   }
 };
 
+/// Reads one request. The body is read only if the request has a Content-Length.
 inline asio::awaitable<HttpCall> read_http(Line& line) {
   HttpCall call;
   call.head = co_await line.read_until("\r\n\r\n");

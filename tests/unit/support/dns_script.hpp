@@ -1,4 +1,4 @@
-// A name server on the test's own loop, over UDP and TCP, that answers by a script.
+// A DNS server over UDP and TCP. It runs on the test's loop and answers as a script defines.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 
 namespace vitalsd::test {
 
-/// Numbers and names as RFC 1035 has them on the wire.
+/// Numbers (big-endian) and names in the wire format of RFC 1035.
 inline std::string dns_number(std::uint32_t number, int bytes) {
   std::string out;
   for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) {
@@ -48,10 +48,10 @@ class DnsScript {
     std::string data;
   };
   struct Answer {
-    std::vector<Record> records{};  ///< of the name that was asked for
-    int code = 0;                   ///< 3: NXDOMAIN
+    std::vector<Record> records{};  ///< of the queried name
+    int code = 0;                   ///< RCODE; 3 is NXDOMAIN
     bool truncated = false;
-    bool silent = false;
+    bool silent = false;  ///< sends no response
   };
   using Script = std::function<Answer(const Query&)>;
 
@@ -59,7 +59,8 @@ class DnsScript {
             const asio::ip::address& address = asio::ip::address_v4::loopback())
       : state_(std::make_shared<State>(std::move(script))),
         udp_(std::make_shared<asio::ip::udp::socket>(loop)) {
-    // Both have one port, and what is free for one may be taken for the other.
+    // TCP and UDP use the same port number. A port that is free for TCP may be in use for UDP; the
+    // loop then tries another port.
     while (!udp_->is_open()) {
       tcp_ = std::make_unique<Conversation>(
           loop, [state = state_](Line& line) { return converse(line, state); }, address);
@@ -89,7 +90,7 @@ class DnsScript {
     std::vector<Query> queries;
   };
 
-  // The bytes of the answer; none for silence.
+  // Returns the response, or an empty string if no response is to be sent.
   static std::string answer(State& state, const std::string& query, bool tcp) {
     Query asked{.name = {}, .type = 0, .tcp = tcp};
     std::size_t at = kHeader;
@@ -128,7 +129,7 @@ class DnsScript {
         if (!bytes.empty()) socket->send_to(asio::buffer(bytes), client);
       }
     } catch (const boost::system::system_error&) {
-      co_return;  // closed
+      co_return;  // the socket is closed
     }
   }
   static asio::awaitable<void> converse(Line& line, std::shared_ptr<State> state) {

@@ -1,5 +1,5 @@
-// A variable of the environment for as long as a test needs it. Before any thread is started that
-// reads the environment.
+// An environment variable for the duration of a test. Set it before starting any thread that reads
+// the environment.
 #pragma once
 
 #include <cstdlib>
@@ -9,9 +9,10 @@
 
 namespace vitalsd::test {
 
+/// Restores the previous value when it is destroyed.
 class Variable {
  public:
-  /// Sets it, or takes it away.
+  /// Sets the variable, or unsets it if `value` is std::nullopt.
   Variable(std::string name, const std::optional<std::string>& value) : name_(std::move(name)) {
     const char* const before = std::getenv(name_.c_str());  // NOLINT(concurrency-mt-unsafe)
     if (before != nullptr) before_ = before;

@@ -1,4 +1,4 @@
-// Text as a gzip file.
+// Compresses text as a gzip file.
 #pragma once
 
 #include <stdexcept>
@@ -13,7 +13,7 @@ inline std::string gzip(const std::string& text) {
   constexpr int kGzip = 15 + 16;
   constexpr int kMemory = 8;
   if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, kGzip, kMemory, Z_DEFAULT_STRATEGY) != Z_OK) {
-    throw std::runtime_error("zlib refuses");
+    throw std::runtime_error("deflateInit2() failed");
   }
   std::string out(deflateBound(&z, text.size()), '\0');
   std::string in = text;
@@ -24,7 +24,7 @@ inline std::string gzip(const std::string& text) {
   const int result = deflate(&z, Z_FINISH);
   out.resize(z.total_out);
   deflateEnd(&z);
-  if (result != Z_STREAM_END) throw std::runtime_error("zlib does not end");
+  if (result != Z_STREAM_END) throw std::runtime_error("deflate() did not finish the stream");
   return out;
 }
 

@@ -1,5 +1,5 @@
-// An HTTP server on the test's own loop that answers by a script, to the byte, and then closes the
-// connection or keeps it.
+// An HTTP server that runs on the test's loop. It sends exactly the bytes that a script returns,
+// and then closes the connection or keeps it open.
 #pragma once
 
 #include <cstddef>
@@ -30,9 +30,9 @@ class HttpScript {
  public:
   struct Reply {
     std::string bytes;
-    bool stays = false;  ///< the connection, in silence
+    bool stays = false;  ///< keeps the connection open and sends nothing more
   };
-  /// The reply to a request for that target, "/path?query".
+  /// Returns the reply to a request for `target`, "/path?query".
   using Script = std::function<Reply(const std::string& target)>;
 
   HttpScript(asio::io_context& loop, Script script)
@@ -47,7 +47,7 @@ class HttpScript {
     return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port());
   }
 
-  std::vector<std::string> targets;  ///< of the requests so far
+  std::vector<std::string> targets;  ///< of all requests so far, in order
 
  private:
   using Socket = asio::ip::tcp::socket;
@@ -72,7 +72,7 @@ class HttpScript {
     const Reply reply = script_(targets.back());
     co_await asio::async_write(socket, asio::buffer(reply.bytes), kNoThrow);
     if (!reply.stays) co_return;
-    char byte = 0;  // comes with the end of the connection
+    char byte = 0;  // the read returns when the client closes the connection
     co_await socket.async_read_some(asio::buffer(&byte, 1), kNoThrow);
   }
 
@@ -81,14 +81,14 @@ class HttpScript {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-/// A whole answer.
+/// A complete response. Each line of `headers` ends with CRLF.
 inline std::string http_answer(int status, std::string_view body, std::string_view headers = "") {
   return "HTTP/1.1 " + std::to_string(status) +
          " Scripted\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
          std::string(headers) + "\r\n" + std::string(body);
 }
 
-/// The beginning of an answer that is a stream, a piece of it, and its end.
+/// The header of a chunked response, one chunk, and the final chunk.
 inline std::string http_stream() { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"; }
 inline std::string http_piece(std::string_view bytes) {
   std::string size;

@@ -1,5 +1,5 @@
-// A probe of any kind as the configuration makes it, run against whatever a test puts there, and
-// what its runs say.
+// Creates a probe of any kind from configuration, runs it against a target that the test provides,
+// and returns the results of its runs.
 #pragma once
 
 #include "config/settings.hpp"
@@ -33,10 +33,10 @@ namespace vitalsd::test {
 
 using Labels = std::map<std::string, std::string>;
 
-/// What one run said.
+/// The result of one run.
 class Observation {
  public:
-  Observation() = default;  // for coroutines that are about to have one
+  Observation() = default;  // for coroutines that assign a result later
   Observation(std::shared_ptr<const SampleSet> set, std::optional<Failure> thrown)
       : set_(std::move(set)), thrown_(std::move(thrown)) {
     render(*set_);
@@ -44,7 +44,7 @@ class Observation {
     text_ += text_of(thrown_);
   }
 
-  /// The value of the sample with exactly these labels; nothing if there is none.
+  /// Returns the value of the sample with exactly these labels, or std::nullopt if it is missing.
   [[nodiscard]] std::optional<double> value(std::string_view name,
                                             const Labels& labels = {}) const {
     const auto found = std::ranges::find_if(samples_, [&](const ParsedSample& sample) {
@@ -52,7 +52,7 @@ class Observation {
     });
     return found == samples_.end() ? std::nullopt : std::optional(found->value);
   }
-  /// Samples of that name, whatever their labels.
+  /// The number of samples with this name and any labels.
   [[nodiscard]] std::size_t count(std::string_view name) const {
     return static_cast<std::size_t>(std::ranges::count(samples_, name, &ParsedSample::name));
   }
@@ -62,23 +62,24 @@ class Observation {
     return all;
   }
 
-  /// "connect: 127.0.0.1:1: Connection refused", "" where all is well: of the run as a whole.
+  /// The failure of the run as a whole: "connect: 127.0.0.1:1: Connection refused". Empty if the
+  /// run succeeded.
   [[nodiscard]] std::string failure() const { return text_of(set_->overall(thrown_)); }
-  /// Whether the run could not observe, in contrast to what it observed not being well.
+  /// True if the run could not observe the target. False if it observed a target that is unhealthy.
   [[nodiscard]] bool threw() const { return thrown_.has_value(); }
-  /// The reason alone.
+  /// The reason of failure() without the detail.
   [[nodiscard]] std::string reason() const {
     const std::string text = failure();
     return text.substr(0, text.find(':'));
   }
-  /// The same for a part; "none" if there is no such part.
+  /// The failure of a part, in the same form. "none" if the part does not exist.
   [[nodiscard]] std::string failure(std::string_view part) const {
     const auto found = set_->parts().find(part);
     return found == set_->parts().end() ? "none" : text_of(found->second.failure());
   }
   [[nodiscard]] std::size_t parts() const { return set_->parts().size(); }
 
-  /// The reading of a check; nothing if it has none.
+  /// Returns the reading of a check, or std::nullopt if the check has none.
   [[nodiscard]] std::optional<double> reading(std::string_view check,
                                               std::string_view object = {}) const {
     const auto found = std::ranges::find_if(checks_, [&](const CheckResult& result) {
@@ -86,8 +87,10 @@ class Observation {
     });
     return found == checks_.end() ? std::nullopt : std::optional(found->reading);
   }
+  /// The number of samples that were left out because their part already has a sample with the same
+  /// metric and labels.
   [[nodiscard]] std::size_t duplicates() const { return duplicates_; }
-  /// All that the run says, to be looked through for what must not be in it.
+  /// All output of the run: samples and failures. Tests search it for text that must not appear.
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
@@ -114,9 +117,9 @@ class Observation {
   std::string text_;
 };
 
-/// The loop and all that probes share. Names other than those of the hosts file do not resolve.
+/// The loop and the services that probes share. Only names in the hosts file resolve.
 struct KindHouse {
-  /// `timeouts` are those of the Kubernetes client.
+  /// `timeouts` apply to the Kubernetes client.
   explicit KindHouse(const net::kubernetes::Timeouts& timeouts = {})
       : services(loop, {names.endpoint()}, {}, timeouts) {
     log::configure({config::LogLevel::error, config::LogFormat::logfmt});
@@ -128,7 +131,8 @@ struct KindHouse {
   KindHouse(const KindHouse&) = delete;
   KindHouse& operator=(const KindHouse&) = delete;
 
-  /// `options` are the kind's own: "url: 'http://a', method: HEAD".
+  /// Creates a probe. `options` are the options of the kind: "url: 'http://a', method: HEAD".
+  /// Throws std::runtime_error with the problems if the configuration is invalid.
   std::unique_ptr<Probe> make(std::string_view kind, std::string_view options) {
     config::Document document("test.yaml", "probes: [{name: p, kind: " + std::string(kind) + ", " +
                                                std::string(options) + "}]\n");
@@ -137,7 +141,7 @@ struct KindHouse {
     return std::move(jobs.at(0).probe);
   }
 
-  /// A run under way. The observation comes with its end.
+  /// Starts a run. The task returns the observation when the run ends.
   [[nodiscard]] Task<Observation> begin(Probe& probe) { return {loop, run(probe)}; }
   Observation observe(Probe& probe) { return begin(probe).get(); }
   Observation observe(std::string_view kind, std::string_view options) {

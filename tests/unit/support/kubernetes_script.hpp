@@ -1,4 +1,4 @@
-// What an API server of Kubernetes sends: lists, events and refusals, for an HttpScript.
+// Responses of a Kubernetes API server in Protobuf, and a kubeconfig, for an HttpScript.
 #pragma once
 
 #include <string>
@@ -9,11 +9,13 @@
 
 namespace vitalsd::test {
 
+/// `message` as the raw field of the envelope runtime.Unknown, after the magic bytes "k8s\0".
 inline std::string kubernetes_envelope(const Message& message) {
   return std::string("k8s\0", 4) + Message().message(2, message).bytes();
 }
 
-/// A list of objects; `token` is that of the next page.
+/// A list of objects at the resource version `version`. `token` is the continue token of the next
+/// page; it is empty for the last page.
 inline std::string kubernetes_list(const std::vector<Message>& objects, int version,
                                    std::string_view token = "") {
   Message out;

@@ -1,4 +1,4 @@
-// Turning an io_context until something has come about. Nothing sleeps to wait.
+// Runs an io_context until a condition holds. No function waits by sleeping.
 #pragma once
 
 #include <algorithm>
@@ -21,10 +21,10 @@ namespace vitalsd::test {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
-/// More than enough for whatever should come about at all.
+/// The default time limit for a condition. It is much longer than any condition needs.
 inline constexpr std::chrono::seconds kPatience{10};
 
-/// Turns `loop` until `condition` holds; false if it does not within `patience`.
+/// Runs `loop` until `condition` holds. Returns false if it does not hold within `patience`.
 template <class Condition>
 bool run_until(asio::io_context& loop, const Condition& condition,
                Clock::duration patience = kPatience) {
@@ -37,27 +37,27 @@ bool run_until(asio::io_context& loop, const Condition& condition,
   return true;
 }
 
-/// Does all that can be done now.
+/// Runs all handlers that are ready.
 inline void settle(asio::io_context& loop) {
   loop.restart();
   loop.poll();
 }
 
-/// Turns `loop` for a while in which nothing (more) should happen.
+/// Runs `loop` for `time`, to show that nothing (more) happens in it.
 inline void run_for(asio::io_context& loop, Clock::duration time) {
   loop.restart();
   loop.run_for(time);
 }
 
-/// Does `action` as a handler of the loop, as all that cancels has to be done: Asio would else post
-/// the cancellation, with a pointer to a signal that may be gone by then.
+/// Runs `action` in a handler of the loop. All code that cancels must run in a handler. Otherwise,
+/// Asio posts the cancellation with a pointer to a signal that may be destroyed before it is used.
 template <class Action>
 void on_loop(asio::io_context& loop, Action&& action) {
   asio::post(loop, std::forward<Action>(action));
   settle(loop);
 }
 
-/// A coroutine under way: its result once it is over, and the means to cancel it.
+/// A running coroutine. Gives its result when it ends, and can cancel it.
 template <class T>
 class Task {
  public:
@@ -77,14 +77,16 @@ class Task {
   void cancel() {
     on_loop(loop_, [this] { cancel_on_loop(); });
   }
-  /// For handlers of the loop.
+  /// Like cancel(), for callers that already run in a handler of the loop.
   void cancel_on_loop() { state_->cancel.emit(asio::cancellation_type::terminal); }
   [[nodiscard]] bool done() const { return state_->completions > 0; }
   [[nodiscard]] int completions() const { return state_->completions; }
 
-  /// Waits for the end; the result, or what was thrown.
+  /// Runs the loop until the coroutine ends, at most kPatience. Returns the result, or rethrows the
+  /// exception of the coroutine.
   T get() {
-    if (!run_until(loop_, [this] { return done(); })) throw std::runtime_error("does not end");
+    if (!run_until(loop_, [this] { return done(); }))
+      throw std::runtime_error("the coroutine did not end within the time limit");
     if (state_->error) std::rethrow_exception(state_->error);
     return std::move(*state_->value);
   }

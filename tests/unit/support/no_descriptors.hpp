@@ -1,4 +1,4 @@
-// While it lives, this process can open no more files.
+// Exhausts the file descriptors of the process.
 #pragma once
 
 #include <vector>
@@ -9,6 +9,7 @@
 
 namespace vitalsd::test {
 
+/// While an object of this class exists, the process cannot open any more files.
 class NoDescriptors {
  public:
   NoDescriptors() {

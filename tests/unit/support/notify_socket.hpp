@@ -1,4 +1,4 @@
-// The service manager's end of the sd_notify(3) protocol.
+// The service manager's side of the sd_notify(3) protocol.
 #pragma once
 
 #include <algorithm>
@@ -18,11 +18,12 @@ namespace vitalsd::test {
 
 class NotifySocket {
  public:
-  /// `name` as in NOTIFY_SOCKET: a path, or one of the abstract namespace, "@...".
+  /// `name` has the form of NOTIFY_SOCKET: a path, or "@..." for the abstract namespace.
   explicit NotifySocket(const std::string& name) : socket_(socket(AF_UNIX, SOCK_DGRAM, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    if (name.size() >= sizeof(address.sun_path)) throw std::runtime_error("the name is too long");
+    if (name.size() >= sizeof(address.sun_path))
+      throw std::runtime_error("the socket name is too long");
     std::ranges::copy(name, address.sun_path);
     if (name.front() == '@') address.sun_path[0] = '\0';
     const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
@@ -37,9 +38,9 @@ class NotifySocket {
   NotifySocket(const NotifySocket&) = delete;
   NotifySocket& operator=(const NotifySocket&) = delete;
 
-  /// What has been told next, if it has been.
+  /// Returns the next message, or std::nullopt if none has been received yet.
   std::optional<std::string> poll() { return receive(MSG_DONTWAIT); }
-  /// What is told next; nothing if it does not come.
+  /// Waits for the next message. Returns std::nullopt if none is received within kPatience.
   std::optional<std::string> wait() { return receive(0); }
 
  private:

@@ -1,4 +1,4 @@
-// What a scrape would get, as text and as parsed samples.
+// The response to a scrape, as text and as parsed samples.
 #pragma once
 
 #include "exporter/model/exposition.hpp"
@@ -26,7 +26,7 @@ inline std::string page(const Exposition& exposition, const Exposition::Selectio
   return text_of(*exposition.page(format, selection, std::move(extras)));
 }
 
-/// The sample lines of a page, without HELP and TYPE.
+/// The sample lines of a page, without the HELP and TYPE lines.
 inline std::string samples_of(std::string_view text) {
   std::string out;
   while (!text.empty()) {
@@ -39,7 +39,7 @@ inline std::string samples_of(std::string_view text) {
 
 inline std::string samples(const Exposition& exposition) { return samples_of(page(exposition)); }
 
-/// One sample line as any reader of the format understands it.
+/// One sample line, parsed according to the text format.
 struct ParsedSample {
   std::string name;
   std::map<std::string, std::string> labels;
@@ -52,15 +52,17 @@ inline double parse_value(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) {
-    throw std::runtime_error("not a value: " + std::string(text));
+    throw std::runtime_error("not a valid sample value: " + std::string(text));
   }
   return value;
 }
 
-/// `name{label="value",...} value`, without its newline.
+/// Parses `name{label="value",...} value`, without the newline. Throws std::runtime_error if the
+/// line is invalid.
 inline ParsedSample parse_sample(std::string_view line) {
   const auto take = [&](std::string_view expected) {
-    if (!line.starts_with(expected)) throw std::runtime_error("not a sample: " + std::string(line));
+    if (!line.starts_with(expected))
+      throw std::runtime_error("not a valid sample line: " + std::string(line));
     line.remove_prefix(expected.size());
   };
   const auto take_until = [&](std::string_view ends) {

@@ -1,4 +1,4 @@
-// Objects of the Kubernetes API as messages, made field by field.
+// Builds objects of the Kubernetes API as Protobuf messages, field by field.
 #pragma once
 
 #include "probes/error.hpp"
@@ -15,7 +15,7 @@
 
 namespace vitalsd::test {
 
-/// A message; each call adds a field and gives the whole back.
+/// A message. Each call adds a field and returns the message, so that calls can be chained.
 class Message {
  public:
   Message& text(std::uint32_t tag, std::string_view value) {
@@ -59,14 +59,15 @@ inline Message metadata(std::string_view name, std::string_view namespace_name =
       .time(8, 1000);
 }
 
-/// With all that an object may come with and that we do not know: fields of the future.
+/// Adds fields that vitalsd does not know, as a future version of Kubernetes may send them.
 inline Message with_unknown_fields(Message message) {
   constexpr std::uint32_t kFuture = 900;
   return message.text(kFuture, "new").number(kFuture + 1, 7).message(kFuture + 2, Message());
 }
 
-/// Whatever is cut off or turned, `read` gives an object or ProbeError(protocol), and no other
-/// error: what it does with memory the sanitizers see.
+/// Calls `read` with each truncation of `good`, and with changed bits in each byte. Expects that
+/// `read` returns an object or throws ProbeError(protocol), and no other error. The sanitizers
+/// detect invalid memory accesses.
 template <class Read>
 void expect_hostile_bytes_refused(const std::string& good, const Read& read) {
   const auto attempt = [&](const std::string& bytes) {
@@ -92,7 +93,7 @@ void expect_hostile_bytes_refused(const std::string& good, const Read& read) {
       attempt(turned);
     }
   }
-  // A field of ours in another wire type than it has.
+  // A known field with the wrong wire type.
   EXPECT_FALSE(attempt(Message().number(1, 7).bytes()));
 }
 

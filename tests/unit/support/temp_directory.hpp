@@ -1,4 +1,4 @@
-// A directory that goes with its test.
+// A temporary directory that is deleted at the end of the test.
 #pragma once
 
 #include <filesystem>
@@ -16,17 +16,18 @@ class TempDirectory {
  public:
   TempDirectory() {
     std::string pattern = (std::filesystem::temp_directory_path() / "vitalsd-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary directory");
+    if (mkdtemp(pattern.data()) == nullptr)
+      throw std::runtime_error("cannot create a temporary directory");
     path_ = pattern;
   }
   ~TempDirectory() { std::filesystem::remove_all(path_); }
   TempDirectory(const TempDirectory&) = delete;
   TempDirectory& operator=(const TempDirectory&) = delete;
 
-  /// The path of a file in it, which need not exist.
+  /// Returns the path of a file in the directory. The file need not exist.
   [[nodiscard]] std::string path(std::string_view name) const { return (path_ / name).string(); }
 
-  /// Writes a file and gives its path.
+  /// Writes a file and returns its path.
   [[nodiscard]] std::string file(std::string_view name, std::string_view content) const {
     std::ofstream(path(name), std::ios::binary) << content;
     return path(name);

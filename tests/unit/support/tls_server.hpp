@@ -1,5 +1,5 @@
-// A server with TLS in threads of its own, so that it can send while the client keeps its loop. It
-// knows nothing of HTTP.
+// A TLS server in its own threads, so that it can send while the client occupies the loop. It has
+// no HTTP code.
 #pragma once
 
 #include <array>
@@ -23,8 +23,8 @@
 
 namespace vitalsd::test {
 
-/// A connection, from the server's side. Both operations block; at the end of it they
-/// give nothing, or false.
+/// The server's side of a connection. read() and write() block. After the connection is closed
+/// or has failed, read() returns an empty string and write() returns false.
 class TlsLine {
  public:
   explicit TlsLine(SSL* tls) : tls_(tls) {}
@@ -36,7 +36,7 @@ class TlsLine {
   bool write(std::string_view bytes) {
     return SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size())) > 0;
   }
-  /// TLS 1.3: new keys for what is sent.
+  /// TLS 1.3: changes the keys of the sending direction.
   bool update_keys() {
     return SSL_key_update(tls_, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(tls_) == 1;
   }
@@ -49,7 +49,7 @@ class TlsServer {
  public:
   using Script = std::function<void(TlsLine&)>;
 
-  /// Listens at `address`; port 0 is any. `protocol` is what it chooses by ALPN.
+  /// Listens on `address`. Port 0 is any free port. The server selects `protocol` by ALPN.
   TlsServer(const Certificate& certificate, Script script, const std::string& address = "127.0.0.1",
             std::uint16_t port = 0, std::string protocol = "http/1.1")
       : script_(std::move(script)),
@@ -66,7 +66,7 @@ class TlsServer {
   }
   ~TlsServer() {
     ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
-    accepting_.join();  // from here on there are no more connections
+    accepting_.join();  // after this, no connection is added
     for (const int descriptor : descriptors_) ::shutdown(descriptor, SHUT_RDWR);
     for (std::thread& each : conversing_) each.join();
     for (const int descriptor : descriptors_) ::close(descriptor);
@@ -105,7 +105,7 @@ class TlsServer {
     sigset_t pipe{};
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);  // the client may have gone
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);  // the client may have closed the connection
     const Tls tls(SSL_new(context_.get()));
     SSL_set_fd(tls.get(), descriptor);
     TlsLine line(tls.get());
@@ -115,10 +115,10 @@ class TlsServer {
 
   Script script_;
   std::string protocol_;
-  boost::asio::io_context loop_;  // never runs: all of it blocks
+  boost::asio::io_context loop_;  // never runs, because all operations block
   boost::asio::ip::tcp::acceptor acceptor_;
   Context context_{SSL_CTX_new(TLS_server_method())};
-  std::vector<int> descriptors_;         // of the accepting thread, until that has ended
+  std::vector<int> descriptors_;         // used only by the accepting thread until it ends
   std::vector<std::thread> conversing_;  // likewise
   std::thread accepting_;
 };

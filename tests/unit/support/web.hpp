@@ -1,4 +1,5 @@
-// What a web server needs of a daemon, without one: two probes' samples and switches to play with.
+// The web server's options without a daemon: samples of two probes, and health and readiness that a
+// test can change.
 #pragma once
 
 #include "exporter/model/exposition.hpp"
@@ -20,7 +21,7 @@ namespace vitalsd::test {
 inline constexpr Metric kWebReading({.name = "connections", .help = "Open connections."});
 inline constexpr Metric kWebRows({.name = "table_rows", .help = "Rows of a table."}, "table");
 inline constexpr Metric kWebFact({.name = "cert_expiry",
-                                  .help = "When the certificate ends.",
+                                  .help = "When the certificate expires.",
                                   .keep = Keep::fact});
 
 class WebDaemon {
@@ -48,7 +49,8 @@ class WebDaemon {
     };
   }
 
-  /// Publishes so many samples of 128 bytes and more, all of this value, for the probe "db".
+  /// Publishes this number of samples with this value for the probe "db". Each sample line has at
+  /// least 128 bytes.
   void publish(std::size_t samples, double value) {
     SampleSet set;
     for (std::size_t i = 0; i < samples; ++i) {
@@ -61,7 +63,7 @@ class WebDaemon {
   std::atomic<bool> ready = true;
   std::atomic<int> requests = 0;
   std::atomic<std::size_t> scraped_bytes = 0;
-  std::vector<ProbeView> views;  // before the server starts
+  std::vector<ProbeView> views;  // set it before the server starts
   WebOptions options;
 
  private:
