@@ -140,7 +140,9 @@ bool HttpResponseReader::start_headers() {
   if (info != nullptr && info->internals != nullptr) {
     const auto* tls = static_cast<SSL*>(info->internals);
     response_.certificate_expiry = earliest_expiry(SSL_get_peer_cert_chain(tls));
-    response_.chain_expiry = earliest_expiry(SSL_get0_verified_chain(tls));
+    if (request_.tls.verify && SSL_get_verify_result(tls) == X509_V_OK) {
+      response_.chain_expiry = earliest_expiry(SSL_get0_verified_chain(tls));
+    }
   }
   return true;
 }

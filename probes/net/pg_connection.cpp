@@ -9,6 +9,7 @@
 #include "probes/net/socket_input.hpp"
 #include "probes/net/tcp.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -45,12 +46,13 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
   out.doing("resolving " + options.endpoint.host);
   Addresses addresses = co_await environment.resolver.resolve(options.endpoint.host);
   if (addresses.size() > 1) {
-    // libpq waits for an address without a limit before it tries the next one. A connection that is
-    // closed without a byte leaves no line in the log of the server.
+    // libpq waits for an address without a limit before it tries the next one, so it starts with
+    // one that accepts connections.
     const asio::ip::tcp::socket socket = co_await connect(environment, options.endpoint, out);
     boost::system::error_code error;
     const auto peer = socket.remote_endpoint(error);
-    if (!error) addresses = {peer.address()};
+    const auto winner = std::ranges::find(addresses, peer.address());
+    if (!error && winner != addresses.end()) std::rotate(addresses.begin(), winner, winner + 1);
   }
   out.doing("connecting to " + options.endpoint.text());
   std::unique_ptr<PgSession> session =

@@ -17,10 +17,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kMinTtl = 1s;         // names from the hosts file have a TTL of 0
-constexpr auto kMaxTtl = 60s;        // a service that moves is found within a minute
-constexpr auto kCheckInterval = 5s;  // between checks of resolv.conf
-constexpr auto kFamilyDelay = 50ms;  // the recommendation of RFC 8305
+constexpr auto kMinTtl = 1s;            // names from the hosts file have a TTL of 0
+constexpr auto kMaxTtl = 60s;           // a service that moves is found within a minute
+constexpr auto kCheckInterval = 5s;     // between checks of resolv.conf
+constexpr auto kFallbackDelay = 300ms;  // until IPv4 addresses alone are queried
 constexpr std::size_t kMaxCached = 10'000;
 
 asio::ip::address to_address(const sockaddr& raw) {
@@ -35,10 +35,10 @@ asio::ip::address to_address(const sockaddr& raw) {
   return asio::ip::address_v6(bytes, v6.sin6_scope_id);
 }
 
-// Whether the machine has a route, and so an address of its own, for an IPv6 address. Sends
+// Whether the machine has a route, and so an address of its own, for an IPv4 address. Sends
 // nothing.
 bool has_route_to(const asio::ip::address& address) {
-  const int probe = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return false;
   const asio::ip::udp::endpoint to(address, 9);
   const bool has_route = connect(probe, to.data(), static_cast<socklen_t>(to.size())) == 0;
@@ -48,21 +48,22 @@ bool has_route_to(const asio::ip::address& address) {
 
 }  // namespace
 
-// The queries for the IPv4 and the IPv6 addresses of a name, and their waiters. Each query keeps it
-// until c-ares calls back, which may be after it has finished.
+// A query for the addresses of both families of a name, and its waiters. c-ares waits for both. A
+// server that drops AAAA queries would delay the result by seconds, so a second query for IPv4
+// addresses alone starts after a while; the first query with addresses is used. Each query keeps
+// this object until c-ares calls back, which may be after the result.
 struct Resolver::Query {
   Query(Resolver& owner, std::string name)
-      : resolver(owner), host(std::move(name)), delay([this] { resolver.finish(*this); }) {}
+      : resolver(owner),
+        host(std::move(name)),
+        fallback([this] { resolver.send(*this, AF_INET); }) {}
 
   Resolver& resolver;
   std::string host;
   std::vector<std::shared_ptr<Pending<Addresses>>> waiters{};
-  Timer delay;  // until the result is used without that of the other family
-  Addresses v4{};
-  Addresses v6{};
-  int status = ARES_SUCCESS;  // of a failed query
-  int ttl = static_cast<int>(std::chrono::seconds(kMaxTtl).count());
-  int pending = 2;
+  std::weak_ptr<Query> self{};
+  Timer fallback;
+  int pending = 0;  // queries
   bool is_finished = false;
 };
 
@@ -122,62 +123,59 @@ void Resolver::start(const std::string& host, std::shared_ptr<Pending<Addresses>
     return;
   }
   query = std::make_shared<Query>(*this, host);
+  query->self = query;
   query->waiters.push_back(std::move(waiter));
   const std::shared_ptr<Query> kept = query;  // c-ares may call back before it returns
-  const auto on_result = [](void* raw, int status, int /*timeouts*/, ares_addrinfo* result) {
-    const std::unique_ptr<std::shared_ptr<Query>> answered(
-        static_cast<std::shared_ptr<Query>*>(raw));
-    (*answered)->resolver.answer(**answered, status, result);
+  wheel_.arm_after(kept->fallback, kFallbackDelay);
+  send(*kept, AF_UNSPEC);
+}
+
+void Resolver::send(Query& query, int family) {
+  struct Sent {
+    std::shared_ptr<Query> query;
+    int family;
   };
-  for (const int family : {AF_INET, AF_INET6}) {
-    ares_addrinfo_hints hints{};
-    hints.ai_family = family;
-    hints.ai_socktype = SOCK_STREAM;  // otherwise each address is returned once per socket type
-    ares_getaddrinfo(channel_->handle(), kept->host.c_str(), nullptr, &hints, on_result,
-                     new std::shared_ptr<Query>(kept));
-  }
+  const auto on_result = [](void* raw, int status, int /*timeouts*/, ares_addrinfo* result) {
+    const std::unique_ptr<Sent> sent(static_cast<Sent*>(raw));
+    sent->query->resolver.answer(*sent->query, sent->family, status, result);
+  };
+  ares_addrinfo_hints hints{};
+  hints.ai_family = family;
+  hints.ai_socktype = SOCK_STREAM;  // otherwise each address is returned once per socket type
+  ++query.pending;
+  ares_getaddrinfo(channel_->handle(), query.host.c_str(), nullptr, &hints, on_result,
+                   new Sent{query.self.lock(), family});
   channel_->rearm();
 }
 
-// RFC 8305: if a server answers for one family only, such as one that drops AAAA queries, the
-// addresses of that family are used after a short delay.
-void Resolver::answer(Query& query, int status, ares_addrinfo* result) {
+void Resolver::answer(Query& query, int family, int status, ares_addrinfo* result) {
+  Addresses addresses;
+  int ttl = static_cast<int>(std::chrono::seconds(kMaxTtl).count());
   for (const ares_addrinfo_node* at = result == nullptr ? nullptr : result->nodes; at != nullptr;
        at = at->ai_next) {
-    const asio::ip::address address = to_address(*at->ai_addr);
-    (address.is_v4() ? query.v4 : query.v6).push_back(address);
-    query.ttl = std::min(query.ttl, at->ai_ttl);
+    addresses.push_back(to_address(*at->ai_addr));
+    ttl = std::min(ttl, at->ai_ttl);
   }
   if (result != nullptr) ares_freeaddrinfo(result);
-  if (query.is_finished) return;
-  const int error = status == ARES_SUCCESS ? ARES_ENODATA : status;
-  if (query.status == ARES_SUCCESS || query.status == ARES_ENODATA) query.status = error;
   --query.pending;
-  if (query.pending == 0) {
-    finish(query);
-  } else if (!query.v4.empty() || !query.v6.empty()) {
-    wheel_.arm_after(query.delay, kFamilyDelay);
-  }
-}
-
-void Resolver::finish(Query& query) {
+  // IPv4 addresses alone are of no use to a machine that has IPv6 only.
+  if (family == AF_INET && !addresses.empty() && !has_route_to(addresses.front()))
+    addresses.clear();
+  if (query.is_finished || (addresses.empty() && query.pending > 0)) return;
   query.is_finished = true;
-  query.delay.disarm();
+  query.fallback.disarm();
   const auto node = queries_.extract(query.host);  // keeps the query until this returns
-  const bool v6_first = !query.v6.empty() && has_route_to(query.v6.front());
-  Addresses addresses = v6_first ? query.v6 : query.v4;
-  const Addresses& others = v6_first ? query.v4 : query.v6;
-  addresses.insert(addresses.end(), others.begin(), others.end());
   if (addresses.empty()) {
+    const int error = status == ARES_SUCCESS ? ARES_ENODATA : status;
     for (const auto& waiter : query.waiters) {
-      waiter->fail_with(ProbeError(Reason::dns, query.host + ": " + ares_text(query.status)));
+      waiter->fail_with(ProbeError(Reason::dns, query.host + ": " + ares_text(error)));
     }
     return;
   }
   if (cache_.size() >= kMaxCached) cache_.clear();
-  cache_[query.host] = {addresses,
-                        TimerWheel::Clock::now() + std::max<TimerWheel::Clock::duration>(
-                                                       kMinTtl, std::chrono::seconds(query.ttl))};
+  cache_[query.host] = {
+      addresses, TimerWheel::Clock::now() +
+                     std::max<TimerWheel::Clock::duration>(kMinTtl, std::chrono::seconds(ttl))};
   for (const auto& waiter : query.waiters) waiter->succeed(addresses);
 }
 

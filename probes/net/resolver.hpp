@@ -46,8 +46,8 @@ class Resolver {
   };
 
   void start(const std::string& host, std::shared_ptr<Pending<Addresses>> waiter);
-  void answer(Query& query, int status, ares_addrinfo* result);
-  void finish(Query& query);
+  void send(Query& query, int family);
+  void answer(Query& query, int family, int status, ares_addrinfo* result);
   void check_resolv_conf();
   void open_channel();
 

@@ -217,6 +217,7 @@ OF_KUBELET = watch("", "nodes") | {("", "", "nodes/stats", "get"), ("", "", "nod
         ({"kind": "pod"}, watch("", "pods")),
         ({"kind": "pod", "namespaces": ["a", "b"]}, watch("a", "pods") | watch("b", "pods")),
         ({"kind": "kubelet"}, OF_KUBELET),
+        ({"kind": "kubelet", "namespaces": ["a"]}, OF_KUBELET),
         ({"kind": "kubelet", "cadvisor": False}, OF_KUBELET - {("", "", "nodes/metrics", "get")}),
         ({"kind": "kubelet", "summary": False}, OF_KUBELET - {("", "", "nodes/stats", "get")}),
         (

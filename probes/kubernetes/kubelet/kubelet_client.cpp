@@ -3,10 +3,12 @@
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <expected>
+#include <optional>
 #include <utility>
 
 #include <boost/algorithm/string/replace.hpp>
@@ -31,17 +33,25 @@ asio::awaitable<void> KubeletClient::get(const Node& node, const KubeletPage& pa
                                          config::Duration limit, OnData on_data) const {
   if (node.addresses.empty()) throw ProbeError(Reason::config, "the node has no address");
   // The other addresses are tried only if no connection is possible, such as to an IPv6 address
-  // from a pod that has an IPv4 address only.
+  // from a pod that has an IPv4 address only. The first error is the one to report.
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  std::optional<ProbeError> first_error;
   for (const std::string& address : node.addresses) {
+    const auto left =
+        std::chrono::duration_cast<config::Duration>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
     try {
-      co_await get_from(address, node, page, limit, on_data);
+      co_await get_from(address, node, page, left, on_data);
       co_return;
     } catch (const ProbeError& error) {
       const bool is_unreachable =
           error.reason() == Reason::connect || error.reason() == Reason::dns;
-      if (!is_unreachable || &address == &node.addresses.back()) throw;
+      if (!is_unreachable) throw;
+      if (!first_error) first_error = error;
     }
   }
+  if (first_error) throw ProbeError(*first_error);
+  throw ProbeError(Reason::timeout, "no time is left to query the node");
 }
 
 asio::awaitable<void> KubeletClient::get_from(const std::string& address, const Node& node,

@@ -38,7 +38,7 @@ class KubeletClient {
   void load_credentials();
 
   /// Streams the body of a 2xx response from the node's first reachable address into `on_data`.
-  /// `limit` applies to each request.
+  /// `limit` applies to all attempts.
   /// Throws ProbeError: config (the node has no address), auth (401), permission (403), mismatch
   /// (other statuses), and those of HttpClient::perform.
   asio::awaitable<void> get(const Node& node, const KubeletPage& page, config::Duration limit,

@@ -51,6 +51,8 @@ void sort_addresses(const std::vector<Address>& addresses, Node& node) {
       if (type == "InternalIP" && node.internal_ip.empty()) node.internal_ip = address.text;
       node.addresses.emplace_back(address.text);
     }
+    if (!node.internal_ip.empty())
+      return;  // an IP address needs no DNS, and the network is internal
   }
 }
 

@@ -27,7 +27,7 @@ struct Node {
   Amounts allocatable;
   std::vector<Condition> conditions;
   std::string internal_ip;             ///< the first one
-  std::vector<std::string> addresses;  ///< IP addresses and names at which to connect, best first
+  std::vector<std::string> addresses;  ///< to connect to: all internal IPs, or what else there is
   std::uint16_t kubelet_port = 0;
   std::string kubelet_version;
   std::string kernel_version;

@@ -141,11 +141,13 @@ TEST_F(ResolverTest, ResolvesAName) {
 }
 
 TEST_F(ResolverTest, UsesOneFamilyIfTheServerDropsQueriesForTheOther) {
+  const auto local = asio::ip::make_address_v4("127.0.0.1");  // there is a route to it anywhere
+  server.names["db.example"] = {local};
   server.drops_v6 = true;
   const auto start = test::Clock::now();
-  EXPECT_EQ(resolve("db.example").get(), (Addresses{kDb, kOther}));
-  EXPECT_LT(test::Clock::now() - start, std::chrono::seconds(2));    // c-ares would wait for 5 s
-  EXPECT_EQ(resolve("db.example").get(), (Addresses{kDb, kOther}));  // from the cache
+  EXPECT_EQ(resolve("db.example").get(), Addresses{local});
+  EXPECT_LT(test::Clock::now() - start, std::chrono::seconds(2));  // c-ares would wait for 5 s
+  EXPECT_EQ(resolve("db.example").get(), Addresses{local});        // from the cache
 }
 
 TEST_F(ResolverTest, SendsOneQueryForAllWaiters) {

@@ -23,7 +23,10 @@ the kinds.
       {{- $needed = hasKey $probe . -}}
       {{- $namespaces = default list (default dict (get $probe .)).namespaces -}}
     {{- end -}}
-    {{- if and $permission.cluster $namespaces }}{{ $needed = false }}{{ end -}}
+    {{- if $permission.cluster -}}
+      {{- if and $permission.listed_in $namespaces }}{{ $needed = false }}{{ end -}}
+      {{- $namespaces = list -}}
+    {{- end -}}
     {{- if $needed -}}
       {{- range $namespace := default (list "") $namespaces -}}
         {{- $needs := dict $permission.resource $permission.verbs -}}
