@@ -1,7 +1,7 @@
-// Strict reader of one YAML mapping. Reading a key declares it: the code that reads a mapping is
-// its schema, its reference and its validation. An invalid value is recorded as a problem and the
-// reader returns a fallback, so that one run reports all problems. finish() reports the keys that
-// were never read.
+// Strict reader of one YAML mapping. Reading a key also declares it, so the code that reads a
+// mapping defines its schema, its reference page and its validation. An invalid value is recorded
+// as a problem and the reader returns a fallback, so that one run reports all problems. finish()
+// reports the keys that were never read.
 #pragma once
 
 #include "config/problems.hpp"

@@ -47,7 +47,7 @@ class Reloader {
   using Done = std::function<void(bool, std::string)>;
 
   /// Reads the file and installs it; if that fails, nothing changes. `done` receives whether it
-  /// succeeded, and a text for people. A call during a reload starts another reload after it.
+  /// succeeded, and a message to display. A call during a reload starts another reload after it.
   void reload(Done done);
 
   /// Reloads if the file has changed since it was last read. Follows symbolic links, because

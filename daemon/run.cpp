@@ -23,7 +23,7 @@ Failure to_failure(const std::exception_ptr& error) {
   } catch (const ProbeError& e) {
     return {e.reason(), e.what()};
   } catch (const boost::system::system_error& e) {
-    const bool is_local = is_our_shortage(e.code().value());
+    const bool is_local = is_local_shortage(e.code().value());
     return {is_local ? Reason::internal : Reason::connect, error_text(e.code())};
   } catch (const std::exception& e) {
     return {Reason::internal, e.what()};

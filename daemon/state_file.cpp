@@ -87,7 +87,7 @@ std::string error_of(const char* action, const std::string& path) {
 // Whether an error of reading may be unrelated to the file, so that a later attempt may succeed.
 bool is_transient(int error) {
   constexpr std::array kTransient = {EIO, ESTALE, EINTR, ETIMEDOUT};
-  return is_our_shortage(error) || std::ranges::find(kTransient, error) != kTransient.end();
+  return is_local_shortage(error) || std::ranges::find(kTransient, error) != kTransient.end();
 }
 
 // Returns the content of the file, or errno.

@@ -24,8 +24,8 @@ namespace {
 
 constexpr std::array kShortages = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
 
-// Whether no local port is free. EADDRNOTAVAIL also means that the machine has no address to connect
-// from, for example if IPv6 is disabled. That is permanent, and the target is unreachable.
+// Whether no local port is free. EADDRNOTAVAIL also means that the machine has no address to
+// connect from, for example if IPv6 is disabled. That is permanent, and the target is unreachable.
 bool out_of_ports() {
   const int another = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (another < 0) return false;
@@ -39,12 +39,12 @@ bool out_of_ports() {
 
 }  // namespace
 
-bool is_our_shortage(int error) {
+bool is_local_shortage(int error) {
   if (error == EADDRNOTAVAIL) return out_of_ports();
   return std::ranges::find(kShortages, error) != kShortages.end();
 }
 
-bool tells_our_shortage(std::string_view text) {
+bool mentions_local_shortage(std::string_view text) {
   const auto tells = [&](int error) {
     return text.contains(std::generic_category().message(error));
   };
@@ -59,7 +59,7 @@ bool out_of_descriptors() {
 
 void fail_with(Reason reason, const std::string& what, const boost::system::error_code& error) {
   if (error == boost::asio::error::operation_aborted) throw boost::system::system_error(error);
-  if (error.category() == boost::system::system_category() && is_our_shortage(error.value())) {
+  if (error.category() == boost::system::system_category() && is_local_shortage(error.value())) {
     reason = Reason::internal;
   }
   throw ProbeError(reason, what + ": " + error_text(error));

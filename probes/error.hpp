@@ -24,18 +24,18 @@ class ProbeError : public std::runtime_error {
   Reason reason_;
 };
 
-/// Whether a system error is due to a lack of local resources (descriptors, memory, local ports), so
-/// that it carries no information about the target.
-bool is_our_shortage(int error);
+/// Whether a system error is due to a lack of local resources (descriptors, memory, local ports),
+/// so that it carries no information about the target.
+bool is_local_shortage(int error);
 
 /// The same for the text of a library that contains the system's message.
-bool tells_our_shortage(std::string_view text);
+bool mentions_local_shortage(std::string_view text);
 
 /// Whether no file descriptor is left. Libraries report this as a failure of the target.
 bool out_of_descriptors();
 
-/// Throws ProbeError(reason, "what: text of the error"), with Reason::internal if local resources are
-/// missing. operation_aborted is the cancellation of the run and is thrown as it is.
+/// Throws ProbeError(reason, "what: text of the error"), with Reason::internal if local resources
+/// are missing. operation_aborted is the cancellation of the run and is thrown as it is.
 [[noreturn]] void fail_with(Reason reason, const std::string& what,
                             const boost::system::error_code& error);
 

@@ -36,7 +36,7 @@ Reason reason_of(CURLcode code) {
 ProbeError curl_error(CURLcode code, int os_error, const std::string& text,
                       const config::Endpoint& endpoint) {
   if (code == CURLE_COULDNT_CONNECT && os_error != 0) {
-    return {is_our_shortage(os_error) ? Reason::internal : Reason::connect,
+    return {is_local_shortage(os_error) ? Reason::internal : Reason::connect,
             endpoint.text() + ": " + std::strerror(os_error)};
   }
   // libcurl's code for a header line of more than 100 KB.

@@ -1,6 +1,6 @@
 // Checks the authentication requests of a PostgreSQL server before libpq reads them. On an
 // unencrypted connection the requests may come from an attacker, who can request the password in
-// cleartext, or so many iterations of a hash that the client computes for hours. Pure functions.
+// cleartext, or demand so many hash iterations that the client computes for hours. Pure functions.
 // https://www.postgresql.org/docs/current/protocol-message-formats.html
 #pragma once
 

@@ -17,7 +17,7 @@ bool contains_any(std::string_view text, const std::array<std::string_view, Coun
 // The reason for a login that failed without an SQLSTATE.
 Reason reason_of_text(std::string_view text) {
   // "could not fork" is the server's own message, without an SQLSTATE, when it lacks memory.
-  if (!text.contains("could not fork") && tells_our_shortage(text)) return Reason::internal;
+  if (!text.contains("could not fork") && mentions_local_shortage(text)) return Reason::internal;
   if (text.contains("no password supplied")) return Reason::auth;
   if (text.contains("authentication method")) return Reason::auth;
   if (text.contains("channel binding")) return Reason::auth;

@@ -66,7 +66,7 @@ class Race : public std::enable_shared_from_this<Race> {
     }
     const config::Endpoint at{to.address().to_string(), to.port()};
     failures_ += (failures_.empty() ? "" : "; ") + at.text() + ": " + error_text(error);
-    if (!is_our_shortage(error.value())) reason_ = Reason::connect;
+    if (!is_local_shortage(error.value())) reason_ = Reason::connect;
     if (next_ < addresses_.size()) {
       attempt();
     } else if (sockets_.empty()) {

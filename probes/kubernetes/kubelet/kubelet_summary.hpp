@@ -12,7 +12,8 @@
 
 namespace vitalsd::kubernetes {
 
-/// A file system. Several volumes may share one, so capacity minus available is not `used_bytes`.
+/// A file system. If several volumes share it, `used_bytes` is that of one volume, and not capacity
+/// minus available.
 struct FsStats {
   std::optional<double> available_bytes;  ///< to users other than root
   std::optional<double> capacity_bytes;

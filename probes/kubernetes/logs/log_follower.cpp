@@ -176,20 +176,25 @@ bool LogFollower::has_untried() const {
   });
 }
 
-std::size_t LogFollower::pods_of(const Source& source) const {
-  const auto belongs = [&](const auto& pod) { return pod.second.source == &source; };
-  return static_cast<std::size_t>(std::ranges::count_if(pods_, belongs));
+std::map<const LogFollower::Source*, std::size_t> LogFollower::count_pods() const {
+  std::map<const Source*, std::size_t> pods;
+  if (!Selection::counts(sources_.front()->query())) return pods;
+  for (const auto& [key, pod] : pods_) ++pods[pod.source];
+  return pods;
 }
 
 asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   counts_.start(unix_nanoseconds());
-  Selection selection;
+  std::vector<const Source*> fresh;
   for (const auto& source : sources_) source->join();
   for (const auto& source : sources_) {
     Part& part = sources_.size() == 1 ? run : run.part(source->text());
-    if (co_await source->judge(run, part)) {
-      selection.add(source->query(), pods_of(*source), environment_.shard.divided());
-    }
+    if (co_await source->judge(run, part)) fresh.push_back(source.get());
+  }
+  Selection selection;
+  std::map<const Source*, std::size_t> pods = count_pods();
+  for (const Source* source : fresh) {
+    selection.add(source->query(), pods[source], environment_.shard.divided());
   }
   selection.report(run);
   schedule_opening();  // a reload may have raised max_streams

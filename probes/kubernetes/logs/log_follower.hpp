@@ -56,7 +56,8 @@ class LogFollower : private ContainerLog::Owner {
   };
   using Pods = std::map<std::string, PodEntry>;  // by "namespace/name"
 
-  [[nodiscard]] std::size_t pods_of(const Source& source) const;
+  /// One pass over all pods, and only if their number is published.
+  [[nodiscard]] std::map<const Source*, std::size_t> count_pods() const;
   void updated(Source& source, const Pod& pod);
   void deleted(const Pod& pod);
   void deleted(Pods::iterator pod);

@@ -14,8 +14,8 @@ namespace vitalsd::kubernetes {
 /// rejects too.
 std::optional<double> parse_time(std::string_view text);
 
-/// Returns nanoseconds since 1970, the precision of logs. Empty outside 1970 to 2262. More digits
-/// than nine are truncated.
+/// Returns nanoseconds since 1970, the precision of logs. Empty outside 1970 to 2262. Digits
+/// after the ninth are ignored.
 std::optional<std::int64_t> parse_nanoseconds(std::string_view text);
 
 }  // namespace vitalsd::kubernetes

@@ -10,9 +10,13 @@ constexpr Metric<1> kSelectedObjects(
              "neither."},
     "scope");
 
+bool Selection::counts(const net::kubernetes::Query& query) {
+  return !query.namespace_name.empty() || !query.label_selector.empty();
+}
+
 void Selection::add(const net::kubernetes::Query& query, std::size_t objects, bool is_divided) {
   is_divided_ = is_divided;
-  if (query.namespace_name.empty() && query.label_selector.empty()) return;
+  if (!counts(query)) return;
   std::string scope = query.namespace_name.empty() ? "all namespaces" : query.namespace_name;
   if (!query.label_selector.empty()) scope += " with " + query.label_selector;
   by_scope_[scope] += objects;

@@ -23,7 +23,10 @@ inline constexpr Check kUnmatchedCheck{
 
 class Selection {
  public:
-  /// Adds the objects of one watch. A watch of all objects of a resource is not counted.
+  /// Whether the objects of a watch are counted: not those of a watch of the whole resource.
+  static bool counts(const net::kubernetes::Query& query);
+
+  /// Adds the objects of one watch, if they are counted.
   /// `is_divided`: other processes have a share of them.
   void add(const net::kubernetes::Query& query, std::size_t objects, bool is_divided);
 

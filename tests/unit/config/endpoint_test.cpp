@@ -5,23 +5,11 @@
 #include <string>
 #include <string_view>
 
+#include "unit/support/scalar.hpp"
 #include <gtest/gtest.h>
 
 namespace vitalsd::config {
 namespace {
-
-template <class T>
-std::string error_of(std::string_view text) {
-  const auto parsed = Scalar<T>::parse(text);
-  return parsed ? "accepted" : parsed.error();
-}
-
-// The value in the form that show() gives it, or the error.
-template <class T>
-std::string shown(std::string_view text) {
-  const auto parsed = Scalar<T>::parse(text);
-  return parsed ? std::string(Scalar<T>::show(*parsed)) : parsed.error();
-}
 
 TEST(Endpoint, HasAHostAndAPort) {
   EXPECT_EQ(*Scalar<Endpoint>::parse("db_1.example:5432"), (Endpoint{"db_1.example", 5432}));

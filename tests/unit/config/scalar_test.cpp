@@ -7,23 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "unit/support/scalar.hpp"
 #include <gtest/gtest.h>
 
 namespace vitalsd::config {
 namespace {
-
-template <class T>
-std::string error_of(std::string_view text) {
-  const auto parsed = Scalar<T>::parse(text);
-  return parsed ? "accepted" : parsed.error();
-}
-
-// The value in the form that show() gives it, or the error.
-template <class T>
-std::string shown(std::string_view text) {
-  const auto parsed = Scalar<T>::parse(text);
-  return parsed ? std::string(Scalar<T>::show(*parsed)) : parsed.error();
-}
 
 TEST(Text, KeepsEveryCharacter) {
   EXPECT_EQ(*Scalar<std::string>::parse("  007 ~ 'x' "), "  007 ~ 'x' ");

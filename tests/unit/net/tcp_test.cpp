@@ -144,12 +144,12 @@ TEST_F(TcpConnectTest, ReportsALackOfDescriptorsAsInternal) {
 }
 
 TEST(LocalShortageTest, IsRecognizedByItsText) {
-  EXPECT_TRUE(tells_our_shortage("could not create socket: Too many open files"));
-  EXPECT_TRUE(tells_our_shortage("connect failed: No buffer space available"));
-  EXPECT_FALSE(tells_our_shortage("connection to 10.0.0.1 failed: Connection refused"));
+  EXPECT_TRUE(mentions_local_shortage("could not create socket: Too many open files"));
+  EXPECT_TRUE(mentions_local_shortage("connect failed: No buffer space available"));
+  EXPECT_FALSE(mentions_local_shortage("connection to 10.0.0.1 failed: Connection refused"));
   // EADDRNOTAVAIL means that no local address can reach the target, as long as ports are free.
-  EXPECT_FALSE(tells_our_shortage("could not connect: Cannot assign requested address"));
-  EXPECT_FALSE(is_our_shortage(EADDRNOTAVAIL));
+  EXPECT_FALSE(mentions_local_shortage("could not connect: Cannot assign requested address"));
+  EXPECT_FALSE(is_local_shortage(EADDRNOTAVAIL));
 }
 
 TEST_F(TcpConnectTest, ReportsANameThatDoesNotResolve) {
