@@ -242,10 +242,10 @@ std::string_view fault_name(VerifyFault fault) {
 
 asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environment,
                                                      const config::Endpoint& endpoint,
-                                                     StartTls start_tls,
+                                                     net::IpVersion ip, StartTls start_tls,
                                                      const net::TlsOptions& options,
                                                      SampleSet& out) {
-  net::Stream stream = co_await net::open_stream(environment, endpoint, nullptr, out);
+  net::Stream stream = co_await net::open_stream(environment, endpoint, ip, nullptr, out);
   if (start_tls != StartTls::none) {
     out.doing("requesting TLS");
     co_await request_tls(stream, start_tls);

@@ -97,6 +97,13 @@ class HttpProbe final : public Probe {
                                              "a larger response is an error",
                                              {config::Bytes{1}, config::Bytes{64 << 20}})),
         http2_(options.get<bool>("http2", false, "request HTTP/2 over TLS instead of HTTP/1.1")),
+        proxy_(options.find<config::Url>(
+            "proxy",
+            "http://USER@HOST:PORT of an HTTP proxy; environment variables such as "
+            "HTTP_PROXY are not used")),
+        proxy_password_(
+            net::read_password(options, proxy_.value_or(config::Url{}), "proxy_password", "proxy")),
+        ip_(net::read_ip(options, proxy_ ? "proxy" : "url", proxy_ ? proxy_->host : url_.host)),
         tls_(net::TlsOptions::read(options)),
         user_(url_.user),
         password_(net::read_password(options, url_)),
@@ -114,6 +121,15 @@ class HttpProbe final : public Probe {
     }
     if (bearer_ && !user_.empty())
       options.error("bearer_token", "user and bearer_token cannot both be set");
+    if (proxy_ && proxy_->scheme != "http") {
+      options.error("proxy", "the scheme must be http, not " + config::quoted(proxy_->scheme));
+    }
+    if (proxy_ && !(proxy_->path.empty() || proxy_->path == "/")) {
+      options.error("proxy", "must have the form http://USER@HOST:PORT");
+    }
+    if (proxy_password_ && !(proxy_ && !proxy_->user.empty())) {
+      options.error("proxy_password", "requires a proxy with a user");
+    }
     if (password_ && user_.empty()) options.error("password", "requires user");
     for (const auto& [name, value] : headers_) {
       if (!is_header(name, value))
@@ -121,6 +137,7 @@ class HttpProbe final : public Probe {
     }
     url_.user.clear();
     url_.password.clear();
+    if (proxy_) proxy_->password.clear();
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -171,6 +188,8 @@ class HttpProbe final : public Probe {
     request.url = url_;
     request.headers = headers_;
     request.body = body_;
+    request.proxy = proxy_;
+    request.ip = ip_;
     request.tls = tls_;
     request.http2 = http2_;
     request.max_body = max_body_.value;
@@ -179,6 +198,9 @@ class HttpProbe final : public Probe {
     const auto bearer = bearer_.read();
     if (!password) throw ProbeError(Reason::config, password.error());
     if (!bearer) throw ProbeError(Reason::config, bearer.error());
+    const auto proxy_password = proxy_password_.read();
+    if (!proxy_password) throw ProbeError(Reason::config, proxy_password.error());
+    request.proxy_password = *proxy_password;
     request.password = *password;
     request.bearer = *bearer;
     return request;
@@ -263,6 +285,9 @@ class HttpProbe final : public Probe {
   bool allow_downgrade_;
   config::Bytes max_body_;
   bool http2_;
+  std::optional<config::Url> proxy_;
+  config::Secret proxy_password_;
+  net::IpVersion ip_;
   net::TlsOptions tls_;
   std::string user_;
   config::Secret password_;

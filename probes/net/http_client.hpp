@@ -42,6 +42,10 @@ struct HttpRequest {
   std::string bearer;                 ///< token, if not empty
   std::optional<AwsCredentials> aws;  ///< sign with SigV4
   std::string aws_region;
+  /// An HTTP proxy, with the user in it. https URLs use CONNECT. Connections are not reused.
+  std::optional<config::Url> proxy;
+  std::string proxy_password;
+  IpVersion ip = IpVersion::any;  ///< of the connection, to the proxy if there is one
   TlsOptions tls;
   std::size_t max_body = std::size_t{1} << 20;  ///< in bytes, both before and after decoding
   bool reuse_connection = false;                ///< otherwise a new connection, closed afterwards
@@ -54,6 +58,9 @@ struct HttpRequest {
   /// own connection (HTTP/1.1). It does not request compression, which costs a busy server more
   /// than the bytes do; a compressed response is an error. Must not throw.
   std::function<bool(std::string_view)> on_data;
+
+  /// Where the connection goes to: the proxy or the URL's host.
+  [[nodiscard]] config::Endpoint peer() const;
 };
 
 /// The phases of a request in seconds, as blackbox_exporter defines them.

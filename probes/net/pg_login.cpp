@@ -2,11 +2,13 @@
 
 #include "probes/error.hpp"
 #include "probes/net/offload.hpp"
+#include "probes/net/pause.hpp"
 #include "probes/net/pg_auth.hpp"
 #include "probes/net/pg_errors.hpp"
 #include "probes/net/pg_session.hpp"
 #include "probes/net/socket_input.hpp"
 #include "probes/net/timer_wheel.hpp"
+#include "probes/net/unix_socket.hpp"
 
 #include <algorithm>
 #include <array>
@@ -73,6 +75,11 @@ class Watchdog {
   bool exceeded_limit_ = false;
   Timer timer_;
 };
+
+ProbeError too_many_bytes() {
+  return {Reason::protocol, "the server sent more than " + std::to_string(kMaxLoginBytes) +
+                                " bytes during the login"};
+}
 
 template <std::size_t Size>
 ssize_t peek(int socket, std::array<char, Size>& into) {
@@ -172,11 +179,7 @@ asio::awaitable<PostgresPollingStatusType> Login::step(std::optional<FrozenInput
   const PostgresPollingStatusType next = co_await environment_.connecting.run(
       "connecting to " + options_.endpoint.text() + " as " + options_.user, std::move(poll));
   watchdog.done();
-  if (next == PGRES_POLLING_FAILED && watchdog.exceeded_limit()) {
-    throw ProbeError(
-        Reason::protocol,
-        "the server sent more than " + std::to_string(kMaxLoginBytes) + " bytes during the login");
-  }
+  if (next == PGRES_POLLING_FAILED && watchdog.exceeded_limit()) throw too_many_bytes();
   if (next == PGRES_POLLING_FAILED) throw pg_login_error(PQerrorMessage(connection()));
   co_return next;
 }
@@ -190,7 +193,12 @@ asio::awaitable<void> Login::run() {
                                                          : Descriptor::wait_write);
     session_.descriptor.release();
     std::optional<FrozenInput> input;
-    if (check_input(next, input)) next = co_await step(std::move(input));
+    if (check_input(next, input)) {
+      if (session_.received() > kMaxLoginBytes) throw too_many_bytes();
+      next = co_await step(std::move(input));
+    } else if (is_unix(options_.endpoint.host)) {
+      co_await pause(environment_.wheel, TimerWheel::kSlot);  // set_min_readable() has no effect
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #include "probes/net/pg_options.hpp"
 
+#include "probes/net/unix_socket.hpp"
+
 #include <cstdlib>
 #include <tuple>
 #include <utility>
@@ -17,6 +19,7 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
     hosts_ += comma + (tls.server_name.empty() ? options.endpoint.host : tls.server_name);
     hostaddrs_ += comma + address.to_string();
   }
+  if (is_unix(options.endpoint.host)) hosts_ = options.endpoint.host;
   port_ = std::to_string(options.endpoint.port);
   // With a CA file libpq verifies the certificate even for "require". So it gets one only if
   // sslmode asks for verification.
@@ -44,6 +47,10 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
       {nullptr, nullptr},
   }};
   for (std::size_t i = 0; i < kCount; ++i) std::tie(keywords_[i], values_[i]) = parameters[i];
+}
+
+std::string pg_socket(const config::Endpoint& endpoint) {
+  return endpoint.host + "/.s.PGSQL." + std::to_string(endpoint.port);
 }
 
 void ignore_pg_environment() {

@@ -13,7 +13,8 @@
 namespace vitalsd::net {
 
 struct PgOptions {
-  config::Endpoint endpoint;
+  config::Endpoint endpoint;  ///< the host may be the directory of a Unix socket
+  IpVersion ip = IpVersion::any;
   std::string database;
   std::string user;
   config::Secret password;
@@ -49,6 +50,9 @@ class PgParameters {
   std::array<const char*, kCount> keywords_{};
   std::array<const char*, kCount> values_{};
 };
+
+/// The path of the Unix socket at an endpoint whose host is its directory.
+std::string pg_socket(const config::Endpoint& endpoint);
 
 /// Removes the environment variables that libpq would use in addition to the parameters, such as
 /// PGOPTIONS. Must be called before any thread starts. PGPASSWORD stays, because a secret may be

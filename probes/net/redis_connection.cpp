@@ -176,7 +176,7 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
   const std::expected<std::string, std::string> password = options.password.read();
   if (!password) throw ProbeError(Reason::config, password.error());
   out.conceal(*password);
-  Stream stream = co_await open_stream(environment, options.endpoint,
+  Stream stream = co_await open_stream(environment, options.endpoint, options.ip,
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
   connection.password_ = *password;

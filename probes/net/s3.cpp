@@ -2,6 +2,7 @@
 
 #include "config/url.hpp"
 #include "probes/error.hpp"
+#include "probes/net/options.hpp"
 
 #include <algorithm>
 #include <array>
@@ -170,6 +171,7 @@ S3Options S3Options::read(config::Node& node) {
   s3.session_token = node.secret("session_token", "of temporary credentials; requires access_key");
   s3.sts_endpoint =
       node.find<config::Url>("sts_endpoint", "URL of a token service other than AWS's");
+  s3.ip = read_ip(node, "endpoint", endpoint ? endpoint->host : "");
   s3.tls = TlsOptions::read(node);
   if (static_cast<bool>(s3.access_key) != static_cast<bool>(s3.secret_key)) {
     node.error("access_key", "access_key and secret_key must be set together");
@@ -232,6 +234,7 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
                  config::percent_encode(role) + "&RoleSessionName=" +
                  config::percent_encode(session.empty() ? "vitalsd" : session) +
                  "&WebIdentityToken=" + config::percent_encode(token);
+  request.ip = options_.ip;
   request.tls = options_.tls;
   const HttpResponse response = co_await environment_.http.perform(request, out);
   if (response.status != 200) throw s3_error(response.status, response.body);
@@ -275,6 +278,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   }
   request.aws = credentials;
   request.aws_region = options_.region;
+  request.ip = options_.ip;
   request.tls = options_.tls;
   request.max_body = kMaxBytes;
   request.reuse_connection = true;  // for the pages of one list

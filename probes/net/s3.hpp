@@ -41,6 +41,7 @@ struct S3Options {
   config::Secret secret_key;
   config::Secret session_token;
   std::optional<config::Url> sts_endpoint;  ///< for web identity; default: that of the region
+  IpVersion ip = IpVersion::any;
   TlsOptions tls;
 
   /// Reads the section `s3` of a probe's options.

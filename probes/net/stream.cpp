@@ -2,6 +2,7 @@
 
 #include "probes/error.hpp"
 #include "probes/net/tcp.hpp"
+#include "probes/net/unix_socket.hpp"
 
 #include <optional>
 #include <utility>
@@ -9,6 +10,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -20,21 +22,21 @@
 namespace vitalsd::net {
 namespace {
 
-using asio::ip::tcp;
+using Socket = asio::generic::stream_protocol::socket;
 constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
 
 }  // namespace
 
 struct Stream::State {
-  explicit State(tcp::socket connected) : socket(std::move(connected)) {}
-  tcp::socket socket;
+  explicit State(Socket connected) : socket(std::move(connected)) {}
+  Socket socket;
   std::shared_ptr<asio::ssl::context> context;  // must outlive `tls`
-  std::optional<asio::ssl::stream<tcp::socket&>> tls;
+  std::optional<asio::ssl::stream<Socket&>> tls;
 };
 
-Stream::Stream(tcp::socket socket) : state_(std::make_unique<State>(std::move(socket))) {
-  boost::system::error_code ignored;  // the stream works without the option, but is slower
-  state_->socket.set_option(tcp::no_delay(true), ignored);
+Stream::Stream(Socket socket) : state_(std::make_unique<State>(std::move(socket))) {
+  boost::system::error_code ignored;  // a Unix socket does not have the option
+  state_->socket.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 Stream::~Stream() = default;
 Stream::Stream(Stream&&) noexcept = default;
@@ -110,9 +112,11 @@ bool Stream::hung_up() const {
 SSL* Stream::ssl() const { return state_->tls ? state_->tls->native_handle() : nullptr; }
 
 asio::awaitable<Stream> open_stream(const Environment& environment,
-                                    const config::Endpoint& endpoint, const TlsOptions* tls,
-                                    SampleSet& out) {
-  Stream stream(co_await connect(environment, endpoint, out));
+                                    const config::Endpoint& endpoint, IpVersion ip,
+                                    const TlsOptions* tls, SampleSet& out) {
+  Socket socket = is_unix(endpoint.host) ? co_await connect_unix(environment, endpoint.host, out)
+                                         : co_await connect(environment, endpoint, ip, out);
+  Stream stream(std::move(socket));
   if (tls != nullptr) {
     out.doing("performing the TLS handshake with " + endpoint.text());
     co_await stream.start_tls(environment.tls.client(*tls), *tls, endpoint.host);

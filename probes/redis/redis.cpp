@@ -1,7 +1,9 @@
 // Kind `redis`: memory, clients, look-ups, persistence and replication of one server. Each run
 // sends one INFO on a connection that is kept between runs.
+#include "config/socket_url.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/redis_connection.hpp"
+#include "probes/net/unix_socket.hpp"
 #include "probes/probe.hpp"
 #include "probes/redis/hit_rate.hpp"
 #include "probes/redis/info.hpp"
@@ -16,30 +18,53 @@
 namespace vitalsd {
 namespace {
 
+// Of the URL of a Unix socket.
+void read_path(config::Node& options, const config::Url& url, net::RedisOptions& redis) {
+  const std::string path = config::percent_decode(url.path);
+  if (path.contains('\0')) options.error("url", "%00 is not valid in a path");
+  if (path.size() < 2 || !url.host.empty() || url.port != 0) {
+    options.error("url", "must have the form unix:///PATH or unix://USER@/PATH");
+  }
+  net::check_unix(options, path);
+  redis.endpoint = {path, 0};
+}
+
 net::RedisOptions read_options(config::Node& options) {
   constexpr std::uint16_t kDefaultPort = 6379;
   constexpr std::int64_t kMaxDatabase = INT32_MAX;
   net::RedisOptions redis;
-  const auto url =
-      options.required<config::Url>("url", "redis://USER@HOST:PORT/DB, or rediss:// for TLS");
+  const auto url = options.required<config::SocketUrl>(
+      "url", "redis://USER@HOST:PORT/DB, rediss:// for TLS, or unix://USER@/PATH?db=DB");
   redis.password = net::read_password(options, url);
   const net::TlsOptions tls = net::TlsOptions::read(options);
+  const bool unix = url.scheme == "unix";
+  if (unix) {
+    read_path(options, url, redis);
+  } else if (!url.scheme.empty()) {
+    if (url.host.empty()) options.error("url", "the URL has no host");
+    if (net::is_unix(url.host)) options.error("url", "write unix:///PATH for a Unix socket");
+    redis.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
+  }
   if (url.scheme == "rediss") {
     redis.tls = tls;
-  } else if (url.scheme != "redis" && !url.host.empty()) {
-    options.error("url", "the scheme must be redis or rediss, not " + config::quoted(url.scheme));
-  } else if (options.has("tls")) {
+  } else if (url.scheme != "redis" && !unix && !url.scheme.empty()) {
+    options.error("url",
+                  "the scheme must be redis, rediss or unix, not " + config::quoted(url.scheme));
+  } else if (options.has("tls") && !unix) {
     options.error("tls", "requires a URL with the scheme rediss");
   }
-  redis.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
+  redis.ip = net::read_ip(options, "url", redis.endpoint.host);
   redis.user = url.user;
-  if (url.path.size() > 1) {
-    const auto database = config::Scalar<std::int64_t>::parse(std::string_view(url.path).substr(1));
-    if (database && *database >= 0 && *database <= kMaxDatabase) {
-      redis.database = *database;
+  auto parameters = net::read_parameters(options, url.query, {"db"});
+  std::string database = parameters["db"];
+  if (database.empty() && !unix && url.path.size() > 1) database = url.path.substr(1);
+  if (!database.empty()) {
+    const auto number = config::Scalar<std::int64_t>::parse(database);
+    if (number && *number >= 0 && *number <= kMaxDatabase) {
+      redis.database = *number;
     } else {
       // The message omits the path, which may be a part of a password that contains '/'.
-      options.error("url", "the path is not a valid database number");
+      options.error("url", "the path or db is not a valid database number");
     }
   }
   return redis;
@@ -83,10 +108,13 @@ class RedisProbe final : public Probe {
   }
 
   [[nodiscard]] std::string target() const override {
-    return redis_.endpoint.text() +
-           (redis_.database == 0 ? "" : '/' + std::to_string(redis_.database));
+    if (redis_.database == 0) return endpoint();
+    const bool unix = net::is_unix(redis_.endpoint.host);
+    return endpoint() + (unix ? "?db=" : "/") + std::to_string(redis_.database);
   }
-  [[nodiscard]] std::string endpoint() const override { return redis_.endpoint.text(); }
+  [[nodiscard]] std::string endpoint() const override {
+    return net::is_unix(redis_.endpoint.host) ? redis_.endpoint.host : redis_.endpoint.text();
+  }
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<RedisProbe&>(predecessor);

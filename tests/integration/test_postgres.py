@@ -47,6 +47,39 @@ def by_database(daemon: Vitalsd, name: str) -> dict[str, float]:
 # ---- authentication -----------------------------------------------------------------------------
 
 
+def test_unix_sockets(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
+    directory, name = str(postgres.directory), postgres.database
+    encoded = directory.replace("/", "%2F")
+    urls = {
+        "parameter": f"postgresql://monitor@/{name}?host={directory}/&port={postgres.port}",
+        "all-parameters": (
+            f"postgresql:///?host={encoded}&port={postgres.port}&user=monitor&dbname={name}"
+            "&sslmode=disable"
+        ),
+        "encoded": f"postgresql://monitor@{encoded}:{postgres.port}/{name}",
+        "no-socket": f"postgresql://monitor@/{name}?host={tmp_path}",
+        "no-database": f"postgresql://monitor@{encoded}:{postgres.port}/absent",
+    }
+    daemon = vitalsd([{"name": probe, "kind": "postgres", "url": url} for probe, url in urls.items()])
+    for probe in ("parameter", "all-parameters", "encoded"):
+        daemon.wait_ok(probe)
+        assert by_database(daemon, "pg_database_size_bytes")[name] > 0
+    rows = {row["name"]: row for row in daemon.status()["probes"]}
+    assert rows["encoded"]["target"] == f"{directory}:{postgres.port}/{name}"
+    daemon.wait_failed("no-socket", "connect")
+    assert "No such file or directory" in rows["no-socket"]["error"]
+    daemon.wait_failed("no-database", "mismatch")
+
+    postgres.freeze()
+    daemon.wait_failed("encoded", "timeout")
+    postgres.thaw()
+    daemon.wait_ok("encoded")
+    postgres.kill()
+    daemon.wait_failed("encoded", "connect")
+    postgres.start()
+    daemon.wait_ok("encoded")
+
+
 def test_tls_and_who_is_let_in(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
     stranger = Authority(tmp_path)

@@ -55,6 +55,40 @@ def watch(vitalsd: Daemon, redis_server: Redis) -> Callable[..., Vitalsd]:
 # ---- authentication -----------------------------------------------------------------------------
 
 
+def test_unix_sockets(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
+    path = redis_server.directory / "redis.sock"
+    redis_server.ask("-n", "3", "RPUSH", "queue", "a")
+    unused = tmp_path / "unused.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(unused))  # without a listener
+    daemon = watch(
+        cache(redis_server, url=f"unix://monitor@{path}?db=3", lists=["queue"]),
+        {"name": "default", "kind": "redis", "url": f"unix://{path}", "password": {"env": "DEFAULT"}},
+        {"name": "none", "kind": "redis", "url": f"unix://{path}.other"},
+        {"name": "unused", "kind": "redis", "url": f"unix://{unused}"},
+        {"name": "wrong", "kind": "redis", "url": f"unix://monitor@{path}", "password": {"env": "WRONG"}},
+    )
+    for probe in ("cache", "default"):
+        daemon.wait_ok(probe)
+    assert daemon.value("redis_key_size", probe="cache", key="queue") == 1
+    rows = {row["name"]: row for row in daemon.status()["probes"]}
+    assert rows["cache"]["target"] == f"{path}?db=3"
+    assert rows["default"]["target"] == str(path)
+    assert rows["none"]["error"] == f"{path}.other: No such file or directory"
+    assert rows["unused"]["error"] == f"{unused}: Connection refused"
+    for probe in ("none", "unused"):
+        daemon.wait_failed(probe, "connect")
+        assert daemon.value("redis_up", probe=probe) == 0
+    daemon.wait_failed("wrong", "auth")
+
+    redis_server.freeze()
+    daemon.wait_failed("cache", "timeout")
+    redis_server.thaw()
+    daemon.wait_ok("cache")
+    redis_server.restart()
+    daemon.wait_ok("cache")
+
+
 def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
     stranger, trusted = Authority(tmp_path), str(redis_server.authority.path)

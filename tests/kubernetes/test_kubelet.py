@@ -44,7 +44,7 @@ def stub_of() -> Iterator[Callable[..., KubeletStub]]:
     made = []
 
     def make(authority: Authority, token: str) -> KubeletStub:
-        certificate = authority.issue("kubelet", [GOOD, BAD, *MANY])
+        certificate = authority.issue("kubelet", [GOOD, BAD, "::1", *MANY])
         made.append(KubeletStub(certificate, token))
         return made[-1]
 
@@ -375,6 +375,18 @@ def test_a_node_with_several_addresses(
     ]
     api_server.apply([dual, named])
     wait_nodes(watch(), "dual", "named")
+
+
+def test_a_node_with_an_ipv6_address(
+    watch: Callable[..., Vitalsd],
+    api_server: ApiServer,
+    stub: KubeletStub,
+    fault_proxy: Callable[..., FaultProxy],
+) -> None:
+    relay = fault_proxy(stub.port, address="::1")
+    api_server.apply([node("six", "::1", relay.port)])
+    wait_nodes(watch(), "six")
+    assert relay.connections
 
 
 def test_a_node_that_cannot_be_asked(

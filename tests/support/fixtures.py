@@ -15,6 +15,7 @@ from support.alertmanager import Alertmanager, Receivers
 from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
+from support.forward_proxy import ForwardProxy
 from support.http_peer import HttpPeer
 from support.kubernetes import ApiServer
 from support.kubernetes_node import Node
@@ -214,6 +215,11 @@ def mounts() -> Iterator[Mounts]:
 def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
     """fault_proxy(port) starts a proxy to a port."""
     yield from _factory(FaultProxy)
+
+
+@pytest.fixture
+def forward_proxy() -> Iterator[ForwardProxy]:
+    yield from _opened(ForwardProxy)
 
 
 @pytest.fixture

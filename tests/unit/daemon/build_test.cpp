@@ -122,9 +122,11 @@ TEST(Build, DescribesTheKeysOfAKind) {
   asio::io_context loop{1};
   const ProbeServices services(loop, {});
   const auto options = describe_kind(*find_kind("tcp"), services.environment);
-  ASSERT_EQ(options.size(), 1U);
+  ASSERT_EQ(options.size(), 2U);
   EXPECT_EQ(options[0].path, "endpoint");
   EXPECT_TRUE(options[0].required);
+  EXPECT_EQ(options[1].path, "ip");
+  EXPECT_FALSE(options[1].required);
 }
 
 TEST(Build, DescribesEveryOptionOfEveryKind) {

@@ -4,6 +4,7 @@
 #include "probes/services.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -43,6 +44,28 @@ TEST_F(HttpClientHostile, ClosesAConnectionWithEndlessKeyUpdates) {
               "protocol: the server keeps sending data that is not part of the response");
   }
   EXPECT_LT(updates, 100'000);
+}
+
+TEST_F(HttpClientHostile, EndsAnEndlessResponseOfAProxy) {
+  const auto answer_of = [&](const std::string& start) {
+    const test::Conversation proxy(loop, [start](test::Line& line) -> asio::awaitable<void> {
+      co_await test::read_http(line);
+      co_await line.write(start);
+      std::string more;
+      for (int i = 0; i < 10'000; ++i) more += "X: y\r\n";
+      for (;;) co_await line.write(more);
+    });
+    HttpRequest secure = request("https", "origin.example", 443);
+    secure.proxy = request("http", "127.0.0.1", proxy.port()).url;
+    std::string answer = ask(secure);
+    const std::string port = std::to_string(proxy.port());
+    const std::size_t at = answer.find(port);
+    return at == std::string::npos ? answer : answer.replace(at, port.size(), "PORT");
+  };
+  EXPECT_EQ(answer_of("HTTP/1.1 200 Connected\r\n"),
+            "protocol: the response of the proxy to CONNECT is too long");
+  EXPECT_EQ(answer_of("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 999999999999\r\n\r\n"),
+            "connect: the proxy 127.0.0.1:PORT refuses the request: status 502");
 }
 
 // ---- reused connections -------------------------------------------------------------------------

@@ -49,6 +49,13 @@ TEST(PgLoginErrorTest, ClassifiesTextsWithoutSqlstate) {
       {"root certificate file does not exist", Reason::tls},
       {"server closed the connection unexpectedly", Reason::protocol},
       {"incorrect server signature", Reason::protocol},
+      {"connection to server on socket \"/run/a/.s.PGSQL.1\" failed: No such file or directory",
+       Reason::connect},
+      {"connection to server on socket \"/run/a/.s.PGSQL.1\" failed: Permission denied",
+       Reason::config},
+      // Names do not count.
+      {"connection to server at \"protocol.SSL\" (::1), port 1 failed: Connection refused",
+       Reason::connect},
   };
   for (const auto& [text, reason] : rows) EXPECT_EQ(pg_login_error(text).reason(), reason) << text;
 }

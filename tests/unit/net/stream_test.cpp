@@ -45,7 +45,7 @@ class StreamTest : public testing::Test {
   using Opened = std::optional<Stream>;
   asio::awaitable<Opened> open(const test::Peer& peer, const TlsOptions* tls, SampleSet& out) {
     const config::Endpoint endpoint{"127.0.0.1", peer.port()};
-    co_return co_await open_stream(services_.environment, endpoint, tls, out);
+    co_return co_await open_stream(services_.environment, endpoint, IpVersion::any, tls, out);
   }
   Stream plain() {
     SampleSet out;
@@ -158,7 +158,7 @@ TEST_F(StreamTest, ClosesAConnectionWithEndlessKeyUpdates) {
   const config::Endpoint endpoint{"127.0.0.1", server.port()};
   SampleSet out;
   auto opening = [&]() -> asio::awaitable<Opened> {
-    co_return co_await open_stream(services_.environment, endpoint, &tls_, out);
+    co_return co_await open_stream(services_.environment, endpoint, IpVersion::any, &tls_, out);
   };
   {
     Stream stream = *test::Task(loop_, opening()).get();
