@@ -286,9 +286,8 @@ std::vector<StoredFact> Ledger::facts() const {
   std::vector<StoredFact> out;
   for (const PartState& state : parts_) {
     for (const FactValue& fact : state.facts) {
-      StoredFact& stored =
-          out.emplace_back(StoredFact{
-              state.key, std::string(fact.metric->name), {}, fact.value, fact.instance});
+      StoredFact& stored = out.emplace_back(
+          StoredFact{state.key, std::string(fact.metric->name), {}, fact.value, fact.instance});
       std::string_view rest = fact.labels;
       while (!rest.empty()) {
         const std::size_t end = rest.find('\0');

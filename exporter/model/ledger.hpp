@@ -75,7 +75,8 @@ class Ledger {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// Every line has `constant_labels`: `probe="main-db",environment="production",instance="main-db"`.
+  /// Every line has `constant_labels`:
+  /// `probe="main-db",environment="production",instance="main-db"`.
   Ledger(Exposition& exposition, std::string probe, std::string constant_labels);
   /// Removes all published lines.
   ~Ledger();

@@ -19,8 +19,8 @@ bool is_plain(std::string_view text) {
   return other == 0;
 }
 
-// `constant_labels` with `instance` as the value of the last label. A quote in a value is escaped, so
-// the searched text occurs only where the label begins.
+// `constant_labels` with `instance` as the value of the last label. A quote in a value is escaped,
+// so the searched text occurs only where the label begins.
 std::string with_instance(std::string_view constant_labels, std::string_view instance) {
   std::string labels(constant_labels.substr(0, constant_labels.rfind(",instance=\"")));
   append_label(labels, "instance", instance);

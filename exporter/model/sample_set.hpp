@@ -67,15 +67,15 @@ struct Sample {
 
 /// The labels that have been rendered, by metric and instance. Two parts of a set may have the same
 /// object.
-using RenderedLabels = std::map<std::pair<const MetricInfo*, std::string_view>,
-                                std::unordered_set<std::string_view>>;
+using RenderedLabels =
+    std::map<std::pair<const MetricInfo*, std::string_view>, std::unordered_set<std::string_view>>;
 
 /// Samples and outcome of one object.
 class Part {
  public:
-  /// Sets the label `instance` of all samples of this part. For a probe of several targets: the name
-  /// of the node, `host:port`, or the pod. By default it is the name of the probe. Lines of attached
-  /// fragments are not affected: they have the instance of the part that was rendered.
+  /// Sets the label `instance` of all samples of this part. For a probe of several targets: the
+  /// name of the node, `host:port`, or the pod. By default it is the name of the probe. Lines of
+  /// attached fragments are not affected: they have the instance of the part that was rendered.
   void set_instance(std::string_view name);
 
   /// Adds a sample with one label value for each declared label. Ignores NaN.

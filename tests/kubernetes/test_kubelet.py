@@ -161,6 +161,24 @@ def test_a_kubelet_that_refuses(
         wait_nodes(daemon, "bad", "good")
 
 
+def test_every_kubelet_is_an_instance(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    api_server.apply([stub.node("good", GOOD), stub.node("bad", BAD)])
+    daemon = watch()
+    daemon.wait_ok("kubelets")
+    wait_nodes(daemon, "bad", "good")
+    for metric in (MEMORY, CONTAINER, "node_filesystem_avail_bytes"):
+        for sample in daemon.samples(metric):
+            assert sample.labels["instance"] == sample.labels["node"]
+            assert sample.labels["probe"] == "kubelets"
+    (up,) = daemon.samples("vitalsd_target_up")
+    assert up.labels["instance"] == "kubelets"
+    # The selectors of the kubernetes-mixin and of rules for containers.
+    for sample in daemon.samples(CONTAINER):
+        assert sample.labels["image"] and sample.labels["name"]
+
+
 def test_a_token_that_one_kubelet_does_not_know(
     watch: Callable[..., Vitalsd],
     api_server: ApiServer,

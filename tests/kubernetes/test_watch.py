@@ -315,7 +315,7 @@ def test_nodes(vitalsd: StartVitalsd, api_server: ApiServer) -> None:
     assert daemon.value("kube_node_status_capacity", resource="cpu", unit="core") == 1.5
     assert daemon.value("kube_node_status_capacity", resource="memory", unit="byte") == 1 << 30
     assert daemon.value("kube_node_status_capacity", resource="pods") == 100
-    assert daemon.value("kube_node_spec_unschedulable", node="n1") == 1
+    assert daemon.value("kube_node_spec_unschedulable", node="n1", instance="n1") == 1
     assert daemon.value("vitalsd_cluster_nodes_ready") == 1
     condition = {"condition": "Ready", "node": "n1"}
     assert daemon.value("kube_node_status_condition", status="true", **condition) == 1

@@ -131,22 +131,24 @@ void CadvisorReader::read_line(std::string_view line) {
 }
 
 void CadvisorReader::read_row(std::string_view text) {
-  std::array<Label, 5> labels = {{{"namespace"}, {"pod"}, {"container"}, {"id"}, {"cpu"}}};
-  const auto& [namespace_name, pod, container, id, cpu] = labels;
+  std::array<Label, 7> labels = {
+      {{"namespace"}, {"pod"}, {"container"}, {"image"}, {"name"}, {"id"}, {"cpu"}}};
+  const auto& [namespace_name, pod, container, image, name, id, cpu] = labels;
 
   skip_blanks(text);
   if (text.starts_with('{')) {
     text.remove_prefix(1);
     skip_blanks(text);
     while (!text.starts_with('}')) {
-      const std::string_view name = take_until(text, "= \t,{}\"");
+      const std::string_view label_name = take_until(text, "= \t,{}\"");
       skip_blanks(text);
-      if (name.empty() || !text.starts_with('=')) fail("expected a label");
+      if (label_name.empty() || !text.starts_with('=')) fail("expected a label");
       text.remove_prefix(1);
       skip_blanks(text);
-      const auto label = std::ranges::find(labels, name, &Label::name);
+      const auto label = std::ranges::find(labels, label_name, &Label::name);
       if (!take_value(text, label == labels.end() ? nullptr : &*label)) {
-        fail("the value of label " + std::string(name.substr(0, 64)) + " is not a quoted string");
+        fail("the value of label " + std::string(label_name.substr(0, 64)) +
+             " is not a quoted string");
       }
       skip_blanks(text);
       if (text.starts_with(',')) {
@@ -175,28 +177,31 @@ void CadvisorReader::read_row(std::string_view text) {
   if (container.value.empty() || container.value == "POD") return;
   if (!cpu.value.empty() && cpu.value != "total") return;
   if (!std::isfinite(*value) || (is_limit_ && (*value <= 0 || *value >= kNoLimit))) return;
-  Instance& row = instance(namespace_name.value, pod.value, container.value, id.value);
+  Instance& row = instance(
+      {namespace_name.value, pod.value, container.value, image.value, name.value, id.value});
   if (is_start_) row.started = value;
   if (column_ < families_.size()) row.metrics.values[column_] = value;
 }
 
-CadvisorReader::Instance& CadvisorReader::instance(std::string_view namespace_name,
-                                                   std::string_view pod, std::string_view container,
-                                                   std::string_view id) {
+CadvisorReader::Instance& CadvisorReader::instance(const Labels& labels) {
   key_.clear();
-  for (const std::string_view part : {namespace_name, pod, container, id}) {
+  for (const std::string_view part :
+       {labels.namespace_name, labels.pod, labels.container, labels.id}) {
     key_ += part;
     key_ += '\0';
   }
   const auto found = index_.find(key_);
   if (found != index_.end()) return instances_[found->second];
 
-  stored_ += 2 * key_.size() + sizeof(Instance) + families_.size() * sizeof(std::optional<double>);
+  stored_ += 2 * key_.size() + labels.image.size() + labels.name.size() + sizeof(Instance) +
+             families_.size() * sizeof(std::optional<double>);
   if (stored_ > kMaxStored) fail("too many containers");
   index_.emplace(key_, instances_.size());
   Instance& added = instances_.emplace_back();
-  added.metrics = {std::string(namespace_name), std::string(pod), std::string(container),
-                   std::vector<std::optional<double>>(families_.size())};
+  added.metrics = {
+      std::string(labels.namespace_name), std::string(labels.pod),
+      std::string(labels.container),      std::string(labels.image),
+      std::string(labels.name),           std::vector<std::optional<double>>(families_.size())};
   return added;
 }
 

@@ -17,6 +17,8 @@ struct ContainerMetrics {
   std::string namespace_name;
   std::string pod;
   std::string container;
+  std::string image;
+  std::string name;  ///< of the instance: its ID at the container runtime
   /// One value for each selected family, in their order; empty if the page has no such row.
   std::vector<std::optional<double>> values;
 };
@@ -48,6 +50,9 @@ class CadvisorReader {
     ContainerMetrics metrics;
     std::optional<double> started;
   };
+  struct Labels {
+    std::string_view namespace_name, pod, container, image, name, id;
+  };
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;  // NOLINT(*-identifier-naming)
   };
@@ -55,8 +60,7 @@ class CadvisorReader {
   void read_line(std::string_view line);
   /// `text`: the line after the family's name.
   void read_row(std::string_view text);
-  Instance& instance(std::string_view namespace_name, std::string_view pod,
-                     std::string_view container, std::string_view id);
+  Instance& instance(const Labels& labels);
   [[noreturn]] void fail(const std::string& why) const;
 
   std::span<const std::string_view> families_;
