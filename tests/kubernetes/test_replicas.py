@@ -152,10 +152,12 @@ def test_prometheus_sees_one_daemon(
     (leader,) = filter(leads, replicas)
     leader.wait_ok("pods")
     configuration = shipped_configuration([each.address for each in replicas])
-    # A second job without relabelling, because the shipped job merges the series of the replicas.
+    # A second job that labels the daemon, because the shipped job merges the series of the replicas.
     (shipped,) = configuration["scrape_configs"]
-    apart = {key: value for key, value in shipped.items() if key != "metric_relabel_configs"}
-    configuration["scrape_configs"].append({**apart, "job_name": "apart"})
+    label = {"source_labels": ["__address__"], "target_label": "daemon"}
+    configuration["scrape_configs"].append(
+        {**shipped, "job_name": "apart", "relabel_configs": [label]}
+    )
     watcher = prometheus(configuration)
     began = time.time()
     watcher.wait_for(f'count({RESTARTS}{{job="vitalsd"}}) == {len(steady) + 1}')
@@ -171,7 +173,7 @@ def test_prometheus_sees_one_daemon(
         return watcher.value(f"max_over_time({count}[{since(moment)}:100ms])")
 
     def published_by(daemon: Vitalsd) -> str:
-        return f'count({RESTARTS}{{job="apart", instance="{daemon.address}"}}) == {len(steady) + 1}'
+        return f'count({RESTARTS}{{job="apart", daemon="{daemon.address}"}}) == {len(steady) + 1}'
 
     # A graceful stop.
     former = leader
