@@ -66,7 +66,7 @@ void Job::install(JobSpec spec) {
   const bool same_target = !is_first && spec.kind == spec_.kind && target == probe_->target();
   JobMemory kept;
   if (same_target) {
-    kept = {account_.last_success(), ledger_->facts()};
+    kept = {account_.last_success(), ledger_->facts(), {}, account_.fact_times()};
     if (!cancelled_ || !cancelled_->is_observing()) {
       spec.probe->inherit(*probe_);
     } else if (Notes* notes = this->notes()) {
@@ -84,7 +84,10 @@ void Job::install(JobSpec spec) {
     if (!same_target) account_.forget_results();
     restore(kept);
   } else if (!kept.notes.empty()) {
-    restore({.last_success = {}, .facts = {}, .notes = std::move(kept.notes)});
+    restore({.last_success = {},
+             .facts = {},
+             .notes = std::move(kept.notes),
+             .fact_times = std::move(kept.fact_times)});
   }
   row_->update([&](ProbeView& view) {
     view.kind = spec_.kind->name;
@@ -254,7 +257,7 @@ Notes* Job::notes() const {
 }
 
 JobMemory Job::memory() const {
-  JobMemory memory{account_.last_success(), ledger_->facts()};
+  JobMemory memory{account_.last_success(), ledger_->facts(), {}, account_.fact_times()};
   if (Notes* notes = this->notes()) memory.notes = notes->serialize();
   return memory;
 }
@@ -278,6 +281,11 @@ std::uint64_t Job::memory_version() const {
 void Job::restore(const JobMemory& memory) {
   if (memory.last_success) account_.set_last_success(*memory.last_success);
   if (!memory.facts.empty()) ledger_->restore(memory.facts, spec_.kind->metrics);
+  Account::FactTimes fact_times = memory.fact_times;
+  for (const StoredFact& fact : memory.facts) {  // the file of an earlier version has no times
+    if (memory.last_success) fact_times.try_emplace(fact.part, *memory.last_success);
+  }
+  account_.set_fact_times(std::move(fact_times));
   if (Notes* notes = this->notes(); notes != nullptr && !memory.notes.empty()) {
     notes->restore(memory.notes);
   }

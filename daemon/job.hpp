@@ -64,6 +64,7 @@ struct JobMemory {
   std::optional<std::chrono::system_clock::time_point> last_success;
   std::vector<StoredFact> facts;
   std::string notes{};  ///< Notes::serialize() of the probe
+  Account::FactTimes fact_times{};
 };
 
 class Job {
@@ -108,7 +109,7 @@ class Job {
   void mark_saved();
   /// There is no state file that memory() could be saved to.
   void skip_saving();
-  /// Changes whenever memory() does, except for the last success.
+  /// Changes whenever memory() does, except for times.
   [[nodiscard]] std::uint64_t memory_version() const;
 
  private:
