@@ -3,11 +3,13 @@
 #include "probes/error.hpp"
 #include "probes/net/tcp.hpp"
 
+#include <array>
 #include <optional>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
@@ -22,6 +24,12 @@ namespace {
 
 using asio::ip::tcp;
 constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
+
+// Whether TLS itself failed. In TLS 1.3 the client's handshake ends before the server has verified
+// the client's certificate, so a server that requires another one says so later, by an alert.
+bool is_tls_failure(const boost::system::error_code& error) {
+  return error.category() == asio::error::get_ssl_category();
+}
 
 }  // namespace
 
@@ -84,6 +92,7 @@ asio::awaitable<std::size_t> Stream::read_some(std::span<char> into) {
   }
   // A server that closes without close_notify is treated like one that sends it.
   if (error == asio::ssl::error::stream_truncated) error = asio::error::eof;
+  if (is_tls_failure(error)) fail_with(Reason::tls, "the TLS session failed", error);
   if (error) fail_with(Reason::protocol, "reading the response", error);
   co_return size;
 }
@@ -98,7 +107,15 @@ asio::awaitable<void> Stream::write(std::string_view bytes) {
   } else {
     std::tie(error, size) = co_await asio::async_write(state.socket, buffer, kResult);
   }
-  if (error) fail_with(Reason::connect, "sending the request", error);
+  if (!error) co_return;
+  // The server may have sent an alert before it closed the connection.
+  if (state.tls && (error == asio::error::broken_pipe || error == asio::error::connection_reset)) {
+    std::array<char, 1> unused{};
+    const auto [end, ignored] = co_await state.tls->async_read_some(asio::buffer(unused), kResult);
+    if (is_tls_failure(end)) error = end;
+  }
+  if (is_tls_failure(error)) fail_with(Reason::tls, "the TLS session failed", error);
+  fail_with(Reason::connect, "sending the request", error);
 }
 
 bool Stream::hung_up() const {

@@ -87,6 +87,33 @@ def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Pat
     assert daemon.samples("redis_memory_used_bytes", probe="blind") == []
 
 
+def test_a_server_that_requires_a_client_certificate(
+    watch: Daemon, redis_server: Redis, tmp_path: Path
+) -> None:
+    """In TLS 1.3 the server's refusal arrives after the client's handshake."""
+
+    def client(name: str, authority: Authority) -> dict:
+        certificate = authority.issue("monitor", client=True)
+        tls = {"ca": str(redis_server.authority.path)}
+        tls |= {"certificate": str(certificate.path), "key": str(certificate.key)}
+        return cache(redis_server, name, tls=True) | {"tls": tls}
+
+    redis_server.command("CONFIG", "SET", "tls-auth-clients", "yes")
+    try:
+        daemon = watch(
+            cache(redis_server, "without", tls=True),
+            client("stranger", Authority(tmp_path)),
+            client("known", redis_server.authority),
+        )
+        for probe in ("without", "stranger"):
+            daemon.wait_runs(probe, 10)
+            assert set(daemon.failures(probe)) - {"timeout"} == {"tls"}  # on a busy machine
+            assert daemon.value("redis_up", probe=probe) == 0
+        daemon.wait_ok("known")
+    finally:
+        redis_server.command("CONFIG", "SET", "tls-auth-clients", "no")
+
+
 # ---- memory, lookups, lists, persistence --------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ TEST(PgLoginErrorTest, ClassifiesTextsWithoutSqlstate) {
       {"authentication method 7 not supported", Reason::auth},
       {"channel binding required, but not supported by server", Reason::auth},
       {"server does not support SSL, but SSL was required", Reason::tls},
+      {"SSL error: tlsv1 alert unknown ca", Reason::tls},
       {"root certificate file does not exist", Reason::tls},
       {"server closed the connection unexpectedly", Reason::protocol},
       {"incorrect server signature", Reason::protocol},
