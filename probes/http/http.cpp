@@ -3,6 +3,7 @@
 #include "probes/http/expectation.hpp"
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/net/offload.hpp"
 #include "probes/net/options.hpp"
 #include "probes/probe.hpp"
 
@@ -10,6 +11,8 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -101,7 +104,8 @@ class HttpProbe final : public Probe {
         user_(url_.user),
         password_(net::read_password(options, url_)),
         bearer_(options.secret("bearer_token", "sent as Authorization: Bearer")),
-        expect_(options.section("expect", "what the response must contain")) {
+        expect_(std::make_shared<const http::Expectation>(
+            options.section("expect", "what the response must contain"))) {
     if (const auto user = options.find<std::string>("user", "user for basic authentication"))
       user_ = *user;
     if (!url_.host.empty() && url_.scheme != "http" && url_.scheme != "https") {
@@ -140,7 +144,7 @@ class HttpProbe final : public Probe {
       result.response = {};  // frees the body before the next one is read
     }
     kTable.add(out, result);
-    const std::string differences = expect_.differences(result.response);
+    const std::string differences = co_await judge(std::move(result.response));
     if (!differences.empty()) out.fail(Reason::mismatch, differences);
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
     out.check(kDurationCheck, duration.count());
@@ -254,6 +258,19 @@ class HttpProbe final : public Probe {
     sum.transfer += hop.transfer;
   }
 
+  asio::awaitable<std::string> judge(net::HttpResponse response) const {
+    constexpr std::size_t kMaxOnLoop = std::size_t{64} << 10;
+    if (response.body.size() <= kMaxOnLoop) co_return expect_->differences(response);
+    // Parsing JSON and matching patterns takes up to 10 ms for each MiB. One at a time, because the
+    // values of JSON need more memory than the text.
+    const auto work = [expect = expect_, response = std::move(response)](const net::StopFlag&) {
+      static std::mutex judging;
+      const std::lock_guard lock(judging);
+      return expect->differences(response);
+    };
+    co_return co_await environment_.offload.run("response of " + target(), work);
+  }
+
   const Environment& environment_;
   config::Url url_;
   std::string method_;
@@ -267,7 +284,7 @@ class HttpProbe final : public Probe {
   std::string user_;
   config::Secret password_;
   config::Secret bearer_;
-  http::Expectation expect_;
+  std::shared_ptr<const http::Expectation> expect_;  // also read by threads
 };
 
 }  // namespace

@@ -2,13 +2,16 @@
 
 #include "config/url.hpp"
 #include "probes/error.hpp"
+#include "probes/net/offload.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -18,7 +21,9 @@ namespace vitalsd::net {
 namespace {
 
 constexpr std::size_t kMaxBytes = std::size_t{4} << 20;  // a page has up to 1,000 keys of 1 KB
-constexpr std::size_t kMaxObjects = 1000;                // per page, as requested
+constexpr std::size_t kMaxSmallBytes = std::size_t{64} << 10;  // an error, or credentials
+constexpr std::size_t kMaxObjects = 1000;                      // per page, as requested
+constexpr std::ptrdiff_t kMaxTags = 100'000;  // of a page; S3 sends up to 30 for each object
 constexpr int kMaxPages = 1000;
 // SHA-256 of the empty body of a GET. S3 requires it as a header, which libcurl signs.
 constexpr std::string_view kEmptyHash =
@@ -79,6 +84,10 @@ std::optional<double> parse_http_time(std::string_view text) {
 }
 
 S3Page parse_s3_page(std::string_view xml) {
+  // Each element needs 100 bytes.
+  if (std::ranges::count(xml, '<') > kMaxTags) {
+    throw ProbeError(Reason::protocol, "the list has too many elements");
+  }
   const pugi::xml_document document = parse_xml(xml);
   const pugi::xml_node root = document.child("ListBucketResult");
   if (!root) throw ProbeError(Reason::protocol, "the response is not a ListBucketResult");
@@ -135,7 +144,8 @@ ProbeError s3_error(int status, std::string_view xml) {
   std::string code;
   std::string message;
   pugi::xml_document document;
-  if (document.load_buffer(xml.data(), xml.size())) {
+  // A longer text is no error message, and takes long to parse.
+  if (xml.size() <= kMaxSmallBytes && document.load_buffer(xml.data(), xml.size())) {
     pugi::xml_node error = document.child("Error");
     if (!error) error = document.child("ErrorResponse").child("Error");
     code = error.child_value("Code");
@@ -233,6 +243,7 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
                  config::percent_encode(session.empty() ? "vitalsd" : session) +
                  "&WebIdentityToken=" + config::percent_encode(token);
   request.tls = options_.tls;
+  request.max_body = kMaxSmallBytes;
   const HttpResponse response = co_await environment_.http.perform(request, out);
   if (response.status != 200) throw s3_error(response.status, response.body);
   const pugi::xml_document document = parse_xml(response.body);
@@ -288,14 +299,20 @@ asio::awaitable<void> S3Bucket::list(SampleSet& out,
   std::string continuation;
   for (int pages = 0; pages < kMaxPages; ++pages) {
     const HttpRequest page_request = request(keys, continuation);
-    const HttpResponse response = co_await environment_.http.perform(page_request, out);
+    HttpResponse response = co_await environment_.http.perform(page_request, out);
     const std::string* const date = response.header("Date");
     server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);
     if (response.status != 200) {
       if (response.status == 401 || response.status == 403) assumed_.reset();
       throw s3_error(response.status, response.body);
     }
-    const S3Page page = parse_s3_page(response.body);
+    // A page of up to 4 MiB takes long to parse. One at a time, because its tree is larger still.
+    const auto parse = [body = std::move(response.body)](const StopFlag&) {
+      static std::mutex parsing;
+      const std::lock_guard lock(parsing);
+      return parse_s3_page(body);
+    };
+    const S3Page page = co_await environment_.offload.run("page of " + options_.bucket, parse);
     take(page);
     if (page.continuation.empty()) co_return;
     continuation = page.continuation;

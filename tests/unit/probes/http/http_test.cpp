@@ -1,3 +1,5 @@
+#include "probes/net/cpu_time.hpp"
+
 #include <functional>
 #include <map>
 #include <string>
@@ -10,6 +12,9 @@
 #include "unit/support/kinds.hpp"
 #include "unit/support/temp_directory.hpp"
 #include "unit/support/tls_server.hpp"
+#include "unit/support/turns.hpp"
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 #include <gtest/gtest.h>
 
 namespace vitalsd {
@@ -420,6 +425,35 @@ TEST_F(HttpTest, RejectsARedirectToAnotherScheme) {
   EXPECT_EQ(run.reason(), "mismatch");
   EXPECT_TRUE(run.failure().contains("file:///etc/passwd")) << run.failure();
   EXPECT_EQ(calls.size(), 1U);
+}
+
+// In TLS 1.3, the server's alert arrives after the client's handshake.
+TEST_F(HttpTest, ReportsARequiredClientCertificateAsTls) {
+  test::TlsServer server(test::make_certificate("shop.test"), [](test::TlsLine&) {});
+  server.require_client_certificate();
+  const test::Observation run = house.observe(
+      "http",
+      "tls: {verify: false}, url: 'https://127.0.0.1:" + std::to_string(server.port()) + "/'");
+  EXPECT_EQ(run.reason(), "tls") << run.failure();
+  EXPECT_TRUE(run.failure().contains("certificate required")) << run.failure();
+}
+
+// Parsing JSON takes 9 ms for each MiB.
+TEST_F(HttpTest, JudgesALargeBodyOutsideOfTheLoop) {
+  std::string body = R"({"a": {"b": 7}, "list": [0)";
+  while (body.size() < 1'000'000) body += ",1.25,{\"c\":[]}";
+  body += "]}";
+  const auto begun = net::thread_cpu_time();
+  EXPECT_TRUE(boost::json::parse(body).is_object());
+  const auto cost = net::thread_cpu_time() - begun;
+  answer_always(http_answer(200, body));
+  const auto probe = house.make(
+      "http", "url: " + quoted(url()) + ", expect: {json: {/a/b: 8, /list/1: 1.25}, body: 'x$'}");
+  test::Task<test::Observation> run = house.begin(*probe);
+  ASSERT_TRUE(house.until([&] { return !calls.empty(); }));
+  EXPECT_LT(test::longest_turn(house.loop, [&] { return run.done(); }), cost);
+  EXPECT_EQ(run.get().failure(),
+            "mismatch: the body does not match 'x$'; the JSON value /a/b is '7', expected '8'");
 }
 
 }  // namespace
