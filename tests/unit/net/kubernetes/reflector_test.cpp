@@ -169,6 +169,56 @@ const HttpScript::Reply kNoWatchList{http_answer(400, "sendInitialEvents is forb
 
 // ---- tests --------------------------------------------------------------------------------------
 
+// Ends its own subscription in the n-th call.
+class Leaving final : public Listener {
+ public:
+  explicit Leaving(int calls) : left_(calls) {}
+  std::optional<Client::Subscription> subscription;
+
+  void list_started() override { count(); }
+  void updated(std::string_view /*object*/) override { count(); }
+  void deleted(std::string_view /*object*/) override { count(); }
+  void list_ended() override { count(); }
+
+ private:
+  void count() {
+    EXPECT_TRUE(subscription.has_value()) << "is called after it has left";
+    if (--left_ == 0) subscription.reset();
+  }
+  int left_;
+};
+
+TEST(Reflector, SurvivesAListenerThatLeavesInACall) {
+  Shared shared;
+  for (const bool watch_list : {false, true}) {
+    const auto script = [&](const std::string& target) -> HttpScript::Reply {
+      const bool is_list = has(target, "sendInitialEvents");
+      if (is_list && !watch_list) return kNoWatchList;
+      const std::string events = event("ADDED", object("a", 8)) + event("DELETED", object("a", 9));
+      if (is_list) {
+        // The annotation of the bookmark that ends the initial events is not scripted: they do not
+        // end.
+        return {http_stream() + http_piece(events), true};
+      }
+      if (has(target, "watch=1")) return {http_stream() + http_piece(events), true};
+      return {http_answer(200, list({"a", "b"}, 7))};
+    };
+    // Started, two objects, ended; then two events.
+    const int calls = watch_list ? 3 : 6;
+    for (int n = 1; n <= calls; ++n) {
+      Cluster cluster(shared, script);
+      Leaving leaving(n);
+      leaving.subscription.emplace(cluster.client, Query{.resource = kMaps}, leaving);
+      EXPECT_TRUE(cluster.until([&] { return !leaving.subscription.has_value(); })) << n;
+      EXPECT_TRUE(cluster.until([&] { return cluster.client.running() == 0; })) << n;
+      // The reflector works for the next listener.
+      if (watch_list) continue;
+      cluster.follow();
+      EXPECT_TRUE(cluster.until([&] { return cluster.kept.lists == 1; })) << n;
+    }
+  }
+}
+
 TEST(Reflector, HonorsRetryAfter) {
   Shared shared;
   int requests = 0;
