@@ -190,7 +190,7 @@ def test_a_kubelet_that_repeats_the_token(
     api_server.apply([stub.node("good"), stub.node("bad", BAD)])
     stub.on(BAD, answer(f"no entry for Bearer {account.token}, sorry", 500))
     daemon = watch()
-    text = wait_error(daemon, "mismatch", "status 500: ")
+    text = wait_error(daemon, "unready", "status 500: ")
     assert text.endswith("status 500: no entry for Bearer [the token], sorry")
     wait_nodes(daemon, "good")
 

@@ -93,7 +93,8 @@ asio::awaitable<void> KubeletClient::get_from(const std::string& address, const 
     throw ProbeError(Reason::permission, detail + "; missing permission: get resource \"" +
                                              std::string(page.permission) + "\" in API group \"\"");
   }
-  throw ProbeError(Reason::mismatch, detail);
+  if (response.status == 429) throw ProbeError(Reason::overload, detail);
+  throw ProbeError(response.status >= 500 ? Reason::unready : Reason::mismatch, detail);
 }
 
 bool KubeletClient::has_responded(const ProbeError& error) {

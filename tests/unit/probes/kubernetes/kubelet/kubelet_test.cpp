@@ -109,7 +109,9 @@ TEST_F(KubeletTest, FailedPageDoesNotAffectTheOther) {
   const std::vector<std::pair<std::string, std::string>> refusals = {
       {http_answer(404, "not found"), "mismatch"},
       {http_answer(403, "forbidden"), "permission"},
-      {http_answer(500, "broken"), "mismatch"},
+      {http_answer(429, "too many requests"), "overload"},
+      {http_answer(500, "broken"), "unready"},
+      {http_answer(503, "starting"), "unready"},
       {http_answer(200, "<html>\n"), "protocol"},
   };
   for (const auto& [refusal, reason] : refusals) {
