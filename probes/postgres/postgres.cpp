@@ -41,6 +41,23 @@ std::string take_parameter(config::Node& options, std::string_view query, std::s
   return found;
 }
 
+bool is_this_machine(const std::string& host) {
+  boost::system::error_code not_an_address;
+  const asio::ip::address address = asio::ip::make_address(host, not_an_address);
+  return not_an_address ? host == "localhost" : address.is_loopback();
+}
+
+// The server chooses the method of authentication, so this is known only when it is too late: in a
+// TLS session libpq responds by itself.
+void warn_of_md5(config::Node& options, const net::PgOptions& pg) {
+  if (!pg.password || pg.sslmode.starts_with("verify") || pg.channel_binding == "require") return;
+  if (is_this_machine(pg.endpoint.host)) return;
+  options.warning("url",
+                  "the server is not verified: another machine in its place can request an md5 "
+                  "hash of the password and log in with it; use sslmode=verify-full or "
+                  "channel_binding: require");
+}
+
 net::PgOptions read_options(config::Node& options) {
   constexpr std::uint16_t kDefaultPort = 5432;
   net::PgOptions pg;
@@ -78,6 +95,7 @@ net::PgOptions read_options(config::Node& options) {
   } else {
     pg.sslmode = pg.tls.verify ? "verify-full" : "require";
   }
+  warn_of_md5(options, pg);
   return pg;
 }
 
