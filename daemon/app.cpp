@@ -59,6 +59,10 @@ App::App(Options options)
                         service_manager_.stopping();
                       }},
                  owners()) {
+  state_.on_problem = [this](const std::string& problem) {
+    board_.set_notices("state",
+                       problem.empty() ? std::vector<std::string>() : std::vector{problem});
+  };
   services_.wheel.on_lag = [this](Clock::duration lag) { metrics_.observe_loop_lag(lag); };
 }
 
@@ -158,6 +162,7 @@ bool App::serve(const config::WebSettings& web) {
   options.exposition = &exposition_;
   options.self_metrics = [this] { return metrics_.collect(); };
   options.probes = [this] { return board_.views(); };
+  options.notices = [this] { return board_.notices(); };
   options.healthy = [this] { return heartbeat_.is_recent(); };
   options.ready = [this] {
     if (!leadership_.leads()) return true;
@@ -204,6 +209,10 @@ void App::install(Loaded loaded) {
     election_settings_ = settings.election;
     log::warn("changes of leader_election: take effect at the next start");
   }
+  const config::Problems& problems = loaded.document->problems();
+  std::vector<std::string> warnings;
+  for (const config::Problem& problem : problems.list()) warnings.push_back(problems.line(problem));
+  board_.set_notices("configuration", std::move(warnings));
   if (state_.has_started()) {
     apply(std::move(loaded.jobs));
   } else {

@@ -103,11 +103,18 @@ void StateKeeper::time_out_reading() {
   finish_start();
 }
 
+// Returns whether the problem has changed.
+bool StateKeeper::set_problem(const std::string& problem) {
+  if (problem == problem_) return false;
+  problem_ = problem;
+  on_problem(problem_);
+  return true;
+}
+
 // Logs changes only, because reading is retried continually.
 void StateKeeper::report_unreadable(const std::string& problem) {
   if (!is_readable_) metrics_.set_state_saved(false);
-  if (problem == problem_) return;
-  problem_ = problem;
+  if (!set_problem(problem)) return;
   log::error("starting without the saved state", {{"file", file_->path()}, {"error", problem}});
 }
 
@@ -196,8 +203,7 @@ void StateKeeper::report(const StateFile::Result& result) {
   metrics_.set_state_saved(saved);
   // After a failure, too: counts that cannot be saved must be published anyway.
   for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved();
-  if (result.problem == problem_) return;
-  problem_ = result.problem;
+  if (!set_problem(result.problem)) return;
   if (saved && problem_.empty()) {
     log::info("state is saved again", {{"file", file_ ? file_->path() : ""}});
   } else if (saved) {
@@ -225,6 +231,7 @@ void StateKeeper::stop() {
   done_ = nullptr;
   loaded_.clear();
   stop_.stop();
+  set_problem("");  // the state is that of another process
   // The destructor releases the lock: here, or on the thread if that still uses the file.
   file_.reset();
 }

@@ -39,6 +39,10 @@ class StateKeeper {
   StateKeeper(asio::io_context& loop, net::TimerWheel& wheel, Scheduler& scheduler,
               const Leadership& leadership, SelfMetrics& metrics, const Shard& shard,
               const StatePace& pace = {});
+  /// Called with each change of the problem that keeps state from being read or saved; empty: there
+  /// is none.
+  std::function<void(const std::string&)> on_problem = [](const std::string&) {};
+
   StateKeeper(const StateKeeper&) = delete;
   StateKeeper& operator=(const StateKeeper&) = delete;
 
@@ -78,6 +82,7 @@ class StateKeeper {
   void read(const std::expected<SavedState, StateFile::Unusable>& state);
   void finish_start();
   void report_unreadable(const std::string& problem);
+  bool set_problem(const std::string& problem);
   void time_out_reading();
   void restore_late();
   void save();

@@ -32,7 +32,8 @@ struct WebOptions {
   const Exposition* exposition = nullptr;
   std::function<std::vector<Exposition::Extra>()> self_metrics;
   std::function<std::vector<ProbeView>()> probes;
-  std::function<bool()> healthy;  ///< whether the probe loop responds
+  std::function<std::vector<std::string>()> notices;  ///< for the status page; empty: none
+  std::function<bool()> healthy;                      ///< whether the probe loop responds
   std::function<bool()> ready;
   /// Whether this replica is the leader and may publish the series of its probes. A standby replica
   /// publishes its own metrics only. Empty: always the leader.

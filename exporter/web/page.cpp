@@ -167,7 +167,7 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string status_page(const Overview& overview) {
-  const auto& [probes, version, now, healthy, leads] = overview;
+  const auto& [probes, version, now, healthy, leads, notices] = overview;
   std::vector<const ProbeView*> sorted;
   for (const ProbeView& probe : probes) sorted.push_back(&probe);
   std::ranges::sort(sorted, {}, [](const ProbeView* p) {
@@ -190,7 +190,11 @@ std::string status_page(const Overview& overview) {
       "<nav>vitalsd " +
       escape_html(version) + ", " + iso_time(now) +
       " &nbsp; <a href=metrics>metrics</a> &nbsp; <a href=\"api/v1/status\">JSON</a>"
-      " &nbsp; <a href=\"-/healthy\">health</a> &nbsp; <a href=\"-/ready\">readiness</a></nav>\n"
+      " &nbsp; <a href=\"-/healthy\">health</a> &nbsp; <a href=\"-/ready\">readiness</a></nav>\n";
+  for (const std::string& notice : notices) {
+    out += "<p><i class=warning>!</i> " + escape_html(notice) + "</p>\n";
+  }
+  out +=
       "<table><thead><tr><th>State</th><th>Probe</th><th>Checks</th><th>Last run</th>"
       "<th>Last success</th><th>Recent runs</th></tr></thead><tbody>\n";
   for (const ProbeView* probe : sorted) append_row(out, *probe, now);
@@ -198,7 +202,7 @@ std::string status_page(const Overview& overview) {
 }
 
 std::string status_json(const Overview& overview) {
-  const auto& [probes, version, now, healthy, leads] = overview;
+  const auto& [probes, version, now, healthy, leads, notices] = overview;
   boost::json::array list;
   for (const ProbeView& probe : probes) {
     boost::json::object& row = list.emplace_back(boost::json::object()).as_object();
@@ -232,6 +236,7 @@ std::string status_json(const Overview& overview) {
   document["time"] = iso_time(now);
   document["healthy"] = healthy;
   document["leads"] = leads;
+  document["notices"] = boost::json::array(notices.begin(), notices.end());
   document["probes"] = std::move(list);
   return boost::json::serialize(document) + '\n';
 }

@@ -191,8 +191,12 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
                : plain(503, "Some probes have not completed their first run.\n", "/-/ready");
   }
   const auto overview = [&] {
-    return Overview{options.probes(), options.version, std::chrono::system_clock::now(),
-                    options.healthy(), leads(options)};
+    return Overview{options.probes(),
+                    options.version,
+                    std::chrono::system_clock::now(),
+                    options.healthy(),
+                    leads(options),
+                    options.notices ? options.notices() : std::vector<std::string>()};
   };
   if (path == "/") return html(status_page(overview()));
   if (path == "/api/v1/status") {

@@ -158,6 +158,8 @@ TEST_F(StateKeeperTest, SavesWhenTheLockOfAnotherProcessIsReleased) {
   write(7);
   const int other = open(lock.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_EQ(flock(other, LOCK_EX), 0);
+  std::string problem;
+  keeper->on_problem = [&](const std::string& now) { problem = now; };
   keeper->set_directory(directory.path(""));
   start();
   ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
@@ -166,9 +168,11 @@ TEST_F(StateKeeperTest, SavesWhenTheLockOfAnotherProcessIsReleased) {
     return successful() == 0;
   }));
   EXPECT_EQ(saved(), 7);
+  EXPECT_EQ(problem, "another process has locked " + lock);
   close(other);
   EXPECT_TRUE(until_saved(1));
   EXPECT_TRUE(until([&] { return successful() == 1; }));
+  EXPECT_EQ(problem, "");
 }
 
 // Regression: a leader whose jobs were not built yet saved an empty state.

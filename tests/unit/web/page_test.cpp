@@ -149,5 +149,16 @@ TEST(StatusPage, ReportsAProbeLoopThatHangs) {
   EXPECT_FALSE(boost::json::parse(status_json(overview)).at("healthy").as_bool());
 }
 
+TEST(StatusPage, ShowsNotices) {
+  const Overview overview{.probes = {},
+                          .version = "1.2.3",
+                          .now = kNow,
+                          .notices = {"state: another process has locked <file>"}};
+  EXPECT_TRUE(status_page(overview).contains("state: another process has locked &lt;file&gt;"));
+  const auto document = boost::json::parse(status_json(overview));
+  ASSERT_EQ(document.at("notices").as_array().size(), 1U);
+  EXPECT_EQ(document.at("notices").at(0).as_string(), "state: another process has locked <file>");
+}
+
 }  // namespace
 }  // namespace vitalsd
