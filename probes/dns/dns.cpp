@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -152,8 +153,13 @@ class DnsProbe final : public Probe {
       const auto done = [](void* raw, int status, int /*timeouts*/, unsigned char* data, int size) {
         const std::unique_ptr<Query> query(static_cast<Query*>(raw));
         Response response{status, {}};
-        if (status == ARES_SUCCESS) {
-          response.status = query->type->parse(data, size, response.records);
+        try {
+          if (status == ARES_SUCCESS) {
+            response.status = query->type->parse(data, size, response.records);
+          }
+        } catch (...) {  // cannot pass through c-ares
+          query->pending->fail(std::current_exception());
+          return;
         }
         // Some parsers of c-ares report success for a response that contains only an alias.
         if (response.status == ARES_SUCCESS && response.records.empty()) {

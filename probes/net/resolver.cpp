@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
+#include <memory>
 #include <utility>
 
 #include <boost/asio/ip/udp.hpp>
@@ -137,7 +139,17 @@ void Resolver::send(Query& query, int family) {
   };
   const auto on_result = [](void* raw, int status, int /*timeouts*/, ares_addrinfo* result) {
     const std::unique_ptr<Sent> sent(static_cast<Sent*>(raw));
-    sent->query->resolver.answer(*sent->query, sent->family, status, result);
+    const std::unique_ptr<ares_addrinfo,
+                          decltype([](ares_addrinfo* list) { ares_freeaddrinfo(list); })>
+        list(result);
+    try {
+      sent->query->resolver.answer(*sent->query, sent->family, status, result);
+    } catch (...) {  // cannot pass through c-ares
+      sent->query->is_finished = true;
+      sent->query->fallback.disarm();
+      sent->query->resolver.queries_.erase(sent->query->host);
+      for (const auto& waiter : sent->query->waiters) waiter->fail(std::current_exception());
+    }
   };
   ares_addrinfo_hints hints{};
   hints.ai_family = family;
@@ -156,7 +168,6 @@ void Resolver::answer(Query& query, int family, int status, ares_addrinfo* resul
     addresses.push_back(to_address(*at->ai_addr));
     ttl = std::min(ttl, at->ai_ttl);
   }
-  if (result != nullptr) ares_freeaddrinfo(result);
   --query.pending;
   // IPv4 addresses alone are of no use to a machine that has IPv6 only.
   if (family == AF_INET && !addresses.empty() && !has_route_to(addresses.front()))

@@ -16,6 +16,7 @@
 
 #include "unit/support/certificate.hpp"
 #include "unit/support/loop.hpp"
+#include "unit/support/memory.hpp"
 #include "unit/support/no_descriptors.hpp"
 #include "unit/support/temp_directory.hpp"
 #include "unit/support/web.hpp"
@@ -342,6 +343,30 @@ TEST_F(HttpServerTest, LimitsSimultaneousLargePages) {
   EXPECT_EQ(refused.result_int(), 503U);
   EXPECT_EQ(refused[http::field::retry_after], "1");
   EXPECT_EQ(next.get("/-/healthy").result_int(), 200U);
+}
+
+// Each reader pins the page of its scrape, and each publish replaces the page.
+TEST_F(HttpServerTest, LimitsTheMemoryOfSlowReaders) {
+  constexpr std::size_t kSamples = 64 * 1024;  // 8 MB
+  constexpr int kReaders = test::kIsSanitized ? 3 : 15;
+  daemon.options.max_large_pages = 2;
+  daemon.options.slow_page = 0ms;
+  daemon.publish(kSamples, 1);
+  daemon.publish(kSamples, 2);
+  const std::size_t before = test::resident_bytes();
+  std::list<Client> non_readers;
+  for (int i = 0; i < kReaders; ++i) {
+    non_readers.emplace_back(port());
+    daemon.scraped_bytes = 0;
+    non_readers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto deadline = test::Clock::now() + test::kPatience;
+    while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
+    daemon.publish(kSamples, 3 + i);
+  }
+  const std::size_t page = daemon.scraped_bytes;
+  EXPECT_GT(page, std::size_t{8} << 20);
+  if (test::kIsSanitized) return;  // its allocator keeps freed memory
+  EXPECT_LT(test::resident_bytes() - before, 6 * page);
 }
 
 TEST_F(HttpServerTest, SendsAConsistentPage) {
