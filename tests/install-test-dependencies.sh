@@ -10,6 +10,6 @@ packages=(
   prometheus-postgres-exporter prometheus-pushgateway prometheus-redis-exporter python3
   python3-cryptography python3-dnspython python3-prometheus-client python3-psycopg2 python3-pytest
   python3-pytest-timeout python3-pytest-xdist python3-swift python3-yaml redis-server runc
-  swift-account swift-container swift-object swift-proxy systemd
+  swift-account swift-container swift-object swift-proxy systemd valgrind
 )
 "$(dirname "$0")/../deploy/install-packages.sh" "${packages[@]}" "$@"
