@@ -114,7 +114,7 @@ Exit App::run() {
   }
   services_.wind_down();
   if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.hanging() > 0 ||
-      web_->checks_passwords()) {
+      reloader_.hanging() > 0 || web_->checks_passwords()) {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::ok));  // no destructors: they would wait for hanging threads
   }
@@ -252,7 +252,7 @@ void App::reload() {
 
 void App::tick() {
   metrics_.set_running(gate_.inside());
-  metrics_.set_hanging_threads(services_.hanging());
+  metrics_.set_hanging_threads(services_.hanging() + reloader_.hanging());
   reloader_.reload_if_changed();
   state_.save_if_due();
   if (!is_startup_over_ && Clock::now() - started_ > kStartup) {

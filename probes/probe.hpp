@@ -36,6 +36,7 @@ namespace vitalsd {
 namespace asio = boost::asio;
 
 namespace net {
+class ConfiguredFiles;
 class HttpClient;
 class Offload;
 class Resolver;
@@ -50,8 +51,9 @@ class Client;
 struct Environment {
   asio::io_context& loop;
   net::TimerWheel& wheel;
-  net::Offload& offload;     ///< threads for files
-  net::Offload& connecting;  ///< threads for libraries that compute or read without a limit
+  net::Offload& offload;        ///< threads for files that probes observe
+  net::Offload& connecting;     ///< threads for libraries that compute or read without a limit
+  net::ConfiguredFiles& files;  ///< secrets and certificates
   net::Resolver& resolver;
   net::TlsContexts& tls;
   net::HttpClient& http;

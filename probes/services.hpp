@@ -1,6 +1,7 @@
 // The services that probes share, in the order of their dependencies.
 #pragma once
 
+#include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/net/offload.hpp"
@@ -22,11 +23,14 @@ namespace vitalsd {
 struct ProbeServices {
   /// Threads for libraries that connect. Each step takes microseconds unless the peer is hostile.
   static constexpr std::size_t kMaxConnecting = 4;
+  /// If all of them are in longer calls, other targets fail with Reason::internal, not by timeout.
+  static constexpr std::chrono::seconds kMaxStall{1};
 
   asio::io_context& loop;
   net::TimerWheel wheel;
   net::Offload offload;
   net::Offload connecting;
+  net::ConfiguredFiles files;
   net::Resolver resolver;
   net::TlsContexts tls;
   net::HttpClient http;
@@ -38,16 +42,21 @@ struct ProbeServices {
       : loop(probe_loop),
         wheel(loop),
         offload(loop),
-        connecting(loop, kMaxConnecting),
+        connecting(loop, kMaxConnecting, net::Offload::kMaxHanging, kMaxStall),
+        files(loop, wheel),
         resolver(loop, wheel, std::move(dns_servers)),
+        tls(files),
         http(loop, wheel, resolver, tls),
-        kubernetes(loop, wheel, http, timeouts),
-        environment{loop, wheel, offload, connecting, resolver, tls, http, kubernetes, shard} {
+        kubernetes(loop, wheel, files, http, timeouts),
+        environment{loop,     wheel, offload, connecting, files,
+                    resolver, tls,   http,    kubernetes, shard} {
     net::ignore_pg_environment();
   }
 
   /// Threads in an abandoned call that has not returned.
-  [[nodiscard]] std::size_t hanging() const { return offload.hanging() + connecting.hanging(); }
+  [[nodiscard]] std::size_t hanging() const {
+    return offload.hanging() + connecting.hanging() + files.hanging();
+  }
 
   /// Lets cancelled operations unwind after the loop has been stopped.
   void wind_down() {

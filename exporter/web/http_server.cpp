@@ -67,7 +67,7 @@ class HttpServer::Impl {
  public:
   explicit Impl(WebOptions options)
       : options_(std::move(options)), acceptor_(loop_), passwords_(options_.basic_auth) {
-    if (!options_.certificate.empty()) tls_.emplace(options_);
+    if (!options_.certificate.empty()) tls_.emplace(loop_, options_);
     const tcp::endpoint endpoint(asio::ip::make_address(options_.address), options_.port);
     acceptor_.open(endpoint.protocol());
     acceptor_.set_option(asio::socket_base::reuse_address(true));
@@ -176,7 +176,9 @@ class HttpServer::Impl {
   }
 
   asio::awaitable<void> serve(std::shared_ptr<Session> session, tcp::socket socket) {
-    Connection connection(std::move(socket), tls_ ? tls_->context() : nullptr);
+    ServerTls::Context context;
+    if (tls_) context = co_await tls_->context();
+    Connection connection(std::move(socket), std::move(context));
     if (tls_) {
       connection.expires_after(options_.request_timeout);
       co_await connection.handshake();

@@ -2,6 +2,7 @@
 // is expected. Names are those of blackbox_exporter.
 #include "probes/http/expectation.hpp"
 #include "probes/net/certificate_info.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/options.hpp"
 #include "probes/probe.hpp"
@@ -125,7 +126,7 @@ class HttpProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = std::chrono::steady_clock::now();
-    net::HttpRequest request = first_request();
+    net::HttpRequest request = co_await first_request();
     Result result;
     for (;; ++result.redirects) {
       result.response = co_await environment_.http.perform(request, out);
@@ -165,7 +166,7 @@ class HttpProbe final : public Probe {
            !value.contains('\n') && !value.contains('\r');
   }
 
-  [[nodiscard]] net::HttpRequest first_request() const {
+  [[nodiscard]] asio::awaitable<net::HttpRequest> first_request() const {
     net::HttpRequest request;
     request.method = method_;
     request.url = url_;
@@ -175,13 +176,9 @@ class HttpProbe final : public Probe {
     request.http2 = http2_;
     request.max_body = max_body_.value;
     request.user = user_;
-    const auto password = password_.read();
-    const auto bearer = bearer_.read();
-    if (!password) throw ProbeError(Reason::config, password.error());
-    if (!bearer) throw ProbeError(Reason::config, bearer.error());
-    request.password = *password;
-    request.bearer = *bearer;
-    return request;
+    request.password = co_await environment_.files.read(password_);
+    request.bearer = co_await environment_.files.read(bearer_);
+    co_return request;
   }
 
   // As in curl. An upgrade from http to https changes the origin, too.

@@ -77,10 +77,15 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   out.doing("resolving " + endpoint.host);
   const Addresses addresses = co_await resolver_.resolve(endpoint.host);
   const std::chrono::duration<double> resolving = std::chrono::steady_clock::now() - start;
+  std::shared_ptr<asio::ssl::context> tls;
+  if (request.url.scheme == "https") {
+    out.doing("reading the files of tls");
+    tls = co_await tls_.client(request.tls);
+  }
   out.doing("waiting for a response from " + endpoint.text());
 
   const PooledHandle pooled(*this);
-  HttpTransfer transfer(request, pooled.handle(), multi_, tls_);
+  HttpTransfer transfer(request, pooled.handle(), multi_, tls ? tls->native_handle() : nullptr);
   transfer.prepare(addresses);
   const CURLcode code = co_await transfer.run();
   co_return transfer.finish(code, resolving.count());

@@ -1,6 +1,7 @@
 #include "probes/net/http_request_setup.hpp"
 
 #include "probes/net/connection_key.hpp"
+#include "probes/net/tls.hpp"
 
 #include <algorithm>
 
@@ -153,7 +154,7 @@ void HttpRequestSetup::set_credentials() {
 
 void HttpRequestSetup::set_tls() {
   const TlsOptions& tls = request_.tls;
-  // The store is shared. libcurl would read the bundle and a directory for each transfer.
+  // Store and certificate are those of tls_. libcurl would read the files for each transfer.
   set(CURLOPT_CAINFO, nullptr);
   set(CURLOPT_CAPATH, nullptr);
   // libcurl caches stores by file name. These stores have none, so libcurl would use the first one
@@ -164,32 +165,17 @@ void HttpRequestSetup::set_tls() {
   set(CURLOPT_SSL_VERIFYHOST, tls.verify ? 2L : 0L);
   // The certificate of a resumed session is not verified, so an expired one would go unnoticed.
   set(CURLOPT_SSL_SESSIONID_CACHE, 0L);
-  if (tls.verify) {
-    X509_STORE* const store = tls_.store(tls.ca);
-    X509_STORE_up_ref(store);
-    store_.reset(store, X509_STORE_free);
-  }
   set(CURLOPT_SSL_CTX_FUNCTION, &HttpRequestSetup::on_ssl_context);
   set(CURLOPT_SSL_CTX_DATA, this);
-  if (is_pem(tls.certificate)) {
-    const auto set_blob = [&](CURLoption option, const std::string& pem) {
-      curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_COPY};
-      set(option, &blob);
-    };
-    set_blob(CURLOPT_SSLCERT_BLOB, tls.certificate);
-    set_blob(CURLOPT_SSLKEY_BLOB, tls.key);
-  } else if (!tls.certificate.empty()) {
-    refuse_irregular(tls.certificate);
-    refuse_irregular(tls.key);
-    set(CURLOPT_SSLCERT, tls.certificate.c_str());
-    set(CURLOPT_SSLKEY, tls.key.c_str());
-  }
 }
 
 CURLcode HttpRequestSetup::on_ssl_context(CURL* /*easy*/, void* context, void* self) {
   auto& setup = *static_cast<HttpRequestSetup*>(self);
   auto* const tls = static_cast<SSL_CTX*>(context);
-  if (setup.store_) SSL_CTX_set1_cert_store(tls, setup.store_.get());
+  if (setup.request_.tls.verify) {
+    SSL_CTX_set1_cert_store(tls, SSL_CTX_get_cert_store(setup.tls_));
+  }
+  copy_certificate(setup.tls_, tls);
   refuse_large_primes(tls);
   setup.multi_.watch_records(tls, static_cast<bool>(setup.request_.on_data));
   return CURLE_OK;

@@ -5,7 +5,6 @@
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/resolver.hpp"
-#include "probes/net/tls.hpp"
 
 #include <memory>
 #include <string>
@@ -15,18 +14,17 @@
 
 namespace vitalsd::net {
 
-/// Owns the lists and certificates that the handle refers to, so it must outlive the transfer.
+/// Owns the lists that the handle refers to, so it must outlive the transfer.
 class HttpRequestSetup {
  public:
-  /// All arguments must outlive the object.
-  HttpRequestSetup(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi,
-                   TlsContexts& tls)
+  /// All arguments must outlive the object. `tls` is the context of request.tls, null for HTTP.
+  HttpRequestSetup(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls)
       : request_(request), handle_(handle), multi_(multi), tls_(tls) {}
   HttpRequestSetup(const HttpRequestSetup&) = delete;
   HttpRequestSetup& operator=(const HttpRequestSetup&) = delete;
 
   /// Resets the handle and sets all options but the callbacks for the response. `addresses` are
-  /// those of the request's host. Throws ProbeError(config).
+  /// those of the request's host.
   void apply(const Addresses& addresses);
 
  private:
@@ -55,11 +53,10 @@ class HttpRequestSetup {
   const HttpRequest& request_;
   CurlHandle& handle_;
   CurlMulti& multi_;
-  TlsContexts& tls_;
+  SSL_CTX* tls_;
   List headers_;
   List resolve_;
   List connect_to_;
-  std::shared_ptr<X509_STORE> store_;
 };
 
 }  // namespace vitalsd::net

@@ -7,7 +7,7 @@
 namespace vitalsd::net {
 
 HttpTransfer::HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi,
-                           TlsContexts& tls)
+                           SSL_CTX* tls)
     : request_(request),
       handle_(handle),
       multi_(multi),

@@ -8,21 +8,21 @@
 #include "probes/net/http_request_setup.hpp"
 #include "probes/net/http_response_reader.hpp"
 #include "probes/net/resolver.hpp"
-#include "probes/net/tls.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <curl/curl.h>
+#include <openssl/types.h>
 
 namespace vitalsd::net {
 
 class HttpTransfer {
  public:
-  /// All arguments must outlive the object.
-  HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, TlsContexts& tls);
+  /// All arguments must outlive the object. `tls` is as for HttpRequestSetup.
+  HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls);
   HttpTransfer(const HttpTransfer&) = delete;
   HttpTransfer& operator=(const HttpTransfer&) = delete;
 
-  /// Sets up the handle. `addresses` are those of the request's host. Throws ProbeError(config).
+  /// Sets up the handle. `addresses` are those of the request's host.
   void prepare(const Addresses& addresses);
   asio::awaitable<CURLcode> run() { return multi_.run(transfer_); }
   /// The response after run() has returned `code`. Throws ProbeError if the transfer failed.

@@ -1,6 +1,7 @@
 #include "probes/net/pg_connection.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/cpu_time.hpp"
 #include "probes/net/pg_errors.hpp"
 #include "probes/net/pg_login.hpp"
@@ -13,7 +14,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <utility>
 
 #include <libpq-fe.h>
@@ -40,9 +40,8 @@ PgConnection& PgConnection::operator=(PgConnection&&) noexcept = default;
 
 asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
                                                  const PgOptions& options, SampleSet& out) {
-  const std::expected<std::string, std::string> password = options.password.read();
-  if (!password) throw ProbeError(Reason::config, password.error());
-  out.conceal(*password);
+  const std::string password = co_await environment.files.read(options.password);
+  out.conceal(password);
   out.doing("resolving " + options.endpoint.host);
   Addresses addresses = co_await environment.resolver.resolve(options.endpoint.host);
   if (addresses.size() > 1) {
@@ -56,7 +55,7 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
   }
   out.doing("connecting to " + options.endpoint.text());
   std::unique_ptr<PgSession> session =
-      co_await pg_log_in(environment, options, *password, addresses);
+      co_await pg_log_in(environment, options, password, addresses);
   co_return PgConnection(std::move(session));
 }
 

@@ -21,7 +21,6 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
   // With a CA file libpq verifies the certificate even for "require". So it gets one only if
   // sslmode asks for verification.
   const bool verifies = options.sslmode.starts_with("verify");
-  ca_ = !verifies ? kNoFile : tls.ca.empty() ? system_ca_bundle() : tls.ca;
   const bool has_certificate = !tls.certificate.empty();
   const std::array<std::pair<const char*, const char*>, kCount> parameters = {{
       {"host", hosts_.c_str()},
@@ -35,7 +34,7 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
       {"client_encoding", "UTF8"},
       {"sslmode", options.sslmode.c_str()},
       {"channel_binding", options.channel_binding.c_str()},
-      {"sslrootcert", ca_.c_str()},
+      {"sslrootcert", verifies ? tls.ca.c_str() : kNoFile},
       {"sslcert", has_certificate ? tls.certificate.c_str() : kNoFile},
       {"sslkey", has_certificate ? tls.key.c_str() : kNoFile},
       {"ssl_min_protocol_version", "TLSv1.2"},

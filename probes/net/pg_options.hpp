@@ -29,8 +29,8 @@ struct PgOptions {
 /// files in the home directory.
 class PgParameters {
  public:
-  /// One host entry for each address: libpq tries the next one when one fails. `options` and
-  /// `password` must outlive the object.
+  /// One host entry for each address: libpq tries the next one when one fails. `options`, which
+  /// must have a CA file if sslmode verifies, and `password` must outlive the object.
   PgParameters(const PgOptions& options, const std::string& password, const Addresses& addresses);
   PgParameters(const PgParameters&) = delete;
   PgParameters& operator=(const PgParameters&) = delete;
@@ -45,7 +45,6 @@ class PgParameters {
   std::string hosts_;
   std::string hostaddrs_;
   std::string port_;
-  std::string ca_;
   std::array<const char*, kCount> keywords_{};
   std::array<const char*, kCount> values_{};
 };

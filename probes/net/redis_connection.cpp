@@ -1,6 +1,7 @@
 #include "probes/net/redis_connection.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/cpu_time.hpp"
 
 #include <algorithm>
@@ -173,24 +174,23 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                                        const RedisOptions& options,
                                                        SampleSet& out) {
   // The password is read first, because connecting is useless without it.
-  const std::expected<std::string, std::string> password = options.password.read();
-  if (!password) throw ProbeError(Reason::config, password.error());
-  out.conceal(*password);
+  const std::string password = co_await environment.files.read(options.password);
+  out.conceal(password);
   Stream stream = co_await open_stream(environment, options.endpoint,
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
-  connection.password_ = *password;
+  connection.password_ = password;
   // A user may have no password (ACL "nopass"). A new connection is the default user, so AUTH is
   // not required for it.
-  if (!password->empty() || (!options.user.empty() && options.user != "default")) {
+  if (!password.empty() || (!options.user.empty() && options.user != "default")) {
     out.doing("authenticating");
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);
-    words.push_back(*password);
+    words.push_back(password);
     const RedisReply reply = co_await connection.ask(std::move(words));
     // The reply of a server without ACLs (Redis 5 and earlier).
     const bool lacks_users = reply.text.starts_with("ERR wrong number of arguments");
-    if (!password->empty() || !lacks_users) refuse_redis_auth(reply);
+    if (!password.empty() || !lacks_users) refuse_redis_auth(reply);
   }
   if (options.database != 0) {
     std::vector<std::string> words = {"SELECT", std::to_string(options.database)};

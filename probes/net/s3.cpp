@@ -2,6 +2,7 @@
 
 #include "config/url.hpp"
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
 
 #include <algorithm>
 #include <array>
@@ -27,12 +28,6 @@ constexpr std::string_view kEmptyHash =
 std::string environment_text(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): never set here
   return value == nullptr ? "" : value;
-}
-
-std::string read_or_throw(const config::Secret& secret) {
-  const auto value = secret.read();
-  if (!value) throw ProbeError(Reason::config, value.error());
-  return *value;
 }
 
 std::optional<double> to_unix(std::tm& utc) {
@@ -194,8 +189,11 @@ S3Options S3Options::read(config::Node& node) {
 // The configured credentials, or else those from the environment variables that AWS's tools use.
 asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
   if (options_.access_key) {
-    co_return AwsCredentials{read_or_throw(options_.access_key), read_or_throw(options_.secret_key),
-                             read_or_throw(options_.session_token)};
+    AwsCredentials keys;
+    keys.access_key = co_await environment_.files.read(options_.access_key);
+    keys.secret_key = co_await environment_.files.read(options_.secret_key);
+    keys.session_token = co_await environment_.files.read(options_.session_token);
+    co_return keys;
   }
   AwsCredentials found{environment_text("AWS_ACCESS_KEY_ID"),
                        environment_text("AWS_SECRET_ACCESS_KEY"),
@@ -215,8 +213,8 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   const std::string role = environment_text("AWS_ROLE_ARN");
   if (role.empty()) throw ProbeError(Reason::config, "AWS_ROLE_ARN is not set");
   const std::string session = environment_text("AWS_ROLE_SESSION_NAME");
-  const std::string token =
-      read_or_throw(config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE")));
+  const auto token_file = config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE"));
+  const std::string token = co_await environment_.files.read(token_file);
   out.conceal(token);
   HttpRequest request;
   request.method = "POST";

@@ -114,8 +114,10 @@ asio::awaitable<Stream> open_stream(const Environment& environment,
                                     SampleSet& out) {
   Stream stream(co_await connect(environment, endpoint, out));
   if (tls != nullptr) {
+    out.doing("reading the files of tls");
+    std::shared_ptr<asio::ssl::context> context = co_await environment.tls.client(*tls);
     out.doing("performing the TLS handshake with " + endpoint.text());
-    co_await stream.start_tls(environment.tls.client(*tls), *tls, endpoint.host);
+    co_await stream.start_tls(std::move(context), *tls, endpoint.host);
   }
   co_return stream;
 }

@@ -3,6 +3,7 @@
 #include "probes/net/kubernetes/reflector.hpp"
 
 #include "probes/kubernetes/watch/watched.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/net/kubernetes/message.hpp"
@@ -114,7 +115,8 @@ struct Shared {
   asio::io_context loop;
   TimerWheel wheel{loop};
   Resolver resolver{loop, wheel, {}};
-  TlsContexts tls;
+  ConfiguredFiles files{loop, wheel};
+  TlsContexts tls{files};
   HttpClient http{loop, wheel, resolver, tls};
 };
 
@@ -130,7 +132,7 @@ class Cluster {
  public:
   Cluster(Shared& shared, HttpScript::Script script, const Timeouts& timeouts = short_timeouts())
       : server(shared.loop, std::move(script)),
-        client(shared.loop, shared.wheel, shared.http, timeouts),
+        client(shared.loop, shared.wheel, shared.files, shared.http, timeouts),
         loop_(shared.loop) {
     client.set_access({.kubeconfig = scratch_.file("kubeconfig", test::kubeconfig_of(server.url())),
                        .context = ""});
@@ -442,6 +444,7 @@ class WatchedTest : public testing::Test {
                                 .wheel = shared.wheel,
                                 .offload = offload,
                                 .connecting = offload,
+                                .files = shared.files,
                                 .resolver = shared.resolver,
                                 .tls = shared.tls,
                                 .http = shared.http,
