@@ -110,7 +110,7 @@ asio::awaitable<FileText> ConfiguredFiles::read_in(std::string directory_name, s
     if (file.text && time < limits_.stale) co_return file.text;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
     throw ProbeError(Reason::internal, "cannot read " + name +
-                                           ": a read in its directory hangs since " +
+                                           ": a read in its directory has not returned for " +
                                            std::to_string(seconds.count()) + " s");
   }
   if (!file.text) throw ProbeError(Reason::config, "cannot read " + name + ": " + file.error);

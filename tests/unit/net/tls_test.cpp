@@ -243,6 +243,25 @@ TEST_F(TlsContextsTest, AcceptPemTextInsteadOfACaFile) {
   EXPECT_EQ(contexts_.store(ca_.certificate + other_.certificate), store);
 }
 
+// A kubeconfig can have one as text and the other as a file.
+TEST_F(TlsContextsTest, AcceptPemTextForTheCertificateOrItsKey) {
+  TlsOptions options = trusting(ca_.certificate);
+  options.certificate = ca_.certificate + other_.certificate;
+  options.key = directory_.file("key.pem", ca_.key);
+  const auto context = client(options);
+  EXPECT_EQ(client(options), context);
+  SSL_CTX* const native = context->native_handle();
+  EXPECT_NE(SSL_CTX_get0_privatekey(native), nullptr);
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> copy(SSL_CTX_new(TLS_client_method()),
+                                                               SSL_CTX_free);
+  copy_certificate(native, copy.get());
+  EXPECT_EQ(SSL_CTX_get0_certificate(copy.get()), SSL_CTX_get0_certificate(native));
+  EXPECT_EQ(SSL_CTX_get0_privatekey(copy.get()), SSL_CTX_get0_privatekey(native));
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(copy.get(), &chain);
+  EXPECT_EQ(sk_X509_num(chain), 1);
+}
+
 TEST_F(TlsContextsTest, ReportACaFileThatCannotBeUsed) {
   for (const std::string& file :
        {directory_.file("empty.pem", ""), directory_.file("text.pem", "no certificate"),
