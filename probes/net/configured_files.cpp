@@ -30,7 +30,10 @@ struct ConfiguredFiles::File {
   // Blocks.
   void read(std::size_t max_bytes) {
     const std::string from = find != nullptr ? find() : path;
-    if (from.empty()) return set("");
+    if (from.empty()) {
+      version = {};
+      return set("");
+    }
     auto read = config::read_changed_file(from, max_bytes, version);
     if (!read) {
       *this = {.path = path, .find = find, .version = {}, .text = {}, .error = read.error()};
