@@ -80,7 +80,7 @@ def test_of_probes(
     }
     canary = {"name": "canary", "kind": "http", "url": nginx.url("/"), "interval": "200ms"}
     probes = [{"name": name} | options for name, options in secrets.items()]
-    daemon = vitalsd([*probes, canary], timeout="5s", interval="5s")
+    daemon = vitalsd([*probes, canary], interval="2s")
     for name in (*secrets, "canary"):
         daemon.wait_ok(name)
     slow = daemon.value("vitalsd_probe_runs_total", probe="canary", outcome="skipped")
@@ -108,8 +108,8 @@ def test_of_probes(
 
     files.add("new", redis_server.monitor_password)
     files.use(files.good)
-    daemon.wait_failed("db", "config")  # the missing CA
     files.revive()
+    daemon.wait_failed("db", "config")  # the CA is missing
     daemon.wait_ok("new")
 
 
@@ -163,7 +163,7 @@ def test_of_the_web_server(files: Files, certificates: Authority) -> None:
 def test_of_the_configuration(vitalsd: Daemon, files: Files, nginx: Nginx) -> None:
     """Probes run, and a reload fails and says why. Later the file is read again."""
     canary = {"name": "canary", "kind": "http", "url": nginx.url("/"), "interval": "200ms"}
-    daemon = vitalsd([canary], timeout="5s", interval="5s")
+    daemon = vitalsd([canary], interval="2s")
     config = files.current / daemon.config_file.name
     files.add(config.name, daemon.config_file.read_bytes())
     daemon.config_file.unlink()
