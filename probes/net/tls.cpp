@@ -196,7 +196,7 @@ void copy_certificate(SSL_CTX* from, SSL_CTX* to) {
   X509* const certificate = SSL_CTX_get0_certificate(from);
   if (certificate == nullptr) return;
   STACK_OF(X509)* chain = nullptr;
-  SSL_CTX_get0_chain_certs(from, &chain);
+  SSL_CTX_get_extra_chain_certs(from, &chain);
   SSL_CTX_use_certificate(to, certificate);
   SSL_CTX_use_PrivateKey(to, SSL_CTX_get0_privatekey(from));
   SSL_CTX_set1_chain(to, chain);

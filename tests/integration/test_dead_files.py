@@ -78,7 +78,7 @@ def test_of_probes(
             "tls": {"ca": ca},
         },
     }
-    canary = {"name": "canary", "kind": "http", "url": nginx.url("/"), "interval": "200ms"}
+    canary = {"name": "canary", "kind": "http", "url": nginx.url(), "interval": "200ms"}
     probes = [{"name": name} | options for name, options in secrets.items()]
     daemon = vitalsd([*probes, canary], interval="2s")
     for name in (*secrets, "canary"):
@@ -162,7 +162,7 @@ def test_of_the_web_server(files: Files, certificates: Authority) -> None:
 
 def test_of_the_configuration(vitalsd: Daemon, files: Files, nginx: Nginx) -> None:
     """Probes run, and a reload fails and says why. Later the file is read again."""
-    canary = {"name": "canary", "kind": "http", "url": nginx.url("/"), "interval": "200ms"}
+    canary = {"name": "canary", "kind": "http", "url": nginx.url(), "interval": "200ms"}
     daemon = vitalsd([canary], interval="2s")
     config = files.current / daemon.config_file.name
     files.add(config.name, daemon.config_file.read_bytes())
