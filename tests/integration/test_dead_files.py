@@ -92,10 +92,9 @@ def test_of_probes(
     daemon.wait_for("vitalsd_hanging_threads", lambda threads: threads >= 1)
 
     tls = {"ca": str(files.current / "new-ca.pem")}
-    url = postgres.url(sslmode="verify-full")
     secret = {"password": {"file": str(files.current / "new")}}
     daemon.configuration["probes"] += [
-        {"name": "db", "kind": "postgres", "url": url, "tls": tls, "password": "x"},
+        {"name": "db", "kind": "postgres", "url": postgres.url(), "tls": tls},
         {"name": "new", "kind": "redis", "url": redis_server.url(user="monitor")} | secret,
     ]
     daemon.reload()
