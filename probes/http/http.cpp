@@ -2,8 +2,8 @@
 // is expected. Names are those of blackbox_exporter.
 #include "probes/http/expectation.hpp"
 #include "probes/net/certificate_info.hpp"
+#include "probes/net/http_access.hpp"
 #include "probes/net/http_client.hpp"
-#include "probes/net/options.hpp"
 #include "probes/probe.hpp"
 
 #include <algorithm>
@@ -81,7 +81,7 @@ class HttpProbe final : public Probe {
  public:
   HttpProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
-        url_(options.required<config::Url>("url", "URL with the scheme http or https")),
+        access_(net::HttpAccess::read(options, "URL with the scheme http or https")),
         method_(options.get<std::string>("method", "GET", "method of the request")),
         headers_(options.map<std::string>(
             "headers", "headers of the request, sent to the origin of the url only")),
@@ -97,30 +97,16 @@ class HttpProbe final : public Probe {
                                              "a larger response is an error",
                                              {config::Bytes{1}, config::Bytes{64 << 20}})),
         http2_(options.get<bool>("http2", false, "request HTTP/2 over TLS instead of HTTP/1.1")),
-        tls_(net::TlsOptions::read(options)),
-        user_(url_.user),
-        password_(net::read_password(options, url_)),
-        bearer_(options.secret("bearer_token", "sent as Authorization: Bearer")),
         expect_(options.section("expect", "what the response must contain")) {
-    if (const auto user = options.find<std::string>("user", "user for basic authentication"))
-      user_ = *user;
-    if (!url_.host.empty() && url_.scheme != "http" && url_.scheme != "https") {
-      options.error("url", "the scheme must be http or https, not " + config::quoted(url_.scheme));
-    }
     if (method_.empty() ||
         !std::ranges::all_of(method_, [](char c) { return c >= 'A' && c <= 'Z'; })) {
       options.error("method", config::quoted(method_) +
                                   " is not a valid method: write for example GET or HEAD");
     }
-    if (bearer_ && !user_.empty())
-      options.error("bearer_token", "user and bearer_token cannot both be set");
-    if (password_ && user_.empty()) options.error("password", "requires user");
     for (const auto& [name, value] : headers_) {
       if (!is_header(name, value))
         options.error("headers", config::quoted(name) + " is not a valid header");
     }
-    url_.user.clear();
-    url_.password.clear();
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -140,21 +126,14 @@ class HttpProbe final : public Probe {
       result.response = {};  // frees the body before the next one is read
     }
     kTable.add(out, result);
-    const std::string differences = expect_.differences(result.response);
+    const std::string differences = expect_.differences(result.response, result.is_tls);
     if (!differences.empty()) out.fail(Reason::mismatch, differences);
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
     out.check(kDurationCheck, duration.count());
   }
 
-  // Without the query, which may contain tokens.
-  [[nodiscard]] std::string target() const override {
-    config::Url shown = url_;
-    shown.query.clear();
-    return shown.text() + (url_.query.empty() ? "" : "?…");
-  }
-  [[nodiscard]] std::string endpoint() const override {
-    return config::Endpoint{url_.host, net::port_of(url_)}.text();
-  }
+  [[nodiscard]] std::string target() const override { return access_.target(); }
+  [[nodiscard]] std::string endpoint() const override { return access_.endpoint(); }
 
  private:
   static bool is_header(std::string_view name, std::string_view value) {
@@ -166,21 +145,12 @@ class HttpProbe final : public Probe {
   }
 
   [[nodiscard]] net::HttpRequest first_request() const {
-    net::HttpRequest request;
+    net::HttpRequest request = access_.request();
     request.method = method_;
-    request.url = url_;
     request.headers = headers_;
     request.body = body_;
-    request.tls = tls_;
     request.http2 = http2_;
     request.max_body = max_body_.value;
-    request.user = user_;
-    const auto password = password_.read();
-    const auto bearer = bearer_.read();
-    if (!password) throw ProbeError(Reason::config, password.error());
-    if (!bearer) throw ProbeError(Reason::config, bearer.error());
-    request.password = *password;
-    request.bearer = *bearer;
     return request;
   }
 
@@ -255,7 +225,7 @@ class HttpProbe final : public Probe {
   }
 
   const Environment& environment_;
-  config::Url url_;
+  net::HttpAccess access_;
   std::string method_;
   std::vector<std::pair<std::string, std::string>> headers_;
   std::string body_;
@@ -263,10 +233,6 @@ class HttpProbe final : public Probe {
   bool allow_downgrade_;
   config::Bytes max_body_;
   bool http2_;
-  net::TlsOptions tls_;
-  std::string user_;
-  config::Secret password_;
-  config::Secret bearer_;
   http::Expectation expect_;
 };
 

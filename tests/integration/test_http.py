@@ -38,6 +38,7 @@ HEALTHY = {
     "status": 200,
     "json": {"/status": "ok"},
     "headers": ["Strict-Transport-Security", "x-frame-options", "X-Content-Type-Options"],
+    "security_headers": True,
     "body": '"ok"',
     "not_body": "error|fail",
 }

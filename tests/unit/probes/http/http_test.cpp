@@ -126,6 +126,52 @@ TEST_F(HttpTest, ExpectsHeadersAndABody) {
             "matches 'is'");
 }
 
+TEST_F(HttpTest, ExpectsSecurityHeaders) {
+  const std::string expect = ", expect: {security_headers: true}";
+  answer_always(http_answer(200, ""));
+  // Strict-Transport-Security has no effect without TLS.
+  EXPECT_EQ(observe(expect).failure(),
+            "mismatch: the header X-Frame-Options is missing; the header X-Content-Type-Options is "
+            "missing");
+  for (const std::string good : {"X-Frame-Options: DENY", "x-frame-options: sameorigin",
+                                 "Content-Security-Policy: default-src 'self'; "
+                                 "frame-ancestors 'none'"}) {
+    answer_always(http_answer(200, "", good + "\r\nX-Content-Type-Options: nosniff\r\n"));
+    EXPECT_EQ(observe(expect).failure(), "") << good;
+  }
+  answer_always(http_answer(200, "",
+                            "X-Frame-Options: ALLOWALL\r\nX-Content-Type-Options: none\r\n"
+                            "Content-Security-Policy: default-src frame-ancestors\r\n"));
+  EXPECT_EQ(observe(expect).failure(),
+            "mismatch: the header X-Frame-Options is 'ALLOWALL', expected DENY or SAMEORIGIN; the "
+            "header X-Content-Type-Options is 'none', expected nosniff");
+  EXPECT_EQ(observe(", expect: {security_headers: false}").failure(), "");
+}
+
+TEST_F(HttpTest, ExpectsStrictTransportSecurityOverTls) {
+  std::string policy;
+  const test::TlsServer server(test::make_certificate("shop.test"), [&](test::TlsLine& line) {
+    line.read();
+    line.write(http_answer(
+        200, "", policy + "X-Frame-Options: DENY\r\nX-Content-Type-Options: nosniff\r\n"));
+  });
+  const auto failure = [&](const std::string& value) {
+    policy = value.empty() ? "" : "Strict-Transport-Security: " + value + "\r\n";
+    return house
+        .observe("http",
+                 "tls: {verify: false}, expect: {security_headers: true}, url: "
+                 "'https://127.0.0.1:" +
+                     std::to_string(server.port()) + "/'")
+        .failure();
+  };
+  EXPECT_EQ(failure("max-age=31536000; includeSubDomains"), "");
+  EXPECT_EQ(failure("includeSubDomains; Max-Age=\"1\""), "");
+  EXPECT_EQ(failure(""), "mismatch: the header Strict-Transport-Security is missing");
+  for (const std::string bad : {"max-age=0", "includeSubDomains", "max-age=", "max-age=1d", ";"}) {
+    EXPECT_TRUE(failure(bad).ends_with(", expected a max-age above 0")) << failure(bad);
+  }
+}
+
 TEST_F(HttpTest, ExpectsJsonValues) {
   answer_always(http_answer(200, R"({"status": "ok", "n": 3, "on": true, "a": [{"b": null}]})"));
   EXPECT_EQ(
