@@ -1,5 +1,6 @@
 // Kind `redis`: memory, clients, look-ups, persistence and replication of one server. Each run
 // sends one INFO on a connection that is kept between runs.
+#include "probes/backlog.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/redis_connection.hpp"
 #include "probes/probe.hpp"
@@ -59,6 +60,7 @@ class RedisProbe final : public Probe {
     std::optional<net::RedisConnection> connection = std::exchange(connection_, std::nullopt);
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
+      saves_read_at_.reset();  // another server may answer now
     }
     connection->conceal_secrets(out);
     out.doing("waiting for INFO");
@@ -77,6 +79,7 @@ class RedisProbe final : public Probe {
       out.fail(Reason::unready,
                "loading its data, " + std::string(info.text("loading_loaded_perc")) + "% done");
     } else {
+      co_await check_snapshots(*connection, info, out);
       co_await read_lists(*connection, out);
     }
     connection_ = std::move(connection);
@@ -91,11 +94,14 @@ class RedisProbe final : public Probe {
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<RedisProbe&>(predecessor);
     hit_rate_ = std::move(old.hit_rate_);
+    unsaved_ = old.unsaved_;
     // A connection that was made with other options may lead to a server that is not trusted now.
     if (old.redis_ == redis_) connection_ = std::move(old.connection_);
   }
 
  private:
+  static constexpr std::chrono::minutes kSavesInterval{5};
+
   void add_info(const RedisInfo& info, SampleSet& out) {
     redis::kInfoTable.add(out, info);
     for (const auto& [db, compound] : info.numbered("db")) {
@@ -111,6 +117,37 @@ class RedisProbe final : public Probe {
     const std::optional<double> rate = hit_rate_.rate();
     out.add(redis::kHitRate, rate);
     if (rate) out.check(redis::kHitRateCheck, *rate);
+  }
+
+  // A server that does not save snapshots (save "") has none that is too old.
+  asio::awaitable<void> check_snapshots(net::RedisConnection& connection, const RedisInfo& info,
+                                        SampleSet& out) {
+    co_await read_saves(connection, out);
+    out.add(redis::kSnapshots, saves_);
+    const auto saved = info.number("rdb_last_save_time");
+    const auto changes = info.number("rdb_changes_since_last_save");
+    if (!saved || !changes) co_return;
+    const double waiting =
+        unsaved_.update(std::chrono::steady_clock::now(), *changes > 0, server_time(info) - *saved);
+    if (saves_ == true) out.check(redis::kSnapshotCheck, waiting);
+  }
+
+  // Not in each run: a user without the permission would fill the server's ACL LOG.
+  asio::awaitable<void> read_saves(net::RedisConnection& connection, SampleSet& out) {
+    const auto now = std::chrono::steady_clock::now();
+    if (saves_read_at_ && now - *saves_read_at_ < kSavesInterval) co_return;
+    saves_read_at_ = now;
+    saves_.reset();
+    out.doing("waiting for CONFIG GET save");
+    std::vector<std::string> command = {"CONFIG", "GET", "save"};
+    const net::RedisReply reply = co_await connection.ask(std::move(command));
+    if (reply.items.size() == 2) saves_ = !reply.items[1].text.empty();
+  }
+
+  static double server_time(const RedisInfo& info) {
+    if (const auto time = info.number("server_time_usec")) return *time / 1e6;
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(now).count();
   }
 
   asio::awaitable<void> read_lists(net::RedisConnection& connection, SampleSet& out) {
@@ -138,6 +175,9 @@ class RedisProbe final : public Probe {
   std::vector<std::string> lists_;
   std::optional<net::RedisConnection> connection_;
   HitRateWindow hit_rate_;
+  Backlog unsaved_;
+  std::optional<bool> saves_;  // whether the server saves snapshots
+  std::optional<std::chrono::steady_clock::time_point> saves_read_at_;
 };
 
 }  // namespace

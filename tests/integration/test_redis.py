@@ -171,6 +171,27 @@ def test_keys_of_a_database(watch: Daemon, redis_server: Redis) -> None:
     daemon.wait_for("redis_db_keys", None, db="db3")
 
 
+def test_the_age_of_a_snapshot(watch: Daemon, redis_server: Redis) -> None:
+    """A server that saves no snapshots has none that is too old; neither has an idle one."""
+    redis_server.command("SET", "a", 1)
+    checks = {"snapshot_age": {"warn": "1s"}}
+    daemon = watch(cache(redis_server, checks=checks))
+    assert daemon.value("redis_snapshots_configured") == 0
+    daemon.wait_runs("cache", 2)
+    assert daemon.value("vitalsd_check_status", check="snapshot_age") is None
+
+    try:
+        redis_server.command("CONFIG", "SET", "save", "86400 1")
+        daemon.restart()
+        daemon.wait_for("vitalsd_check_status", 1, check="snapshot_age")
+        assert daemon.value("redis_snapshots_configured") == 1
+        redis_server.command("SAVE")
+        daemon.wait_for("vitalsd_check_status", 0, check="snapshot_age")
+    finally:
+        redis_server.command("CONFIG", "SET", "save", "")
+        redis_server.dump.unlink(missing_ok=True)
+
+
 def test_persistence(watch: Daemon, redis_server: Redis) -> None:
     daemon = watch()
     assert daemon.value("redis_rdb_last_bgsave_status") == 1
