@@ -1,5 +1,6 @@
 // Kind `postgres`: connections, databases, locks, replication and archiving of one server. Each run
 // needs one round trip on a connection that is kept between runs.
+#include "probes/backlog.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/pg_connection.hpp"
 #include "probes/postgres/metrics.hpp"
@@ -102,7 +103,7 @@ class PostgresProbe final : public Probe {
     out.doing("waiting for the statistics");
     const std::vector<net::PgResult> results =
         co_await connection->query(postgres::kStatements, out.time_limit());
-    postgres::add_statistics(results, out);
+    postgres::add_statistics(results, unarchived_, out);
     const auto now = std::chrono::steady_clock::now();
     bool usable = true;
     const config::Duration wait =
@@ -125,6 +126,7 @@ class PostgresProbe final : public Probe {
     auto& old = dynamic_cast<PostgresProbe&>(predecessor);
     // A connection that was made with other options may lead to a server that is not trusted now.
     if (old.pg_ == pg_) connection_ = std::move(old.connection_);
+    unarchived_ = old.unarchived_;
   }
 
  private:
@@ -174,6 +176,7 @@ class PostgresProbe final : public Probe {
   net::PgOptions pg_;
   config::Duration size_interval_;
   std::optional<net::PgConnection> connection_;
+  Backlog unarchived_;                                                  // WAL files
   std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or tried
   std::vector<std::pair<std::string, std::optional<double>>> sizes_;    // bytes by database
   std::optional<Failure> size_failure_;

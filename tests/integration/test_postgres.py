@@ -154,6 +154,34 @@ def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
     daemon.wait_for("pg_stat_archiver_failed_count", lambda now: now > failed)
 
 
+def test_wal_that_is_not_archived(vitalsd: Daemon, postgres: Postgres) -> None:
+    """An idle server has nothing that waits. A failing archiver is told at once, and its age after
+    the threshold."""
+
+    def write_wal() -> None:
+        postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
+        postgres.execute("INSERT INTO written VALUES (1)", postgres.database)
+        postgres.execute("SELECT pg_switch_wal()")
+
+    write_wal()
+    checks = {"wal_archive_age": {"warn": "1s"}}
+    daemon = vitalsd([db(postgres, checks=checks)], environment=passwords(postgres), **QUICK)
+    daemon.wait_for("vitalsd_check_status", 0, check="wal_archive_age")
+    assert daemon.value("pg_stat_archiver_failing") == 0
+    postgres.refuse_archiving()
+    write_wal()
+    daemon.wait_for("pg_stat_archiver_failing", 1)
+    daemon.wait_for("vitalsd_check_status", 1, check="wal_archive_age")
+    (row,) = daemon.status()["probes"]
+    (shown,) = (each for each in row["checks"] if each["name"] == "wal_archive_age")
+    assert shown["object"] == "the last attempt failed"
+    assert daemon.value("pg_stat_archiver_last_failed_timestamp_seconds") is not None
+    postgres.refuse_archiving(False)
+    write_wal()  # the archiver would wait for a minute
+    daemon.wait_for("pg_stat_archiver_failing", 0)
+    daemon.wait_for("vitalsd_check_status", 0, check="wal_archive_age")
+
+
 def test_a_pooler_that_refuses_us(vitalsd: Daemon, postgres: Postgres) -> None:
     """PgBouncer uses one SQLSTATE, protocol violation, for all refusals."""
     with closing(PgBouncer(postgres, "monitor")) as pooler:
