@@ -6,6 +6,7 @@
 // One row for each kind, whose object is defined at the end of the kind's own file.
 #define VITALSD_KINDS(X) \
   X(backup)              \
+  X(bucket)              \
   X(cert_manager)        \
   X(certificate)         \
   X(dns)                 \

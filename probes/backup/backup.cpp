@@ -113,8 +113,7 @@ class BackupProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override {
     if (directory_) return directory_->path();
-    if (!bucket_) return {};
-    return "s3://" + bucket_->options().bucket + '/' + bucket_->options().prefix;
+    return bucket_ ? bucket_->text() : "";
   }
 
   void inherit(Probe& predecessor) override {

@@ -18,7 +18,6 @@ namespace vitalsd::net {
 namespace {
 
 constexpr std::size_t kMaxBytes = std::size_t{4} << 20;  // a page has up to 1,000 keys of 1 KB
-constexpr std::size_t kMaxObjects = 1000;                // per page, as requested
 constexpr int kMaxPages = 1000;
 // SHA-256 of the empty body of a GET. S3 requires it as a header, which libcurl signs.
 constexpr std::string_view kEmptyHash =
@@ -85,7 +84,7 @@ S3Page parse_s3_page(std::string_view xml) {
   const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
   S3Page page;
   for (const pugi::xml_node item : root.children("Contents")) {
-    if (page.objects.size() == kMaxObjects) {
+    if (page.objects.size() == S3Bucket::kMaxObjects) {
       throw ProbeError(Reason::protocol, "the list has more objects than requested");
     }
     S3Object object;
@@ -252,8 +251,8 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   co_return *assumed_;
 }
 
-HttpRequest S3Bucket::request(const AwsCredentials& credentials,
-                              const std::string& continuation) const {
+HttpRequest S3Bucket::request(const AwsCredentials& credentials, const std::string& continuation,
+                              std::size_t max_objects) const {
   HttpRequest request;
   request.url = options_.endpoint;
   if (options_.path_style) {
@@ -266,7 +265,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   if (!continuation.empty()) {
     request.url.query = "continuation-token=" + config::percent_encode(continuation) + '&';
   }
-  request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(kMaxObjects);
+  request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(max_objects);
   if (!options_.prefix.empty())
     request.url.query += "&prefix=" + config::percent_encode(options_.prefix);
   request.headers.emplace_back("x-amz-content-sha256", kEmptyHash);
@@ -281,24 +280,36 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   return request;
 }
 
+asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, const AwsCredentials& credentials,
+                                       const std::string& continuation, std::size_t max_objects) {
+  const HttpRequest page_request = request(credentials, continuation, max_objects);
+  const HttpResponse response = co_await environment_.http.perform(page_request, out);
+  const std::string* const date = response.header("Date");
+  server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);
+  if (response.status != 200) {
+    if (response.status == 401 || response.status == 403) assumed_.reset();
+    throw s3_error(response.status, response.body);
+  }
+  co_return parse_s3_page(response.body);
+}
+
+asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, std::string continuation,
+                                       std::size_t max_objects) {
+  const AwsCredentials keys = co_await credentials(out);
+  out.conceal(keys.session_token);
+  co_return co_await page(out, keys, continuation, max_objects);
+}
+
 asio::awaitable<void> S3Bucket::list(SampleSet& out,
                                      const std::function<void(const S3Page&)>& take) {
   const AwsCredentials keys = co_await credentials(out);
   out.conceal(keys.session_token);
   std::string continuation;
   for (int pages = 0; pages < kMaxPages; ++pages) {
-    const HttpRequest page_request = request(keys, continuation);
-    const HttpResponse response = co_await environment_.http.perform(page_request, out);
-    const std::string* const date = response.header("Date");
-    server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);
-    if (response.status != 200) {
-      if (response.status == 401 || response.status == 403) assumed_.reset();
-      throw s3_error(response.status, response.body);
-    }
-    const S3Page page = parse_s3_page(response.body);
-    take(page);
-    if (page.continuation.empty()) co_return;
-    continuation = page.continuation;
+    const S3Page next = co_await page(out, keys, continuation, kMaxObjects);
+    take(next);
+    if (next.continuation.empty()) co_return;
+    continuation = next.continuation;
   }
   throw ProbeError(Reason::config, "more than a million objects have the prefix " +
                                        config::quoted(options_.prefix) + ": use a longer prefix");
