@@ -17,6 +17,7 @@
   X(node)                \
   X(pod)                 \
   X(postgres)            \
+  X(prometheus)          \
   X(redis)               \
   X(tcp)                 \
   X(workload)

@@ -16,7 +16,9 @@ from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.nginx import Nginx
 from support.postgres import Postgres
+from support.prometheus import Prometheus
 from support.redis import Redis
+from support.s3 import S3
 from support.vitalsd import TEXT, Vitalsd, binary, run
 
 pytestmark = pytest.mark.threads
@@ -39,11 +41,15 @@ def every_kind(
     redis_server: Redis,
     nginx: Nginx,
     dns_server: DnsServer,
+    s3: S3,
+    prometheus: Callable[..., Prometheus],
     tmp_path: Path,
 ) -> Vitalsd:
     """A daemon with a probe of every kind that needs no cluster. All probes succeed."""
     dns_server.set("api.test", "127.0.0.1")
     (tmp_path / "today.dump").write_bytes(b"a backup")
+    targets = [{"targets": [f"127.0.0.1:{nginx.port}"]}]
+    watched = prometheus({"scrape_configs": [{"job_name": "api", "static_configs": targets}]})
     daemon = vitalsd(
         [
             {
@@ -73,6 +79,23 @@ def every_kind(
                 "directory": str(tmp_path),
                 "settle": "0s",
             },
+            {
+                "name": "data",
+                "kind": "bucket",
+                "quota": "1GiB",
+                "s3": {
+                    "bucket": s3.new_bucket("data"),
+                    "endpoint": s3.url,
+                    "access_key": {"env": "S3_ACCESS"},
+                    "secret_key": {"env": "S3_SECRET"},
+                },
+            },
+            {
+                "name": "metrics",
+                "kind": "prometheus",
+                "url": watched.url,
+                "queries": [{"name": "one", "expr": "vector(1)"}],
+            },
             {"name": "disks", "kind": "filesystem", "mounts": ["/"]},
             {"name": "port", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"},
         ],
@@ -81,6 +104,8 @@ def every_kind(
         environment={
             "DB_PASSWORD": postgres.passwords["monitor"],
             "CACHE_PASSWORD": redis_server.password,
+            "S3_ACCESS": s3.access_key,
+            "S3_SECRET": s3.secret_key,
         },
     )
     kinds = {probe["kind"] for probe in daemon.status()["probes"]} | kinds_of_a_cluster()
