@@ -111,8 +111,11 @@ class BucketProbe final : public Probe {
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<BucketProbe&>(predecessor);
-    // With another limit the result may be another one.
-    if (!counts_ || old.max_pages_ != max_pages_) return;
+    // Of another store, or with another limit, the result may be another one.
+    const bool is_same =
+        bucket_ && old.bucket_ && old.max_pages_ == max_pages_ &&
+        old.bucket_->options().endpoint.text() == bucket_->options().endpoint.text();
+    if (!counts_ || !is_same) return;
     usage_ = old.usage_;
     counting_ = std::move(old.counting_);
     failure_ = std::move(old.failure_);

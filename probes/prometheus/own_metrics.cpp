@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <system_error>
+#include <utility>
 
 namespace vitalsd::prometheus {
 namespace {
@@ -65,6 +66,15 @@ void OwnMetrics::finish() {
   }
 }
 
+OwnMetrics::Notifications OwnMetrics::sums() const {
+  Notifications sums;
+  for (const auto& [url, notifications] : notifications_) {
+    sums.sent += notifications.sent;
+    sums.errors += notifications.errors;
+  }
+  return sums;
+}
+
 void OwnMetrics::take(std::string_view line) {
   if (!line.starts_with("prometheus_")) return;  // most lines
   const std::string_view name = line.substr(0, line.find_first_of("{ "));
@@ -101,6 +111,25 @@ std::optional<double> RecentIncrease::update(Clock::time_point now, double value
   }
   while (points_.size() > 2 && points_[1].time <= now - kWindow) points_.pop_front();
   return total - points_.front().total;
+}
+
+std::optional<double> Undelivered::update(Clock::time_point now,
+                                          const OwnMetrics::Notifications& sums, double dropped) {
+  constexpr std::chrono::minutes kForgotten{10};  // alerts are repeated each minute by default
+  const std::optional<Values> previous = std::exchange(previous_, Values{sums, dropped});
+  if (!previous) return dropped == 0 ? std::optional(0.0) : std::nullopt;
+  // A counter that decreased has restarted at 0.
+  const bool has_dropped =
+      dropped > previous->dropped || (dropped < previous->dropped && dropped > 0);
+  if (has_dropped) {
+    if (!first_) first_ = now;
+    last_ = now;
+  } else {
+    const bool has_delivered =
+        sums.sent != previous->sums.sent && sums.errors == previous->sums.errors;
+    if (has_delivered || now - last_ > kForgotten) first_.reset();
+  }
+  return first_ ? std::chrono::duration<double>(last_ - *first_).count() : 0;
 }
 
 }  // namespace vitalsd::prometheus

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <deque>
 #include <map>
 #include <optional>
@@ -29,6 +30,7 @@ class OwnMetrics {
   [[nodiscard]] const std::map<std::string, Notifications>& notifications() const {
     return notifications_;
   }
+  [[nodiscard]] Notifications sums() const;
   /// Alerts that reached no Alertmanager.
   [[nodiscard]] double dropped() const { return dropped_.value_or(0); }
   /// Rule evaluations that failed.
@@ -63,6 +65,28 @@ class RecentIncrease {
   };
   std::deque<Point> points_;  // the first one is the start of the window
   double last_ = 0;
+};
+
+/// For how long alerts have been dropped. A Prometheus that starts drops some before it knows its
+/// Alertmanagers, and delivers them when it repeats them.
+class Undelivered {
+ public:
+  using Clock = RecentIncrease::Clock;
+
+  /// Takes the current values, of all Alertmanagers together. Returns the seconds from the first to
+  /// the last time at which alerts were dropped, 0 since some were delivered. Nothing after the
+  /// first values, unless no alert was ever dropped.
+  std::optional<double> update(Clock::time_point now, const OwnMetrics::Notifications& sums,
+                               double dropped);
+
+ private:
+  struct Values {
+    OwnMetrics::Notifications sums;
+    double dropped;
+  };
+  std::optional<Values> previous_;
+  std::optional<Clock::time_point> first_;  // while alerts are dropped
+  Clock::time_point last_;
 };
 
 }  // namespace vitalsd::prometheus

@@ -84,9 +84,10 @@ constexpr Check kErrorsCheck{.name = "notification_errors",
                              .critical = {},
                              .help = "errors while sending alerts within 5 minutes"};
 constexpr Check kDroppedCheck{.name = "notifications_dropped",
+                              .unit = Unit::seconds,
                               .warn = {},
-                              .critical = 0,
-                              .help = "alerts that reached no Alertmanager within 5 minutes"};
+                              .critical = 30,
+                              .help = "time for which alerts have reached no Alertmanager"};
 constexpr std::array<const Check*, 5> kChecks = {&kTargetsCheck, &kRulesCheck, &kAlertmanagersCheck,
                                                  &kErrorsCheck, &kDroppedCheck};
 
@@ -111,10 +112,7 @@ class PrometheusProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = Clock::now();
-    base_ = access_.request();
-    base_.max_body = kMaxErrorBody;
-    out.conceal(base_.password);
-    out.conceal(base_.bearer);
+    conceal_secrets(out);
     if (reads_targets_) {
       Part& part = out.part("targets");
       co_await guard(part, read_targets(part, out));
@@ -133,7 +131,7 @@ class PrometheusProbe final : public Probe {
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<PrometheusProbe&>(predecessor);
     recent_errors_ = std::move(old.recent_errors_);
-    recently_dropped_ = std::move(old.recently_dropped_);
+    undelivered_ = old.undelivered_;
   }
 
  private:
@@ -142,6 +140,13 @@ class PrometheusProbe final : public Probe {
   static constexpr std::chrono::milliseconds kNoLimit{0};  // but the deadline of the run
   static constexpr std::chrono::milliseconds kMinLimit{1};
   static constexpr std::size_t kConcurrent = 4;
+
+  // A proxy may quote the credentials in its error.
+  void conceal_secrets(SampleSet& out) const {
+    const net::HttpRequest request = access_.request();
+    out.conceal(request.password);
+    out.conceal(request.bearer);
+  }
 
   // Reads one part. If the server refuses it, the others are still read. Throws ProbeError if the
   // server is down.
@@ -168,7 +173,8 @@ class PrometheusProbe final : public Probe {
   // status. Throws ProbeError for another response.
   asio::awaitable<int> get(std::string_view path, std::string query, Feed feed,
                            std::chrono::milliseconds limit, SampleSet& out) {
-    net::HttpRequest request = base_;
+    net::HttpRequest request = access_.request();
+    request.max_body = kMaxErrorBody;
     request.url.path += path;
     request.url.query = std::move(query);
     request.limit = limit;
@@ -226,7 +232,7 @@ class PrometheusProbe final : public Probe {
   }
 
   asio::awaitable<void> read_rules(prometheus::Rules& rules, Part& part, SampleSet& out) {
-    std::string query = "exclude_alerts=true";  // known since Prometheus 2.48, else ignored
+    std::string query = "exclude_alerts=true";  // older versions ignore it
     co_await ask("/api/v1/rules", std::move(query), rules, kNoLimit, out);
     for (const auto& [health, count] : rules.by_health()) part.add(kRules, count, health);
     part.check(kRulesCheck, static_cast<double>(rules.failing().count()), rules.failing().text());
@@ -256,7 +262,7 @@ class PrometheusProbe final : public Probe {
     }
     part.add(kDropped, page.dropped());
     part.add(kRuleFailures, page.rule_failures());
-    const auto dropped = recently_dropped_.update(now, page.dropped());
+    const auto dropped = undelivered_.update(now, page.sums(), page.dropped());
     if (dropped) part.check(kDroppedCheck, *dropped);
   }
 
@@ -302,7 +308,7 @@ class PrometheusProbe final : public Probe {
   std::list<Query> queries_;
   net::HttpRequest base_;                                            // of the current run
   std::map<std::string, prometheus::RecentIncrease> recent_errors_;  // by Alertmanager
-  prometheus::RecentIncrease recently_dropped_;
+  prometheus::Undelivered undelivered_;
 };
 
 }  // namespace

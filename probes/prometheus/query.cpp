@@ -35,7 +35,9 @@ Query::Query(config::Node& section)
     : name_(section.required<std::string>(
           "name", "the name of the check, and the value of the label `query`")),
       expression_(section.required<std::string>(
-          "expr", "PromQL with one value: a scalar, or a vector with one sample")) {
+          "expr",
+          "PromQL with one value: a scalar, or a vector with one sample; an empty result is "
+          "unknown, unless you write ... or vector(0)")) {
   if (section.has("name") && !is_name(name_)) {
     section.error("name", config::quoted(name_) +
                               " is not a valid name of a query: use up to 64 letters, digits, _ "

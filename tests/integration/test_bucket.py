@@ -117,7 +117,7 @@ def test_the_documented_check(s3: S3, tmp_path: Path) -> None:
     file.write_text(
         f"probes: [{{name: data, kind: bucket, s3: {{{where}, {secrets}}}, quota: 10KiB}}]\n"
     )
-    done = run("check", file, **keys(s3))
+    done = run("check", "--config", file, **keys(s3))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"✓ data  bucket  s3://{name}/" in done.stdout
     assert "✓ quota 10%" in done.stdout

@@ -50,6 +50,7 @@ def every_kind(
     (tmp_path / "today.dump").write_bytes(b"a backup")
     targets = [{"targets": [f"127.0.0.1:{nginx.port}"]}]
     watched = prometheus({"scrape_configs": [{"job_name": "api", "static_configs": targets}]})
+    watched.wait_for("count(up) > 0")
     daemon = vitalsd(
         [
             {

@@ -118,11 +118,15 @@ def test_alerts_that_reach_nobody(
     resend = "--rules.alert.resend-delay=200ms"
     server = prometheus(configuration({"a": [own]}, [address]), [ALERTS], arguments=[resend])
     alone = prometheus(configuration({"a": [own]}), [ALERTS])
-    daemon = vitalsd([metrics(server.url), metrics(alone.url, "alone")], **QUICK)
+    checks = {"notifications_dropped": {"critical": "500ms"}}
+    daemon = vitalsd(
+        [metrics(server.url, checks=checks), metrics(alone.url, "alone")], **QUICK
+    )
     daemon.wait_for(
         "vitalsd_prometheus_notifications_sent_total", lambda now: now > 0, probe="metrics"
     )
     assert daemon.value("vitalsd_prometheus_alertmanagers", probe="metrics", state="active") == 1
+    # It dropped alerts until it knew its Alertmanager.
     daemon.wait_for("vitalsd_check_status", 0, probe="metrics", check="notifications_dropped")
     assert daemon.value("vitalsd_check_status", probe="metrics", check="alertmanagers") == 0
     daemon.wait_for("vitalsd_check_status", 2, probe="alone", check="alertmanagers")
@@ -197,7 +201,7 @@ def test_the_documented_check(prometheus: Callable[..., Prometheus], tmp_path: P
     queries = [query("requests", "1500"), query("errors", "vector(3)", warn=2)]
     probe = metrics(server.url, queries=queries)
     file.write_text(json.dumps({"probes": [probe]}))
-    done = run("check", file)
+    done = run("check", "--config", file)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "! targets_down 1 (a 127.0.0.1:" in done.stdout
     assert "✓ requests 1500\n" in done.stdout

@@ -80,6 +80,31 @@ TEST(RecentIncrease, CoversFiveMinutesAndRestarts) {
   EXPECT_EQ(recent.update(start + 421s, 3), 0);
 }
 
+TEST(Undelivered, LastsFromTheFirstToTheLastDroppedAlert) {
+  Undelivered undelivered;
+  const Undelivered::Clock::time_point start{};
+  EXPECT_EQ(undelivered.update(start, {5, 1}, 0), 0);
+  EXPECT_EQ(undelivered.update(start + 60s, {6, 2}, 1), 0);
+  EXPECT_EQ(undelivered.update(start + 90s, {6, 2}, 1), 0);
+  EXPECT_EQ(undelivered.update(start + 120s, {7, 3}, 2), 60);
+  EXPECT_EQ(undelivered.update(start + 150s, {7, 3}, 2), 60);
+  EXPECT_EQ(undelivered.update(start + 180s, {1, 1}, 1), 120);  // the server has restarted
+  EXPECT_EQ(undelivered.update(start + 240s, {2, 1}, 1), 0);    // delivered
+  EXPECT_EQ(undelivered.update(start + 300s, {2, 1}, 1), 0);
+}
+
+// A Prometheus that starts drops alerts until it knows its Alertmanagers.
+TEST(Undelivered, IsZeroForAlertsThatAreDroppedOnce) {
+  Undelivered undelivered;
+  const Undelivered::Clock::time_point start{};
+  EXPECT_EQ(undelivered.update(start, {0, 0}, 7), std::nullopt);
+  EXPECT_EQ(undelivered.update(start + 30s, {0, 0}, 7), 0);
+  EXPECT_EQ(undelivered.update(start + 60s, {0, 0}, 8), 0);
+  EXPECT_EQ(undelivered.update(start + 661s, {0, 0}, 8), 0);
+  EXPECT_EQ(undelivered.update(start + 700s, {0, 0}, 9), 0);  // the former ones are forgotten
+  EXPECT_EQ(undelivered.update(start + 760s, {0, 0}, 10), 60);
+}
+
 TEST(RecentIncrease, CountsAllWithinAShortInterval) {
   RecentIncrease recent;
   RecentIncrease::Clock::time_point now{};
