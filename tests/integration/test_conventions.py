@@ -49,7 +49,12 @@ def every_kind(
     dns_server.set("api.test", "127.0.0.1")
     (tmp_path / "today.dump").write_bytes(b"a backup")
     targets = [{"targets": [f"127.0.0.1:{nginx.port}"]}]
-    watched = prometheus({"scrape_configs": [{"job_name": "api", "static_configs": targets}]})
+    watched = prometheus(
+        {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [{"job_name": "api", "static_configs": targets}],
+        }
+    )
     watched.wait_for("count(up) > 0")
     daemon = vitalsd(
         [
