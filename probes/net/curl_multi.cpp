@@ -153,8 +153,12 @@ void CurlMulti::read(curl_socket_t socket) {
 }
 
 void CurlMulti::read_later(curl_socket_t socket) {
+  // Once: a stream without a pause would otherwise get one more turn per round from each timer.
+  if (!scheduled_.insert(socket).second) return;
   asio::post(loop_, [this, socket, alive = alive_] {
-    if (*alive && ahead_.contains(socket)) read(socket);
+    if (!*alive) return;
+    scheduled_.erase(socket);
+    if (ahead_.contains(socket)) read(socket);
   });
 }
 

@@ -18,7 +18,9 @@ Daemon = Callable[..., Vitalsd]
 QUICK = {"interval": "400ms", "timeout": "350ms"}
 
 
-def bucket(server: S3, name: str, *, probe: str = "data", prefix: str = "", **options: object) -> dict:
+def bucket(
+    server: S3, name: str, *, probe: str = "data", prefix: str = "", **options: object
+) -> dict:
     place = {"bucket": name, "prefix": prefix, "endpoint": server.url, "region": server.region}
     place |= {"access_key": {"env": "ACCESS"}, "secret_key": {"env": "SECRET"}}
     return {"name": probe, "kind": "bucket", "s3": place, **options}
