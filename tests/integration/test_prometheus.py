@@ -215,7 +215,9 @@ def test_a_server_that_freezes_ends_and_starts(
     vitalsd: Daemon, prometheus: Callable[..., Prometheus]
 ) -> None:
     server = prometheus(configuration({"a": [f"127.0.0.1:{free_port()}"]}))
-    daemon = vitalsd([metrics(server.url, queries=[query("one", "1")])], **QUICK)
+    # Prometheus knows its targets five seconds after it starts.
+    probe = metrics(server.url, targets=False, queries=[query("one", "1")])
+    daemon = vitalsd([probe], **QUICK)
     daemon.wait_ok("metrics")
     server.freeze()
     daemon.wait_failed("metrics", "timeout")
