@@ -16,6 +16,7 @@
   X(node)                \
   X(pod)                 \
   X(postgres)            \
+  X(rabbitmq)            \
   X(redis)               \
   X(tcp)                 \
   X(workload)

@@ -16,6 +16,7 @@ from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.nginx import Nginx
 from support.postgres import Postgres
+from support.rabbitmq import Rabbitmq
 from support.redis import Redis
 from support.vitalsd import TEXT, Vitalsd, binary, run
 
@@ -37,12 +38,14 @@ def every_kind(
     certificates: Authority,
     postgres: Postgres,
     redis_server: Redis,
+    rabbitmq: Rabbitmq,
     nginx: Nginx,
     dns_server: DnsServer,
     tmp_path: Path,
 ) -> Vitalsd:
     """A daemon with a probe of every kind that needs no cluster. All probes succeed."""
     dns_server.set("api.test", "127.0.0.1")
+    rabbitmq.declare("work")
     (tmp_path / "today.dump").write_bytes(b"a backup")
     daemon = vitalsd(
         [
@@ -58,6 +61,13 @@ def every_kind(
                 "kind": "redis",
                 "url": redis_server.url(),
                 "password": {"env": "CACHE_PASSWORD"},
+            },
+            {
+                "name": "broker",
+                "kind": "rabbitmq",
+                "url": rabbitmq.management,
+                "user": "monitor",
+                "password": {"env": "BROKER_PASSWORD"},
             },
             {
                 "name": "api",
@@ -81,6 +91,7 @@ def every_kind(
         environment={
             "DB_PASSWORD": postgres.passwords["monitor"],
             "CACHE_PASSWORD": redis_server.password,
+            "BROKER_PASSWORD": rabbitmq.passwords["monitor"],
         },
     )
     kinds = {probe["kind"] for probe in daemon.status()["probes"]} | kinds_of_a_cluster()

@@ -22,6 +22,7 @@ from support.mounts import Mounts
 from support.nginx import Nginx
 from support.postgres import Postgres
 from support.prometheus import Prometheus
+from support.rabbitmq import Rabbitmq
 from support.redis import Redis
 from support.s3 import S3
 from support.vitalsd import Vitalsd
@@ -129,6 +130,18 @@ def redis_server(_redis_server: Redis) -> Iterator[Redis]:
     """Redis 7.0. When a test starts, it is empty and has no memory limit."""
     yield _redis_server
     _redis_server.restore()
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq() -> Iterator[Rabbitmq]:
+    yield from _opened(Rabbitmq)
+
+
+@pytest.fixture
+def rabbitmq(_rabbitmq: Rabbitmq) -> Iterator[Rabbitmq]:
+    """RabbitMQ 3.10. When a test starts, it has no queues."""
+    yield _rabbitmq
+    _rabbitmq.restore()
 
 
 @pytest.fixture(scope="session")
