@@ -136,6 +136,15 @@ asio::awaitable<std::vector<ManagedNode>> Client::nodes(const config::Url& api,
   co_return read_nodes(response.body);
 }
 
+asio::awaitable<std::optional<std::vector<Alarm>>> Client::alarms(const config::Url& api,
+                                                                  Time deadline) const {
+  const net::HttpResponse response = co_await get(api, "/api/health/checks/alarms", "", deadline);
+  if (response.status == 404) co_return std::nullopt;
+  constexpr int kFailed = 503;  // there are alarms
+  if (response.status != 200 && response.status != kFailed) throw refused(api, response);
+  co_return read_alarms(response.body);
+}
+
 asio::awaitable<AllQueues> Client::queues(const config::Url& api, bool with_counts,
                                           Time deadline) const {
   // Without statistics the server does not have to ask the nodes for them.

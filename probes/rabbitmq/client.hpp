@@ -53,6 +53,9 @@ class Client {
   /// The user, if `api` is a management API. Nothing if the server has no such path (404).
   asio::awaitable<std::optional<User>> whoami(const config::Url& api, Time deadline) const;
   asio::awaitable<std::vector<ManagedNode>> nodes(const config::Url& api, Time deadline) const;
+  /// Nothing if the server is too old for this check.
+  asio::awaitable<std::optional<std::vector<Alarm>>> alarms(const config::Url& api,
+                                                            Time deadline) const;
   /// `with_counts`: messages and consumers, too, which the server must collect.
   asio::awaitable<AllQueues> queues(const config::Url& api, bool with_counts, Time deadline) const;
 

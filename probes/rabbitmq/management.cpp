@@ -165,6 +165,22 @@ std::vector<ManagedNode> read_nodes(std::string_view body) {
   return nodes;
 }
 
+std::vector<Alarm> read_alarms(std::string_view body) {
+  constexpr std::string_view kWhat = "/api/health/checks/alarms";
+  json::monotonic_resource memory;
+  const json::value value = parse(kWhat, body, memory);
+  const json::object* const object = value.if_object();
+  if (object == nullptr) refuse(kWhat, "the response is not an object");
+  std::vector<Alarm> alarms;
+  if (text(*object, "status") == "ok") return alarms;
+  for (const json::value& item : expect(kWhat, list(*object, "alarms"))) {
+    if (const json::object* const alarm = item.if_object()) {
+      alarms.push_back({.node = text(*alarm, "node"), .resource = text(*alarm, "resource")});
+    }
+  }
+  return alarms;
+}
+
 QueueList read_queues(std::string_view body) {
   constexpr std::string_view kWhat = "/api/queues";
   json::monotonic_resource memory;

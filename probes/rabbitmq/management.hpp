@@ -27,7 +27,7 @@ struct User {
 struct ManagedNode {
   std::string name;
   bool running = false;
-  std::optional<bool> memory_alarm;
+  std::optional<bool> memory_alarm;  ///< some seconds late, and unknown without statistics
   std::optional<bool> disk_alarm;
   std::optional<double> partitions;  ///< nodes that it is partitioned from
   std::optional<double> memory_bytes;
@@ -36,6 +36,12 @@ struct ManagedNode {
   std::optional<double> disk_limit_bytes;
   std::optional<double> descriptors;
   std::optional<double> max_descriptors;
+};
+
+/// An alarm that is in effect, from /api/health/checks/alarms.
+struct Alarm {
+  std::string node;
+  std::string resource;  ///< "memory", "disk", "file_descriptor_limit"
 };
 
 /// A page of /api/queues.
@@ -53,6 +59,7 @@ extern const std::string_view kAttributeColumns;  ///< without the counts
 /// Each throws ProbeError(protocol) if the response is not valid JSON or has another form.
 User read_user(std::string_view body);
 std::vector<ManagedNode> read_nodes(std::string_view body);
+std::vector<Alarm> read_alarms(std::string_view body);
 QueueList read_queues(std::string_view body);
 /// The text of an error response; empty if it has none.
 std::string read_reason(std::string_view body);

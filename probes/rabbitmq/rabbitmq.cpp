@@ -41,6 +41,19 @@ struct Details {
 /// up.
 Reason partial(Reason reason) { return is_up(reason) == false ? Reason::mismatch : reason; }
 
+void set_alarms(std::vector<ManagedNode>& nodes, const std::vector<Alarm>& alarms) {
+  for (ManagedNode& node : nodes) {
+    if (!node.running) continue;
+    const auto has = [&](std::string_view resource) {
+      return std::ranges::any_of(alarms, [&](const Alarm& alarm) {
+        return alarm.node == node.name && alarm.resource == resource;
+      });
+    };
+    node.memory_alarm = has("memory");
+    node.disk_alarm = has("disk");
+  }
+}
+
 net::Pattern default_pattern() {
   return *config::Scalar<net::Pattern>::parse("(?i)(dead|dlq|dlx|parking|retry|delay)");
 }
@@ -266,7 +279,9 @@ class RabbitmqProbe final : public Probe {
     const std::optional<User> user = co_await client_.whoami(api, deadline);
     if (!user) co_return false;
     if (!user->sees_all()) throw lacks_tag(*user);
-    details_ = Details{.nodes = co_await client_.nodes(api, deadline), .attributes = {}};
+    std::vector<ManagedNode> nodes = co_await client_.nodes(api, deadline);
+    if (const auto alarms = co_await client_.alarms(api, deadline)) set_alarms(nodes, *alarms);
+    details_ = Details{.nodes = std::move(nodes), .attributes = {}};
     details_due_ = Clock::now() + management_interval_;
     co_return true;
   }

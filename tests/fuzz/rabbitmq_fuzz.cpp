@@ -53,6 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   read_json([](std::string_view body) { (void)rabbitmq::read_user(body).granting_command(); },
             text);
   read_json(rabbitmq::read_nodes, text);
+  read_json(rabbitmq::read_alarms, text);
   read_json(rabbitmq::read_queues, text);
   (void)rabbitmq::read_reason(text);
   return 0;

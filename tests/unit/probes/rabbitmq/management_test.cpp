@@ -71,6 +71,16 @@ TEST(ManagementNodes, HaveWhatTheServerKnows) {
   EXPECT_EQ(nodes[2].disk_free_bytes, std::nullopt);
 }
 
+TEST(ManagementAlarms, AreThoseInEffect) {
+  EXPECT_TRUE(read_alarms(R"({"status":"ok"})").empty());
+  const std::vector<Alarm> alarms =
+      read_alarms(R"({"status":"failed","reason":"There are alarms in effect in the cluster",)"
+                  R"("alarms":[{"node":"rabbit@a","resource":"memory"}]})");
+  ASSERT_EQ(alarms.size(), 1U);
+  EXPECT_EQ(alarms[0].node, "rabbit@a");
+  EXPECT_EQ(alarms[0].resource, "memory");
+}
+
 TEST(ManagementQueues, HaveCountsAndAttributes) {
   const QueueList list = read_queues(
       R"({"filtered_count":3,"item_count":2,"page":1,"page_count":2,"page_size":2,"total_count":3,)"
@@ -110,6 +120,8 @@ TEST(ManagementResponses, OfAnotherFormAreErrors) {
   EXPECT_THAT(error_of(read_user, "{}"), HasSubstr("has no tags"));
   EXPECT_THAT(error_of(read_nodes, "{}"), HasSubstr("/api/nodes: the response has no list"));
   EXPECT_THAT(error_of(read_nodes, "[]"), HasSubstr("no node"));
+  EXPECT_THAT(error_of(read_alarms, "{}"), HasSubstr("/api/health/checks/alarms: "));
+  EXPECT_THAT(error_of(read_alarms, "[]"), HasSubstr("not an object"));
   EXPECT_THAT(error_of(read_queues, "{}"), HasSubstr("/api/queues: the response has no list"));
   EXPECT_THAT(error_of(read_queues, "7"), HasSubstr("the response has no list"));
   EXPECT_THAT(error_of(read_queues, std::string(100, '[')), HasSubstr("/api/queues: "));

@@ -119,11 +119,23 @@ TEST_F(RabbitmqTest, ReadsEverythingFromTheManagementApi) {
   EXPECT_EQ(seen.duplicates(), 0U);
 }
 
+TEST_F(RabbitmqTest, TheHealthCheckKnowsAlarmsBeforeTheNodesDo) {
+  Bodies bodies = management();
+  bodies["/api/health/checks/alarms"] =
+      R"({"status":"failed","alarms":[{"node":"rabbit@a","resource":"memory"}]})";
+  const auto server = serve(bodies);
+  const Observation seen = house.observe(*make("url: '" + server->url() + "', user: watch"));
+  EXPECT_EQ(seen.value("rabbitmq_alarms_memory_used_watermark", {{"node", "rabbit@a"}}), 1);
+  EXPECT_EQ(seen.value("rabbitmq_alarms_free_disk_space_watermark", {{"node", "rabbit@a"}}), 0);
+  EXPECT_EQ(seen.reading("alarms"), 1);
+}
+
 TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
   std::vector<std::string> pages = {queue_list(item("a", kCounts), 1, 2, 2),
                                     queue_list(item("b", kCounts), 2, 2, 2)};
   const Bodies bodies = management();
   HttpScript server(house.loop, [&](const std::string& target) {
+    if (target.starts_with("/api/health")) return HttpScript::Reply{test::http_answer(404, "")};
     if (!target.starts_with("/api/queues?page="))
       return HttpScript::Reply{
           test::http_answer(200, bodies.at(target.substr(0, target.find('?'))))};
@@ -357,7 +369,7 @@ TEST_F(RabbitmqTest, HasTheNamesOfKbuddeOnRequest) {
   EXPECT_EQ(seen.count("rabbitmq_node_up"), 0U);
 }
 
-TEST_F(RabbitmqTest, ManyQueuesDoNotBlockTheLoop) {
+TEST_F(RabbitmqTest, PublishesTenThousandQueues) {
   std::vector<Row> rows;
   for (int i = 0; i < 10'000; ++i) rows.push_back({"queue-" + std::to_string(i), i});
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", rows)}};
