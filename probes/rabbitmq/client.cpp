@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <exception>
 #include <iterator>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -143,6 +145,29 @@ asio::awaitable<std::optional<std::vector<Alarm>>> Client::alarms(const config::
   constexpr int kFailed = 503;  // there are alarms
   if (response.status != 200 && response.status != kFailed) throw refused(api, response);
   co_return read_alarms(response.body);
+}
+
+asio::awaitable<void> Client::expect_all(const config::Url& api, const std::vector<Queue>& listed,
+                                         Time deadline) const {
+  const net::HttpResponse overview =
+      co_await get(api, "/api/overview", "columns=object_totals", deadline);
+  if (overview.status != 200) co_return;
+  const std::size_t count = read_queue_count(overview.body).value_or(0);
+  if (count <= listed.size()) co_return;
+  const net::HttpResponse vhosts = co_await get(api, "/api/vhosts", "columns=name", deadline);
+  if (vhosts.status != 200) throw refused(api, vhosts);
+  std::vector<std::string> hidden = read_vhosts(vhosts.body);
+  std::unordered_set<std::string_view> visible;
+  for (const Queue& queue : listed) visible.insert(queue.vhost);
+  std::erase_if(hidden, [&](const std::string& name) { return visible.contains(name); });
+  // A queue that was declared in the meantime.
+  if (hidden.empty()) co_return;
+  throw ProbeError(
+      Reason::permission,
+      fmt::format("the user {0} sees {1} of {2} queues, because it has no permission "
+                  "on a virtual host; run, for each of {4}: "
+                  "rabbitmqctl set_permissions -p {3} {0} '' '' ''",
+                  user, listed.size(), count, hidden.front(), fmt::join(hidden, ", ")));
 }
 
 asio::awaitable<AllQueues> Client::queues(const config::Url& api, bool with_counts,

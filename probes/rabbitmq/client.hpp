@@ -56,6 +56,10 @@ class Client {
   /// Nothing if the server is too old for this check.
   asio::awaitable<std::optional<std::vector<Alarm>>> alarms(const config::Url& api,
                                                             Time deadline) const;
+  /// Throws ProbeError(permission) if `listed` lacks the queues of virtual hosts: even with the tag
+  /// `monitoring`, a user sees the queues of those alone on which it has a permission.
+  asio::awaitable<void> expect_all(const config::Url& api, const std::vector<Queue>& listed,
+                                   Time deadline) const;
   /// `with_counts`: messages and consumers, too, which the server must collect.
   asio::awaitable<AllQueues> queues(const config::Url& api, bool with_counts, Time deadline) const;
 

@@ -11,7 +11,7 @@
 namespace vitalsd::rabbitmq {
 
 void Cluster::begin_run() {
-  name_.clear();
+  id_.clear();
   problem_.clear();
   std::erase_if(addresses_, [](const auto& entry) { return !entry.second.is_reported; });
   for (auto& [name, address] : addresses_) address.is_reported = false;
@@ -19,13 +19,13 @@ void Cluster::begin_run() {
 }
 
 void Cluster::add(const std::string& address, NodePage page, Time now) {
-  if (!name_.empty() && !page.cluster.empty() && name_ != page.cluster) {
+  if (!id_.empty() && !page.cluster.empty() && id_ != page.cluster) {
     throw ProbeError(Reason::mismatch,
                      fmt::format("{} belongs to the cluster {}, another address to {}: one probe "
                                  "observes one cluster",
-                                 address, page.cluster, name_));
+                                 address, page.cluster, id_));
   }
-  name_ = page.cluster;
+  if (!page.cluster.empty()) id_ = page.cluster;
   Address& entry = addresses_[address];
   entry.is_reported = true;
   // A node may move to another address, but not while the address responds.

@@ -46,7 +46,6 @@ class Cluster {
   [[nodiscard]] const std::string& problem() const { return problem_; }
   /// Whether a node responded, by name.
   [[nodiscard]] std::map<std::string, bool> nodes() const;
-  [[nodiscard]] const std::string& name() const { return name_; }
   /// The queues of the nodes that responded.
   std::vector<std::vector<Queue>*> current();
   /// The queues of nodes that did not respond in this run, but in the one before: a lost response
@@ -67,7 +66,7 @@ class Cluster {
     std::optional<std::string> error{};
   };
 
-  std::string name_;
+  std::string id_;  // of the cluster that responds
   std::map<std::string, Node> nodes_;
   std::map<std::string, Address> addresses_;
   std::string problem_;

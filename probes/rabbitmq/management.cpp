@@ -181,6 +181,26 @@ std::vector<Alarm> read_alarms(std::string_view body) {
   return alarms;
 }
 
+std::optional<std::size_t> read_queue_count(std::string_view body) {
+  json::monotonic_resource memory;
+  const json::value value = parse("/api/overview", body, memory);
+  const json::object* const object = value.if_object();
+  const json::value* const totals = object != nullptr ? member(*object, "object_totals") : nullptr;
+  if (totals == nullptr || !totals->is_object()) return std::nullopt;
+  return count(totals->get_object(), "queues");
+}
+
+std::vector<std::string> read_vhosts(std::string_view body) {
+  constexpr std::string_view kWhat = "/api/vhosts";
+  json::monotonic_resource memory;
+  const json::value value = parse(kWhat, body, memory);
+  std::vector<std::string> names;
+  for (const json::value& item : expect(kWhat, value.if_array())) {
+    if (const json::object* const vhost = item.if_object()) names.push_back(text(*vhost, "name"));
+  }
+  return names;
+}
+
 QueueList read_queues(std::string_view body) {
   constexpr std::string_view kWhat = "/api/queues";
   json::monotonic_resource memory;

@@ -60,6 +60,10 @@ extern const std::string_view kAttributeColumns;  ///< without the counts
 User read_user(std::string_view body);
 std::vector<ManagedNode> read_nodes(std::string_view body);
 std::vector<Alarm> read_alarms(std::string_view body);
+/// The queues of the cluster, from /api/overview; nothing if the server does not count them.
+std::optional<std::size_t> read_queue_count(std::string_view body);
+/// The names in a response of /api/vhosts.
+std::vector<std::string> read_vhosts(std::string_view body);
 QueueList read_queues(std::string_view body);
 /// The text of an error response; empty if it has none.
 std::string read_reason(std::string_view body);

@@ -21,8 +21,9 @@ constexpr std::string_view kNodePageQuery =
     "family=queue_coarse_metrics&family=queue_consumer_count";
 
 struct NodePage {
-  std::string node;     ///< "rabbit@host"
-  std::string cluster;  ///< its name
+  std::string node;  ///< "rabbit@host"
+  /// The permanent id of the cluster. Its name differs between nodes until it is set.
+  std::string cluster;
   std::vector<Queue> queues;
 };
 
@@ -30,8 +31,9 @@ class NodePageReader {
  public:
   NodePageReader();
 
-  /// Takes a piece of the page. Throws ProbeError(protocol) with the line number for an invalid
-  /// line, and for a page over 128 MiB or with more than kMaxQueues.
+  /// Takes a piece of the page. Skips lines of queues that cannot be read. Throws
+  /// ProbeError(protocol) with the line number for a line without a name or longer than 64 KiB, and
+  /// for a page over 128 MiB or with more than kMaxQueues.
   void feed(std::string_view bytes);
 
   /// Call it once, after the last piece. Throws ProbeError(protocol) if the page ends in the middle

@@ -147,6 +147,7 @@ class RabbitmqProbe final : public Probe {
     }
     is_management_ = true;
     AllQueues all = co_await client_.queues(*url_, true, deadline);
+    if (is_due) co_await expect_all(*url_, all.queues, deadline);
     std::vector<std::vector<Queue>*> before;
     if (all.has_shifted) before.push_back(&listed_);
     add_nodes(out, {});
@@ -266,7 +267,19 @@ class RabbitmqProbe final : public Probe {
                                                "rabbitmq_management enabled?");
       }
       const AllQueues all = co_await client_.queues(*management_, false, deadline);
+      co_await expect_all(*management_, all.queues, deadline);
       details_->attributes = co_await map_attributes(all.queues);
+    } catch (const ProbeError&) {
+      details_.reset();
+      throw;
+    }
+  }
+
+  /// A run that finds a missing permission checks again in the next run.
+  asio::awaitable<void> expect_all(const config::Url& api, const std::vector<Queue>& queues,
+                                   Clock::time_point deadline) {
+    try {
+      co_await client_.expect_all(api, queues, deadline);
     } catch (const ProbeError&) {
       details_.reset();
       throw;

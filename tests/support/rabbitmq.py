@@ -157,6 +157,8 @@ class Rabbitmq(Server):
         for user in USERS:
             self.set_tag(user, USERS[user])
         self.call("PUT", "/api/permissions/%2F/tenant", configure="^own", write="", read="^own")
+        # Without a permission, the management API lists no queue of the virtual host.
+        self.call("PUT", "/api/permissions/%2F/monitor", configure="", write="", read="")
 
     # ---- administration ------------------------------------------------------------------------
 
@@ -221,11 +223,14 @@ class Rabbitmq(Server):
         return self.call("GET", "/api/queues")
 
     def restore(self) -> None:
-        """Deletes all queues, also after a test that froze or stopped it."""
+        """Deletes all queues and other virtual hosts, also after a test that froze or stopped it."""
         if not self.running:
             self.kill()
             self.start()
         self.thaw()
+        for vhost in self.call("GET", "/api/vhosts"):
+            if vhost["name"] != "/":
+                self.request("DELETE", f"/api/vhosts/{quote(vhost['name'], safe='')}")
         for queue in self.queues():
             vhost, name = quote(queue["vhost"], safe=""), quote(queue["name"], safe="")
             self.request("DELETE", f"/api/queues/{vhost}/{name}")

@@ -135,7 +135,8 @@ TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
                                     queue_list(item("b", kCounts), 2, 2, 2)};
   const Bodies bodies = management();
   HttpScript server(house.loop, [&](const std::string& target) {
-    if (target.starts_with("/api/health")) return HttpScript::Reply{test::http_answer(404, "")};
+    if (target.starts_with("/api/health") || target.starts_with("/api/overview"))
+      return HttpScript::Reply{test::http_answer(404, "")};
     if (!target.starts_with("/api/queues?page="))
       return HttpScript::Reply{
           test::http_answer(200, bodies.at(target.substr(0, target.find('?'))))};
@@ -172,6 +173,22 @@ TEST_F(RabbitmqTest, AUserWithoutTheTagMonitoringLacksAPermission) {
   bodies = management();
   seen = house.observe(*probe);  // the next run notices the tag
   EXPECT_EQ(seen.failure(), "");
+}
+
+TEST_F(RabbitmqTest, AUserWithoutAPermissionOnAVirtualHostLacksItsQueues) {
+  Bodies bodies = management();
+  bodies["/api/overview"] = R"({"object_totals":{"queues":3}})";
+  bodies["/api/vhosts"] = R"([{"name":"/"},{"name":"shop"}])";
+  const auto server = serve(bodies);
+  const auto probe = make("url: '" + server->url() + "', user: watch");
+  for (int run = 0; run < 2; ++run) {
+    const Observation seen = house.observe(*probe);
+    EXPECT_THAT(seen.failure(), HasSubstr("permission: the user watch sees 1 of 3 queues"));
+    EXPECT_THAT(seen.failure(), HasSubstr("rabbitmqctl set_permissions -p shop watch '' '' ''"));
+    EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 0U);
+  }
+  bodies["/api/vhosts"] = R"([{"name":"/"}])";  // the queues were declared after the list was read
+  EXPECT_EQ(house.observe(*probe).failure(), "");
 }
 
 TEST_F(RabbitmqTest, AUserWithoutAnyTagIsNotRejectedCredentials) {
@@ -282,7 +299,7 @@ TEST_F(RabbitmqTest, TheManagementApiAddsAttributesToTheCountsOfThePlugin) {
   EXPECT_EQ(seen.reading("alarms"), 1);
   EXPECT_EQ(seen.value("rabbitmq_partitions", {{"node", "rabbit@a"}}), 0);
   const std::size_t requests = api->targets.size();
-  EXPECT_THAT(api->targets.back(), HasSubstr("disable_stats=true"));
+  EXPECT_THAT(api->targets, testing::Contains(HasSubstr("disable_stats=true")));
   seen = house.observe(*probe);  // within the interval of the management API
   EXPECT_EQ(api->targets.size(), requests);
   EXPECT_EQ(seen.count("rabbitmq_queue_info"), 2U);
