@@ -1,5 +1,6 @@
 #include "daemon/app.hpp"
 
+#include "daemon/framework_metrics.hpp"
 #include "daemon/limits.hpp"
 #include "daemon/log.hpp"
 #include "daemon/version.hpp"
@@ -59,6 +60,13 @@ App::App(Options options)
                         service_manager_.stopping();
                       }},
                  owners()) {
+  for (const MetricInfo* metric : framework::kAll) {
+    services_.foreign.declare(metric->name, metric->type);
+  }
+  // The other families of the process have reserved names.
+  for (const Exposition::Extra& extra : metrics_.collect()) {
+    if (extra.type_name.empty()) services_.foreign.declare(extra.name, extra.type);
+  }
   services_.wheel.on_lag = [this](Clock::duration lag) { metrics_.observe_loop_lag(lag); };
 }
 

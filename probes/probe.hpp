@@ -35,6 +35,8 @@ namespace vitalsd {
 
 namespace asio = boost::asio;
 
+class ForeignFamilies;
+
 namespace net {
 class HttpClient;
 class Offload;
@@ -56,6 +58,7 @@ struct Environment {
   net::TlsContexts& tls;
   net::HttpClient& http;
   net::kubernetes::Client& kubernetes;
+  ForeignFamilies& foreign;  ///< families whose names are known at run time only
   Shard shard;  ///< the objects of this process, for kinds that divide them
 };
 

@@ -1,6 +1,7 @@
 // The services that probes share, in the order of their dependencies.
 #pragma once
 
+#include "exporter/model/foreign.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/net/offload.hpp"
@@ -9,6 +10,7 @@
 #include "probes/net/timer_wheel.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
+#include "probes/registry.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -31,6 +33,7 @@ struct ProbeServices {
   net::TlsContexts tls;
   net::HttpClient http;
   net::kubernetes::Client kubernetes;
+  ForeignFamilies foreign;
   Environment environment;
 
   ProbeServices(asio::io_context& probe_loop, std::vector<std::string> dns_servers,
@@ -42,8 +45,13 @@ struct ProbeServices {
         resolver(loop, wheel, std::move(dns_servers)),
         http(loop, wheel, resolver, tls),
         kubernetes(loop, wheel, http, timeouts),
-        environment{loop, wheel, offload, connecting, resolver, tls, http, kubernetes, shard} {
+        environment{loop, wheel, offload,    connecting, resolver,
+                    tls,  http,  kubernetes, foreign,    shard} {
     net::ignore_pg_environment();
+    for (const ProbeKind* kind : probe_kinds()) {
+      for (const MetricInfo* metric : kind->metrics) foreign.declare(metric->name, metric->type);
+      if (kind->up != nullptr) foreign.declare(kind->up->name, kind->up->type);
+    }
   }
 
   /// Threads in an abandoned call that has not returned.

@@ -78,8 +78,12 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
   std::vector<const MetricInfo*> added;
   for (const Fragment& fragment : part.fragments()) {
     if (!fragment) continue;
+    // Not of a large fragment, such as the page of a target: its families are distinct.
+    constexpr std::size_t kLarge = 100;
     for (const FragmentFamily& family : *fragment) {
-      if (!contains(added, family.metric)) added.push_back(family.metric);
+      if (fragment->size() > kLarge || !contains(added, family.metric.get())) {
+        added.push_back(family.metric.get());
+      }
     }
   }
   std::erase_if(state.lines, [&](Line& line) {
@@ -146,11 +150,15 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
   lines.reserve(fragment->size());
   for (std::size_t i = 0; i < fragment->size(); ++i) {
     const FragmentFamily& family = (*fragment)[i];
-    Line& line = lines.emplace_back(Line{.metric = family.metric,
+    Line& line = lines.emplace_back(Line{.metric = family.metric.get(),
                                          .chunk = {},
                                          .pending = static_cast<std::uint32_t>(i) & kNothingPending,
                                          .renewed = now});
-    const auto old = std::ranges::find(attached.lines, family.metric, &Line::metric);
+    // Mostly in the same place.
+    auto old = attached.lines.begin() + static_cast<std::ptrdiff_t>(std::min(i, attached.lines.size()));
+    if (old == attached.lines.end() || old->metric != line.metric) {
+      old = std::ranges::find(attached.lines, line.metric, &Line::metric);
+    }
     if (old == attached.lines.end()) continue;
     line.chunk = std::exchange(old->chunk, {});
     const FragmentFamily& before =
@@ -209,7 +217,7 @@ void Ledger::commit(Batch& batch) {
     if (line.pending == kNothingPending) return;
     const std::size_t i = line.pending;
     changes.push_back({.chunk = &line.chunk,
-                       .metric = line.metric,
+                       .metric = fragment ? (*fragment)[i].metric : line.metric,
                        .lines = fragment ? (*fragment)[i].lines
                                          : batch.rendering.lines(batch.rendering.families[i]),
                        .keeper = fragment ? (*fragment)[i].keeper : nullptr});

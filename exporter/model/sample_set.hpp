@@ -5,6 +5,7 @@
 
 #include "exporter/model/check.hpp"
 #include "exporter/model/metric.hpp"
+#include "exporter/model/metric_ref.hpp"
 #include "exporter/model/outcome.hpp"
 
 #include <chrono>
@@ -51,7 +52,7 @@ struct Rendering {
 /// changes. The sets of all runs until then share it. It has lines of several families; the lines
 /// of a family with the same keeper and the same address as before have not changed.
 struct FragmentFamily {
-  const MetricInfo* metric;
+  MetricRef metric;
   std::string_view lines;
   std::shared_ptr<const void> keeper;  ///< owns the memory of `lines`
 };

@@ -104,7 +104,7 @@ void HttpRequestSetup::set_headers() {
   bool has_host = false;
   // libcurl decodes nothing, because CURLOPT_ACCEPT_ENCODING is not set. A signed request has no
   // Accept-Encoding, because the signature would cover it and proxies rewrite it.
-  bool accepts_gzip = !request_.on_data && !request_.aws;
+  bool accepts_gzip = (!request_.on_data || request_.accept_gzip) && !request_.aws;
   for (const auto& [header, value] : request_.headers) {
     has_host = has_host || same_header(header, "Host");
     accepts_gzip = accepts_gzip && !same_header(header, "Accept-Encoding");

@@ -2,6 +2,7 @@
 // at every byte of a response.
 #include "probes/net/kubernetes/reflector.hpp"
 
+#include "exporter/model/foreign.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
@@ -438,6 +439,7 @@ class WatchedTest : public testing::Test {
                   },
                   timeouts_};
   Offload offload{shared.loop};
+  ForeignFamilies foreign;
   const Environment environment{.loop = shared.loop,
                                 .wheel = shared.wheel,
                                 .offload = offload,
@@ -446,6 +448,7 @@ class WatchedTest : public testing::Test {
                                 .tls = shared.tls,
                                 .http = shared.http,
                                 .kubernetes = cluster.client,
+                                .foreign = foreign,
                                 .shard = {}};
   vitalsd::kubernetes::Watched<Object> watched{
       environment, Query{.resource = kMaps},
