@@ -55,6 +55,7 @@ std::string Job::constant_labels() const {
   std::string labels;
   append_label(labels, "probe", spec_.name);
   for (const auto& [name, value] : spec_.labels) append_label(labels, name, printable_utf8(value));
+  append_label(labels, "instance", spec_.name);  // the last one: Part::render may replace it
   return labels;
 }
 

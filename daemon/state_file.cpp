@@ -70,6 +70,7 @@ SavedProbe read_probe(const json::object& object) {
     stored.part = text_at(fact, "part");
     stored.metric = text_at(fact, "metric");
     stored.value = number_at(fact, "value");
+    if (fact.contains("instance")) stored.instance = text_at(fact, "instance");
     for (const json::value& label : fact.at("labels").as_array()) {
       stored.labels.emplace_back(label.as_string());
     }
@@ -150,6 +151,7 @@ std::string serialize_state(const SavedState& state) {
       fact["metric"] = stored.metric;
       fact["labels"] = std::move(labels);
       fact["value"] = to_text(stored.value);
+      if (!stored.instance.empty()) fact["instance"] = stored.instance;
       facts.push_back(std::move(fact));
     }
     probes[name] = std::move(probe);

@@ -181,7 +181,8 @@ bool Ledger::same_facts(const PartState& state, const Part& part) {
     const Sample sample = part.sample(i);
     if (sample.metric->keep != Keep::fact) continue;
     if (known == state.facts.end() || known->metric != sample.metric ||
-        known->labels != sample.labels || known->value != sample.value) {
+        known->labels != sample.labels || known->value != sample.value ||
+        known->instance != part.instance()) {
       return false;
     }
     ++known;
@@ -195,7 +196,7 @@ void Ledger::apply_facts(PartState& state, const Part& part) {
   for (std::size_t i = 0; i < part.size(); ++i) {
     const Sample sample = part.sample(i);
     if (sample.metric->keep != Keep::fact) continue;
-    facts.push_back({sample.metric, std::string(sample.labels), sample.value});
+    facts.push_back({sample.metric, std::string(sample.labels), sample.value, part.instance()});
   }
   // Keep the facts of families that this run did not renew, if they are still published.
   for (FactValue& old : state.facts) {
@@ -294,7 +295,8 @@ std::vector<StoredFact> Ledger::facts() const {
   for (const PartState& state : parts_) {
     for (const FactValue& fact : state.facts) {
       StoredFact& stored =
-          out.emplace_back(StoredFact{state.key, std::string(fact.metric->name), {}, fact.value});
+          out.emplace_back(StoredFact{
+              state.key, std::string(fact.metric->name), {}, fact.value, fact.instance});
       std::string_view rest = fact.labels;
       while (!rest.empty()) {
         const std::size_t end = rest.find('\0');
@@ -317,6 +319,7 @@ void Ledger::restore(const std::vector<StoredFact>& facts,
     }
     const std::vector<std::string_view> labels(fact.labels.begin(), fact.labels.end());
     Part& part = fact.part.empty() ? set : set.part(fact.part);
+    part.set_instance(fact.instance);
     part.add_values(**metric, fact.value, labels);
   }
   publish(set, std::nullopt, {}, Time{});

@@ -19,7 +19,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -67,12 +66,19 @@ struct Sample {
   std::string_view labels;  ///< the values in declared order, each followed by NUL
 };
 
-/// The labels that have been rendered, by metric. Two parts of a set may have the same object.
-using RenderedLabels = std::unordered_map<const MetricInfo*, std::unordered_set<std::string_view>>;
+/// The labels that have been rendered, by metric and instance. Two parts of a set may have the same
+/// object.
+using RenderedLabels = std::map<std::pair<const MetricInfo*, std::string_view>,
+                                std::unordered_set<std::string_view>>;
 
 /// Samples and outcome of one object.
 class Part {
  public:
+  /// Sets the label `instance` of all samples of this part. For a probe of several targets: the name
+  /// of the node, `host:port`, or the pod. By default it is the name of the probe. Lines of attached
+  /// fragments are not affected: they have the instance of the part that was rendered.
+  void set_instance(std::string_view name);
+
   /// Adds a sample with one label value for each declared label. Ignores NaN.
   template <std::size_t N, std::convertible_to<std::string_view>... Values>
     requires(sizeof...(Values) == N)
@@ -115,12 +121,15 @@ class Part {
   /// that are not complete when the run throws fail with it.
   void complete() { complete_ = true; }
 
-  /// Removes the samples, but keeps their memory.
+  /// Removes the samples and the instance, but keeps their memory.
   void clear() {
     entries_.clear();
     labels_.clear();
+    instance_.clear();
   }
 
+  /// Empty by default.
+  [[nodiscard]] const std::string& instance() const { return instance_; }
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
   [[nodiscard]] bool is_complete() const { return complete_; }
   [[nodiscard]] const std::vector<CheckResult>& checks() const { return checks_; }
@@ -129,11 +138,11 @@ class Part {
   [[nodiscard]] Sample sample(std::size_t index) const;
 
   /// Appends the samples as lines, grouped by family in the order in which families were first
-  /// added. Every line starts with `constant_labels` (`probe="x",environment="y"`). A second sample
-  /// with the same metric and labels is left out and counted in `duplicates`, together with those
-  /// of count_duplicates(). With `rendered`, this
-  /// applies to all parts that share it: it collects the rendered labels and refers to the memory
-  /// of the parts.
+  /// added. Every line starts with `constant_labels` (`probe="x",environment="y",instance="x"`), in
+  /// which the instance of this part replaces the last label. A second sample with the same metric
+  /// and labels is left out and counted in `duplicates`, together with those of count_duplicates().
+  /// With `rendered`, this applies to all parts that share it: it collects the rendered labels and
+  /// refers to the memory of the parts.
   void render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
               RenderedLabels* rendered = nullptr) const;
 
@@ -147,6 +156,7 @@ class Part {
 
   std::vector<Entry> entries_;
   std::string labels_;  // all label values, each ended by NUL
+  std::string instance_;
   std::vector<Fragment> fragments_;
   std::size_t duplicates_ = 0;  // in fragments
   std::vector<CheckResult> checks_;

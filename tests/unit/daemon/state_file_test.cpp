@@ -35,7 +35,7 @@ TEST(StateFile, RoundTrips) {
   const std::chrono::system_clock::time_point success(1767225600s + 250ms);
   const std::vector<StoredFact> facts = {
       {"", "backup_last_success_timestamp_seconds", {}, 1767225600},
-      {"a/b \"é\"\n", "cert_expiry_timestamp", {"cn", "", "\\"}, -0.1}};
+      {"a/b \"é\"\n", "cert_expiry_timestamp", {"cn", "", "\\"}, -0.1, "n1"}};
   SavedState state = one_probe(facts);
   state["p"].memory.last_success = success;
   state["p"].memory.notes = R"({"read": "to the \"end\""})";

@@ -146,10 +146,11 @@ struct JobFixture {
     return out;
   }
 
-  /// Returns the value of `name{probe="p",...labels}` on the page.
+  /// Returns the value of `name{probe="p",instance="p",...labels}` on the page.
   [[nodiscard]] std::optional<double> value(std::string_view name,
                                             std::map<std::string, std::string> labels = {}) const {
     labels.emplace("probe", "p");
+    labels.emplace("instance", "p");
     for (const ParsedSample& sample : parse_samples(page(exposition))) {
       if (sample.name == name && sample.labels == labels) return sample.value;
     }
