@@ -62,9 +62,11 @@ class KubeletTest : public testing::Test {
     EXPECT_EQ(run.failure(), "");
     std::map<std::string, double> found;
     for (const char* const mountpoint : {"/", "imagefs", "containerfs"}) {
-      const auto size =
-          run.value("node_filesystem_size_bytes",
-                    {{"mountpoint", mountpoint}, {"device", ""}, {"fstype", ""}, {"node", "n"}});
+      const auto size = run.value("node_filesystem_size_bytes", {{"instance", "n"},
+                                                                 {"mountpoint", mountpoint},
+                                                                 {"device", ""},
+                                                                 {"fstype", ""},
+                                                                 {"node", "n"}});
       if (size) found.emplace(mountpoint, *size);
       const std::string object = std::string("n ") + mountpoint;
       EXPECT_EQ(run.reading("disk_used", object).has_value(), size.has_value()) << object;
@@ -115,7 +117,7 @@ TEST_F(KubeletTest, FailedPageDoesNotAffectTheOther) {
   for (const auto& [refusal, reason] : refusals) {
     const test::Observation no_containers = observe(good_summary, refusal);
     EXPECT_TRUE(no_containers.failure("n").starts_with(reason)) << no_containers.failure("n");
-    EXPECT_EQ(no_containers.value(kMemory, {{"node", "n"}}), 7) << reason;
+    EXPECT_EQ(no_containers.value(kMemory, {{"instance", "n"}, {"node", "n"}}), 7) << reason;
     EXPECT_EQ(no_containers.reading("disk_used", "n /"), 0.5) << reason;
     EXPECT_EQ(no_containers.count(kUsage), 0U);
 
@@ -135,7 +137,7 @@ TEST_F(KubeletTest, FailsIfCadvisorIsIncomplete) {
       observe(good_summary, http_answer(200, "container_scrape_error 1\nmachine_cpu_cores 4\n"));
   EXPECT_TRUE(run.failure("n").starts_with("mismatch: ")) << run.failure("n");
   EXPECT_TRUE(run.failure("n").contains("container_scrape_error"));
-  EXPECT_EQ(run.value(kMemory, {{"node", "n"}}), 7);
+  EXPECT_EQ(run.value(kMemory, {{"instance", "n"}, {"node", "n"}}), 7);
 }
 
 TEST_F(KubeletTest, DistinguishesFileSystemsOfEqualSize) {
