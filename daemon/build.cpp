@@ -80,6 +80,18 @@ void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
   }
 }
 
+// The settings were validated with the interval that is the default of most kinds.
+void use_default_interval(const config::ProbeSettings& probe, const ProbeKind& kind, JobSpec& job) {
+  job.interval = *kind.default_interval;
+  if (job.timeout <= job.interval) return;
+  if (probe.options->has("timeout")) {
+    probe.options->error("timeout", "must be at most the interval, which is " +
+                                        config::Scalar<config::Duration>::show(job.interval) +
+                                        " by default for this kind");
+  }
+  job.timeout = job.interval;
+}
+
 // An object that two probes publish is counted twice in sums and alerted twice.
 void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
                    const std::vector<JobSpec>& earlier) {
@@ -123,6 +135,7 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     job.kind = kind;
     job.interval = probe.interval;
     job.timeout = probe.timeout;
+    if (kind->default_interval && !probe.has_interval) use_default_interval(probe, *kind, job);
     job.labels = probe.labels;
     job.fingerprint = probe.fingerprint;
     job.thresholds = read_checks(*probe.options, *kind);

@@ -24,6 +24,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -133,6 +134,9 @@ struct ProbeKind {
 
   /// The permissions that the kind needs from the Kubernetes API.
   std::span<const Permission> permissions = {};
+
+  /// Used if neither the probe nor `defaults` sets the interval.
+  std::optional<config::Duration> default_interval = std::nullopt;
 
   /// For kinds that watch many objects. Several processes divide the objects among them
   /// (Environment::shard); of other kinds, each probe runs in one process.

@@ -17,6 +17,7 @@
   X(pod)                 \
   X(postgres)            \
   X(redis)               \
+  X(relay)               \
   X(tcp)                 \
   X(workload)
 

@@ -10,6 +10,8 @@ namespace {
 // Extra capacity of a slab for lines that become longer.
 constexpr std::size_t kReserve = Exposition::kSlabSize / 16;
 
+constexpr std::uint32_t kMaxSize = UINT32_MAX >> 1;  // of the lines of a chunk
+
 // Reserves `size` bytes. The capacity doubles up to a full slab, because most families stay small.
 // A full slab gets only what it needs; std::string would double it again.
 void reserve_bytes(std::string& text, std::size_t size) {
@@ -53,7 +55,7 @@ void Exposition::publish(Owner owner, std::span<Change> changes) {
   for (Change& change : changes) {
     const bool empty = change.lines.empty();
     if (!change.chunk->placed()) {
-      if (!empty) place(owner, change);
+      if (!empty) place(owner, change, change.metric.is_foreign());
     } else if (empty) {
       remove(*change.chunk);
     } else {
@@ -121,7 +123,7 @@ bool Exposition::has_own_slab(const Change& change) {
   return change.lines.size() >= (change.keeper ? kKeptSize : kSlabSize);
 }
 
-void Exposition::place(Owner owner, Change& change) {
+void Exposition::place(Owner owner, Change& change, bool foreign) {
   Chunk& chunk = *change.chunk;
   chunk.family = family_of(change.metric);
   Family& family = *families_[chunk.family];
@@ -157,7 +159,11 @@ void Exposition::place(Owner owner, Change& change) {
   }
   Slab& slab = *family.slabs[chunk.slab];
   chunk.id = slab.next_id++;
-  slab.entries.push_back({chunk.id, owner, static_cast<std::uint32_t>(size)});
+  Entry& entry = slab.entries.emplace_back();
+  entry.id = chunk.id;
+  entry.owner = owner;
+  entry.size = static_cast<std::uint32_t>(size) & kMaxSize;
+  entry.foreign = foreign ? 1 : 0;
 }
 
 // The index of a chunk's entry in its slab, and the offset of its lines.
@@ -177,24 +183,25 @@ void Exposition::replace(Owner owner, Change& change) {
     Slab& slab = writable(*families_[chunk.family], chunk.slab);
     slab.kept = change.lines;
     slab.keeper = std::move(change.keeper);
-    slab.entries.front().size = static_cast<std::uint32_t>(size);
-    return;
-  }
-  // A chunk that has its own slab, or now needs one, is removed and placed again.
-  if (has_own_slab(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
-    change.metric = families_[chunk.family]->metric;
-    remove(chunk);
-    place(owner, change);
+    slab.entries.front().size = static_cast<std::uint32_t>(size) & kMaxSize;
     return;
   }
   const auto [index, at] = find(chunk);
+  // A chunk that has its own slab, or now needs one, is removed and placed again.
+  if (has_own_slab(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
+    change.metric = families_[chunk.family]->metric;
+    const bool foreign = families_[chunk.family]->slabs[chunk.slab]->entries[index].foreign != 0;
+    remove(chunk);
+    place(owner, change, foreign);
+    return;
+  }
   const Slab& slab_before = *families_[chunk.family]->slabs[chunk.slab];
   const std::size_t old_size = slab_before.entries[index].size;
   if (slab_before.view().substr(at, old_size) == change.lines) return;
   Slab& slab = writable(*families_[chunk.family], chunk.slab);
   reserve_bytes(slab.text, slab.text.size() - old_size + size);
   slab.text.replace(at, old_size, change.lines);
-  slab.entries[index].size = static_cast<std::uint32_t>(size);
+  slab.entries[index].size = static_cast<std::uint32_t>(size) & kMaxSize;
 }
 
 void Exposition::remove(Chunk& chunk) {
@@ -221,7 +228,7 @@ std::unique_ptr<const Exposition::Page> Exposition::page(Format format, const Se
 
 Exposition::Page::Page(const Exposition& exposition, Format format, const Selection& selection,
                        std::vector<Extra> extras)
-    : exposition_(exposition), extras_(std::move(extras)) {
+    : exposition_(exposition), selected_(selection.families), extras_(std::move(extras)) {
   std::ranges::sort(extras_, {}, &Extra::name);
   pin(selection);
   pieces_.reserve(slabs_.size() + families_.size() + 2 * extras_.size() + 1);
@@ -285,16 +292,26 @@ void Exposition::Page::add_family(const View& family, Format format) {
   };
   for (std::size_t i = family.begin; i < family.end; ++i) {
     const std::string_view lines = slabs_[i]->view();
-    if (!owner_) {
+    if (!owner_ && selected_ == Families::all) {
       add_lines(lines);
       continue;
     }
-    std::size_t at = 0;
+    std::size_t begin = 0;  // of adjacent entries that are selected
+    std::size_t end = 0;
     for (const Entry& entry : slabs_[i]->entries) {
-      if (entry.owner == *owner_) add_lines(lines.substr(at, entry.size));
-      at += entry.size;
+      if (!is_selected(entry)) {
+        if (end > begin) add_lines(lines.substr(begin, end - begin));
+        begin = end + entry.size;
+      }
+      end += entry.size;
     }
+    if (end > begin) add_lines(lines.substr(begin, end - begin));
   }
+}
+
+bool Exposition::Page::is_selected(const Entry& entry) const {
+  if (owner_ && entry.owner != *owner_) return false;
+  return selected_ == Families::all || (selected_ == Families::foreign) == (entry.foreign != 0);
 }
 
 void Exposition::Page::add_extra(Extra& extra, Format format, bool has_header) {
@@ -314,8 +331,8 @@ void Exposition::Page::add_extra(Extra& extra, Format format, bool has_header) {
 bool Exposition::Page::has_family(std::string_view name) const {
   const auto name_of = [](const View& view) { return view.metric->name; };
   return std::ranges::binary_search(families_, name, {}, name_of) ||
-         std::ranges::binary_search(extras_, name, {},
-                                    [](const Extra& extra) -> std::string_view { return extra.name; });
+         std::ranges::binary_search(
+             extras_, name, {}, [](const Extra& extra) -> std::string_view { return extra.name; });
 }
 
 // OpenMetrics reserves the name of a counter without its suffix, and with _created in its place. Go

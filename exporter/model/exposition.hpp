@@ -62,11 +62,16 @@ class Exposition {
     std::string_view type_name;  ///< "histogram"; empty: the name of `type`
   };
 
+  /// Whose lines a page has: of all families, of those that vitalsd declares, or of the foreign
+  /// ones. Foreign lines that join a declared family are foreign.
+  enum class Families : unsigned char { all, declared, foreign };
+
   /// The content of a page.
   struct Selection {
     bool readings = true;                   ///< false: without readings, because they are stale
     bool facts = true;                      ///< false, and readings false: extras only
     std::optional<std::string_view> owner;  ///< if set: lines of this owner only
+    Families families = Families::all;
   };
 
   /// A snapshot for one scrape. A later publish() does not change it.
@@ -95,7 +100,8 @@ class Exposition {
   struct Entry {
     std::uint32_t id;
     Owner owner;
-    std::uint32_t size;
+    std::uint32_t size : 31;
+    std::uint32_t foreign : 1;
   };
   struct Slab {
     std::string text;
@@ -117,7 +123,7 @@ class Exposition {
   std::uint32_t family_of(const MetricRef& metric);
   void free_family(std::uint32_t id);
   Slab& writable(Family& family, std::uint32_t slab);
-  void place(Owner owner, Change& change);
+  void place(Owner owner, Change& change, bool foreign);
   [[nodiscard]] std::pair<std::size_t, std::size_t> find(const Chunk& chunk) const;
   void replace(Owner owner, Change& change);
   void remove(Chunk& chunk);
@@ -155,6 +161,7 @@ class Exposition::Page {
 
   void pin(const Selection& selection);
   void add_family(const View& family, Format format);
+  [[nodiscard]] bool is_selected(const Entry& entry) const;
   void add_extra(Extra& extra, Format format, bool has_header);
   [[nodiscard]] std::string_view shown_type(std::string_view name, std::string_view type,
                                             Format format) const;
@@ -163,6 +170,7 @@ class Exposition::Page {
 
   const Exposition& exposition_;
   std::optional<Owner> owner_;  // if set: lines of this owner only
+  Families selected_ = Families::all;
   std::vector<View> families_;
   std::vector<Extra> extras_;
   std::vector<std::shared_ptr<Slab>> slabs_;

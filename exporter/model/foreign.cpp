@@ -115,7 +115,9 @@ std::expected<MetricRef, ForeignFamilies::Clash> ForeignFamilies::intern(
   if (const auto it = state_->foreign.find(name); it != state_->foreign.end()) {
     family = it->second.family.lock();
     if (family && family->name == name) {
-      if (family->type != declaration.type) return std::unexpected(Clash::type);
+      if (family->type != declaration.type) {
+        return std::unexpected(state_->declared.contains(name) ? Clash::declared : Clash::type);
+      }
       return MetricRef(family);
     }
   }

@@ -12,9 +12,9 @@
 
 namespace vitalsd {
 
-/// A declaration as its publisher wrote it. A valid name ([a-zA-Z_:][a-zA-Z0-9_:]*), of the samples:
-/// that of a counter has its _total, that of an info its _info. That of a histogram or a summary is
-/// the common part of its samples' names.
+/// A declaration as its publisher wrote it. A valid name ([a-zA-Z_:][a-zA-Z0-9_:]*), of the
+/// samples: that of a counter has its _total, that of an info its _info. That of a histogram or a
+/// summary is the common part of its samples' names.
 struct ForeignDeclaration {
   std::string_view name;
   Type type = Type::unknown;
@@ -22,8 +22,8 @@ struct ForeignDeclaration {
   std::string_view unit{};  ///< of OpenMetrics; not published unless the name ends in it
 };
 
-/// Interns declarations. A family exists while a MetricRef refers to it; its text is then freed, and
-/// its name is available to another declaration. May be used by several threads.
+/// Interns declarations. A family exists while a MetricRef refers to it; its text is then freed,
+/// and its name is available to another declaration. May be used by several threads.
 class ForeignFamilies {
  public:
   /// Why a publisher cannot have a family.
@@ -38,8 +38,8 @@ class ForeignFamilies {
   /// Adds a family that vitalsd declares. A foreign one of the same name and type joins it.
   void declare(std::string_view name, Type type);
 
-  /// Returns the family of the name, which is new or which other publishers with the same type share.
-  /// The first help and unit stay. A name that is reserved is replaced by exported_name().
+  /// Returns the family of the name, which is new or which other publishers with the same type
+  /// share. The first help and unit stay. A name that is reserved is replaced by exported_name().
   [[nodiscard]] std::expected<MetricRef, Clash> intern(const ForeignDeclaration& declaration);
 
   /// The number of families that exist.
@@ -52,8 +52,8 @@ class ForeignFamilies {
   std::shared_ptr<State> state_;  // shared with every family, which removes itself from it
 };
 
-/// Whether a publisher may not use the name, because Prometheus or vitalsd itself writes the series:
-/// up, scrape_*, vitalsd_*.
+/// Whether a publisher may not use the name, because Prometheus or vitalsd itself writes the
+/// series: up, scrape_*, vitalsd_*.
 bool is_reserved_name(std::string_view name);
 
 /// "exported_NAME" if the name is reserved, otherwise the name.

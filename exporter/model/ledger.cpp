@@ -155,7 +155,8 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
                                          .pending = static_cast<std::uint32_t>(i) & kNothingPending,
                                          .renewed = now});
     // Mostly in the same place.
-    auto old = attached.lines.begin() + static_cast<std::ptrdiff_t>(std::min(i, attached.lines.size()));
+    auto old =
+        attached.lines.begin() + static_cast<std::ptrdiff_t>(std::min(i, attached.lines.size()));
     if (old == attached.lines.end() || old->metric != line.metric) {
       old = std::ranges::find(attached.lines, line.metric, &Line::metric);
     }
@@ -294,9 +295,8 @@ std::vector<StoredFact> Ledger::facts() const {
   std::vector<StoredFact> out;
   for (const PartState& state : parts_) {
     for (const FactValue& fact : state.facts) {
-      StoredFact& stored =
-          out.emplace_back(StoredFact{
-              state.key, std::string(fact.metric->name), {}, fact.value, fact.instance});
+      StoredFact& stored = out.emplace_back(
+          StoredFact{state.key, std::string(fact.metric->name), {}, fact.value, fact.instance});
       std::string_view rest = fact.labels;
       while (!rest.empty()) {
         const std::size_t end = rest.find('\0');

@@ -37,8 +37,8 @@ bool is_printable_utf8(std::string_view text);
 /// "…".
 std::string shown_text(std::string_view text, std::size_t max_size);
 
-/// The name of a family in OpenMetrics: that of a counter or an info without _total or _info, unless
-/// it does not end so.
+/// The name of a family in OpenMetrics: that of a counter or an info without _total or _info,
+/// unless it does not end so.
 std::string_view openmetrics_base(std::string_view name, std::string_view type);
 
 /// Appends the HELP, TYPE and, for OpenMetrics, UNIT lines of a family. `type` ("histogram")

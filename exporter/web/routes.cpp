@@ -68,19 +68,19 @@ WebResponse plain(int status, std::string text, std::string_view route) {
 bool leads(const WebOptions& options) { return !options.leads || options.leads(); }
 
 WebResponse gather(const WebOptions& options, const WebRequest& request,
-                   std::optional<std::string_view> probe, bool leading) {
+                   const Exposition::Selection& wanted, bool leading) {
   const Format format = negotiate_format(request.accept);
-  Exposition::Selection selection;
-  selection.owner = probe;
+  Exposition::Selection selection = wanted;
   // If the probe loop hangs, all readings are stale.
   selection.readings = leading && options.healthy();
   selection.facts = leading;
   WebResponse response;
-  response.route = probe ? "/probes" : "/metrics";
+  response.route = wanted.owner ? "/probes" : "/metrics";
   response.content_type = content_type(format);
   response.gzip = accepts_gzip(request.accept_encoding);
   std::vector<Exposition::Extra> extras;
-  if (!probe) extras = options.self_metrics();
+  const bool has_extras = !wanted.owner && wanted.families != Exposition::Families::foreign;
+  if (has_extras) extras = options.self_metrics();
   auto page = options.exposition->page(format, selection, std::move(extras));
   if (response.gzip) {
     GzipWriter gzip;
@@ -93,13 +93,13 @@ WebResponse gather(const WebOptions& options, const WebRequest& request,
 }
 
 WebResponse metrics(const WebOptions& options, const WebRequest& request,
-                    std::optional<std::string_view> probe) {
+                    const Exposition::Selection& wanted) {
   const auto start = std::chrono::steady_clock::now();
   const bool leading = leads(options);
-  WebResponse response = gather(options, request, probe, leading);
+  WebResponse response = gather(options, request, wanted, leading);
   // The lease may have expired in the meantime, for example if the process was frozen.
-  if (leading && !leads(options)) response = gather(options, request, probe, false);
-  if (!probe) {
+  if (leading && !leads(options)) response = gather(options, request, wanted, false);
+  if (!wanted.owner) {
     options.on_scrape(std::chrono::steady_clock::now() - start,
                       response.page ? response.page->size() : response.body.size());
   }
@@ -180,7 +180,13 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     response.headers.emplace_back("Allow", "GET, HEAD");
     return response;
   }
-  if (path == "/metrics") return metrics(options, request, std::nullopt);
+  if (path == "/metrics") return metrics(options, request, {});
+  if (path == "/metrics/core") {
+    return metrics(options, request, {.owner = {}, .families = Exposition::Families::declared});
+  }
+  if (path == "/metrics/relay") {
+    return metrics(options, request, {.owner = {}, .families = Exposition::Families::foreign});
+  }
   if (path == "/-/healthy") {
     return options.healthy() ? plain(200, "vitalsd is healthy.\n", "/-/healthy")
                              : plain(503, "The probe loop does not respond.\n", "/-/healthy");
@@ -201,15 +207,15 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     return response;
   }
   if (const auto probe = probe_of(path)) {
-    if (options.exposition->has_owner(*probe)) return metrics(options, request, probe);
+    if (options.exposition->has_owner(*probe)) return metrics(options, request, {.owner = *probe});
     if (!leads(options))
       return plain(503, "This replica is on standby: the leader has the metrics.\n", "/probes");
     return plain(404, "No probe has this name: / lists all probes.\n", "/probes");
   }
   return plain(
       404,
-      "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
-      "and /-/ready.\n",
+      "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, /probes/NAME/metrics, "
+      "/api/v1/status, /-/healthy and /-/ready.\n",
       "other");
 }
 

@@ -58,9 +58,9 @@ class HttpResponseReader {
   std::size_t header_bytes_ = 0;
   std::size_t body_bytes_ = 0;     // before decoding
   std::size_t decoded_bytes_ = 0;  // of a stream
-  std::exception_ptr exception_;  // thrown in a callback
-  std::string error_;             // of fail()
-  bool has_headers_ = false;      // all of them
+  std::exception_ptr exception_;   // thrown in a callback
+  std::string error_;              // of fail()
+  bool has_headers_ = false;       // all of them
   bool ended_by_consumer_ = false;
 };
 

@@ -1,5 +1,5 @@
-// Decides whether the lines of a family satisfy the rules that OpenMetrics has for its type, so that
-// a strict parser accepts the page. Pure.
+// Decides whether the lines of a family satisfy the rules that OpenMetrics has for its type, so
+// that a strict parser accepts the page. Pure.
 #pragma once
 
 #include "exporter/model/metric.hpp"
@@ -16,9 +16,9 @@ enum class Role : unsigned char { value, bucket, count, sum };
 
 class GroupCheck {
  public:
-  /// Takes the next line. `group`: the hash of its labels without `bound`, which is the value of the
-  /// label that distinguishes the lines of a group (le, quantile, or the name of a stateset), null if
-  /// the line does not have it.
+  /// Takes the next line. `group`: the hash of its labels without `bound`, which is the value of
+  /// the label that distinguishes the lines of a group (le, quantile, or the name of a stateset),
+  /// null if the line does not have it.
   void take(Type type, Role role, std::uint64_t group, const std::string_view* bound,
             std::string_view value);
 

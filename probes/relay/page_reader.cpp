@@ -11,7 +11,6 @@ namespace vitalsd::relay {
 namespace {
 
 constexpr std::string_view kBlanks = " \t";
-constexpr std::string_view kExported = "exported_";
 constexpr std::size_t kMaxFamilies = 10'000;
 
 std::string_view take_word(std::string_view& text) {
@@ -21,12 +20,13 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
-std::string unescape(std::string_view text) {
+// A quote has an escape in OpenMetrics only.
+std::string unescape(std::string_view text, bool openmetrics) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\\' && i + 1 < text.size()) {
       const char c = text[++i];
-      if (c != 'n' && c != '\\' && c != '"') out += '\\';
+      if (c != 'n' && c != '\\' && !(c == '"' && openmetrics)) out += '\\';
       out += c == 'n' ? '\n' : c;
     } else {
       out += text[i];
@@ -36,24 +36,12 @@ std::string unescape(std::string_view text) {
 }
 
 std::optional<Type> to_type(std::string_view word) {
-  for (const Type type : {Type::gauge, Type::counter, Type::unknown, Type::histogram,
-                          Type::summary, Type::info, Type::stateset}) {
+  for (const Type type : {Type::gauge, Type::counter, Type::unknown, Type::histogram, Type::summary,
+                          Type::info, Type::stateset}) {
     if (word == type_name(type)) return type;
   }
   if (word == "untyped") return Type::unknown;
   return std::nullopt;
-}
-
-// The names in `a="1",b="2"`.
-std::vector<std::string> names_in(std::string_view labels) {
-  std::vector<std::string> names;
-  while (!labels.empty()) {
-    names.emplace_back(labels.substr(0, labels.find('=')));
-    labels.remove_prefix(names.back().size() + 2);
-    while (!labels.starts_with('"')) labels.remove_prefix(labels.starts_with('\\') ? 2 : 1);
-    labels.remove_prefix(std::min<std::size_t>(2, labels.size()));
-  }
-  return names;
 }
 
 // The label that distinguishes the lines of a group.
@@ -81,20 +69,9 @@ PageReader::PageReader(const Rules& rules, ForeignFamilies& foreign, std::string
     : rules_(rules),
       foreign_(foreign),
       constant_labels_(std::move(constant_labels)),
+      label_names_(constant_labels_, rules.rename_labels),
       openmetrics_(openmetrics),
       previous_(std::move(previous)) {
-  std::vector<std::string> added = names_in(constant_labels_);
-  added.emplace_back("__name__");  // would replace the name of the metric
-  const auto exported = [&](std::string name) {
-    while (std::ranges::find(added, name) != added.end()) name.insert(0, kExported);
-    return name;
-  };
-  for (const auto& [from, to] : rules_.rename_labels) renames_.emplace_back(from, exported(to));
-  for (const std::string& name : added) {
-    const bool is_renamed = std::ranges::any_of(
-        renames_, [&](const auto& rename) { return rename.first == name; });
-    if (!is_renamed) renames_.emplace_back(name, exported(name));
-  }
   if (!previous_) return;
   for (const FragmentFamily& family : *previous_) {
     previous_families_.emplace(family.metric->name, &family);
@@ -140,11 +117,11 @@ void PageReader::read_line(std::string_view line) {
 
 void PageReader::read_comment(std::string_view line) {
   line.remove_prefix(1);
+  if (line.empty() || !kBlanks.contains(line.front())) return;  // a comment
   line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
   const std::string_view keyword = take_word(line);
   if (keyword == "EOF" && line.empty()) ended_ = openmetrics_;
-  const bool is_help = keyword == "HELP";
-  if (!is_help && keyword != "TYPE" && keyword != "UNIT") return;
+  if (keyword != "HELP" && keyword != "TYPE" && keyword != "UNIT") return;
   const std::string name = take_metric_name(line);
   if (name.empty()) {
     count(Dropped::invalid);
@@ -155,16 +132,17 @@ void PageReader::read_comment(std::string_view line) {
     declare(name, line);
     return;
   }
-  const auto found = by_name_.find(name);
-  if (found == by_name_.end() && meta_name_ != name) {
+  const bool is_help = keyword == "HELP";
+  if (meta_name_ != name) {
     meta_name_ = name;
     meta_help_.clear();
     meta_unit_.clear();
+    declared_ = kNone;
   }
-  Family* const family = found == by_name_.end() ? nullptr : &families_[found->second];
+  Family* const family = declared_ == kNone ? nullptr : &families_[declared_];
   std::string& text = is_help ? (family != nullptr ? family->help : meta_help_)
                               : (family != nullptr ? family->unit : meta_unit_);
-  if (text.empty()) text = is_help ? unescape(line) : std::string(line);
+  if (text.empty()) text = is_help ? unescape(line, openmetrics_) : std::string(line);
 }
 
 // ---- families -----------------------------------------------------------------------------------
@@ -174,21 +152,25 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   // Its samples _gcount and _gsum exist in OpenMetrics only, so each name is a family of its own.
   if (type_word == "gaugehistogram") return;
   const std::optional<Type> type = to_type(type_word);
-  const auto known = by_name_.find(name);
-  if (!type || (known != by_name_.end() && families_[known->second].type != *type)) {
+  if (!type) {
     count(Dropped::invalid);
     return;
   }
-  if (known != by_name_.end() || entries_.contains(name)) return;
   std::string family_name = name;
   const bool is_counter = *type == Type::counter;
   if (openmetrics_ && is_counter && !name.ends_with("_total")) family_name += "_total";
   if (*type == Type::info && !name.ends_with("_info")) family_name += "_info";
+  if (const auto known = by_name_.find(family_name); known != by_name_.end()) {
+    if (families_[known->second].type != *type) count(Dropped::invalid);
+    return;
+  }
+  if (entries_.contains(family_name)) return;  // of another family
   // OpenMetrics has the name of a stateset as a label, which an exported name does not match.
   const bool is_exported_stateset = *type == Type::stateset && is_reserved_name(name);
-  const std::size_t index = add_family(name, std::move(family_name),
-                                       is_exported_stateset ? Type::unknown : *type);
-  if (index == Entry::kIgnored) return;
+  const std::size_t index =
+      add_family(name, std::move(family_name), is_exported_stateset ? Type::unknown : *type);
+  if (index == kNone) return;
+  declared_ = index;
   const auto add = [&](std::string_view suffix, Role role) {
     entries_.try_emplace(name + std::string(suffix), Entry{index, role});
   };
@@ -212,28 +194,29 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   }
 }
 
-// Returns Entry::kIgnored if there are too many families.
+// Returns kNone if there are too many families. `raw_name`: as in the page's TYPE line.
 std::size_t PageReader::add_family(const std::string& raw_name, std::string name, Type type) {
-  if (families_.size() >= kMaxFamilies) return Entry::kIgnored;
+  if (families_.size() >= kMaxFamilies) return kNone;
   const std::size_t index = families_.size();
   Family& family = families_.emplace_back();
   family.name = std::move(name);
   family.type = type;
   family.exported = is_reserved_name(family.name);
   family.selected = rules_.selects(family.name);
-  if (meta_name_ == raw_name) {
-    family.help = std::move(meta_help_);
-    family.unit = std::move(meta_unit_);
-    meta_name_.clear();
-    meta_help_.clear();
-    meta_unit_.clear();
+  if (meta_name_ == raw_name && declared_ == kNone) {
+    family.help = meta_help_;
+    family.unit = meta_unit_;
   }
+  meta_name_ = raw_name;
+  meta_help_.clear();
+  meta_unit_.clear();
+  declared_ = kNone;
   const auto previous = previous_families_.find(family.name);
   if (previous != previous_families_.end()) {
     const std::size_t size = previous->second->lines.size();
     family.text.reserve(size + size / 16);
   }
-  by_name_.try_emplace(raw_name, index);
+  by_name_.try_emplace(family.name, index);
   last_entry_ = nullptr;
   return index;
 }
@@ -245,7 +228,7 @@ const PageReader::Entry* PageReader::entry_of(std::string_view name) {
   if (found == entries_.end()) {
     const std::string text(name);
     const std::size_t index = add_family(text, text, Type::unknown);
-    if (index == Entry::kIgnored) return nullptr;
+    if (index == kNone) return nullptr;
     found = entries_.try_emplace(text, Entry{index, Role::value}).first;
   }
   last_name_ = name;
@@ -260,47 +243,55 @@ void PageReader::read_sample(std::string_view line) {
     count(Dropped::invalid);
     return;
   }
+  // The next HELP line is that of another family, even if it has the same name: OpenMetrics pages
+  // of Go programs have a gauge and a counter that differ only by _total.
+  declared_ = kNone;
   const Entry* const entry = entry_of(line_.name());
   if (entry == nullptr) {
     count(Dropped::limit);
     return;
   }
-  if (entry->family == Entry::kIgnored || !families_[entry->family].selected) return;
+  if (entry->family == kNone || !families_[entry->family].selected) return;
   Family& family = families_[entry->family];
-  const bool is_verbatim = rename_labels();
-  // Before the limits, because a page without its first lines would not be checked.
-  const std::string_view bound_name = bound_label(family.type, entry->role, family.name);
-  const std::string_view* bound = nullptr;
-  std::uint64_t group = 0;
-  std::uint64_t all = hash_of(family.exported ? line_.keep(std::string(kExported) + std::string(line_.name()))
-                                              : line_.name());
-  const std::span<LineLabel> labels = line_.labels();
+  const bool is_verbatim = label_names_.apply(line_);
+  const std::optional<Identity> identity = identify(family, entry->role);
+  if (!identity) {
+    count(Dropped::invalid);
+  } else if (series_.size() >= rules_.max_series) {
+    count(Dropped::limit);
+  } else if (!series_.insert(identity->series)) {
+    count(Dropped::duplicate);
+  } else {
+    family.check.take(family.type, entry->role, identity->group, identity->bound, line_.value());
+    append(family, is_verbatim);
+  }
+}
+
+// Nothing if two labels have the same name. The order of labels does not matter.
+std::optional<PageReader::Identity> PageReader::identify(const Family& family, Role role) {
+  Identity out;
+  const std::string_view bound_name = bound_label(family.type, role, family.name);
+  const std::span<const LineLabel> labels = line_.labels();
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const LineLabel& label = labels[i];
     for (std::size_t j = 0; j < i; ++j) {
-      if (labels[j].name == label.name) {
-        count(Dropped::invalid);
-        return;
-      }
+      if (labels[j].name == label.name) return std::nullopt;
     }
-    const std::uint64_t hash = hash_of(label.name) ^ (hash_of(label.value) * 3);
-    const std::uint64_t mixed = hash * 0x9e3779b97f4a7c15U;
-    all += mixed ^ (mixed >> 29U);
+    const std::uint64_t hash = hash_of(label.name, label.value);
+    out.series += hash;
     if (!bound_name.empty() && label.name == bound_name) {
-      bound = &label.value;
+      out.bound = &label.value;
     } else {
-      group += mixed ^ (mixed >> 29U);
+      out.group += hash;
     }
   }
-  if (series_.size() >= rules_.max_series) {
-    count(Dropped::limit);
-    return;
-  }
-  if (!series_.insert(all)) {
-    count(Dropped::duplicate);
-    return;
-  }
-  family.check.take(family.type, entry->role, group, bound, line_.value());
+  out.series +=
+      hash_of(family.exported ? line_.keep(std::string(kExported) + std::string(line_.name()))
+                              : line_.name());
+  return out;
+}
+
+void PageReader::append(Family& family, bool is_verbatim) {
   std::string& out = family.text;
   if (family.exported) out += kExported;
   out += line_.name();
@@ -310,7 +301,7 @@ void PageReader::read_sample(std::string_view line) {
     out += ',';
     out += line_.label_text();
   } else {
-    for (const LineLabel& label : labels) {
+    for (const LineLabel& label : line_.labels()) {
       out += ',';
       out += label.name;
       out += "=\"";
@@ -322,31 +313,6 @@ void PageReader::read_sample(std::string_view line) {
   out += line_.value();
   out += '\n';
   ++family.lines;
-}
-
-std::string_view PageReader::published_label(std::string_view name) const {
-  for (const auto& [from, to] : renames_) {
-    if (from == name) return to;
-  }
-  return name;
-}
-
-// Whether no label was renamed.
-bool PageReader::rename_labels() {
-  bool is_verbatim = true;
-  for (LineLabel& label : line_.labels()) {
-    std::string_view name = published_label(label.name);
-    if (name.data() == label.name.data()) continue;
-    is_verbatim = false;
-    const auto is_taken = [&](const LineLabel& other) {
-      return &other != &label && published_label(other.name) == other.name && other.name == name;
-    };
-    while (std::ranges::any_of(line_.labels(), is_taken)) {
-      name = line_.keep(std::string(kExported) + std::string(name));
-    }
-    label.name = name;
-  }
-  return is_verbatim;
 }
 
 // ---- the end ------------------------------------------------------------------------------------
@@ -398,8 +364,8 @@ void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
   }
 }
 
-void PageReader::publish(const ForeignDeclaration& declaration, std::string text,
-                         std::size_t lines, std::vector<FragmentFamily>& out) {
+void PageReader::publish(const ForeignDeclaration& declaration, std::string text, std::size_t lines,
+                         std::vector<FragmentFamily>& out) {
   const auto metric = foreign_.intern(declaration);
   if (!metric) {
     using Clash = ForeignFamilies::Clash;

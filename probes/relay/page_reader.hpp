@@ -7,6 +7,7 @@
 #include "exporter/model/sample_set.hpp"
 #include "probes/net/options.hpp"
 #include "probes/relay/group_check.hpp"
+#include "probes/relay/label_names.hpp"
 #include "probes/relay/sample_line.hpp"
 #include "probes/relay/series_set.hpp"
 
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -39,7 +41,7 @@ using DroppedCounts = std::array<std::uint64_t, kDroppedNames.size()>;
 struct Rules {
   std::vector<net::Pattern> keep;  ///< names of families; empty: all
   std::vector<net::Pattern> drop;  ///< names of families, after `keep`
-  std::vector<std::pair<std::string, std::string>> rename_labels;  ///< from, to
+  LabelNames::Renames rename_labels;
   std::size_t max_series = 100'000;
 
   /// Whether the family is published.
@@ -51,8 +53,9 @@ class PageReader {
   static constexpr std::size_t kMaxLine = std::size_t{64} << 10;
 
   /// Every line gets `constant_labels` (`probe="x",instance="y"`), which are not empty; a label of
-  /// the page with one of their names becomes exported_NAME. `previous`: the page of the run before,
-  /// or null, whose lines are shared where they are the same. `rules` must outlive the object.
+  /// the page with one of their names becomes exported_NAME. `previous`: the page of the run
+  /// before, or null, whose lines are shared where they are the same. `rules` must outlive the
+  /// object.
   PageReader(const Rules& rules, ForeignFamilies& foreign, std::string constant_labels,
              bool openmetrics, Fragment previous);
 
@@ -67,9 +70,11 @@ class PageReader {
   /// The number of lines that were read, and not left out before finish().
   [[nodiscard]] std::size_t series() const { return series_.size(); }
   /// The hashes of the series, without the constant labels.
-  [[nodiscard]] SeriesSet& series_set() { return series_; }
+  [[nodiscard]] SeriesSet take_series() { return std::move(series_); }
 
  private:
+  static constexpr std::size_t kNone = SIZE_MAX;
+
   struct Family {
     std::string name;  // as in ForeignDeclaration
     Type type = Type::unknown;
@@ -83,9 +88,14 @@ class PageReader {
   };
   // What the samples of a name are. Ignored without a family: _created.
   struct Entry {
-    static constexpr std::size_t kIgnored = SIZE_MAX;
-    std::size_t family = kIgnored;
+    std::size_t family = kNone;
     Role role = Role::value;
+  };
+  // What identifies the line that was read.
+  struct Identity {
+    std::uint64_t series = 0;
+    std::uint64_t group = 0;
+    const std::string_view* bound = nullptr;  // see GroupCheck::take
   };
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;  // NOLINT(*-identifier-naming)
@@ -101,10 +111,9 @@ class PageReader {
   void read_sample(std::string_view line);
   void declare(const std::string& name, std::string_view type_word);
   const Entry* entry_of(std::string_view name);
+  std::optional<Identity> identify(const Family& family, Role role);
+  void append(Family& family, bool is_verbatim);
   std::size_t add_family(const std::string& raw_name, std::string name, Type type);
-  std::string_view published_label(std::string_view name) const;
-  bool rename_labels();
-  void append(Family& family);
   void publish(Family& family, std::vector<FragmentFamily>& out);
   void publish(const ForeignDeclaration& declaration, std::string text, std::size_t lines,
                std::vector<FragmentFamily>& out);
@@ -112,7 +121,7 @@ class PageReader {
   const Rules& rules_;
   ForeignFamilies& foreign_;
   std::string constant_labels_;
-  std::vector<std::pair<std::string, std::string>> renames_;
+  LabelNames label_names_;
   bool openmetrics_;
   Fragment previous_;
   ByName<const FragmentFamily*> previous_families_;
@@ -122,13 +131,15 @@ class PageReader {
   bool ended_ = false;        // # EOF
   SampleLine line_;
   std::vector<Family> families_;
-  ByName<std::size_t> by_name_;  // indices by the name in the page's TYPE line
+  ByName<std::size_t> by_name_;  // indices of families
   ByName<Entry> entries_;        // by the name of samples
   std::string last_name_;        // adjacent lines mostly have one name
   const Entry* last_entry_ = nullptr;
-  std::string meta_name_;  // of a HELP or UNIT line before its family is known
+  // HELP and UNIT lines precede or follow the TYPE line of their family.
+  std::string meta_name_;  // of the last HELP, TYPE or UNIT line
   std::string meta_help_;
   std::string meta_unit_;
+  std::size_t declared_ = kNone;  // the family of the TYPE line with this name
   SeriesSet series_;
   DroppedCounts dropped_{};
 };

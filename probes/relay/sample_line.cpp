@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <cstddef>
+#include <system_error>
 #include <utility>
 
 namespace vitalsd::relay {
@@ -43,8 +45,8 @@ std::string_view take_name(std::string_view& text, Class start, Class part) {
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
-// `name` without its escapes and with '_' for each character that is not valid without quotes. Empty
-// if it is empty.
+// `name` without its escapes and with '_' for each character that is not valid without quotes.
+// Empty if it is empty.
 std::string escape_name(std::string_view name, Class start, Class part) {
   std::string out;
   for (std::size_t i = 0; i < name.size(); ++i) {
@@ -75,7 +77,9 @@ bool is_plain(std::string_view text) {
 }  // namespace
 
 bool is_number(std::string_view text) {
+  constexpr std::size_t kMaxDigits = 300;  // Prometheus rejects the page if a number overflows
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  const std::string_view number = text;
   const auto take_digits = [&] {
     std::size_t size = 0;
     while (size < text.size() && text[size] >= '0' && text[size] <= '9') ++size;
@@ -83,6 +87,7 @@ bool is_number(std::string_view text) {
     return size;
   };
   std::size_t digits = take_digits();
+  if (digits > kMaxDigits) return false;
   if (digits > 0 && text.empty()) return true;  // almost all
   if (digits == 0 && !text.starts_with('.')) {
     std::array<char, 8> word{};
@@ -98,8 +103,12 @@ bool is_number(std::string_view text) {
   if (digits == 0) return false;
   if (text.starts_with('e') || text.starts_with('E')) {
     text.remove_prefix(1);
-    if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+    const bool is_small = text.starts_with('-');
+    if (is_small || text.starts_with('+')) text.remove_prefix(1);
     if (take_digits() == 0) return false;
+    double value = 0;
+    const auto result = std::from_chars(number.data(), number.data() + number.size(), value);
+    if (result.ec == std::errc::result_out_of_range && !is_small) return false;
   }
   return text.empty();
 }

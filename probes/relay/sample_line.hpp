@@ -12,16 +12,17 @@ namespace vitalsd::relay {
 
 struct LineLabel {
   std::string_view name;
-  std::string_view value;  ///< between the quotes, with its escapes, which are valid in both formats
+  std::string_view
+      value;  ///< between the quotes, with its escapes, which are valid in both formats
 };
 
 class SampleLine {
  public:
   static constexpr std::size_t kMaxLabels = 64;
 
-  /// Returns false if the line is invalid: syntax, invalid UTF-8, NUL, more than kMaxLabels labels, a
-  /// value or a timestamp that is not a decimal number. The views refer to `line` and to this object
-  /// until the next call. `line` has no newline.
+  /// Returns false if the line is invalid: syntax, invalid UTF-8, NUL, more than kMaxLabels labels,
+  /// a value or a timestamp that is not a decimal number. The views refer to `line` and to this
+  /// object until the next call. `line` has no newline.
   bool parse(std::string_view line);
 
   /// Characters of a quoted name that are not valid in an unquoted one are replaced by '_'.
@@ -52,8 +53,8 @@ class SampleLine {
   bool verbatim_ = true;  // label_text_ can be used
 };
 
-/// Takes a metric name from the front of `text`: quoted, or [a-zA-Z_:][a-zA-Z0-9_:]*. Empty if there
-/// is none.
+/// Takes a metric name from the front of `text`: quoted, or [a-zA-Z_:][a-zA-Z0-9_:]*. Empty if
+/// there is none.
 std::string take_metric_name(std::string_view& text);
 
 /// A decimal number in the syntax of both formats, or an infinity, or NaN.

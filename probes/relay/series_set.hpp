@@ -1,6 +1,7 @@
 // A set of series by hash. Pure.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -9,22 +10,26 @@
 
 namespace vitalsd::relay {
 
-/// 64 bits of `text`, fast rather than strong: a target that forges collisions loses its own lines.
-inline std::uint64_t hash_of(std::string_view text) {
+/// 64 bits of two texts, fast rather than strong: a target that forges collisions loses its own
+/// lines.
+inline std::uint64_t hash_of(std::string_view name, std::string_view value = {}) {
   constexpr std::uint64_t kFactor = 0x9e3779b97f4a7c15U;
   const auto fold = [](std::uint64_t a, std::uint64_t b) {
     const auto product = static_cast<unsigned __int128>(a) * b;
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
   };
-  std::uint64_t hash = text.size() * kFactor + 1;
-  std::uint64_t word = 0;
-  for (; text.size() >= sizeof(word); text.remove_prefix(sizeof(word))) {
-    std::memcpy(&word, text.data(), sizeof(word));
-    hash = fold(hash ^ word, kFactor);
+  std::uint64_t hash = (name.size() << 32U | value.size()) + kFactor;
+  for (std::string_view text : {name, value}) {
+    std::uint64_t word = 0;
+    for (; text.size() >= sizeof(word); text.remove_prefix(sizeof(word))) {
+      std::memcpy(&word, text.data(), sizeof(word));
+      hash = fold(hash ^ word, kFactor);
+    }
+    word = 0;
+    if (!text.empty()) std::memcpy(&word, text.data(), text.size());
+    hash = fold(hash ^ word, 0xd6e8feb86659fd93U);
   }
-  word = 0;
-  if (!text.empty()) std::memcpy(&word, text.data(), text.size());
-  return fold(hash ^ word, kFactor ^ 0x5851f42d4c957f2dU);
+  return hash;
 }
 
 /// Open addressing, eight bytes for each place, at most two thirds of them used.
@@ -39,8 +44,12 @@ class SeriesSet {
     ++size_;
     return true;
   }
-  [[nodiscard]] bool contains(std::uint64_t hash) {
-    return !places_.empty() && find(hash | 1U) != 0;
+  /// Whether both have a series.
+  [[nodiscard]] bool intersects(SeriesSet& other) {
+    if (other.size_ > size_) return other.intersects(*this);
+    return other.size_ > 0 && std::ranges::any_of(other.places_, [&](std::uint64_t hash) {
+             return hash != 0 && find(hash) != 0;
+           });
   }
   [[nodiscard]] std::size_t size() const { return size_; }
 

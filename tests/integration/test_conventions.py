@@ -14,6 +14,7 @@ import yaml
 from support import REPOSITORY
 from support.certificates import Authority
 from support.dns_server import DnsServer
+from support.http_peer import HttpPeer, answer
 from support.nginx import Nginx
 from support.postgres import Postgres
 from support.redis import Redis
@@ -39,10 +40,12 @@ def every_kind(
     redis_server: Redis,
     nginx: Nginx,
     dns_server: DnsServer,
+    http_peer: HttpPeer,
     tmp_path: Path,
 ) -> Vitalsd:
     """A daemon with a probe of every kind that needs no cluster. All probes succeed."""
     dns_server.set("api.test", "127.0.0.1")
+    http_peer.answers["/metrics"] = answer(Content_Type="text/plain")  # names of its own are not ours
     (tmp_path / "today.dump").write_bytes(b"a backup")
     daemon = vitalsd(
         [
@@ -75,6 +78,7 @@ def every_kind(
             },
             {"name": "disks", "kind": "filesystem", "mounts": ["/"]},
             {"name": "port", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"},
+            {"name": "app", "kind": "relay", "url": http_peer.url("/metrics")},
         ],
         interval="2s",
         timeout="2s",

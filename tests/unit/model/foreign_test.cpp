@@ -104,7 +104,9 @@ TEST(ForeignFamilies, DeclaredFamiliesWin) {
   EXPECT_EQ(clash(families, "pg_up", Type::gauge), std::nullopt);
   EXPECT_EQ(clash(families, "lag_seconds_sum", Type::gauge), Clash::declared);
   EXPECT_EQ(clash(families, "lag_seconds", Type::histogram), std::nullopt);
-  EXPECT_EQ(families.size(), 0U);
+  const MetricRef joined = intern(families, {"pg_up", Type::gauge});
+  EXPECT_EQ(clash(families, "pg_up", Type::counter), Clash::declared);
+  EXPECT_EQ(families.size(), 1U);
 }
 
 TEST(ForeignFamilies, ReservedNamesAreExported) {
@@ -252,6 +254,26 @@ TEST_F(ForeignPage, ExtraJoinsTheFamilyOfItsName) {
   EXPECT_EQ(test::page(exposition, {}, Format::text, std::move(extras)),
             "# HELP process_open_fds Foreign.\n# TYPE process_open_fds gauge\n"
             "process_open_fds{probe=\"p\"} 1\nprocess_open_fds 2\n");
+}
+
+TEST_F(ForeignPage, SelectsDeclaredOrForeignLines) {
+  Ledger other(exposition, "q", R"(probe="q")");
+  SampleSet set;
+  set.add(kDeclared, 2);
+  other.publish(set, std::nullopt, {}, now);
+  families.declare(kDeclared.name, kDeclared.type);
+  const std::string header =
+      "# HELP shared_size The declared help text.\n# TYPE shared_size gauge\n";
+  const auto selected = [&](Exposition::Families which) {
+    return test::page(exposition, {.owner = {}, .families = which});
+  };
+  // A small chunk shares a slab with the declared one, a large one has its own.
+  for (const std::size_t size : {std::size_t{10}, 2 * Exposition::kSlabSize}) {
+    const std::string line = "shared_size{x=\"" + std::string(size, 'x') + "\"} 1\n";
+    publish({{{kDeclared.name, Type::gauge}, line}, {{"a", Type::gauge}, "a{} 1\n"}});
+    EXPECT_EQ(selected(Exposition::Families::declared), header + "shared_size{probe=\"q\"} 2\n");
+    EXPECT_EQ(selected(Exposition::Families::foreign), "# TYPE a gauge\na{} 1\n" + header + line);
+  }
 }
 
 TEST_F(ForeignPage, ManyFamiliesOfOneFragmentAreReplaced) {

@@ -20,6 +20,7 @@
 #include "unit/support/tls_server.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace vitalsd::net {
@@ -174,6 +175,53 @@ TEST_F(HttpClientResponse, RejectsACompressedStream) {
             "protocol: the response is compressed, although compression was not requested");
   EXPECT_EQ(streamed, "");
   EXPECT_EQ(call.header("accept-encoding"), "");
+}
+
+TEST_F(HttpClientResponse, DecodesAStreamThatAcceptsCompression) {
+  std::string streamed;
+  std::string type;
+  bool ends = false;
+  const auto stream = [&](HttpRequest& request) {
+    request.accept_gzip = true;
+    request.on_headers = [&](const HttpResponse& response) {
+      EXPECT_EQ(streamed, "");
+      type = *response.header("content-encoding");
+    };
+    request.on_data = [&](std::string_view piece) {
+      streamed += piece;
+      return !ends || streamed.empty();
+    };
+  };
+  const std::string text(100'000, 'x');
+  const std::string compressed = test::gzip(text);
+  EXPECT_EQ(ask_for(encoded("gzip", compressed), stream), "");
+  EXPECT_EQ(streamed, text);
+  EXPECT_EQ(type, "gzip");
+  EXPECT_EQ(call.header("accept-encoding"), "gzip");
+  streamed.clear();
+  EXPECT_EQ(ask_for(encoded("gzip", compressed.substr(0, compressed.size() - 9)), stream),
+            "protocol: the compressed body is truncated");
+  streamed.clear();
+  EXPECT_THAT(ask_for(encoded("gzip", "hello, this is not gzip"), stream),
+              testing::StartsWith("protocol: the compressed body is invalid"));
+  EXPECT_EQ(streamed, "");
+  ends = true;  // the consumer needs no more
+  EXPECT_EQ(ask_for(encoded("gzip", compressed), stream), "");
+  EXPECT_LT(streamed.size(), text.size());
+}
+
+TEST_F(HttpClientResponse, RejectsAStreamThatExpandsWithoutEnd) {
+  std::size_t streamed = 0;
+  const auto stream = [&](HttpRequest& request) {
+    request.accept_gzip = true;
+    request.on_data = [&](std::string_view piece) {
+      streamed += piece.size();
+      return true;
+    };
+  };
+  EXPECT_EQ(ask_for(encoded("gzip", test::gzip(std::string(100 << 20, 'x'))), stream),
+            "protocol: the response is compressed more than 200:1");
+  EXPECT_LT(streamed, 8U << 20);
 }
 
 TEST_F(HttpClientResponse, RequestsNoCompressionIfItSigns) {

@@ -50,6 +50,14 @@ TEST_F(RoutesTest, MetricsShowsAllProbesAndTheProcess) {
   EXPECT_EQ(daemon.scraped_bytes, body(response).size());
 }
 
+TEST_F(RoutesTest, CoreHasNoForeignFamiliesAndRelayHasThemAlone) {
+  const std::string core = body(get("/metrics/core"));
+  EXPECT_TRUE(core.contains("connections{probe=\"db\"} 7\n"));
+  EXPECT_TRUE(core.contains("vitalsd_probes 2\n"));
+  EXPECT_EQ(body(get("/metrics/relay")), "");  // nothing is relayed
+  EXPECT_EQ(get("/metrics/relay/x").status, 404);
+}
+
 TEST_F(RoutesTest, MetricsSupportsOpenMetrics) {
   accept = "application/openmetrics-text;version=1.0.0";
   const WebResponse response = get("/metrics");
@@ -141,7 +149,8 @@ TEST_F(RoutesTest, UnknownPathsAreNotFound) {
     EXPECT_EQ(response.route, "other");
   }
   EXPECT_EQ(get("/nothing").body,
-            "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
+            "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, "
+            "/probes/NAME/metrics, /api/v1/status, /-/healthy "
             "and /-/ready.\n");
 }
 
