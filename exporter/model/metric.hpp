@@ -9,7 +9,7 @@
 
 namespace vitalsd {
 
-enum class Type : unsigned char { gauge, counter, unknown };
+enum class Type : unsigned char { gauge, counter, histogram, unknown };
 
 /// OpenMetrics base units; the name ends in the unit (before a counter's "_total").
 enum class Unit : unsigned char { none, seconds, bytes, ratio };
@@ -26,6 +26,8 @@ constexpr std::string_view type_name(Type type) {
       return "gauge";
     case Type::counter:
       return "counter";
+    case Type::histogram:
+      return "histogram";
     case Type::unknown:
       return "unknown";
   }

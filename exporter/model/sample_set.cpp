@@ -138,6 +138,19 @@ Part& SampleSet::part(std::string_view key) {
   return it != parts_.end() ? it->second : parts_[printable_utf8(key)];
 }
 
+// As a fragment: its lines have several suffixes.
+void SampleSet::add_histogram(const MetricInfo& metric, const HistogramCounts& counts,
+                              std::span<const std::string_view> labels) {
+  std::string all_labels = constant_labels_;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    append_label(all_labels, metric.label_names[i], printable_utf8(labels[i]));
+  }
+  Rendering lines;
+  counts.render(lines.text, metric.name, all_labels);
+  lines.families.push_back({&metric, 0, lines.text.size()});
+  attach(to_fragment(std::move(lines)));
+}
+
 void SampleSet::conceal(std::string secret) {
   constexpr std::size_t kMinLength = 4;
   if (secret.size() < kMinLength || std::ranges::find(secrets_, secret) != secrets_.end()) return;

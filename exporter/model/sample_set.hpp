@@ -4,6 +4,7 @@
 #pragma once
 
 #include "exporter/model/check.hpp"
+#include "exporter/model/histogram.hpp"
 #include "exporter/model/metric.hpp"
 #include "exporter/model/outcome.hpp"
 
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -178,6 +180,16 @@ class SampleSet : public Part {
   /// characters, at most 500 bytes.
   [[nodiscard]] std::optional<Failure> overall(const std::optional<Failure>& thrown) const;
 
+  using Part::add;
+  /// Adds a histogram with one label value for each declared label. Probes that add several must
+  /// add them in the same order in each run.
+  template <std::size_t B, std::size_t N, std::convertible_to<std::string_view>... Values>
+    requires(sizeof...(Values) == N)
+  void add(const Histogram<B, N>& metric, const HistogramCounts& counts, const Values&... labels) {
+    const std::initializer_list<std::string_view> values = {std::string_view(labels)...};
+    add_histogram(metric, counts, std::span(values.begin(), values.size()));
+  }
+
   /// Replaces `secret` by *** in the failures of this run. Ignores texts of fewer than four
   /// characters, because they occur in many words.
   void conceal(std::string secret);
@@ -190,16 +202,23 @@ class SampleSet : public Part {
   void set_constant_labels(std::string labels) { constant_labels_ = std::move(labels); }
   [[nodiscard]] const std::string& constant_labels() const { return constant_labels_; }
 
+  /// Sets a text of the target for the status page, of one or several lines.
+  void show(std::string message) { message_ = std::move(message); }
+  [[nodiscard]] const std::string& message() const { return message_; }
+
   /// Sets the current step ("connecting to 10.0.0.1:5432"), which is reported if the deadline
   /// passes.
   void doing(std::string step) { step_ = std::move(step); }
   [[nodiscard]] const std::string& step() const { return step_; }
 
  private:
+  void add_histogram(const MetricInfo& metric, const HistogramCounts& counts,
+                     std::span<const std::string_view> labels);
   [[nodiscard]] std::optional<Failure> first_failure(const std::optional<Failure>& thrown) const;
 
   Parts parts_;
   std::string step_;
+  std::string message_;
   std::vector<std::string> secrets_;
   std::string constant_labels_;
   std::chrono::milliseconds time_limit_{10'000};

@@ -63,7 +63,13 @@ constexpr MetricTable kTable(
     MetricRow{Metric(net::kLastChainExpiry), [](const Result& result) {
                 return result.is_tls ? result.response.chain_expiry : std::nullopt;
               }});
-constexpr auto kMetrics = metric_list(kTable);
+constexpr Histogram kHistory({.name = "vitalsd_http_request_duration_seconds",
+                              .unit = Unit::seconds,
+                              .help = "Durations of the runs that received a response, with all "
+                                      "redirects; only if the option histogram is set."},
+                             std::array{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+                                        10.0});
+constexpr auto kMetrics = metric_list(kTable, kHistory);
 
 constexpr Check kDurationCheck{.name = "duration",
                                .unit = Unit::seconds,
@@ -102,6 +108,10 @@ class HttpProbe final : public Probe {
         password_(net::read_password(options, url_)),
         bearer_(options.secret("bearer_token", "sent as Authorization: Bearer")),
         expect_(options.section("expect", "what the response must contain")) {
+    if (options.get<bool>("histogram", false,
+                          "publish vitalsd_http_request_duration_seconds, a histogram")) {
+      history_.emplace(kHistory);
+    }
     if (const auto user = options.find<std::string>("user", "user for basic authentication"))
       user_ = *user;
     if (!url_.host.empty() && url_.scheme != "http" && url_.scheme != "https") {
@@ -144,6 +154,9 @@ class HttpProbe final : public Probe {
     if (!differences.empty()) out.fail(Reason::mismatch, differences);
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
     out.check(kDurationCheck, duration.count());
+    if (!history_) co_return;
+    history_->add(duration.count());
+    out.add(kHistory, *history_);
   }
 
   // Without the query, which may contain tokens.
@@ -154,6 +167,10 @@ class HttpProbe final : public Probe {
   }
   [[nodiscard]] std::string endpoint() const override {
     return config::Endpoint{url_.host, net::port_of(url_)}.text();
+  }
+  void inherit(Probe& predecessor) override {
+    auto& old = dynamic_cast<HttpProbe&>(predecessor);
+    if (history_ && old.history_) history_ = old.history_;
   }
 
  private:
@@ -268,6 +285,7 @@ class HttpProbe final : public Probe {
   config::Secret password_;
   config::Secret bearer_;
   http::Expectation expect_;
+  std::optional<HistogramCounts> history_;
 };
 
 }  // namespace

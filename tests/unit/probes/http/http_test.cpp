@@ -68,6 +68,24 @@ TEST_F(HttpTest, PublishesTheResponse) {
   EXPECT_GT(run.reading("duration").value_or(0), 0);
 }
 
+TEST_F(HttpTest, PublishesAHistogramIfAsked) {
+  EXPECT_FALSE(observe().text().contains("vitalsd_http_request_duration_seconds"));
+  const std::string options = "url: " + quoted(url()) + ", histogram: true";
+  const auto probe = house.make("http", options);
+  const auto count = [](const test::Observation& run) {
+    return run.value("vitalsd_http_request_duration_seconds_count");
+  };
+  EXPECT_EQ(count(house.observe(*probe)), 1);
+  answer_always(http_answer(500, ""));  // a response too
+  const test::Observation run = house.observe(*probe);
+  EXPECT_EQ(count(run), 2);
+  EXPECT_EQ(run.value("vitalsd_http_request_duration_seconds_bucket", {{"le", "+Inf"}}), 2);
+  EXPECT_EQ(run.count("vitalsd_http_request_duration_seconds_bucket"), 12U);
+  const auto next = house.make("http", options + ", method: HEAD");
+  next->inherit(*probe);
+  EXPECT_EQ(count(house.observe(*next)), 3);
+}
+
 TEST_F(HttpTest, SendsTheConfiguredRequest) {
   const test::Observation run = observe(
       ", method: POST, headers: {X-Who: me, Accept: text/plain}, body: 'a=1'", "/path?query=1");
