@@ -38,6 +38,19 @@ void handle_signals_while_loading() {
   }
 }
 
+std::vector<WebRoute> to_web(std::vector<ProbeRoute> routes) {
+  std::vector<WebRoute> out;
+  for (ProbeRoute& entry : routes) {
+    WebRoute& route = out.emplace_back();
+    route.path = entry.route.prefix + entry.probe;
+    route.probe = std::move(entry.probe);
+    route.max_body = entry.route.max_body;
+    if (!entry.route.token) continue;
+    route.token = [token = std::move(entry.route.token)] { return token.read(); };
+  }
+  return out;
+}
+
 }  // namespace
 
 App::App(Options options)
@@ -170,6 +183,11 @@ bool App::serve(const config::WebSettings& web) {
                  [this, done = std::move(done)]() mutable { reloader_.reload(std::move(done)); });
     };
   }
+  options.push = [this](WebPush push, WebOptions::PushDone done) {
+    asio::post(loop_, [this, push = std::move(push), done = std::move(done)]() mutable {
+      receive(std::move(push), std::move(done));
+    });
+  };
   options.on_request = [this](std::string_view route, int status) {
     metrics_.count_request(route, status);
   };
@@ -196,6 +214,7 @@ void App::install(Loaded loaded) {
   gate_.set_limits(max_running(settings.limits),
                    static_cast<std::size_t>(settings.limits.per_endpoint));
   state_.set_directory(settings.state_directory);
+  web_->set_routes(to_web(std::move(loaded.routes)));
   if (!(settings.web == web_settings_)) {
     web_settings_ = settings.web;
     log::warn("changes of web: take effect at the next start");
@@ -230,6 +249,20 @@ void App::apply(std::vector<JobSpec> jobs) {
                                           {"changed", std::to_string(change.changed)},
                                           {"unchanged", std::to_string(change.unchanged)},
                                           {"removed", std::to_string(change.removed)}});
+}
+
+// Passes a request to its probe. The answer usually comes when the state was saved.
+void App::receive(WebPush push, WebOptions::PushDone done) {
+  const auto job = scheduler_.jobs().find(push.probe);
+  Receiver* receiver = job == scheduler_.jobs().end() ? nullptr : job->second->receiver();
+  if (receiver == nullptr || lifecycle_.stopping()) {
+    done(503, "This process does not run the probe: retry, another one or this one will.\n");
+    return;
+  }
+  receiver->receive(
+      {std::move(push.path), std::move(push.query), std::move(push.body)},
+      [done = std::move(done)](PushAnswer answer) { done(answer.status, std::move(answer.text)); });
+  state_.save_soon();
 }
 
 void App::leadership_changed(bool leads) {

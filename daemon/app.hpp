@@ -51,6 +51,7 @@ class App {
   void start_serving();
   void start_observing();
   void apply(std::vector<JobSpec> jobs);
+  void receive(WebPush push, WebOptions::PushDone done);
   void leadership_changed(bool leads);
   void reload();
   void tick();

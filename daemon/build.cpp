@@ -96,7 +96,8 @@ void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
 
 }  // namespace
 
-std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment) {
+std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment,
+                                std::vector<ProbeRoute>* routes) {
   std::vector<JobSpec> jobs;
   for (config::ProbeSettings& probe : document.settings().probes) {
     const ProbeKind* kind = find_kind(probe.kind);
@@ -110,14 +111,6 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
                                        "; known kinds:" + known);
       continue;
     }
-    if (kind->watching == nullptr && !environment.shard.owns(probe.name)) {
-      // Another process runs it. Its options are validated here too, so that all shards reject the
-      // same configuration.
-      read_checks(*probe.options, *kind);
-      kind->make(*probe.options, environment);
-      check_labels(probe, *kind);
-      continue;
-    }
     JobSpec job;
     job.name = probe.name;
     job.kind = kind;
@@ -128,6 +121,12 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     job.thresholds = read_checks(*probe.options, *kind);
     job.probe = kind->make(*probe.options, environment);
     check_labels(probe, *kind);
+    if (Receiver* receiver = job.probe->receiver(); receiver != nullptr && routes != nullptr) {
+      routes->push_back({probe.name, receiver->route()});
+    }
+    // Another process runs it. It is built here too, so that all shards reject the same
+    // configuration.
+    if (kind->watching == nullptr && !environment.shard.owns(probe.name)) continue;
     check_overlap(probe, job, jobs);
     if (kind->watching != nullptr && environment.shard.divided()) {
       // Every process publishes the framework's series of this probe; the label distinguishes them.

@@ -1,6 +1,5 @@
 #include "daemon/reload.hpp"
 
-#include "daemon/build.hpp"
 #include "daemon/log.hpp"
 
 #include <exception>
@@ -17,7 +16,7 @@ namespace {
 Loaded build(std::unique_ptr<config::Document> document, const Environment& environment) {
   Loaded loaded;
   loaded.document = std::move(document);
-  loaded.jobs = build_jobs(*loaded.document, environment);
+  loaded.jobs = build_jobs(*loaded.document, environment, &loaded.routes);
   return loaded;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/settings.hpp"
+#include "daemon/build.hpp"
 #include "daemon/job.hpp"
 #include "daemon/self_metrics.hpp"
 #include "probes/net/offload.hpp"
@@ -26,6 +27,7 @@ namespace vitalsd {
 struct Loaded {
   std::unique_ptr<config::Document> document;
   std::vector<JobSpec> jobs;
+  std::vector<ProbeRoute> routes;
 };
 
 /// Reads the file and builds its probes. Blocks on the file. Any thread.

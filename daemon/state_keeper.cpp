@@ -155,7 +155,8 @@ void StateKeeper::save_if_due() {
   if (stage_ != Stage::started || is_saving_ || !leadership_.leads()) return;
   const std::uint64_t now_version = version();
   const auto age = Clock::now() - saved_at_;
-  const auto interval = file_ ? pace_.min_interval : pace_.interval_without_file;
+  const bool waits = file_ != nullptr && !is_urgent_;
+  const auto interval = waits ? pace_.min_interval : pace_.short_interval;
   if (age < interval || (now_version == saved_version_ && age < pace_.max_interval)) return;
   saved_at_ = Clock::now();
   if (file_ && !is_readable_) {
@@ -163,11 +164,17 @@ void StateKeeper::save_if_due() {
     return;
   }
   saved_version_ = now_version;
+  is_urgent_ = false;
   if (file_) {
     save();
   } else {
     for (const auto& [name, job] : scheduler_.jobs()) job->skip_saving();
   }
+}
+
+void StateKeeper::save_soon() {
+  is_urgent_ = true;
+  save_if_due();
 }
 
 void StateKeeper::save() {
@@ -195,7 +202,7 @@ void StateKeeper::report(const StateFile::Result& result) {
   const bool saved = result.saved == StateFile::Saved::yes;
   metrics_.set_state_saved(saved);
   // After a failure, too: counts that cannot be saved must be published anyway.
-  for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved();
+  for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved(saved);
   if (result.problem == problem_) return;
   problem_ = result.problem;
   if (saved && problem_.empty()) {

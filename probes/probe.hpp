@@ -35,6 +35,8 @@ namespace vitalsd {
 
 namespace asio = boost::asio;
 
+class Receiver;
+
 namespace net {
 class HttpClient;
 class Offload;
@@ -73,6 +75,8 @@ class Notes {
   /// The text that serialize() last returned is saved, or there is no state file. A kind that must
   /// not publish what a crash would take back publishes it from now on.
   virtual void saved() = 0;
+  /// The text that serialize() last returned could not be saved.
+  virtual void save_failed() { saved(); }
   /// Restores the text of an earlier process, before the first run. An invalid text is ignored.
   virtual void restore(std::string_view text) = 0;
   /// Changes when there is new data to save.
@@ -98,6 +102,12 @@ class Probe {
   /// Takes over the connection and other state of the probe that this one replaces after a reload.
   /// `predecessor` has the same class and target, and does not run.
   virtual void inherit(Probe& /*predecessor*/) {}
+
+  /// The data that it saves besides its facts. Null: none.
+  virtual Notes* notes() { return nullptr; }
+
+  /// Receives the requests to the probe's route. Null: it has none.
+  virtual Receiver* receiver() { return nullptr; }
 };
 
 /// What only kinds have that watch many objects.
@@ -106,8 +116,6 @@ struct WatchingKind {
   bool first_run_at_once = true;
   /// Whether two probes of the kind may publish the same object, which is a configuration error.
   bool (*overlaps)(const Probe& one, const Probe& other) = nullptr;
-  /// Null, or the data that a probe saves besides its facts.
-  Notes* (*notes)(Probe& probe) = nullptr;
 };
 
 /// One row of the registry.

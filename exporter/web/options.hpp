@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,24 @@
 #include <vector>
 
 namespace vitalsd {
+
+/// A path for requests that are passed on to a probe: POST to the path and to all paths below it.
+struct WebRoute {
+  std::string path;          ///< "/api/v1/jobs/nightly"
+  std::string probe;         ///< the name of the probe
+  std::size_t max_body = 0;  ///< bytes
+  /// The bearer token that every request must have, or why it is not known. Empty: requests need
+  /// no token.
+  std::function<std::expected<std::string, std::string>()> token;
+};
+
+/// A request to a route.
+struct WebPush {
+  std::string probe;
+  std::string path;   ///< behind the path of the route: "/start"; may be empty
+  std::string query;  ///< behind the "?"; as the client sent it
+  std::string body;
+};
 
 struct WebOptions {
   std::string address = "0.0.0.0";
@@ -42,6 +61,11 @@ struct WebOptions {
   /// Empty: POST /-/reload is disabled.
   using ReloadDone = std::function<void(bool, std::string)>;
   std::function<void(ReloadDone)> reload;
+
+  /// Passes a request on to its probe. Calls back on any thread with the response's status and
+  /// text, or never. Empty if no route is ever set.
+  using PushDone = std::function<void(int, std::string)>;
+  std::function<void(WebPush, PushDone)> push;
 
   std::function<void(std::string_view route, int status)> on_request;
   std::function<void(std::chrono::duration<double>, std::size_t bytes)> on_scrape;

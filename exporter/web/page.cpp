@@ -29,6 +29,8 @@ td.n { white-space: nowrap; }
 a { color: inherit; }
 small { color: var(--dim); display: block; overflow-wrap: anywhere; }
 small.e { color: var(--bad); }
+summary { color: var(--dim); font-size: .85rem; }
+pre { margin: 0; max-height: 20rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 b.ok, i.ok { color: var(--ok); } b.warning, i.warning { color: var(--warn); }
 b.failed, b.stuck, b.critical, i.critical { color: var(--bad); } b.pending { color: var(--dim); }
 i { font-style: normal; }
@@ -112,6 +114,10 @@ void append_row(std::string& out, const ProbeView& probe, ProbeView::Time now) {
   if (!probe.reason.empty()) {
     out += "<small class=e>" + escape_html(probe.reason) + ": " + escape_html(probe.detail) +
            "</small>";
+  }
+  if (!probe.message.empty()) {
+    out += "<details><summary>message</summary><pre>" + escape_html(probe.message) +
+           "</pre></details>";
   }
   out += "</td><td>";
   for (const CheckView& check : probe.checks) {
@@ -212,6 +218,7 @@ std::string status_json(const Overview& overview) {
       row["reason"] = probe.reason;
       row["error"] = probe.detail;
     }
+    if (!probe.message.empty()) row["message"] = probe.message;
     if (probe.last_run) {
       row["last_run"] = iso_time(*probe.last_run);
       row["duration_seconds"] = probe.duration_seconds;

@@ -21,21 +21,6 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
-
-// The path of a request target, which is an absolute URL in requests to a proxy.
-std::string_view path_of(std::string_view target) {
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
-    target.remove_prefix(std::min(target.find_first_of("/?", scheme.size()), target.size()));
-    if (!target.starts_with('/')) return "/";
-  }
-  return target.substr(0, target.find('?'));
-}
-
 // Removes the first item, and the separator after it, from `rest`.
 std::string_view next_item(std::string_view& rest, char separator) {
   const std::size_t end = rest.find(separator);
@@ -65,8 +50,6 @@ WebResponse plain(int status, std::string text, std::string_view route) {
   return response;
 }
 
-bool leads(const WebOptions& options) { return !options.leads || options.leads(); }
-
 WebResponse gather(const WebOptions& options, const WebRequest& request,
                    std::optional<std::string_view> probe, bool leading) {
   const Format format = negotiate_format(request.accept);
@@ -95,10 +78,10 @@ WebResponse gather(const WebOptions& options, const WebRequest& request,
 WebResponse metrics(const WebOptions& options, const WebRequest& request,
                     std::optional<std::string_view> probe) {
   const auto start = std::chrono::steady_clock::now();
-  const bool leading = leads(options);
+  const bool leading = is_leader(options);
   WebResponse response = gather(options, request, probe, leading);
   // The lease may have expired in the meantime, for example if the process was frozen.
-  if (leading && !leads(options)) response = gather(options, request, probe, false);
+  if (leading && !is_leader(options)) response = gather(options, request, probe, false);
   if (!probe) {
     options.on_scrape(std::chrono::steady_clock::now() - start,
                       response.page ? response.page->size() : response.body.size());
@@ -127,6 +110,28 @@ std::optional<std::string_view> probe_of(std::string_view path) {
 }
 
 }  // namespace
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+std::string_view path_of(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+    target.remove_prefix(std::min(target.find_first_of("/?", scheme.size()), target.size()));
+    if (!target.starts_with('/')) return "/";
+  }
+  return target.substr(0, target.find('?'));
+}
+
+bool is_leader(const WebOptions& options) { return !options.leads || options.leads(); }
+
+WebResponse unavailable(std::string text, std::string_view route) {
+  WebResponse response = plain(503, std::move(text), route);
+  response.headers.emplace_back("Retry-After", "5");
+  return response;
+}
 
 Format negotiate_format(std::string_view accept) {
   double openmetrics = 0;
@@ -175,6 +180,9 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     response.headers.emplace_back("Allow", "POST");
     return response;
   }
+  if (path.starts_with("/api/v1/jobs/")) {
+    return plain(404, "No probe of the kind job has this name: / lists all probes.\n", "/push");
+  }
   if (request.method != "GET" && request.method != "HEAD") {
     WebResponse response = plain(405, "Use GET or HEAD.\n", "other");
     response.headers.emplace_back("Allow", "GET, HEAD");
@@ -192,7 +200,7 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   }
   const auto overview = [&] {
     return Overview{options.probes(), options.version, std::chrono::system_clock::now(),
-                    options.healthy(), leads(options)};
+                    options.healthy(), is_leader(options)};
   };
   if (path == "/") return html(status_page(overview()));
   if (path == "/api/v1/status") {
@@ -202,15 +210,14 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   }
   if (const auto probe = probe_of(path)) {
     if (options.exposition->has_owner(*probe)) return metrics(options, request, probe);
-    if (!leads(options))
+    if (!is_leader(options))
       return plain(503, "This replica is on standby: the leader has the metrics.\n", "/probes");
     return plain(404, "No probe has this name: / lists all probes.\n", "/probes");
   }
-  return plain(
-      404,
-      "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
-      "and /-/ready.\n",
-      "other");
+  return plain(404,
+               "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, "
+               "/api/v1/jobs/NAME of a probe of kind job, /-/healthy and /-/ready.\n",
+               "other");
 }
 
 }  // namespace vitalsd

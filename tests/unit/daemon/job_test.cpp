@@ -646,7 +646,7 @@ TEST_F(JobTest, SavesAndRestoresTheNotesOfItsProbe) {
   EXPECT_NE(job->memory_version(), version);
   EXPECT_EQ(job->memory().notes, "read to the end");
   EXPECT_EQ(notes.on_disk, "");
-  job->mark_saved();
+  job->mark_saved(true);
   EXPECT_EQ(notes.on_disk, "read to the end");
   notes.text = "and a line more";
   job->skip_saving();

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <filesystem>
 #include <iterator>
 #include <list>
@@ -469,6 +470,139 @@ TEST_F(HttpServerTest, ReloadHasATimeout) {
   EXPECT_EQ(client.receive().result_int(), 504U);
   kept(true, "too late");  // the result is no longer needed
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+// ---- requests to probes -------------------------------------------------------------------------
+
+class PushTest : public HttpServerTest {
+ protected:
+  PushTest() {
+    daemon.options.push = [&](WebPush push, WebOptions::PushDone done) {
+      pushes.push_back(std::move(push));
+      if (answers) {
+        done(status, "text\n");
+      } else {
+        kept = std::move(done);
+      }
+    };
+  }
+
+  void set_route() {
+    port();  // starts the server
+    WebRoute route{.path = "/jobs/n", .probe = "n", .max_body = 10, .token = {}};
+    if (has_token) {
+      route.token = [] { return std::expected<std::string, std::string>("a-long-token"); };
+    }
+    server->set_routes({route});
+  }
+  Client connect_with_route() {
+    set_route();
+    return connect();
+  }
+  static std::string request(const std::string& target, const std::string& headers = "",
+                             const std::string& body = "") {
+    return "POST " + target +
+           " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+           headers + "\r\n" + body;
+  }
+
+  bool has_token = true;
+  bool answers = true;
+  int status = 200;
+  std::vector<WebPush> pushes;  // read it after a response
+  WebOptions::PushDone kept;
+  const std::string token = "Authorization: Bearer a-long-token\r\n";
+};
+
+TEST_F(PushTest, PassesARequestToItsProbe) {
+  Client client = connect_with_route();
+  client.send(request("/jobs/n/start?rid=7", token, "0123456789"));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 200U);
+  EXPECT_EQ(response.body(), "text\n");
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].probe, "n");
+  EXPECT_EQ(pushes[0].path, "/start");
+  EXPECT_EQ(pushes[0].query, "rid=7");
+  EXPECT_EQ(pushes[0].body, "0123456789");
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);  // the same connection
+}
+
+TEST_F(PushTest, RefusedRequestsDoNotReachTheProbe) {
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", "", "0123456789"));
+  EXPECT_EQ(client.receive().result_int(), 401U);
+  client.send(request("/jobs/n", token));  // the same connection
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  EXPECT_EQ(pushes.size(), 1U);
+}
+
+TEST_F(PushTest, BodiesAreBounded) {
+  set_route();
+  for (const std::string& large :
+       {request("/jobs/n", token, "0123456789x"),
+        "POST /jobs/n HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" + token +
+            "\r\n8\r\n01234567\r\n8\r\n01234567\r\n0\r\n\r\n"}) {
+    Client client = connect();
+    client.send(large);
+    EXPECT_EQ(client.receive().result_int(), 413U);
+    EXPECT_TRUE(client.is_closed());
+  }
+  Client client = connect();
+  client.send("POST /jobs/n HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" + token +
+              "\r\n8\r\n01234567\r\n2\r\n89\r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].body, "0123456789");
+}
+
+TEST_F(PushTest, WithoutAnAnswerTheClientRetries) {
+  answers = false;
+  daemon.options.request_timeout = 50ms;
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 503U);
+  EXPECT_EQ(response[http::field::retry_after], "5");
+  kept(200, "too late");  // the answer is no longer needed
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+TEST_F(PushTest, ARefusalOfTheProbeIsPassedOn) {
+  Client client = connect_with_route();
+  for (const int refusal : {400, 404, 503}) {
+    status = refusal;
+    client.send(request("/jobs/n", token));
+    const Response response = client.receive();
+    EXPECT_EQ(response.result_int(), static_cast<unsigned>(refusal));
+    EXPECT_EQ(response.body(), "text\n");
+    EXPECT_EQ(response[http::field::retry_after], refusal == 503 ? "5" : "");
+  }
+}
+
+TEST_F(PushTest, AStandbyAsksForARetry) {
+  daemon.options.leads = [] { return false; };
+  Client client = connect_with_route();
+  client.send(request("/jobs/n"));
+  EXPECT_EQ(client.receive().result_int(), 401U);
+  client.send(request("/jobs/n", token));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 503U);
+  EXPECT_EQ(response[http::field::retry_after], "5");
+  EXPECT_TRUE(pushes.empty());
+}
+
+TEST_F(PushTest, ATokenReplacesThePassword) {
+  daemon.options.basic_auth = {
+      {"prometheus", "$2b$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"}};
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token));
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  EXPECT_EQ(client.get("/metrics", token).result_int(), 401U);
+  has_token = false;
+  Client other = connect_with_route();
+  other.send(request("/jobs/n"));
+  EXPECT_EQ(other.receive().result_int(), 401U);
 }
 
 // ---- the socket ---------------------------------------------------------------------------------

@@ -141,8 +141,16 @@ TEST_F(RoutesTest, UnknownPathsAreNotFound) {
     EXPECT_EQ(response.route, "other");
   }
   EXPECT_EQ(get("/nothing").body,
-            "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
-            "and /-/ready.\n");
+            "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, "
+            "/api/v1/jobs/NAME of a probe of kind job, /-/healthy and /-/ready.\n");
+}
+
+TEST_F(RoutesTest, UnknownJobsAreNotFound) {
+  for (const char* method : {"POST", "GET"}) {
+    const WebResponse response = send(method, "/api/v1/jobs/unknown/start");
+    EXPECT_EQ(response.status, 404);
+    EXPECT_EQ(response.body, "No probe of the kind job has this name: / lists all probes.\n");
+  }
 }
 
 TEST_F(RoutesTest, HeadHasTheResponseOfGet) {
