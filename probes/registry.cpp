@@ -11,6 +11,7 @@
   X(dns)                 \
   X(filesystem)          \
   X(http)                \
+  X(job)                 \
   X(kubelet)             \
   X(logs)                \
   X(node)                \

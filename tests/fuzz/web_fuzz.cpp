@@ -1,10 +1,12 @@
 // Headers and paths of HTTP requests.
 #include "exporter/web/password.hpp"
+#include "exporter/web/pushes.hpp"
 #include "exporter/web/routes.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <expected>
 #include <string>
 #include <string_view>
 
@@ -22,6 +24,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t half = text.size() / 2;
   respond(options, {"GET", text, "", ""});
   respond(options, {"GET", "/metrics", text.substr(0, half), text.substr(half)});
+  Pushes pushes;
+  WebRoute route{.path = "/api/v1/jobs/n", .probe = "n", .max_body = 1, .token = {}};
+  route.token = [] { return std::expected<std::string, std::string>("token"); };
+  pushes.set({route});
+  pushes.admit({"POST", text, "", ""}, text.substr(half), {});
   decode_base64(text);
   return 0;
 }

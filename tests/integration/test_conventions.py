@@ -63,6 +63,7 @@ def every_kind(
                 "name": "api",
                 "kind": "http",
                 "url": nginx.url(tls=True),
+                "histogram": True,
                 "tls": {"ca": str(certificates.path)},
             },
             {"name": "name", "kind": "dns", "query": "api.test", "server": dns_server.address},
@@ -74,6 +75,7 @@ def every_kind(
                 "settle": "0s",
             },
             {"name": "disks", "kind": "filesystem", "mounts": ["/"]},
+            {"name": "nightly", "kind": "job", "schedule": "@daily", "token": "none"},
             {"name": "port", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"},
         ],
         interval="2s",
@@ -83,6 +85,9 @@ def every_kind(
             "CACHE_PASSWORD": redis_server.password,
         },
     )
+    for action in ("start", "exit/0", "exit/1"):
+        assert daemon.get(f"/api/v1/jobs/nightly/{action}", method="POST")[0] == 200
+    daemon.wait_for("job_last_failure_timestamp_seconds", lambda time: time > 0)
     kinds = {probe["kind"] for probe in daemon.status()["probes"]} | kinds_of_a_cluster()
     assert kinds == set(re.findall(r"(?m)^# Kind ([\w-]+)$", run("metrics").stdout))
     for sample in daemon.samples("probe_success"):

@@ -182,6 +182,23 @@ TEST_F(AppTest, ServesAndObserves) {
   EXPECT_EQ(notifications.poll(), "STOPPING=1\nSTATUS=Waiting for runs to end");
 }
 
+TEST_F(AppTest, PassesRequestsToProbes) {
+  const std::string job = "{name: nightly, kind: job, schedule: '@daily', token: none}";
+  write("state: {directory: " + directory.path("state") + "}\nprobes: [" + job + "]\n");
+  fs::create_directory(directory.path("state"));
+  Daemon daemon(file(), notifications);
+  EXPECT_EQ(daemon.status("/api/v1/jobs/nightly/fail", "POST"), 200);
+  EXPECT_TRUE(test::read_file(directory.path("state/state.json")).contains("last_failure"));
+  EXPECT_EQ(daemon.status("/api/v1/jobs/nightly/stop", "POST"), 404);
+  EXPECT_EQ(daemon.status("/api/v1/jobs/weekly", "POST"), 404);
+  write("probes: [" + job + ", {name: weekly, kind: job, schedule: '@weekly', token: none}]\n");
+  daemon.reload();
+  EXPECT_EQ(daemon.status("/api/v1/jobs/weekly", "POST"), 200);
+  write("probes: []\n");
+  daemon.reload();
+  EXPECT_EQ(daemon.status("/api/v1/jobs/nightly", "POST"), 404);
+}
+
 TEST_F(AppTest, StopsOnSigint) {
   write("probes: []\n");
   EXPECT_EQ(Daemon(file(), notifications).stop(SIGINT), Exit::ok);

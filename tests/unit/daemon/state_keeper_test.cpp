@@ -78,17 +78,16 @@ class StateKeeperTest : public testing::Test, protected test::JobFixture {
   std::optional<double> observed = 1;
   bool has_started = false;
   std::optional<Scheduler> scheduler{std::in_place, services};
-  std::optional<StateKeeper> keeper{std::in_place,
-                                    loop,
-                                    wheel,
-                                    *scheduler,
-                                    leadership,
-                                    metrics,
-                                    Shard{},
-                                    StatePace{.min_interval = 1ms,
-                                              .max_interval = 1h,
-                                              .short_interval = 1ms,
-                                              .read_timeout = 100ms}};
+  std::optional<StateKeeper> keeper{
+      std::in_place,
+      loop,
+      wheel,
+      *scheduler,
+      leadership,
+      metrics,
+      Shard{},
+      StatePace{
+          .min_interval = 1ms, .max_interval = 1h, .short_interval = 1ms, .read_timeout = 100ms}};
 };
 
 TEST_F(StateKeeperTest, RestoresJobsBeforeTheirFirstRun) {
