@@ -14,15 +14,9 @@ const char* variable(const std::string& name) {
   return std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): vitalsd sets none
 }
 
-std::expected<std::string, std::string> read_file(const std::string& path) {
-  constexpr std::size_t kMaxBytes = 64 * 1024;
-  std::expected<std::string, std::string> value = read_small_file(path, kMaxBytes);
-  if (!value) return std::unexpected("cannot read " + path + ": " + value.error());
-  if (value->ends_with('\n')) value->pop_back();
-  if (value->ends_with('\r')) value->pop_back();
-  if (value->empty()) return std::unexpected(path + " is empty");
-  return value;
-}
+constexpr std::size_t kMaxBytes = 64 * 1024;
+
+const char* credentials_directory() { return variable("CREDENTIALS_DIRECTORY"); }
 
 }  // namespace
 
@@ -40,19 +34,34 @@ std::expected<std::string, std::string> Secret::read() const {
       }
       return std::string(value);
     }
-    case Source::credential: {
-      const char* const directory = variable("CREDENTIALS_DIRECTORY");
-      if (directory == nullptr) {
-        return std::unexpected(
-            "cannot read credential " + text_ +
-            ": CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=");
-      }
-      return read_file(std::string(directory) + '/' + text_);
-    }
+    case Source::credential:
+      if (credentials_directory() != nullptr) break;
+      return std::unexpected(
+          "cannot read credential " + text_ +
+          ": CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=");
     case Source::file:
       break;
   }
-  return read_file(text_);
+  std::expected<std::string, std::string> content = read_small_file(path(), kMaxBytes);
+  if (!content) return std::unexpected("cannot read " + path() + ": " + content.error());
+  return value_in(path(), std::move(*content));
+}
+
+std::string Secret::path() const {
+  if (source_ == Source::file) return text_;
+  const char* const directory = source_ == Source::credential ? credentials_directory() : nullptr;
+  return directory == nullptr ? "" : std::string(directory) + '/' + text_;
+}
+
+std::expected<std::string, std::string> Secret::value_in(const std::string& path,
+                                                         std::string content) {
+  if (content.size() > kMaxBytes) {
+    return std::unexpected("cannot read " + path + ": larger than 64 KiB");
+  }
+  if (content.ends_with('\n')) content.pop_back();
+  if (content.ends_with('\r')) content.pop_back();
+  if (content.empty()) return std::unexpected(path + " is empty");
+  return content;
 }
 
 }  // namespace vitalsd::config

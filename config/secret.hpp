@@ -1,5 +1,5 @@
-// A password, token or key that cannot be printed by mistake: only read() returns its text. read()
-// opens the source each time, so that a rotated file or a changed mount needs no reload.
+// A password, token or key that cannot be printed by mistake: only read() and value_in() return its
+// text. The source is read for each use, so that a rotated file or a changed mount needs no reload.
 #pragma once
 
 #include <expected>
@@ -24,8 +24,14 @@ class Secret {
   explicit operator bool() const { return source_ != Source::none; }
 
   /// The current value without one trailing newline, or an error message, which never has the
-  /// value. If the source is a file, reads a small local file.
+  /// value. Blocks if the source is a file: probes use net::ConfiguredFiles.
   [[nodiscard]] std::expected<std::string, std::string> read() const;
+
+  /// The path if the source is a file, else empty.
+  [[nodiscard]] std::string path() const;
+  /// The value in the content of the file `path`, or an error message.
+  static std::expected<std::string, std::string> value_in(const std::string& path,
+                                                          std::string content);
 
  private:
   enum class Source : unsigned char { none, literal, file, environment, credential };

@@ -151,6 +151,9 @@ void Document::read() {
   if (probes.empty() && !root.has("probes"))
     root.error("probes", "required key 'probes' is missing: must be a list");
   for (Node& probe : probes) read_probe(probe, interval, timeout);
+  for (ProbeSettings& probe : settings_.probes) {
+    probe.has_interval = probe.options->has("interval") || defaults.has("interval");
+  }
 
   std::map<std::string_view, Mark> first;
   for (const ProbeSettings& probe : settings_.probes) {

@@ -63,6 +63,7 @@ struct ProbeSettings {
   std::string kind;
   Mark kind_mark;
   Duration interval;
+  bool has_interval = false;  ///< set here or in `defaults`
   Duration timeout;
   Labels labels;                ///< the user's labels, sorted by name
   Node* options = nullptr;      ///< read by the kind's factory; owned by the Document

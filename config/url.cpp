@@ -4,6 +4,7 @@
 #include "config/endpoint.hpp"
 #include "config/problems.hpp"
 #include "config/scalar.hpp"
+#include "config/socket_url.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -34,15 +35,29 @@ bool has_zone(std::string_view text) {
   return bracket != std::string_view::npos && authority.substr(bracket).contains('%');
 }
 
+enum class Host : unsigned char { name_or_address, maybe_socket };
+
+// Whether the URL has no host or a path in its place. ":" alone is more likely the start of a
+// password that is cut off than the start of a port.
+bool is_socket(const boost::urls::url_view& view) {
+  const std::string_view host = to_view(view.encoded_host());
+  if (host.empty()) return !view.has_port() || view.has_userinfo();
+  return host.starts_with("%2F") || host.starts_with("%2f");
+}
+
 // Why the host or the port is invalid; empty if both are valid. Boost.URL accepts ports of any
 // length modulo 65536 and reads the text after the digits of a port as a path. The message repeats
 // neither host nor port: if a password has an unescaped '/', they are parts of the password.
-std::string_view authority_fault(const boost::urls::url_view& view) {
+std::string_view authority_fault(const boost::urls::url_view& view,
+                                 Host allowed = Host::name_or_address) {
   constexpr std::string_view kBadHost = "the host of the URL is not a valid name or address";
   const std::string_view host = to_view(view.encoded_host());
-  if (!view.has_authority() || host.empty()) return "the URL has no host";
+  const bool socket = allowed == Host::maybe_socket && is_socket(view);
+  if (!view.has_authority() || (host.empty() && !socket)) return "the URL has no host";
   if (view.host_type() == boost::urls::host_type::ipvfuture) return kBadHost;
-  if (view.host_type() != boost::urls::host_type::ipv6 && !is_host_name(host)) return kBadHost;
+  if (view.host_type() != boost::urls::host_type::ipv6 && !is_host_name(host) && !socket) {
+    return kBadHost;
+  }
   const std::string_view path = to_view(view.encoded_path());
   const bool has_trailing_text = !path.empty() && !path.starts_with('/');
   if (!view.has_port()) return has_trailing_text ? kBadHost : "";
@@ -146,6 +161,34 @@ Url to_url(const boost::urls::url_view& view) {
   return url;
 }
 
+Parsed<Url> parse_url(std::string_view text, Host allowed) {
+  const auto invalid = [](std::string message) { return std::unexpected(std::move(message)); };
+  if (has_zone(text)) {
+    return invalid("the host of the URL has a zone: must be an address without '%' and a zone");
+  }
+  const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  const std::string hint = unescaped_password(text);
+  if (!parsed) {
+    // The text may hold a password, so the message does not repeat it.
+    const std::string why = hint.empty() ? bad_character(text) : hint;
+    return invalid("not a valid URL: " +
+                   (why.empty() ? "must have the form https://host.example/path" : why));
+  }
+  if (const std::string_view fault = authority_fault(*parsed, allowed); !fault.empty()) {
+    return invalid(std::string(fault) + (hint.empty() ? "" : ": " + hint));
+  }
+  // A valid URL, but a '#' in front of an '@' is more likely part of a password than the start of a
+  // fragment, which no probe needs.
+  if (hint.ends_with("%23")) return invalid("the host of the URL ends at '#': " + hint);
+  Url url = to_url(*parsed);
+  // A C library would end the text there.
+  if (url.user.contains('\0') || url.password.contains('\0')) {
+    return invalid("the user name or the password of the URL contains a zero byte: remove %00");
+  }
+  if (url.host.contains('\0')) return invalid("the host of the URL contains a zero byte");
+  return url;
+}
+
 }  // namespace
 
 std::string percent_encode(std::string_view text) {
@@ -186,30 +229,17 @@ std::string Url::text() const {
 }
 
 Parsed<Url> Scalar<Url>::parse(std::string_view text) {
-  const auto invalid = [](std::string message) { return std::unexpected(std::move(message)); };
-  if (has_zone(text)) {
-    return invalid("the host of the URL has a zone: must be an address without '%' and a zone");
+  return parse_url(text, Host::name_or_address);
+}
+
+Parsed<SocketUrl> Scalar<SocketUrl>::parse(std::string_view text) {
+  if (!text.contains("://") && text.contains('=')) {
+    return std::unexpected(
+        "not a URL: instead of KEY=VALUE write postgresql://USER@/DATABASE?host=/DIRECTORY");
   }
-  const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
-  const std::string hint = unescaped_password(text);
-  if (!parsed) {
-    // The text may hold a password, so the message does not repeat it.
-    const std::string why = hint.empty() ? bad_character(text) : hint;
-    return invalid("not a valid URL: " +
-                   (why.empty() ? "must have the form https://host.example/path" : why));
-  }
-  if (const std::string_view fault = authority_fault(*parsed); !fault.empty()) {
-    return invalid(std::string(fault) + (hint.empty() ? "" : ": " + hint));
-  }
-  // A valid URL, but a '#' in front of an '@' is more likely part of a password than the start of a
-  // fragment, which no probe needs.
-  if (hint.ends_with("%23")) return invalid("the host of the URL ends at '#': " + hint);
-  Url url = to_url(*parsed);
-  // A C library would end the text there.
-  if (url.user.contains('\0') || url.password.contains('\0')) {
-    return invalid("the user name or the password of the URL contains a zero byte: remove %00");
-  }
-  return url;
+  const Parsed<Url> url = parse_url(text, Host::maybe_socket);
+  if (!url) return std::unexpected(url.error());
+  return SocketUrl{*url};
 }
 
 std::string Scalar<Url>::show(const Url& value) { return value.text(); }

@@ -2,13 +2,32 @@
 
 #include "daemon/framework_metrics.hpp"
 
+#include <algorithm>
+
 namespace vitalsd {
+namespace {
+
+// Facts are never in fragments.
+bool has_facts(const Part& part) {
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    if (part.sample(i).metric->keep == Keep::fact) return true;
+  }
+  return false;
+}
+
+double to_unix(Account::SystemTime time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+}  // namespace
 
 void Account::add_run(const SampleSet& set, const std::optional<Failure>& failure,
                       const std::optional<Failure>& thrown, std::chrono::duration<double> duration,
                       SystemTime now) {
   duration_ = duration.count();
   results_.success = !failure;
+  results_.last_run = now;
+  update_fact_times(set, thrown);
   results_.up = up_after(failure);
   is_internal_failure_ = failure && !is_up(failure->reason);
   if (failure) {
@@ -28,6 +47,36 @@ void Account::add_stuck() {
   ++outcomes_[static_cast<std::size_t>(Outcome::stuck)];
   results_.success = false;
   results_.up = false;
+  results_.last_run = SystemTime::max();
+}
+
+// A part without facts has no time: either none was ever observed, or a successful run has removed
+// them.
+void Account::update_fact_times(const SampleSet& set, const std::optional<Failure>& thrown) {
+  FactTimes& times = results_.fact_times;
+  const auto update = [&](const std::string& key, const Part& part, bool has_failed) {
+    if (has_facts(part)) {
+      times.insert_or_assign(key, results_.last_run);
+    } else if (!has_failed) {
+      times.erase(key);
+    }
+  };
+  update({}, set, thrown || set.failure());
+  for (const auto& [key, part] : set.parts()) {
+    update(key, part, SampleSet::outcome_of(part, thrown).has_value());
+  }
+  if (thrown) return;
+  std::erase_if(times, [&](const auto& entry) {
+    return !entry.first.empty() && !set.parts().contains(entry.first);
+  });
+}
+
+std::optional<Account::SystemTime> Account::oldest_stale_fact() const {
+  std::optional<SystemTime> oldest;
+  for (const auto& [key, time] : results_.fact_times) {
+    if (time < results_.last_run) oldest = std::min(oldest.value_or(time), time);
+  }
+  return oldest;
 }
 
 // An internal failure carries no information about the target: the last value stays for one such
@@ -53,9 +102,9 @@ Part Account::samples(const ProbeKind& kind) const {
     part.add(framework::kDuration, duration_);
   }
   if (results_.last_success) {
-    const std::chrono::duration<double> unix_time = results_.last_success->time_since_epoch();
-    part.add(framework::kLastSuccess, unix_time.count());
+    part.add(framework::kLastSuccess, to_unix(*results_.last_success));
   }
+  if (const auto oldest = oldest_stale_fact()) part.add(framework::kStaleFacts, to_unix(*oldest));
   for (const Outcome outcome : kOutcomes) {
     const bool is_from_start = outcome == Outcome::ok || outcome == Outcome::failed;
     if (is_from_start || count(outcome) > 0) {

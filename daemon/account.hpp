@@ -10,13 +10,19 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
+#include <string>
+#include <utility>
 
 namespace vitalsd {
 
 class Account {
  public:
   using SystemTime = std::chrono::system_clock::time_point;
+  /// When the facts of each part were last observed. The probe itself has an empty key.
+  using FactTimes = std::map<std::string, SystemTime, std::less<>>;
 
   /// Records a run that ended at `now`. `failure` is that of the whole run (SampleSet::overall),
   /// `thrown` the failure that it threw, which also applies to its unfinished parts.
@@ -34,6 +40,8 @@ class Account {
 
   void set_last_success(SystemTime time) { results_.last_success = time; }
   [[nodiscard]] std::optional<SystemTime> last_success() const { return results_.last_success; }
+  void set_fact_times(FactTimes times) { results_.fact_times = std::move(times); }
+  [[nodiscard]] const FactTimes& fact_times() const { return results_.fact_times; }
   /// Of the last run, in seconds.
   [[nodiscard]] double duration() const { return duration_; }
   [[nodiscard]] std::uint32_t count(Outcome outcome) const {
@@ -50,9 +58,13 @@ class Account {
     std::size_t parts_ok = 0;
     std::size_t parts_failed = 0;
     std::optional<SystemTime> last_success;
+    FactTimes fact_times;
+    SystemTime last_run = SystemTime::max();  // before the first run and while one is stuck: max
   };
 
   [[nodiscard]] std::optional<bool> up_after(const std::optional<Failure>& failure) const;
+  void update_fact_times(const SampleSet& set, const std::optional<Failure>& thrown);
+  [[nodiscard]] std::optional<SystemTime> oldest_stale_fact() const;
   void count_parts(const SampleSet& set, const std::optional<Failure>& thrown);
 
   Results results_;

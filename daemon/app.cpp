@@ -1,5 +1,6 @@
 #include "daemon/app.hpp"
 
+#include "daemon/framework_metrics.hpp"
 #include "daemon/limits.hpp"
 #include "daemon/log.hpp"
 #include "daemon/version.hpp"
@@ -59,6 +60,17 @@ App::App(Options options)
                         service_manager_.stopping();
                       }},
                  owners()) {
+  for (const MetricInfo* metric : framework::kAll) {
+    services_.foreign.declare(metric->name, metric->type);
+  }
+  // The other families of the process have reserved names.
+  for (const Exposition::Extra& extra : metrics_.collect()) {
+    if (extra.type_name.empty()) services_.foreign.declare(extra.name, extra.type);
+  }
+  state_.on_problem = [this](const std::string& problem) {
+    board_.set_notices("state",
+                       problem.empty() ? std::vector<std::string>() : std::vector{problem});
+  };
   services_.wheel.on_lag = [this](Clock::duration lag) { metrics_.observe_loop_lag(lag); };
 }
 
@@ -114,7 +126,7 @@ Exit App::run() {
   }
   services_.wind_down();
   if (!lifecycle_.idle() || services_.kubernetes.running() > 0 || services_.hanging() > 0 ||
-      web_->checks_passwords()) {
+      reloader_.hanging() > 0 || web_->checks_passwords()) {
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::ok));  // no destructors: they would wait for hanging threads
   }
@@ -158,6 +170,7 @@ bool App::serve(const config::WebSettings& web) {
   options.exposition = &exposition_;
   options.self_metrics = [this] { return metrics_.collect(); };
   options.probes = [this] { return board_.views(); };
+  options.notices = [this] { return board_.notices(); };
   options.healthy = [this] { return heartbeat_.is_recent(); };
   options.ready = [this] {
     if (!leadership_.leads()) return true;
@@ -170,6 +183,11 @@ bool App::serve(const config::WebSettings& web) {
                  [this, done = std::move(done)]() mutable { reloader_.reload(std::move(done)); });
     };
   }
+  options.push = [this](WebPush push, WebOptions::PushDone done) {
+    asio::post(loop_, [this, push = std::move(push), done = std::move(done)]() mutable {
+      receive(std::move(push), std::move(done));
+    });
+  };
   options.on_request = [this](std::string_view route, int status) {
     metrics_.count_request(route, status);
   };
@@ -196,6 +214,7 @@ void App::install(Loaded loaded) {
   gate_.set_limits(max_running(settings.limits),
                    static_cast<std::size_t>(settings.limits.per_endpoint));
   state_.set_directory(settings.state_directory);
+  web_->set_routes(to_web(std::move(loaded.routes)));
   if (!(settings.web == web_settings_)) {
     web_settings_ = settings.web;
     log::warn("changes of web: take effect at the next start");
@@ -204,6 +223,10 @@ void App::install(Loaded loaded) {
     election_settings_ = settings.election;
     log::warn("changes of leader_election: take effect at the next start");
   }
+  const config::Problems& problems = loaded.document->problems();
+  std::vector<std::string> warnings;
+  for (const config::Problem& problem : problems.list()) warnings.push_back(problems.line(problem));
+  board_.set_notices("configuration", std::move(warnings));
   if (state_.has_started()) {
     apply(std::move(loaded.jobs));
   } else {
@@ -232,6 +255,50 @@ void App::apply(std::vector<JobSpec> jobs) {
                                           {"removed", std::to_string(change.removed)}});
 }
 
+std::vector<WebRoute> App::to_web(std::vector<ProbeRoute> routes) {
+  std::vector<WebRoute> out;
+  for (ProbeRoute& entry : routes) {
+    WebRoute& route = out.emplace_back();
+    route.path = entry.route.prefix + entry.probe;
+    route.probe = std::move(entry.probe);
+    route.max_body = entry.route.max_body;
+    if (!entry.route.token) continue;
+    route.token = [this, token = std::move(entry.route.token)](WebRoute::TokenDone done) {
+      asio::post(loop_, [this, token, done = std::move(done)]() mutable {
+        read_token(token, std::move(done));
+      });
+    };
+  }
+  return out;
+}
+
+void App::read_token(config::Secret token, WebRoute::TokenDone done) {
+  asio::co_spawn(loop_, services_.files.read(std::move(token)),
+                 [done = std::move(done)](const std::exception_ptr& error, std::string text) {
+                   try {
+                     if (error) std::rethrow_exception(error);
+                   } catch (const std::exception& e) {
+                     done(false, e.what());
+                     return;
+                   }
+                   done(true, std::move(text));
+                 });
+}
+
+// Passes a request to its probe. The answer usually comes when the state was saved.
+void App::receive(WebPush push, WebOptions::PushDone done) {
+  const auto job = scheduler_.jobs().find(push.probe);
+  Receiver* receiver = job == scheduler_.jobs().end() ? nullptr : job->second->receiver();
+  if (receiver == nullptr || lifecycle_.stopping()) {
+    done(503, "This process does not run the probe: retry, another one or this one will.\n");
+    return;
+  }
+  receiver->receive(
+      {std::move(push.path), std::move(push.query), std::move(push.body)},
+      [done = std::move(done)](PushAnswer answer) { done(answer.status, std::move(answer.text)); });
+  state_.save_soon();
+}
+
 void App::leadership_changed(bool leads) {
   metrics_.set_leader(leads);
   if (leads) {
@@ -252,7 +319,7 @@ void App::reload() {
 
 void App::tick() {
   metrics_.set_running(gate_.inside());
-  metrics_.set_hanging_threads(services_.hanging());
+  metrics_.set_hanging_threads(services_.hanging() + reloader_.hanging());
   reloader_.reload_if_changed();
   state_.save_if_due();
   if (!is_startup_over_ && Clock::now() - started_ > kStartup) {

@@ -2,6 +2,7 @@
 // reload, leader election and shutdown. Runs on the main thread, which is the probe loop.
 #pragma once
 
+#include "config/secret.hpp"
 #include "config/settings.hpp"
 #include "daemon/board.hpp"
 #include "daemon/election.hpp"
@@ -51,6 +52,9 @@ class App {
   void start_serving();
   void start_observing();
   void apply(std::vector<JobSpec> jobs);
+  std::vector<WebRoute> to_web(std::vector<ProbeRoute> routes);
+  void read_token(config::Secret token, WebRoute::TokenDone done);
+  void receive(WebPush push, WebOptions::PushDone done);
   void leadership_changed(bool leads);
   void reload();
   void tick();

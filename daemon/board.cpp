@@ -34,4 +34,18 @@ std::vector<ProbeView> Board::views() const {
   return views;
 }
 
+void Board::set_notices(const std::string& about, std::vector<std::string> texts) {
+  const std::lock_guard lock(mutex_);
+  notices_[about] = std::move(texts);
+}
+
+std::vector<std::string> Board::notices() const {
+  std::vector<std::string> all;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [about, texts] : notices_) {
+    for (const std::string& text : texts) all.push_back(about + ": " + text);
+  }
+  return all;
+}
+
 }  // namespace vitalsd

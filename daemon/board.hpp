@@ -1,12 +1,15 @@
-// The last state of every probe, for the status page. Jobs write it, the web thread reads it. Every
-// row has its own lock, so that no job waits while all rows are copied.
+// The last state of every probe, and notices about the process, for the status page. The probe loop
+// writes them, the web thread reads them. Every row has its own lock, so that no job waits while
+// all rows are copied.
 #pragma once
 
 #include "exporter/web/view.hpp"
 
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace vitalsd {
@@ -44,9 +47,15 @@ class Board {
   /// A copy of all rows, sorted by name. Each row is consistent in itself. Any thread.
   [[nodiscard]] std::vector<ProbeView> views() const;
 
+  /// Replaces the notices about a part of the process ("state"); empty: there are none. Any thread.
+  void set_notices(const std::string& about, std::vector<std::string> texts);
+  /// All notices as "ABOUT: TEXT". Any thread.
+  [[nodiscard]] std::vector<std::string> notices() const;
+
  private:
-  mutable std::mutex mutex_;  // protects the list, not the slots
+  mutable std::mutex mutex_;  // protects the list and the notices, not the slots
   Slots rows_;
+  std::map<std::string, std::vector<std::string>> notices_;
 };
 
 }  // namespace vitalsd

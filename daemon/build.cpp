@@ -3,6 +3,7 @@
 #include "daemon/framework_metrics.hpp"
 #include "daemon/units.hpp"
 #include "probes/registry.hpp"
+#include "probes/threshold.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -13,28 +14,6 @@
 
 namespace vitalsd {
 namespace {
-
-// Reads a threshold in the unit of its check: 80%, 24h, 1GiB, 1000.
-std::optional<double> read_threshold(config::Node& node, std::string_view key, Unit unit,
-                                     std::string_view help) {
-  switch (unit) {
-    case Unit::ratio:
-      if (const auto ratio = node.find<config::Ratio>(key, help)) return ratio->value;
-      return std::nullopt;
-    case Unit::seconds:
-      if (const auto time = node.find<config::Duration>(key, help)) {
-        return std::chrono::duration<double>(*time).count();
-      }
-      return std::nullopt;
-    case Unit::bytes:
-      if (const auto size = node.find<config::Bytes>(key, help))
-        return static_cast<double>(size->value);
-      return std::nullopt;
-    case Unit::none:
-      break;
-  }
-  return node.find<double>(key, help);
-}
 
 std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind) {
   std::vector<Thresholds> all;
@@ -80,6 +59,18 @@ void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
   }
 }
 
+// The settings were validated with the interval that is the default of most kinds.
+void use_default_interval(const config::ProbeSettings& probe, const ProbeKind& kind, JobSpec& job) {
+  job.interval = *kind.default_interval;
+  if (job.timeout <= job.interval) return;
+  if (probe.options->has("timeout")) {
+    probe.options->error("timeout", "must be at most the interval, which is " +
+                                        config::Scalar<config::Duration>::show(job.interval) +
+                                        " by default for this kind");
+  }
+  job.timeout = job.interval;
+}
+
 // An object that two probes publish is counted twice in sums and alerted twice.
 void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
                    const std::vector<JobSpec>& earlier) {
@@ -96,7 +87,8 @@ void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
 
 }  // namespace
 
-std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment) {
+std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment,
+                                std::vector<ProbeRoute>* routes) {
   std::vector<JobSpec> jobs;
   for (config::ProbeSettings& probe : document.settings().probes) {
     const ProbeKind* kind = find_kind(probe.kind);
@@ -110,24 +102,23 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
                                        "; known kinds:" + known);
       continue;
     }
-    if (kind->watching == nullptr && !environment.shard.owns(probe.name)) {
-      // Another process runs it. Its options are validated here too, so that all shards reject the
-      // same configuration.
-      read_checks(*probe.options, *kind);
-      kind->make(*probe.options, environment);
-      check_labels(probe, *kind);
-      continue;
-    }
     JobSpec job;
     job.name = probe.name;
     job.kind = kind;
     job.interval = probe.interval;
     job.timeout = probe.timeout;
+    if (kind->default_interval && !probe.has_interval) use_default_interval(probe, *kind, job);
     job.labels = probe.labels;
     job.fingerprint = probe.fingerprint;
     job.thresholds = read_checks(*probe.options, *kind);
     job.probe = kind->make(*probe.options, environment);
     check_labels(probe, *kind);
+    if (Receiver* receiver = job.probe->receiver(); receiver != nullptr && routes != nullptr) {
+      routes->push_back({probe.name, receiver->route()});
+    }
+    // Another process runs it. It is built here too, so that all shards reject the same
+    // configuration.
+    if (kind->watching == nullptr && !environment.shard.owns(probe.name)) continue;
     check_overlap(probe, job, jobs);
     if (kind->watching != nullptr && environment.shard.divided()) {
       // Every process publishes the framework's series of this probe; the label distinguishes them.

@@ -5,15 +5,25 @@
 #include "config/settings.hpp"
 #include "daemon/job.hpp"
 #include "probes/probe.hpp"
+#include "probes/receiver.hpp"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace vitalsd {
 
+/// The route of a probe that receives requests.
+struct ProbeRoute {
+  std::string probe;
+  PushRoute route;
+};
+
 /// Returns one specification for each probe of this shard. Afterwards document.problems() is
-/// complete; if it contains errors, the result must not be used. Does no I/O.
-std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment);
+/// complete; if it contains errors, the result must not be used. Appends the routes of all probes
+/// to `routes`, also of those that another shard runs. Does no I/O.
+std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment,
+                                std::vector<ProbeRoute>* routes = nullptr);
 
 /// The configuration keys of a kind, for the reference.
 std::vector<config::Option> describe_kind(const ProbeKind& kind, const Environment& environment);

@@ -24,12 +24,14 @@ std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Chec
   const auto judge_part = [&](const Part& part) {
     for (CheckResult result : part.checks()) {
       const auto at = std::ranges::find(declared, result.check);
-      if (at == declared.end()) continue;  // a programming error of the kind
+      const bool is_declared = at != declared.end();
       const Check& check = *result.check;
-      result.thresholds = configured[static_cast<std::size_t>(at - declared.begin())]
-                              .or_else(result.thresholds)
-                              .or_else({check.warn, check.critical});
-      if (!result.thresholds.warn && !result.thresholds.critical) continue;
+      if (is_declared) {
+        result.thresholds =
+            configured[static_cast<std::size_t>(at - declared.begin())].or_else(result.thresholds);
+      }
+      result.thresholds = result.thresholds.or_else({check.warn, check.critical});
+      if (is_declared && !result.thresholds.warn && !result.thresholds.critical) continue;
       result.status = judge(check, result.thresholds, result.reading);
       const auto same = std::ranges::find(worst, result.check, &CheckResult::check);
       if (same == worst.end())

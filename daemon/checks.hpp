@@ -12,7 +12,8 @@ namespace vitalsd {
 
 /// Returns the worst result of each check over the run and its parts, with the thresholds that
 /// apply. A check without readings or thresholds has no result. `configured` has one entry for each
-/// of `declared`.
+/// of `declared`. A check that is not declared belongs to the probe, as the queries of kind
+/// `prometheus` do: it has its own thresholds, and a result without them.
 std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Check* const> declared,
                                       const std::vector<Thresholds>& configured);
 

@@ -115,13 +115,14 @@ struct Election::Attempt {
   boost::asio::cancellation_signal cancel{};
   SampleSet scratch{};
 
-  /// Throws operation_aborted if the election was destroyed during the call.
-  static asio::awaitable<net::HttpResponse> call(std::shared_ptr<Attempt> attempt, const Api& api,
-                                                 Api::Call call) {
-    net::HttpResponse response;
+  /// The result of `work`. Throws operation_aborted if the election was destroyed meanwhile.
+  template <class Result>
+  static asio::awaitable<Result> wait_for(std::shared_ptr<Attempt> attempt,
+                                          asio::awaitable<Result> work) {
+    Result result;
     std::exception_ptr error;
     try {
-      response = co_await api.call(std::move(call), attempt->scratch);
+      result = co_await std::move(work);
     } catch (...) {  // rethrown below, if the election still exists
       error = std::current_exception();
     }
@@ -129,7 +130,11 @@ struct Election::Attempt {
       throw boost::system::system_error(asio::error::operation_aborted);
     }
     if (error) std::rethrow_exception(error);
-    co_return response;
+    co_return result;
+  }
+  static asio::awaitable<net::HttpResponse> call(std::shared_ptr<Attempt> attempt, const Api& api,
+                                                 Api::Call call) {
+    return wait_for(attempt, api.call(std::move(call), attempt->scratch));
   }
 };
 
@@ -186,7 +191,8 @@ void Election::start_attempt() {
 asio::awaitable<void> Election::renew_or_acquire(std::shared_ptr<Attempt> attempt) {
   const auto requested_at = Leadership::Clock::now();
   if (settings_.namespace_name.empty()) {
-    settings_.namespace_name = services_.kubernetes.api().access().namespace_name;
+    const auto access = co_await Attempt::wait_for(attempt, services_.kubernetes.api().access());
+    settings_.namespace_name = access.namespace_name;
     if (settings_.namespace_name.empty()) settings_.namespace_name = "default";
   }
   Lease lease;

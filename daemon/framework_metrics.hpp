@@ -19,6 +19,12 @@ inline constexpr Metric kLastSuccess(
      .unit = Unit::seconds,
      .help = "When a run of the probe last succeeded, in Unix time.",
      .keep = Keep::fact});
+inline constexpr Metric kStaleFacts(
+    {.name = "vitalsd_probe_stale_facts_timestamp_seconds",
+     .unit = Unit::seconds,
+     .help = "When the dates that the last run of the probe could not observe were last observed, "
+             "the oldest of them, in Unix time; absent if it observed all.",
+     .keep = Keep::fact});
 inline constexpr Metric kRuns({.name = "vitalsd_probe_runs_total",
                                .type = Type::counter,
                                .help = "Due times of the probe by outcome.",
@@ -41,8 +47,9 @@ inline constexpr Metric kCheckStatus({.name = "vitalsd_check_status",
                                       .help = "Result of a check: 0 ok, 1 warning, 2 critical."},
                                      "check");
 
-inline constexpr std::array<const MetricInfo*, 8> kAll = {
-    &kSuccess, &kDuration, &kLastSuccess, &kRuns, &kFailures, &kTargetUp, &kParts, &kCheckStatus,
+inline constexpr std::array<const MetricInfo*, 9> kAll = {
+    &kSuccess,  &kDuration, &kLastSuccess, &kStaleFacts,  &kRuns,
+    &kFailures, &kTargetUp, &kParts,       &kCheckStatus,
 };
 
 }  // namespace vitalsd::framework

@@ -55,6 +55,7 @@ std::string Job::constant_labels() const {
   std::string labels;
   append_label(labels, "probe", spec_.name);
   for (const auto& [name, value] : spec_.labels) append_label(labels, name, printable_utf8(value));
+  append_label(labels, "instance", spec_.name);  // the last one: Part::render may replace it
   return labels;
 }
 
@@ -65,10 +66,10 @@ void Job::install(JobSpec spec) {
   const bool same_target = !is_first && spec.kind == spec_.kind && target == probe_->target();
   JobMemory kept;
   if (same_target) {
-    kept = {account_.last_success(), ledger_->facts()};
+    kept = {account_.last_success(), ledger_->facts(), {}, account_.fact_times()};
     if (!cancelled_ || !cancelled_->is_observing()) {
       spec.probe->inherit(*probe_);
-    } else if (Notes* notes = this->notes()) {
+    } else if (Notes* notes = probe_->notes()) {
       kept.notes = notes->serialize();
     }
   }
@@ -83,7 +84,10 @@ void Job::install(JobSpec spec) {
     if (!same_target) account_.forget_results();
     restore(kept);
   } else if (!kept.notes.empty()) {
-    restore({.last_success = {}, .facts = {}, .notes = std::move(kept.notes)});
+    restore({.last_success = {},
+             .facts = {},
+             .notes = std::move(kept.notes),
+             .fact_times = std::move(kept.fact_times)});
   }
   row_->update([&](ProbeView& view) {
     view.kind = spec_.kind->name;
@@ -93,6 +97,7 @@ void Job::install(JobSpec spec) {
     view.state = ProbeView::State::pending;
     view.reason = {};
     view.detail.clear();
+    view.message.clear();
     view.checks.clear();
     view.since.reset();
   });
@@ -178,7 +183,7 @@ void Job::end_run(const std::optional<Failure>& thrown) {
   if (ledger_->duplicates() != duplicates) {
     services_.metrics.count_dropped_samples(ledger_->duplicates() - duplicates);
   }
-  report(failure, checks);
+  report(set, failure, checks);
   if (next_spec_) {
     const auto next = std::move(next_spec_);
     replace(std::move(*next));
@@ -216,7 +221,8 @@ void Job::report_first_outcome() {
 }
 
 // Updates the status page, and logs if the state or the reason has changed.
-void Job::report(const std::optional<Failure>& failure, const std::vector<CheckResult>& checks) {
+void Job::report(const SampleSet& set, const std::optional<Failure>& failure,
+                 const std::vector<CheckResult>& checks) {
   const auto now = SystemClock::now();
   const ProbeView& before = row_->view();
   const auto state = failure ? ProbeView::State::failed : ProbeView::State::ok;
@@ -238,6 +244,7 @@ void Job::report(const std::optional<Failure>& failure, const std::vector<CheckR
     view.state = state;
     view.reason = reason;
     view.detail = failure ? printable_utf8(failure->detail) : "";
+    view.message = set.message();
     view.last_run = now;
     view.last_success = account_.last_success();
     view.duration_seconds = account_.duration();
@@ -247,37 +254,43 @@ void Job::report(const std::optional<Failure>& failure, const std::vector<CheckR
   });
 }
 
-Notes* Job::notes() const {
-  const WatchingKind* watching = spec_.kind->watching;
-  return watching != nullptr && watching->notes != nullptr ? watching->notes(*probe_) : nullptr;
-}
-
 JobMemory Job::memory() const {
-  JobMemory memory{account_.last_success(), ledger_->facts()};
-  if (Notes* notes = this->notes()) memory.notes = notes->serialize();
+  JobMemory memory{account_.last_success(), ledger_->facts(), {}, account_.fact_times()};
+  if (Notes* notes = probe_->notes()) memory.notes = notes->serialize();
   return memory;
 }
 
-void Job::mark_saved() {
-  if (Notes* notes = this->notes()) notes->saved();
+void Job::mark_saved(bool saved) {
+  Notes* notes = probe_->notes();
+  if (notes == nullptr) return;
+  if (saved) {
+    notes->saved();
+  } else {
+    notes->save_failed();
+  }
 }
 
 void Job::skip_saving() {
-  Notes* notes = this->notes();
+  Notes* notes = probe_->notes();
   if (notes == nullptr) return;
   notes->serialize();  // saved() applies to the text that was serialized last
   notes->saved();
 }
 
 std::uint64_t Job::memory_version() const {
-  const Notes* notes = this->notes();
+  const Notes* notes = probe_->notes();
   return ledger_->fact_version() + (notes != nullptr ? notes->version() : 0);
 }
 
 void Job::restore(const JobMemory& memory) {
   if (memory.last_success) account_.set_last_success(*memory.last_success);
   if (!memory.facts.empty()) ledger_->restore(memory.facts, spec_.kind->metrics);
-  if (Notes* notes = this->notes(); notes != nullptr && !memory.notes.empty()) {
+  Account::FactTimes fact_times = memory.fact_times;
+  for (const StoredFact& fact : memory.facts) {  // the file of an earlier version has no times
+    if (memory.last_success) fact_times.try_emplace(fact.part, *memory.last_success);
+  }
+  account_.set_fact_times(std::move(fact_times));
+  if (Notes* notes = probe_->notes(); notes != nullptr && !memory.notes.empty()) {
     notes->restore(memory.notes);
   }
   row_->update([&](ProbeView& view) { view.last_success = account_.last_success(); });

@@ -64,6 +64,7 @@ struct JobMemory {
   std::optional<std::chrono::system_clock::time_point> last_success;
   std::vector<StoredFact> facts;
   std::string notes{};  ///< Notes::serialize() of the probe
+  Account::FactTimes fact_times{};
 };
 
 class Job {
@@ -97,6 +98,8 @@ class Job {
   [[nodiscard]] bool running() const;
 
   [[nodiscard]] const JobSpec& spec() const { return spec_; }
+  /// Null if the probe receives no requests.
+  [[nodiscard]] Receiver* receiver() const { return probe_->receiver(); }
   [[nodiscard]] std::string target() const { return probe_->target(); }
   [[nodiscard]] JobMemory memory() const;
   void restore(const JobMemory& memory);
@@ -104,11 +107,11 @@ class Job {
   [[nodiscard]] bool is_memory_empty() const {
     return !account_.last_success() && ledger_->facts().empty();
   }
-  /// The last result of memory() is on the disk, or saving it has failed.
-  void mark_saved();
+  /// The last result of memory() is on the disk, or could not be saved.
+  void mark_saved(bool saved);
   /// There is no state file that memory() could be saved to.
   void skip_saving();
-  /// Changes whenever memory() does, except for the last success.
+  /// Changes whenever memory() does, except for times.
   [[nodiscard]] std::uint64_t memory_version() const;
 
  private:
@@ -117,11 +120,11 @@ class Job {
   void start_run();
   void end_run(const std::optional<Failure>& thrown);
   void skip(Outcome outcome);
-  [[nodiscard]] Notes* notes() const;  // null: none
   void install(JobSpec spec);
   void report_first_outcome();
   [[nodiscard]] std::string constant_labels() const;
-  void report(const std::optional<Failure>& failure, const std::vector<CheckResult>& checks);
+  void report(const SampleSet& set, const std::optional<Failure>& failure,
+              const std::vector<CheckResult>& checks);
 
   const JobServices& services_;
   JobSpec spec_;

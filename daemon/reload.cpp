@@ -1,23 +1,30 @@
 #include "daemon/reload.hpp"
 
-#include "daemon/build.hpp"
 #include "daemon/log.hpp"
 
+#include <chrono>
 #include <exception>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <sys/stat.h>
+#include <boost/system/system_error.hpp>
 
 namespace vitalsd {
 
 namespace {
 
+using namespace std::chrono_literals;
+
+constexpr auto kMaxLooking = 5s;
+constexpr auto kMaxLoading = 60s;  // 10,000 probes take less than a second
+
 Loaded build(std::unique_ptr<config::Document> document, const Environment& environment) {
   Loaded loaded;
   loaded.document = std::move(document);
-  loaded.jobs = build_jobs(*loaded.document, environment);
+  loaded.jobs = build_jobs(*loaded.document, environment, &loaded.routes);
   return loaded;
 }
 
@@ -44,27 +51,27 @@ Reloader::Reloader(std::string file, const Environment& environment, SelfMetrics
       environment_(environment),
       metrics_(metrics),
       install_(std::move(install)),
-      known_(file_state()),
+      known_(file_ == config::kStandardInput ? config::FileVersion{} : config::version_of(file_)),
+      limit_([this] { cancel_.emit(asio::cancellation_type::terminal); }),
       thread_(environment.loop, 1) {}
 
-Reloader::FileState Reloader::file_state() const {
-  struct stat status{};
-  if (file_ == config::kStandardInput) return {};
-  if (stat(file_.c_str(), &status) != 0) return {};
-  return {status.st_dev, status.st_ino,
-          status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_size};
-}
-
 void Reloader::reload_if_changed() {
-  if (is_busy_) return;
-  const FileState now = file_state();
-  // A missing file is being replaced by an editor or a mount.
-  if (now == known_ || now == FileState{}) {
-    if (must_install_again_) install_again();
+  if (is_busy_ || is_stopped_) return;
+  if (file_ == config::kStandardInput) {
+    start_next(false);
     return;
   }
-  log::info("configuration file has changed", {{"file", file_}});
-  reload([](bool, const std::string&) {});
+  is_looking_ = true;
+  submit(
+      file_, kMaxLooking, [file = file_](const net::StopFlag&) { return config::version_of(file); },
+      [this](const config::FileVersion& now) {
+        look_error_.clear();
+        // A missing file is being replaced by an editor or a mount.
+        if (now == known_ || now == config::FileVersion{}) return;
+        log::info("configuration file has changed", {{"file", file_}});
+        reload([](bool, const std::string&) {});
+      },
+      &Reloader::fail_look);
 }
 
 void Reloader::reload(Done done) {
@@ -81,22 +88,26 @@ void Reloader::reload(Done done) {
 void Reloader::install_again() {
   must_install_again_ = true;
   if (is_stopped_ || is_busy_) return;
-  submit([file = file_, text = in_force_, &environment = environment_](
-             const net::StopFlag&) { return load_configuration(file, text, environment); },
-         [this](Loaded loaded) {
-           if (is_stopped_) return;
-           // It had no errors earlier, but files that it refers to may have been removed.
-           const config::Problems& problems = loaded.document->problems();
-           if (problems.has_errors()) throw std::runtime_error(problems.text());
-           must_install_again_ = false;
-           install_error_.clear();
-           install_(std::move(loaded));
-         },
-         &Reloader::fail_install_again);
+  submit(
+      "building probes", kMaxLoading,
+      [file = file_, text = in_force_, &environment = environment_](const net::StopFlag&) {
+        return load_configuration(file, text, environment);
+      },
+      [this](Loaded loaded) {
+        if (is_stopped_) return;
+        // It had no errors earlier, but files that it refers to may have been removed.
+        const config::Problems& problems = loaded.document->problems();
+        if (problems.has_errors()) throw std::runtime_error(problems.text());
+        must_install_again_ = false;
+        install_error_.clear();
+        install_(std::move(loaded));
+      },
+      &Reloader::fail_install_again);
 }
 
 void Reloader::stop() {
   is_stopped_ = true;
+  if (is_looking_) cancel_.emit(asio::cancellation_type::terminal);
   in_progress_.insert(in_progress_.end(), waiting_.begin(), waiting_.end());
   waiting_.clear();
   report(false, "vitalsd is stopping.\n");
@@ -104,36 +115,63 @@ void Reloader::stop() {
 
 void Reloader::start_reload() {
   in_progress_ = std::exchange(waiting_, {});
-  known_ = file_state();  // before reading, so that the next call detects a change during it
-  submit([file = file_, &environment = environment_](
-             const net::StopFlag&) { return load_configuration(file, environment); },
-         [this](Loaded loaded) {
-           if (!is_stopped_) finish(std::move(loaded));
-         },
-         &Reloader::fail);
+  struct Attempt {
+    config::FileVersion version;  // before reading, so that a later change is detected
+    Loaded loaded;
+    std::string error;
+  };
+  submit(
+      file_, kMaxLoading,
+      [file = file_, &environment = environment_](const net::StopFlag&) {
+        Attempt attempt{.version = config::version_of(file), .loaded = {}, .error = {}};
+        try {
+          attempt.loaded = load_configuration(file, environment);
+        } catch (const std::exception& e) {
+          attempt.error = e.what();
+        }
+        return attempt;
+      },
+      [this](Attempt attempt) {
+        known_ = attempt.version;
+        if (is_stopped_) return;
+        if (!attempt.error.empty()) throw std::runtime_error(attempt.error);
+        finish(std::move(attempt.loaded));
+      },
+      &Reloader::fail);
 }
 
 // Runs `read` on the thread and then `then` with its result on the loop. Calls `on_error` if either
-// throws.
+// throws, or `read` takes longer than `limit`. `resource` names what `read` may hang on.
 template <class Read, class Then>
-void Reloader::submit(Read read, Then then, void (Reloader::*on_error)(const std::string&)) {
+void Reloader::submit(const std::string& resource, std::chrono::seconds limit, Read read, Then then,
+                      OnError on_error) {
   is_busy_ = true;
-  const auto run = [](Reloader& self, Read task, Then after) -> asio::awaitable<void> {
-    after(co_await self.thread_.run(self.file_, std::move(task)));
+  environment_.wheel.arm_after(limit_, limit);
+  const auto run = [](Reloader& self, std::string name, Read task,
+                      Then after) -> asio::awaitable<void> {
+    auto result = co_await self.thread_.run(std::move(name), std::move(task));
+    self.limit_.disarm();
+    after(std::move(result));
   };
-  asio::co_spawn(environment_.loop, run(*this, std::move(read), std::move(then)),
-                 [this, on_error](const std::exception_ptr& error) {
-                   is_busy_ = false;
-                   try {
-                     if (error) std::rethrow_exception(error);
-                   } catch (const std::exception& e) {
-                     (this->*on_error)(e.what());
-                   }
-                   start_next(error != nullptr);
-                 });
+  auto done = [this, limit, on_error](const std::exception_ptr& error) {
+    limit_.disarm();
+    is_busy_ = is_looking_ = false;
+    if (is_stopped_) return;
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const boost::system::system_error&) {  // cancelled
+      (this->*on_error)("no result within " + std::to_string(limit.count()) +
+                        " s: does the file system of " + file_ + " respond?");
+    } catch (const std::exception& e) {
+      (this->*on_error)(e.what());
+    }
+    start_next(error && on_error == &Reloader::fail_install_again);
+  };
+  asio::co_spawn(environment_.loop, run(*this, resource, std::move(read), std::move(then)),
+                 asio::bind_cancellation_slot(cancel_.slot(), std::move(done)));
 }
 
-// After a failure, install_again() is retried at the next tick.
+// After a failure, install_again() is retried at the next look.
 void Reloader::start_next(bool failed) {
   if (is_stopped_ || is_busy_) return;
   if (!waiting_.empty()) {
@@ -168,7 +206,13 @@ void Reloader::fail(const std::string& why) {
   report(false, "Cannot load the configuration, the previous one stays in force: " + why + '\n');
 }
 
-// Logs changes only, because it is retried every second.
+// This and the next log changes only, because both are retried every second.
+void Reloader::fail_look(const std::string& why) {
+  if (why == look_error_) return;
+  look_error_ = why;
+  log::error("cannot look whether the configuration has changed, retrying", {{"error", why}});
+}
+
 void Reloader::fail_install_again(const std::string& why) {
   if (why == install_error_) return;
   install_error_ = why;

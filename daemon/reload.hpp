@@ -1,16 +1,19 @@
 // Loads the configuration at start and at a reload. A reload reads the file and builds all probes
-// on a thread of its own, so that hanging mounts of probes cannot block it. Only a configuration
-// without errors is applied. Probe loop only.
+// on a thread of its own, so that neither hanging mounts of probes nor a file that hangs block
+// anything else. Only a configuration without errors is applied. Probe loop only.
 #pragma once
 
+#include "config/files/small_file.hpp"
 #include "config/settings.hpp"
+#include "daemon/build.hpp"
 #include "daemon/job.hpp"
 #include "daemon/self_metrics.hpp"
 #include "probes/net/offload.hpp"
+#include "probes/net/timer_wheel.hpp"
 #include "probes/probe.hpp"
 
-#include <cstdint>
-#include <ctime>
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 
 namespace vitalsd {
@@ -26,6 +30,7 @@ namespace vitalsd {
 struct Loaded {
   std::unique_ptr<config::Document> document;
   std::vector<JobSpec> jobs;
+  std::vector<ProbeRoute> routes;
 };
 
 /// Reads the file and builds its probes. Blocks on the file. Any thread.
@@ -50,8 +55,8 @@ class Reloader {
   /// succeeded, and a message to display. A call during a reload starts another reload after it.
   void reload(Done done);
 
-  /// Reloads if the file has changed since it was last read. Follows symbolic links, because
-  /// Kubernetes updates a ConfigMap by replacing one.
+  /// Starts to look at the file, and reloads if it has changed since it was last read. Follows
+  /// symbolic links, because Kubernetes updates a ConfigMap by replacing one.
   void reload_if_changed();
 
   /// Sets the text of the configuration in force, when it was read elsewhere.
@@ -66,22 +71,19 @@ class Reloader {
   void stop();
   /// Whether no file is being read.
   [[nodiscard]] bool idle() const { return !is_busy_; }
+  /// The number of threads in an abandoned call that has not returned.
+  [[nodiscard]] std::size_t hanging() const { return thread_.hanging(); }
 
  private:
-  struct FileState {
-    std::uint64_t device = 0;
-    std::uint64_t inode = 0;
-    std::int64_t changed_ns = 0;
-    std::int64_t size = 0;
-    bool operator==(const FileState&) const = default;
-  };
+  using OnError = void (Reloader::*)(const std::string& why);
 
-  [[nodiscard]] FileState file_state() const;
   template <class Read, class Then>
-  void submit(Read read, Then then, void (Reloader::*on_error)(const std::string&));
+  void submit(const std::string& resource, std::chrono::seconds limit, Read read, Then then,
+              OnError on_error);
   void start_reload();
   void finish(Loaded loaded);
   void fail(const std::string& why);
+  void fail_look(const std::string& why);
   void fail_install_again(const std::string& why);
   void report(bool succeeded, const std::string& text);
   void start_next(bool failed);
@@ -90,14 +92,18 @@ class Reloader {
   const Environment& environment_;
   SelfMetrics& metrics_;
   std::function<void(Loaded)> install_;
-  FileState known_;  // of the file as it was last read
-  bool is_busy_ = false;
+  config::FileVersion known_;  // of the file as it was last read
+  bool is_busy_ = false;       // the thread is in use
+  bool is_looking_ = false;    // and only looks at the file
   bool is_stopped_ = false;
   std::vector<Done> waiting_;      // callbacks of the next reload
   std::vector<Done> in_progress_;  // callbacks of the reload in progress
   bool must_install_again_ = false;
-  std::string install_error_;  // why install_again() failed, as last logged
-  std::string in_force_;       // the text of the configuration
+  std::string look_error_;            // why the file could not be looked at, as last logged
+  std::string install_error_;         // why install_again() failed, as last logged
+  std::string in_force_;              // the text of the configuration
+  asio::cancellation_signal cancel_;  // of the call on the thread
+  net::Timer limit_;
   net::Offload thread_;
 };
 

@@ -1,6 +1,7 @@
 #include "daemon/self_metrics.hpp"
 
 #include "daemon/version.hpp"
+#include "exporter/model/histogram.hpp"
 #include "exporter/model/text_format.hpp"
 
 #include <algorithm>
@@ -67,14 +68,6 @@ void append_sample(std::string& out, std::string_view name, std::string_view suf
   out += '\n';
 }
 
-// Canonical OpenMetrics form of a bucket's bound: "0.5", "1.0", "+Inf".
-std::string bound_label(double bound) {
-  std::string number;
-  append_number(number, bound);
-  if (number.find_first_of(".eIN") == std::string::npos) number += ".0";
-  return "le=\"" + number + '"';
-}
-
 Exposition::Extra to_extra(const prometheus::MetricFamily& family) {
   Exposition::Extra extra;
   extra.name = family.name;
@@ -89,7 +82,7 @@ Exposition::Extra to_extra(const prometheus::MetricFamily& family) {
         for (const auto& bucket : metric.histogram.bucket) {
           append_sample(extra.lines, family.name, "_bucket", metric,
                         static_cast<double>(bucket.cumulative_count),
-                        bound_label(bucket.upper_bound));
+                        "le=\"" + bound_text(bucket.upper_bound) + '"');
         }
         append_sample(extra.lines, family.name, "_sum", metric, metric.histogram.sample_sum);
         append_sample(extra.lines, family.name, "_count", metric,

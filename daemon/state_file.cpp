@@ -55,13 +55,26 @@ double number_at(const json::object& object, std::string_view key) {
   return number;
 }
 
+std::chrono::system_clock::time_point from_nanoseconds(const json::value& since_epoch) {
+  return std::chrono::system_clock::time_point(
+      std::chrono::nanoseconds(since_epoch.to_number<std::int64_t>()));
+}
+
+std::int64_t to_nanoseconds(std::chrono::system_clock::time_point time) {
+  return std::chrono::nanoseconds(time.time_since_epoch()).count();
+}
+
 SavedProbe read_probe(const json::object& object) {
   SavedProbe probe;
   probe.kind = text_at(object, "kind");
   probe.target = text_at(object, "target");
   if (const json::value* since_epoch = object.if_contains("last_success_ns")) {
-    probe.memory.last_success = std::chrono::system_clock::time_point(
-        std::chrono::nanoseconds(since_epoch->to_number<std::int64_t>()));
+    probe.memory.last_success = from_nanoseconds(*since_epoch);
+  }
+  if (const json::value* times = object.if_contains("facts_observed_ns")) {
+    for (const auto& [part, since_epoch] : times->as_object()) {
+      probe.memory.fact_times.emplace(part, from_nanoseconds(since_epoch));
+    }
   }
   if (object.if_contains("notes") != nullptr) probe.memory.notes = text_at(object, "notes");
   for (const json::value& each : object.at("facts").as_array()) {
@@ -70,6 +83,7 @@ SavedProbe read_probe(const json::object& object) {
     stored.part = text_at(fact, "part");
     stored.metric = text_at(fact, "metric");
     stored.value = number_at(fact, "value");
+    if (fact.contains("instance")) stored.instance = text_at(fact, "instance");
     for (const json::value& label : fact.at("labels").as_array()) {
       stored.labels.emplace_back(label.as_string());
     }
@@ -137,8 +151,11 @@ std::string serialize_state(const SavedState& state) {
     probe["kind"] = saved.kind;
     probe["target"] = saved.target;
     if (saved.memory.last_success) {
-      probe["last_success_ns"] =
-          std::chrono::nanoseconds(saved.memory.last_success->time_since_epoch()).count();
+      probe["last_success_ns"] = to_nanoseconds(*saved.memory.last_success);
+    }
+    if (!saved.memory.fact_times.empty()) {
+      json::object& times = probe["facts_observed_ns"].emplace_object();
+      for (const auto& [part, time] : saved.memory.fact_times) times[part] = to_nanoseconds(time);
     }
     if (!saved.memory.notes.empty()) probe["notes"] = saved.memory.notes;
     json::array& facts = probe["facts"].emplace_array();
@@ -150,6 +167,7 @@ std::string serialize_state(const SavedState& state) {
       fact["metric"] = stored.metric;
       fact["labels"] = std::move(labels);
       fact["value"] = to_text(stored.value);
+      if (!stored.instance.empty()) fact["instance"] = stored.instance;
       facts.push_back(std::move(fact));
     }
     probes[name] = std::move(probe);

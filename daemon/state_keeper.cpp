@@ -103,11 +103,18 @@ void StateKeeper::time_out_reading() {
   finish_start();
 }
 
+// Returns whether the problem has changed.
+bool StateKeeper::set_problem(const std::string& problem) {
+  if (problem == problem_) return false;
+  problem_ = problem;
+  on_problem(problem_);
+  return true;
+}
+
 // Logs changes only, because reading is retried continually.
 void StateKeeper::report_unreadable(const std::string& problem) {
   if (!is_readable_) metrics_.set_state_saved(false);
-  if (problem == problem_) return;
-  problem_ = problem;
+  if (!set_problem(problem)) return;
   log::error("starting without the saved state", {{"file", file_->path()}, {"error", problem}});
 }
 
@@ -155,7 +162,8 @@ void StateKeeper::save_if_due() {
   if (stage_ != Stage::started || is_saving_ || !leadership_.leads()) return;
   const std::uint64_t now_version = version();
   const auto age = Clock::now() - saved_at_;
-  const auto interval = file_ ? pace_.min_interval : pace_.interval_without_file;
+  const bool waits = file_ != nullptr && !is_urgent_;
+  const auto interval = waits ? pace_.min_interval : pace_.short_interval;
   if (age < interval || (now_version == saved_version_ && age < pace_.max_interval)) return;
   saved_at_ = Clock::now();
   if (file_ && !is_readable_) {
@@ -163,11 +171,17 @@ void StateKeeper::save_if_due() {
     return;
   }
   saved_version_ = now_version;
+  is_urgent_ = false;
   if (file_) {
     save();
   } else {
     for (const auto& [name, job] : scheduler_.jobs()) job->skip_saving();
   }
+}
+
+void StateKeeper::save_soon() {
+  is_urgent_ = true;
+  save_if_due();
 }
 
 void StateKeeper::save() {
@@ -195,9 +209,8 @@ void StateKeeper::report(const StateFile::Result& result) {
   const bool saved = result.saved == StateFile::Saved::yes;
   metrics_.set_state_saved(saved);
   // After a failure, too: counts that cannot be saved must be published anyway.
-  for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved();
-  if (result.problem == problem_) return;
-  problem_ = result.problem;
+  for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved(saved);
+  if (!set_problem(result.problem)) return;
   if (saved && problem_.empty()) {
     log::info("state is saved again", {{"file", file_ ? file_->path() : ""}});
   } else if (saved) {
@@ -225,6 +238,7 @@ void StateKeeper::stop() {
   done_ = nullptr;
   loaded_.clear();
   stop_.stop();
+  set_problem("");  // the state is that of another process
   // The destructor releases the lock: here, or on the thread if that still uses the file.
   file_.reset();
 }

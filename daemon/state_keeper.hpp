@@ -30,8 +30,9 @@ struct StatePace {
   std::chrono::milliseconds min_interval{10'000};  ///< between saves of changed facts and notes
   std::chrono::milliseconds max_interval{
       300'000};  ///< for saving times of success, which change always
-  std::chrono::milliseconds interval_without_file{1'000};  ///< for Job::skip_saving()
-  std::chrono::milliseconds read_timeout{10'000};          ///< of the disk at start
+  /// Between calls of Job::skip_saving(), and between the saves of save_soon().
+  std::chrono::milliseconds short_interval{1'000};
+  std::chrono::milliseconds read_timeout{10'000};  ///< of the disk at start
 };
 
 class StateKeeper {
@@ -39,6 +40,10 @@ class StateKeeper {
   StateKeeper(asio::io_context& loop, net::TimerWheel& wheel, Scheduler& scheduler,
               const Leadership& leadership, SelfMetrics& metrics, const Shard& shard,
               const StatePace& pace = {});
+  /// Called with each change of the problem that keeps state from being read or saved; empty: there
+  /// is none.
+  std::function<void(const std::string&)> on_problem = [](const std::string&) {};
+
   StateKeeper(const StateKeeper&) = delete;
   StateKeeper& operator=(const StateKeeper&) = delete;
 
@@ -59,6 +64,9 @@ class StateKeeper {
 
   /// Saves if the state has changed and the interval since the last save has passed.
   void save_if_due();
+  /// Saves a change without waiting for the interval of save_if_due(), but at most once a second,
+  /// because the sender of a request waits until its effect is saved.
+  void save_soon();
   /// Saves once more without waiting for the interval. If another process has changed the file,
   /// reads it first.
   void finish();
@@ -78,6 +86,7 @@ class StateKeeper {
   void read(const std::expected<SavedState, StateFile::Unusable>& state);
   void finish_start();
   void report_unreadable(const std::string& problem);
+  bool set_problem(const std::string& problem);
   void time_out_reading();
   void restore_late();
   void save();
@@ -105,6 +114,7 @@ class StateKeeper {
   std::size_t pending_count_ = 0;  // file operations
   bool is_saving_ = false;
   bool is_finishing_ = false;
+  bool is_urgent_ = false;
   std::optional<std::uint64_t> saved_version_;  // empty: saving is due
   Clock::time_point saved_at_{};
   std::string problem_;  // as last logged

@@ -24,6 +24,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,7 +36,11 @@ namespace vitalsd {
 
 namespace asio = boost::asio;
 
+class ForeignFamilies;
+class Receiver;
+
 namespace net {
+class ConfiguredFiles;
 class HttpClient;
 class Offload;
 class Resolver;
@@ -50,13 +55,15 @@ class Client;
 struct Environment {
   asio::io_context& loop;
   net::TimerWheel& wheel;
-  net::Offload& offload;     ///< threads for files
-  net::Offload& connecting;  ///< threads for libraries that compute or read without a limit
+  net::Offload& offload;        ///< threads for files that probes observe
+  net::Offload& connecting;     ///< threads for libraries that compute or read without a limit
+  net::ConfiguredFiles& files;  ///< secrets and certificates
   net::Resolver& resolver;
   net::TlsContexts& tls;
   net::HttpClient& http;
   net::kubernetes::Client& kubernetes;
-  Shard shard;  ///< the objects of this process, for kinds that divide them
+  ForeignFamilies& foreign;  ///< families whose names are known at run time only
+  Shard shard;               ///< the objects of this process, for kinds that divide them
 };
 
 /// Data of a kind that must survive a restart and is not a fact: counts, read positions. Probe loop
@@ -73,6 +80,8 @@ class Notes {
   /// The text that serialize() last returned is saved, or there is no state file. A kind that must
   /// not publish what a crash would take back publishes it from now on.
   virtual void saved() = 0;
+  /// The text that serialize() last returned could not be saved.
+  virtual void save_failed() { saved(); }
   /// Restores the text of an earlier process, before the first run. An invalid text is ignored.
   virtual void restore(std::string_view text) = 0;
   /// Changes when there is new data to save.
@@ -98,6 +107,12 @@ class Probe {
   /// Takes over the connection and other state of the probe that this one replaces after a reload.
   /// `predecessor` has the same class and target, and does not run.
   virtual void inherit(Probe& /*predecessor*/) {}
+
+  /// The data that it saves besides its facts. Null: none.
+  virtual Notes* notes() { return nullptr; }
+
+  /// Receives the requests to the probe's route. Null: it has none.
+  virtual Receiver* receiver() { return nullptr; }
 };
 
 /// What only kinds have that watch many objects.
@@ -106,8 +121,6 @@ struct WatchingKind {
   bool first_run_at_once = true;
   /// Whether two probes of the kind may publish the same object, which is a configuration error.
   bool (*overlaps)(const Probe& one, const Probe& other) = nullptr;
-  /// Null, or the data that a probe saves besides its facts.
-  Notes* (*notes)(Probe& probe) = nullptr;
 };
 
 /// One row of the registry.
@@ -130,6 +143,9 @@ struct ProbeKind {
 
   /// The permissions that the kind needs from the Kubernetes API.
   std::span<const Permission> permissions = {};
+
+  /// Used if neither the probe nor `defaults` sets the interval.
+  std::optional<config::Duration> default_interval = std::nullopt;
 
   /// For kinds that watch many objects. Several processes divide the objects among them
   /// (Environment::shard); of other kinds, each probe runs in one process.

@@ -6,17 +6,22 @@
 // One row for each kind, whose object is defined at the end of the kind's own file.
 #define VITALSD_KINDS(X) \
   X(backup)              \
+  X(bucket)              \
   X(cert_manager)        \
   X(certificate)         \
   X(dns)                 \
   X(filesystem)          \
   X(http)                \
+  X(job)                 \
   X(kubelet)             \
   X(logs)                \
   X(node)                \
   X(pod)                 \
   X(postgres)            \
+  X(prometheus)          \
+  X(rabbitmq)            \
   X(redis)               \
+  X(relay)               \
   X(tcp)                 \
   X(workload)
 

@@ -1,6 +1,8 @@
 // The services that probes share, in the order of their dependencies.
 #pragma once
 
+#include "exporter/model/foreign.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/net/offload.hpp"
@@ -9,6 +11,7 @@
 #include "probes/net/timer_wheel.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
+#include "probes/registry.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -22,15 +25,19 @@ namespace vitalsd {
 struct ProbeServices {
   /// Threads for libraries that connect. Each step takes microseconds unless the peer is hostile.
   static constexpr std::size_t kMaxConnecting = 4;
+  /// If all of them are in longer calls, other targets fail with Reason::internal, not by timeout.
+  static constexpr std::chrono::seconds kMaxStall{1};
 
   asio::io_context& loop;
   net::TimerWheel wheel;
   net::Offload offload;
   net::Offload connecting;
+  net::ConfiguredFiles files;
   net::Resolver resolver;
   net::TlsContexts tls;
   net::HttpClient http;
   net::kubernetes::Client kubernetes;
+  ForeignFamilies foreign;
   Environment environment;
 
   ProbeServices(asio::io_context& probe_loop, std::vector<std::string> dns_servers,
@@ -38,16 +45,25 @@ struct ProbeServices {
       : loop(probe_loop),
         wheel(loop),
         offload(loop),
-        connecting(loop, kMaxConnecting),
+        connecting(loop, kMaxConnecting, net::Offload::kMaxHanging, kMaxStall),
+        files(loop, wheel),
         resolver(loop, wheel, std::move(dns_servers)),
+        tls(files),
         http(loop, wheel, resolver, tls),
-        kubernetes(loop, wheel, http, timeouts),
-        environment{loop, wheel, offload, connecting, resolver, tls, http, kubernetes, shard} {
+        kubernetes(loop, wheel, files, http, timeouts),
+        environment{loop, wheel, offload,    connecting, files, resolver,
+                    tls,  http,  kubernetes, foreign,    shard} {
     net::ignore_pg_environment();
+    for (const ProbeKind* kind : probe_kinds()) {
+      for (const MetricInfo* metric : kind->metrics) foreign.declare(metric->name, metric->type);
+      if (kind->up != nullptr) foreign.declare(kind->up->name, kind->up->type);
+    }
   }
 
   /// Threads in an abandoned call that has not returned.
-  [[nodiscard]] std::size_t hanging() const { return offload.hanging() + connecting.hanging(); }
+  [[nodiscard]] std::size_t hanging() const {
+    return offload.hanging() + connecting.hanging() + files.hanging();
+  }
 
   /// Lets cancelled operations unwind after the loop has been stopped.
   void wind_down() {

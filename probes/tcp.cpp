@@ -1,6 +1,7 @@
 // Kind `tcp`: a TCP connection can be made. It is closed immediately.
 #include "probes/net/tcp.hpp"
 
+#include "probes/net/options.hpp"
 #include "probes/probe.hpp"
 
 #include <chrono>
@@ -16,11 +17,12 @@ class TcpProbe final : public Probe {
  public:
   TcpProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
-        endpoint_(options.required<config::Endpoint>("endpoint", "where to connect")) {}
+        endpoint_(options.required<config::Endpoint>("endpoint", "where to connect")),
+        ip_(net::read_ip(options, "endpoint", endpoint_.host)) {}
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = std::chrono::steady_clock::now();
-    const auto socket = co_await net::connect(environment_, endpoint_, out);
+    const auto socket = co_await net::connect(environment_, endpoint_, ip_, out);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     out.add(kConnectSeconds, took.count());
   }
@@ -31,6 +33,7 @@ class TcpProbe final : public Probe {
  private:
   const Environment& environment_;
   config::Endpoint endpoint_;
+  net::IpVersion ip_;
 };
 
 constexpr auto kMetrics = metric_list(kConnectSeconds);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -28,6 +30,25 @@ class Descriptor {
  private:
   int number_;
 };
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+
+std::int64_t nanoseconds(const timespec& time) {
+  return std::int64_t{time.tv_sec} * kSecond + time.tv_nsec;
+}
+
+FileVersion version_of(const struct stat& status) {
+  return {status.st_dev, status.st_ino, status.st_size, nanoseconds(status.st_mtim),
+          nanoseconds(status.st_ctim)};
+}
+
+// Times of files have steps of some milliseconds, so a file that has just changed can change again
+// without a new version.
+bool is_settled(const FileVersion& version) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return nanoseconds(now) - version.changed_ns > kSecond;
+}
 
 std::string shown_size(std::size_t bytes) {
   constexpr std::size_t kKibi = 1024;
@@ -56,8 +77,24 @@ std::expected<std::string, std::string> read_all(int file, std::size_t expected,
 
 }  // namespace
 
+FileVersion version_of(const std::string& path) {
+  struct stat status{};
+  return stat(path.c_str(), &status) == 0 ? version_of(status) : FileVersion{};
+}
+
 std::expected<std::string, std::string> read_small_file(const std::string& path,
                                                         std::size_t max_bytes) {
+  FileVersion none;
+  std::expected<std::optional<std::string>, std::string> read =
+      read_changed_file(path, max_bytes, none);
+  if (!read) return Failure(std::move(read.error()));
+  return std::move(**read);
+}
+
+std::expected<std::optional<std::string>, std::string> read_changed_file(const std::string& path,
+                                                                         std::size_t max_bytes,
+                                                                         FileVersion& known) {
+  const FileVersion before = std::exchange(known, {});
   // O_NONBLOCK: without it, open() of a FIFO waits for a writer.
   const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (file.number() < 0 && errno == ENXIO) return Failure("not a regular file");  // a socket
@@ -65,7 +102,13 @@ std::expected<std::string, std::string> read_small_file(const std::string& path,
   if (file.number() < 0 || fstat(file.number(), &status) != 0) return failure(errno);
   if (S_ISDIR(status.st_mode)) return failure(EISDIR);
   if (!S_ISREG(status.st_mode)) return Failure("not a regular file");
-  return read_all(file.number(), static_cast<std::size_t>(status.st_size), max_bytes);
+  const FileVersion now = version_of(status);
+  if (is_settled(now)) known = now;
+  if (now == before) return std::nullopt;
+  std::expected<std::string, std::string> text =
+      read_all(file.number(), static_cast<std::size_t>(status.st_size), max_bytes);
+  if (!text) return Failure(std::move(text.error()));
+  return std::move(*text);
 }
 
 std::expected<std::string, std::string> read_standard_input(std::size_t max_bytes) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 
 namespace vitalsd::config {
@@ -13,6 +15,25 @@ namespace vitalsd::config {
 /// end.
 std::expected<std::string, std::string> read_small_file(const std::string& path,
                                                         std::size_t max_bytes);
+
+/// What changes when a file is written or replaced. A default value is that of no file.
+struct FileVersion {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::int64_t size = 0;
+  std::int64_t modified_ns = 0;
+  std::int64_t changed_ns = 0;
+  bool operator==(const FileVersion&) const = default;
+};
+
+/// Follows symbolic links. The default value if there is no file.
+FileVersion version_of(const std::string& path);
+
+/// Like read_small_file(), but returns nothing if the file still has the version `known`. Sets
+/// `known` to the version that was read.
+std::expected<std::optional<std::string>, std::string> read_changed_file(const std::string& path,
+                                                                         std::size_t max_bytes,
+                                                                         FileVersion& known);
 
 /// Standard input up to its end, or an error. It may be any kind of file.
 std::expected<std::string, std::string> read_standard_input(std::size_t max_bytes);

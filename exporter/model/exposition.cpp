@@ -10,6 +10,8 @@ namespace {
 // Extra capacity of a slab for lines that become longer.
 constexpr std::size_t kReserve = Exposition::kSlabSize / 16;
 
+constexpr std::uint32_t kMaxSize = UINT32_MAX >> 1;  // of the lines of a chunk
+
 // Reserves `size` bytes. The capacity doubles up to a full slab, because most families stay small.
 // A full slab gets only what it needs; std::string would double it again.
 void reserve_bytes(std::string& text, std::size_t size) {
@@ -53,7 +55,7 @@ void Exposition::publish(Owner owner, std::span<Change> changes) {
   for (Change& change : changes) {
     const bool empty = change.lines.empty();
     if (!change.chunk->placed()) {
-      if (!empty) place(owner, change);
+      if (!empty) place(owner, change, change.metric.is_foreign());
     } else if (empty) {
       remove(*change.chunk);
     } else {
@@ -62,13 +64,38 @@ void Exposition::publish(Owner owner, std::span<Change> changes) {
   }
 }
 
-std::uint32_t Exposition::family_of(const MetricInfo& metric) {
-  const auto it = by_name_.find(metric.name);
-  if (it != by_name_.end()) return it->second;
-  const auto id = static_cast<std::uint32_t>(families_.size());
-  families_.push_back(std::make_unique<Family>(Family{.metric = &metric, .slabs = {}, .free = {}}));
-  by_name_.emplace(metric.name, id);
+std::uint32_t Exposition::family_of(const MetricRef& metric) {
+  const auto it = by_name_.find(metric->name);
+  if (it != by_name_.end()) {
+    MetricRef& current = families_[it->second]->metric;
+    if (current.is_foreign() && !metric.is_foreign()) {  // the header is the declared one
+      auto node = by_name_.extract(it);
+      node.key() = metric->name;
+      const std::uint32_t id = node.mapped();
+      by_name_.insert(std::move(node));
+      current = metric;
+      return id;
+    }
+    return it->second;
+  }
+  auto family = std::make_unique<Family>(Family{.metric = metric, .slabs = {}, .free = {}});
+  std::uint32_t id = 0;
+  if (free_families_.empty()) {
+    id = static_cast<std::uint32_t>(families_.size());
+    families_.push_back(std::move(family));
+  } else {
+    id = free_families_.back();
+    free_families_.pop_back();
+    families_[id] = std::move(family);
+  }
+  by_name_.emplace(metric->name, id);
   return id;
+}
+
+void Exposition::free_family(std::uint32_t id) {
+  by_name_.erase(families_[id]->metric->name);
+  families_[id] = nullptr;
+  free_families_.push_back(id);
 }
 
 // The slab if no page has pinned it; otherwise a copy, which replaces it.
@@ -96,10 +123,11 @@ bool Exposition::has_own_slab(const Change& change) {
   return change.lines.size() >= (change.keeper ? kKeptSize : kSlabSize);
 }
 
-void Exposition::place(Owner owner, Change& change) {
+void Exposition::place(Owner owner, Change& change, bool foreign) {
   Chunk& chunk = *change.chunk;
-  chunk.family = family_of(*change.metric);
+  chunk.family = family_of(change.metric);
   Family& family = *families_[chunk.family];
+  ++family.chunks;
   const std::size_t size = change.lines.size();
   if (has_own_slab(change)) {
     chunk.slab = free_place(family);
@@ -131,7 +159,11 @@ void Exposition::place(Owner owner, Change& change) {
   }
   Slab& slab = *family.slabs[chunk.slab];
   chunk.id = slab.next_id++;
-  slab.entries.push_back({chunk.id, owner, static_cast<std::uint32_t>(size)});
+  Entry& entry = slab.entries.emplace_back();
+  entry.id = chunk.id;
+  entry.owner = owner;
+  entry.size = static_cast<std::uint32_t>(size) & kMaxSize;
+  entry.foreign = foreign ? 1 : 0;
 }
 
 // The index of a chunk's entry in its slab, and the offset of its lines.
@@ -151,24 +183,25 @@ void Exposition::replace(Owner owner, Change& change) {
     Slab& slab = writable(*families_[chunk.family], chunk.slab);
     slab.kept = change.lines;
     slab.keeper = std::move(change.keeper);
-    slab.entries.front().size = static_cast<std::uint32_t>(size);
-    return;
-  }
-  // A chunk that has its own slab, or now needs one, is removed and placed again.
-  if (has_own_slab(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
-    change.metric = families_[chunk.family]->metric;
-    remove(chunk);
-    place(owner, change);
+    slab.entries.front().size = static_cast<std::uint32_t>(size) & kMaxSize;
     return;
   }
   const auto [index, at] = find(chunk);
+  // A chunk that has its own slab, or now needs one, is removed and placed again.
+  if (has_own_slab(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
+    change.metric = families_[chunk.family]->metric;
+    const bool foreign = families_[chunk.family]->slabs[chunk.slab]->entries[index].foreign != 0;
+    remove(chunk);
+    place(owner, change, foreign);
+    return;
+  }
   const Slab& slab_before = *families_[chunk.family]->slabs[chunk.slab];
   const std::size_t old_size = slab_before.entries[index].size;
   if (slab_before.view().substr(at, old_size) == change.lines) return;
   Slab& slab = writable(*families_[chunk.family], chunk.slab);
   reserve_bytes(slab.text, slab.text.size() - old_size + size);
   slab.text.replace(at, old_size, change.lines);
-  slab.entries[index].size = static_cast<std::uint32_t>(size);
+  slab.entries[index].size = static_cast<std::uint32_t>(size) & kMaxSize;
 }
 
 void Exposition::remove(Chunk& chunk) {
@@ -182,6 +215,7 @@ void Exposition::remove(Chunk& chunk) {
     family.slabs[chunk.slab] = nullptr;
     family.free.push_back(chunk.slab);
   }
+  if (--family.chunks == 0 && family.metric.is_foreign()) free_family(chunk.family);
   chunk = {};
 }
 
@@ -194,16 +228,21 @@ std::unique_ptr<const Exposition::Page> Exposition::page(Format format, const Se
 
 Exposition::Page::Page(const Exposition& exposition, Format format, const Selection& selection,
                        std::vector<Extra> extras)
-    : exposition_(exposition) {
-  std::ranges::sort(extras, {}, &Extra::name);
+    : exposition_(exposition), selected_(selection.families), extras_(std::move(extras)) {
+  std::ranges::sort(extras_, {}, &Extra::name);
   pin(selection);
-  pieces_.reserve(slabs_.size() + families_.size() + 2 * extras.size() + 1);
-  auto extra = extras.begin();
+  pieces_.reserve(slabs_.size() + families_.size() + 2 * extras_.size() + 1);
+  auto extra = extras_.begin();
   for (const View& family : families_) {
-    while (extra != extras.end() && extra->name < family.metric->name) add_extra(*extra++, format);
+    while (extra != extras_.end() && extra->name < family.metric->name) {
+      add_extra(*extra++, format, false);
+    }
     add_family(family, format);
+    if (extra != extras_.end() && extra->name == family.metric->name) {
+      add_extra(*extra++, format, true);
+    }
   }
-  while (extra != extras.end()) add_extra(*extra++, format);
+  while (extra != extras_.end()) add_extra(*extra++, format, false);
   add(end_of_page(format));
 }
 
@@ -244,34 +283,69 @@ void Exposition::Page::add_family(const View& family, Format format) {
   bool first = true;
   const auto add_lines = [&](std::string_view lines) {
     if (std::exchange(first, false)) {
-      append_header(texts_.emplace_back(), *family.metric, {}, format);
+      const std::string_view type =
+          shown_type(family.metric->name, type_name(family.metric->type), format);
+      append_header(texts_.emplace_back(), *family.metric, type, format);
       add(texts_.back());
     }
     add(lines);
   };
   for (std::size_t i = family.begin; i < family.end; ++i) {
     const std::string_view lines = slabs_[i]->view();
-    if (!owner_) {
+    if (!owner_ && selected_ == Families::all) {
       add_lines(lines);
       continue;
     }
-    std::size_t at = 0;
+    std::size_t begin = 0;  // of adjacent entries that are selected
+    std::size_t end = 0;
     for (const Entry& entry : slabs_[i]->entries) {
-      if (entry.owner == *owner_) add_lines(lines.substr(at, entry.size));
-      at += entry.size;
+      if (!is_selected(entry)) {
+        if (end > begin) add_lines(lines.substr(begin, end - begin));
+        begin = end + entry.size;
+      }
+      end += entry.size;
     }
+    if (end > begin) add_lines(lines.substr(begin, end - begin));
   }
 }
 
-void Exposition::Page::add_extra(Extra& extra, Format format) {
-  MetricInfo info;
-  info.name = extra.name;
-  info.help = extra.help;
-  info.type = extra.type;
+bool Exposition::Page::is_selected(const Entry& entry) const {
+  if (owner_ && entry.owner != *owner_) return false;
+  return selected_ == Families::all || (selected_ == Families::foreign) == (entry.foreign != 0);
+}
+
+void Exposition::Page::add_extra(Extra& extra, Format format, bool has_header) {
   std::string& text = texts_.emplace_back();
-  append_header(text, info, extra.type_name, format);
+  if (!has_header) {
+    MetricInfo info;
+    info.name = extra.name;
+    info.help = extra.help;
+    info.type = extra.type;
+    const std::string_view type = extra.type_name.empty() ? type_name(extra.type) : extra.type_name;
+    append_header(text, info, shown_type(extra.name, type, format), format);
+  }
   text += extra.lines;
   add(text);
+}
+
+bool Exposition::Page::has_family(std::string_view name) const {
+  const auto name_of = [](const View& view) { return view.metric->name; };
+  return std::ranges::binary_search(families_, name, {}, name_of) ||
+         std::ranges::binary_search(
+             extras_, name, {}, [](const Extra& extra) -> std::string_view { return extra.name; });
+}
+
+// OpenMetrics reserves the name of a counter without its suffix, and with _created in its place. Go
+// programs have go_memstats_alloc_bytes and go_memstats_alloc_bytes_total, for example, so such a
+// counter is unknown there.
+std::string_view Exposition::Page::shown_type(std::string_view name, std::string_view type,
+                                              Format format) const {
+  if (format != Format::openmetrics) return type;
+  const std::string_view base = openmetrics_base(name, type);
+  if (base == name) return type;
+  const bool clashes =
+      has_family(base) || (type == "counter" && has_family(std::string(base) + "_created"));
+  return clashes ? "unknown" : type;
 }
 
 }  // namespace vitalsd

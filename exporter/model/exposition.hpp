@@ -9,6 +9,7 @@
 #pragma once
 
 #include "exporter/model/metric.hpp"
+#include "exporter/model/metric_ref.hpp"
 #include "exporter/model/text_format.hpp"
 
 #include <cstddef>
@@ -47,7 +48,7 @@ class Exposition {
   /// Sets the lines of one chunk. Empty lines remove it.
   struct Change {
     Chunk* chunk = nullptr;
-    const MetricInfo* metric = nullptr;  ///< the family, for a chunk without a place
+    MetricRef metric{};  ///< the family, for a chunk without a place
     std::string_view lines{};
     std::shared_ptr<const void> keeper{};  ///< owns the memory of `lines`; null: they are copied
   };
@@ -61,11 +62,16 @@ class Exposition {
     std::string_view type_name;  ///< "histogram"; empty: the name of `type`
   };
 
+  /// Whose lines a page has: of all families, of those that vitalsd declares, or of the foreign
+  /// ones. Foreign lines that join a declared family are foreign.
+  enum class Families : unsigned char { all, declared, foreign };
+
   /// The content of a page.
   struct Selection {
     bool readings = true;                   ///< false: without readings, because they are stale
     bool facts = true;                      ///< false, and readings false: extras only
     std::optional<std::string_view> owner;  ///< if set: lines of this owner only
+    Families families = Families::all;
   };
 
   /// A snapshot for one scrape. A later publish() does not change it.
@@ -85,8 +91,8 @@ class Exposition {
   /// returns.
   void publish(Owner owner, std::span<Change> changes);
 
-  /// All families with lines and `extras`, sorted by name, and the end of the page. The exposition
-  /// must outlive the page.
+  /// All families with lines and `extras`, sorted by name, and the end of the page. The lines of an
+  /// extra follow those of the family with the same name. The exposition must outlive the page.
   [[nodiscard]] std::unique_ptr<const Page> page(Format format, const Selection& selection,
                                                  std::vector<Extra> extras) const;
 
@@ -94,7 +100,8 @@ class Exposition {
   struct Entry {
     std::uint32_t id;
     Owner owner;
-    std::uint32_t size;
+    std::uint32_t size : 31;
+    std::uint32_t foreign : 1;
   };
   struct Slab {
     std::string text;
@@ -107,14 +114,16 @@ class Exposition {
     [[nodiscard]] std::string_view view() const { return keeper ? kept : text; }
   };
   struct Family {
-    const MetricInfo* metric;
+    MetricRef metric;
+    std::size_t chunks = 0;
     std::vector<std::shared_ptr<Slab>> slabs;  // null: a free index
     std::vector<std::uint32_t> free;           // the free indices
     std::uint32_t open = 0;                    // the slab that takes new small chunks
   };
-  std::uint32_t family_of(const MetricInfo& metric);
+  std::uint32_t family_of(const MetricRef& metric);
+  void free_family(std::uint32_t id);
   Slab& writable(Family& family, std::uint32_t slab);
-  void place(Owner owner, Change& change);
+  void place(Owner owner, Change& change, bool foreign);
   [[nodiscard]] std::pair<std::size_t, std::size_t> find(const Chunk& chunk) const;
   void replace(Owner owner, Change& change);
   void remove(Chunk& chunk);
@@ -122,7 +131,8 @@ class Exposition {
   static bool has_own_slab(const Change& change);
 
   mutable std::mutex mutex_;
-  std::vector<std::unique_ptr<Family>> families_;
+  std::vector<std::unique_ptr<Family>> families_;      // null: a free index
+  std::vector<std::uint32_t> free_families_;           // the free indices
   std::map<std::string_view, std::uint32_t> by_name_;  // indices in families_, in page order
   std::vector<std::string> owners_;                    // empty: a free index
   std::vector<Owner> free_owners_;
@@ -144,19 +154,25 @@ class Exposition::Page {
 
  private:
   struct View {  // a family and the range of its slabs in slabs_
-    const MetricInfo* metric;
+    MetricRef metric;
     std::size_t begin;
     std::size_t end;
   };
 
   void pin(const Selection& selection);
   void add_family(const View& family, Format format);
-  void add_extra(Extra& extra, Format format);
+  [[nodiscard]] bool is_selected(const Entry& entry) const;
+  void add_extra(Extra& extra, Format format, bool has_header);
+  [[nodiscard]] std::string_view shown_type(std::string_view name, std::string_view type,
+                                            Format format) const;
+  [[nodiscard]] bool has_family(std::string_view name) const;
   void add(std::string_view piece);
 
   const Exposition& exposition_;
   std::optional<Owner> owner_;  // if set: lines of this owner only
+  Families selected_ = Families::all;
   std::vector<View> families_;
+  std::vector<Extra> extras_;
   std::vector<std::shared_ptr<Slab>> slabs_;
   std::deque<std::string> texts_;  // headers and extras
   std::vector<std::string_view> pieces_;

@@ -78,8 +78,12 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
   std::vector<const MetricInfo*> added;
   for (const Fragment& fragment : part.fragments()) {
     if (!fragment) continue;
+    // Not of a large fragment, such as the page of a target: its families are distinct.
+    constexpr std::size_t kLarge = 100;
     for (const FragmentFamily& family : *fragment) {
-      if (!contains(added, family.metric)) added.push_back(family.metric);
+      if (fragment->size() > kLarge || !contains(added, family.metric.get())) {
+        added.push_back(family.metric.get());
+      }
     }
   }
   std::erase_if(state.lines, [&](Line& line) {
@@ -146,11 +150,16 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
   lines.reserve(fragment->size());
   for (std::size_t i = 0; i < fragment->size(); ++i) {
     const FragmentFamily& family = (*fragment)[i];
-    Line& line = lines.emplace_back(Line{.metric = family.metric,
+    Line& line = lines.emplace_back(Line{.metric = family.metric.get(),
                                          .chunk = {},
                                          .pending = static_cast<std::uint32_t>(i) & kNothingPending,
                                          .renewed = now});
-    const auto old = std::ranges::find(attached.lines, family.metric, &Line::metric);
+    // Mostly in the same place.
+    auto old =
+        attached.lines.begin() + static_cast<std::ptrdiff_t>(std::min(i, attached.lines.size()));
+    if (old == attached.lines.end() || old->metric != line.metric) {
+      old = std::ranges::find(attached.lines, line.metric, &Line::metric);
+    }
     if (old == attached.lines.end()) continue;
     line.chunk = std::exchange(old->chunk, {});
     const FragmentFamily& before =
@@ -173,7 +182,8 @@ bool Ledger::same_facts(const PartState& state, const Part& part) {
     const Sample sample = part.sample(i);
     if (sample.metric->keep != Keep::fact) continue;
     if (known == state.facts.end() || known->metric != sample.metric ||
-        known->labels != sample.labels || known->value != sample.value) {
+        known->labels != sample.labels || known->value != sample.value ||
+        known->instance != part.instance()) {
       return false;
     }
     ++known;
@@ -187,7 +197,7 @@ void Ledger::apply_facts(PartState& state, const Part& part) {
   for (std::size_t i = 0; i < part.size(); ++i) {
     const Sample sample = part.sample(i);
     if (sample.metric->keep != Keep::fact) continue;
-    facts.push_back({sample.metric, std::string(sample.labels), sample.value});
+    facts.push_back({sample.metric, std::string(sample.labels), sample.value, part.instance()});
   }
   // Keep the facts of families that this run did not renew, if they are still published.
   for (FactValue& old : state.facts) {
@@ -209,7 +219,7 @@ void Ledger::commit(Batch& batch) {
     if (line.pending == kNothingPending) return;
     const std::size_t i = line.pending;
     changes.push_back({.chunk = &line.chunk,
-                       .metric = line.metric,
+                       .metric = fragment ? (*fragment)[i].metric : line.metric,
                        .lines = fragment ? (*fragment)[i].lines
                                          : batch.rendering.lines(batch.rendering.families[i]),
                        .keeper = fragment ? (*fragment)[i].keeper : nullptr});
@@ -285,8 +295,8 @@ std::vector<StoredFact> Ledger::facts() const {
   std::vector<StoredFact> out;
   for (const PartState& state : parts_) {
     for (const FactValue& fact : state.facts) {
-      StoredFact& stored =
-          out.emplace_back(StoredFact{state.key, std::string(fact.metric->name), {}, fact.value});
+      StoredFact& stored = out.emplace_back(
+          StoredFact{state.key, std::string(fact.metric->name), {}, fact.value, fact.instance});
       std::string_view rest = fact.labels;
       while (!rest.empty()) {
         const std::size_t end = rest.find('\0');
@@ -309,6 +319,7 @@ void Ledger::restore(const std::vector<StoredFact>& facts,
     }
     const std::vector<std::string_view> labels(fact.labels.begin(), fact.labels.end());
     Part& part = fact.part.empty() ? set : set.part(fact.part);
+    part.set_instance(fact.instance);
     part.add_values(**metric, fact.value, labels);
   }
   publish(set, std::nullopt, {}, Time{});

@@ -38,6 +38,7 @@ struct StoredFact {
   std::string metric;
   std::vector<std::string> labels;
   double value = 0;
+  std::string instance{};  ///< as in Part::set_instance
   bool operator==(const StoredFact&) const = default;
 };
 
@@ -74,7 +75,8 @@ class Ledger {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// Every line has `constant_labels`: `probe="main-db",environment="production"`.
+  /// Every line has `constant_labels`:
+  /// `probe="main-db",environment="production",instance="main-db"`.
   Ledger(Exposition& exposition, std::string probe, std::string constant_labels);
   /// Removes all published lines.
   ~Ledger();
@@ -122,6 +124,7 @@ class Ledger {
     const MetricInfo* metric;
     std::string labels;  // in the form of Sample::labels
     double value;
+    std::string instance;
     bool operator==(const FactValue&) const = default;
   };
   struct PartState {

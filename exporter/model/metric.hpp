@@ -9,7 +9,8 @@
 
 namespace vitalsd {
 
-enum class Type : unsigned char { gauge, counter, unknown };
+/// Only foreign families have the types from `summary` on (foreign.hpp).
+enum class Type : unsigned char { gauge, counter, histogram, unknown, summary, info, stateset };
 
 /// OpenMetrics base units; the name ends in the unit (before a counter's "_total").
 enum class Unit : unsigned char { none, seconds, bytes, ratio };
@@ -26,8 +27,16 @@ constexpr std::string_view type_name(Type type) {
       return "gauge";
     case Type::counter:
       return "counter";
+    case Type::histogram:
+      return "histogram";
     case Type::unknown:
       return "unknown";
+    case Type::summary:
+      return "summary";
+    case Type::info:
+      return "info";
+    case Type::stateset:
+      return "stateset";
   }
   return "";
 }
@@ -59,6 +68,7 @@ struct MetricInfo {
   std::string_view waiver;
   std::array<std::string_view, kMaxLabels> label_names{};
   std::size_t label_count = 0;
+  std::string_view foreign_unit;  ///< the unit of a foreign family, in place of `unit`
 };
 
 /// A metric's fields by name; see MetricInfo.
@@ -144,8 +154,8 @@ struct Metric : MetricInfo {
   template <class... Names>
     requires(sizeof...(Names) == N && N <= MetricInfo::kMaxLabels)
   explicit consteval Metric(const MetricSpec& spec, const Names&... names)
-      : MetricInfo{spec.name, spec.type,   spec.unit,  spec.help,
-                   spec.keep, spec.waiver, {names...}, N} {
+      : MetricInfo{spec.name,   spec.type,  spec.unit, spec.help, spec.keep,
+                   spec.waiver, {names...}, N,         {}} {
     lint::require(lint::is_word(spec.name), "the name must be snake_case");
     const std::string_view fault = lint::name_fault(spec);
     if (spec.waiver.empty()) {

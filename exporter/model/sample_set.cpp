@@ -19,6 +19,14 @@ bool is_plain(std::string_view text) {
   return other == 0;
 }
 
+// `constant_labels` with `instance` as the value of the last label. A quote in a value is escaped,
+// so the searched text occurs only where the label begins.
+std::string with_instance(std::string_view constant_labels, std::string_view instance) {
+  std::string labels(constant_labels.substr(0, constant_labels.rfind(",instance=\"")));
+  append_label(labels, "instance", instance);
+  return labels;
+}
+
 }  // namespace
 
 Fragment to_fragment(Rendering rendering) {
@@ -31,6 +39,8 @@ Fragment to_fragment(Rendering rendering) {
   }
   return families;
 }
+
+void Part::set_instance(std::string_view name) { instance_ = printable_utf8(name); }
 
 void Part::add_values(const MetricInfo& metric, double value,
                       std::initializer_list<std::string_view> labels) {
@@ -86,6 +96,11 @@ void append_line(std::string& out, const MetricInfo& metric, std::string_view co
 void Part::render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
                   RenderedLabels* rendered) const {
   duplicates += duplicates_;
+  std::string own_labels;
+  if (!instance_.empty()) {
+    own_labels = with_instance(constant_labels, instance_);
+    constant_labels = own_labels;
+  }
   // Families in order of first appearance. A linear search from the end is the fastest, because a
   // probe has few families and samples of one family are mostly consecutive.
   const std::size_t first = out.families.size();
@@ -113,7 +128,7 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
         begin, order.end(), [&](const auto& place) { return place.first != begin->first; });
     family.begin = out.text.size();
     std::unordered_set<std::string_view> labels_of_part;
-    auto& seen = rendered != nullptr ? (*rendered)[family.metric] : labels_of_part;
+    auto& seen = rendered != nullptr ? (*rendered)[{family.metric, instance_}] : labels_of_part;
     const auto is_duplicate = [&](const Sample& sample) {
       constexpr auto kFew = 16;
       if (rendered != nullptr || end - begin > kFew) return !seen.insert(sample.labels).second;
@@ -136,6 +151,19 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
 Part& SampleSet::part(std::string_view key) {
   const auto it = parts_.find(key);
   return it != parts_.end() ? it->second : parts_[printable_utf8(key)];
+}
+
+// As a fragment: its lines have several suffixes.
+void SampleSet::add_histogram(const MetricInfo& metric, const HistogramCounts& counts,
+                              std::span<const std::string_view> labels) {
+  std::string all_labels = constant_labels_;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    append_label(all_labels, metric.label_names[i], printable_utf8(labels[i]));
+  }
+  Rendering lines;
+  counts.render(lines.text, metric.name, all_labels);
+  lines.families.push_back({&metric, 0, lines.text.size()});
+  attach(to_fragment(std::move(lines)));
 }
 
 void SampleSet::conceal(std::string secret) {

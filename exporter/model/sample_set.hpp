@@ -4,7 +4,9 @@
 #pragma once
 
 #include "exporter/model/check.hpp"
+#include "exporter/model/histogram.hpp"
 #include "exporter/model/metric.hpp"
+#include "exporter/model/metric_ref.hpp"
 #include "exporter/model/outcome.hpp"
 
 #include <chrono>
@@ -12,13 +14,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -51,7 +53,7 @@ struct Rendering {
 /// changes. The sets of all runs until then share it. It has lines of several families; the lines
 /// of a family with the same keeper and the same address as before have not changed.
 struct FragmentFamily {
-  const MetricInfo* metric;
+  MetricRef metric;
   std::string_view lines;
   std::shared_ptr<const void> keeper;  ///< owns the memory of `lines`
 };
@@ -66,12 +68,19 @@ struct Sample {
   std::string_view labels;  ///< the values in declared order, each followed by NUL
 };
 
-/// The labels that have been rendered, by metric. Two parts of a set may have the same object.
-using RenderedLabels = std::unordered_map<const MetricInfo*, std::unordered_set<std::string_view>>;
+/// The labels that have been rendered, by metric and instance. Two parts of a set may have the same
+/// object.
+using RenderedLabels =
+    std::map<std::pair<const MetricInfo*, std::string_view>, std::unordered_set<std::string_view>>;
 
 /// Samples and outcome of one object.
 class Part {
  public:
+  /// Sets the label `instance` of all samples of this part. For a probe of several targets: the
+  /// name of the node, `host:port`, or the pod. By default it is the name of the probe. Lines of
+  /// attached fragments are not affected: they have the instance of the part that was rendered.
+  void set_instance(std::string_view name);
+
   /// Adds a sample with one label value for each declared label. Ignores NaN.
   template <std::size_t N, std::convertible_to<std::string_view>... Values>
     requires(sizeof...(Values) == N)
@@ -114,12 +123,15 @@ class Part {
   /// that are not complete when the run throws fail with it.
   void complete() { complete_ = true; }
 
-  /// Removes the samples, but keeps their memory.
+  /// Removes the samples and the instance, but keeps their memory.
   void clear() {
     entries_.clear();
     labels_.clear();
+    instance_.clear();
   }
 
+  /// Empty by default.
+  [[nodiscard]] const std::string& instance() const { return instance_; }
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
   [[nodiscard]] bool is_complete() const { return complete_; }
   [[nodiscard]] const std::vector<CheckResult>& checks() const { return checks_; }
@@ -128,11 +140,11 @@ class Part {
   [[nodiscard]] Sample sample(std::size_t index) const;
 
   /// Appends the samples as lines, grouped by family in the order in which families were first
-  /// added. Every line starts with `constant_labels` (`probe="x",environment="y"`). A second sample
-  /// with the same metric and labels is left out and counted in `duplicates`, together with those
-  /// of count_duplicates(). With `rendered`, this
-  /// applies to all parts that share it: it collects the rendered labels and refers to the memory
-  /// of the parts.
+  /// added. Every line starts with `constant_labels` (`probe="x",environment="y",instance="x"`), in
+  /// which the instance of this part replaces the last label. A second sample with the same metric
+  /// and labels is left out and counted in `duplicates`, together with those of count_duplicates().
+  /// With `rendered`, this applies to all parts that share it: it collects the rendered labels and
+  /// refers to the memory of the parts.
   void render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
               RenderedLabels* rendered = nullptr) const;
 
@@ -146,6 +158,7 @@ class Part {
 
   std::vector<Entry> entries_;
   std::string labels_;  // all label values, each ended by NUL
+  std::string instance_;
   std::vector<Fragment> fragments_;
   std::size_t duplicates_ = 0;  // in fragments
   std::vector<CheckResult> checks_;
@@ -178,6 +191,16 @@ class SampleSet : public Part {
   /// characters, at most 500 bytes.
   [[nodiscard]] std::optional<Failure> overall(const std::optional<Failure>& thrown) const;
 
+  using Part::add;
+  /// Adds a histogram with one label value for each declared label. Probes that add several must
+  /// add them in the same order in each run.
+  template <std::size_t B, std::size_t N, std::convertible_to<std::string_view>... Values>
+    requires(sizeof...(Values) == N)
+  void add(const Histogram<B, N>& metric, const HistogramCounts& counts, const Values&... labels) {
+    const std::initializer_list<std::string_view> values = {std::string_view(labels)...};
+    add_histogram(metric, counts, std::span(values.begin(), values.size()));
+  }
+
   /// Replaces `secret` by *** in the failures of this run. Ignores texts of fewer than four
   /// characters, because they occur in many words.
   void conceal(std::string secret);
@@ -190,16 +213,23 @@ class SampleSet : public Part {
   void set_constant_labels(std::string labels) { constant_labels_ = std::move(labels); }
   [[nodiscard]] const std::string& constant_labels() const { return constant_labels_; }
 
+  /// Sets a text of the target for the status page, of one or several lines.
+  void show(std::string message) { message_ = std::move(message); }
+  [[nodiscard]] const std::string& message() const { return message_; }
+
   /// Sets the current step ("connecting to 10.0.0.1:5432"), which is reported if the deadline
   /// passes.
   void doing(std::string step) { step_ = std::move(step); }
   [[nodiscard]] const std::string& step() const { return step_; }
 
  private:
+  void add_histogram(const MetricInfo& metric, const HistogramCounts& counts,
+                     std::span<const std::string_view> labels);
   [[nodiscard]] std::optional<Failure> first_failure(const std::optional<Failure>& thrown) const;
 
   Parts parts_;
   std::string step_;
+  std::string message_;
   std::vector<std::string> secrets_;
   std::string constant_labels_;
   std::chrono::milliseconds time_limit_{10'000};

@@ -87,6 +87,15 @@ void append_label(std::string& out, std::string_view name, std::string_view valu
   out += '"';
 }
 
+bool is_printable_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = text.front() == '\0' ? 0 : utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 std::string printable_utf8(std::string_view text) {
   constexpr std::string_view kReplacement = "\xef\xbf\xbd";
   std::string out;
@@ -136,22 +145,34 @@ std::string shown_text(std::string_view text, std::size_t max_size) {
   return out;
 }
 
-void append_header(std::string& out, const MetricInfo& metric, std::string_view type,
-                   Format format) {
-  std::string_view name = metric.name;
-  if (type.empty()) type = type_name(metric.type);
-  if (format == Format::openmetrics && type == "counter") {
-    constexpr std::string_view kTotal = "_total";
-    if (name.ends_with(kTotal)) {
-      name.remove_suffix(kTotal.size());
-    } else {
-      type = "unknown";  // OpenMetrics has no counter without _total
-    }
+std::string_view openmetrics_base(std::string_view name, std::string_view type) {
+  const std::string_view suffix = type == "counter" ? "_total" : type == "info" ? "_info" : "";
+  if (name.size() > suffix.size() && name.ends_with(suffix)) name.remove_suffix(suffix.size());
+  return name;
+}
+
+namespace {
+
+// The type as the format has it. `name` is the one of the header.
+std::string_view type_in(Format format, std::string_view type, std::string_view metric,
+                         std::string_view name) {
+  if (format == Format::text) {
+    if (type == "info" || type == "stateset") return "gauge";
+    return type == "unknown" ? "untyped" : type;
   }
-  out += "# HELP ";
-  out += name;
-  out += ' ';
-  for (const char c : metric.help) {
+  // Samples of these types have a suffix in OpenMetrics.
+  const bool has_suffix = type == "counter" || type == "info";
+  return has_suffix && name == metric ? "unknown" : type;
+}
+
+// Whether OpenMetrics allows the unit for the family.
+bool is_unit_valid(std::string_view unit, std::string_view name, std::string_view type) {
+  return !unit.empty() && type != "info" && type != "stateset" && name.size() > unit.size() &&
+         name.ends_with(unit) && name[name.size() - unit.size() - 1] == '_';
+}
+
+void append_help(std::string& out, std::string_view help, Format format) {
+  for (const char c : help) {
     if (c == '\n') {
       out += "\\n";
     } else if (c == '\\') {
@@ -162,16 +183,35 @@ void append_header(std::string& out, const MetricInfo& metric, std::string_view 
       out += c;
     }
   }
-  out += "\n# TYPE ";
-  out += name;
-  out += ' ';
-  out += type == "unknown" && format == Format::text ? "untyped" : type;
-  out += '\n';
-  const std::string_view unit = unit_name(metric.unit);
-  if (format == Format::openmetrics && !unit.empty() && name.ends_with(unit)) {
-    out += "# UNIT ";
+}
+
+}  // namespace
+
+void append_header(std::string& out, const MetricInfo& metric, std::string_view type,
+                   Format format) {
+  if (type.empty()) type = type_name(metric.type);
+  const bool openmetrics = format == Format::openmetrics;
+  const std::string_view name = openmetrics ? openmetrics_base(metric.name, type) : metric.name;
+  type = type_in(format, type, metric.name, name);
+  const auto append = [&](std::string_view keyword) {
+    out += "# ";
+    out += keyword;
+    out += ' ';
     out += name;
     out += ' ';
+  };
+  if (!metric.help.empty()) {
+    append("HELP");
+    append_help(out, metric.help, format);
+    out += '\n';
+  }
+  append("TYPE");
+  out += type;
+  out += '\n';
+  const std::string_view unit =
+      metric.foreign_unit.empty() ? unit_name(metric.unit) : metric.foreign_unit;
+  if (openmetrics && is_unit_valid(unit, name, type)) {
+    append("UNIT");
     out += unit;
     out += '\n';
   }

@@ -29,10 +29,17 @@ void append_label(std::string& out, std::string_view name, std::string_view valu
 /// one invalid byte in one label.
 std::string printable_utf8(std::string_view text);
 
+/// Whether printable_utf8() would return `text` itself.
+bool is_printable_utf8(std::string_view text);
+
 /// `text` as one line of UTF-8 that is safe for a terminal: without control characters (C0 and C1)
 /// and without marks that change the direction of writing. Text beyond `max_size` bytes becomes
 /// "…".
 std::string shown_text(std::string_view text, std::size_t max_size);
+
+/// The name of a family in OpenMetrics: that of a counter or an info without _total or _info,
+/// unless it does not end so.
+std::string_view openmetrics_base(std::string_view name, std::string_view type);
 
 /// Appends the HELP, TYPE and, for OpenMetrics, UNIT lines of a family. `type` ("histogram")
 /// replaces the type of `metric`, unless it is empty.

@@ -1,18 +1,18 @@
 #include "exporter/web/connection.hpp"
 
-#include "config/files/small_file.hpp"
-
 #include <exception>
 #include <expected>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <tuple>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/error.hpp>
-#include <sys/stat.h>
 
 namespace vitalsd {
 
@@ -35,10 +35,6 @@ std::string content(const std::string& file) {
   return std::move(*read);
 }
 
-std::int64_t nanoseconds(const timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
 // A resumed session does not present its client certificate again, even if the CA has changed.
 void forbid_resumption(asio::ssl::context& context) {
   context.set_options(SSL_OP_NO_TICKET);
@@ -48,44 +44,75 @@ void forbid_resumption(asio::ssl::context& context) {
 
 }  // namespace
 
-std::shared_ptr<asio::ssl::context> ServerTls::context() {
-  if (stamps() != loaded_) {
+ServerTls::Context ServerTls::Files::load_if_changed() {
+  std::vector<config::FileVersion> now;
+  for (const std::string* file : {&certificate, &key, &client_ca}) {
+    now.push_back(file->empty() ? config::FileVersion{} : config::version_of(*file));
+  }
+  if (now == versions) return nullptr;
+  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
+  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
+                       asio::ssl::context::no_tlsv1_1);
+  context->use_certificate_chain(asio::buffer(content(certificate)));
+  context->use_private_key(asio::buffer(content(key)), asio::ssl::context::pem);
+  if (!client_ca.empty()) {
+    context->add_certificate_authority(asio::buffer(content(client_ca)));
+    context->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
+    forbid_resumption(*context);
+  }
+  versions = std::move(now);
+  return context;
+}
+
+ServerTls::ServerTls(asio::io_context& loop, const WebOptions& options)
+    : loop_(loop),
+      files_{options.certificate, options.key, options.client_ca, {}},
+      context_(files_.load_if_changed()),
+      looked_(loop),
+      link_(std::make_shared<Link>()) {
+  link_->owner = this;
+}
+
+ServerTls::~ServerTls() {
+  const std::lock_guard lock(link_->mutex);
+  link_->owner = nullptr;
+}
+
+asio::awaitable<ServerTls::Context> ServerTls::context() {
+  if (!is_looking_) look();
+  if (is_looking_) co_await looked_.async_wait(kTuple);
+  co_return context_;
+}
+
+// On a thread of its own, because a file on an unreachable NFS server would block the web thread.
+void ServerTls::look() {
+  constexpr std::chrono::seconds kMaxLook{1};
+  const auto work = [link = link_, files = files_]() mutable {
+    Context context;
     try {
-      load();
+      context = files.load_if_changed();
     } catch (const std::exception&) {
       // The files may be half written: keep the current certificate and retry at the next
       // connection.
     }
+    const std::lock_guard lock(link->mutex);
+    if (link->owner == nullptr) return;
+    asio::post(link->owner->loop_, [owner = link->owner, context = std::move(context),
+                                    files = std::move(files)]() mutable {
+      owner->is_looking_ = false;
+      owner->looked_.cancel();
+      if (!context) return;
+      owner->context_ = std::move(context);
+      owner->files_ = std::move(files);
+    });
+  };
+  looked_.expires_after(kMaxLook);
+  try {
+    std::thread(work).detach();
+    is_looking_ = true;
+  } catch (const std::system_error&) {
+    // No thread is left: keep the current certificate.
   }
-  return context_;
-}
-
-std::vector<ServerTls::Stamp> ServerTls::stamps() const {
-  std::vector<Stamp> stamps;
-  for (const std::string& file : {options_.certificate, options_.key, options_.client_ca}) {
-    Stamp& stamp = stamps.emplace_back();
-    struct stat status{};
-    if (file.empty() || stat(file.c_str(), &status) != 0) continue;
-    stamp = {status.st_dev, status.st_ino, status.st_size, nanoseconds(status.st_mtim),
-             nanoseconds(status.st_ctim)};
-  }
-  return stamps;
-}
-
-void ServerTls::load() {
-  std::vector<Stamp> stamps_before = stamps();
-  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
-  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
-                       asio::ssl::context::no_tlsv1_1);
-  context->use_certificate_chain(asio::buffer(content(options_.certificate)));
-  context->use_private_key(asio::buffer(content(options_.key)), asio::ssl::context::pem);
-  if (!options_.client_ca.empty()) {
-    context->add_certificate_authority(asio::buffer(content(options_.client_ca)));
-    context->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
-    forbid_resumption(*context);
-  }
-  context_ = std::move(context);
-  loaded_ = std::move(stamps_before);
 }
 
 // ---- the connection -----------------------------------------------------------------------------

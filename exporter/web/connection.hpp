@@ -3,20 +3,24 @@
 // compile than the rest of the web module.
 #pragma once
 
+#include "config/files/small_file.hpp"
 #include "exporter/web/options.hpp"
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/system/error_code.hpp>
 
@@ -25,29 +29,44 @@ namespace vitalsd {
 /// A TLS context from certificate files, which are read again when one of them changes.
 class ServerTls {
  public:
-  /// Throws std::exception if the files cannot be used.
-  explicit ServerTls(const WebOptions& options) : options_(options) { load(); }
+  using Context = std::shared_ptr<boost::asio::ssl::context>;
 
-  /// The context of the current files; of the previous ones if the current files cannot be used.
-  std::shared_ptr<boost::asio::ssl::context> context();
+  /// Throws std::exception if the files cannot be used. Blocks on them.
+  ServerTls(boost::asio::io_context& loop, const WebOptions& options);
+  /// Does not wait for a look at the files that hangs.
+  ~ServerTls();
+  ServerTls(const ServerTls&) = delete;
+  ServerTls& operator=(const ServerTls&) = delete;
+
+  /// The context of the current files; of the previous ones if the current files cannot be used or
+  /// do not respond within a second.
+  boost::asio::awaitable<Context> context();
 
  private:
-  // The metadata that changes when a file is written or replaced.
-  struct Stamp {
-    std::uint64_t device = 0;
-    std::uint64_t inode = 0;
-    std::int64_t size = 0;
-    std::int64_t modified_ns = 0;
-    std::int64_t changed_ns = 0;
-    bool operator==(const Stamp&) const = default;
+  // The files, as last used.
+  struct Files {
+    std::string certificate;
+    std::string key;
+    std::string client_ca;
+    std::vector<config::FileVersion> versions;
+
+    /// The context of files that have changed, else null. Blocks.
+    Context load_if_changed();
+  };
+  // Shared with the thread that looks at the files.
+  struct Link {
+    std::mutex mutex;
+    ServerTls* owner;  // null after its destruction
   };
 
-  [[nodiscard]] std::vector<Stamp> stamps() const;
-  void load();
+  void look();
 
-  const WebOptions& options_;
-  std::shared_ptr<boost::asio::ssl::context> context_;
-  std::vector<Stamp> loaded_;
+  boost::asio::io_context& loop_;
+  Files files_;
+  Context context_;
+  bool is_looking_ = false;
+  boost::asio::steady_timer looked_;  // expires when a look hangs, and is cancelled at its end
+  std::shared_ptr<Link> link_;
 };
 
 class Connection {

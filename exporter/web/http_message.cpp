@@ -66,37 +66,55 @@ http::status judge_header(const HttpRequest& request) {
   return http::status::ok;
 }
 
+// Parses what is in the buffer, and reads more into it if that is not enough.
+asio::awaitable<http::status> read_some(Connection& connection, beast::flat_buffer& buffer,
+                                        HttpParser& parser) {
+  beast::error_code error = http::error::need_more;
+  if (buffer.size() > 0) {
+    error = {};
+    buffer.consume(parser.put(buffer.data(), error));
+  }
+  if (error == http::error::header_limit) {
+    co_return http::status::request_header_fields_too_large;
+  }
+  if (error == http::error::body_limit) co_return http::status::payload_too_large;
+  if (!error) co_return http::status::ok;
+  if (error != http::error::need_more) co_return http::status::bad_request;
+  const std::size_t max = beast::read_size(buffer, kChunk);
+  buffer.commit(co_await connection.read_some(buffer.prepare(max), error));
+  co_return error ? http::status::unknown : http::status::ok;
+}
+
 }  // namespace
 
 std::size_t body_size(const WebResponse& response) {
   return response.page ? response.page->size() : response.body.size();
 }
 
-asio::awaitable<http::status> read_request(Connection& connection, beast::flat_buffer& buffer,
-                                           HttpParser& parser) {
-  parser.eager(true);
-  bool is_header_checked = false;
-  for (beast::error_code error;;) {
-    if (buffer.size() > 0) {
-      buffer.consume(parser.put(buffer.data(), error));
-      if (error == http::error::header_limit) {
-        co_return http::status::request_header_fields_too_large;
-      }
-      if (error == http::error::body_limit) co_return http::status::payload_too_large;
-      if (error && error != http::error::need_more) co_return http::status::bad_request;
-      if (parser.is_header_done() && !std::exchange(is_header_checked, true)) {
-        const http::status verdict = judge_header(parser.get());
-        if (verdict != http::status::ok) co_return verdict;
-        if (!parser.is_done() && expects_continue(parser.get())) {
-          co_await connection.write(asio::buffer(kContinue));
-        }
-      }
-      if (parser.is_done()) co_return http::status::ok;
-    }
-    const std::size_t max = beast::read_size(buffer, kChunk);
-    buffer.commit(co_await connection.read_some(buffer.prepare(max), error));
-    if (error) co_return http::status::unknown;
+asio::awaitable<http::status> read_header(Connection& connection, beast::flat_buffer& buffer,
+                                          HttpParser& parser) {
+  parser.body_limit(boost::none);  // read_body() has the limit
+  while (true) {
+    const http::status status = co_await read_some(connection, buffer, parser);
+    if (status != http::status::ok) co_return status;
+    if (parser.is_header_done()) co_return judge_header(parser.get());
   }
+}
+
+asio::awaitable<http::status> read_body(Connection& connection, beast::flat_buffer& buffer,
+                                        HttpParser& parser, std::size_t max) {
+  if (parser.content_length().value_or(0) > max) co_return http::status::payload_too_large;
+  parser.body_limit(max);  // of a chunked body
+  parser.eager(true);
+  bool must_continue = expects_continue(parser.get());
+  while (!parser.is_done()) {
+    if (buffer.size() == 0 && std::exchange(must_continue, false)) {
+      co_await connection.write(asio::buffer(kContinue));
+    }
+    const http::status status = co_await read_some(connection, buffer, parser);
+    if (status != http::status::ok) co_return status;
+  }
+  co_return http::status::ok;
 }
 
 asio::awaitable<void> write_response(Connection& connection, const WebResponse& response,

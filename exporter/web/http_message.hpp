@@ -26,11 +26,17 @@ struct ResponseFormat {
   bool with_body = true;  ///< false for HEAD
 };
 
-/// Reads one request into `parser`. Returns `ok`, the status to refuse the request with, or
-/// `unknown` if the connection has ended. Bytes of the next request stay in `buffer`.
-boost::asio::awaitable<boost::beast::http::status> read_request(Connection& connection,
-                                                                boost::beast::flat_buffer& buffer,
-                                                                HttpParser& parser);
+/// Reads the header of one request into a new `parser`. Returns `ok`, the status to refuse the
+/// request with, or `unknown` if the connection has ended.
+boost::asio::awaitable<boost::beast::http::status> read_header(Connection& connection,
+                                                               boost::beast::flat_buffer& buffer,
+                                                               HttpParser& parser);
+
+/// Reads the body after read_header(), at most `max` bytes. Returns the same. Bytes of the next
+/// request stay in `buffer`.
+boost::asio::awaitable<boost::beast::http::status> read_body(Connection& connection,
+                                                             boost::beast::flat_buffer& buffer,
+                                                             HttpParser& parser, std::size_t max);
 
 /// Writes the response, or throws. A connection holds at most 64 KiB of a page at a time, so that
 /// neither many scrapers nor slow ones each cost a copy of the page.

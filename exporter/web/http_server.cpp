@@ -3,6 +3,7 @@
 #include "exporter/web/connection.hpp"
 #include "exporter/web/http_message.hpp"
 #include "exporter/web/password.hpp"
+#include "exporter/web/pushes.hpp"
 #include "exporter/web/routes.hpp"
 #include "exporter/web/spare_descriptors.hpp"
 
@@ -40,8 +41,9 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using asio::ip::tcp;
 
-constexpr std::size_t kMaxBodyBytes = 1024;  // no route reads a body
+constexpr std::size_t kMaxBodyBytes = 1024;  // of a request that is not passed on to a probe
 constexpr std::size_t kLargePage = std::size_t{1} << 20;
+constexpr std::string_view kPushRoute = "/push";
 
 std::string_view to_view(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -67,7 +69,7 @@ class HttpServer::Impl {
  public:
   explicit Impl(WebOptions options)
       : options_(std::move(options)), acceptor_(loop_), passwords_(options_.basic_auth) {
-    if (!options_.certificate.empty()) tls_.emplace(options_);
+    if (!options_.certificate.empty()) tls_.emplace(loop_, options_);
     const tcp::endpoint endpoint(asio::ip::make_address(options_.address), options_.port);
     acceptor_.open(endpoint.protocol());
     acceptor_.set_option(asio::socket_base::reuse_address(true));
@@ -87,6 +89,11 @@ class HttpServer::Impl {
       pthread_setname_np(pthread_self(), "web-loop");
       loop_.run();
     });
+  }
+
+  void set_routes(std::vector<WebRoute> routes) {
+    asio::post(loop_,
+               [this, routes = std::move(routes)]() mutable { pushes_.set(std::move(routes)); });
   }
 
   [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
@@ -176,7 +183,9 @@ class HttpServer::Impl {
   }
 
   asio::awaitable<void> serve(std::shared_ptr<Session> session, tcp::socket socket) {
-    Connection connection(std::move(socket), tls_ ? tls_->context() : nullptr);
+    ServerTls::Context context;
+    if (tls_) context = co_await tls_->context();
+    Connection connection(std::move(socket), std::move(context));
     if (tls_) {
       connection.expires_after(options_.request_timeout);
       co_await connection.handshake();
@@ -194,10 +203,16 @@ class HttpServer::Impl {
     for (bool first = true;; first = false) {
       HttpParser parser;
       parser.header_limit(static_cast<std::uint32_t>(options_.max_header_bytes));
-      parser.body_limit(kMaxBodyBytes);
       connection.expires_after(first ? options_.request_timeout : options_.idle_timeout);
       enqueue(session, waiting_);
-      const http::status received = co_await read_request(connection, buffer, parser);
+      http::status received = co_await read_header(connection, buffer, parser);
+      std::optional<Pushes::Match> push;
+      if (received == http::status::ok) {
+        push = pushes_.find(to_request(parser.get()));
+        // The body of a request that is refused is read too: the next request follows it.
+        received =
+            co_await read_body(connection, buffer, parser, push ? push->max_body : kMaxBodyBytes);
+      }
       if (received == http::status::unknown) co_return;
       if (received != http::status::ok) {
         connection.expires_after(options_.request_timeout);
@@ -207,7 +222,7 @@ class HttpServer::Impl {
       }
       const HttpRequest& request = parser.get();
       enqueue(session, answering_);
-      WebResponse response = co_await answer(request);
+      WebResponse response = co_await answer(request, std::move(push));
       const bool large = body_size(response) > kLargePage;
       if (large && !make_room_for_page()) response = busy("Too many pages are being sent.\n");
       enqueue(session, large ? large_pages_ : sending_);
@@ -229,49 +244,95 @@ class HttpServer::Impl {
     return response;
   }
 
-  asio::awaitable<WebResponse> answer(const HttpRequest& in) {
-    const WebRequest request{to_view(in.method_string()), to_view(in.target()),
-                             to_view(in[http::field::accept]),
-                             to_view(in[http::field::accept_encoding])};
-    if (passwords_.required() && !is_health(request)) {
-      const Passwords::Verdict verdict =
-          co_await passwords_.check(std::string(to_view(in[http::field::authorization])));
+  static WebRequest to_request(const HttpRequest& in) {
+    return {to_view(in.method_string()), to_view(in.target()), to_view(in[http::field::accept]),
+            to_view(in[http::field::accept_encoding])};
+  }
+
+  asio::awaitable<WebResponse> answer(const HttpRequest& in, std::optional<Pushes::Match> push) {
+    const WebRequest request = to_request(in);
+    const std::string_view authorization = to_view(in[http::field::authorization]);
+    std::optional<std::string> token;  // replaces the password
+    if (push) {
+      if (auto read = pushes_.token_of(push->route)) {
+        auto result = co_await result_of<bool>(options_.request_timeout, std::move(read));
+        if (!result || !result->first) {
+          co_return unavailable("The token of this route cannot be read; the log has the reason.\n",
+                                kPushRoute);
+        }
+        token = std::move(result->second);
+      }
+      std::optional<WebResponse> refusal = pushes_.judge(
+          push->route, token, request.method, authorization, std::chrono::steady_clock::now());
+      if (refusal) co_return std::move(*refusal);
+    }
+    if (passwords_.required() && !token && !is_health(request)) {
+      const Passwords::Verdict verdict = co_await passwords_.check(std::string(authorization));
       if (verdict == Passwords::Verdict::busy) {
         co_return busy("Too many passwords are being checked.\n");
       }
       if (verdict == Passwords::Verdict::refused) co_return unauthorized();
     }
+    if (push) co_return co_await forward(std::move(push->push), in.body());
     if (is_reload(options_, request)) co_return co_await reload();
     co_return respond(options_, request);
   }
 
-  // Waits for the result of the reload, which comes from another thread. The wait has a timeout,
-  // because a probe loop that hangs never sends a result.
-  asio::awaitable<WebResponse> reload() {
+  // Passes a request on to its probe. A standby has no probes.
+  asio::awaitable<WebResponse> forward(WebPush push, std::string body) {
+    if (!is_leader(options_)) {
+      co_return unavailable("This replica is on standby: retry, another one is the leader.\n",
+                            kPushRoute);
+    }
+    push.body = std::move(body);
+    auto answer = co_await result_of<int>(options_.request_timeout, [&](auto done) {
+      options_.push(std::move(push), std::move(done));
+    });
+    if (!answer || answer->first == static_cast<int>(http::status::service_unavailable)) {
+      co_return unavailable(answer ? std::move(answer->second)
+                                   : "There is no answer yet: the request may have an effect.\n",
+                            kPushRoute);
+    }
+    WebResponse response;
+    response.route = kPushRoute;
+    response.status = answer->first;
+    response.body = std::move(answer->second);
+    co_return response;
+  }
+
+  // Starts a call to another thread, which calls back with a value and a text, and waits for both.
+  // Nothing after `timeout`, because a probe loop that hangs never calls back.
+  template <class Value, class Start>
+  asio::awaitable<std::optional<std::pair<Value, std::string>>> result_of(
+      std::chrono::milliseconds timeout, Start start) {
     struct Result {
       explicit Result(asio::io_context& loop) : arrived(loop) {}
       asio::steady_timer arrived;
-      std::optional<std::pair<bool, std::string>> value;
+      std::optional<std::pair<Value, std::string>> value;
     };
     const auto shared = std::make_shared<Result>(loop_);
-    shared->arrived.expires_after(options_.response_timeout);
+    shared->arrived.expires_after(timeout);
     // The daemon may call back, or destroy the callback, after this server is destroyed.
-    options_.reload(
-        [weak = std::weak_ptr(shared), &loop = loop_](bool succeeded, std::string text) {
-          const auto shared = weak.lock();
-          if (!shared) return;
-          asio::post(loop, [shared, succeeded, text = std::move(text)]() mutable {
-            shared->value.emplace(succeeded, std::move(text));
-            shared->arrived.cancel();
-          });
-        });
+    start([weak = std::weak_ptr(shared), &loop = loop_](Value value, std::string text) {
+      const auto shared = weak.lock();
+      if (!shared) return;
+      asio::post(loop, [shared, value, text = std::move(text)]() mutable {
+        shared->value.emplace(value, std::move(text));
+        shared->arrived.cancel();
+      });
+    });
     co_await shared->arrived.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_return std::move(shared->value);
+  }
+
+  asio::awaitable<WebResponse> reload() {
+    auto result = co_await result_of<bool>(options_.response_timeout,
+                                           [&](auto done) { options_.reload(std::move(done)); });
     WebResponse response;
     response.route = "/-/reload";
-    response.status = !shared->value ? 504 : shared->value->first ? 200 : 500;
-    response.body = shared->value
-                        ? shared->value->second
-                        : "The reload has no result yet: the probe loop does not respond.\n";
+    response.status = !result ? 504 : result->first ? 200 : 500;
+    response.body = result ? std::move(result->second)
+                           : "The reload has no result yet: the probe loop does not respond.\n";
     co_return response;
   }
 
@@ -280,10 +341,11 @@ class HttpServer::Impl {
   tcp::acceptor acceptor_;
   SpareDescriptors spare_;
   Passwords passwords_;
+  Pushes pushes_;
   std::optional<ServerTls> tls_;
   std::size_t connections_ = 0;
   Queue waiting_;      // handshake, waiting for a request, or shutdown
-  Queue answering_;    // password check, reload, or the page being built
+  Queue answering_;    // password check, token, reload, push, or the page being built
   Queue large_pages_;  // sending a page of more than 1 MiB
   Queue sending_;      // sending any other response
   std::thread thread_;
@@ -292,6 +354,7 @@ class HttpServer::Impl {
 HttpServer::HttpServer(WebOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 HttpServer::~HttpServer() = default;
 void HttpServer::start() { impl_->start(); }
+void HttpServer::set_routes(std::vector<WebRoute> routes) { impl_->set_routes(std::move(routes)); }
 std::uint16_t HttpServer::port() const { return impl_->port(); }
 bool HttpServer::checks_passwords() const { return impl_->checks_passwords(); }
 

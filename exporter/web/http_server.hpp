@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace vitalsd {
 
@@ -20,6 +21,8 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   void start();
+  /// Replaces the routes for requests to probes. Any thread.
+  void set_routes(std::vector<WebRoute> routes);
   /// The bound port, also if the configured port is 0.
   [[nodiscard]] std::uint16_t port() const;
   /// Whether password checks are running. The destructor waits for them: seconds for a hash of a

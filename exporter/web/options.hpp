@@ -16,6 +16,26 @@
 
 namespace vitalsd {
 
+/// A path for requests that are passed on to a probe: POST to the path and to all paths below it.
+struct WebRoute {
+  std::string path;          ///< "/api/v1/jobs/nightly"
+  std::string probe;         ///< the name of the probe
+  std::size_t max_body = 0;  ///< bytes
+  /// Reads the bearer token that every request must have. Calls back on any thread with whether it
+  /// is known and the token or the error, or never. Empty: requests need no token.
+  using TokenDone = std::function<void(bool, std::string)>;
+  using ReadToken = std::function<void(TokenDone)>;
+  ReadToken token;
+};
+
+/// A request to a route.
+struct WebPush {
+  std::string probe;
+  std::string path;   ///< behind the path of the route: "/start"; may be empty
+  std::string query;  ///< behind the "?"; as the client sent it
+  std::string body;
+};
+
 struct WebOptions {
   std::string address = "0.0.0.0";
   std::uint16_t port = 0;  ///< 0: any free port
@@ -32,7 +52,8 @@ struct WebOptions {
   const Exposition* exposition = nullptr;
   std::function<std::vector<Exposition::Extra>()> self_metrics;
   std::function<std::vector<ProbeView>()> probes;
-  std::function<bool()> healthy;  ///< whether the probe loop responds
+  std::function<std::vector<std::string>()> notices;  ///< for the status page; empty: none
+  std::function<bool()> healthy;                      ///< whether the probe loop responds
   std::function<bool()> ready;
   /// Whether this replica is the leader and may publish the series of its probes. A standby replica
   /// publishes its own metrics only. Empty: always the leader.
@@ -42,6 +63,11 @@ struct WebOptions {
   /// Empty: POST /-/reload is disabled.
   using ReloadDone = std::function<void(bool, std::string)>;
   std::function<void(ReloadDone)> reload;
+
+  /// Passes a request on to its probe. Calls back on any thread with the response's status and
+  /// text, or never. Empty if no route is ever set.
+  using PushDone = std::function<void(int, std::string)>;
+  std::function<void(WebPush, PushDone)> push;
 
   std::function<void(std::string_view route, int status)> on_request;
   std::function<void(std::chrono::duration<double>, std::size_t bytes)> on_scrape;

@@ -29,6 +29,8 @@ td.n { white-space: nowrap; }
 a { color: inherit; }
 small { color: var(--dim); display: block; overflow-wrap: anywhere; }
 small.e { color: var(--bad); }
+summary { color: var(--dim); font-size: .85rem; }
+pre { margin: 0; max-height: 20rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 b.ok, i.ok { color: var(--ok); } b.warning, i.warning { color: var(--warn); }
 b.failed, b.stuck, b.critical, i.critical { color: var(--bad); } b.pending { color: var(--dim); }
 i { font-style: normal; }
@@ -113,6 +115,10 @@ void append_row(std::string& out, const ProbeView& probe, ProbeView::Time now) {
     out += "<small class=e>" + escape_html(probe.reason) + ": " + escape_html(probe.detail) +
            "</small>";
   }
+  if (!probe.message.empty()) {
+    out += "<details><summary>message</summary><pre>" + escape_html(probe.message) +
+           "</pre></details>";
+  }
   out += "</td><td>";
   for (const CheckView& check : probe.checks) {
     out += "<i class=" + std::string(status_name(check.status)) + ">" +
@@ -167,7 +173,7 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string status_page(const Overview& overview) {
-  const auto& [probes, version, now, healthy, leads] = overview;
+  const auto& [probes, version, now, healthy, leads, notices] = overview;
   std::vector<const ProbeView*> sorted;
   for (const ProbeView& probe : probes) sorted.push_back(&probe);
   std::ranges::sort(sorted, {}, [](const ProbeView* p) {
@@ -190,7 +196,11 @@ std::string status_page(const Overview& overview) {
       "<nav>vitalsd " +
       escape_html(version) + ", " + iso_time(now) +
       " &nbsp; <a href=metrics>metrics</a> &nbsp; <a href=\"api/v1/status\">JSON</a>"
-      " &nbsp; <a href=\"-/healthy\">health</a> &nbsp; <a href=\"-/ready\">readiness</a></nav>\n"
+      " &nbsp; <a href=\"-/healthy\">health</a> &nbsp; <a href=\"-/ready\">readiness</a></nav>\n";
+  for (const std::string& notice : notices) {
+    out += "<p><i class=warning>!</i> " + escape_html(notice) + "</p>\n";
+  }
+  out +=
       "<table><thead><tr><th>State</th><th>Probe</th><th>Checks</th><th>Last run</th>"
       "<th>Last success</th><th>Recent runs</th></tr></thead><tbody>\n";
   for (const ProbeView* probe : sorted) append_row(out, *probe, now);
@@ -198,7 +208,7 @@ std::string status_page(const Overview& overview) {
 }
 
 std::string status_json(const Overview& overview) {
-  const auto& [probes, version, now, healthy, leads] = overview;
+  const auto& [probes, version, now, healthy, leads, notices] = overview;
   boost::json::array list;
   for (const ProbeView& probe : probes) {
     boost::json::object& row = list.emplace_back(boost::json::object()).as_object();
@@ -212,6 +222,7 @@ std::string status_json(const Overview& overview) {
       row["reason"] = probe.reason;
       row["error"] = probe.detail;
     }
+    if (!probe.message.empty()) row["message"] = probe.message;
     if (probe.last_run) {
       row["last_run"] = iso_time(*probe.last_run);
       row["duration_seconds"] = probe.duration_seconds;
@@ -232,6 +243,7 @@ std::string status_json(const Overview& overview) {
   document["time"] = iso_time(now);
   document["healthy"] = healthy;
   document["leads"] = leads;
+  document["notices"] = boost::json::array(notices.begin(), notices.end());
   document["probes"] = std::move(list);
   return boost::json::serialize(document) + '\n';
 }

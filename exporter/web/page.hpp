@@ -16,6 +16,7 @@ struct Overview {
   ProbeView::Time now;  ///< the reference of all ages
   bool healthy = true;  ///< false: the probe loop does not respond, so all states are stale
   bool leads = true;    ///< false: another replica is the leader
+  std::vector<std::string> notices{};  ///< problems of the process itself
 };
 
 /// HTML without scripts: one row per probe, failures first.

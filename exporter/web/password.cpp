@@ -20,13 +20,6 @@ constexpr std::size_t kMaxHeaderBytes = 1024;
 constexpr std::size_t kMaxCachedDigests = 64;
 constexpr std::size_t kMaxPending = 8;
 
-std::string sha256(std::string_view text) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
-}
-
 bool matches(const std::string& password, const std::string& hash) {
   const auto data = std::make_unique<crypt_data>();  // 32 KiB: too large for a stack
   const char* computed = crypt_r(password.c_str(), hash.c_str(), data.get());
@@ -60,6 +53,13 @@ bool has_basic_scheme(std::string_view authorization) {
 }
 
 }  // namespace
+
+std::string sha256(std::string_view text) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
 
 std::string decode_base64(std::string_view text) {
   // EVP_DecodeBlock accepts padding anywhere and surrounding spaces, so both are checked here.

@@ -49,6 +49,9 @@ class Passwords {
   std::optional<boost::asio::thread_pool> thread_;  // started with the first check
 };
 
+/// The digest of a text, 32 bytes.
+std::string sha256(std::string_view text);
+
 /// Decodes standard base64. Empty if `text` is not valid base64.
 std::string decode_base64(std::string_view text);
 

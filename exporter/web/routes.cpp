@@ -21,21 +21,6 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
-
-// The path of a request target, which is an absolute URL in requests to a proxy.
-std::string_view path_of(std::string_view target) {
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
-    target.remove_prefix(std::min(target.find_first_of("/?", scheme.size()), target.size()));
-    if (!target.starts_with('/')) return "/";
-  }
-  return target.substr(0, target.find('?'));
-}
-
 // Removes the first item, and the separator after it, from `rest`.
 std::string_view next_item(std::string_view& rest, char separator) {
   const std::size_t end = rest.find(separator);
@@ -65,22 +50,20 @@ WebResponse plain(int status, std::string text, std::string_view route) {
   return response;
 }
 
-bool leads(const WebOptions& options) { return !options.leads || options.leads(); }
-
 WebResponse gather(const WebOptions& options, const WebRequest& request,
-                   std::optional<std::string_view> probe, bool leading) {
+                   const Exposition::Selection& wanted, bool leading) {
   const Format format = negotiate_format(request.accept);
-  Exposition::Selection selection;
-  selection.owner = probe;
+  Exposition::Selection selection = wanted;
   // If the probe loop hangs, all readings are stale.
   selection.readings = leading && options.healthy();
   selection.facts = leading;
   WebResponse response;
-  response.route = probe ? "/probes" : "/metrics";
+  response.route = wanted.owner ? "/probes" : "/metrics";
   response.content_type = content_type(format);
   response.gzip = accepts_gzip(request.accept_encoding);
   std::vector<Exposition::Extra> extras;
-  if (!probe) extras = options.self_metrics();
+  const bool has_extras = !wanted.owner && wanted.families != Exposition::Families::foreign;
+  if (has_extras) extras = options.self_metrics();
   auto page = options.exposition->page(format, selection, std::move(extras));
   if (response.gzip) {
     GzipWriter gzip;
@@ -93,13 +76,13 @@ WebResponse gather(const WebOptions& options, const WebRequest& request,
 }
 
 WebResponse metrics(const WebOptions& options, const WebRequest& request,
-                    std::optional<std::string_view> probe) {
+                    const Exposition::Selection& wanted) {
   const auto start = std::chrono::steady_clock::now();
-  const bool leading = leads(options);
-  WebResponse response = gather(options, request, probe, leading);
+  const bool leading = is_leader(options);
+  WebResponse response = gather(options, request, wanted, leading);
   // The lease may have expired in the meantime, for example if the process was frozen.
-  if (leading && !leads(options)) response = gather(options, request, probe, false);
-  if (!probe) {
+  if (leading && !is_leader(options)) response = gather(options, request, wanted, false);
+  if (!wanted.owner) {
     options.on_scrape(std::chrono::steady_clock::now() - start,
                       response.page ? response.page->size() : response.body.size());
   }
@@ -127,6 +110,28 @@ std::optional<std::string_view> probe_of(std::string_view path) {
 }
 
 }  // namespace
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+std::string_view path_of(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+    target.remove_prefix(std::min(target.find_first_of("/?", scheme.size()), target.size()));
+    if (!target.starts_with('/')) return "/";
+  }
+  return target.substr(0, target.find('?'));
+}
+
+bool is_leader(const WebOptions& options) { return !options.leads || options.leads(); }
+
+WebResponse unavailable(std::string text, std::string_view route) {
+  WebResponse response = plain(503, std::move(text), route);
+  response.headers.emplace_back("Retry-After", "5");
+  return response;
+}
 
 Format negotiate_format(std::string_view accept) {
   double openmetrics = 0;
@@ -164,6 +169,10 @@ bool is_health(const WebRequest& request) {
   return path == "/-/healthy" || path == "/-/ready";
 }
 
+WebResponse unknown_job() {
+  return plain(404, "No probe of the kind job has this name: / lists all probes.\n", "/push");
+}
+
 WebResponse respond(const WebOptions& options, const WebRequest& request) {
   const std::string_view path = path_of(request.target);
   if (path == "/-/reload") {
@@ -175,12 +184,19 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     response.headers.emplace_back("Allow", "POST");
     return response;
   }
+  if (path.starts_with("/api/v1/jobs/")) return unknown_job();
   if (request.method != "GET" && request.method != "HEAD") {
     WebResponse response = plain(405, "Use GET or HEAD.\n", "other");
     response.headers.emplace_back("Allow", "GET, HEAD");
     return response;
   }
-  if (path == "/metrics") return metrics(options, request, std::nullopt);
+  if (path == "/metrics") return metrics(options, request, {});
+  if (path == "/metrics/core") {
+    return metrics(options, request, {.owner = {}, .families = Exposition::Families::declared});
+  }
+  if (path == "/metrics/relay") {
+    return metrics(options, request, {.owner = {}, .families = Exposition::Families::foreign});
+  }
   if (path == "/-/healthy") {
     return options.healthy() ? plain(200, "vitalsd is healthy.\n", "/-/healthy")
                              : plain(503, "The probe loop does not respond.\n", "/-/healthy");
@@ -191,8 +207,12 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
                : plain(503, "Some probes have not completed their first run.\n", "/-/ready");
   }
   const auto overview = [&] {
-    return Overview{options.probes(), options.version, std::chrono::system_clock::now(),
-                    options.healthy(), leads(options)};
+    return Overview{options.probes(),
+                    options.version,
+                    std::chrono::system_clock::now(),
+                    options.healthy(),
+                    is_leader(options),
+                    options.notices ? options.notices() : std::vector<std::string>()};
   };
   if (path == "/") return html(status_page(overview()));
   if (path == "/api/v1/status") {
@@ -201,15 +221,15 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     return response;
   }
   if (const auto probe = probe_of(path)) {
-    if (options.exposition->has_owner(*probe)) return metrics(options, request, probe);
-    if (!leads(options))
+    if (options.exposition->has_owner(*probe)) return metrics(options, request, {.owner = *probe});
+    if (!is_leader(options))
       return plain(503, "This replica is on standby: the leader has the metrics.\n", "/probes");
     return plain(404, "No probe has this name: / lists all probes.\n", "/probes");
   }
   return plain(
       404,
-      "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
-      "and /-/ready.\n",
+      "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, /probes/NAME/metrics, "
+      "/api/v1/status, /api/v1/jobs/NAME of a probe of kind job, /-/healthy and /-/ready.\n",
       "other");
 }
 

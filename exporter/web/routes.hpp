@@ -39,6 +39,22 @@ bool is_reload(const WebOptions& options, const WebRequest& request);
 /// none.
 bool is_health(const WebRequest& request);
 
+/// The path of a request target, which is an absolute URL in requests to a proxy.
+std::string_view path_of(std::string_view target);
+
+/// Whether this replica publishes and observes: WebOptions::leads.
+bool is_leader(const WebOptions& options);
+
+/// Compares ASCII letters without their case.
+bool equals_ignoring_case(std::string_view a, std::string_view b);
+
+/// The response 503 to a request that will succeed later, with Retry-After. A replica takes over
+/// within some seconds, so five retries of curl are enough.
+WebResponse unavailable(std::string text, std::string_view route);
+
+/// The response to a request to a job that no probe watches.
+WebResponse unknown_job();
+
 /// The format that an Accept header prefers: OpenMetrics if it has at least the weight of the text
 /// format, otherwise the text format.
 Format negotiate_format(std::string_view accept);

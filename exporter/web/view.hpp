@@ -36,6 +36,7 @@ struct ProbeView {
   std::optional<Time> last_success;  ///< the end of the last successful run
   std::optional<Time> since;         ///< the start of the current state
   double duration_seconds = 0;       ///< of the last run
+  std::string message;               ///< of the target, of one or several lines; may be empty
   std::vector<CheckView> checks;
   /// The last runs, two bits each, the newest in the lowest bits: 0 none, 1 ok, 2 failed, 3 stuck
   /// or skipped.

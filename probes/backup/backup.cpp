@@ -1,5 +1,6 @@
-// Kind `backup`: the newest good backup in a directory or under an S3 prefix. A good backup matches
-// the pattern, is large enough, is not being written and, if configured, is valid gzip. If the
+// Kind `backup`: the newest good backup in a directory or under an S3 prefix. A backup is a file,
+// an object or, with `layout: directories`, a directory. A good backup matches the pattern, is
+// large enough, is not being written and, if configured, has its marker or is valid gzip. If the
 // store can be listed but has no good backup, the time of the last success is 0. If the store
 // cannot be listed, the published time stays.
 #include "probes/backup/criteria.hpp"
@@ -11,6 +12,8 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,17 +57,20 @@ constexpr MetricTable kTable(
               [](const Result& result) {
                 return result.newest ? std::optional(result.newest->size) : std::nullopt;
               }},
-    MetricRow{Metric({.name = "backup_objects",
-                      .help = "Files or objects in the store, by whether they count as backups."},
-                     "state"),
-              [](const Result& result, const auto& put) {
-                put(result.tally.good, "good");
-                put(result.tally.unmatched, "unmatched");
-                put(result.tally.too_small, "too_small");
-                put(result.tally.being_written, "being_written");
-                put(result.tally.broken, "broken");
-                put(result.tally.from_future, "from_future");
-              }});
+    MetricRow{
+        Metric({.name = "backup_objects",
+                .help = "Files, objects or directories in the store, by whether they count as "
+                        "backups."},
+               "state"),
+        [](const Result& result, const auto& put) {
+          put(result.tally.good, "good");
+          put(result.tally.unmatched, "unmatched");
+          put(result.tally.incomplete, "incomplete");
+          put(result.tally.too_small, "too_small");
+          put(result.tally.being_written, "being_written");
+          put(result.tally.broken, "broken");
+          put(result.tally.from_future, "from_future");
+        }});
 constexpr auto kMetrics = metric_list(kTable);
 
 constexpr Check kAgeCheck{.name = "age",
@@ -90,20 +96,19 @@ class BackupProbe final : public Probe {
     if (path) {
       directory_.emplace(std::move(directory));
     } else {
-      for (const std::string_view key : {"verify", "settle"}) {
-        if (options.has(key)) options.error(key, "requires directory");
-      }
+      if (options.has("verify")) options.error("verify", "requires directory");
     }
+    if (options.has("verify") && criteria_.of_directories())
+      options.error("verify", "requires layout: files");
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
     Result result{.is_daily = max_age_ <= 24h};
     if (directory_) {
       out.doing("listing " + directory_->path());
-      const std::vector<Candidate> files =
+      const std::vector<Candidate> newest =
           co_await directory_->list(environment_, criteria_, result.tally);
-      result.tally.good = static_cast<double>(files.size());
-      result.newest = co_await directory_->find_newest(environment_, files, out, result.tally);
+      result.newest = co_await directory_->find_newest(environment_, newest, out, result.tally);
       result.tally.good -= result.tally.broken;
     } else {
       co_await list_bucket(out, result);
@@ -113,8 +118,7 @@ class BackupProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override {
     if (directory_) return directory_->path();
-    if (!bucket_) return {};
-    return "s3://" + bucket_->options().bucket + '/' + bucket_->options().prefix;
+    return bucket_ ? bucket_->text() : "";
   }
 
   void inherit(Probe& predecessor) override {
@@ -124,23 +128,61 @@ class BackupProbe final : public Probe {
 
  private:
   asio::awaitable<void> list_bucket(SampleSet& out, Result& result) {
+    std::map<std::string, Candidate, std::less<>> directories;
+    const auto judge = [&](Candidate candidate) {
+      // The earlier of both clocks: a store whose clock is ahead dates its objects too late.
+      const double local = backup::now_unix();
+      const double now = std::min(bucket_->server_time().value_or(local), local);
+      if (!criteria_.accepts(candidate, now, result.tally)) return;
+      if (!result.newest || candidate.modified > result.newest->modified) {
+        result.newest = std::move(candidate);
+      }
+    };
     const std::size_t prefix = bucket_->options().prefix.size();
     const auto add_page = [&](const net::S3Page& page) {
       for (const net::S3Object& object : page.objects) {
         const std::string_view name =
             std::string_view(object.key).substr(std::min(prefix, object.key.size()));
-        if (!criteria_.accepts(name, object.size, result.tally)) continue;
-        // The earlier of both clocks: a store whose clock is ahead dates its objects too late.
-        const double local = backup::now_unix();
-        const double now = std::min(bucket_->server_time().value_or(local), local);
-        if (is_from_future(object.key, object.modified, now, result.tally)) continue;
-        ++result.tally.good;
-        if (!result.newest || object.modified > result.newest->modified) {
-          result.newest = Candidate{object.key, object.size, object.modified, 0};
+        if (criteria_.of_directories()) {
+          add_to_directory(directories, name, object);
+        } else if (!criteria_.matches(name)) {
+          ++result.tally.unmatched;
+        } else {
+          judge({.name = object.key, .size = object.size, .modified = object.modified});
         }
       }
     };
     co_await bucket_->list(out, add_page);
+    for (auto& [name, directory] : directories) {
+      if (criteria_.matches(name)) {
+        judge(std::move(directory));
+      } else {
+        ++result.tally.unmatched;
+      }
+    }
+  }
+
+  // `name` is the object's key without the prefix. Objects beside the directories are ignored.
+  void add_to_directory(std::map<std::string, Candidate, std::less<>>& directories,
+                        std::string_view name, const net::S3Object& object) const {
+    constexpr std::size_t kMaxDirectories = 10'000;
+    if (name.starts_with('/')) name.remove_prefix(1);  // of a prefix without its last '/'
+    const std::size_t slash = name.find('/');
+    if (slash == std::string_view::npos) return;
+    const std::string_view directory = name.substr(0, slash);
+    const std::string_view path = name.substr(slash + 1);
+    auto found = directories.find(directory);
+    if (found == directories.end()) {
+      if (directories.size() == kMaxDirectories) {
+        throw ProbeError(Reason::config, "more than 10,000 directories have the prefix " +
+                                             config::quoted(bucket_->options().prefix) +
+                                             ": use a longer prefix");
+      }
+      const std::size_t shown = object.key.size() - path.size() - 1;
+      found =
+          directories.emplace(directory, criteria_.directory(object.key.substr(0, shown))).first;
+    }
+    criteria_.add_file(found->second, path, object.size, object.modified);
   }
 
   void publish(SampleSet& out, const Result& result) const {
@@ -167,6 +209,7 @@ class BackupProbe final : public Probe {
     };
     return count(tally.unmatched, "do not match, ") + count(tally.too_small, "too small, ") +
            count(tally.being_written, "being written, ") + count(tally.broken, "broken") +
+           (criteria_.of_directories() ? ", " + count(tally.incomplete, "without marker") : "") +
            (directory_ ? directory_->faults() : "");
   }
 

@@ -3,27 +3,38 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <utility>
 
 #include <fnmatch.h>
 
 namespace vitalsd::backup {
 
+using namespace std::chrono_literals;
+
 Criteria::Criteria(config::Node& options)
     : pattern_(
           options.get<std::string>("pattern", "*", "pattern of the names; * and ? are allowed")),
       min_size_(options.get<config::Bytes>(
-          "min_size", config::Bytes{1}, "a smaller file or object does not count as a backup")) {}
-
-bool Criteria::accepts(std::string_view name, std::uint64_t size, Tally& tally) const {
-  if (!matches(name)) {
-    ++tally.unmatched;
-    return false;
-  }
-  if (size < min_size_.value) {
-    ++tally.too_small;
-    return false;
-  }
-  return true;
+          "min_size", config::Bytes{1},
+          "a smaller file, object or directory does not count as a backup")),
+      of_directories_(
+          options.choice("layout", {"files", "directories"},
+                         "what a backup is: a file or object, or a directory with its files, as "
+                         "pgBackRest, WAL-G and Velero write it (in S3: the keys with the same "
+                         "text up to the first / after the prefix)") == "directories"),
+      marker_(options.get<std::string>(
+          "marker", "",
+          "pattern of the path of a file that only a complete backup directory has, such as "
+          "backup.manifest; requires layout: directories")),
+      settle_(options.get<config::Duration>(
+          "settle", 1min,
+          "a file or directory that changed more recently counts as being written")) {
+  if (of_directories_) return;
+  if (options.has("marker")) options.error("marker", "requires layout: directories");
+  // An object appears when all of it is written.
+  if (!options.has("s3")) return;
+  if (options.has("settle")) options.error("settle", "requires directory or layout: directories");
+  settle_ = 0s;
 }
 
 bool Criteria::matches(std::string_view name) const {
@@ -38,12 +49,41 @@ bool Criteria::matches(std::string_view name) const {
   return fnmatch(pattern_.c_str(), std::string(name).c_str(), 0) == 0;
 }
 
-bool is_from_future(const std::string& name, double modified, double now, Tally& tally) {
+bool Criteria::accepts(const Candidate& candidate, double now, Tally& tally) const {
+  // No difference between clocks explains more than this. Such a backup would count as fresh for
+  // too long.
   constexpr double kTolerance = 86'400;  // seconds
-  if (modified <= now + kTolerance) return false;
-  if (tally.first_from_future.empty()) tally.first_from_future = name;
-  ++tally.from_future;
-  return true;
+  const double settle = std::chrono::duration<double>(settle_).count();
+  if (!candidate.is_complete) {
+    ++tally.incomplete;
+  } else if (candidate.size < min_size_.value) {
+    ++tally.too_small;
+  } else if (candidate.modified > now + kTolerance) {
+    if (tally.first_from_future.empty()) tally.first_from_future = candidate.name;
+    ++tally.from_future;
+  } else if (settle > 0 && candidate.modified > now - settle) {
+    ++tally.being_written;
+  } else {
+    ++tally.good;
+    return true;
+  }
+  return false;
+}
+
+Candidate Criteria::directory(std::string name) const {
+  Candidate directory;
+  directory.name = std::move(name);
+  directory.is_complete = marker_.empty();
+  return directory;
+}
+
+void Criteria::add_file(Candidate& directory, std::string_view path, std::uint64_t size,
+                        double modified) const {
+  directory.size += size;
+  directory.modified = std::max(directory.modified, modified);
+  if (!directory.is_complete) {
+    directory.is_complete = fnmatch(marker_.c_str(), std::string(path).c_str(), 0) == 0;
+  }
 }
 
 double now_unix() {

@@ -1,4 +1,5 @@
-// Which files or objects of a store count as backups, as far as their entries in the list tell.
+// Which files, objects or directories of a store count as backups, as far as their entries in the
+// list tell.
 #pragma once
 
 #include "config/node.hpp"
@@ -10,18 +11,20 @@
 
 namespace vitalsd::backup {
 
-/// An entry of the list.
+/// A file or object, or a directory that is one backup.
 struct Candidate {
   std::string name;
-  std::uint64_t size = 0;  ///< bytes
-  double modified = 0;     ///< Unix time
+  std::uint64_t size = 0;  ///< bytes; of a directory: the sum of its files
+  double modified = 0;     ///< Unix time; of a directory: that of its newest file
   std::uint64_t inode = 0;
+  bool is_complete = true;  ///< false: a directory without the marker
 };
 
-/// The number of entries by result.
+/// The number of candidates by result.
 struct Tally {
   double good = 0;
   double unmatched = 0;
+  double incomplete = 0;
   double too_small = 0;
   double being_written = 0;
   double broken = 0;
@@ -33,19 +36,27 @@ class Criteria {
  public:
   explicit Criteria(config::Node& options);
 
-  /// Whether the name and the size are those of a backup. If not, counts the entry in `tally`.
-  bool accepts(std::string_view name, std::uint64_t size, Tally& tally) const;
+  /// Whether each directory of the store is a backup, instead of each file or object.
+  [[nodiscard]] bool of_directories() const { return of_directories_; }
+  /// Whether the name is that of a backup.
+  [[nodiscard]] bool matches(std::string_view name) const;
+  /// Whether a candidate with a matching name is a backup at `now` (Unix time). Counts it in
+  /// `tally`.
+  bool accepts(const Candidate& candidate, double now, Tally& tally) const;
+
+  /// A directory without files.
+  [[nodiscard]] Candidate directory(std::string name) const;
+  /// Adds a file to its directory. `path` is relative to the directory.
+  void add_file(Candidate& directory, std::string_view path, std::uint64_t size,
+                double modified) const;
 
  private:
-  [[nodiscard]] bool matches(std::string_view name) const;
-
   std::string pattern_;
   config::Bytes min_size_;
+  bool of_directories_;
+  std::string marker_;
+  config::Duration settle_;
 };
-
-/// Whether a modification time is more than a day after `now`, which no difference between clocks
-/// explains. Such a backup would count as fresh for too long. Counts the entry in `tally`.
-bool is_from_future(const std::string& name, double modified, double now, Tally& tally);
 
 /// Unix time, in seconds.
 double now_unix();

@@ -1,92 +1,37 @@
 #include "probes/backup/directory.hpp"
 
+#include "probes/backup/listing.hpp"
 #include "probes/net/offload.hpp"
 
-#include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <functional>
 #include <utility>
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
 namespace vitalsd::backup {
-namespace {
-
-using namespace std::chrono_literals;
-
-struct Listing {
-  std::vector<Candidate> files;
-  int error = 0;  // errno
-};
-
-// Blocks: runs on a thread of the pool.
-Listing list_directory(const std::string& path, const net::StopFlag& stop) {
-  Listing listing;
-  DIR* directory = opendir(path.c_str());
-  if (directory == nullptr) {
-    listing.error = errno;
-    return listing;
-  }
-  errno = 0;
-  while (const dirent* entry = stop.stopped() ? nullptr : readdir(directory)) {
-    struct stat status{};
-    // Follows links, because "latest" may be one. Ignores files that were deleted meanwhile.
-    if (fstatat(dirfd(directory), entry->d_name, &status, 0) == 0 && S_ISREG(status.st_mode)) {
-      listing.files.push_back({entry->d_name, static_cast<std::uint64_t>(status.st_size),
-                               static_cast<double>(status.st_mtim.tv_sec) +
-                                   static_cast<double>(status.st_mtim.tv_nsec) / 1e9,
-                               status.st_ino});
-    }
-    errno = 0;
-  }
-  listing.error = errno;
-  closedir(directory);
-  return listing;
-}
-
-}  // namespace
-
 Directory::Directory(std::string path, config::Node& options)
     : path_(std::move(path)),
-      settle_(options.get<config::Duration>(
-          "settle", 1min, "a file that changed more recently counts as being written")),
       verify_(options.choice("verify", {"none", "gzip"}, "format that the newest file must have") ==
               "gzip") {}
 
 asio::awaitable<std::vector<Candidate>> Directory::list(const Environment& environment,
                                                         const Criteria& criteria, Tally& tally) {
-  const auto read = [path = path_](const net::StopFlag& stop) {
-    return list_directory(path, stop);
+  const auto read = [path = path_, criteria](const net::StopFlag& stop) {
+    return list_backups(path, criteria, stop);
   };
   Listing listing = co_await environment.offload.run("directory " + path_, read);
-  if (listing.error != 0) {
-    throw ProbeError(listing.error == EACCES ? Reason::permission : Reason::mismatch,
-                     path_ + ": " + std::strerror(listing.error));
-  }
-  const double now = now_unix();
-  const double settled_before = now - std::chrono::duration<double>(settle_).count();
+  tally = std::move(listing.tally);
+  // rsync --inplace changes the size but not the modification time while it writes.
   std::map<std::string, std::uint64_t> sizes;
-  std::vector<Candidate> good;
-  for (Candidate& file : listing.files) {
-    if (!criteria.accepts(file.name, file.size, tally)) continue;
-    if (is_from_future(file.name, file.modified, now, tally)) continue;
-    // rsync --inplace changes the size but not the modification time while it writes.
-    const auto before = sizes_.find(file.name);
-    const bool has_grown = before != sizes_.end() && before->second != file.size;
-    sizes[file.name] = file.size;
-    if (file.modified > settled_before || has_grown) {
-      ++tally.being_written;
-    } else {
-      good.push_back(std::move(file));
-    }
-  }
+  std::erase_if(listing.newest, [&](const Candidate& candidate) {
+    const auto before = sizes_.find(candidate.name);
+    const bool has_grown = before != sizes_.end() && before->second != candidate.size;
+    sizes[candidate.name] = candidate.size;
+    if (!has_grown) return false;
+    --tally.good;
+    ++tally.being_written;
+    return true;
+  });
   sizes_ = std::move(sizes);
-  std::ranges::sort(good, std::ranges::greater{}, &Candidate::modified);
-  co_return good;
+  co_return std::move(listing.newest);
 }
 
 asio::awaitable<std::optional<Candidate>> Directory::find_newest(
@@ -122,10 +67,9 @@ std::string Directory::faults() const {
 }
 
 void Directory::forget_all_but(const std::vector<Candidate>& files) {
-  std::erase_if(checks_, [&](const auto& entry) {
-    return std::ranges::none_of(
-        files, [&](const Candidate& file) { return identity_of(file) == entry.first; });
-  });
+  std::map<Identity, std::shared_ptr<GzipCheck>> kept;
+  for (const Candidate& file : files) kept.insert(checks_.extract(identity_of(file)));
+  checks_ = std::move(kept);
 }
 
 asio::awaitable<GzipCheck::State> Directory::verify(const Environment& environment,

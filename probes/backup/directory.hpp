@@ -1,5 +1,5 @@
-// A directory of backups: lists its files, leaves out those that are still being written, and
-// verifies the newest ones. Probe loop only; reading is done by the thread pool.
+// A directory of backups: lists them, leaves out those that are still being written, and verifies
+// the newest ones. Probe loop only; reading is done by the thread pool.
 #pragma once
 
 #include "probes/backup/criteria.hpp"
@@ -24,8 +24,8 @@ class Directory {
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
-  /// The files that are backups by name, size and age, the newest first. Throws ProbeError if the
-  /// directory cannot be read.
+  /// The newest of those that are backups by name, size and age, the newest first (at most
+  /// Listing::kMaxNewest). Sets `tally`. Throws ProbeError if the directory cannot be read.
   asio::awaitable<std::vector<Candidate>> list(const Environment& environment,
                                                const Criteria& criteria, Tally& tally);
 
@@ -59,9 +59,9 @@ class Directory {
                                            SampleSet& out);
 
   std::string path_;
-  config::Duration settle_;
   bool verify_;
-  std::map<std::string, std::uint64_t> sizes_;  // bytes by name, as of the previous run
+  std::map<std::string, std::uint64_t>
+      sizes_;  // of the newest, in bytes by name, as of the previous run
   std::map<Identity, std::shared_ptr<GzipCheck>> checks_;
 };
 

@@ -176,6 +176,7 @@ class CertificateProbe final : public Probe {
   CertificateProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
         endpoint_(options.find<config::Endpoint>("endpoint", "host:port of a TLS server")),
+        ip_(net::read_ip(options, "endpoint", endpoint_ ? endpoint_->host : "")),
         patterns_(options.list<std::string>("files", "PEM or DER files; * and ? are allowed")),
         tls_(net::TlsOptions::read(options)) {
     if (config::Node* secrets =
@@ -204,6 +205,7 @@ class CertificateProbe final : public Probe {
       options.error("files", "exactly one of endpoint, files and secrets must be set");
     }
     if (!endpoint_ && options.has("starttls")) options.error("starttls", "requires endpoint");
+    if (!endpoint_ && options.has("ip")) options.error("ip", "requires endpoint");
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -234,9 +236,9 @@ class CertificateProbe final : public Probe {
   using Secrets = kubernetes::Watched<TlsSecret>;
 
   asio::awaitable<void> observe_endpoint(SampleSet& out) {
-    const EndpointResult result{
-        .certificate = co_await fetch_certificate(environment_, *endpoint_, start_tls_, tls_, out),
-        .is_verified = tls_.verify};
+    const EndpointResult result{.certificate = co_await fetch_certificate(
+                                    environment_, *endpoint_, ip_, start_tls_, tls_, out),
+                                .is_verified = tls_.verify};
     const std::string source = endpoint_->text();
     add(out, {result.certificate.leaf}, source);
     kEndpointTable.add(out, result, source);
@@ -320,6 +322,7 @@ class CertificateProbe final : public Probe {
 
   const Environment& environment_;
   std::optional<config::Endpoint> endpoint_;
+  net::IpVersion ip_;
   std::vector<std::string> patterns_;
   net::TlsOptions tls_;
   StartTls start_tls_ = StartTls::none;

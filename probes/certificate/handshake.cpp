@@ -203,20 +203,13 @@ asio::awaitable<void> request_tls(net::Stream& stream, StartTls protocol) {
   }
 }
 
-// Not one of the shared contexts, because those verify.
-std::shared_ptr<asio::ssl::context> capturing_context(const net::TlsOptions& options) {
+// Not a shared context, because this one replaces the verification.
+std::shared_ptr<asio::ssl::context> capturing_context(asio::ssl::context& shared) {
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
   context->set_verify_mode(asio::ssl::verify_none);
   net::refuse_large_primes(context->native_handle());
   SSL_CTX_set_cert_verify_callback(context->native_handle(), &capture_chain, nullptr);
-  if (options.certificate.empty()) return context;
-  net::refuse_irregular(options.certificate);
-  net::refuse_irregular(options.key);
-  boost::system::error_code error;
-  context->use_certificate_chain_file(options.certificate, error);
-  if (!error) context->use_private_key_file(options.key, asio::ssl::context::pem, error);
-  if (error)
-    throw ProbeError(Reason::config, "cannot use " + options.certificate + ": " + error.message());
+  net::copy_certificate(shared.native_handle(), context->native_handle());
   return context;
 }
 
@@ -242,10 +235,10 @@ std::string_view fault_name(VerifyFault fault) {
 
 asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environment,
                                                      const config::Endpoint& endpoint,
-                                                     StartTls start_tls,
+                                                     net::IpVersion ip, StartTls start_tls,
                                                      const net::TlsOptions& options,
                                                      SampleSet& out) {
-  net::Stream stream = co_await net::open_stream(environment, endpoint, nullptr, out);
+  net::Stream stream = co_await net::open_stream(environment, endpoint, ip, nullptr, out);
   if (start_tls != StartTls::none) {
     out.doing("requesting TLS");
     co_await request_tls(stream, start_tls);
@@ -254,7 +247,8 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
   Capture capture;
   net::TlsOptions unverified = options;
   unverified.verify = false;
-  const auto context = capturing_context(options);
+  const auto shared = co_await environment.tls.client(unverified);
+  const auto context = capturing_context(*shared);
   const auto prepare = [&](SSL* ssl) { SSL_set_ex_data(ssl, capture_index(), &capture); };
   try {
     co_await stream.start_tls(context, unverified, endpoint.host, prepare);
@@ -269,7 +263,8 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
   found.chain_expiry = net::earliest_expiry(capture.chain.get());
   if (options.verify) {
     const std::string& name = options.server_name.empty() ? endpoint.host : options.server_name;
-    verify(capture.chain.get(), environment.tls.store(options.ca), name, found);
+    const auto store = co_await environment.tls.store(options.ca);
+    verify(capture.chain.get(), store.get(), name, found);
   }
   co_return found;
 }

@@ -5,6 +5,7 @@
 
 #include "config/scalar.hpp"
 #include "probes/net/certificate_info.hpp"
+#include "probes/net/resolver.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
 
@@ -46,7 +47,7 @@ struct ServerCertificate {
 /// certificate). Throws ProbeError.
 asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environment,
                                                      const config::Endpoint& endpoint,
-                                                     StartTls start_tls,
+                                                     net::IpVersion ip, StartTls start_tls,
                                                      const net::TlsOptions& options,
                                                      SampleSet& out);
 

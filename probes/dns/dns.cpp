@@ -2,6 +2,7 @@
 // with a retry over TCP for truncated responses, or over TCP only.
 #include "probes/dns/records.hpp"
 #include "probes/net/ares_channel.hpp"
+#include "probes/net/options.hpp"
 #include "probes/net/pending.hpp"
 #include "probes/net/resolver.hpp"
 #include "probes/probe.hpp"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -86,6 +88,7 @@ class DnsProbe final : public Probe {
         query_(options.required<std::string>("query", "name to query; for PTR also an address")),
         server_(options.find<config::Endpoint>("server",
                                                "host:port; by default the servers of resolv.conf")),
+        ip_(net::read_ip(options, "server", server_ ? server_->host : "")),
         tcp_(options.choice("protocol", {"udp", "tcp"}, "protocol of the query") == "tcp"),
         expected_(options.list<std::string>(
             "answers", "records that the response must contain; only TXT is case-sensitive")),
@@ -94,6 +97,7 @@ class DnsProbe final : public Probe {
     if (expected_status_ != ARES_SUCCESS && options.has("answers")) {
       options.error("answers", "requires expect: records");
     }
+    if (options.has("ip") && !server_) options.error("ip", "requires server");
     if (options.has("query") && query_.empty()) options.error("query", "must not be empty");
     const std::string canonical = dns::canonical_name(query_);
     if (canonical == "onion" || canonical.ends_with(".onion")) {
@@ -133,7 +137,7 @@ class DnsProbe final : public Probe {
     if (server_) {
       options.take_errors = true;  // an error of this server is the result of the run
       out.doing("resolving " + server_->host);
-      for (const auto& address : co_await environment_.resolver.resolve(server_->host)) {
+      for (const auto& address : co_await environment_.resolver.resolve(server_->host, ip_)) {
         options.servers.push_back(config::Endpoint{address.to_string(), server_->port}.text());
       }
     }
@@ -152,8 +156,13 @@ class DnsProbe final : public Probe {
       const auto done = [](void* raw, int status, int /*timeouts*/, unsigned char* data, int size) {
         const std::unique_ptr<Query> query(static_cast<Query*>(raw));
         Response response{status, {}};
-        if (status == ARES_SUCCESS) {
-          response.status = query->type->parse(data, size, response.records);
+        try {
+          if (status == ARES_SUCCESS) {
+            response.status = query->type->parse(data, size, response.records);
+          }
+        } catch (...) {  // cannot pass through c-ares
+          query->pending->fail(std::current_exception());
+          return;
         }
         // Some parsers of c-ares report success for a response that contains only an alias.
         if (response.status == ARES_SUCCESS && response.records.empty()) {
@@ -190,6 +199,7 @@ class DnsProbe final : public Probe {
   std::string query_;
   std::string name_;  // the name in the query: of an address, its reverse name
   std::optional<config::Endpoint> server_;
+  net::IpVersion ip_;
   bool tcp_;
   std::vector<std::string> expected_;
   const RecordType* type_;

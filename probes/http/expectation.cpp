@@ -51,6 +51,83 @@ void check_json(const std::string& body,
   }
 }
 
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// Calls `take` with each directive of a header, "max-age=1; preload".
+template <class Take>
+void for_each_directive(std::string_view value, const Take& take) {
+  while (!value.empty()) {
+    const std::string_view directive = value.substr(0, value.find(';'));
+    value.remove_prefix(std::min(directive.size() + 1, value.size()));
+    take(trimmed(directive));
+  }
+}
+
+// Whether Strict-Transport-Security makes browsers use HTTPS: a max-age of 0 turns it off.
+bool requires_https(std::string_view value) {
+  bool found = false;
+  for_each_directive(value, [&](std::string_view directive) {
+    const std::size_t equals = directive.find('=');
+    if (equals == std::string_view::npos) return;
+    if (!net::same_header(trimmed(directive.substr(0, equals)), "max-age")) return;
+    std::string_view age = trimmed(directive.substr(equals + 1));
+    if (age.size() > 2 && age.starts_with('"') && age.ends_with('"')) {
+      age = age.substr(1, age.size() - 2);
+    }
+    const bool is_number = !age.empty() && age.find_first_not_of("0123456789") == age.npos;
+    found = is_number && age.find_first_not_of('0') != age.npos;
+  });
+  return found;
+}
+
+bool has_frame_ancestors(std::string_view policy) {
+  bool found = false;
+  for_each_directive(policy, [&](std::string_view directive) {
+    found |= net::same_header(directive.substr(0, directive.find(' ')), "frame-ancestors");
+  });
+  return found;
+}
+
+// All values of a header: a proxy may add a second one.
+std::vector<std::string_view> values_of(const net::HttpResponse& response, std::string_view name) {
+  std::vector<std::string_view> values;
+  for (const auto& [header, value] : response.headers) {
+    if (net::same_header(header, name)) values.push_back(trimmed(value));
+  }
+  return values;
+}
+
+template <class Report>
+void check_security_headers(const net::HttpResponse& response, bool is_tls, const Report& report) {
+  const auto require = [&](std::string_view name, const auto& is_good, std::string_view expected) {
+    const std::vector<std::string_view> values = values_of(response, name);
+    if (values.empty()) {
+      report("the header " + std::string(name) + " is missing");
+    } else if (!std::ranges::all_of(values, is_good)) {
+      const auto bad = std::ranges::find_if_not(values, is_good);
+      report("the header " + std::string(name) + " is " + config::quoted(*bad) + ", expected " +
+             std::string(expected));
+    }
+  };
+  // Browsers ignore Strict-Transport-Security in a response without TLS.
+  if (is_tls) require("Strict-Transport-Security", &requires_https, "a max-age above 0");
+  const std::vector<std::string_view> policies = values_of(response, "Content-Security-Policy");
+  if (!std::ranges::any_of(policies, &has_frame_ancestors)) {
+    const auto is_refusal = [](std::string_view value) {
+      return net::same_header(value, "DENY") || net::same_header(value, "SAMEORIGIN");
+    };
+    require("X-Frame-Options", is_refusal, "DENY or SAMEORIGIN");
+  }
+  const auto is_nosniff = [](std::string_view value) { return net::same_header(value, "nosniff"); };
+  require("X-Content-Type-Options", is_nosniff, "nosniff");
+}
+
 }  // namespace
 
 Expectation::Expectation(config::Node& node)
@@ -58,6 +135,11 @@ Expectation::Expectation(config::Node& node)
                                                 "status codes such as 200 or 2xx; default 2xx")),
       json_(node.map<std::string>("json", "JSON pointers into the body, and the expected values")),
       headers_(node.list<std::string>("headers", "headers that the response must have")),
+      security_headers_(node.get<bool>(
+          "security_headers", false,
+          "the response must have X-Content-Type-Options: nosniff; X-Frame-Options: DENY or "
+          "SAMEORIGIN, or a Content-Security-Policy with frame-ancestors; over TLS also "
+          "Strict-Transport-Security with a max-age above 0")),
       body_(node.find<net::Pattern>("body", "pattern that the body must match")),
       not_body_(node.find<net::Pattern>("not_body", "pattern that the body must not match")) {
   if (statuses_.empty()) statuses_.emplace_back();
@@ -69,7 +151,7 @@ Expectation::Expectation(config::Node& node)
   }
 }
 
-std::string Expectation::differences(const net::HttpResponse& response) const {
+std::string Expectation::differences(const net::HttpResponse& response, bool is_tls) const {
   std::string out;
   const auto report = [&](const std::string& text) { out += (out.empty() ? "" : "; ") + text; };
   const auto matches = [&](const StatusPattern& status) { return status.matches(response.status); };
@@ -83,6 +165,7 @@ std::string Expectation::differences(const net::HttpResponse& response) const {
   for (const std::string& name : headers_) {
     if (response.header(name) == nullptr) report("the header " + name + " is missing");
   }
+  if (security_headers_) check_security_headers(response, is_tls, report);
   if (body_ && !body_->matches(response.body)) {
     report("the body does not match " + config::quoted(body_->text));
   }

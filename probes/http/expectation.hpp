@@ -26,13 +26,15 @@ class Expectation {
  public:
   explicit Expectation(config::Node& node);
 
-  /// All differences from what is expected, in one sentence; empty if there are none.
-  [[nodiscard]] std::string differences(const net::HttpResponse& response) const;
+  /// All differences from what is expected, in one sentence; empty if there are none. `is_tls`:
+  /// whether the response came over TLS.
+  [[nodiscard]] std::string differences(const net::HttpResponse& response, bool is_tls) const;
 
  private:
   std::vector<StatusPattern> statuses_;
   std::vector<std::pair<std::string, std::string>> json_;  // pointers and values
   std::vector<std::string> headers_;
+  bool security_headers_;
   std::optional<net::Pattern> body_;
   std::optional<net::Pattern> not_body_;
 };

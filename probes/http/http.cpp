@@ -2,14 +2,17 @@
 // is expected. Names are those of blackbox_exporter.
 #include "probes/http/expectation.hpp"
 #include "probes/net/certificate_info.hpp"
+#include "probes/net/http_access.hpp"
 #include "probes/net/http_client.hpp"
-#include "probes/net/options.hpp"
+#include "probes/net/offload.hpp"
 #include "probes/probe.hpp"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -63,7 +66,13 @@ constexpr MetricTable kTable(
     MetricRow{Metric(net::kLastChainExpiry), [](const Result& result) {
                 return result.is_tls ? result.response.chain_expiry : std::nullopt;
               }});
-constexpr auto kMetrics = metric_list(kTable);
+constexpr Histogram kHistory({.name = "vitalsd_http_request_duration_seconds",
+                              .unit = Unit::seconds,
+                              .help = "Durations of the runs that received a response, with all "
+                                      "redirects; only if the option histogram is set."},
+                             std::array{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+                                        10.0});
+constexpr auto kMetrics = metric_list(kTable, kHistory);
 
 constexpr Check kDurationCheck{.name = "duration",
                                .unit = Unit::seconds,
@@ -81,7 +90,7 @@ class HttpProbe final : public Probe {
  public:
   HttpProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
-        url_(options.required<config::Url>("url", "URL with the scheme http or https")),
+        access_(net::HttpAccess::read(options, "URL with the scheme http or https")),
         method_(options.get<std::string>("method", "GET", "method of the request")),
         headers_(options.map<std::string>(
             "headers", "headers of the request, sent to the origin of the url only")),
@@ -97,35 +106,26 @@ class HttpProbe final : public Probe {
                                              "a larger response is an error",
                                              {config::Bytes{1}, config::Bytes{64 << 20}})),
         http2_(options.get<bool>("http2", false, "request HTTP/2 over TLS instead of HTTP/1.1")),
-        tls_(net::TlsOptions::read(options)),
-        user_(url_.user),
-        password_(net::read_password(options, url_)),
-        bearer_(options.secret("bearer_token", "sent as Authorization: Bearer")),
-        expect_(options.section("expect", "what the response must contain")) {
-    if (const auto user = options.find<std::string>("user", "user for basic authentication"))
-      user_ = *user;
-    if (!url_.host.empty() && url_.scheme != "http" && url_.scheme != "https") {
-      options.error("url", "the scheme must be http or https, not " + config::quoted(url_.scheme));
+        expect_(std::make_shared<const http::Expectation>(
+            options.section("expect", "what the response must contain"))) {
+    if (options.get<bool>("histogram", false,
+                          "publish vitalsd_http_request_duration_seconds, a histogram")) {
+      history_.emplace(kHistory);
     }
     if (method_.empty() ||
         !std::ranges::all_of(method_, [](char c) { return c >= 'A' && c <= 'Z'; })) {
       options.error("method", config::quoted(method_) +
                                   " is not a valid method: write for example GET or HEAD");
     }
-    if (bearer_ && !user_.empty())
-      options.error("bearer_token", "user and bearer_token cannot both be set");
-    if (password_ && user_.empty()) options.error("password", "requires user");
     for (const auto& [name, value] : headers_) {
       if (!is_header(name, value))
         options.error("headers", config::quoted(name) + " is not a valid header");
     }
-    url_.user.clear();
-    url_.password.clear();
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = std::chrono::steady_clock::now();
-    net::HttpRequest request = first_request();
+    net::HttpRequest request = co_await first_request();
     Result result;
     for (;; ++result.redirects) {
       result.response = co_await environment_.http.perform(request, out);
@@ -140,20 +140,20 @@ class HttpProbe final : public Probe {
       result.response = {};  // frees the body before the next one is read
     }
     kTable.add(out, result);
-    const std::string differences = expect_.differences(result.response);
+    const std::string differences = co_await judge(std::move(result.response), result.is_tls);
     if (!differences.empty()) out.fail(Reason::mismatch, differences);
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
     out.check(kDurationCheck, duration.count());
+    if (!history_) co_return;
+    history_->add(duration.count());
+    out.add(kHistory, *history_);
   }
 
-  // Without the query, which may contain tokens.
-  [[nodiscard]] std::string target() const override {
-    config::Url shown = url_;
-    shown.query.clear();
-    return shown.text() + (url_.query.empty() ? "" : "?…");
-  }
-  [[nodiscard]] std::string endpoint() const override {
-    return config::Endpoint{url_.host, net::port_of(url_)}.text();
+  [[nodiscard]] std::string target() const override { return access_.target(); }
+  [[nodiscard]] std::string endpoint() const override { return access_.endpoint(); }
+  void inherit(Probe& predecessor) override {
+    auto& old = dynamic_cast<HttpProbe&>(predecessor);
+    if (history_ && old.history_) history_ = old.history_;
   }
 
  private:
@@ -165,23 +165,14 @@ class HttpProbe final : public Probe {
            !value.contains('\n') && !value.contains('\r');
   }
 
-  [[nodiscard]] net::HttpRequest first_request() const {
-    net::HttpRequest request;
+  [[nodiscard]] asio::awaitable<net::HttpRequest> first_request() const {
+    net::HttpRequest request = co_await access_.request(environment_.files);
     request.method = method_;
-    request.url = url_;
     request.headers = headers_;
     request.body = body_;
-    request.tls = tls_;
     request.http2 = http2_;
     request.max_body = max_body_.value;
-    request.user = user_;
-    const auto password = password_.read();
-    const auto bearer = bearer_.read();
-    if (!password) throw ProbeError(Reason::config, password.error());
-    if (!bearer) throw ProbeError(Reason::config, bearer.error());
-    request.password = *password;
-    request.bearer = *bearer;
-    return request;
+    co_return request;
   }
 
   // As in curl. An upgrade from http to https changes the origin, too.
@@ -254,8 +245,22 @@ class HttpProbe final : public Probe {
     sum.transfer += hop.transfer;
   }
 
+  asio::awaitable<std::string> judge(net::HttpResponse response, bool is_tls) const {
+    constexpr std::size_t kMaxOnLoop = std::size_t{64} << 10;
+    if (response.body.size() <= kMaxOnLoop) co_return expect_->differences(response, is_tls);
+    // Parsing JSON and matching patterns takes up to 10 ms for each MiB. One at a time, because the
+    // values of JSON need more memory than the text.
+    const auto work = [expect = expect_, response = std::move(response),
+                       is_tls](const net::StopFlag&) {
+      static std::mutex judging;
+      const std::lock_guard lock(judging);
+      return expect->differences(response, is_tls);
+    };
+    co_return co_await environment_.offload.run("response of " + target(), work);
+  }
+
   const Environment& environment_;
-  config::Url url_;
+  net::HttpAccess access_;
   std::string method_;
   std::vector<std::pair<std::string, std::string>> headers_;
   std::string body_;
@@ -263,11 +268,8 @@ class HttpProbe final : public Probe {
   bool allow_downgrade_;
   config::Bytes max_body_;
   bool http2_;
-  net::TlsOptions tls_;
-  std::string user_;
-  config::Secret password_;
-  config::Secret bearer_;
-  http::Expectation expect_;
+  std::shared_ptr<const http::Expectation> expect_;  // also read by threads
+  std::optional<HistogramCounts> history_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cerrno>
 #include <chrono>
+#include <exception>
 #include <mutex>
 #include <utility>
 
@@ -58,7 +59,10 @@ AresChannel::AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const
                    (options.recurse ? 0 : ARES_FLAG_NORECURSE) |
                    (options.take_errors ? ARES_FLAG_NOCHECKRESP : 0);
   settings.sock_state_cb = [](void* self, ares_socket_t socket, int readable, int writable) {
-    static_cast<AresChannel*>(self)->sockets_.set(socket, readable != 0, writable != 0);
+    try {
+      static_cast<AresChannel*>(self)->sockets_.set(socket, readable != 0, writable != 0);
+    } catch (const std::exception&) {  // cannot pass through c-ares; the query times out
+    }
   };
   settings.sock_state_cb_data = this;
   const int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_FLAGS;

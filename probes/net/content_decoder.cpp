@@ -83,12 +83,16 @@ ContentDecoder::Result ContentDecoder::start(unsigned char first) {
 
 ContentDecoder::Result ContentDecoder::take(std::string_view bytes, std::string& body,
                                             std::size_t max_body) {
+  return take(bytes, [&](std::string_view piece) {
+    if (piece.size() > max_body - body.size()) return false;
+    body += piece;
+    return true;
+  });
+}
+
+ContentDecoder::Result ContentDecoder::take(std::string_view bytes, const Sink& sink) {
   if (bytes.empty()) return Result::good;
-  if (!encoded()) {
-    if (body.size() + bytes.size() > max_body) return Result::too_large;
-    body += bytes;
-    return Result::good;
-  }
+  if (!encoded()) return sink(bytes) ? Result::good : Result::too_large;
   if (!stream_) {
     if (const Result result = start(static_cast<unsigned char>(bytes.front()));
         result != Result::good) {
@@ -98,10 +102,10 @@ ContentDecoder::Result ContentDecoder::take(std::string_view bytes, std::string&
   z_stream& z = stream_->z;
   z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   z.avail_in = static_cast<uInt>(bytes.size());
-  return inflate_piece(body, max_body);
+  return inflate_all(sink);
 }
 
-ContentDecoder::Result ContentDecoder::inflate_piece(std::string& body, std::size_t max_body) {
+ContentDecoder::Result ContentDecoder::inflate_all(const Sink& sink) {
   z_stream& z = stream_->z;
   std::array<char, std::size_t{16} << 10> piece{};
   do {
@@ -110,8 +114,7 @@ ContentDecoder::Result ContentDecoder::inflate_piece(std::string& body, std::siz
     z.avail_out = static_cast<uInt>(piece.size());
     const int result = inflate(&z, Z_NO_FLUSH);
     const std::size_t size = piece.size() - z.avail_out;
-    if (size > max_body - body.size()) return Result::too_large;
-    body.append(piece.data(), size);
+    if (size > 0 && !sink({piece.data(), size})) return Result::too_large;
     if (result == Z_BUF_ERROR) break;  // more input is required
     if (result != Z_OK && result != Z_STREAM_END) {
       return broken(std::string("the compressed body is invalid") +

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,6 +29,11 @@ class ContentDecoder {
   enum class Result : unsigned char { good, too_large, broken };
   /// Decodes `bytes` and appends the result to `body`, which never exceeds `max_body` bytes.
   Result take(std::string_view bytes, std::string& body, std::size_t max_body);
+  /// Takes decoded bytes. Returns false to stop.
+  using Sink = std::function<bool(std::string_view)>;
+  /// Decodes `bytes` and passes the result to `sink`, at most 16 KiB at a time. Returns `too_large`
+  /// if that stopped.
+  Result take(std::string_view bytes, const Sink& sink);
   /// Must be called at the end of the body. Returns `broken` if the body is truncated.
   Result finish();
   /// The error text after Result::broken.
@@ -36,7 +42,7 @@ class ContentDecoder {
  private:
   struct Stream;
   Result start(unsigned char first);
-  Result inflate_piece(std::string& body, std::size_t max_body);
+  Result inflate_all(const Sink& sink);
   Result broken(std::string fault);
 
   std::vector<std::string> codings_;  // known ones, in lower case

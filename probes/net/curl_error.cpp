@@ -43,7 +43,10 @@ ProbeError curl_error(CURLcode code, int os_error, const std::string& text,
   if (code == CURLE_OUT_OF_MEMORY) {
     return {Reason::protocol, "a header is too long, or memory is exhausted"};
   }
-  return {reason_of(code), text};
+  // In TLS 1.3, a server that requires a client certificate says so after the handshake.
+  const bool is_alert = (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) &&
+                        text.contains("SSL") && text.contains(" alert ");
+  return {is_alert ? Reason::tls : reason_of(code), text};
 }
 
 }  // namespace vitalsd::net

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <mutex>
 #include <utility>
 
@@ -76,16 +77,21 @@ void CurlMulti::streamed(std::size_t bytes) {
 
 int CurlMulti::on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* /*socket*/) {
   auto& multi = *static_cast<CurlMulti*>(self);
-  const bool watched = what != CURL_POLL_REMOVE;
-  multi.sockets_.set(socket, watched && (what & CURL_POLL_IN) != 0,
-                     watched && (what & CURL_POLL_OUT) != 0);
-  if (!watched) {
+  if (what == CURL_POLL_REMOVE) {
+    multi.sockets_.set(socket, false, false);
     multi.ahead_.erase(socket);
     return 0;
   }
   void* raw = nullptr;
   curl_easy_getinfo(easy, CURLINFO_PRIVATE, &raw);
-  if (static_cast<Transfer*>(raw)->stream) multi.ahead_.insert(socket);
+  auto& transfer = *static_cast<Transfer*>(raw);
+  try {
+    multi.sockets_.set(socket, (what & CURL_POLL_IN) != 0, (what & CURL_POLL_OUT) != 0);
+    if (transfer.stream) multi.ahead_.insert(socket);
+  } catch (const std::exception& error) {  // cannot pass through libcurl
+    // A return value other than 0 would end all transfers for good.
+    transfer.pending->fail_with(ProbeError(Reason::internal, error.what()));
+  }
   return 0;
 }
 
@@ -153,8 +159,12 @@ void CurlMulti::read(curl_socket_t socket) {
 }
 
 void CurlMulti::read_later(curl_socket_t socket) {
+  // Once: a stream without a pause would otherwise get one more turn per round from each timer.
+  if (!scheduled_.insert(socket).second) return;
   asio::post(loop_, [this, socket, alive = alive_] {
-    if (*alive && ahead_.contains(socket)) read(socket);
+    if (!*alive) return;
+    scheduled_.erase(socket);
+    if (ahead_.contains(socket)) read(socket);
   });
 }
 

@@ -65,9 +65,10 @@ class CurlMulti {
   Timer timer_;
   SocketWatch sockets_;
   CURLM* multi_;
-  std::size_t streamed_ = 0;       // bytes of all streams
-  std::size_t progress_ = 0;       // TLS records plus pieces of streams
-  std::set<curl_socket_t> ahead_;  // streams for which OpenSSL may have buffered data
+  std::size_t streamed_ = 0;           // bytes of all streams
+  std::size_t progress_ = 0;           // TLS records plus pieces of streams
+  std::set<curl_socket_t> ahead_;      // streams for which OpenSSL may have buffered data
+  std::set<curl_socket_t> scheduled_;  // sockets for which read() is posted
   // Within the current call of libcurl:
   const SSL* reading_ = nullptr;        // the connection that was read from last
   std::size_t bytes_without_body_ = 0;  // consecutive bytes from it without body data

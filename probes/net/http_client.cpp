@@ -3,6 +3,7 @@
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_transfer.hpp"
+#include "probes/net/tcp.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -14,6 +15,11 @@ namespace vitalsd::net {
 std::uint16_t port_of(const config::Url& url) {
   if (url.port != 0) return url.port;
   return url.scheme == "https" ? 443 : 80;
+}
+
+config::Endpoint HttpRequest::peer() const {
+  const config::Url& to = proxy ? *proxy : url;
+  return {to.host, port_of(to)};
 }
 
 bool same_header(std::string_view a, std::string_view b) {
@@ -31,7 +37,7 @@ const std::string* HttpResponse::header(std::string_view name) const {
 class HttpClient::Impl {
  public:
   Impl(asio::io_context& loop, TimerWheel& wheel, Resolver& resolver, TlsContexts& tls)
-      : resolver_(resolver), tls_(tls), multi_(loop, wheel) {}
+      : loop_(loop), wheel_(wheel), resolver_(resolver), tls_(tls), multi_(loop, wheel) {}
 
   asio::awaitable<HttpResponse> perform(const HttpRequest& request, SampleSet& out);
 
@@ -61,6 +67,8 @@ class HttpClient::Impl {
     if (idle_.size() < kMaxIdle) idle_.push_back(std::move(handle));
   }
 
+  asio::io_context& loop_;
+  TimerWheel& wheel_;
   Resolver& resolver_;
   TlsContexts& tls_;
   CurlMulti multi_;
@@ -69,21 +77,56 @@ class HttpClient::Impl {
 
 asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& request,
                                                         SampleSet& out) {
-  const config::Endpoint endpoint{request.url.host, port_of(request.url)};
-  const auto start = std::chrono::steady_clock::now();
+  const config::Endpoint endpoint = request.peer();
+  using Clock = std::chrono::steady_clock;
+  using Seconds = std::chrono::duration<double>;
   out.conceal(request.password);
   out.conceal(request.bearer);
+  out.conceal(request.proxy_password);
   if (request.aws) out.conceal(request.aws->secret_key);
   out.doing("resolving " + endpoint.host);
-  const Addresses addresses = co_await resolver_.resolve(endpoint.host);
-  const std::chrono::duration<double> resolving = std::chrono::steady_clock::now() - start;
-  out.doing("waiting for a response from " + endpoint.text());
-
+  const auto resolving = Clock::now();
+  Addresses addresses = co_await resolver_.resolve(endpoint.host, request.ip);
+  const auto resolved = Clock::now();
+  std::shared_ptr<asio::ssl::context> tls;
+  if (request.url.scheme == "https") {
+    out.doing("reading the files of tls");
+    tls = co_await tls_.client(request.tls);
+  }
+  SSL_CTX* const tls_context = tls ? tls->native_handle() : nullptr;
+  const auto started = Clock::now();
+  const auto limit_left = [&] {
+    if (request.limit.count() == 0) return request.limit;
+    const auto elapsed = Clock::now() - started;
+    return std::max(std::chrono::ceil<std::chrono::milliseconds>(request.limit - elapsed),
+                    std::chrono::milliseconds(1));
+  };
+  HttpPhases before;
+  before.resolve = Seconds(resolved - resolving).count();
+  const std::string step = "waiting for a response from " + endpoint.text();
   const PooledHandle pooled(*this);
-  HttpTransfer transfer(request, pooled.handle(), multi_, tls_);
-  transfer.prepare(addresses);
+  if (addresses.size() > 1) {
+    // libcurl waits for an address that does not respond, so it gets an address that is known to
+    // respond if the first one does not.
+    out.doing(step);
+    HttpTransfer transfer(request, pooled.handle(), multi_, tls_context);
+    transfer.prepare(addresses.front(), limit_left());
+    transfer.limit_connecting(wheel_);
+    const CURLcode code = co_await transfer.run();
+    if (code != CURLE_COULDNT_CONNECT) co_return transfer.finish(code, before);
+    out.doing("connecting to " + endpoint.text());
+    std::ranges::rotate(addresses, addresses.begin() + 1);
+    const auto socket = co_await connect(loop_, wheel_, addresses, endpoint.port, limit_left());
+    boost::system::error_code error;
+    const auto peer = socket.remote_endpoint(error);
+    if (!error) addresses = {peer.address()};
+    before.connect = Seconds(Clock::now() - started).count();
+  }
+  out.doing(step);
+  HttpTransfer transfer(request, pooled.handle(), multi_, tls_context);
+  transfer.prepare(addresses.front(), limit_left());
   const CURLcode code = co_await transfer.run();
-  co_return transfer.finish(code, resolving.count());
+  co_return transfer.finish(code, before);
 }
 
 HttpClient::HttpClient(asio::io_context& loop, TimerWheel& wheel, Resolver& resolver,

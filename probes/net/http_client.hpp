@@ -32,6 +32,8 @@ struct AwsCredentials {
   std::string session_token;
 };
 
+struct HttpResponse;
+
 struct HttpRequest {
   std::string method = "GET";
   config::Url url;  ///< user and password in it are ignored
@@ -42,6 +44,10 @@ struct HttpRequest {
   std::string bearer;                 ///< token, if not empty
   std::optional<AwsCredentials> aws;  ///< sign with SigV4
   std::string aws_region;
+  /// An HTTP proxy, with the user in it. https URLs use CONNECT. Connections are not reused.
+  std::optional<config::Url> proxy;
+  std::string proxy_password;
+  IpVersion ip = IpVersion::any;  ///< of the connection, to the proxy if there is one
   TlsOptions tls;
   std::size_t max_body = std::size_t{1} << 20;  ///< in bytes, both before and after decoding
   bool reuse_connection = false;                ///< otherwise a new connection, closed afterwards
@@ -52,8 +58,15 @@ struct HttpRequest {
   /// has empty data, when the headers are complete; then one call follows for each piece. If it
   /// returns false, the transfer ends and perform() returns. A stream may take hours, so it has its
   /// own connection (HTTP/1.1). It does not request compression, which costs a busy server more
-  /// than the bytes do; a compressed response is an error. Must not throw.
+  /// than the bytes do, unless accept_gzip is set; a compressed response is then an error. Must not
+  /// throw.
   std::function<bool(std::string_view)> on_data;
+  /// If set, gets the headers of a streamed response before on_data is called. Must not throw.
+  std::function<void(const HttpResponse&)> on_headers;
+  bool accept_gzip = false;  ///< request compression of a stream, and pass it to on_data decoded
+
+  /// Where the connection goes to: the proxy or the URL's host.
+  [[nodiscard]] config::Endpoint peer() const;
 };
 
 /// The phases of a request in seconds, as blackbox_exporter defines them.

@@ -1,6 +1,7 @@
 #include "probes/net/http_request_setup.hpp"
 
 #include "probes/net/connection_key.hpp"
+#include "probes/net/tls.hpp"
 
 #include <algorithm>
 
@@ -28,21 +29,22 @@ void HttpRequestSetup::append(List& list, const std::string& line) {
   list.reset(curl_slist_append(list.release(), line.c_str()));
 }
 
-void HttpRequestSetup::apply(const Addresses& addresses) {
+void HttpRequestSetup::apply(const asio::ip::address& address, std::chrono::milliseconds limit) {
   curl_easy_reset(handle_.easy);
-  set_basics();
-  set_destination(addresses);
+  set_basics(limit);
+  set_destination(address);
   set_headers();
   set_method();
   set_credentials();
   if (request_.url.scheme == "https") set_tls();
 }
 
-void HttpRequestSetup::set_basics() {
+void HttpRequestSetup::set_basics(std::chrono::milliseconds limit) {
   set(CURLOPT_SHARE, handle_.share);
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_PROTOCOLS_STR, "http,https");
-  set(CURLOPT_PROXY, "");  // otherwise libcurl takes a proxy from the environment
+  set(CURLOPT_PROXY, "");    // otherwise libcurl takes a proxy from the environment
+  set(CURLOPT_NOPROXY, "");  // the same for exceptions
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(CURLOPT_USERAGENT, kUserAgent);
   const bool http2 = request_.http2 && !request_.on_data;
@@ -50,14 +52,14 @@ void HttpRequestSetup::set_basics() {
       static_cast<long>(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
   // Only the run's deadline ends a transfer. libcurl's default connect timeout is 300 s.
   set(CURLOPT_CONNECTTIMEOUT, 86'400L);
-  if (request_.limit.count() > 0) {
-    set(CURLOPT_TIMEOUT_MS, static_cast<long>(request_.limit.count()));
-  }
+  if (limit.count() > 0) set(CURLOPT_TIMEOUT_MS, static_cast<long>(limit.count()));
   set(CURLOPT_TCP_NODELAY, 0L);  // a request is one write, so nothing is delayed
-  if (!request_.reuse_connection) {
+  if (!request_.reuse_connection || request_.proxy) {
     set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_FORBID_REUSE, 1L);
-    if (!request_.on_data) set(CURLOPT_BUFFERSIZE, 1024L);  // health responses are short
+    // Health responses are short. Without TLS, libcurl fills its buffer up to 100 times per call if
+    // the peer is fast, and the consumer of a stream has to parse all of it in one turn.
+    if (!request_.on_data || request_.url.scheme == "http") set(CURLOPT_BUFFERSIZE, 1024L);
   }
 }
 
@@ -71,12 +73,16 @@ const std::string& HttpRequestSetup::url_host() const {
   return has_other_server_name() ? request_.tls.server_name : request_.url.host;
 }
 
-void HttpRequestSetup::set_destination(const Addresses& addresses) {
+void HttpRequestSetup::set_destination(const asio::ip::address& address) {
   const std::string port = ':' + std::to_string(port_of(request_.url));
   const std::string& name = url_host();
   config::Url url = request_.url;
   url.host = name;
   set(CURLOPT_URL, url.text().c_str());
+  if (request_.proxy) {
+    set_proxy(address);
+    return;
+  }
   // libcurl identifies reusable connections by the name that they connect to.
   const bool reuse = request_.reuse_connection;
   // libcurl does not accept an IPv6 address as a name in its DNS cache.
@@ -89,22 +95,40 @@ void HttpRequestSetup::set_destination(const Addresses& addresses) {
     append(connect_to_, bracketed(name) + port + ':' + entry);
     set(CURLOPT_CONNECT_TO, connect_to_.get());
   }
+  cache(entry, address);
+}
+
+// Replaces the entry of libcurl's DNS cache.
+void HttpRequestSetup::cache(const std::string& entry, const asio::ip::address& address) {
   std::string& resolved = handle_.resolved;
   if (!resolved.empty()) append(resolve_, '-' + resolved);
-  std::string list;
-  for (const auto& address : addresses) {
-    list += (list.empty() ? "" : ",") + bracketed(address.to_string());
-  }
-  append(resolve_, entry + ':' + list);
+  append(resolve_, entry + ':' + bracketed(address.to_string()));
   resolved = entry;
   set(CURLOPT_RESOLVE, resolve_.get());
+}
+
+void HttpRequestSetup::set_proxy(const asio::ip::address& address) {
+  const config::Endpoint proxy = request_.peer();
+  set(CURLOPT_PROXY, ("http://" + proxy.text()).c_str());
+  set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  if (!proxy.host.contains(':')) cache(proxy.text(), address);  // else it is an address
+  if (!request_.proxy->user.empty()) {
+    set(CURLOPT_PROXYAUTH, CURLAUTH_BASIC);
+    set(CURLOPT_PROXYUSERNAME, request_.proxy->user.c_str());
+    set(CURLOPT_PROXYPASSWORD, request_.proxy_password.c_str());
+  }
+  if (!has_other_server_name()) return;
+  // The proxy gets the host of the URL and not the name for TLS.
+  const std::string port = ':' + std::to_string(port_of(request_.url));
+  append(connect_to_, bracketed(url_host()) + port + ':' + bracketed(request_.url.host) + port);
+  set(CURLOPT_CONNECT_TO, connect_to_.get());
 }
 
 void HttpRequestSetup::set_headers() {
   bool has_host = false;
   // libcurl decodes nothing, because CURLOPT_ACCEPT_ENCODING is not set. A signed request has no
   // Accept-Encoding, because the signature would cover it and proxies rewrite it.
-  bool accepts_gzip = !request_.on_data && !request_.aws;
+  bool accepts_gzip = (!request_.on_data || request_.accept_gzip) && !request_.aws;
   for (const auto& [header, value] : request_.headers) {
     has_host = has_host || same_header(header, "Host");
     accepts_gzip = accepts_gzip && !same_header(header, "Accept-Encoding");
@@ -153,7 +177,7 @@ void HttpRequestSetup::set_credentials() {
 
 void HttpRequestSetup::set_tls() {
   const TlsOptions& tls = request_.tls;
-  // The store is shared. libcurl would read the bundle and a directory for each transfer.
+  // Store and certificate are those of tls_. libcurl would read the files for each transfer.
   set(CURLOPT_CAINFO, nullptr);
   set(CURLOPT_CAPATH, nullptr);
   // libcurl caches stores by file name. These stores have none, so libcurl would use the first one
@@ -164,32 +188,17 @@ void HttpRequestSetup::set_tls() {
   set(CURLOPT_SSL_VERIFYHOST, tls.verify ? 2L : 0L);
   // The certificate of a resumed session is not verified, so an expired one would go unnoticed.
   set(CURLOPT_SSL_SESSIONID_CACHE, 0L);
-  if (tls.verify) {
-    X509_STORE* const store = tls_.store(tls.ca);
-    X509_STORE_up_ref(store);
-    store_.reset(store, X509_STORE_free);
-  }
   set(CURLOPT_SSL_CTX_FUNCTION, &HttpRequestSetup::on_ssl_context);
   set(CURLOPT_SSL_CTX_DATA, this);
-  if (is_pem(tls.certificate)) {
-    const auto set_blob = [&](CURLoption option, const std::string& pem) {
-      curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_COPY};
-      set(option, &blob);
-    };
-    set_blob(CURLOPT_SSLCERT_BLOB, tls.certificate);
-    set_blob(CURLOPT_SSLKEY_BLOB, tls.key);
-  } else if (!tls.certificate.empty()) {
-    refuse_irregular(tls.certificate);
-    refuse_irregular(tls.key);
-    set(CURLOPT_SSLCERT, tls.certificate.c_str());
-    set(CURLOPT_SSLKEY, tls.key.c_str());
-  }
 }
 
 CURLcode HttpRequestSetup::on_ssl_context(CURL* /*easy*/, void* context, void* self) {
   auto& setup = *static_cast<HttpRequestSetup*>(self);
   auto* const tls = static_cast<SSL_CTX*>(context);
-  if (setup.store_) SSL_CTX_set1_cert_store(tls, setup.store_.get());
+  if (setup.request_.tls.verify) {
+    SSL_CTX_set1_cert_store(tls, SSL_CTX_get_cert_store(setup.tls_));
+  }
+  copy_certificate(setup.tls_, tls);
   refuse_large_primes(tls);
   setup.multi_.watch_records(tls, static_cast<bool>(setup.request_.on_data));
   return CURLE_OK;

@@ -4,30 +4,29 @@
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_client.hpp"
-#include "probes/net/resolver.hpp"
-#include "probes/net/tls.hpp"
 
+#include <chrono>
 #include <memory>
 #include <string>
 
+#include <boost/asio/ip/address.hpp>
 #include <curl/curl.h>
 #include <openssl/types.h>
 
 namespace vitalsd::net {
 
-/// Owns the lists and certificates that the handle refers to, so it must outlive the transfer.
+/// Owns the lists that the handle refers to, so it must outlive the transfer.
 class HttpRequestSetup {
  public:
-  /// All arguments must outlive the object.
-  HttpRequestSetup(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi,
-                   TlsContexts& tls)
+  /// All arguments must outlive the object. `tls` is the context of request.tls, null for HTTP.
+  HttpRequestSetup(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls)
       : request_(request), handle_(handle), multi_(multi), tls_(tls) {}
   HttpRequestSetup(const HttpRequestSetup&) = delete;
   HttpRequestSetup& operator=(const HttpRequestSetup&) = delete;
 
-  /// Resets the handle and sets all options but the callbacks for the response. `addresses` are
-  /// those of the request's host. Throws ProbeError(config).
-  void apply(const Addresses& addresses);
+  /// Resets the handle and sets all options but the callbacks for the response. `address` is one
+  /// of the request's host. `limit` of the transfer; 0: none. Throws ProbeError(config).
+  void apply(const asio::ip::address& address, std::chrono::milliseconds limit);
 
  private:
   struct FreeList {
@@ -38,8 +37,10 @@ class HttpRequestSetup {
   static CURLcode on_ssl_context(CURL* easy, void* context, void* self);
   static void append(List& list, const std::string& line);
 
-  void set_basics();
-  void set_destination(const Addresses& addresses);
+  void set_basics(std::chrono::milliseconds limit);
+  void set_destination(const asio::ip::address& address);
+  void set_proxy(const asio::ip::address& address);
+  void cache(const std::string& entry, const asio::ip::address& address);
   void set_headers();
   void set_method();
   void set_credentials();
@@ -55,11 +56,10 @@ class HttpRequestSetup {
   const HttpRequest& request_;
   CurlHandle& handle_;
   CurlMulti& multi_;
-  TlsContexts& tls_;
+  SSL_CTX* tls_;
   List headers_;
   List resolve_;
   List connect_to_;
-  std::shared_ptr<X509_STORE> store_;
 };
 
 }  // namespace vitalsd::net

@@ -66,12 +66,8 @@ std::size_t HttpResponseReader::on_body(char* data, std::size_t size, std::size_
 
 bool HttpResponseReader::take_body(std::string_view bytes) {
   multi_.took_body(bytes.size());
-  if (is_stream()) {
-    multi_.streamed(bytes.size());
-    ended_by_consumer_ = !request_.on_data(bytes);
-    return !ended_by_consumer_;
-  }
   body_bytes_ += bytes.size();
+  if (is_stream()) return take_streamed(bytes);
   if (body_bytes_ > request_.max_body) return fail_as_too_large();
   switch (decoder_.take(bytes, response_.body, request_.max_body)) {
     case ContentDecoder::Result::good:
@@ -82,6 +78,26 @@ bool HttpResponseReader::take_body(std::string_view bytes) {
       break;
   }
   return fail(decoder_.fault());
+}
+
+bool HttpResponseReader::take_streamed(std::string_view bytes) {
+  // Text compresses 10:1 to 50:1. More is an attack that would keep the loop busy.
+  constexpr std::size_t kMaxRatio = 200;
+  constexpr std::size_t kMinSize = std::size_t{4} << 20;
+  bool is_bomb = false;
+  multi_.streamed(bytes.size());
+  const auto result = decoder_.take(bytes, [&](std::string_view piece) {
+    decoded_bytes_ += piece.size();
+    is_bomb = decoded_bytes_ > kMinSize && decoded_bytes_ / kMaxRatio > body_bytes_;
+    if (is_bomb) return false;
+    ended_by_consumer_ = !request_.on_data(piece);
+    return !ended_by_consumer_;
+  });
+  if (is_bomb) {
+    return fail("the response is compressed more than " + std::to_string(kMaxRatio) + ":1");
+  }
+  if (result == ContentDecoder::Result::broken) return fail(decoder_.fault());
+  return result == ContentDecoder::Result::good;
 }
 
 bool HttpResponseReader::fail(std::string error) {
@@ -150,9 +166,10 @@ bool HttpResponseReader::start_headers() {
 bool HttpResponseReader::end_headers() {
   has_headers_ = true;
   if (!is_stream()) return true;
-  if (decoder_.encoded()) {
+  if (decoder_.encoded() && !request_.accept_gzip) {
     return fail("the response is compressed, although compression was not requested");
   }
+  if (request_.on_headers) request_.on_headers(response_);
   ended_by_consumer_ = !request_.on_data({});
   return !ended_by_consumer_;
 }
@@ -167,7 +184,7 @@ HttpResponse HttpResponseReader::finish() {
   if (!has_headers_) {
     throw ProbeError(Reason::protocol, "the connection was closed within the headers");
   }
-  if (decoder_.finish() == ContentDecoder::Result::broken) {
+  if (!ended_by_consumer_ && decoder_.finish() == ContentDecoder::Result::broken) {
     throw ProbeError(Reason::protocol, decoder_.fault());
   }
   return std::move(response_);

@@ -42,6 +42,7 @@ class HttpResponseReader {
 
   std::size_t guard(std::string_view bytes, bool (HttpResponseReader::*take)(std::string_view));
   bool take_body(std::string_view bytes);
+  bool take_streamed(std::string_view bytes);
   bool take_header(std::string_view line);
   bool start_headers();
   bool end_headers();
@@ -55,10 +56,11 @@ class HttpResponseReader {
   HttpResponse response_;
   ContentDecoder decoder_;
   std::size_t header_bytes_ = 0;
-  std::size_t body_bytes_ = 0;    // before decoding
-  std::exception_ptr exception_;  // thrown in a callback
-  std::string error_;             // of fail()
-  bool has_headers_ = false;      // all of them
+  std::size_t body_bytes_ = 0;     // before decoding
+  std::size_t decoded_bytes_ = 0;  // of a stream
+  std::exception_ptr exception_;   // thrown in a callback
+  std::string error_;              // of fail()
+  bool has_headers_ = false;       // all of them
   bool ended_by_consumer_ = false;
 };
 

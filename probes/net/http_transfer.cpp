@@ -1,13 +1,29 @@
 #include "probes/net/http_transfer.hpp"
 
 #include "probes/net/curl_error.hpp"
+#include "probes/net/tcp.hpp"
 
 #include <algorithm>
 
+#include <sys/socket.h>
+
 namespace vitalsd::net {
 
+namespace {
+
+constexpr long kProxyAuthenticationRequired = 407;
+
+// libcurl reads the response to CONNECT byte by byte, without a limit, and calls this for each.
+int on_progress(void* calls, curl_off_t /*size*/, curl_off_t received, curl_off_t /*to_send*/,
+                curl_off_t /*sent*/) {
+  constexpr int kMaxCalls = 16 * 1024;
+  return received == 0 && ++*static_cast<int*>(calls) > kMaxCalls ? 1 : 0;
+}
+
+}  // namespace
+
 HttpTransfer::HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi,
-                           TlsContexts& tls)
+                           SSL_CTX* tls)
     : request_(request),
       handle_(handle),
       multi_(multi),
@@ -15,21 +31,58 @@ HttpTransfer::HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlM
       setup_(request, handle, multi, tls),
       reader_(request, handle.easy, multi) {}
 
-void HttpTransfer::prepare(const Addresses& addresses) {
-  setup_.apply(addresses);
+void HttpTransfer::prepare(const asio::ip::address& address, std::chrono::milliseconds limit) {
+  setup_.apply(address, limit);
   reader_.attach();
   curl_easy_setopt(handle_.easy, CURLOPT_ERRORBUFFER, static_cast<char*>(error_));
+  if (!request_.proxy) return;
+  curl_easy_setopt(handle_.easy, CURLOPT_XFERINFOFUNCTION, &on_progress);
+  curl_easy_setopt(handle_.easy, CURLOPT_XFERINFODATA, &proxy_bytes_);
+  curl_easy_setopt(handle_.easy, CURLOPT_NOPROGRESS, 0L);
+}
+
+void HttpTransfer::limit_connecting(TimerWheel& wheel) {
+  wheel_ = &wheel;
+  curl_easy_setopt(handle_.easy, CURLOPT_SOCKOPTFUNCTION, &HttpTransfer::on_new_socket);
+  curl_easy_setopt(handle_.easy, CURLOPT_SOCKOPTDATA, this);
+}
+
+// Not called for a connection that is reused.
+int HttpTransfer::on_new_socket(void* self, curl_socket_t socket, curlsocktype /*purpose*/) {
+  auto& transfer = *static_cast<HttpTransfer*>(self);
+  transfer.socket_ = socket;
+  transfer.wheel_->arm_after(transfer.connecting_, kNextAddressDelay);
+  return CURL_SOCKOPT_OK;
+}
+
+// libcurl's own limit would include the TLS handshake.
+void HttpTransfer::check_connected() {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  const bool connected = getpeername(socket_, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+  if (!connected) transfer_.pending->succeed(CURLE_COULDNT_CONNECT);
+}
+
+// The state of the target is unknown to a client that the proxy refuses.
+ProbeError HttpTransfer::proxy_refusal(long status) const {
+  return {Reason::connect, "the proxy " + request_.peer().text() + " refuses the request: status " +
+                               std::to_string(status)};
 }
 
 ProbeError HttpTransfer::error_of(CURLcode code) const {
+  long proxy_status = 0;  // of CONNECT
+  curl_easy_getinfo(handle_.easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+  if (request_.proxy && proxy_status >= 300) return proxy_refusal(proxy_status);
+  if (code == CURLE_ABORTED_BY_CALLBACK) {
+    return {Reason::protocol, "the response of the proxy to CONNECT is too long"};
+  }
   long os_error = 0;
   curl_easy_getinfo(handle_.easy, CURLINFO_OS_ERRNO, &os_error);
   return curl_error(code, static_cast<int>(os_error),
-                    error_[0] != '\0' ? error_ : curl_easy_strerror(code),
-                    {request_.url.host, port_of(request_.url)});
+                    error_[0] != '\0' ? error_ : curl_easy_strerror(code), request_.peer());
 }
 
-HttpResponse HttpTransfer::finish(CURLcode code, double resolve_seconds) {
+HttpResponse HttpTransfer::finish(CURLcode code, const HttpPhases& before) {
   if (transfer_.flooded) {
     reader_.fail("the server keeps sending data that is not part of the response");
   }
@@ -40,15 +93,16 @@ HttpResponse HttpTransfer::finish(CURLcode code, double resolve_seconds) {
   long version = 0;
   curl_easy_getinfo(handle_.easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(handle_.easy, CURLINFO_HTTP_VERSION, &version);
+  if (request_.proxy && status == kProxyAuthenticationRequired) throw proxy_refusal(status);
   response.status = static_cast<int>(status);
   response.version = version == CURL_HTTP_VERSION_1_0 ? 1.0
                      : version == CURL_HTTP_VERSION_2 ? 2.0
                                                       : 1.1;
-  response.phases = phases(resolve_seconds);
+  response.phases = phases(before);
   return response;
 }
 
-HttpPhases HttpTransfer::phases(double resolve_seconds) const {
+HttpPhases HttpTransfer::phases(const HttpPhases& before) const {
   const auto microseconds = [this](CURLINFO info) {
     curl_off_t value = 0;
     curl_easy_getinfo(handle_.easy, info, &value);
@@ -64,8 +118,8 @@ HttpPhases HttpTransfer::phases(double resolve_seconds) const {
   const curl_off_t first_byte = std::max(microseconds(CURLINFO_STARTTRANSFER_TIME_T), secured);
   const curl_off_t total = std::max(microseconds(CURLINFO_TOTAL_TIME_T), first_byte);
   return {
-      .resolve = resolve_seconds,
-      .connect = seconds(resolved, connected),
+      .resolve = before.resolve,
+      .connect = before.connect + seconds(resolved, connected),
       .tls = seconds(connected, secured),
       .processing = seconds(secured, first_byte),
       .transfer = seconds(first_byte, total),

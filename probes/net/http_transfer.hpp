@@ -7,29 +7,40 @@
 #include "probes/net/http_client.hpp"
 #include "probes/net/http_request_setup.hpp"
 #include "probes/net/http_response_reader.hpp"
-#include "probes/net/resolver.hpp"
-#include "probes/net/tls.hpp"
+#include "probes/net/timer_wheel.hpp"
+
+#include <chrono>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <curl/curl.h>
+#include <openssl/types.h>
 
 namespace vitalsd::net {
 
 class HttpTransfer {
  public:
-  /// All arguments must outlive the object.
-  HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, TlsContexts& tls);
+  /// All arguments must outlive the object. `tls` is as for HttpRequestSetup.
+  HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls);
   HttpTransfer(const HttpTransfer&) = delete;
   HttpTransfer& operator=(const HttpTransfer&) = delete;
 
-  /// Sets up the handle. `addresses` are those of the request's host. Throws ProbeError(config).
-  void prepare(const Addresses& addresses);
+  /// Sets up the handle for an address of the request's host. `limit` of the transfer; 0: none.
+  /// Throws ProbeError(config).
+  void prepare(const asio::ip::address& address, std::chrono::milliseconds limit);
+  /// After prepare(): run() returns CURLE_COULDNT_CONNECT if a new connection is not established
+  /// within kNextAddressDelay.
+  void limit_connecting(TimerWheel& wheel);
   asio::awaitable<CURLcode> run() { return multi_.run(transfer_); }
-  /// The response after run() has returned `code`. Throws ProbeError if the transfer failed.
-  HttpResponse finish(CURLcode code, double resolve_seconds);
+  /// The response after run() has returned `code`. `before`: the phases before run(), which are
+  /// added. Throws ProbeError if the transfer failed.
+  HttpResponse finish(CURLcode code, const HttpPhases& before);
 
  private:
-  [[nodiscard]] HttpPhases phases(double resolve_seconds) const;
+  static int on_new_socket(void* self, curl_socket_t socket, curlsocktype purpose);
+  void check_connected();
+  [[nodiscard]] HttpPhases phases(const HttpPhases& before) const;
+  [[nodiscard]] ProbeError proxy_refusal(long status) const;
   [[nodiscard]] ProbeError error_of(CURLcode code) const;
 
   const HttpRequest& request_;
@@ -38,6 +49,10 @@ class HttpTransfer {
   CurlMulti::Transfer transfer_;
   HttpRequestSetup setup_;
   HttpResponseReader reader_;
+  TimerWheel* wheel_ = nullptr;  // set by limit_connecting()
+  Timer connecting_{[this] { check_connected(); }};
+  curl_socket_t socket_ = CURL_SOCKET_BAD;
+  int proxy_bytes_ = 0;               // about, of the response to CONNECT
   char error_[CURL_ERROR_SIZE] = {};  // NOLINT(modernize-avoid-c-arrays): libcurl's form
 };
 

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/post.hpp>
 #include <openssl/crypto.h>
@@ -19,11 +21,15 @@
 
 namespace vitalsd::net {
 
+using Clock = std::chrono::steady_clock;
+
 struct Offload::Shared {
   struct Task {
     std::string resource;
     StopFlag stop;
     Job run;
+    Reject reject;
+    Clock::time_point queued_at = Clock::now();
     pid_t thread = 0;
   };
 
@@ -41,6 +47,7 @@ struct Offload::Shared {
   std::size_t threads = 0;
   std::size_t exiting = 0;  // of `threads`: those that take no more work
   std::size_t idle = 0;
+  Clock::time_point last_start;  // of a task
   bool closed = false;
 
   [[nodiscard]] std::size_t abandoned() const {
@@ -83,6 +90,7 @@ void Offload::Shared::serve() {
     queue.pop_front();
     if (task.stop.stopped()) continue;
     task.thread = gettid();
+    last_start = Clock::now();
     const auto place = running.insert(running.end(), &task);
     lock.unlock();
     Finish finish = task.run();
@@ -101,12 +109,17 @@ void Offload::Shared::serve() {
   thread_exited.notify_all();
 }
 
-Offload::Offload(asio::io_context& loop, std::size_t max_threads, std::size_t max_hanging)
-    : shared_(std::make_shared<Shared>(loop, max_threads, max_hanging)) {}
+Offload::Offload(asio::io_context& loop, std::size_t max_threads, std::size_t max_hanging,
+                 std::chrono::milliseconds max_stall)
+    : max_stall_(max_stall),
+      stall_timer_(loop),
+      shared_(std::make_shared<Shared>(loop, max_threads, max_hanging)) {}
 
 Offload::~Offload() {
+  waiting_.clear();
   std::unique_lock lock(shared_->mutex);
   shared_->closed = true;
+  for (const Shared::Task* task : shared_->running) task->stop.stop();
   shared_->queue.clear();
   shared_->wake.notify_all();
   shared_->thread_exited.wait(lock, [&] { return shared_->threads == shared_->running.size(); });
@@ -134,17 +147,45 @@ void Offload::admit(const std::string& resource) const {
   }
 }
 
-void Offload::submit(std::string resource, StopFlag stop, Job job, Finish reject) {
+void Offload::submit(std::string resource, StopFlag stop, Job job, Reject reject) {
   const std::lock_guard lock(shared_->mutex);
-  shared_->queue.push_back({std::move(resource), std::move(stop), std::move(job)});
+  shared_->queue.push_back(
+      {std::move(resource), std::move(stop), std::move(job), std::move(reject)});
   if (shared_->idle >= shared_->queue.size() || shared_->full()) {
     shared_->wake.notify_one();
-    return;
+  } else {
+    Shared::start_thread(shared_);
   }
-  Shared::start_thread(shared_);
-  if (shared_->threads > shared_->abandoned()) return;
-  shared_->queue.pop_back();
-  asio::post(shared_->loop, std::move(reject));
+  if (shared_->threads <= shared_->abandoned()) {
+    asio::post(shared_->loop, [reject = std::move(shared_->queue.back().reject)]() mutable {
+      reject("cannot start a thread");
+    });
+    shared_->queue.pop_back();
+  } else if (max_stall_.count() > 0 && !std::exchange(checks_stall_, true)) {
+    check_stall();
+  }
+}
+
+// Work that waits behind calls which compute for ever must not run into the deadline of its run,
+// for which the target would be blamed.
+void Offload::check_stall() {
+  stall_timer_.expires_after(max_stall_ / 4);
+  stall_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    const Clock::time_point before = Clock::now() - max_stall_;
+    std::vector<Reject> rejected;
+    {
+      const std::lock_guard lock(shared_->mutex);
+      std::deque<Shared::Task>& queue = shared_->queue;
+      while (shared_->last_start < before && !queue.empty() && queue.front().queued_at < before) {
+        rejected.push_back(std::move(queue.front().reject));
+        queue.pop_front();
+      }
+      checks_stall_ = !queue.empty();
+    }
+    for (Reject& reject : rejected) reject("all threads are in calls that do not return");
+    if (checks_stall_) check_stall();
+  });
 }
 
 // The lowest priority keeps an abandoned call that computes from slowing down other work.

@@ -7,9 +7,12 @@
 #include "probes/net/pending.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +20,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 namespace vitalsd::net {
 
@@ -39,10 +43,12 @@ class Offload {
 
   /// Uses at most `max_threads` threads plus up to `max_hanging` abandoned ones, so targets on
   /// which calls hang do not block others. Threads start on demand. With one thread, work that is
-  /// not abandoned runs in the order of submission.
+  /// not abandoned runs in the order of submission. If no work could start for `max_stall` (0: no
+  /// limit), the queued work is rejected with Reason::internal.
   explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads,
-                   std::size_t max_hanging = kMaxHanging);
-  /// Waits for idle threads only. Threads in a call end with the process.
+                   std::size_t max_hanging = kMaxHanging, std::chrono::milliseconds max_stall = {});
+  /// Ends the coroutines that wait for a result: Asio destroys them in the next turn of the loop,
+  /// or with it. Waits for idle threads only. Threads in a call end with the process.
   ~Offload();
   Offload(const Offload&) = delete;
   Offload& operator=(const Offload&) = delete;
@@ -58,11 +64,23 @@ class Offload {
     admit(resource);
     const auto start = [this, &resource, &work](std::shared_ptr<Pending<Result>> pending) {
       const StopFlag stop;
-      pending->on_cancel = [this, stop] { abandon(stop); };
-      auto reject = [pending]() mutable {
-        pending->fail_with(ProbeError(Reason::internal, "cannot start a thread"));
+      const std::uint64_t number = ++last_number_;
+      pending->on_cancel = [this, number, stop] {
+        waiting_.erase(number);
+        abandon(stop);
       };
-      auto job = [pending = std::move(pending), work = std::move(work), stop]() mutable -> Finish {
+      // Runs on the loop. Only this object owns the coroutine: a thread must not destroy it.
+      const auto end = [this, number, weak = std::weak_ptr(pending)](auto complete) {
+        const auto still_waiting = weak.lock();
+        if (!still_waiting) return;
+        waiting_.erase(number);
+        complete(*still_waiting);
+      };
+      waiting_.emplace(number, std::move(pending));
+      auto reject = [end](const char* why) {
+        end([why](Pending<Result>& to) { to.fail_with(ProbeError(Reason::internal, why)); });
+      };
+      auto job = [end, work = std::move(work), stop]() mutable -> Finish {
         std::optional<Result> result;
         std::exception_ptr error;
         try {
@@ -70,13 +88,14 @@ class Offload {
         } catch (...) {  // rethrown in the waiting coroutine
           error = std::current_exception();
         }
-        return [pending = std::move(pending), result = std::move(result),
-                error = std::move(error)]() mutable {
-          if (error) {
-            pending->fail(std::move(error));
-          } else {
-            pending->succeed(std::move(*result));
-          }
+        return [end, result = std::move(result), error = std::move(error)]() mutable {
+          end([&](Pending<Result>& to) {
+            if (error) {
+              to.fail(std::move(error));
+            } else {
+              to.succeed(std::move(*result));
+            }
+          });
         };
       };
       submit(std::move(resource), stop, std::move(job), std::move(reject));
@@ -91,14 +110,23 @@ class Offload {
 
  private:
   struct Shared;
-  using Finish = std::move_only_function<void()>;  // runs on the loop
-  using Job = std::move_only_function<Finish()>;   // runs on a thread
+  using Finish = std::move_only_function<void()>;                 // runs on the loop
+  using Job = std::move_only_function<Finish()>;                  // runs on a thread
+  using Reject = std::move_only_function<void(const char* why)>;  // runs on the loop
   /// Throws ProbeError if work for `resource` must be rejected.
   void admit(const std::string& resource) const;
-  /// Calls `reject` on the loop if all threads are abandoned and no new one can be started.
-  void submit(std::string resource, StopFlag stop, Job job, Finish reject);
+  /// Calls `reject` on the loop if the job cannot be started.
+  void submit(std::string resource, StopFlag stop, Job job, Reject reject);
   void abandon(const StopFlag& stop);
 
+  void check_stall();
+
+  std::uint64_t last_number_ = 0;
+  // The Pending objects, which own the waiting coroutines.
+  std::map<std::uint64_t, std::shared_ptr<void>> waiting_;
+  std::chrono::milliseconds max_stall_;
+  asio::steady_timer stall_timer_;  // runs while work is queued
+  bool checks_stall_ = false;
   std::shared_ptr<Shared> shared_;  // also owned by the threads, which may outlive this object
 };
 

@@ -4,18 +4,31 @@
 #include "config/node.hpp"
 #include "config/scalar.hpp"
 #include "config/secret.hpp"
+#include "probes/net/resolver.hpp"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <re2/re2.h>
 
 namespace vitalsd::net {
 
-/// Reads the secret `password`, or with a warning the password in the URL. Both together are an
-/// error.
-config::Secret read_password(config::Node& options, const config::Url& url);
+/// Reads the secret `key`, or with a warning the password in the URL of the option `source`. Both
+/// together are an error.
+config::Secret read_password(config::Node& options, const config::Url& url,
+                             std::string_view key = "password", std::string_view source = "url");
+
+/// Reads `ip`. An error if `host`, which the option `source` names, is an address of another
+/// version or the path of a Unix socket.
+IpVersion read_ip(config::Node& options, std::string_view source, const std::string& host);
+
+/// The parameters in the query of the option `url`, decoded. Those that are not in `known` are
+/// errors.
+std::map<std::string, std::string> read_parameters(config::Node& options, std::string_view query,
+                                                   const std::vector<std::string_view>& known);
 
 /// A compiled regular expression. RE2 needs linear time on any input.
 struct Pattern {

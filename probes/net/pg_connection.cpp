@@ -1,19 +1,19 @@
 #include "probes/net/pg_connection.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/cpu_time.hpp"
 #include "probes/net/pg_errors.hpp"
 #include "probes/net/pg_login.hpp"
 #include "probes/net/pg_session.hpp"
 #include "probes/net/resolver.hpp"
-#include "probes/net/socket_input.hpp"
 #include "probes/net/tcp.hpp"
+#include "probes/net/unix_socket.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <utility>
 
 #include <libpq-fe.h>
@@ -40,23 +40,26 @@ PgConnection& PgConnection::operator=(PgConnection&&) noexcept = default;
 
 asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
                                                  const PgOptions& options, SampleSet& out) {
-  const std::expected<std::string, std::string> password = options.password.read();
-  if (!password) throw ProbeError(Reason::config, password.error());
-  out.conceal(*password);
+  const std::string password = co_await environment.files.read(options.password);
+  out.conceal(password);
   out.doing("resolving " + options.endpoint.host);
-  Addresses addresses = co_await environment.resolver.resolve(options.endpoint.host);
+  Addresses addresses;  // none of a Unix socket
+  if (!is_unix(options.endpoint.host)) {
+    addresses = co_await environment.resolver.resolve(options.endpoint.host, options.ip);
+  }
+  out.doing("connecting to " + options.endpoint.text());
   if (addresses.size() > 1) {
     // libpq waits for an address without a limit before it tries the next one, so it starts with
     // one that accepts connections.
-    const asio::ip::tcp::socket socket = co_await connect(environment, options.endpoint, out);
+    const asio::ip::tcp::socket socket =
+        co_await connect(environment.loop, environment.wheel, addresses, options.endpoint.port);
     boost::system::error_code error;
     const auto peer = socket.remote_endpoint(error);
     const auto winner = std::ranges::find(addresses, peer.address());
     if (!error && winner != addresses.end()) std::rotate(addresses.begin(), winner, winner + 1);
   }
-  out.doing("connecting to " + options.endpoint.text());
   std::unique_ptr<PgSession> session =
-      co_await pg_log_in(environment, options, *password, addresses);
+      co_await pg_log_in(environment, options, password, addresses);
   co_return PgConnection(std::move(session));
 }
 
@@ -91,12 +94,12 @@ asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& mes
     co_await session_->wait(Descriptor::wait_write);
   }
   std::vector<PgResult> results;
-  const std::uint64_t received_before = bytes_received(PQsocket(connection));
+  const std::uint64_t received_before = session_->received();
   std::chrono::nanoseconds parsing{};
   for (;;) {
     while (PQisBusy(connection) != 0) {
       co_await session_->wait(Descriptor::wait_read);
-      if (bytes_received(PQsocket(connection)) - received_before > kMaxBytes) {
+      if (session_->received() - received_before > kMaxBytes) {
         throw ProbeError(Reason::protocol,
                          "the response is larger than " + std::to_string(kMaxBytes) + " bytes");
       }

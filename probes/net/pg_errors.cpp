@@ -14,10 +14,24 @@ bool contains_any(std::string_view text, const std::array<std::string_view, Coun
   return std::ranges::any_of(parts, [&](std::string_view part) { return text.contains(part); });
 }
 
+// `text` without quoted parts, which are names of hosts, users and files.
+std::string without_names(std::string_view text) {
+  std::string out;
+  bool quoted = false;
+  for (const char c : text) {
+    if (c == '"') quoted = !quoted;
+    if (!quoted) out += c;
+  }
+  return out;
+}
+
 // The reason for a login that failed without an SQLSTATE.
-Reason reason_of_text(std::string_view text) {
+Reason reason_of_text(std::string_view message) {
+  const std::string text = without_names(message);
   // "could not fork" is the server's own message, without an SQLSTATE, when it lacks memory.
   if (!text.contains("could not fork") && mentions_local_shortage(text)) return Reason::internal;
+  // Without permission for a Unix socket, whether a server listens is unknown.
+  if (text.contains("on socket") && text.contains("Permission denied")) return Reason::config;
   if (text.contains("no password supplied")) return Reason::auth;
   if (text.contains("authentication method")) return Reason::auth;
   if (text.contains("channel binding")) return Reason::auth;

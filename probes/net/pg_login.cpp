@@ -2,16 +2,20 @@
 
 #include "probes/error.hpp"
 #include "probes/net/offload.hpp"
+#include "probes/net/pause.hpp"
 #include "probes/net/pg_auth.hpp"
 #include "probes/net/pg_errors.hpp"
 #include "probes/net/pg_session.hpp"
 #include "probes/net/socket_input.hpp"
 #include "probes/net/timer_wheel.hpp"
+#include "probes/net/unix_socket.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <iterator>
+#include <list>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -21,7 +25,9 @@
 #include <libpq-fe.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace vitalsd::net {
@@ -74,6 +80,51 @@ class Watchdog {
   Timer timer_;
 };
 
+ProbeError too_many_bytes() {
+  return {Reason::protocol, "the server sent more than " + std::to_string(kMaxLoginBytes) +
+                                " bytes during the login"};
+}
+// A file in memory. It has a path as long as it exists.
+class MemoryFile {
+ public:
+  explicit MemoryFile(const std::string& content) : file_(memfd_create("tls", MFD_CLOEXEC)) {
+    // libpq refuses a private key that others can read.
+    const bool is_made = file_ >= 0 && fchmod(file_, S_IRUSR) == 0 &&
+                         write(file_, content.data(), content.size()) == std::ssize(content);
+    if (is_made) return;
+    const boost::system::error_code error(errno, boost::system::system_category());
+    if (file_ >= 0) close(file_);
+    fail_with(Reason::internal, "creating a file in memory", error);
+  }
+  ~MemoryFile() { close(file_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+
+  [[nodiscard]] std::string path() const { return "/proc/self/fd/" + std::to_string(file_); }
+
+ private:
+  int file_;
+};
+
+// Copies of the files of tls: libpq reads them by name, and would hang on an unreachable NFS
+// server, for which the target would be blamed.
+class TlsCopies {
+ public:
+  /// `options` gets the paths of the copies.
+  TlsCopies(const TlsTexts& texts, TlsOptions& options) {
+    copy(texts.ca, options.ca);
+    copy(texts.certificate, options.certificate);
+    copy(texts.key, options.key);
+  }
+
+ private:
+  void copy(const FileText& text, std::string& path) {
+    if (text) path = files_.emplace_back(*text).path();
+  }
+
+  std::list<MemoryFile> files_;
+};
+
 template <std::size_t Size>
 ssize_t peek(int socket, std::array<char, Size>& into) {
   return recv(socket, into.data(), into.size(), MSG_PEEK | MSG_DONTWAIT);
@@ -81,8 +132,12 @@ ssize_t peek(int socket, std::array<char, Size>& into) {
 
 class Login {
  public:
-  Login(const Environment& environment, const PgOptions& options, PgSession& session)
-      : environment_(environment), options_(options), session_(session) {}
+  Login(const Environment& environment, const PgOptions& options, PgSession& session,
+        std::shared_ptr<const TlsCopies> copies)
+      : environment_(environment),
+        options_(options),
+        session_(session),
+        copies_(std::move(copies)) {}
 
   asio::awaitable<void> run();
 
@@ -99,6 +154,7 @@ class Login {
   const Environment& environment_;
   const PgOptions& options_;
   PgSession& session_;
+  std::shared_ptr<const TlsCopies> copies_;
 };
 
 // The response to SSLRequest is one byte. libpq reads everything that is available, so a request
@@ -163,7 +219,7 @@ bool Login::check_input(PostgresPollingStatusType next, std::optional<FrozenInpu
 // One PQconnectPoll() on a thread. `input` stays frozen until libpq has read and responded.
 asio::awaitable<PostgresPollingStatusType> Login::step(std::optional<FrozenInput> input) {
   Watchdog watchdog(environment_.wheel, PQsocket(connection()));
-  auto poll = [connection = session_.connection,
+  auto poll = [connection = session_.connection, copies = copies_,
                input = std::move(input)](const StopFlag&) mutable {
     const PostgresPollingStatusType next = PQconnectPoll(connection.get());
     input.reset();
@@ -172,11 +228,7 @@ asio::awaitable<PostgresPollingStatusType> Login::step(std::optional<FrozenInput
   const PostgresPollingStatusType next = co_await environment_.connecting.run(
       "connecting to " + options_.endpoint.text() + " as " + options_.user, std::move(poll));
   watchdog.done();
-  if (next == PGRES_POLLING_FAILED && watchdog.exceeded_limit()) {
-    throw ProbeError(
-        Reason::protocol,
-        "the server sent more than " + std::to_string(kMaxLoginBytes) + " bytes during the login");
-  }
+  if (next == PGRES_POLLING_FAILED && watchdog.exceeded_limit()) throw too_many_bytes();
   if (next == PGRES_POLLING_FAILED) throw pg_login_error(PQerrorMessage(connection()));
   co_return next;
 }
@@ -190,7 +242,12 @@ asio::awaitable<void> Login::run() {
                                                          : Descriptor::wait_write);
     session_.descriptor.release();
     std::optional<FrozenInput> input;
-    if (check_input(next, input)) next = co_await step(std::move(input));
+    if (check_input(next, input)) {
+      if (session_.received() > kMaxLoginBytes) throw too_many_bytes();
+      next = co_await step(std::move(input));
+    } else if (is_unix(options_.endpoint.host)) {
+      co_await pause(environment_.wheel, TimerWheel::kSlot);  // set_min_readable() has no effect
+    }
   }
 }
 
@@ -200,10 +257,15 @@ asio::awaitable<std::unique_ptr<PgSession>> pg_log_in(const Environment& environ
                                                       const PgOptions& options,
                                                       const std::string& password,
                                                       const Addresses& addresses) {
-  for (const std::string* file : {&options.tls.ca, &options.tls.certificate, &options.tls.key}) {
-    refuse_irregular(*file);
+  PgOptions with_copies = options;
+  std::shared_ptr<const TlsCopies> copies;
+  if (options.sslmode != "disable") {
+    with_copies.tls.verify = options.sslmode.starts_with("verify");
+    co_await environment.tls.client(with_copies.tls);  // throws if a file cannot be used
+    const TlsTexts texts = co_await environment.tls.texts(with_copies.tls);
+    copies = std::make_shared<const TlsCopies>(texts, with_copies.tls);
   }
-  const PgParameters parameters(options, password, addresses);
+  const PgParameters parameters(with_copies, password, addresses);
   auto session = std::make_unique<PgSession>(environment.loop);
   session->password = password;
   session->connection.reset(PQconnectStartParams(parameters.keywords(), parameters.values(), 0),
@@ -214,7 +276,7 @@ asio::awaitable<std::unique_ptr<PgSession>> pg_log_in(const Environment& environ
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
   // Without a receiver libpq writes notices to standard error.
   PQsetNoticeReceiver(connection, [](void*, const PGresult*) {}, nullptr);
-  Login login(environment, options, *session);
+  Login login(environment, options, *session, std::move(copies));
   co_await login.run();
   // With auto-retry OpenSSL would read for as long as a server sends records without data, such as
   // session tickets, and block the loop.

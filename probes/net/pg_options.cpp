@@ -1,5 +1,7 @@
 #include "probes/net/pg_options.hpp"
 
+#include "probes/net/unix_socket.hpp"
+
 #include <cstdlib>
 #include <tuple>
 #include <utility>
@@ -17,11 +19,11 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
     hosts_ += comma + (tls.server_name.empty() ? options.endpoint.host : tls.server_name);
     hostaddrs_ += comma + address.to_string();
   }
+  if (is_unix(options.endpoint.host)) hosts_ = options.endpoint.host;
   port_ = std::to_string(options.endpoint.port);
   // With a CA file libpq verifies the certificate even for "require". So it gets one only if
   // sslmode asks for verification.
   const bool verifies = options.sslmode.starts_with("verify");
-  ca_ = !verifies ? kNoFile : tls.ca.empty() ? system_ca_bundle() : tls.ca;
   const bool has_certificate = !tls.certificate.empty();
   const std::array<std::pair<const char*, const char*>, kCount> parameters = {{
       {"host", hosts_.c_str()},
@@ -35,7 +37,7 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
       {"client_encoding", "UTF8"},
       {"sslmode", options.sslmode.c_str()},
       {"channel_binding", options.channel_binding.c_str()},
-      {"sslrootcert", ca_.c_str()},
+      {"sslrootcert", verifies ? tls.ca.c_str() : kNoFile},
       {"sslcert", has_certificate ? tls.certificate.c_str() : kNoFile},
       {"sslkey", has_certificate ? tls.key.c_str() : kNoFile},
       {"ssl_min_protocol_version", "TLSv1.2"},
@@ -44,6 +46,10 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
       {nullptr, nullptr},
   }};
   for (std::size_t i = 0; i < kCount; ++i) std::tie(keywords_[i], values_[i]) = parameters[i];
+}
+
+std::string pg_socket(const config::Endpoint& endpoint) {
+  return endpoint.host + "/.s.PGSQL." + std::to_string(endpoint.port);
 }
 
 void ignore_pg_environment() {

@@ -13,7 +13,8 @@
 namespace vitalsd::net {
 
 struct PgOptions {
-  config::Endpoint endpoint;
+  config::Endpoint endpoint;  ///< the host may be the directory of a Unix socket
+  IpVersion ip = IpVersion::any;
   std::string database;
   std::string user;
   config::Secret password;
@@ -29,8 +30,8 @@ struct PgOptions {
 /// files in the home directory.
 class PgParameters {
  public:
-  /// One host entry for each address: libpq tries the next one when one fails. `options` and
-  /// `password` must outlive the object.
+  /// One host entry for each address: libpq tries the next one when one fails. `options`, which
+  /// must have a CA file if sslmode verifies, and `password` must outlive the object.
   PgParameters(const PgOptions& options, const std::string& password, const Addresses& addresses);
   PgParameters(const PgParameters&) = delete;
   PgParameters& operator=(const PgParameters&) = delete;
@@ -45,10 +46,12 @@ class PgParameters {
   std::string hosts_;
   std::string hostaddrs_;
   std::string port_;
-  std::string ca_;
   std::array<const char*, kCount> keywords_{};
   std::array<const char*, kCount> values_{};
 };
+
+/// The path of the Unix socket at an endpoint whose host is its directory.
+std::string pg_socket(const config::Endpoint& endpoint);
 
 /// Removes the environment variables that libpq would use in addition to the parameters, such as
 /// PGOPTIONS. Must be called before any thread starts. PGPASSWORD stays, because a secret may be

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "probes/error.hpp"
+#include "probes/net/socket_input.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -33,9 +35,18 @@ struct PgSession {
     if (error) fail_with(Reason::connect, "waiting for the server", error);
   }
 
+  /// Bytes that have arrived. A Unix socket has no counter, so its unread bytes are added up: must
+  /// be called each time before libpq reads.
+  std::uint64_t received() {
+    const int socket = PQsocket(connection.get());
+    const std::uint64_t counted = bytes_received(socket);
+    return counted > 0 ? counted : unix_bytes += unread_bytes(socket);
+  }
+
   std::shared_ptr<PGconn> connection;  // an abandoned thread may still use it
   std::string password;
   Descriptor descriptor;
+  std::uint64_t unix_bytes = 0;
 };
 
 }  // namespace vitalsd::net

@@ -1,6 +1,7 @@
 #include "probes/net/redis_connection.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/cpu_time.hpp"
 
 #include <algorithm>
@@ -27,11 +28,13 @@ constexpr std::chrono::milliseconds kMaxParsing{100};
 // ---- RESP ---------------------------------------------------------------------------------------
 
 // hiredis parses, and these callbacks build the values. hiredis's own builder would allocate an
-// array of any announced size.
+// array of any announced size. No exception may pass through hiredis's frames: null means that
+// memory is exhausted.
 struct RespReader::State {
   redisReader* reader = nullptr;
   std::size_t bytes = 0;  // since the last complete reply
   std::size_t items = 0;  // since the last complete reply
+  bool is_out_of_memory = false;
   std::chrono::nanoseconds parsing{};
 
   // The object for a new value: an item of its list, or a new root. Beyond the limit null, which
@@ -39,35 +42,50 @@ struct RespReader::State {
   static RedisReply* new_value(const redisReadTask* task) {
     auto& state = *static_cast<State*>(task->privdata);
     if (++state.items > kMaxItems) return nullptr;
-    if (task->parent == nullptr) return new RedisReply;  // freed by release()
+    if (task->parent == nullptr) {
+      auto* const root = new (std::nothrow) RedisReply;  // freed by release()
+      if (root == nullptr) state.is_out_of_memory = true;
+      return root;
+    }
     return &static_cast<RedisReply*>(task->parent->obj)->items[static_cast<std::size_t>(task->idx)];
   }
-  static void* make_text(const redisReadTask* task, char* data, std::size_t size) {
+  // Calls `fill` with the object for a new value. If it fails, hiredis does not own a new root.
+  template <class Fill>
+  static void* make(const redisReadTask* task, const Fill& fill) {
     RedisReply* const reply = new_value(task);
     if (reply == nullptr) return nullptr;
-    reply->kind =
-        task->type == REDIS_REPLY_ERROR ? RedisReply::Kind::error : RedisReply::Kind::text;
-    reply->text.assign(data, size);
-    return reply;
+    try {
+      if (fill(*reply)) return reply;
+    } catch (const std::bad_alloc&) {  // next() throws it
+      static_cast<State*>(task->privdata)->is_out_of_memory = true;
+    }
+    if (task->parent == nullptr) release(reply);
+    return nullptr;
+  }
+  static void* make_text(const redisReadTask* task, char* data, std::size_t size) {
+    return make(task, [&](RedisReply& reply) {
+      reply.kind =
+          task->type == REDIS_REPLY_ERROR ? RedisReply::Kind::error : RedisReply::Kind::text;
+      reply.text.assign(data, size);
+      return true;
+    });
   }
   static void* make_list(const redisReadTask* task, int elements) {
-    RedisReply* const reply = new_value(task);
-    if (reply == nullptr) return nullptr;
-    reply->kind = RedisReply::Kind::list;
-    const auto& state = *static_cast<State*>(task->privdata);
-    if (elements > 0 && static_cast<std::size_t>(elements) > kMaxItems - state.items) {
-      if (task->parent == nullptr) release(reply);
-      return nullptr;
-    }
-    reply->items.resize(static_cast<std::size_t>(elements > 0 ? elements : 0));
-    return reply;
+    return make(task, [&](RedisReply& reply) {
+      reply.kind = RedisReply::Kind::list;
+      const auto& state = *static_cast<State*>(task->privdata);
+      const auto size = static_cast<std::size_t>(std::max(elements, 0));
+      if (size > kMaxItems - state.items) return false;
+      reply.items.resize(size);
+      return true;
+    });
   }
   static void* make_integer(const redisReadTask* task, long long value) {
-    RedisReply* const reply = new_value(task);
-    if (reply == nullptr) return nullptr;
-    reply->kind = RedisReply::Kind::integer;
-    reply->integer = value;
-    return reply;
+    return make(task, [&](RedisReply& reply) {
+      reply.kind = RedisReply::Kind::integer;
+      reply.integer = value;
+      return true;
+    });
   }
   static void* make_nil(const redisReadTask* task) { return new_value(task); }
   static void release(void* root) { delete static_cast<RedisReply*>(root); }
@@ -98,6 +116,7 @@ std::optional<RedisReply> RespReader::next() {
   const auto start = thread_cpu_time();
   const int result = redisReaderGetReply(state_->reader, &raw);
   state_->parsing += thread_cpu_time() - start;
+  if (state_->is_out_of_memory) throw std::bad_alloc();
   if (result != REDIS_OK) {
     const bool exceeds_limit = state_->items > kMaxItems || state_->reader->err == REDIS_ERR_OOM;
     throw ProbeError(Reason::protocol, exceeds_limit
@@ -173,24 +192,23 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                                        const RedisOptions& options,
                                                        SampleSet& out) {
   // The password is read first, because connecting is useless without it.
-  const std::expected<std::string, std::string> password = options.password.read();
-  if (!password) throw ProbeError(Reason::config, password.error());
-  out.conceal(*password);
-  Stream stream = co_await open_stream(environment, options.endpoint,
+  const std::string password = co_await environment.files.read(options.password);
+  out.conceal(password);
+  Stream stream = co_await open_stream(environment, options.endpoint, options.ip,
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
-  connection.password_ = *password;
+  connection.password_ = password;
   // A user may have no password (ACL "nopass"). A new connection is the default user, so AUTH is
   // not required for it.
-  if (!password->empty() || (!options.user.empty() && options.user != "default")) {
+  if (!password.empty() || (!options.user.empty() && options.user != "default")) {
     out.doing("authenticating");
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);
-    words.push_back(*password);
+    words.push_back(password);
     const RedisReply reply = co_await connection.ask(std::move(words));
     // The reply of a server without ACLs (Redis 5 and earlier).
     const bool lacks_users = reply.text.starts_with("ERR wrong number of arguments");
-    if (!password->empty() || !lacks_users) refuse_redis_auth(reply);
+    if (!password.empty() || !lacks_users) refuse_redis_auth(reply);
   }
   if (options.database != 0) {
     std::vector<std::string> words = {"SELECT", std::to_string(options.database)};

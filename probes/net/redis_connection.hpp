@@ -3,6 +3,7 @@
 #pragma once
 
 #include "config/secret.hpp"
+#include "probes/net/resolver.hpp"
 #include "probes/net/stream.hpp"
 #include "probes/probe.hpp"
 
@@ -28,6 +29,7 @@ struct RedisReply {
 
 struct RedisOptions {
   config::Endpoint endpoint;
+  IpVersion ip = IpVersion::any;
   std::optional<TlsOptions> tls;
   std::string user;  ///< empty: the default user
   config::Secret password;

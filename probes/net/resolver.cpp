@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
+#include <memory>
 #include <utility>
 
 #include <boost/asio/ip/udp.hpp>
@@ -35,6 +37,11 @@ asio::ip::address to_address(const sockaddr& raw) {
   return asio::ip::address_v6(bytes, v6.sin6_scope_id);
 }
 
+int family_of(IpVersion version) {
+  if (version == IpVersion::any) return AF_UNSPEC;
+  return version == IpVersion::v4 ? AF_INET : AF_INET6;
+}
+
 // Whether the machine has a route, and so an address of its own, for an IPv4 address. Sends
 // nothing.
 bool has_route_to(const asio::ip::address& address) {
@@ -48,18 +55,22 @@ bool has_route_to(const asio::ip::address& address) {
 
 }  // namespace
 
+bool is_of(IpVersion version, const asio::ip::address& address) {
+  return version == IpVersion::any || (version == IpVersion::v4) == address.is_v4();
+}
+
 // A query for the addresses of both families of a name, and its waiters. c-ares waits for both. A
 // server that drops AAAA queries would delay the result by seconds, so a second query for IPv4
 // addresses alone starts after a while; the first query with addresses is used. Each query keeps
 // this object until c-ares calls back, which may be after the result.
 struct Resolver::Query {
-  Query(Resolver& owner, std::string name)
+  Query(Resolver& owner, Key asked)
       : resolver(owner),
-        host(std::move(name)),
+        key(std::move(asked)),
         fallback([this] { resolver.send(*this, AF_INET); }) {}
 
   Resolver& resolver;
-  std::string host;
+  Key key;  // of queries_ and cache_
   std::vector<std::shared_ptr<Pending<Addresses>>> waiters{};
   std::weak_ptr<Query> self{};
   Timer fallback;
@@ -98,36 +109,40 @@ void Resolver::check_resolv_conf() {
   if (std::exchange(resolv_conf_changed_, status.st_mtime) != status.st_mtime) open_channel();
 }
 
-asio::awaitable<Addresses> Resolver::resolve(std::string host) {
+asio::awaitable<Addresses> Resolver::resolve(std::string host, IpVersion version) {
   boost::system::error_code not_an_address;
   const auto address = asio::ip::make_address(host, not_an_address);
-  if (!not_an_address) co_return Addresses{address};
-  const auto cached = cache_.find(host);
+  if (!not_an_address) {
+    if (is_of(version, address)) co_return Addresses{address};
+    throw ProbeError(Reason::dns, host + ": not an address of the configured IP version");
+  }
+  const Key key(std::move(host), version);
+  const auto cached = cache_.find(key);
   if (cached != cache_.end()) {
     if (TimerWheel::Clock::now() < cached->second.until) co_return cached->second.addresses;
     cache_.erase(cached);
   }
-  const auto start_query = [this, &host](std::shared_ptr<Pending<Addresses>> pending) {
-    start(host, std::move(pending));
+  const auto start_query = [this, &key](std::shared_ptr<Pending<Addresses>> pending) {
+    start(key, std::move(pending));
   };
   co_return co_await Pending<Addresses>::wait(start_query);
 }
 
-void Resolver::start(const std::string& host, std::shared_ptr<Pending<Addresses>> waiter) {
+void Resolver::start(const Key& key, std::shared_ptr<Pending<Addresses>> waiter) {
   check_resolv_conf();
-  std::shared_ptr<Query>& query = queries_[host];
+  std::shared_ptr<Query>& query = queries_[key];
   if (query) {
     // Removes cancelled waiters, so that a name that never resolves does not accumulate them.
     std::erase_if(query->waiters, [](const auto& other) { return other->done(); });
     query->waiters.push_back(std::move(waiter));
     return;
   }
-  query = std::make_shared<Query>(*this, host);
+  query = std::make_shared<Query>(*this, key);
   query->self = query;
   query->waiters.push_back(std::move(waiter));
   const std::shared_ptr<Query> kept = query;  // c-ares may call back before it returns
-  wheel_.arm_after(kept->fallback, kFallbackDelay);
-  send(*kept, AF_UNSPEC);
+  if (key.second == IpVersion::any) wheel_.arm_after(kept->fallback, kFallbackDelay);
+  send(*kept, family_of(key.second));
 }
 
 void Resolver::send(Query& query, int family) {
@@ -137,13 +152,23 @@ void Resolver::send(Query& query, int family) {
   };
   const auto on_result = [](void* raw, int status, int /*timeouts*/, ares_addrinfo* result) {
     const std::unique_ptr<Sent> sent(static_cast<Sent*>(raw));
-    sent->query->resolver.answer(*sent->query, sent->family, status, result);
+    const std::unique_ptr<ares_addrinfo,
+                          decltype([](ares_addrinfo* list) { ares_freeaddrinfo(list); })>
+        list(result);
+    try {
+      sent->query->resolver.answer(*sent->query, sent->family, status, result);
+    } catch (...) {  // cannot pass through c-ares
+      sent->query->is_finished = true;
+      sent->query->fallback.disarm();
+      sent->query->resolver.queries_.erase(sent->query->key);
+      for (const auto& waiter : sent->query->waiters) waiter->fail(std::current_exception());
+    }
   };
   ares_addrinfo_hints hints{};
   hints.ai_family = family;
   hints.ai_socktype = SOCK_STREAM;  // otherwise each address is returned once per socket type
   ++query.pending;
-  ares_getaddrinfo(channel_->handle(), query.host.c_str(), nullptr, &hints, on_result,
+  ares_getaddrinfo(channel_->handle(), query.key.first.c_str(), nullptr, &hints, on_result,
                    new Sent{query.self.lock(), family});
   channel_->rearm();
 }
@@ -156,24 +181,23 @@ void Resolver::answer(Query& query, int family, int status, ares_addrinfo* resul
     addresses.push_back(to_address(*at->ai_addr));
     ttl = std::min(ttl, at->ai_ttl);
   }
-  if (result != nullptr) ares_freeaddrinfo(result);
   --query.pending;
   // IPv4 addresses alone are of no use to a machine that has IPv6 only.
-  if (family == AF_INET && !addresses.empty() && !has_route_to(addresses.front()))
-    addresses.clear();
+  const bool is_fallback = family != family_of(query.key.second);
+  if (is_fallback && !addresses.empty() && !has_route_to(addresses.front())) addresses.clear();
   if (query.is_finished || (addresses.empty() && query.pending > 0)) return;
   query.is_finished = true;
   query.fallback.disarm();
-  const auto node = queries_.extract(query.host);  // keeps the query until this returns
+  const auto node = queries_.extract(query.key);  // keeps the query until this returns
   if (addresses.empty()) {
     const int error = status == ARES_SUCCESS ? ARES_ENODATA : status;
     for (const auto& waiter : query.waiters) {
-      waiter->fail_with(ProbeError(Reason::dns, query.host + ": " + ares_text(error)));
+      waiter->fail_with(ProbeError(Reason::dns, query.key.first + ": " + ares_text(error)));
     }
     return;
   }
   if (cache_.size() >= kMaxCached) cache_.clear();
-  cache_[query.host] = {
+  cache_[query.key] = {
       addresses, TimerWheel::Clock::now() +
                      std::max<TimerWheel::Clock::duration>(kMinTtl, std::chrono::seconds(ttl))};
   for (const auto& waiter : query.waiters) waiter->succeed(addresses);

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -21,6 +22,12 @@
 namespace vitalsd::net {
 
 using Addresses = std::vector<asio::ip::address>;
+
+/// Which addresses of a host are used.
+enum class IpVersion : unsigned char { any, v4, v6 };
+
+/// Whether `address` is of that version.
+bool is_of(IpVersion version, const asio::ip::address& address);
 
 class Resolver {
  public:
@@ -32,20 +39,21 @@ class Resolver {
   Resolver& operator=(const Resolver&) = delete;
 
   /// The addresses of `host`, never empty: those of IPv6 first if the machine has a route to them.
-  /// An address resolves to itself. Throws ProbeError(dns).
-  asio::awaitable<Addresses> resolve(std::string host);
+  /// An address resolves to itself. Throws ProbeError(dns), also for an address of another version.
+  asio::awaitable<Addresses> resolve(std::string host, IpVersion version = IpVersion::any);
 
   /// Replaces the servers after a reload and clears the cache. Pending queries fail.
   void set_servers(std::vector<std::string> servers);
 
  private:
+  using Key = std::pair<std::string, IpVersion>;  // with the host
   struct Query;
   struct Cached {
     Addresses addresses;
     TimerWheel::Clock::time_point until;
   };
 
-  void start(const std::string& host, std::shared_ptr<Pending<Addresses>> waiter);
+  void start(const Key& key, std::shared_ptr<Pending<Addresses>> waiter);
   void send(Query& query, int family);
   void answer(Query& query, int family, int status, ares_addrinfo* result);
   void check_resolv_conf();
@@ -57,8 +65,8 @@ class Resolver {
   std::unique_ptr<AresChannel> channel_;
   std::time_t resolv_conf_changed_ = 0;
   TimerWheel::Clock::time_point resolv_conf_checked_{};
-  std::map<std::string, std::shared_ptr<Query>> queries_;
-  std::map<std::string, Cached> cache_;
+  std::map<Key, std::shared_ptr<Query>> queries_;
+  std::map<Key, Cached> cache_;
 };
 
 }  // namespace vitalsd::net

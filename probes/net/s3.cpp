@@ -2,13 +2,18 @@
 
 #include "config/url.hpp"
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
+#include "probes/net/offload.hpp"
+#include "probes/net/options.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -18,7 +23,8 @@ namespace vitalsd::net {
 namespace {
 
 constexpr std::size_t kMaxBytes = std::size_t{4} << 20;  // a page has up to 1,000 keys of 1 KB
-constexpr std::size_t kMaxObjects = 1000;                // per page, as requested
+constexpr std::size_t kMaxSmallBytes = std::size_t{64} << 10;  // an error, or credentials
+constexpr std::ptrdiff_t kMaxTags = 100'000;  // of a page; S3 sends up to 30 for each object
 constexpr int kMaxPages = 1000;
 // SHA-256 of the empty body of a GET. S3 requires it as a header, which libcurl signs.
 constexpr std::string_view kEmptyHash =
@@ -27,12 +33,6 @@ constexpr std::string_view kEmptyHash =
 std::string environment_text(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): never set here
   return value == nullptr ? "" : value;
-}
-
-std::string read_or_throw(const config::Secret& secret) {
-  const auto value = secret.read();
-  if (!value) throw ProbeError(Reason::config, value.error());
-  return *value;
 }
 
 std::optional<double> to_unix(std::tm& utc) {
@@ -79,13 +79,17 @@ std::optional<double> parse_http_time(std::string_view text) {
 }
 
 S3Page parse_s3_page(std::string_view xml) {
+  // Each element needs 100 bytes.
+  if (std::ranges::count(xml, '<') > kMaxTags) {
+    throw ProbeError(Reason::protocol, "the list has too many elements");
+  }
   const pugi::xml_document document = parse_xml(xml);
   const pugi::xml_node root = document.child("ListBucketResult");
   if (!root) throw ProbeError(Reason::protocol, "the response is not a ListBucketResult");
   const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
   S3Page page;
   for (const pugi::xml_node item : root.children("Contents")) {
-    if (page.objects.size() == kMaxObjects) {
+    if (page.objects.size() == S3Bucket::kMaxObjects) {
       throw ProbeError(Reason::protocol, "the list has more objects than requested");
     }
     S3Object object;
@@ -135,7 +139,8 @@ ProbeError s3_error(int status, std::string_view xml) {
   std::string code;
   std::string message;
   pugi::xml_document document;
-  if (document.load_buffer(xml.data(), xml.size())) {
+  // A longer text is no error message, and takes long to parse.
+  if (xml.size() <= kMaxSmallBytes && document.load_buffer(xml.data(), xml.size())) {
     pugi::xml_node error = document.child("Error");
     if (!error) error = document.child("ErrorResponse").child("Error");
     code = error.child_value("Code");
@@ -170,6 +175,7 @@ S3Options S3Options::read(config::Node& node) {
   s3.session_token = node.secret("session_token", "of temporary credentials; requires access_key");
   s3.sts_endpoint =
       node.find<config::Url>("sts_endpoint", "URL of a token service other than AWS's");
+  s3.ip = read_ip(node, "endpoint", endpoint ? endpoint->host : "");
   s3.tls = TlsOptions::read(node);
   if (static_cast<bool>(s3.access_key) != static_cast<bool>(s3.secret_key)) {
     node.error("access_key", "access_key and secret_key must be set together");
@@ -194,8 +200,11 @@ S3Options S3Options::read(config::Node& node) {
 // The configured credentials, or else those from the environment variables that AWS's tools use.
 asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
   if (options_.access_key) {
-    co_return AwsCredentials{read_or_throw(options_.access_key), read_or_throw(options_.secret_key),
-                             read_or_throw(options_.session_token)};
+    AwsCredentials keys;
+    keys.access_key = co_await environment_.files.read(options_.access_key);
+    keys.secret_key = co_await environment_.files.read(options_.secret_key);
+    keys.session_token = co_await environment_.files.read(options_.session_token);
+    co_return keys;
   }
   AwsCredentials found{environment_text("AWS_ACCESS_KEY_ID"),
                        environment_text("AWS_SECRET_ACCESS_KEY"),
@@ -215,8 +224,8 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   const std::string role = environment_text("AWS_ROLE_ARN");
   if (role.empty()) throw ProbeError(Reason::config, "AWS_ROLE_ARN is not set");
   const std::string session = environment_text("AWS_ROLE_SESSION_NAME");
-  const std::string token =
-      read_or_throw(config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE")));
+  const auto token_file = config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE"));
+  const std::string token = co_await environment_.files.read(token_file);
   out.conceal(token);
   HttpRequest request;
   request.method = "POST";
@@ -232,7 +241,9 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
                  config::percent_encode(role) + "&RoleSessionName=" +
                  config::percent_encode(session.empty() ? "vitalsd" : session) +
                  "&WebIdentityToken=" + config::percent_encode(token);
+  request.ip = options_.ip;
   request.tls = options_.tls;
+  request.max_body = kMaxSmallBytes;
   const HttpResponse response = co_await environment_.http.perform(request, out);
   if (response.status != 200) throw s3_error(response.status, response.body);
   const pugi::xml_document document = parse_xml(response.body);
@@ -252,8 +263,8 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   co_return *assumed_;
 }
 
-HttpRequest S3Bucket::request(const AwsCredentials& credentials,
-                              const std::string& continuation) const {
+HttpRequest S3Bucket::request(const AwsCredentials& credentials, const std::string& continuation,
+                              std::size_t max_objects) const {
   HttpRequest request;
   request.url = options_.endpoint;
   if (options_.path_style) {
@@ -266,7 +277,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   if (!continuation.empty()) {
     request.url.query = "continuation-token=" + config::percent_encode(continuation) + '&';
   }
-  request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(kMaxObjects);
+  request.url.query += "encoding-type=url&list-type=2&max-keys=" + std::to_string(max_objects);
   if (!options_.prefix.empty())
     request.url.query += "&prefix=" + config::percent_encode(options_.prefix);
   request.headers.emplace_back("x-amz-content-sha256", kEmptyHash);
@@ -275,10 +286,37 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials,
   }
   request.aws = credentials;
   request.aws_region = options_.region;
+  request.ip = options_.ip;
   request.tls = options_.tls;
   request.max_body = kMaxBytes;
   request.reuse_connection = true;  // for the pages of one list
   return request;
+}
+
+asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, const AwsCredentials& credentials,
+                                       const std::string& continuation, std::size_t max_objects) {
+  const HttpRequest page_request = request(credentials, continuation, max_objects);
+  HttpResponse response = co_await environment_.http.perform(page_request, out);
+  const std::string* const date = response.header("Date");
+  server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);
+  if (response.status != 200) {
+    if (response.status == 401 || response.status == 403) assumed_.reset();
+    throw s3_error(response.status, response.body);
+  }
+  // A page of up to 4 MiB takes long to parse. One at a time, because its tree is larger still.
+  const auto parse = [body = std::move(response.body)](const StopFlag&) {
+    static std::mutex parsing;
+    const std::lock_guard lock(parsing);
+    return parse_s3_page(body);
+  };
+  co_return co_await environment_.offload.run("page of " + options_.bucket, parse);
+}
+
+asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, std::string continuation,
+                                       std::size_t max_objects) {
+  const AwsCredentials keys = co_await credentials(out);
+  out.conceal(keys.session_token);
+  co_return co_await page(out, keys, continuation, max_objects);
 }
 
 asio::awaitable<void> S3Bucket::list(SampleSet& out,
@@ -287,18 +325,10 @@ asio::awaitable<void> S3Bucket::list(SampleSet& out,
   out.conceal(keys.session_token);
   std::string continuation;
   for (int pages = 0; pages < kMaxPages; ++pages) {
-    const HttpRequest page_request = request(keys, continuation);
-    const HttpResponse response = co_await environment_.http.perform(page_request, out);
-    const std::string* const date = response.header("Date");
-    server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);
-    if (response.status != 200) {
-      if (response.status == 401 || response.status == 403) assumed_.reset();
-      throw s3_error(response.status, response.body);
-    }
-    const S3Page page = parse_s3_page(response.body);
-    take(page);
-    if (page.continuation.empty()) co_return;
-    continuation = page.continuation;
+    const S3Page next = co_await page(out, keys, continuation, kMaxObjects);
+    take(next);
+    if (next.continuation.empty()) co_return;
+    continuation = next.continuation;
   }
   throw ProbeError(Reason::config, "more than a million objects have the prefix " +
                                        config::quoted(options_.prefix) + ": use a longer prefix");

@@ -8,6 +8,7 @@
 #include "probes/probe.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -41,6 +42,7 @@ struct S3Options {
   config::Secret secret_key;
   config::Secret session_token;
   std::optional<config::Url> sts_endpoint;  ///< for web identity; default: that of the region
+  IpVersion ip = IpVersion::any;
   TlsOptions tls;
 
   /// Reads the section `s3` of a probe's options.
@@ -49,8 +51,15 @@ struct S3Options {
 
 class S3Bucket {
  public:
+  static constexpr std::size_t kMaxObjects = 1000;  ///< of a page
+
   S3Bucket(const Environment& environment, S3Options options)
       : environment_(environment), options_(std::move(options)) {}
+
+  /// One page of the objects under the prefix: the first one, or the one after the page with this
+  /// continuation. Throws ProbeError: see s3_error().
+  asio::awaitable<S3Page> page(SampleSet& out, std::string continuation = {},
+                               std::size_t max_objects = kMaxObjects);
 
   /// Calls `take` with each page of the objects under the prefix. Throws ProbeError: see
   /// s3_error(); ProbeError(config) for more than a million objects, because such a prefix is a
@@ -60,12 +69,18 @@ class S3Bucket {
   /// The store's clock in its last response, in Unix time.
   [[nodiscard]] std::optional<double> server_time() const { return server_time_; }
   [[nodiscard]] const S3Options& options() const { return options_; }
+  /// "s3://BUCKET/PREFIX".
+  [[nodiscard]] std::string text() const {
+    return "s3://" + options_.bucket + '/' + options_.prefix;
+  }
 
  private:
   asio::awaitable<AwsCredentials> credentials(SampleSet& out);
   asio::awaitable<AwsCredentials> assume_role(SampleSet& out);
+  asio::awaitable<S3Page> page(SampleSet& out, const AwsCredentials& credentials,
+                               const std::string& continuation, std::size_t max_objects);
   [[nodiscard]] HttpRequest request(const AwsCredentials& credentials,
-                                    const std::string& continuation) const;
+                                    const std::string& continuation, std::size_t max_objects) const;
 
   const Environment& environment_;
   S3Options options_;

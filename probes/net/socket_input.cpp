@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,6 +33,11 @@ std::uint64_t bytes_received(int socket) {
   return getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.bytes_received : 0;
 }
 
+std::size_t unread_bytes(int socket) {
+  int count = 0;
+  return ioctl(socket, FIONREAD, &count) == 0 ? static_cast<std::size_t>(count) : 0;
+}
+
 void set_min_readable(int socket, std::size_t bytes) {
   const int count = static_cast<int>(bytes);
   setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &count, sizeof count);
@@ -41,6 +47,7 @@ bool is_loopback(int socket) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   if (getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return false;
+  if (address.ss_family == AF_UNIX) return true;
   boost::asio::ip::tcp::endpoint peer;
   std::memcpy(peer.data(), &address, std::min<std::size_t>(size, peer.capacity()));
   return peer.address().is_loopback();

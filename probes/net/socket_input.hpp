@@ -1,4 +1,4 @@
-// The receive side of TCP sockets that a library reads: how much has arrived, when the socket
+// The receive side of sockets that a library reads: how much has arrived, when the socket
 // counts as readable, and a way to hold back new data. Failures of the calls are ignored unless
 // documented otherwise.
 #pragma once
@@ -8,13 +8,17 @@
 
 namespace vitalsd::net {
 
-/// The number of bytes received on a connection; 0 if the kernel does not report it.
+/// The number of bytes received on a TCP connection; 0 for other sockets.
 std::uint64_t bytes_received(int socket);
 
-/// Sets the number of bytes that must be available before the socket counts as readable.
+/// The number of bytes that have arrived and were not read.
+std::size_t unread_bytes(int socket);
+
+/// Sets the number of bytes that must be available before the socket counts as readable. No effect
+/// on Unix sockets.
 void set_min_readable(int socket, std::size_t bytes);
 
-/// Whether the peer has a loopback address.
+/// Whether the peer is on this machine: it has a loopback address or is a Unix socket.
 bool is_loopback(int socket);
 
 /// Blocks new data on a socket during its lifetime: the kernel drops arriving packets, and the

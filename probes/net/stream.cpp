@@ -2,13 +2,17 @@
 
 #include "probes/error.hpp"
 #include "probes/net/tcp.hpp"
+#include "probes/net/unix_socket.hpp"
 
+#include <array>
 #include <optional>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -20,21 +24,27 @@
 namespace vitalsd::net {
 namespace {
 
-using asio::ip::tcp;
+using Socket = asio::generic::stream_protocol::socket;
 constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
+
+// Whether TLS itself failed. In TLS 1.3 the client's handshake ends before the server has verified
+// the client's certificate, so a server that requires another one says so later, by an alert.
+bool is_tls_failure(const boost::system::error_code& error) {
+  return error.category() == asio::error::get_ssl_category();
+}
 
 }  // namespace
 
 struct Stream::State {
-  explicit State(tcp::socket connected) : socket(std::move(connected)) {}
-  tcp::socket socket;
+  explicit State(Socket connected) : socket(std::move(connected)) {}
+  Socket socket;
   std::shared_ptr<asio::ssl::context> context;  // must outlive `tls`
-  std::optional<asio::ssl::stream<tcp::socket&>> tls;
+  std::optional<asio::ssl::stream<Socket&>> tls;
 };
 
-Stream::Stream(tcp::socket socket) : state_(std::make_unique<State>(std::move(socket))) {
-  boost::system::error_code ignored;  // the stream works without the option, but is slower
-  state_->socket.set_option(tcp::no_delay(true), ignored);
+Stream::Stream(Socket socket) : state_(std::make_unique<State>(std::move(socket))) {
+  boost::system::error_code ignored;  // a Unix socket does not have the option
+  state_->socket.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 Stream::~Stream() = default;
 Stream::Stream(Stream&&) noexcept = default;
@@ -84,6 +94,7 @@ asio::awaitable<std::size_t> Stream::read_some(std::span<char> into) {
   }
   // A server that closes without close_notify is treated like one that sends it.
   if (error == asio::ssl::error::stream_truncated) error = asio::error::eof;
+  if (is_tls_failure(error)) fail_with(Reason::tls, "the TLS session failed", error);
   if (error) fail_with(Reason::protocol, "reading the response", error);
   co_return size;
 }
@@ -98,7 +109,15 @@ asio::awaitable<void> Stream::write(std::string_view bytes) {
   } else {
     std::tie(error, size) = co_await asio::async_write(state.socket, buffer, kResult);
   }
-  if (error) fail_with(Reason::connect, "sending the request", error);
+  if (!error) co_return;
+  // The server may have sent an alert before it closed the connection.
+  if (state.tls && (error == asio::error::broken_pipe || error == asio::error::connection_reset)) {
+    std::array<char, 1> unused{};
+    const auto [end, ignored] = co_await state.tls->async_read_some(asio::buffer(unused), kResult);
+    if (is_tls_failure(end)) error = end;
+  }
+  if (is_tls_failure(error)) fail_with(Reason::tls, "the TLS session failed", error);
+  fail_with(Reason::connect, "sending the request", error);
 }
 
 bool Stream::hung_up() const {
@@ -110,12 +129,16 @@ bool Stream::hung_up() const {
 SSL* Stream::ssl() const { return state_->tls ? state_->tls->native_handle() : nullptr; }
 
 asio::awaitable<Stream> open_stream(const Environment& environment,
-                                    const config::Endpoint& endpoint, const TlsOptions* tls,
-                                    SampleSet& out) {
-  Stream stream(co_await connect(environment, endpoint, out));
+                                    const config::Endpoint& endpoint, IpVersion ip,
+                                    const TlsOptions* tls, SampleSet& out) {
+  Socket socket = is_unix(endpoint.host) ? co_await connect_unix(environment, endpoint.host, out)
+                                         : co_await connect(environment, endpoint, ip, out);
+  Stream stream(std::move(socket));
   if (tls != nullptr) {
+    out.doing("reading the files of tls");
+    std::shared_ptr<asio::ssl::context> context = co_await environment.tls.client(*tls);
     out.doing("performing the TLS handshake with " + endpoint.text());
-    co_await stream.start_tls(environment.tls.client(*tls), *tls, endpoint.host);
+    co_await stream.start_tls(std::move(context), *tls, endpoint.host);
   }
   co_return stream;
 }

@@ -1,8 +1,9 @@
-// A byte stream to a server: TCP, optionally with TLS from the start or later. Errors are thrown as
-// ProbeError. Cancellation ends any operation. Probe loop only.
+// A byte stream to a server: TCP or a Unix socket, optionally with TLS from the start or later.
+// Errors are thrown as ProbeError. Cancellation ends any operation. Probe loop only.
 #pragma once
 
 #include "config/scalar.hpp"
+#include "probes/net/resolver.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
 
@@ -14,14 +15,14 @@
 #include <string_view>
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <openssl/types.h>
 
 namespace vitalsd::net {
 
 class Stream {
  public:
-  explicit Stream(asio::ip::tcp::socket socket);
+  explicit Stream(asio::generic::stream_protocol::socket socket);
   ~Stream();
   Stream(Stream&&) noexcept;
   Stream& operator=(Stream&&) noexcept;
@@ -33,9 +34,10 @@ class Stream {
                                   const TlsOptions& options, const std::string& host,
                                   const std::function<void(SSL*)>& prepare = {});
 
-  /// Reads at least one byte. Throws ProbeError(protocol), also at the end of the stream.
+  /// Reads at least one byte. Throws ProbeError: protocol, also at the end of the stream; tls for
+  /// an alert of the server.
   asio::awaitable<std::size_t> read_some(std::span<char> into);
-  /// Writes all bytes. Throws ProbeError(connect).
+  /// Writes all bytes. Throws ProbeError: connect; tls for an alert of the server.
   asio::awaitable<void> write(std::string_view bytes);
 
   /// Whether the peer of this idle stream has closed it or sent unexpected data. Sends nothing.
@@ -49,10 +51,11 @@ class Stream {
   std::unique_ptr<State> state_;
 };
 
-/// Connects, with a TLS handshake if `tls` is not null. Throws ProbeError.
+/// Connects, to a Unix socket if the host is a path, with a TLS handshake if `tls` is not null.
+/// Throws ProbeError.
 asio::awaitable<Stream> open_stream(const Environment& environment,
-                                    const config::Endpoint& endpoint, const TlsOptions* tls,
-                                    SampleSet& out);
+                                    const config::Endpoint& endpoint, IpVersion ip,
+                                    const TlsOptions* tls, SampleSet& out);
 
 /// Sets the name for SNI and, if `verify` is set, for the verification of the certificate. An IP
 /// address is verified as an address and is not sent as SNI.

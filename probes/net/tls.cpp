@@ -16,21 +16,29 @@
 namespace vitalsd::net {
 namespace {
 
-// Throws ProbeError(config) if the text contains no certificate.
-void add_certificates(X509_STORE& store, const std::string& pem) {
+// Adds the certificates and revocation lists. Returns false if there are none, or one is malformed.
+bool add_certificates(X509_STORE& store, const std::string& pem) {
   const std::unique_ptr<BIO, decltype(&BIO_free)> in(
       BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  const auto free_all = [](STACK_OF(X509_INFO) * list) {
+    sk_X509_INFO_pop_free(list, X509_INFO_free);
+  };
+  const std::unique_ptr<STACK_OF(X509_INFO), decltype(free_all)> entries(
+      PEM_X509_INFO_read_bio(in.get(), nullptr, nullptr, nullptr), free_all);
   int count = 0;
-  while (true) {
-    const std::unique_ptr<X509, decltype(&X509_free)> certificate(
-        PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), X509_free);
-    if (!certificate) break;
-    X509_STORE_add_cert(&store, certificate.get());
-    ++count;
+  for (int i = 0; entries && i < sk_X509_INFO_num(entries.get()); ++i) {
+    const X509_INFO* const entry = sk_X509_INFO_value(entries.get(), i);
+    if (entry->x509 != nullptr) count += X509_STORE_add_cert(&store, entry->x509);
+    if (entry->crl != nullptr) count += X509_STORE_add_crl(&store, entry->crl);
   }
-  // The last read fails also if there are simply no more certificates.
-  const std::string error = take_openssl_errors();
-  if (count == 0) throw ProbeError(Reason::config, "no usable CA certificate: " + error);
+  return count > 0;
+}
+
+// The content of a file is the same object while it does not change, but a PEM text is not.
+bool is_same(const FileText& a, const FileText& b) { return a == b || (a && b && *a == *b); }
+
+bool are_same(const TlsTexts& a, const TlsTexts& b) {
+  return is_same(a.ca, b.ca) && is_same(a.certificate, b.certificate) && is_same(a.key, b.key);
 }
 
 using SecurityCallback = int (*)(const SSL*, const SSL_CTX*, int op, int bits, int nid, void* other,
@@ -109,64 +117,89 @@ std::string system_ca_bundle() {
   return {};
 }
 
-void refuse_irregular(const std::string& file) {
-  struct stat status{};
-  if (stat(file.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return;
-  throw ProbeError(Reason::config, "cannot use " + file + ": it is not a regular file");
-}
-
 bool is_pem(std::string_view text) { return text.contains("-----BEGIN "); }
 
-TlsContexts::FileState TlsContexts::state_of(const std::string& file) {
-  struct stat status{};
-  if (file.empty() || stat(file.c_str(), &status) != 0) return {};
-  return {status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_ino};
+asio::awaitable<FileText> TlsContexts::text_of(std::string file) {
+  if (file.empty()) co_return nullptr;
+  if (is_pem(file)) co_return std::make_shared<const std::string>(std::move(file));
+  co_return co_await files_.read(std::move(file));
 }
 
-X509_STORE* TlsContexts::store(const std::string& ca) {
-  const std::string file = ca.empty() ? system_ca_bundle() : ca;
-  Store& cached = stores_[ca];
-  const FileState state = state_of(file);
-  if (cached.store && cached.file == state) return cached.store.get();
-  if (!is_pem(ca)) refuse_irregular(file);
-  std::shared_ptr<X509_STORE> store(X509_STORE_new(), X509_STORE_free);
-  // If there is no bundle, the store stays empty. Then every verification fails with a clear error.
-  if (is_pem(ca)) {
-    add_certificates(*store, ca);
-  } else if (!file.empty() && X509_STORE_load_file(store.get(), file.c_str()) != 1) {
-    const std::string error = take_openssl_errors();
-    throw ProbeError(Reason::config, "cannot use the CA file " + file + ": " + error);
+asio::awaitable<TlsTexts> TlsContexts::texts(TlsOptions options) {
+  TlsTexts texts;
+  if (options.verify && options.ca.empty()) {
+    texts.ca = co_await files_.read("the system's CA bundle", &system_ca_bundle);
+  } else if (options.verify) {
+    texts.ca = co_await text_of(std::move(options.ca));
   }
-  cached = {state, std::move(store)};
-  return cached.store.get();
+  texts.certificate = co_await text_of(std::move(options.certificate));
+  texts.key = co_await text_of(std::move(options.key));
+  co_return texts;
 }
 
-std::shared_ptr<asio::ssl::context> TlsContexts::client(const TlsOptions& options) {
+asio::awaitable<std::shared_ptr<X509_STORE>> TlsContexts::store(std::string ca) {
+  TlsOptions options;
+  options.ca = ca;
+  const TlsTexts texts = co_await this->texts(std::move(options));
+  co_return store_of(ca, texts.ca);
+}
+
+std::shared_ptr<X509_STORE> TlsContexts::store_of(const std::string& ca, const FileText& text) {
+  Store& cached = stores_[ca];
+  if (cached.store && is_same(cached.text, text)) return cached.store;
+  std::shared_ptr<X509_STORE> store(X509_STORE_new(), X509_STORE_free);
+  const bool is_usable = add_certificates(*store, *text);
+  const std::string error = take_openssl_errors();
+  // Without a system's bundle, the store stays empty. Then every verification fails with a clear
+  // error.
+  const bool is_missing = ca.empty() && text->empty();
+  if (!is_usable && !is_missing) {
+    const std::string what = is_pem(ca)   ? "no usable CA certificate"
+                             : ca.empty() ? "cannot use the system's CA bundle"
+                                          : "cannot use the CA file " + ca;
+    throw ProbeError(Reason::config,
+                     what + ": " + (error.empty() ? "it has no certificate" : error));
+  }
+  cached = {text, std::move(store)};
+  return cached.store;
+}
+
+asio::awaitable<std::shared_ptr<asio::ssl::context>> TlsContexts::client(TlsOptions options) {
+  const TlsTexts texts = co_await this->texts(options);
   const std::string name = options.ca + '\n' + options.certificate + '\n' + options.key + '\n' +
                            (options.verify ? "verify" : "");
-  std::vector<FileState> files = {state_of(options.ca.empty() ? system_ca_bundle() : options.ca),
-                                  state_of(options.certificate), state_of(options.key)};
   Context& cached = contexts_[name];
-  if (cached.context && cached.files == files) return cached.context;
+  if (cached.context && are_same(cached.texts, texts)) co_return cached.context;
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
-  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
-  SSL_CTX_set_session_cache_mode(context->native_handle(), SSL_SESS_CACHE_OFF);
-  refuse_large_primes(context->native_handle());
+  SSL_CTX* const native = context->native_handle();
+  SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
+  SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
+  refuse_large_primes(native);
   context->set_verify_mode(options.verify ? asio::ssl::verify_peer : asio::ssl::verify_none);
-  if (options.verify) SSL_CTX_set1_cert_store(context->native_handle(), store(options.ca));
-  if (!options.certificate.empty()) {
-    refuse_irregular(options.certificate);
-    refuse_irregular(options.key);
+  if (options.verify) SSL_CTX_set1_cert_store(native, store_of(options.ca, texts.ca).get());
+  if (texts.certificate && texts.key) {
     boost::system::error_code error;
-    context->use_certificate_chain_file(options.certificate, error);
-    if (!error) context->use_private_key_file(options.key, asio::ssl::context::pem, error);
+    context->use_certificate_chain(asio::buffer(*texts.certificate), error);
+    if (!error) context->use_private_key(asio::buffer(*texts.key), asio::ssl::context::pem, error);
     if (error) {
-      throw ProbeError(Reason::config, "cannot use the client certificate " + options.certificate +
-                                           " with " + options.key + ": " + error.message());
+      const auto shown = [](const std::string& file) { return is_pem(file) ? "PEM text" : file; };
+      throw ProbeError(Reason::config, "cannot use the client certificate " +
+                                           shown(options.certificate) + " with " +
+                                           shown(options.key) + ": " + error.message());
     }
   }
-  cached = {std::move(files), context};
-  return context;
+  cached = {texts, context};
+  co_return context;
+}
+
+void copy_certificate(SSL_CTX* from, SSL_CTX* to) {
+  X509* const certificate = SSL_CTX_get0_certificate(from);
+  if (certificate == nullptr) return;
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get_extra_chain_certs(from, &chain);
+  SSL_CTX_use_certificate(to, certificate);
+  SSL_CTX_use_PrivateKey(to, SSL_CTX_get0_privatekey(from));
+  SSL_CTX_set1_chain(to, chain);
 }
 
 }  // namespace vitalsd::net

@@ -4,15 +4,14 @@
 #pragma once
 
 #include "config/node.hpp"
+#include "probes/net/configured_files.hpp"
+#include "probes/net/recently_used.hpp"
 
-#include <chrono>
-#include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <openssl/types.h>
 
@@ -33,36 +32,47 @@ struct TlsOptions {
   bool operator==(const TlsOptions&) const = default;
 };
 
+/// The content of the files of TlsOptions; null: not set, or not needed.
+struct TlsTexts {
+  FileText ca;
+  FileText certificate;
+  FileText key;
+};
+
 class TlsContexts {
  public:
-  /// A client context for these options, shared by all callers with equal options. Files that have
-  /// changed are read again. Throws ProbeError(config) if a file cannot be used.
-  std::shared_ptr<asio::ssl::context> client(const TlsOptions& options);
+  explicit TlsContexts(ConfiguredFiles& files) : files_(files) {}
 
-  /// The trusted certificates of a CA file (empty: the system's bundle). Valid until the next call
-  /// after the file has changed; a caller that needs it longer must take a reference. Throws
-  /// ProbeError(config).
-  X509_STORE* store(const std::string& ca);
+  /// A client context for these options, shared by all callers with equal options. Throws
+  /// ProbeError: config if a file cannot be used, and those of ConfiguredFiles.
+  asio::awaitable<std::shared_ptr<asio::ssl::context>> client(TlsOptions options);
+
+  /// The trusted certificates of a CA file (empty: the system's bundle). Throws as client() does.
+  asio::awaitable<std::shared_ptr<X509_STORE>> store(std::string ca);
+
+  /// The content of the files; that of `ca` only if the options verify.
+  asio::awaitable<TlsTexts> texts(TlsOptions options);
 
  private:
-  struct FileState {
-    std::int64_t changed = 0;  // nanoseconds
-    std::uint64_t inode = 0;
-    bool operator==(const FileState&) const = default;
-  };
   struct Store {
-    FileState file;
+    FileText text;
     std::shared_ptr<X509_STORE> store;
   };
   struct Context {
-    std::vector<FileState> files;
+    TlsTexts texts;
     std::shared_ptr<asio::ssl::context> context;
   };
-  static FileState state_of(const std::string& file);
 
-  std::map<std::string, Store> stores_;
-  std::map<std::string, Context> contexts_;
+  asio::awaitable<FileText> text_of(std::string file);
+  std::shared_ptr<X509_STORE> store_of(const std::string& ca, const FileText& text);
+
+  ConfiguredFiles& files_;
+  RecentlyUsed<Store> stores_;
+  RecentlyUsed<Context> contexts_;
 };
+
+/// Copies to `to` the client certificate of `from`, if it has one, with its chain and key.
+void copy_certificate(SSL_CTX* from, SSL_CTX* to);
 
 /// Rejects key exchanges with primes of more than 4096 bits (DHE). The server chooses the prime,
 /// and one of 10,000 bits blocks the loop for half a second in each handshake.
@@ -72,10 +82,6 @@ void refuse_large_primes(SSL_CTX* context);
 /// key updates and tickets, which OpenSSL reads without returning. Returns whether it did so.
 bool limit_handshake(SSL* ssl, int written, int type);
 
-/// Throws ProbeError(config) if the path exists and is not a regular file. Symbolic links are
-/// followed. OpenSSL would wait forever for the writer of a FIFO.
-void refuse_irregular(const std::string& file);
-
 /// Whether the text is PEM, as opposed to the name of a file.
 bool is_pem(std::string_view text);
 
@@ -83,7 +89,7 @@ bool is_pem(std::string_view text);
 std::string take_openssl_errors();
 
 /// The path of the system's PEM bundle: SSL_CERT_FILE or else the usual paths of distributions.
-/// Empty if none exists.
+/// Empty if none exists. Blocks on a file system that hangs.
 std::string system_ca_bundle();
 
 }  // namespace vitalsd::net

@@ -181,7 +181,20 @@ inline constexpr MetricTable kArchiverTable(
                       .unit = Unit::seconds,
                       .help = "When a WAL file was last archived, in Unix time.",
                       .keep = Keep::fact}),
-              Column("last_archived_time")});
+              Column("last_archived_time")},
+    MetricRow{Metric({.name = "pg_stat_archiver_last_failed_timestamp_seconds",
+                      .unit = Unit::seconds,
+                      .help = "When archiving a WAL file last failed, in Unix time.",
+                      .keep = Keep::fact}),
+              Column("last_failed_time")},
+    MetricRow{
+        Metric({.name = "pg_stat_archiver_failing",
+                .help = "Whether the last attempt to archive a WAL file failed; absent if the "
+                        "server does not archive."}),
+        [](const Row& archiver) {
+          return archiver.is_true("archives") ? std::optional(archiver.is_true("failing"))
+                                              : std::nullopt;
+        }});
 
 inline constexpr Metric kSize({.name = "pg_database_size_bytes",
                                .unit = Unit::bytes,
@@ -197,6 +210,14 @@ inline constexpr Check kConnectionsCheck{.name = "connections",
                                          .warn = 0.80,
                                          .critical = 0.90,
                                          .help = "client connections over max_connections"};
-inline constexpr std::array<const Check*, 1> kChecks = {&kConnectionsCheck};
+inline constexpr Check kArchiveCheck{
+    .name = "wal_archive_age",
+    .unit = Unit::seconds,
+    .warn = 15 * 60,
+    .critical = {},
+    .help =
+        "time for which a complete WAL file has been waiting to be archived, if the server "
+        "archives"};
+inline constexpr std::array<const Check*, 2> kChecks = {&kConnectionsCheck, &kArchiveCheck};
 
 }  // namespace vitalsd::postgres

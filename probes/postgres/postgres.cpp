@@ -1,7 +1,10 @@
 // Kind `postgres`: connections, databases, locks, replication and archiving of one server. Each run
 // needs one round trip on a connection that is kept between runs.
+#include "config/socket_url.hpp"
+#include "probes/backlog.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/pg_connection.hpp"
+#include "probes/net/unix_socket.hpp"
 #include "probes/postgres/metrics.hpp"
 #include "probes/postgres/rows.hpp"
 #include "probes/postgres/statements.hpp"
@@ -23,29 +26,58 @@ using namespace std::chrono_literals;
 
 constexpr int kOldestVersion = 100000;  // 10: backend_type, pg_monitor, the names of WAL functions
 
-// The value of `name` in a query "a=1&b=2"; empty if it is not set. Not percent-decoded: no sslmode
-// needs that. Reports all other parameters as errors.
-std::string take_parameter(config::Node& options, std::string_view query, std::string_view name) {
-  std::string found;
-  while (!query.empty()) {
-    const std::string_view item = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(item.size() + 1, query.size()));
-    const std::size_t equals = std::min(item.find('='), item.size());
-    if (item.substr(0, equals) == name) {
-      found = item.substr(std::min(equals + 1, item.size()));
-    } else {
-      options.error("url", "unknown parameter " + config::quoted(item.substr(0, equals)) +
-                               ": only sslmode is supported");
-    }
+// The host of a URL, or the directory of a Unix socket. As in libpq, a parameter replaces the part
+// of the URL.
+std::string read_host(config::Node& options, const config::SocketUrl& url,
+                      const std::string& parameter) {
+  std::string host = parameter.empty() ? url.host : parameter;
+  if (host.empty()) {
+    options.error("url",
+                  "the URL has no host: write postgresql://USER@HOST/DATABASE, or for a "
+                  "Unix socket postgresql://USER@/DATABASE?host=/DIRECTORY");
+  } else if (!net::is_unix(host) && !config::is_host_name(host) && !config::is_address(host)) {
+    options.error("url", config::quoted(host) + " is not a host or the path of a directory");
   }
-  return found;
+  while (net::is_unix(host) && host.size() > 1 && host.ends_with('/')) host.pop_back();
+  return host;
+}
+
+// libpq ignores what asks for TLS on a Unix socket.
+void check_unix(config::Node& options, net::PgOptions& pg, const std::string& mode) {
+  net::check_unix(options, net::pg_socket(pg.endpoint));
+  if (mode == "require" || mode.starts_with("verify")) {
+    options.error("url", "a Unix socket has no TLS: remove sslmode");
+  }
+  if (pg.channel_binding == "require") {
+    options.error("channel_binding", "a Unix socket has no TLS");
+  }
+  pg.sslmode = "disable";
+}
+
+bool is_this_machine(const std::string& host) {
+  boost::system::error_code not_an_address;
+  const asio::ip::address address = asio::ip::make_address(host, not_an_address);
+  return not_an_address ? host == "localhost" : address.is_loopback();
+}
+
+// The server chooses the method of authentication, so this is known only when it is too late: in a
+// TLS session libpq responds by itself.
+void warn_of_md5(config::Node& options, const net::PgOptions& pg) {
+  if (!pg.password || pg.sslmode.starts_with("verify") || pg.channel_binding == "require") return;
+  if (is_this_machine(pg.endpoint.host)) return;
+  options.warning("url",
+                  "the server is not verified: another machine in its place can request an md5 "
+                  "hash of the password and log in with it; use sslmode=verify-full or "
+                  "channel_binding: require");
 }
 
 net::PgOptions read_options(config::Node& options) {
   constexpr std::uint16_t kDefaultPort = 5432;
   net::PgOptions pg;
-  const auto url =
-      options.required<config::Url>("url", "postgresql://USER@HOST:PORT/DATABASE?sslmode=MODE");
+  const auto url = options.required<config::SocketUrl>(
+      "url",
+      "postgresql://USER@HOST:PORT/DATABASE?sslmode=MODE, or with a Unix socket "
+      "postgresql://USER@/DATABASE?host=/DIRECTORY");
   pg.password = net::read_password(options, url);
   pg.tls = net::TlsOptions::read(options);
   pg.allow_cleartext_password = options.get<bool>(
@@ -54,30 +86,45 @@ net::PgOptions read_options(config::Node& options) {
   pg.channel_binding = options.choice(
       "channel_binding", {"prefer", "disable", "require"},
       "require: authenticate only by SCRAM over TLS, with a server that knows the password");
-  if (url.host.empty()) return pg;  // reported already
+  auto parameters =
+      net::read_parameters(options, url.query, {"sslmode", "host", "port", "user", "dbname"});
+  const std::string& host_parameter = parameters["host"];
+  const bool has_url = !url.scheme.empty();  // otherwise reported already
+  if (has_url) pg.endpoint.host = read_host(options, url, host_parameter);
+  pg.ip = net::read_ip(options, "url", pg.endpoint.host);
+  if (pg.endpoint.host.empty()) return pg;
   if (url.scheme != "postgresql" && url.scheme != "postgres") {
     options.error("url", "the scheme must be postgresql, not " + config::quoted(url.scheme));
   }
-  if (url.user.empty()) options.error("url", "the user is missing: write postgresql://USER@...");
-  pg.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
-  pg.user = url.user;
+  pg.user = parameters["user"].empty() ? url.user : parameters["user"];
+  if (pg.user.empty()) options.error("url", "the user is missing: write postgresql://USER@...");
+  pg.endpoint.port = url.port == 0 ? kDefaultPort : url.port;
+  if (const std::string& port = parameters["port"]; !port.empty()) {
+    const auto parsed = config::parse_port(port);
+    if (!parsed) options.error("url", "port must be a number between 1 and 65535");
+    pg.endpoint.port = parsed.value_or(kDefaultPort);
+  }
   const std::string path = config::percent_decode(url.path);
   if (path.contains('\0')) options.error("url", "%00 is not valid in a database name");
-  pg.database = path.size() > 1 ? path.substr(1) : url.user;
-  const std::string mode = take_parameter(options, url.query, "sslmode");
+  pg.database = path.size() > 1 ? path.substr(1) : pg.user;
+  if (!parameters["dbname"].empty()) pg.database = parameters["dbname"];
+  const std::string& mode = parameters["sslmode"];
   const std::vector<std::string_view> modes = {"disable", "allow",     "prefer",
                                                "require", "verify-ca", "verify-full"};
   if (!mode.empty() && std::ranges::find(modes, mode) == modes.end()) {
     options.error("url", config::quoted(mode) + " is not a valid sslmode" +
                              config::did_you_mean(mode, modes));
   }
-  if (!options.has("tls")) {
+  if (net::is_unix(pg.endpoint.host)) {
+    check_unix(options, pg, mode);
+  } else if (!options.has("tls")) {
     if (!mode.empty()) pg.sslmode = mode;
   } else if (!mode.empty()) {
     options.error("tls", "the URL sets sslmode: use either sslmode or tls");
   } else {
     pg.sslmode = pg.tls.verify ? "verify-full" : "require";
   }
+  warn_of_md5(options, pg);
   return pg;
 }
 
@@ -102,7 +149,7 @@ class PostgresProbe final : public Probe {
     out.doing("waiting for the statistics");
     const std::vector<net::PgResult> results =
         co_await connection->query(postgres::kStatements, out.time_limit());
-    postgres::add_statistics(results, out);
+    postgres::add_statistics(results, unarchived_, out);
     const auto now = std::chrono::steady_clock::now();
     bool usable = true;
     const config::Duration wait =
@@ -125,6 +172,7 @@ class PostgresProbe final : public Probe {
     auto& old = dynamic_cast<PostgresProbe&>(predecessor);
     // A connection that was made with other options may lead to a server that is not trusted now.
     if (old.pg_ == pg_) connection_ = std::move(old.connection_);
+    unarchived_ = old.unarchived_;
   }
 
  private:
@@ -174,6 +222,7 @@ class PostgresProbe final : public Probe {
   net::PgOptions pg_;
   config::Duration size_interval_;
   std::optional<net::PgConnection> connection_;
+  Backlog unarchived_;                                                  // WAL files
   std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or tried
   std::vector<std::pair<std::string, std::optional<double>>> sizes_;    // bytes by database
   std::optional<Failure> size_failure_;

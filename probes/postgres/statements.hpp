@@ -43,8 +43,23 @@ SELECT application_name, coalesce(host(client_addr), 'local') AS client_address,
                 ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END) AS lag_bytes,
        count(*) AS standbys
 FROM pg_stat_replication GROUP BY application_name, coalesce(host(client_addr), 'local');
-SELECT archived_count, failed_count, extract(epoch FROM last_archived_time) AS last_archived_time
-FROM pg_stat_archiver
+SELECT a.archived_count, a.failed_count, m.archives,
+       extract(epoch FROM a.last_archived_time) AS last_archived_time,
+       extract(epoch FROM a.last_failed_time) AS last_failed_time,
+       extract(epoch FROM clock_timestamp()
+               - coalesce(a.last_archived_time, a.stats_reset, pg_postmaster_start_time()))
+         AS archived_age,
+       coalesce(a.last_failed_time > coalesce(a.last_archived_time, '-infinity'), false) AS failing,
+       CASE WHEN m.archives AND a.last_archived_wal ~ '^[0-9A-F]{24}' THEN
+         floor(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
+                                    ELSE pg_current_wal_lsn() END, '0/0') / m.segment_size) - 1
+         > ('x' || substr(a.last_archived_wal, 9, 8))::bit(32)::bigint
+             * (4294967296 / m.segment_size)
+           + ('x' || substr(a.last_archived_wal, 17, 8))::bit(32)::bigint END AS waiting
+FROM pg_stat_archiver a,
+     (SELECT current_setting('archive_mode') = 'always'
+               OR current_setting('archive_mode') = 'on' AND NOT pg_is_in_recovery() AS archives,
+             pg_size_bytes(current_setting('wal_segment_size')) AS segment_size) m
 )sql";
 inline constexpr std::size_t kStatementCount = 6;
 

@@ -49,9 +49,22 @@ double visible_backends(const Row& database) {
   return database.is_true("is_current") && all > 0 ? all - 1 : all;
 }
 
+// A server that does not archive has nothing that waits. A hanging archive_command never fails, so
+// the files that wait count, too.
+void check_archive(const Row& archiver, Backlog& unarchived, SampleSet& out) {
+  const std::optional<double> age = archiver.number("archived_age");
+  const bool is_failing = archiver.is_true("failing");
+  const bool is_known = is_failing || !archiver.text("waiting").empty();
+  if (!archiver.is_true("archives") || !is_known || !age) return;
+  const double waiting =
+      unarchived.update(Backlog::Clock::now(), is_failing || archiver.is_true("waiting"), *age);
+  out.check(kArchiveCheck, waiting, is_failing ? "the last attempt failed" : "");
+}
+
 }  // namespace
 
-void add_statistics(const std::vector<net::PgResult>& results, SampleSet& out) {
+void add_statistics(const std::vector<net::PgResult>& results, Backlog& unarchived,
+                    SampleSet& out) {
   if (results.size() != kStatementCount) {
     throw ProbeError(Reason::protocol, "results are missing from the response");
   }
@@ -87,7 +100,10 @@ void add_statistics(const std::vector<net::PgResult>& results, SampleSet& out) {
     kStandbyTable.add(out, row, row.text("application_name"), row.text("client_address"));
   }
   out.add(kStandbys, standbys);
-  for (const Row row : statistics.archiver.all()) kArchiverTable.add(out, row);
+  for (const Row row : statistics.archiver.all()) {
+    kArchiverTable.add(out, row);
+    check_archive(row, unarchived, out);
+  }
 }
 
 }  // namespace vitalsd::postgres

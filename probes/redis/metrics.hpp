@@ -166,7 +166,13 @@ inline constexpr Metric kHitRate(
 inline constexpr Metric kListLength({.name = "redis_key_size", .help = "Length of a watched list."},
                                     "db", "key");
 
-inline constexpr auto kMetrics = metric_list(kInfoTable, kDatabaseTable, kHitRate, kListLength);
+inline constexpr Metric kSnapshots(
+    {.name = "redis_snapshots_configured",
+     .help = "Whether the server saves snapshots by itself (save); absent if the user may not run "
+             "CONFIG GET."});
+
+inline constexpr auto kMetrics =
+    metric_list(kInfoTable, kDatabaseTable, kHitRate, kListLength, kSnapshots);
 
 inline constexpr Check kMemoryCheck{.name = "memory",
                                     .unit = Unit::ratio,
@@ -185,6 +191,13 @@ inline constexpr Check kListCheck{.name = "list_length",
                                   .warn = 1000,
                                   .critical = {},
                                   .help = "entries of a watched list"};
-inline constexpr std::array<const Check*, 3> kChecks = {&kMemoryCheck, &kHitRateCheck, &kListCheck};
+inline constexpr Check kSnapshotCheck{
+    .name = "snapshot_age",
+    .unit = Unit::seconds,
+    .warn = 6 * 3600,
+    .critical = {},
+    .help = "age of the last snapshot if there are newer writes and the server saves snapshots"};
+inline constexpr std::array<const Check*, 4> kChecks = {&kMemoryCheck, &kHitRateCheck, &kListCheck,
+                                                        &kSnapshotCheck};
 
 }  // namespace vitalsd::redis

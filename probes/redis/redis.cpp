@@ -1,7 +1,10 @@
 // Kind `redis`: memory, clients, look-ups, persistence and replication of one server. Each run
 // sends one INFO on a connection that is kept between runs.
+#include "config/socket_url.hpp"
+#include "probes/backlog.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/redis_connection.hpp"
+#include "probes/net/unix_socket.hpp"
 #include "probes/probe.hpp"
 #include "probes/redis/hit_rate.hpp"
 #include "probes/redis/info.hpp"
@@ -16,30 +19,53 @@
 namespace vitalsd {
 namespace {
 
+// Of the URL of a Unix socket.
+void read_path(config::Node& options, const config::Url& url, net::RedisOptions& redis) {
+  const std::string path = config::percent_decode(url.path);
+  if (path.contains('\0')) options.error("url", "%00 is not valid in a path");
+  if (path.size() < 2 || !url.host.empty() || url.port != 0) {
+    options.error("url", "must have the form unix:///PATH or unix://USER@/PATH");
+  }
+  net::check_unix(options, path);
+  redis.endpoint = {path, 0};
+}
+
 net::RedisOptions read_options(config::Node& options) {
   constexpr std::uint16_t kDefaultPort = 6379;
   constexpr std::int64_t kMaxDatabase = INT32_MAX;
   net::RedisOptions redis;
-  const auto url =
-      options.required<config::Url>("url", "redis://USER@HOST:PORT/DB, or rediss:// for TLS");
+  const auto url = options.required<config::SocketUrl>(
+      "url", "redis://USER@HOST:PORT/DB, rediss:// for TLS, or unix://USER@/PATH?db=DB");
   redis.password = net::read_password(options, url);
   const net::TlsOptions tls = net::TlsOptions::read(options);
+  const bool unix = url.scheme == "unix";
+  if (unix) {
+    read_path(options, url, redis);
+  } else if (!url.scheme.empty()) {
+    if (url.host.empty()) options.error("url", "the URL has no host");
+    if (net::is_unix(url.host)) options.error("url", "write unix:///PATH for a Unix socket");
+    redis.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
+  }
   if (url.scheme == "rediss") {
     redis.tls = tls;
-  } else if (url.scheme != "redis" && !url.host.empty()) {
-    options.error("url", "the scheme must be redis or rediss, not " + config::quoted(url.scheme));
-  } else if (options.has("tls")) {
+  } else if (url.scheme != "redis" && !unix && !url.scheme.empty()) {
+    options.error("url",
+                  "the scheme must be redis, rediss or unix, not " + config::quoted(url.scheme));
+  } else if (options.has("tls") && !unix) {
     options.error("tls", "requires a URL with the scheme rediss");
   }
-  redis.endpoint = {url.host, url.port == 0 ? kDefaultPort : url.port};
+  redis.ip = net::read_ip(options, "url", redis.endpoint.host);
   redis.user = url.user;
-  if (url.path.size() > 1) {
-    const auto database = config::Scalar<std::int64_t>::parse(std::string_view(url.path).substr(1));
-    if (database && *database >= 0 && *database <= kMaxDatabase) {
-      redis.database = *database;
+  auto parameters = net::read_parameters(options, url.query, {"db"});
+  std::string database = parameters["db"];
+  if (database.empty() && !unix && url.path.size() > 1) database = url.path.substr(1);
+  if (!database.empty()) {
+    const auto number = config::Scalar<std::int64_t>::parse(database);
+    if (number && *number >= 0 && *number <= kMaxDatabase) {
+      redis.database = *number;
     } else {
       // The message omits the path, which may be a part of a password that contains '/'.
-      options.error("url", "the path is not a valid database number");
+      options.error("url", "the path or db is not a valid database number");
     }
   }
   return redis;
@@ -59,6 +85,7 @@ class RedisProbe final : public Probe {
     std::optional<net::RedisConnection> connection = std::exchange(connection_, std::nullopt);
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
+      saves_read_at_.reset();  // another server may answer now
     }
     connection->conceal_secrets(out);
     out.doing("waiting for INFO");
@@ -77,25 +104,32 @@ class RedisProbe final : public Probe {
       out.fail(Reason::unready,
                "loading its data, " + std::string(info.text("loading_loaded_perc")) + "% done");
     } else {
+      co_await check_snapshots(*connection, info, out);
       co_await read_lists(*connection, out);
     }
     connection_ = std::move(connection);
   }
 
   [[nodiscard]] std::string target() const override {
-    return redis_.endpoint.text() +
-           (redis_.database == 0 ? "" : '/' + std::to_string(redis_.database));
+    if (redis_.database == 0) return endpoint();
+    const bool unix = net::is_unix(redis_.endpoint.host);
+    return endpoint() + (unix ? "?db=" : "/") + std::to_string(redis_.database);
   }
-  [[nodiscard]] std::string endpoint() const override { return redis_.endpoint.text(); }
+  [[nodiscard]] std::string endpoint() const override {
+    return net::is_unix(redis_.endpoint.host) ? redis_.endpoint.host : redis_.endpoint.text();
+  }
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<RedisProbe&>(predecessor);
     hit_rate_ = std::move(old.hit_rate_);
+    unsaved_ = old.unsaved_;
     // A connection that was made with other options may lead to a server that is not trusted now.
     if (old.redis_ == redis_) connection_ = std::move(old.connection_);
   }
 
  private:
+  static constexpr std::chrono::minutes kSavesInterval{5};
+
   void add_info(const RedisInfo& info, SampleSet& out) {
     redis::kInfoTable.add(out, info);
     for (const auto& [db, compound] : info.numbered("db")) {
@@ -111,6 +145,37 @@ class RedisProbe final : public Probe {
     const std::optional<double> rate = hit_rate_.rate();
     out.add(redis::kHitRate, rate);
     if (rate) out.check(redis::kHitRateCheck, *rate);
+  }
+
+  // A server that does not save snapshots (save "") has none that is too old.
+  asio::awaitable<void> check_snapshots(net::RedisConnection& connection, const RedisInfo& info,
+                                        SampleSet& out) {
+    co_await read_saves(connection, out);
+    out.add(redis::kSnapshots, saves_);
+    const auto saved = info.number("rdb_last_save_time");
+    const auto changes = info.number("rdb_changes_since_last_save");
+    if (!saved || !changes) co_return;
+    const double waiting =
+        unsaved_.update(std::chrono::steady_clock::now(), *changes > 0, server_time(info) - *saved);
+    if (saves_ == true) out.check(redis::kSnapshotCheck, waiting);
+  }
+
+  // Not in each run: a user without the permission would fill the server's ACL LOG.
+  asio::awaitable<void> read_saves(net::RedisConnection& connection, SampleSet& out) {
+    const auto now = std::chrono::steady_clock::now();
+    if (saves_read_at_ && now - *saves_read_at_ < kSavesInterval) co_return;
+    saves_read_at_ = now;
+    saves_.reset();
+    out.doing("waiting for CONFIG GET save");
+    std::vector<std::string> command = {"CONFIG", "GET", "save"};
+    const net::RedisReply reply = co_await connection.ask(std::move(command));
+    if (reply.items.size() == 2) saves_ = !reply.items[1].text.empty();
+  }
+
+  static double server_time(const RedisInfo& info) {
+    if (const auto time = info.number("server_time_usec")) return *time / 1e6;
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(now).count();
   }
 
   asio::awaitable<void> read_lists(net::RedisConnection& connection, SampleSet& out) {
@@ -138,6 +203,9 @@ class RedisProbe final : public Probe {
   std::vector<std::string> lists_;
   std::optional<net::RedisConnection> connection_;
   HitRateWindow hit_rate_;
+  Backlog unsaved_;
+  std::optional<bool> saves_;  // whether the server saves snapshots
+  std::optional<std::chrono::steady_clock::time_point> saves_read_at_;
 };
 
 }  // namespace

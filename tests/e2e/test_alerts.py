@@ -33,10 +33,11 @@ from support.mounts import Mounts
 from support.nginx import Nginx
 from support.postgres import Postgres
 from support.prometheus import ABSENCE_RULES, SHIPPED, Prometheus, shipped_configuration
+from support.rabbitmq import Consumer, Rabbitmq
 from support.redis import Redis
 from support.s3 import S3
 from support.vitalsd import Vitalsd
-from support.watching import cache, database, endpoint_certificate
+from support.watching import broker, cache, database, endpoint_certificate
 
 DOCUMENTED = SHIPPED / "documented.yaml"
 RULE_FILES = (DOCUMENTED, SHIPPED / "vitalsd.yaml", ABSENCE_RULES)
@@ -57,6 +58,7 @@ SOURCES = {
     ("guide", "BackupFailed"): ["archives", "backups", "dumps"],
     ("manual", "DatabaseDown"): ["main-db", "other-db"],
     ("manual", "CacheHitRateLow"): ["cache"],
+    ("manual", "HighQueueDepth"): ["broker"],
     ("manual", "CertificateExpiringSoon"): ["back-tls", "front-tls"],
     ("runbook", "APIDown"): ["api", "api-live"],
     ("runbook", "DatabaseDown"): ["main-db", "other-db"],
@@ -206,12 +208,13 @@ def platform(
     _postgres: Postgres,
     _other_postgres: Postgres,
     _redis_server: Redis,
+    _rabbitmq: Rabbitmq,
     _nginx: Nginx,
     _s3: S3,
     certificates: Authority,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Watch]:
-    """Two databases with one name, a cache, an API, two TLS endpoints with one name, three backup
+    """Two databases with one name, a cache, a broker, an API, two TLS endpoints with one name, three backup
     stores and a host's disks, all monitored."""
     bucket = _s3.new_bucket()
     stores: dict[str, Store] = {
@@ -231,6 +234,7 @@ def platform(
             database("main-db", _postgres, "MAIN") | {"labels": OWN},
             database("other-db", _other_postgres, "OTHER"),
             cache("cache", _redis_server, "CACHE"),
+            broker("broker", _rabbitmq, "BROKER", interval="1s", timeout="1s"),
             {"name": "api", "kind": "http", "url": _nginx.url("/health/ready"), "expect": healthy},
             {"name": "api-live", "kind": "http", "url": _nginx.url("/health/live")},
             endpoint_certificate("front-tls", ports[0], certificates),
@@ -252,6 +256,7 @@ def platform(
                 "MAIN": _postgres.passwords["monitor"],
                 "OTHER": _other_postgres.passwords["monitor"],
                 "CACHE": _redis_server.password,
+                "BROKER": _rabbitmq.passwords["monitor"],
                 "S3_SECRET": _s3.secret_key,
             },
             state={"directory": str(tmp_path_factory.mktemp("state"))},
@@ -272,6 +277,7 @@ def watch(
     postgres: Postgres,
     other_postgres: Postgres,
     redis_server: Redis,
+    rabbitmq: Rabbitmq,
     nginx: Nginx,
     s3: S3,
 ) -> Iterator[Watch]:
@@ -280,6 +286,8 @@ def watch(
         keep_only(store, HOUR)
     redis_server.set_max_memory(MAX_MEMORY)
     redis_server.look_up(hits=100, misses=0)
+    rabbitmq.declare("emissions")
+    platform.holds('rabbitmq_queue_messages_ready{queue="emissions"} == 0')
     platform.holds(f"redis_memory_max_bytes == {MAX_MEMORY}")
     platform.holds("redis_cache_hit_rate >= 0.8")
 
@@ -399,6 +407,46 @@ def test_a_cache_that_has_gone_cold(watch: Watch, redis_server: Redis) -> None:
     redis_server.look_up(hits=5000, misses=0)
     watch.holds("redis_cache_hit_rate >= 0.8")
     watch.becomes_silent("CacheHitRateLow")
+
+
+# ---- the broker ---------------------------------------------------------------------------------
+
+
+def test_a_queue_that_nobody_empties(watch: Watch, rabbitmq: Rabbitmq) -> None:
+    """Rule 19, and QueueWithoutConsumers of the additional rules. Of two queues, the alert names
+    the long one."""
+    rabbitmq.declare("reports")
+    rabbitmq.publish("reports", 1)
+    rabbitmq.publish("emissions", 1000)
+    watch.holds('rabbitmq_queue_messages_ready{queue="emissions"} == 1000')
+    watch.is_silent("HighQueueDepth")
+    rabbitmq.publish("emissions", 1)
+    alert = watch.fires("HighQueueDepth", "broker")
+    assert alert["labels"]["severity"] == "info"
+    assert alert["annotations"]["summary"] == (
+        "Queue emissions in vhost / (broker) has 1001 messages"
+    )
+    for queue in ("emissions", "reports"):
+        watch.prometheus.wait_firing("QueueWithoutConsumers", probe="broker", queue=queue)
+    consumers = [Consumer(rabbitmq, queue) for queue in ("emissions", "reports")]
+    watch.becomes_silent("QueueWithoutConsumers")
+    rabbitmq.purge("emissions")
+    watch.holds('rabbitmq_queue_messages_ready{queue="emissions"} == 0')
+    watch.becomes_silent("HighQueueDepth")
+    for consumer in consumers:
+        consumer.close()
+
+
+def test_a_broker_that_blocks_its_publishers(watch: Watch, rabbitmq: Rabbitmq) -> None:
+    """RabbitmqAlarm of the additional rules."""
+    watch.is_silent("RabbitmqAlarm")
+    rabbitmq.set_memory_limit(20 * MIB)
+    alert = watch.fires("RabbitmqAlarm", "broker")
+    assert alert["labels"]["node"] == rabbitmq.node
+    assert alert["labels"]["severity"] == "critical"
+    rabbitmq.set_memory_limit(1024 * MIB)
+    watch.becomes_silent("RabbitmqAlarm")
+    watch.becomes_silent("CheckCritical")
 
 
 # ---- the API and its certificates ---------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""The shipped scrape configuration in a real Prometheus, with a fixed metrics page.
+"""The shipped scrape configuration in a real Prometheus, with a fixed metrics page and with
+`honor_labels` as shipped and off, as a Prometheus can enforce.
 
 The targets have the labels that a service discovery attaches by default. These labels must not
 replace the labels of the samples.
@@ -15,22 +16,30 @@ import pytest
 import yaml
 
 import shorten_rules
+from support.community_rules import community_rules
 from support.prometheus import SHIPPED, Labels, Prometheus, shipped_configuration
 
 PAGE = r"""
 vitalsd_build_info{version="1"} 1
 process_open_fds 7
 vitalsd_loop_lag_seconds_count 5
-probe_success{probe="main-db"} 0
-vitalsd_target_up{probe="main-db",kind="postgres"} 0
-pg_up{probe="main-db"} 0
-vitalsd_target_up{probe="other-db",kind="postgres"} 1
-pg_up{probe="other-db"} 1
-vitalsd_target_up{probe="api",kind="http"} 1
-probe_success{probe="api"} 0
-vitalsd_probe_runs_total{probe="api",outcome="ok"} 3
-kube_pod_container_status_restarts_total{probe="pods",namespace="vcci-production",pod="api-1"} 2
-up{probe="relayed",job="api",instance="10.1.1.1:80"} 0
+probe_success{probe="main-db",instance="main-db"} 0
+vitalsd_target_up{probe="main-db",instance="main-db",kind="postgres"} 0
+pg_up{probe="main-db",instance="main-db"} 0
+pg_stat_activity_count{probe="main-db",instance="main-db",datname="a"} 50
+pg_stat_activity_count{probe="main-db",instance="main-db",datname="b"} 40
+pg_settings_max_connections{probe="main-db",instance="main-db"} 100
+vitalsd_target_up{probe="other-db",instance="other-db",kind="postgres"} 1
+pg_up{probe="other-db",instance="other-db"} 1
+pg_stat_activity_count{probe="other-db",instance="other-db",datname="a"} 100
+pg_settings_max_connections{probe="other-db",instance="other-db"} 200
+vitalsd_target_up{probe="api",instance="api",kind="http"} 1
+probe_success{probe="api",instance="api"} 0
+vitalsd_probe_runs_total{probe="api",instance="api",outcome="ok"} 3
+kube_pod_container_status_restarts_total{probe="pods",instance="pods",namespace="vcci-production",pod="api-1"} 2
+node_memory_working_set_bytes{probe="kubelets",instance="n1",node="n1"} 7
+node_memory_working_set_bytes{probe="kubelets",instance="n2",node="n2"} 8
+up{probe="relayed",instance="10.1.1.1:80",job="api"} 0
 """
 
 ATTACHED = {"namespace": "monitoring", "pod": "vitalsd-0", "container": "vitalsd", "node": "n1"}
@@ -57,11 +66,15 @@ def target() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def scraped(target: str) -> Iterator[Prometheus]:
+@pytest.fixture(scope="module", params=[True, False], ids=["honor_labels", "without"])
+def scraped(target: str, request: pytest.FixtureRequest) -> Iterator[Prometheus]:
     """One Prometheus per module, because it takes 5 s from its start to its first scrape."""
     rules = shorten_rules.shorten((SHIPPED / "documented.yaml").read_text(), at_most="500ms")
-    running = Prometheus(shipped_configuration([target], labels=ATTACHED), [rules])
+    # Without honor_labels, attached labels would replace those of the page.
+    attached = ATTACHED if request.param else {}
+    configuration = shipped_configuration([target], labels=attached)
+    configuration["scrape_configs"][0]["honor_labels"] = request.param
+    running = Prometheus(configuration, [rules])
     try:
         running.wait_scraped()
         yield running
@@ -81,17 +94,23 @@ def test_identities(scraped: Prometheus, target: str) -> None:
     for name, probe in (("probe_success", "api"), ("pg_up", "main-db")):
         labels = labels_of(scraped, f'{name}{{probe="{probe}"}}')
         assert labels["instance"] == probe
+    # The series of a probe of several targets have the target's name.
+    for node in ("n1", "n2"):
+        labels = labels_of(scraped, f'node_memory_working_set_bytes{{node="{node}"}}')
+        assert (labels["instance"], labels["probe"]) == (node, "kubelets")
     runs = labels_of(scraped, "vitalsd_probe_runs_total")
     assert runs["instance"] == runs["probe"]
     for series in ("vitalsd_build_info", "process_open_fds", "vitalsd_loop_lag_seconds_count"):
         assert labels_of(scraped, series)["instance"] == target
     # Metric relabelling does not apply to Prometheus's own series.
-    assert labels_of(scraped, 'up{job="vitalsd"}')["instance"] == target
-    assert scraped.value('up{job="vitalsd"}') == 1
+    own = 'up{job="vitalsd",probe=""}'  # without honor_labels a relayed `up` has this job, too
+    assert labels_of(scraped, own)["instance"] == target
+    assert scraped.value(own) == 1
     # honor_labels: a sample's namespace and pod override those of the target.
     restarts = labels_of(scraped, "kube_pod_container_status_restarts_total")
     assert (restarts["namespace"], restarts["pod"]) == ("vcci-production", "api-1")
-    assert not any(name.startswith("exported_") for name in restarts)
+    exported = scraped.query('{__name__=~".+", exported_instance=~".+"}')
+    assert exported == [] and not any(name.startswith("exported_") for name in restarts)
 
 
 def test_renaming(scraped: Prometheus) -> None:
@@ -111,6 +130,27 @@ def test_database_and_api_are_told_down(scraped: Prometheus) -> None:
         alert = scraped.wait_firing("DatabaseDown", document=document)
         assert alert["labels"]["probe"] == "main-db"
     assert scraped.wait_firing("APIDown")["labels"]["probe"] == "api"
+
+
+@pytest.fixture(params=[True, False], ids=["honor_labels", "without"])
+def community(target: str, request: pytest.FixtureRequest) -> Iterator[Prometheus]:
+    rules = [shorten_rules.shorten(text, at_most="500ms") for text in community_rules("postgresql")]
+    configuration = shipped_configuration([target])
+    configuration["scrape_configs"][0]["honor_labels"] = request.param
+    running = Prometheus(configuration, rules)
+    try:
+        running.wait_scraped()
+        yield running
+    finally:
+        running.close()
+
+
+def test_community_rules_name_the_server(community: Prometheus) -> None:
+    """They name the target by `instance`, and compare sums and limits by it."""
+    full = community.wait_firing("PostgresqlTooManyConnections")
+    assert full["labels"]["instance"] == "main-db"
+    assert "main-db" in full["annotations"]["summary"]
+    assert community.wait_firing("PostgresqlDown")["labels"]["instance"] == "main-db"
 
 
 def test_both_files_load_beside_the_configuration(tmp_path: Path) -> None:

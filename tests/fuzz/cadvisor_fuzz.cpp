@@ -41,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!whole) return 0;
   const auto same = [](const auto& a, const auto& b) {
     return a.namespace_name == b.namespace_name && a.pod == b.pod && a.container == b.container &&
-           a.values == b.values;
+           a.image == b.image && a.name == b.name && a.values == b.values;
   };
   if (!std::ranges::equal(*whole, *pieces, same)) std::abort();
   for (const kubernetes::ContainerMetrics& each : *whole) {

@@ -1,5 +1,6 @@
 // URLs, endpoints and other scalars, and Location headers.
 #include "config/scalar.hpp"
+#include "config/socket_url.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (url) resolve_url(*url, text);
   resolve_url(
       {.scheme = "https", .user = "", .password = "", .host = "h", .path = "/", .query = ""}, text);
+  Scalar<SocketUrl>::parse(text);
   const auto endpoint = Scalar<Endpoint>::parse(text);
   // The printed form can be parsed and has the same meaning.
   if (endpoint && *Scalar<Endpoint>::parse(endpoint->text()) != *endpoint) std::abort();

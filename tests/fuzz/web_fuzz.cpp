@@ -1,5 +1,6 @@
 // Headers and paths of HTTP requests.
 #include "exporter/web/password.hpp"
+#include "exporter/web/pushes.hpp"
 #include "exporter/web/routes.hpp"
 
 #include <cstddef>
@@ -22,6 +23,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t half = text.size() / 2;
   respond(options, {"GET", text, "", ""});
   respond(options, {"GET", "/metrics", text.substr(0, half), text.substr(half)});
+  Pushes pushes;
+  WebRoute route{.path = "/api/v1/jobs/n", .probe = "n", .max_body = 1, .token = {}};
+  pushes.set({route});
+  if (const auto match = pushes.find({"POST", text, "", ""})) {
+    pushes.judge(match->route, "token", "POST", text.substr(half), {});
+  }
   decode_base64(text);
   return 0;
 }

@@ -11,6 +11,7 @@ TRICKS: dict[str, dict[str, Trick]] = {
     "databases": databases.TRICKS,
     "http": web.HTTP,
     "json": web.JSON,
+    "prometheus": web.PROMETHEUS,
     "dns": name_servers.TRICKS,
     "names": name_servers.NAMES,
     "late-names": name_servers.LATE_NAMES,

@@ -1,10 +1,12 @@
-"""HTTP, and JSON bodies."""
+"""HTTP, JSON bodies, and the API of Prometheus."""
 
 from __future__ import annotations
 
 import gzip
+import itertools
 import socket
 import struct
+from collections.abc import Callable, Iterator
 
 from hostile.trick import Act, Tls, Trick, answer, flood
 
@@ -79,4 +81,56 @@ JSON = {
     "json-same-keys": json(b'{"a":1,' + b'"a":0,' * 100_000 + b'"a":0}'),
     "json-keys": json(b'{"b":{' + members(95_000) + b"}}"),
     "json-not-utf8": json(b'{"a":"' + b"\xff" * LARGE + b'"}'),
+}
+
+# ---- the API of Prometheus ----------------------------------------------------------------------
+
+Pieces = Callable[[], Iterator[bytes]]
+
+
+def prometheus(path: bytes, pieces: Pieces) -> Trick:
+    """Responds to requests of this path with pieces without end, and to others with 404."""
+
+    def act(connection: socket.socket, _: Tls) -> None:
+        if path not in connection.recv(4096).split(b" ", 2)[1]:
+            connection.sendall(answer(b"404 page not found", 404))
+            return
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for piece in pieces():
+            connection.sendall(piece)
+
+    return Trick("prometheus", act, "http")
+
+
+def after(begin: bytes, piece: bytes) -> Pieces:
+    return lambda: itertools.chain([begin], itertools.repeat(piece * (65536 // len(piece))))
+
+
+def new_lines(line: str) -> Pieces:
+    """Lines with a new number each."""
+
+    def pieces() -> Iterator[bytes]:
+        for first in itertools.count(0, 1000):
+            yield "".join(line % number for number in range(first, first + 1000)).encode()
+
+    return pieces
+
+
+TARGETS = b'{"status":"success","data":{"activeTargets":['
+PROMETHEUS = {
+    "prometheus-targets": prometheus(
+        b"/targets", after(TARGETS, b'{"labels":{"job":"a"},"health":"down"},')
+    ),
+    "prometheus-jobs": prometheus(
+        b"/targets",
+        lambda: itertools.chain([TARGETS], new_lines('{"labels":{"job":"%d"}},')()),
+    ),
+    "prometheus-text": prometheus(b"/targets", after(b'{"status":"', b"x")),
+    "prometheus-keys": prometheus(b"/targets", after(b'{"', b"x" * 1000 + b'":1,"')),
+    "prometheus-deep": prometheus(b"/rules", after(b'{"a":', b"[")),
+    "prometheus-line": prometheus(b"/metrics", after(b"prometheus_", b"x")),
+    "prometheus-lines": prometheus(b"/metrics", after(b"", b"x 1\n")),
+    "prometheus-alertmanagers": prometheus(
+        b"/metrics", new_lines('prometheus_notifications_sent_total{alertmanager="%d"} 1\n')
+    ),
 }

@@ -7,6 +7,7 @@ import datetime
 import gzip
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +163,41 @@ def test_files_that_must_be_gzip(vitalsd: Daemon, tmp_path: Path) -> None:
     daemon.wait_for("backup_last_success_timestamp_seconds", repaired)
 
 
+def test_a_directory_for_each_backup(vitalsd: Daemon, tmp_path: Path) -> None:
+    """The layout of pgBackRest: the manifest is written last, and `latest` is a link."""
+
+    def backup(name: str, age: datetime.timedelta, *, complete: bool = True) -> float:
+        data = tmp_path / name / "pg_data" / "base" / "16384"
+        data.mkdir(parents=True)
+        write(tmp_path / name / "pg_data" / "PG_VERSION", b"15", age + HOUR)
+        changed = write(data / "2619.gz", b"x" * 5000, age)
+        manifest = "backup.manifest" if complete else "backup.manifest.copy"
+        write(tmp_path / name / manifest, b"[backup]", age + HOUR)
+        return changed
+
+    full = backup("20261127-020000F", 30 * HOUR)
+    newest = backup("20261127-020000F_20261128-020000D", 6 * HOUR)
+    backup("20261128-080000F", 2 * HOUR, complete=False)
+    write(tmp_path / "backup.info", b"x" * 9000)
+    (tmp_path / "backup.history" / "2026").mkdir(parents=True)
+    write(tmp_path / "backup.history" / "2026" / "a.manifest.gz", b"x")
+    (tmp_path / "latest").symlink_to("20261127-020000F_20261128-020000D")
+    options = {"layout": "directories", "pattern": "????????-??????*", "min_size": "1KiB"}
+    probe = directory(tmp_path, marker="backup.manifest", **options)
+    daemon = vitalsd([probe], **QUICK)
+    assert daemon.value("probe_success") == 1, error(daemon)
+    assert last(daemon) == newest
+    assert daemon.value("backup_newest_size_bytes") == 5000 + 2 + 8
+    assert objects(daemon) == {"good": 2, "incomplete": 1, "unmatched": 2}
+    shutil.rmtree(tmp_path / "20261127-020000F_20261128-020000D")
+    daemon.wait_for("backup_last_success_timestamp_seconds", full)
+    assert daemon.value("vitalsd_check_status", check="age") == 2
+    (tmp_path / "20261128-080000F" / "backup.manifest.copy").rename(
+        tmp_path / "20261128-080000F" / "backup.manifest"
+    )
+    daemon.wait_for("vitalsd_check_status", 0, check="age")
+
+
 # ---- S3 -----------------------------------------------------------------------------------------
 
 
@@ -194,6 +230,32 @@ def test_the_newest_good_object(vitalsd: Daemon, s3: S3) -> None:
     assert daemon.value("backup_newest_size_bytes") == 200
     assert objects(daemon) == {"good": PAGE + 4, "unmatched": 1, "too_small": 1}
     assert daemon.value("vitalsd_check_status", check="age") == 0
+
+
+def test_directories_of_a_bucket(vitalsd: Daemon, s3: S3) -> None:
+    """The layout of WAL-G, over several pages."""
+    name = s3.new_bucket()
+    store = "wal-g/basebackups_005/"
+    for number, age in ((1, 50 * HOUR), (2, 26 * HOUR), (3, 2 * HOUR)):
+        for part in range(PAGE // 2):
+            key = f"{store}base_{number}/tar_partitions/part_{part:03}.tar.lz4"
+            made = s3.put(name, key, b"x" * 100, age=age)
+        if number < 3:  # the third one has not finished
+            newest = s3.put(name, f"{store}base_{number}/metadata.json", b"{}", age=age)
+            s3.put(name, f"{store}base_{number}_backup_stop_sentinel.json", b"{}", age=age)
+    s3.put(name, "wal-g/wal_005/000000010000000000000001.lz4", b"x")
+    options = {"layout": "directories", "pattern": "base_*", "max_age": "48h"}
+    marked = bucket(s3, name, prefix=store) | options | {"marker": "metadata.json"}
+    unmarked = bucket(s3, name, probe="unmarked", prefix=store.rstrip("/")) | options
+    daemon = vitalsd([marked, unmarked], environment=keys(s3), **QUICK)
+    daemon.wait_ok("backups")
+    assert last(daemon) == newest
+    assert daemon.value("backup_newest_size_bytes", probe="backups") == 100 * (PAGE // 2) + 2
+    assert daemon.value("backup_objects", probe="backups", state="good") == 2
+    assert daemon.value("backup_objects", probe="backups", state="incomplete") == 1
+    daemon.wait_ok("unmarked")
+    assert last(daemon, "unmarked") == made
+    assert daemon.value("backup_objects", probe="unmarked", state="good") == 3
 
 
 def test_ways_to_a_bucket(vitalsd: Daemon, s3: S3, nginx: Nginx, dns_server: DnsServer) -> None:

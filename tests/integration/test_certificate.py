@@ -6,6 +6,7 @@ import datetime
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -331,6 +332,40 @@ def test_a_file_that_turns_bad_keeps_its_date(
     daemon.wait_runs("file", 3)
     assert daemon.value("probe_success", probe="file") == 0
     assert daemon.value("cert_expiry_timestamp") == certificate.expiry
+
+
+def test_dates_are_stale_by_file(
+    vitalsd: Daemon, certificates: Authority, tmp_path: Path
+) -> None:
+    """A file that never held a certificate has no date that could be stale."""
+    stale = "vitalsd_probe_stale_facts_timestamp_seconds"
+    text = certificates.issue().path.read_bytes()
+    for name in ("good.pem", "turns-bad.pem"):
+        (tmp_path / name).write_bytes(text)
+    (tmp_path / "never.pem").write_text("no certificate")
+    (tmp_path / "state").mkdir()
+    began = time.time()
+    daemon = vitalsd(
+        [{"name": "files", "kind": "certificate", "files": [str(tmp_path / "*.pem")]}],
+        state={"directory": str(tmp_path / "state")},
+        **QUICK,
+    )
+    daemon.wait_runs("files", 2)
+    assert daemon.value("probe_success", probe="files") == 0
+    assert daemon.value(stale) is None
+
+    (tmp_path / "turns-bad.pem").write_text("no certificate")
+    daemon.wait_for(stale, lambda since: began < since < time.time())
+    last_seen = daemon.value(stale)
+    daemon.wait_runs("files", 2)
+    assert daemon.value(stale) == last_seen
+    daemon.restart()
+    daemon.wait_runs("files", 1)
+    assert daemon.value(stale) == pytest.approx(last_seen, abs=1e-3)
+    assert len(daemon.samples("cert_expiry_timestamp")) == 2
+
+    (tmp_path / "turns-bad.pem").unlink()
+    daemon.wait_for(stale, None)
 
 
 def test_a_mounted_secret_that_is_rotated(

@@ -14,9 +14,13 @@ import yaml
 from support import REPOSITORY
 from support.certificates import Authority
 from support.dns_server import DnsServer
+from support.http_peer import HttpPeer, answer
 from support.nginx import Nginx
 from support.postgres import Postgres
+from support.prometheus import Prometheus
+from support.rabbitmq import Rabbitmq
 from support.redis import Redis
+from support.s3 import S3
 from support.vitalsd import TEXT, Vitalsd, binary, run
 
 pytestmark = pytest.mark.threads
@@ -37,13 +41,27 @@ def every_kind(
     certificates: Authority,
     postgres: Postgres,
     redis_server: Redis,
+    rabbitmq: Rabbitmq,
     nginx: Nginx,
     dns_server: DnsServer,
+    http_peer: HttpPeer,
+    s3: S3,
+    prometheus: Callable[..., Prometheus],
     tmp_path: Path,
 ) -> Vitalsd:
     """A daemon with a probe of every kind that needs no cluster. All probes succeed."""
     dns_server.set("api.test", "127.0.0.1")
+    http_peer.answers["/metrics"] = answer(Content_Type="text/plain")  # names of its own are not ours
+    rabbitmq.declare("work")
     (tmp_path / "today.dump").write_bytes(b"a backup")
+    targets = [{"targets": [f"127.0.0.1:{nginx.port}"]}]
+    watched = prometheus(
+        {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [{"job_name": "api", "static_configs": targets}],
+        }
+    )
+    watched.wait_for("count(up) > 0")
     daemon = vitalsd(
         [
             {
@@ -60,9 +78,17 @@ def every_kind(
                 "password": {"env": "CACHE_PASSWORD"},
             },
             {
+                "name": "broker",
+                "kind": "rabbitmq",
+                "url": rabbitmq.management,
+                "user": "monitor",
+                "password": {"env": "BROKER_PASSWORD"},
+            },
+            {
                 "name": "api",
                 "kind": "http",
                 "url": nginx.url(tls=True),
+                "histogram": True,
                 "tls": {"ca": str(certificates.path)},
             },
             {"name": "name", "kind": "dns", "query": "api.test", "server": dns_server.address},
@@ -73,16 +99,41 @@ def every_kind(
                 "directory": str(tmp_path),
                 "settle": "0s",
             },
+            {
+                "name": "data",
+                "kind": "bucket",
+                "quota": "1GiB",
+                "s3": {
+                    "bucket": s3.new_bucket("data"),
+                    "endpoint": s3.url,
+                    "access_key": {"env": "S3_ACCESS"},
+                    "secret_key": {"env": "S3_SECRET"},
+                },
+            },
+            {
+                "name": "metrics",
+                "kind": "prometheus",
+                "url": watched.url,
+                "queries": [{"name": "one", "expr": "vector(1)"}],
+            },
             {"name": "disks", "kind": "filesystem", "mounts": ["/"]},
+            {"name": "nightly", "kind": "job", "schedule": "@daily", "token": "none"},
             {"name": "port", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"},
+            {"name": "app", "kind": "relay", "url": http_peer.url("/metrics")},
         ],
         interval="2s",
         timeout="2s",
         environment={
             "DB_PASSWORD": postgres.passwords["monitor"],
             "CACHE_PASSWORD": redis_server.password,
+            "S3_ACCESS": s3.access_key,
+            "S3_SECRET": s3.secret_key,
+            "BROKER_PASSWORD": rabbitmq.passwords["monitor"],
         },
     )
+    for action in ("start", "exit/0", "exit/1"):
+        assert daemon.get(f"/api/v1/jobs/nightly/{action}", method="POST")[0] == 200
+    daemon.wait_for("job_last_failure_timestamp_seconds", lambda time: time > 0)
     kinds = {probe["kind"] for probe in daemon.status()["probes"]} | kinds_of_a_cluster()
     assert kinds == set(re.findall(r"(?m)^# Kind ([\w-]+)$", run("metrics").stdout))
     for sample in daemon.samples("probe_success"):

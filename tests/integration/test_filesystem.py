@@ -44,6 +44,7 @@ def test_a_disk_that_fills_up(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -
     assert size.value == 8 * MIB
     assert size.labels == {
         "probe": "disks",
+        "instance": "disks",
         "mountpoint": str(tmp_path / "data"),
         "device": "small",
         "fstype": "tmpfs",

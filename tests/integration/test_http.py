@@ -12,6 +12,7 @@ import pytest
 from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
+from support.forward_proxy import ForwardProxy
 from support.http_peer import HttpPeer, Request, answer
 from support.nginx import Nginx
 from support.vitalsd import Vitalsd
@@ -38,6 +39,7 @@ HEALTHY = {
     "status": 200,
     "json": {"/status": "ok"},
     "headers": ["Strict-Transport-Security", "x-frame-options", "X-Content-Type-Options"],
+    "security_headers": True,
     "body": '"ok"',
     "not_body": "error|fail",
 }
@@ -334,6 +336,46 @@ def test_servers_that_hang(
         proxy.set_mode("ok")
         daemon.wait_ok("through")
     assert daemon.failures("good") == {}
+
+
+def test_through_a_proxy(
+    vitalsd: Daemon, nginx: Nginx, certificates: Authority, forward_proxy: ForwardProxy
+) -> None:
+    """The proxy of the option is used, and the proxies of the environment are not."""
+    way = {"proxy": forward_proxy.url, "proxy_password": {"env": "PROXY"}}
+    tls = {"ca": str(certificates.path)}
+    trap = "http://127.0.0.1:1"
+    daemon = vitalsd(
+        [
+            api("plain", nginx.url(), headers={"X-Token": "origin"}, **way),
+            api("tls", nginx.url(tls=True), tls=tls, headers={"X-Token": "origin"}, **way),
+            api("named", nginx.url(tls=True), tls=tls | {"server_name": "localhost"}, **way),
+            api("http2", nginx.url(tls=True), tls=tls, http2=True, **way),
+            api("refused", nginx.url(), **way | {"proxy_password": {"env": "WRONG"}}),
+            api("refused-tls", nginx.url(tls=True), **way | {"proxy_password": {"env": "WRONG"}}),
+            api("no-proxy", nginx.url(), proxy=trap),
+            api("nowhere", f"http://127.0.0.1:1/", **way),
+            api("direct", nginx.url()),
+        ],
+        environment={"PROXY": forward_proxy.password, "WRONG": "not-the-password"},
+        plain={name: trap for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")},
+    )
+    for probe in ("plain", "tls", "named", "http2", "direct"):
+        daemon.wait_ok(probe)
+    assert daemon.value("probe_http_ssl", probe="tls") == 1
+    assert daemon.value("probe_ssl_earliest_cert_expiry", probe="tls")
+    assert daemon.value("probe_http_version", probe="http2") == 2
+    status = f"the proxy 127.0.0.1:{forward_proxy.port} refuses the request: status 407"
+    for probe in ("refused", "refused-tls"):
+        daemon.wait_failed(probe, "connect")
+        assert error(daemon, probe) == status
+    daemon.wait_failed("no-proxy", "connect")
+    assert error(daemon, "no-proxy") == "127.0.0.1:1: Connection refused"
+    daemon.wait_failed("nowhere", "protocol")  # this proxy closes the connection
+    # The proxy gets the address of the URL and no header for the origin.
+    connects = [head for head in forward_proxy.heads if head.startswith("CONNECT ")]
+    assert {head.split(" ")[1] for head in connects} == {f"127.0.0.1:{nginx.tls_port}"}
+    assert not any("X-Token" in head for head in connects)
 
 
 @pytest.mark.threads

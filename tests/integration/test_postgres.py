@@ -47,6 +47,39 @@ def by_database(daemon: Vitalsd, name: str) -> dict[str, float]:
 # ---- authentication -----------------------------------------------------------------------------
 
 
+def test_unix_sockets(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
+    directory, name = str(postgres.directory), postgres.database
+    encoded = directory.replace("/", "%2F")
+    urls = {
+        "parameter": f"postgresql://monitor@/{name}?host={directory}/&port={postgres.port}",
+        "all-parameters": (
+            f"postgresql:///?host={encoded}&port={postgres.port}&user=monitor&dbname={name}"
+            "&sslmode=disable"
+        ),
+        "encoded": f"postgresql://monitor@{encoded}:{postgres.port}/{name}",
+        "no-socket": f"postgresql://monitor@/{name}?host={tmp_path}",
+        "no-database": f"postgresql://monitor@{encoded}:{postgres.port}/absent",
+    }
+    daemon = vitalsd([{"name": probe, "kind": "postgres", "url": url} for probe, url in urls.items()])
+    for probe in ("parameter", "all-parameters", "encoded"):
+        daemon.wait_ok(probe)
+        assert by_database(daemon, "pg_database_size_bytes")[name] > 0
+    rows = {row["name"]: row for row in daemon.status()["probes"]}
+    assert rows["encoded"]["target"] == f"{directory}:{postgres.port}/{name}"
+    daemon.wait_failed("no-socket", "connect")
+    assert "No such file or directory" in rows["no-socket"]["error"]
+    daemon.wait_failed("no-database", "mismatch")
+
+    postgres.freeze()
+    daemon.wait_failed("encoded", "timeout")
+    postgres.thaw()
+    daemon.wait_ok("encoded")
+    postgres.kill()
+    daemon.wait_failed("encoded", "connect")
+    postgres.start()
+    daemon.wait_ok("encoded")
+
+
 def test_tls_and_who_is_let_in(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
     stranger = Authority(tmp_path)
@@ -152,6 +185,34 @@ def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
     postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
     postgres.execute("SELECT pg_switch_wal()")
     daemon.wait_for("pg_stat_archiver_failed_count", lambda now: now > failed)
+
+
+def test_wal_that_is_not_archived(vitalsd: Daemon, postgres: Postgres) -> None:
+    """An idle server has nothing that waits. A failing archiver is told at once, and its age after
+    the threshold."""
+
+    def write_wal() -> None:
+        postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
+        postgres.execute("INSERT INTO written VALUES (1)", postgres.database)
+        postgres.execute("SELECT pg_switch_wal()")
+
+    write_wal()
+    checks = {"wal_archive_age": {"warn": "1s"}}
+    daemon = vitalsd([db(postgres, checks=checks)], environment=passwords(postgres), **QUICK)
+    daemon.wait_for("pg_stat_archiver_failing", 0)
+    daemon.wait_for("vitalsd_check_status", 0, check="wal_archive_age")
+    postgres.refuse_archiving()
+    write_wal()
+    daemon.wait_for("pg_stat_archiver_failing", 1)
+    daemon.wait_for("vitalsd_check_status", 1, check="wal_archive_age")
+    (row,) = daemon.status()["probes"]
+    (shown,) = (each for each in row["checks"] if each["name"] == "wal_archive_age")
+    assert shown["object"] == "the last attempt failed"
+    assert daemon.value("pg_stat_archiver_last_failed_timestamp_seconds") is not None
+    postgres.refuse_archiving(False)
+    write_wal()  # the archiver would wait for a minute
+    daemon.wait_for("pg_stat_archiver_failing", 0)
+    daemon.wait_for("vitalsd_check_status", 0, check="wal_archive_age")
 
 
 def test_a_pooler_that_refuses_us(vitalsd: Daemon, postgres: Postgres) -> None:

@@ -55,6 +55,40 @@ def watch(vitalsd: Daemon, redis_server: Redis) -> Callable[..., Vitalsd]:
 # ---- authentication -----------------------------------------------------------------------------
 
 
+def test_unix_sockets(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
+    path = redis_server.directory / "redis.sock"
+    redis_server.ask("-n", "3", "RPUSH", "queue", "a")
+    unused = tmp_path / "unused.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(unused))  # without a listener
+    daemon = watch(
+        cache(redis_server, url=f"unix://monitor@{path}?db=3", lists=["queue"]),
+        {"name": "default", "kind": "redis", "url": f"unix://{path}", "password": {"env": "DEFAULT"}},
+        {"name": "none", "kind": "redis", "url": f"unix://{path}.other"},
+        {"name": "unused", "kind": "redis", "url": f"unix://{unused}"},
+        {"name": "wrong", "kind": "redis", "url": f"unix://monitor@{path}", "password": {"env": "WRONG"}},
+    )
+    for probe in ("cache", "default"):
+        daemon.wait_ok(probe)
+    assert daemon.value("redis_key_size", probe="cache", key="queue") == 1
+    rows = {row["name"]: row for row in daemon.status()["probes"]}
+    assert rows["cache"]["target"] == f"{path}?db=3"
+    assert rows["default"]["target"] == str(path)
+    assert rows["none"]["error"] == f"{path}.other: No such file or directory"
+    assert rows["unused"]["error"] == f"{unused}: Connection refused"
+    for probe in ("none", "unused"):
+        daemon.wait_failed(probe, "connect")
+        assert daemon.value("redis_up", probe=probe) == 0
+    daemon.wait_failed("wrong", "auth")
+
+    redis_server.freeze()
+    daemon.wait_failed("cache", "timeout")
+    redis_server.thaw()
+    daemon.wait_ok("cache")
+    redis_server.restart()
+    daemon.wait_ok("cache")
+
+
 def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
     stranger, trusted = Authority(tmp_path), str(redis_server.authority.path)
@@ -85,6 +119,33 @@ def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Pat
     assert daemon.value("redis_up", probe="blind") == 1
     assert daemon.value("vitalsd_target_up", probe="blind", kind="redis") == 1
     assert daemon.samples("redis_memory_used_bytes", probe="blind") == []
+
+
+def test_a_server_that_requires_a_client_certificate(
+    watch: Daemon, redis_server: Redis, tmp_path: Path
+) -> None:
+    """In TLS 1.3 the server's refusal arrives after the client's handshake."""
+
+    def client(name: str, authority: Authority) -> dict:
+        certificate = authority.issue("monitor", client=True)
+        tls = {"ca": str(redis_server.authority.path)}
+        tls |= {"certificate": str(certificate.path), "key": str(certificate.key)}
+        return cache(redis_server, name, tls=True) | {"tls": tls}
+
+    redis_server.command("CONFIG", "SET", "tls-auth-clients", "yes")
+    try:
+        daemon = watch(
+            cache(redis_server, "without", tls=True),
+            client("stranger", Authority(tmp_path)),
+            client("known", redis_server.authority),
+        )
+        for probe in ("without", "stranger"):
+            daemon.wait_runs(probe, 10)
+            assert set(daemon.failures(probe)) - {"timeout"} == {"tls"}  # on a busy machine
+            assert daemon.value("redis_up", probe=probe) == 0
+        daemon.wait_ok("known")
+    finally:
+        redis_server.command("CONFIG", "SET", "tls-auth-clients", "no")
 
 
 # ---- memory, lookups, lists, persistence --------------------------------------------------------
@@ -169,6 +230,27 @@ def test_keys_of_a_database(watch: Daemon, redis_server: Redis) -> None:
     assert daemon.value("redis_key_size", db="db3", key="work") == 3
     redis_server.empty()
     daemon.wait_for("redis_db_keys", None, db="db3")
+
+
+def test_the_age_of_a_snapshot(watch: Daemon, redis_server: Redis) -> None:
+    """A server that saves no snapshots has none that is too old; neither has an idle one."""
+    redis_server.command("SET", "a", 1)
+    checks = {"snapshot_age": {"warn": "1s"}}
+    daemon = watch(cache(redis_server, checks=checks))
+    assert daemon.value("redis_snapshots_configured") == 0
+    daemon.wait_runs("cache", 2)
+    assert daemon.value("vitalsd_check_status", check="snapshot_age") is None
+
+    try:
+        redis_server.command("CONFIG", "SET", "save", "86400 1")
+        daemon.restart()
+        daemon.wait_for("vitalsd_check_status", 1, check="snapshot_age")
+        assert daemon.value("redis_snapshots_configured") == 1
+        redis_server.command("SAVE")
+        daemon.wait_for("vitalsd_check_status", 0, check="snapshot_age")
+    finally:
+        redis_server.command("CONFIG", "SET", "save", "")
+        redis_server.dump.unlink(missing_ok=True)
 
 
 def test_persistence(watch: Daemon, redis_server: Redis) -> None:

@@ -144,7 +144,7 @@ def test_reload_changes_what_is_watched(vitalsd: Daemon, redis_server: Redis, ng
 def test_pages_of_a_running_daemon(vitalsd: Daemon, nginx: Nginx) -> None:
     daemon = vitalsd([tcp("web", nginx.port)])
     assert daemon.get("/-/healthy")[0] == 200
-    assert 'probe_success{probe="web"} 1' in daemon.page("/probes/web/metrics")
+    assert 'probe_success{probe="web",instance="web"} 1' in daemon.page("/probes/web/metrics")
     assert daemon.get("/probes/other/metrics")[0] == 404
     assert "web" in daemon.page("/")
     assert [probe["name"] for probe in daemon.status()["probes"]] == ["web"]

@@ -97,6 +97,25 @@ def test_absence_is_alerted_for_what_is_configured(
     assert len(absent) == len(alerts)
 
 
+@pytest.mark.parametrize(
+    ("monitor", "endpoints"),
+    [("serviceMonitor", "endpoints"), ("podMonitor", "podMetricsEndpoints")],
+)
+def test_monitors_relabel_as_the_scrape_configuration(monitor: str, endpoints: str) -> None:
+    kind = f"{monitor[0].upper()}{monitor[1:]}"
+    made = one(rendered({monitor: {"enabled": True}}), kind)
+    [endpoint] = made["spec"][endpoints]
+    [scrape] = yaml.safe_load((REPOSITORY / "deploy" / "prometheus" / "prometheus.yaml").read_text())[
+        "scrape_configs"
+    ]
+    assert endpoint["honorLabels"] == scrape["honor_labels"]
+    names = {"source_labels": "sourceLabels", "target_label": "targetLabel"}
+    assert endpoint["metricRelabelings"] == [
+        {names.get(key, key): value for key, value in entry.items()}
+        for entry in scrape["metric_relabel_configs"]
+    ]
+
+
 @every_values
 def test_helm_finds_no_fault(values: dict[str, Any]) -> None:
     done = helm("lint", "--strict", str(CHART), values=values)

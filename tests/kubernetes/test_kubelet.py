@@ -44,7 +44,7 @@ def stub_of() -> Iterator[Callable[..., KubeletStub]]:
     made = []
 
     def make(authority: Authority, token: str) -> KubeletStub:
-        certificate = authority.issue("kubelet", [GOOD, BAD, *MANY])
+        certificate = authority.issue("kubelet", [GOOD, BAD, "::1", *MANY])
         made.append(KubeletStub(certificate, token))
         return made[-1]
 
@@ -161,6 +161,24 @@ def test_a_kubelet_that_refuses(
         wait_nodes(daemon, "bad", "good")
 
 
+def test_every_kubelet_is_an_instance(
+    watch: Callable[..., Vitalsd], api_server: ApiServer, stub: KubeletStub
+) -> None:
+    api_server.apply([stub.node("good", GOOD), stub.node("bad", BAD)])
+    daemon = watch()
+    daemon.wait_ok("kubelets")
+    wait_nodes(daemon, "bad", "good")
+    for metric in (MEMORY, CONTAINER, "node_filesystem_avail_bytes"):
+        for sample in daemon.samples(metric):
+            assert sample.labels["instance"] == sample.labels["node"]
+            assert sample.labels["probe"] == "kubelets"
+    (up,) = daemon.samples("vitalsd_target_up")
+    assert up.labels["instance"] == "kubelets"
+    # The selectors of the kubernetes-mixin and of rules for containers.
+    for sample in daemon.samples(CONTAINER):
+        assert sample.labels["image"] and sample.labels["name"]
+
+
 def test_a_token_that_one_kubelet_does_not_know(
     watch: Callable[..., Vitalsd],
     api_server: ApiServer,
@@ -190,7 +208,7 @@ def test_a_kubelet_that_repeats_the_token(
     api_server.apply([stub.node("good"), stub.node("bad", BAD)])
     stub.on(BAD, answer(f"no entry for Bearer {account.token}, sorry", 500))
     daemon = watch()
-    text = wait_error(daemon, "mismatch", "status 500: ")
+    text = wait_error(daemon, "unready", "status 500: ")
     assert text.endswith("status 500: no entry for Bearer [the token], sorry")
     wait_nodes(daemon, "good")
 
@@ -375,6 +393,18 @@ def test_a_node_with_several_addresses(
     ]
     api_server.apply([dual, named])
     wait_nodes(watch(), "dual", "named")
+
+
+def test_a_node_with_an_ipv6_address(
+    watch: Callable[..., Vitalsd],
+    api_server: ApiServer,
+    stub: KubeletStub,
+    fault_proxy: Callable[..., FaultProxy],
+) -> None:
+    relay = fault_proxy(stub.port, address="::1")
+    api_server.apply([node("six", "::1", relay.port)])
+    wait_nodes(watch(), "six")
+    assert relay.connections
 
 
 def test_a_node_that_cannot_be_asked(

@@ -201,6 +201,35 @@ def test_pods_that_take_each_other_s_name(cluster: Cluster, tmp_path: Path) -> N
     assert not daemon.failures("logs")
 
 
+def test_a_pod_that_leaves_the_selector_and_returns(cluster: Cluster) -> None:
+    """Its lines are counted once, if it returns at once and if it returns after the 10 s for which
+    the rest of its log is read."""
+    daemon = cluster.follow(selector="app=web")
+    pod = cluster.node.pod(cluster.namespace, "web", f"echo ERROR; echo ERROR; {OBEDIENT}")
+    pod["metadata"]["labels"] = {"app": "web"}
+    cluster.api.create(pod)
+    cluster.wait_counted(daemon, 2)
+    cluster.wait_following(daemon, 1)
+
+    def label(app: str) -> None:
+        cluster.api.patch(pod, {"metadata": {"labels": {"app": app}}})
+
+    label("quarantined")
+    label("web")
+    cluster.speak("web", "ERROR")
+    cluster.wait_counted(daemon, 3)
+    daemon.wait_runs("logs", 22, deadline=60)  # longer than 10 s
+    cluster.speak("web", "ERROR")
+    cluster.wait_counted(daemon, 4)
+
+    label("quarantined")
+    cluster.wait_following(daemon, 0)
+    cluster.speak("web", "ERROR")
+    label("web")
+    cluster.wait_counted(daemon, 5)
+    assert not daemon.failures("logs")
+
+
 def test_only_the_containers_that_are_named(cluster: Cluster) -> None:
     pod = cluster.node.pod(cluster.namespace, "two", f"echo ERROR in main; {OBEDIENT}")
     (main,) = pod["spec"]["containers"]

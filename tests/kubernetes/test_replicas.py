@@ -3,14 +3,18 @@ which divide the objects."""
 
 from __future__ import annotations
 
+import http.client
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubernetes.test_watch import RESTARTS, pod
 from support import wait_until
+from support.fault_proxy import FaultProxy
 from support.http_peer import HttpPeer, answer
 from support.kubernetes import ApiServer, ServiceAccount
 from support.prometheus import Prometheus, shipped_configuration
@@ -103,6 +107,37 @@ def test_one_observes_and_the_other_takes_over(
     second.start()
 
 
+def test_a_request_to_a_probe_survives_a_failover(
+    replica: Callable[..., Vitalsd], fault_proxy: Callable[..., FaultProxy], tmp_path: Path
+) -> None:
+    """curl --retry 5 with a Service of two replicas, which share the volume of the state."""
+    job = {"name": "nightly", "kind": "job", "schedule": "@every 1h", "token": "none"}
+    first = replica(job, state={"directory": str(tmp_path)})
+    wait_leader(first)
+    second = replica(job, state={"directory": str(tmp_path)})
+    service = fault_proxy(first.port)
+    url = f"http://127.0.0.1:{service.port}/api/v1/jobs/nightly"
+
+    def curl(path: str) -> subprocess.Popen[bytes]:
+        command = ["curl", "--silent", "--fail", "--retry", "5", "-X", "POST", url + path]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+    assert curl("/start?rid=1").wait(timeout=20) == 0
+    # A standby asks for a retry.
+    connection = http.client.HTTPConnection("127.0.0.1", second.port, timeout=10)
+    connection.request("POST", "/api/v1/jobs/nightly?rid=1")
+    response = connection.getresponse()
+    assert (response.status, response.headers["Retry-After"]) == (503, "5")
+    connection.close()
+
+    service.target = second.port
+    first.kill()
+    assert curl("?rid=1").wait(timeout=60) == 0
+    second.wait_for("job_runs_total", 1, outcome="ok")
+    assert second.value("job_last_duration_seconds") is not None  # it knows the start
+    first.start()
+
+
 def test_a_frozen_leader_is_silent_when_it_thaws(
     replica: Callable[..., Vitalsd], api: dict[str, Any]
 ) -> None:
@@ -152,10 +187,12 @@ def test_prometheus_sees_one_daemon(
     (leader,) = filter(leads, replicas)
     leader.wait_ok("pods")
     configuration = shipped_configuration([each.address for each in replicas])
-    # A second job without relabelling, because the shipped job merges the series of the replicas.
+    # A second job that labels the daemon, because the shipped job merges the series of the replicas.
     (shipped,) = configuration["scrape_configs"]
-    apart = {key: value for key, value in shipped.items() if key != "metric_relabel_configs"}
-    configuration["scrape_configs"].append({**apart, "job_name": "apart"})
+    label = {"source_labels": ["__address__"], "target_label": "daemon"}
+    configuration["scrape_configs"].append(
+        {**shipped, "job_name": "apart", "relabel_configs": [label]}
+    )
     watcher = prometheus(configuration)
     began = time.time()
     watcher.wait_for(f'count({RESTARTS}{{job="vitalsd"}}) == {len(steady) + 1}')
@@ -171,7 +208,7 @@ def test_prometheus_sees_one_daemon(
         return watcher.value(f"max_over_time({count}[{since(moment)}:100ms])")
 
     def published_by(daemon: Vitalsd) -> str:
-        return f'count({RESTARTS}{{job="apart", instance="{daemon.address}"}}) == {len(steady) + 1}'
+        return f'count({RESTARTS}{{job="apart", daemon="{daemon.address}"}}) == {len(steady) + 1}'
 
     # A graceful stop.
     former = leader

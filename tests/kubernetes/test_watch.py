@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from support import wait_until
+from support.fault_proxy import FaultProxy
 from support.kubernetes import ApiServer, Object, reference
 from support.vitalsd import Vitalsd
 
@@ -82,6 +83,20 @@ def test_every_change_is_on_the_page(
     daemon.wait_for("vitalsd_check_status", 0, check="crash_looping")
     # All of this used one list and one watch.
     assert not daemon.failures("pods")
+
+
+def test_an_api_server_at_an_ipv6_address(
+    vitalsd: StartVitalsd,
+    api_server: ApiServer,
+    namespace: str,
+    fault_proxy: Callable[..., FaultProxy],
+) -> None:
+    relay = fault_proxy(api_server.port, address="::1")
+    api_server.apply(pod(namespace, "web-1"))
+    access = api_server.kubeconfig(url=f"https://[::1]:{relay.port}")
+    daemon = follow(vitalsd, api_server, namespace, access)
+    wait_pods(daemon, "web-1")
+    assert relay.connections
 
 
 def test_a_list_of_many_pages(vitalsd: StartVitalsd, api_server: ApiServer, namespace: str) -> None:
@@ -315,7 +330,7 @@ def test_nodes(vitalsd: StartVitalsd, api_server: ApiServer) -> None:
     assert daemon.value("kube_node_status_capacity", resource="cpu", unit="core") == 1.5
     assert daemon.value("kube_node_status_capacity", resource="memory", unit="byte") == 1 << 30
     assert daemon.value("kube_node_status_capacity", resource="pods") == 100
-    assert daemon.value("kube_node_spec_unschedulable", node="n1") == 1
+    assert daemon.value("kube_node_spec_unschedulable", node="n1", instance="n1") == 1
     assert daemon.value("vitalsd_cluster_nodes_ready") == 1
     condition = {"condition": "Ready", "node": "n1"}
     assert daemon.value("kube_node_status_condition", status="true", **condition) == 1

@@ -129,7 +129,7 @@ def test_from_install_to_purge(debian: Debian, package: Path, newer: Path) -> No
     assert debian.run("vitalsd", "--version") == run("--version").stdout
     assert "valid" in debian.run("vitalsd", "config", "check", CONFIGURATION)
     assert "disks" in debian.run("vitalsd", "check")
-    assert 'probe_success{probe="disks"} 1' in scrape(debian)
+    assert 'probe_success{probe="disks",instance="disks"} 1' in scrape(debian)
     wanted = debian.root / "etc/systemd/system/multi-user.target.wants/vitalsd.service"
     assert wanted.is_symlink()
 
@@ -147,7 +147,7 @@ def test_from_install_to_purge(debian: Debian, package: Path, newer: Path) -> No
     assert configuration.read_text() == changed
     assert configuration.with_suffix(".yaml.dpkg-dist").read_text().endswith("# newer\n")
     assert "restart vitalsd.service" in told.read_text()
-    assert 'probe_success{probe="disks"} 1' in scrape(debian)
+    assert 'probe_success{probe="disks",instance="disks"} 1' in scrape(debian)
 
     told.unlink()
     debian.run(*APT, "remove", "--yes", "vitalsd")

@@ -16,7 +16,7 @@ MODES = ("ok", "slow", "hang", "silent", "reset", "refuse", "truncate", "garbage
 
 
 class FaultProxy:
-    """Forwards a loopback port to `target`, in a mode that can be changed at any time:
+    """Forwards a port of a loopback `address` to the port `target` of 127.0.0.1, in a mode that can be changed at any time:
 
     ok        forwards
     slow      forwards each chunk after `delay` seconds
@@ -28,7 +28,8 @@ class FaultProxy:
     garbage   sends `garbage` instead of the target's response
     """
 
-    def __init__(self, target: int, mode: str = "ok") -> None:
+    def __init__(self, target: int, mode: str = "ok", address: str = "127.0.0.1") -> None:
+        self.address = address
         self.target = target
         self.port = free_port()
         self.delay = 1.0
@@ -68,7 +69,7 @@ class FaultProxy:
 
     async def _listen(self) -> None:
         # No reuse_port, because a second proxy must not share the port.
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, self.address, self.port)
 
     async def _switch(self, mode: str) -> None:
         self._mode = mode

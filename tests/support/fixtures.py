@@ -15,6 +15,7 @@ from support.alertmanager import Alertmanager, Receivers
 from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
+from support.forward_proxy import ForwardProxy
 from support.http_peer import HttpPeer
 from support.kubernetes import ApiServer
 from support.kubernetes_node import Node
@@ -22,6 +23,7 @@ from support.mounts import Mounts
 from support.nginx import Nginx
 from support.postgres import Postgres
 from support.prometheus import Prometheus
+from support.rabbitmq import Rabbitmq
 from support.redis import Redis
 from support.s3 import S3
 from support.vitalsd import Vitalsd
@@ -132,6 +134,18 @@ def redis_server(_redis_server: Redis) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
+def _rabbitmq() -> Iterator[Rabbitmq]:
+    yield from _opened(Rabbitmq)
+
+
+@pytest.fixture
+def rabbitmq(_rabbitmq: Rabbitmq) -> Iterator[Rabbitmq]:
+    """RabbitMQ 3.10. When a test starts, it has no queues."""
+    yield _rabbitmq
+    _rabbitmq.restore()
+
+
+@pytest.fixture(scope="session")
 def _s3() -> Iterator[S3]:
     yield from _opened(S3)
 
@@ -214,6 +228,11 @@ def mounts() -> Iterator[Mounts]:
 def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
     """fault_proxy(port) starts a proxy to a port."""
     yield from _factory(FaultProxy)
+
+
+@pytest.fixture
+def forward_proxy() -> Iterator[ForwardProxy]:
+    yield from _opened(ForwardProxy)
 
 
 @pytest.fixture

@@ -19,7 +19,15 @@ import shorten_rules
 from support import REPOSITORY, process, wait_until
 from support.alertmanager import Alertmanager, Receivers
 from support.certificates import Authority
-from support.kubernetes import NODE_ADDRESS, ApiError, Object, built, program, reference
+from support.kubernetes import (
+    NODE_ADDRESS,
+    ApiError,
+    Object,
+    ServiceAccount,
+    built,
+    program,
+    reference,
+)
 from support.kubernetes_node import Node
 from support.nginx import Nginx
 from support.postgres import Postgres
@@ -179,6 +187,14 @@ class Installation:
     # ---- Prometheus and Alertmanager ------------------------------------------------------------
 
     def _watch(self) -> None:
+        self._account = self._prometheus_account()
+        with self.node.inside():
+            self.receivers = self._closed(Receivers())
+            self.alertmanager = self._closed(Alertmanager(self.receivers))
+        # Minutes become seconds. The order of notifications stays the same.
+        self.prometheus = self._closed(self.another_prometheus(at_most="5s"))
+
+    def _prometheus_account(self) -> ServiceAccount:
         self.api.namespace("monitoring")
         account = self.api.service_account("monitoring", "prometheus")
         self.api.grant(
@@ -186,12 +202,7 @@ class Installation:
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
             namespace=NAMESPACE,
         )
-        self._account = account
-        with self.node.inside():
-            self.receivers = self._closed(Receivers())
-            self.alertmanager = self._closed(Alertmanager(self.receivers))
-        # Minutes become seconds. The order of notifications stays the same.
-        self.prometheus = self._closed(self.another_prometheus(at_most="5s"))
+        return account
 
     def another_prometheus(self, **shortened: Any) -> Prometheus:
         """A Prometheus with service discovery for vitalsd and with the rules, with shortened

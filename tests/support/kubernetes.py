@@ -516,7 +516,7 @@ class ApiServer(Server, Client):
         """Replaces the server certificate. It takes effect at the next start."""
         self._serving = self.authority.issue(
             "kube-apiserver",
-            ["localhost", "127.0.0.1", SERVICE_ADDRESS, NODE_ADDRESS, *SERVICE_NAMES],
+            ["localhost", "127.0.0.1", "::1", SERVICE_ADDRESS, NODE_ADDRESS, *SERVICE_NAMES],
         )
 
     @property

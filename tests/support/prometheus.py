@@ -73,11 +73,13 @@ class Prometheus(Server):
         rules: Sequence[str] = (),
         *,
         program: str | Path = "prometheus",
+        arguments: Sequence[str] = (),
     ) -> None:
         """`rules` are the contents of additional rule files. `program` replaces Debian's
-        Prometheus."""
+        Prometheus. `arguments` are additional ones."""
         super().__init__()
         self.program = program
+        self.arguments = list(arguments)
         self.port = free_port()
         written = copy.deepcopy(dict(configuration))
         for number, text in enumerate(rules):
@@ -99,6 +101,7 @@ class Prometheus(Server):
                 f"--storage.tsdb.path={self.directory}/data",
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 "--log.level=warn",
+                *self.arguments,
             ],
             lambda: self._get("/-/ready")[0] == 200,
         )

@@ -15,6 +15,7 @@ from support.waiting import wait_until
 CONFIGURATION = """
 bind 127.0.0.1
 port {port}
+unixsocket {directory}/redis.sock
 tls-port {tls_port}
 tls-cert-file {directory}/server.pem
 tls-key-file {directory}/server.key

@@ -72,23 +72,24 @@ class Vitalsd(Server):
         secrets: Iterable[str] = (),
         arguments: Sequence[str] = (),
         ready: bool = True,
+        host: str = "127.0.0.1",
         **sections: Any,
     ) -> None:
         """Starts it with `probes` and additional `sections` of the configuration. The values of
         `environment` are secrets, the values of `plain` are not. Unless `ready` is false, it waits
-        until every probe has run once. By default the interval is short, and the timeout is long
+        until every probe has run once. It listens on the address `host`. By default the interval is short, and the timeout is long
         enough for nine simultaneous TLS connections on a loaded machine."""
         super().__init__()
         pace = "1s" if sanitized() else "500ms"
         interval, timeout = interval or pace, timeout or interval or pace
         self.directory.chmod(0o700)
-        self.port = free_port()
+        self.host, self.port = host, free_port()
         self.environment = dict(environment or {})
         self.secrets = {*secrets, *self.environment.values()}
         self.environment |= plain or {}
         self.arguments = list(arguments)
         self.configuration: dict[str, Any] = {
-            "web": {"listen": f"127.0.0.1:{self.port}"},
+            "web": {"listen": self.address},
             "log": {"format": "json", "level": "debug"},
             "defaults": {"interval": interval, "timeout": timeout},
             **sections,
@@ -102,7 +103,8 @@ class Vitalsd(Server):
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     def write_configuration(self) -> None:
         """Writes self.configuration to the file atomically."""
@@ -129,7 +131,7 @@ class Vitalsd(Server):
     def get(
         self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         try:
             connection.request(method, path, headers=dict(headers or {}))
             response = connection.getresponse()

@@ -11,6 +11,7 @@ from support import REPOSITORY
 from support.certificates import Authority
 from support.kubernetes_node import Node
 from support.postgres import Postgres
+from support.rabbitmq import Rabbitmq
 from support.redis import Redis
 from support.vitalsd import Vitalsd
 
@@ -18,7 +19,8 @@ RBAC = REPOSITORY / "deploy" / "kubernetes" / "rbac.yaml"
 
 
 def database(name: str, server: Postgres, password: str) -> dict[str, Any]:
-    """The environment variable of this name contains the password. The same applies to cache()."""
+    """The environment variable of this name contains the password. The same applies to cache()
+    and broker()."""
     return {
         "name": name,
         "kind": "postgres",
@@ -30,6 +32,20 @@ def database(name: str, server: Postgres, password: str) -> dict[str, Any]:
 
 def cache(name: str, server: Redis, password: str) -> dict[str, Any]:
     return {"name": name, "kind": "redis", "url": server.url(), "password": {"env": password}}
+
+
+def broker(name: str, server: Rabbitmq, password: str, **options: Any) -> dict[str, Any]:
+    """Counts from the Prometheus plug-in, the rest from the management API as `monitor`."""
+    return {
+        "name": name,
+        "kind": "rabbitmq",
+        "urls": [server.metrics],
+        "management": server.management,
+        "management_interval": "1s",
+        "user": "monitor",
+        "password": {"env": password},
+        **options,
+    }
 
 
 def endpoint_certificate(name: str, port: int, authority: Authority) -> dict[str, Any]:

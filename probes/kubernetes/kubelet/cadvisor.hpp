@@ -2,6 +2,8 @@
 // of selected families, because the page can have many megabytes. Pure.
 #pragma once
 
+#include "probes/net/text_page.hpp"
+
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -17,6 +19,8 @@ struct ContainerMetrics {
   std::string namespace_name;
   std::string pod;
   std::string container;
+  std::string image;
+  std::string name;  ///< of the instance: its ID at the container runtime
   /// One value for each selected family, in their order; empty if the page has no such row.
   std::vector<std::optional<double>> values;
 };
@@ -48,25 +52,23 @@ class CadvisorReader {
     ContainerMetrics metrics;
     std::optional<double> started;
   };
+  struct Labels {
+    std::string_view namespace_name, pod, container, image, name, id;
+  };
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;  // NOLINT(*-identifier-naming)
   };
 
-  void read_line(std::string_view line);
   /// `text`: the line after the family's name.
   void read_row(std::string_view text);
-  Instance& instance(std::string_view namespace_name, std::string_view pod,
-                     std::string_view container, std::string_view id);
-  [[noreturn]] void fail(const std::string& why) const;
+  Instance& instance(const Labels& labels);
 
   std::span<const std::string_view> families_;
+  net::TextPage page_;
   std::vector<Instance> instances_;
   std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index_;  // into instances_
-  std::size_t size_ = 0;      // bytes of the page so far
-  std::size_t stored_ = 0;    // bytes of instances_ and index_, approximately
-  std::string partial_line_;  // until the rest of the line arrives
-  std::string key_;           // buffer for a key of index_
-  std::size_t line_number_ = 0;
+  std::size_t stored_ = 0;  // bytes of instances_ and index_, approximately
+  std::string key_;         // buffer for a key of index_
 
   // The family of the last line. Looked up once for many lines, because a family's lines are
   // adjacent.

@@ -78,7 +78,7 @@ class KubeletProbe final : public Probe {
     kubernetes::Selection selection;
     nodes_->count(selection);
     selection.report(out);
-    client_.load_credentials();
+    co_await client_.load_credentials();
     std::erase_if(states_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
     std::vector<Node> nodes;
     // Nodes that failed before come last: if many hang, such as those of a lost zone, the others

@@ -1,5 +1,6 @@
 #include "probes/kubernetes/kubelet/kubelet_client.hpp"
 
+#include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 
@@ -7,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <expected>
 #include <optional>
 #include <utility>
 
@@ -21,12 +21,9 @@ constexpr std::size_t kMaxErrorBody = 300;  // bytes of a response that an error
 
 }  // namespace
 
-void KubeletClient::load_credentials() {
-  access_ = environment_.kubernetes.api().access();
-  if (!access_.token) return;
-  std::expected<std::string, std::string> token = access_.token.read();
-  if (!token) throw ProbeError(Reason::config, token.error());
-  token_ = std::move(*token);
+asio::awaitable<void> KubeletClient::load_credentials() {
+  access_ = co_await environment_.kubernetes.api().access();
+  if (access_.token) token_ = co_await environment_.files.read(access_.token);
 }
 
 asio::awaitable<void> KubeletClient::get(const Node& node, const KubeletPage& page,
@@ -93,7 +90,8 @@ asio::awaitable<void> KubeletClient::get_from(const std::string& address, const 
     throw ProbeError(Reason::permission, detail + "; missing permission: get resource \"" +
                                              std::string(page.permission) + "\" in API group \"\"");
   }
-  throw ProbeError(Reason::mismatch, detail);
+  if (response.status == 429) throw ProbeError(Reason::overload, detail);
+  throw ProbeError(response.status >= 500 ? Reason::unready : Reason::mismatch, detail);
 }
 
 bool KubeletClient::has_responded(const ProbeError& error) {

@@ -34,8 +34,8 @@ class KubeletClient {
       : environment_(environment), tls_(std::move(tls)) {}
 
   /// Reads the credentials again, because tokens rotate. Call it once before the requests of a run.
-  /// Throws ProbeError (config, auth) if they cannot be read.
-  void load_credentials();
+  /// Throws ProbeError (config, internal) if they cannot be read.
+  asio::awaitable<void> load_credentials();
 
   /// Streams the body of a 2xx response from the node's first reachable address into `on_data`.
   /// `limit` applies to all attempts.

@@ -131,9 +131,9 @@ struct ReadColumn {
 };
 
 constexpr auto kContainer = []<std::size_t... column>(std::index_sequence<column...>) consteval {
-  return MetricTable(
-      MetricRow{Metric(kContainerSpecs[column], "namespace", "pod", "container", "node"),
-                ReadColumn<column>{}}...);
+  return MetricTable(MetricRow{
+      Metric(kContainerSpecs[column], "namespace", "pod", "container", "image", "name", "node"),
+      ReadColumn<column>{}}...);
 }(std::make_index_sequence<kFamilies.size()>());
 
 constexpr auto kMetrics = metric_list(
@@ -273,7 +273,7 @@ void NodeSamples::add_containers(const std::vector<ContainerMetrics>& containers
   for (const ContainerMetrics& container : containers) {
     if (!is_selected(container.namespace_name)) continue;
     kContainer.add(samples_, container, container.namespace_name, container.pod,
-                   container.container, node_.name);
+                   container.container, container.image, container.name, node_.name);
     const std::string name =
         container.namespace_name + '/' + container.pod + " (" + container.container + ')';
     const auto& values = container.values;

@@ -36,7 +36,9 @@ class NodeSamples {
   /// selects all. The references must outlive this object.
   NodeSamples(const Node& node, const std::set<std::string>& namespaces, NodeCounters& counters,
               Part& checks)
-      : node_(node), namespaces_(namespaces), counters_(counters), checks_(checks) {}
+      : node_(node), namespaces_(namespaces), counters_(counters), checks_(checks) {
+    samples_.set_instance(node.name);
+  }
 
   void add_summary(const KubeletSummary& summary);
   /// The values of the containers must be those of kCadvisorFamilies.

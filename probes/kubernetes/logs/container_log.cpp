@@ -68,9 +68,9 @@ void ContainerLog::enqueue() {
 // ---- the pod ------------------------------------------------------------------------------------
 
 void ContainerLog::update(const Instance& instance) {
+  if (std::exchange(pod_deleted_, false)) start_silence_timer();  // the pod left the selector
   if (instance_ == instance) return;
   const bool same_pod = instance_.uid == instance.uid;
-  pod_deleted_ = false;
   instance_ = instance;
   if (state_ == State::idle || state_ == State::backoff) {
     enqueue();

@@ -66,11 +66,32 @@ void LogCounts::count(Row& row, std::string_view line) {
 }
 
 LogPosition& LogCounts::position(const std::string& container) {
-  return positions_.try_emplace(container, started_.value_or(0)).first->second;
+  const auto found =
+      positions_.try_emplace(container, Position{LogPosition(started_.value_or(0))}).first;
+  found->second.forgotten.reset();
+  return found->second.position;
+}
+
+void LogCounts::forget(const std::string& container, std::int64_t now) {
+  for (; !forgotten_.empty() && now - forgotten_.front().first > kPositionRetention;
+       forgotten_.pop_front()) {
+    const auto& [when, name] = forgotten_.front();
+    const auto old = positions_.find(name);
+    if (old != positions_.end() && old->second.forgotten == when) positions_.erase(old);
+  }
+  const auto found = positions_.find(container);
+  if (found == positions_.end()) return;
+  if (found->second.position.state().in_second == 0) {  // equal to a new position
+    positions_.erase(found);
+    return;
+  }
+  found->second.forgotten = now;
+  forgotten_.emplace_back(now, container);
 }
 
 void LogCounts::forget_unless(const std::function<bool(const std::string&)>& exists) {
-  std::erase_if(positions_, [&](const auto& entry) { return !exists(entry.first); });
+  std::erase_if(positions_,
+                [&](const auto& entry) { return !entry.second.forgotten && !exists(entry.first); });
 }
 
 void LogCounts::drop_old_rows(std::int64_t now) {
@@ -87,7 +108,7 @@ std::string LogCounts::serialize() {
   drop_old_rows(unix_seconds());
   json::object positions;
   for (const auto& [container, position] : positions_) {
-    const LogPosition::State state = position.state();
+    const LogPosition::State state = position.position.state();
     if (state.in_second == 0) continue;  // equal to a new position
     positions[container] = json::array{state.last, state.in_second, state.in_second_before};
   }
@@ -124,10 +145,10 @@ void LogCounts::restore(std::string_view text) {
       const json::array& state = entry.value().as_array();
       read.positions_.emplace(
           std::string(entry.key()),
-          LogPosition(*read.started_,
-                      {.last = state.at(0).to_number<std::int64_t>(),
-                       .in_second = state.at(1).to_number<std::uint64_t>(),
-                       .in_second_before = state.at(2).to_number<std::uint64_t>()}));
+          Position{LogPosition(*read.started_,
+                               {.last = state.at(0).to_number<std::int64_t>(),
+                                .in_second = state.at(1).to_number<std::uint64_t>(),
+                                .in_second_before = state.at(2).to_number<std::uint64_t>()})});
     }
     for (const json::value& value : root.at("counts").as_array()) {
       const json::object& entry = value.as_object();
@@ -146,6 +167,7 @@ void LogCounts::restore(std::string_view text) {
   }
   rows_ = std::move(read.rows_);
   positions_ = std::move(read.positions_);
+  forgotten_.clear();
   started_ = read.started_;
   ++version_;
 }

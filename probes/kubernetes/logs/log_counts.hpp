@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -46,6 +47,9 @@ class LogCounts final : public Notes {
 
   /// Seconds for which a row without containers is kept: longer than the range of usual queries.
   static constexpr std::int64_t kRetention = std::int64_t{48} * 3600;
+  /// Seconds for which the position in the log of a container that does not exist is kept: a pod
+  /// that leaves a selector may return.
+  static constexpr std::int64_t kPositionRetention = 600;
 
   explicit LogCounts(std::vector<LogPattern> patterns) : patterns_(std::move(patterns)) {}
 
@@ -62,10 +66,14 @@ class LogCounts final : public Notes {
   Row& row(const std::string& namespace_name, const std::string& container);
   void count(Row& row, std::string_view line);
 
-  /// The position in the log of a container ("namespace/pod/name"); a new one if there is none.
+  /// The position in the log of a container ("namespace/pod/name"); a new one if there is none. The
+  /// reference is valid until forget().
   LogPosition& position(const std::string& container);
-  void forget(const std::string& container) { positions_.erase(container); }
-  /// Removes the positions of containers for which `exists` returns false.
+  /// The container does not exist at `now` (Unix seconds). Its position is removed
+  /// kPositionRetention later, by another call, unless position() is called before.
+  void forget(const std::string& container, std::int64_t now);
+  /// Removes the positions of containers for which `exists` returns false, except those that
+  /// forget() keeps.
   void forget_unless(const std::function<bool(const std::string&)>& exists);
 
   std::string serialize() override;
@@ -78,7 +86,12 @@ class LogCounts final : public Notes {
 
   std::vector<LogPattern> patterns_;
   Rows rows_;
-  std::map<std::string, LogPosition> positions_;
+  struct Position {
+    LogPosition position;
+    std::optional<std::int64_t> forgotten{};  // Unix seconds
+  };
+  std::map<std::string, Position> positions_;
+  std::deque<std::pair<std::int64_t, std::string>> forgotten_;  // also if used again since then
   std::optional<std::int64_t> started_;
   std::uint64_t version_ = 0;
 };

@@ -144,7 +144,7 @@ void LogFollower::finished(ContainerLog& log) {
   --count(log.state());
   const std::string key = log.key();
   logs_.erase(key);
-  counts_.forget(key);
+  counts_.forget(key, unix_nanoseconds() / LogPosition::kSecond);
   schedule_opening();
 }
 

@@ -127,7 +127,7 @@ class LogsProbe final : public Probe {
     follower_->set_max_streams(max_streams_);
   }
 
-  Notes* notes() { return follower_ ? &follower_->counts() : nullptr; }
+  Notes* notes() override { return follower_ ? &follower_->counts() : nullptr; }
 
  private:
   kubernetes::Scope scope_;
@@ -141,9 +141,7 @@ constexpr auto kMetrics = metric_list(kLines, kReadBytes, kTruncated, kStreams,
                                       kubernetes::kLastHeard, kubernetes::kSelectedObjects);
 constexpr std::array<const Check*, 1> kChecks = {&kubernetes::kUnmatchedCheck};
 
-Notes* notes_of(Probe& probe) { return dynamic_cast<LogsProbe&>(probe).notes(); }
-
-constexpr WatchingKind kWatching{.overlaps = probes_overlap<LogsProbe>, .notes = notes_of};
+constexpr WatchingKind kWatching{.overlaps = probes_overlap<LogsProbe>};
 constexpr std::array<Permission, 2> kPermissions = {
     Permission{.group = "", .resource = "pods"},
     Permission{.group = "", .resource = "pods/log", .verbs = Permission::Verbs::get}};

@@ -110,8 +110,10 @@ class NodeProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     if (!co_await nodes_->judge(out, out)) co_return;
-    co_await nodes_->publish(
-        out, out, [](Part& samples, const Node& node) { kTable.add(samples, node, node.name); });
+    co_await nodes_->publish(out, out, [](Part& samples, const Node& node) {
+      samples.set_instance(node.name);
+      kTable.add(samples, node, node.name);
+    });
     kubernetes::Selection selection;
     nodes_->count(selection);
     selection.report(out);

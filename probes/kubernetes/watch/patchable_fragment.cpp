@@ -40,7 +40,7 @@ void PatchableFragment::apply(const Patch& patch) {
       lines[slot] = old.lines.substr(at, old_sizes[slot]);
       at += old_sizes[slot];
       if (patch.slots_[slot].changed) {
-        const std::string_view new_lines = patch.lines(patch.slots_[slot], old.metric);
+        const std::string_view new_lines = patch.lines(patch.slots_[slot], old.metric.get());
         changed = changed || new_lines != lines[slot];
         lines[slot] = new_lines;
       }

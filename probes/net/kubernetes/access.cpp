@@ -1,8 +1,8 @@
 #include "probes/net/kubernetes/access.hpp"
 
-#include "config/files/small_file.hpp"
 #include "config/problems.hpp"
 #include "config/yaml.hpp"
+#include "probes/error.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -18,17 +18,9 @@ namespace {
 
 using Text = std::expected<std::string, std::string>;
 
-constexpr std::size_t kMaxFile = std::size_t{1} << 20;
-
 std::string environment(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): vitalsd never sets one
   return value == nullptr ? "" : value;
-}
-
-Text read_file(const std::string& path) {
-  const Text text = config::read_small_file(path, kMaxFile);
-  if (!text) return std::unexpected("cannot read " + path + ": " + text.error());
-  return text;
 }
 
 Text decode_base64(std::string_view text) {
@@ -70,7 +62,6 @@ std::expected<Access, std::string> in_cluster() {
   access.server.port = static_cast<std::uint16_t>(*number);
   access.tls.ca = directory + "/ca.crt";
   access.token = config::Secret::file(directory + "/token");
-  if (const Text name = read_file(directory + "/namespace")) access.namespace_name = *name;
   return access;
 }
 
@@ -239,10 +230,6 @@ class Kubeconfig {
       return std::unexpected(file_ + ": client-certificate and client-key of user " +
                              config::quoted(name) + " must be set together");
     }
-    if (is_pem(*certificate) != is_pem(*key)) {
-      if (const Result result = load(*certificate); !result) return result;
-      if (const Result result = load(*key); !result) return result;
-    }
     access.tls.certificate = std::move(*certificate);
     access.tls.key = std::move(*key);
     const std::string token_file = text(*user, "tokenFile");
@@ -255,26 +242,18 @@ class Kubeconfig {
     return {};
   }
 
-  // Replaces a path by the text of the file.
-  static Result load(std::string& pem) {
-    if (is_pem(pem)) return {};
-    Text read = read_file(pem);
-    if (!read) return std::unexpected(read.error());
-    pem = std::move(*read);
-    return {};
-  }
-
   std::string file_;
   config::Value root_;
 };
 
-std::expected<Access, std::string> from_kubeconfig(const AccessOptions& options) {
-  const Text text = read_file(options.kubeconfig);
-  if (!text) return std::unexpected(text.error());
-  config::Problems problems(options.kubeconfig);
-  config::Value root = config::parse_yaml(*text, problems);
-  if (problems.has_errors()) return std::unexpected(problems.line(problems.list().front()));
-  return Kubeconfig(options.kubeconfig, std::move(root)).access(options.context);
+// The pod's namespace is optional.
+asio::awaitable<std::string> read_namespace(ConfiguredFiles& files) {
+  try {
+    const FileText name = co_await files.read(service_account_directory() + "/namespace");
+    co_return *name;
+  } catch (const ProbeError&) {
+    co_return "";
+  }
 }
 
 }  // namespace
@@ -284,8 +263,25 @@ std::string service_account_directory() {
   return chosen.empty() ? "/var/run/secrets/kubernetes.io/serviceaccount" : chosen;
 }
 
-std::expected<Access, std::string> read_access(const AccessOptions& options) {
-  return options.kubeconfig.empty() ? in_cluster() : from_kubeconfig(options);
+std::expected<Access, std::string> read_kubeconfig(const AccessOptions& options,
+                                                   std::string_view content) {
+  config::Problems problems(options.kubeconfig);
+  config::Value root = config::parse_yaml(content, problems);
+  if (problems.has_errors()) return std::unexpected(problems.line(problems.list().front()));
+  return Kubeconfig(options.kubeconfig, std::move(root)).access(options.context);
+}
+
+asio::awaitable<Access> read_access(ConfiguredFiles& files, AccessOptions options) {
+  std::expected<Access, std::string> access;
+  if (options.kubeconfig.empty()) {
+    access = in_cluster();
+    if (access) access->namespace_name = co_await read_namespace(files);
+  } else {
+    const FileText content = co_await files.read(options.kubeconfig);
+    access = read_kubeconfig(options, *content);
+  }
+  if (!access) throw ProbeError(Reason::config, access.error());
+  co_return std::move(*access);
 }
 
 }  // namespace vitalsd::net::kubernetes

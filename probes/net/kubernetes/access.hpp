@@ -1,14 +1,18 @@
 // The address of the Kubernetes API and the credentials: from the service account of the pod that
 // vitalsd runs in, or from a kubeconfig. They are read again for each request, so that rotated
-// tokens, certificates and CAs are used. Reads small local files only.
+// tokens, certificates and CAs are used. Probe loop only.
 #pragma once
 
 #include "config/scalar.hpp"
 #include "config/secret.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/tls.hpp"
 
 #include <expected>
 #include <string>
+#include <string_view>
+
+#include <boost/asio/awaitable.hpp>
 
 namespace vitalsd::net::kubernetes {
 
@@ -32,7 +36,12 @@ struct Access {
 /// $VITALSD_SERVICE_ACCOUNT overrides it, for tests and for pods that mount it elsewhere.
 std::string service_account_directory();
 
-/// Returns the access, or an error message that states what is wrong, where, and what to do.
-std::expected<Access, std::string> read_access(const AccessOptions& options);
+/// Throws ProbeError: config, with what is wrong, where, and what to do; and those of
+/// ConfiguredFiles.
+asio::awaitable<Access> read_access(ConfiguredFiles& files, AccessOptions options);
+
+/// The access that the content of a kubeconfig describes, or an error message. No I/O.
+std::expected<Access, std::string> read_kubeconfig(const AccessOptions& options,
+                                                   std::string_view content);
 
 }  // namespace vitalsd::net::kubernetes

@@ -93,11 +93,7 @@ bool lists_resource(std::string_view api_resource_list, std::string_view plural)
 ApiError::ApiError(const std::string& what, Status status)
     : ProbeError(reason_of(status.code), describe(what, status)), status_(std::move(status)) {}
 
-Access Api::access() const {
-  std::expected<Access, std::string> access = read_access(options_);
-  if (!access) throw ProbeError(Reason::config, access.error());
-  return std::move(*access);
-}
+asio::awaitable<Access> Api::access() const { return read_access(files_, options_); }
 
 std::string Api::path_of(const Resource& resource, std::string_view namespace_name) {
   std::string path =
@@ -110,7 +106,7 @@ std::string Api::path_of(const Resource& resource, std::string_view namespace_na
 }
 
 asio::awaitable<HttpResponse> Api::call(Call call, SampleSet& out) const {
-  const Access access = this->access();
+  const Access access = co_await this->access();
   HttpRequest request;
   request.method = call.method;
   request.url = access.server;
@@ -127,11 +123,7 @@ asio::awaitable<HttpResponse> Api::call(Call call, SampleSet& out) const {
   request.on_data = std::move(call.on_data);
   request.reuse_connection = !request.on_data;
   request.http2 = true;
-  if (access.token) {
-    std::expected<std::string, std::string> token = access.token.read();
-    if (!token) throw ProbeError(Reason::config, token.error());  // no request was sent
-    request.bearer = std::move(*token);
-  }
+  if (access.token) request.bearer = co_await files_.read(access.token);
   HttpResponse response = co_await http_.perform(request, out);
   if (response.status >= 200 && response.status <= 299) co_return response;
   Status status = read_status(response.status, response.body);

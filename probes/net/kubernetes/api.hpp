@@ -4,6 +4,7 @@
 
 #include "exporter/model/sample_set.hpp"
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/access.hpp"
 #include "probes/net/kubernetes/wire.hpp"
@@ -69,14 +70,14 @@ class Api {
   using Parameters = std::vector<std::pair<std::string_view, std::string>>;
   using OnData = std::function<bool(std::string_view)>;
 
-  explicit Api(HttpClient& http) : http_(http) {}
+  Api(ConfiguredFiles& files, HttpClient& http) : files_(files), http_(http) {}
 
   /// The server and credentials for all requests from now on.
   void set_access(AccessOptions options) { options_ = std::move(options); }
   [[nodiscard]] const AccessOptions& options() const { return options_; }
 
-  /// Reads the credentials. Throws ProbeError(config).
-  [[nodiscard]] Access access() const;
+  /// Reads the credentials. Throws as read_access() does.
+  [[nodiscard]] asio::awaitable<Access> access() const;
 
   struct Call {
     std::string path;         ///< "/api/v1/pods"
@@ -95,6 +96,7 @@ class Api {
   static std::string path_of(const Resource& resource, std::string_view namespace_name);
 
  private:
+  ConfiguredFiles& files_;
   HttpClient& http_;
   AccessOptions options_;
 };

@@ -16,8 +16,9 @@ class Stream;
 
 class Client {
  public:
-  Client(asio::io_context& loop, TimerWheel& wheel, HttpClient& http, const Timeouts& timeouts = {})
-      : api_(http), context_{loop, wheel, api_, timeouts} {}
+  Client(asio::io_context& loop, TimerWheel& wheel, ConfiguredFiles& files, HttpClient& http,
+         const Timeouts& timeouts = {})
+      : api_(files, http), context_{loop, wheel, api_, timeouts} {}
 
   /// The API server and credentials from now on. If they change, all watches start over with a
   /// list.

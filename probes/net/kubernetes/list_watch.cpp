@@ -176,8 +176,9 @@ asio::awaitable<void> ListWatch::list_pages() {
   bool paginate = true;
   owner_->list_started();
   while (true) {
-    ListReader list(query_.resource.format,
-                    [this](std::string_view object) { owner_->updated(object, true); });
+    ListReader list(query_.resource.format, [this](std::string_view object) {
+      if (owner_ != nullptr) owner_->updated(object, true);
+    });
     Api::Call page = request("list");
     if (paginate) page.parameters.emplace_back("limit", kPageSize);
     if (!token.empty()) page.parameters.emplace_back("continue", token);
@@ -249,6 +250,7 @@ asio::awaitable<void> ListWatch::watch(bool with_list) {
     } catch (...) {  // cannot pass through libcurl; call() rethrows it
       self->data_error_ = std::current_exception();
     }
+    if (self->owner_ == nullptr) return false;
     const Timeouts& timeouts = self->context_.timeouts;
     self->owner_->received(listing ? timeouts.response : timeouts.watch);
     // A listener that subscribed while the list was in progress needs another list.
@@ -261,6 +263,7 @@ asio::awaitable<void> ListWatch::watch(bool with_list) {
 }
 
 void ListWatch::on_event(const Event& event, bool& listing) {
+  if (owner_ == nullptr) return;  // a listener has cancelled this attempt
   switch (event.type) {
     case Event::Type::error:
       throw ApiError("watch " + query_.text(), event.status);
@@ -279,6 +282,7 @@ void ListWatch::on_event(const Event& event, bool& listing) {
       }
       break;
   }
+  if (owner_ == nullptr) return;
   if (listing) return;  // the initial objects are in the order of their names, not of revisions
   if (decreased(position_.resource_version, event.resource_version)) throw StoreReplaced();
   if (!event.resource_version.empty()) position_.resource_version = event.resource_version;

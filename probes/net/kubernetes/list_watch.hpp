@@ -40,7 +40,7 @@ class ListWatch : public std::enable_shared_from_this<ListWatch> {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// What an attempt reports to. Every call is made before cancel().
+  /// What an attempt reports to. Every call is made before cancel(), and each may call cancel().
   class Owner {
    public:
     Owner() = default;

@@ -60,7 +60,12 @@ void Reflector::restart() {
   failure_.reset();
   backoff_.reset();
   stop();
-  start();
+  if (!idle()) start();
+}
+
+// After a call in which the last listener may have unsubscribed.
+void Reflector::stop_if_idle() {
+  if (idle()) stop();
 }
 
 void Reflector::stop() {
@@ -88,18 +93,26 @@ void Reflector::received(Clock::duration max_silence) {
   context_.wheel.arm(silence_timer_, last_received_ + max_silence);
 }
 
+void Reflector::list_started() {
+  subscribers_.list_started();
+  stop_if_idle();
+}
+
 void Reflector::updated(std::string_view object, bool listing) {
   subscribers_.updated(object, listing);
+  stop_if_idle();
 }
 
 void Reflector::deleted(std::string_view object, bool listing) {
   subscribers_.deleted(object, listing);
+  stop_if_idle();
 }
 
 bool Reflector::list_ended() {
   failure_.reset();
   backoff_.reset();
   const bool all_synced = subscribers_.list_ended();
+  stop_if_idle();
   wake_waiters();
   return all_synced;
 }

@@ -33,7 +33,8 @@ class Reflector : private ListWatch::Owner {
   /// From now on `listener` receives the objects, starting with a list.
   void add(Listener& listener);
   void remove(const Listener& listener);
-  [[nodiscard]] bool idle() const { return subscribers_.empty(); }
+  /// Whether nobody needs this reflector. It must exist while it calls a listener.
+  [[nodiscard]] bool idle() const { return subscribers_.empty() && !subscribers_.calling(); }
   [[nodiscard]] const Query& query() const { return query_; }
 
   /// Whether `listener` has received a complete list.
@@ -62,9 +63,10 @@ class Reflector : private ListWatch::Owner {
   void start();
   void failed(Failure failure, std::optional<std::chrono::seconds> retry_after);
   void wake_waiters();
+  void stop_if_idle();
 
   void received(Clock::duration max_silence) override;
-  void list_started() override { subscribers_.list_started(); }
+  void list_started() override;
   bool list_ended() override;
   void updated(std::string_view object, bool listing) override;
   void deleted(std::string_view object, bool listing) override;

@@ -1,12 +1,40 @@
 #include "probes/net/kubernetes/subscribers.hpp"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace vitalsd::net::kubernetes {
 
+template <class Call>
+void Subscribers::for_each(const Call& call) {
+  struct Calling {  // also if a listener throws
+    explicit Calling(Subscribers& of) : subscribers(of) { ++subscribers.calls_; }
+    ~Calling() {
+      if (--subscribers.calls_ > 0) return;
+      std::erase_if(subscribers.subscribers_,
+                    [](const Subscriber& subscriber) { return subscriber.listener == nullptr; });
+    }
+    Calling(const Calling&) = delete;
+    Calling& operator=(const Calling&) = delete;
+    Subscribers& subscribers;
+  } const calling(*this);
+  for (std::size_t i = 0; i < subscribers_.size(); ++i) {  // not a range: it may grow
+    if (subscribers_[i].listener != nullptr) call(subscribers_[i]);
+  }
+}
+
 void Subscribers::remove(const Listener& listener) {
-  std::erase_if(subscribers_,
-                [&](const Subscriber& subscriber) { return subscriber.listener == &listener; });
+  const auto found = std::ranges::find(subscribers_, &listener, &Subscriber::listener);
+  if (found == subscribers_.end()) return;
+  if (calling()) {
+    *found = {.listener = nullptr};
+  } else {
+    subscribers_.erase(found);
+  }
+}
+
+bool Subscribers::empty() const {
+  return std::ranges::none_of(subscribers_, &Subscriber::listener);
 }
 
 bool Subscribers::listing() const {
@@ -19,23 +47,23 @@ bool Subscribers::synced(const Listener& listener) const {
 }
 
 void Subscribers::list_started() {
-  for (Subscriber& subscriber : subscribers_) {
+  for_each([](Subscriber& subscriber) {
     subscriber.listing = true;
     subscriber.listener->list_started();
-  }
+  });
 }
 
 bool Subscribers::list_ended() {
   bool all_synced = true;
-  for (Subscriber& subscriber : subscribers_) {
+  for_each([&](Subscriber& subscriber) {
     if (!subscriber.listing) {
       all_synced = false;
-      continue;
+      return;
     }
-    subscriber.listener->list_ended();
     subscriber.listing = false;
     subscriber.synced = true;
-  }
+    subscriber.listener->list_ended();
+  });
   return all_synced;
 }
 
@@ -44,15 +72,15 @@ void Subscribers::abort_list() {
 }
 
 void Subscribers::updated(std::string_view object, bool listing) {
-  for (const Subscriber& subscriber : subscribers_) {
+  for_each([&](const Subscriber& subscriber) {
     if (subscriber.receives(listing)) subscriber.listener->updated(object);
-  }
+  });
 }
 
 void Subscribers::deleted(std::string_view object, bool listing) {
-  for (const Subscriber& subscriber : subscribers_) {
+  for_each([&](const Subscriber& subscriber) {
     if (subscriber.receives(listing)) subscriber.listener->deleted(object);
-  }
+  });
 }
 
 }  // namespace vitalsd::net::kubernetes

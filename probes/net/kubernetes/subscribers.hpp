@@ -1,4 +1,5 @@
-// The listeners of one reflector, and which of them have a complete list. Probe loop only.
+// The listeners of one reflector, and which of them have a complete list. A listener may add and
+// remove listeners, also itself, while it is called. Probe loop only.
 #pragma once
 
 #include <string_view>
@@ -27,7 +28,9 @@ class Subscribers {
  public:
   void add(Listener& listener) { subscribers_.push_back({.listener = &listener}); }
   void remove(const Listener& listener);
-  [[nodiscard]] bool empty() const { return subscribers_.empty(); }
+  [[nodiscard]] bool empty() const;
+  /// Whether a listener is being called.
+  [[nodiscard]] bool calling() const { return calls_ > 0; }
 
   /// Whether a subscriber is receiving a list.
   [[nodiscard]] bool listing() const;
@@ -48,13 +51,19 @@ class Subscribers {
 
  private:
   struct Subscriber {
-    Listener* listener;
+    Listener* listener;    // null: removed during a call
     bool listing = false;  // receives the list in progress
     bool synced = false;
     [[nodiscard]] bool receives(bool of_list) const { return of_list ? listing : synced; }
   };
 
+  /// Calls `call(subscriber)` for each. `call` must not use the subscriber after it has called its
+  /// listener, which may change the vector.
+  template <class Call>
+  void for_each(const Call& call);
+
   std::vector<Subscriber> subscribers_;
+  int calls_ = 0;
 };
 
 }  // namespace vitalsd::net::kubernetes

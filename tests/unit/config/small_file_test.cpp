@@ -65,5 +65,38 @@ TEST(SmallFile, FollowsSymbolicLinks) {
   EXPECT_EQ(*read_small_file(directory.path("link"), 4096), "x");
 }
 
+TEST(FileVersionTest, ChangesWhenAFileIsWrittenOrReplaced) {
+  const TempDirectory directory;
+  const std::string path = directory.path("f");
+  EXPECT_EQ(version_of(path), FileVersion{});
+  EXPECT_EQ(directory.file("f", "x"), path);
+  const FileVersion first = version_of(path);
+  EXPECT_NE(first, FileVersion{});
+  EXPECT_EQ(version_of(path), first);
+  EXPECT_EQ(directory.file("f", "xx"), path);
+  const FileVersion second = version_of(path);
+  EXPECT_NE(second, first);
+  std::filesystem::rename(directory.file("new", "xx"), path);
+  EXPECT_NE(version_of(path), second);
+}
+
+TEST(ChangedFile, IsReadOnce) {
+  FileVersion version;
+  EXPECT_TRUE(read_changed_file("/etc/passwd", 1 << 20, version)->has_value());
+  EXPECT_FALSE(read_changed_file("/etc/passwd", 1 << 20, version)->has_value());
+}
+
+// A change within the resolution of the file system's clock would have the same version.
+TEST(ChangedFile, IsReadAgainIfItIsYoung) {
+  const TempDirectory directory;
+  const std::string path = directory.file("f", "one");
+  FileVersion version;
+  EXPECT_EQ(**read_changed_file(path, 4096, version), "one");
+  EXPECT_EQ(directory.file("f", "two"), path);
+  EXPECT_EQ(**read_changed_file(path, 4096, version), "two");
+  std::filesystem::remove(path);
+  EXPECT_FALSE(read_changed_file(path, 4096, version));
+}
+
 }  // namespace
 }  // namespace vitalsd::config

@@ -1,6 +1,7 @@
 #include "config/url.hpp"
 
 #include "config/scalar.hpp"
+#include "config/socket_url.hpp"
 
 #include <string>
 #include <string_view>
@@ -43,6 +44,31 @@ TEST(Url, RequiresAHost) {
   for (const char* text : {"file:///etc/passwd", "http://:80/", "mailto:a@b"}) {
     EXPECT_EQ(error_of<Url>(text), "the URL has no host");
   }
+}
+
+TEST(SocketUrl, MayHaveAPathOrNothingAsItsHost) {
+  const auto host = [](std::string_view text) { return Scalar<SocketUrl>::parse(text)->host; };
+  EXPECT_EQ(host("postgresql://u@%2Frun%2Fpostgresql/db"), "/run/postgresql");
+  EXPECT_EQ(host("postgresql://u@%2frun%2Fa%20b:5433/db"), "/run/a b");
+  EXPECT_EQ(host("postgresql:///db?host=/run/postgresql"), "");
+  EXPECT_EQ(host("postgresql://u:p@/db"), "");
+  EXPECT_EQ(host("postgresql://u@:5433/db"), "");
+  EXPECT_EQ(host("unix:///run/redis/redis.sock?db=1"), "");
+  EXPECT_EQ(host("redis://u@[::1]:6379/0"), "::1");
+}
+
+TEST(SocketUrl, IsOtherwiseAUrl) {
+  EXPECT_EQ(error_of<SocketUrl>("redis://:hunter/2@cache/0"),
+            "the URL has no host: write / in a user name or a password as %2F");
+  EXPECT_EQ(error_of<SocketUrl>("postgresql://u@run%2Fpostgresql/db"),
+            "the host of the URL is not a valid name or address");
+  EXPECT_EQ(error_of<SocketUrl>("postgresql://u@%2Frun:99999/db"),
+            "the port of the URL must be a number between 1 and 65535");
+  EXPECT_EQ(error_of<SocketUrl>("postgresql://u@%2Frun%00/db"),
+            "the host of the URL contains a zero byte");
+  EXPECT_EQ(error_of<Url>("http://%2Frun/"), "the host of the URL is not a valid name or address");
+  EXPECT_EQ(error_of<SocketUrl>("host=/run/postgresql user=monitor password=hush"),
+            "not a URL: instead of KEY=VALUE write postgresql://USER@/DATABASE?host=/DIRECTORY");
 }
 
 TEST(Url, RefusesInvalidPorts) {

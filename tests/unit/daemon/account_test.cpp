@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "unit/support/jobs.hpp"
 #include "unit/support/page.hpp"
@@ -12,6 +14,10 @@ namespace vitalsd {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr Metric kFact({.name = "expiry_of_an_object",
+                        .help = "A fact of an object.",
+                        .keep = Keep::fact});
 
 class AccountTest : public testing::Test {
  protected:
@@ -104,6 +110,47 @@ TEST_F(AccountTest, CountsPartsOfTheLastRun) {
   EXPECT_EQ(value("vitalsd_probe_parts", "failed"), 1);
   add();
   EXPECT_EQ(value("vitalsd_probe_parts", "ok"), std::nullopt);
+}
+
+TEST_F(AccountTest, FactsAreStaleWhileTheirPartFails) {
+  constexpr std::string_view kName = "vitalsd_probe_stale_facts_timestamp_seconds";
+  const Failure failure{Reason::mismatch, "contains no certificate"};
+  const auto run = [&](int at, const std::vector<std::string>& parts, const std::string& failing) {
+    SampleSet set;
+    for (const std::string& part : parts) set.part(part).add(kFact, 1);
+    if (!failing.empty()) set.part(failing).fail(failure.reason, failure.detail);
+    account.add_run(set, set.overall(std::nullopt), std::nullopt, 1s,
+                    Account::SystemTime(std::chrono::seconds(at)));
+  };
+  run(100, {"a", "b"}, "never a certificate");
+  EXPECT_EQ(value(kName), std::nullopt);
+  run(200, {"a"}, "b");
+  EXPECT_EQ(value(kName), 100);
+  account.add_run(SampleSet{}, failure, failure, 1s, Account::SystemTime(300s));
+  EXPECT_EQ(value(kName), 100);
+  run(400, {"a", "b"}, "b");  // it fails, but has been observed
+  EXPECT_EQ(value(kName), std::nullopt);
+  account.add_stuck();
+  EXPECT_EQ(value(kName), 400);
+  run(500, {"b"}, "");  // a no longer exists
+  EXPECT_EQ(value(kName), std::nullopt);
+  EXPECT_EQ(account.fact_times().size(), 1U);
+}
+
+TEST_F(AccountTest, FactsOfTheProbeItself) {
+  constexpr std::string_view kName = "vitalsd_probe_stale_facts_timestamp_seconds";
+  account.set_fact_times({{"", Account::SystemTime(100s)}});
+  EXPECT_EQ(value(kName), 100);  // until the first run
+  SampleSet set;
+  set.add(kFact, 1);
+  set.fail(Reason::mismatch, "no good backup");
+  account.add_run(set, set.failure(), std::nullopt, 1s, Account::SystemTime(200s));
+  EXPECT_EQ(value(kName), std::nullopt);
+  const Failure failure{Reason::connect, "refused"};
+  account.add_run(SampleSet{}, failure, failure, 1s, Account::SystemTime(300s));
+  EXPECT_EQ(value(kName), 200);
+  add();  // the facts are gone
+  EXPECT_EQ(value(kName), std::nullopt);
 }
 
 TEST_F(AccountTest, ForgetsResultsButNotCounts) {

@@ -94,21 +94,22 @@ class Daemon {
   }
 
   // Returns status line, headers and body of the response.
-  [[nodiscard]] std::string request(const std::string& target,
-                                    const std::string& method = "GET") const {
+  [[nodiscard]] std::string request(const std::string& target, const std::string& method = "GET",
+                                    const std::string& headers = "") const {
     asio::io_context loop;
     tcp::socket socket(loop);
     socket.connect({asio::ip::address_v4::loopback(), port_});
     asio::write(socket, asio::buffer(method + ' ' + target +
-                                     " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+                                     " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n" + headers +
                                      "Connection: close\r\n\r\n"));
     std::string response;
     boost::system::error_code end;
     asio::read(socket, asio::dynamic_buffer(response), end);
     return response;
   }
-  [[nodiscard]] int status(const std::string& target, const std::string& method = "GET") const {
-    return std::stoi(request(target, method).substr(std::string_view("HTTP/1.1 ").size()));
+  [[nodiscard]] int status(const std::string& target, const std::string& method = "GET",
+                           const std::string& headers = "") const {
+    return std::stoi(request(target, method, headers).substr(std::string_view("HTTP/1.1 ").size()));
   }
   [[nodiscard]] std::string page() const {
     const std::string response = request("/metrics");
@@ -180,6 +181,39 @@ TEST_F(AppTest, ServesAndObserves) {
   EXPECT_EQ(daemon.value("vitalsd_leader"), std::nullopt);  // there is no election
   EXPECT_EQ(daemon.stop(SIGTERM), Exit::ok);
   EXPECT_EQ(notifications.poll(), "STOPPING=1\nSTATUS=Waiting for runs to end");
+}
+
+TEST_F(AppTest, PassesRequestsToProbes) {
+  const std::string job = "{name: nightly, kind: job, schedule: '@daily', token: none}";
+  write("state: {directory: " + directory.path("state") + "}\nprobes: [" + job + "]\n");
+  fs::create_directory(directory.path("state"));
+  Daemon daemon(file(), notifications);
+  EXPECT_EQ(daemon.status("/api/v1/jobs/nightly/fail", "POST"), 200);
+  EXPECT_TRUE(test::read_file(directory.path("state/state.json")).contains("last_failure"));
+  EXPECT_EQ(daemon.status("/api/v1/jobs/nightly/stop", "POST"), 404);
+  EXPECT_EQ(daemon.status("/api/v1/jobs/weekly", "POST"), 404);
+  write("probes: [" + job + ", {name: weekly, kind: job, schedule: '@weekly', token: none}]\n");
+  daemon.reload();
+  EXPECT_EQ(daemon.status("/api/v1/jobs/weekly", "POST"), 200);
+  write("probes: []\n");
+  daemon.reload();
+  EXPECT_EQ(daemon.status("/api/v1/jobs/nightly", "POST"), 404);
+}
+
+TEST_F(AppTest, ReadsTheTokenOfAJobForEachRequest) {
+  const std::string token = directory.path("token");
+  write("probes: [{name: nightly, kind: job, schedule: '@daily', token: {file: " + token + "}}]\n");
+  const Daemon daemon(file(), notifications);
+  const auto post = [&](const std::string& sent) {
+    return daemon.status("/api/v1/jobs/nightly", "POST", "Authorization: Bearer " + sent + "\r\n");
+  };
+  EXPECT_EQ(post("first"), 503);  // there is no file
+  std::ignore = directory.file("token", "first\n");
+  EXPECT_EQ(post("first"), 200);
+  EXPECT_EQ(post("wrong"), 401);
+  std::ignore = directory.file("token", "second\n");
+  EXPECT_EQ(post("second"), 200);
+  EXPECT_EQ(post("first"), 401);
 }
 
 TEST_F(AppTest, StopsOnSigint) {

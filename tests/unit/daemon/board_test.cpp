@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -83,6 +84,18 @@ TEST(Board, UpdatesDoNotWaitForACopyOfAllRows) {
   EXPECT_EQ(addition.wait_for(std::chrono::seconds(10)), std::future_status::ready);
   finish.count_down();
   EXPECT_GE(reader.get(), 2U);
+}
+
+TEST(Board, ReplacesTheNoticesAboutEachPart) {
+  using Texts = std::vector<std::string>;
+  Board board;
+  EXPECT_EQ(board.notices(), Texts());
+  board.set_notices("state", {"locked"});
+  board.set_notices("configuration", {"one", "two"});
+  EXPECT_EQ(board.notices(), (Texts{"configuration: one", "configuration: two", "state: locked"}));
+  board.set_notices("configuration", {"three"});
+  board.set_notices("state", {});
+  EXPECT_EQ(board.notices(), (Texts{"configuration: three"}));
 }
 
 }  // namespace

@@ -94,6 +94,27 @@ TEST(Build, CreatesAJobForEachProbe) {
   EXPECT_EQ(smtp.probe->target(), "mail.example:25");
 }
 
+// A shard that does not run the probe answers its requests.
+TEST(Build, EveryShardHasAllRoutes) {
+  const std::string text = R"(
+probes:
+  - {name: nightly, kind: job, schedule: "@daily", token: none}
+  - {name: smtp, kind: tcp, endpoint: "mail.example:25"}
+)";
+  std::size_t jobs = 0;
+  for (const std::uint32_t index : {0U, 1U}) {
+    asio::io_context loop{1};
+    const ProbeServices services(loop, {}, {.index = index, .count = 2});
+    config::Document document("f", text);
+    std::vector<ProbeRoute> routes;
+    jobs += build_jobs(document, services.environment, &routes).size();
+    ASSERT_EQ(routes.size(), 1U);
+    EXPECT_EQ(routes[0].probe, "nightly");
+    EXPECT_EQ(routes[0].route.prefix, "/api/v1/jobs/");
+  }
+  EXPECT_EQ(jobs, 2U);
+}
+
 TEST(Build, ReadsConfiguredThresholds) {
   Build build("f", R"(
 probes:
@@ -122,9 +143,11 @@ TEST(Build, DescribesTheKeysOfAKind) {
   asio::io_context loop{1};
   const ProbeServices services(loop, {});
   const auto options = describe_kind(*find_kind("tcp"), services.environment);
-  ASSERT_EQ(options.size(), 1U);
+  ASSERT_EQ(options.size(), 2U);
   EXPECT_EQ(options[0].path, "endpoint");
   EXPECT_TRUE(options[0].required);
+  EXPECT_EQ(options[1].path, "ip");
+  EXPECT_FALSE(options[1].required);
 }
 
 TEST(Build, DescribesEveryOptionOfEveryKind) {

@@ -16,8 +16,8 @@ constexpr Check kHits{.name = "hits",
                       .warn = 0.8,
                       .critical = {},
                       .help = "hit rate"};
-constexpr Check kUndeclared{
-    .name = "undeclared", .warn = 0, .critical = {}, .help = "not declared"};
+constexpr Check kOwn{.name = "own", .warn = 3, .critical = {}, .help = "of the probe"};
+constexpr Check kFigure{.name = "figure", .warn = {}, .critical = {}, .help = "of the probe"};
 constexpr Check kOpen{.name = "open", .warn = {}, .critical = {}, .help = "without thresholds"};
 constexpr std::array<const Check*, 3> kDeclared = {&kAge, &kHits, &kOpen};
 
@@ -72,11 +72,22 @@ TEST(JudgeChecks, PrefersTheWorseStatusToTheWorseReading) {
   EXPECT_EQ(judge_all(set)[0].status, Status::critical);
 }
 
-TEST(JudgeChecks, IgnoresUndeclaredChecksAndChecksWithoutThresholds) {
+TEST(JudgeChecks, IgnoresDeclaredChecksWithoutThresholds) {
   SampleSet set;
-  set.check(kUndeclared, 5);
   set.check(kOpen, 5);
   EXPECT_TRUE(judge_all(set).empty());
+}
+
+TEST(JudgeChecks, ReportsChecksOfTheProbe) {
+  SampleSet set;
+  set.check(kOwn, 5);
+  set.part("x").check(kFigure, 7);
+  const auto results = judge_all(set);
+  ASSERT_EQ(results.size(), 2U);
+  EXPECT_EQ(results[0].status, Status::warning);
+  EXPECT_EQ(results[1].status, Status::ok);
+  EXPECT_EQ(to_views(results)[1].name, "figure");
+  EXPECT_EQ(to_views(results)[1].threshold, "");
 }
 
 TEST(ToViews, FormatsReadingsAndThresholds) {

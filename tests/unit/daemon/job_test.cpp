@@ -87,8 +87,8 @@ class JobTest : public testing::Test, protected test::JobFixture {
 TEST_F(JobTest, PublishesZeroCountsBeforeTheFirstRun) {
   start();
   EXPECT_EQ(test::samples(exposition),
-            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"ok\"} 0\n"
-            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"failed\"} 0\n");
+            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"ok\"} 0\n"
+            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"failed\"} 0\n");
   EXPECT_EQ(view().state, ProbeView::State::pending);
 }
 
@@ -465,8 +465,8 @@ TEST_F(JobReloadTest, OtherTargetKeepsCountersOnly) {
   replace(successor("elsewhere"));
   EXPECT_EQ(next.inherited, 0);
   EXPECT_EQ(test::samples(exposition),
-            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"ok\"} 1\n"
-            "vitalsd_probe_runs_total{probe=\"p\",outcome=\"failed\"} 0\n");
+            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"ok\"} 1\n"
+            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"failed\"} 0\n");
   EXPECT_EQ(view().state, ProbeView::State::pending);
   EXPECT_EQ(view().target, "elsewhere");
   ASSERT_TRUE(until([&] { return runs("ok") == 2; }));
@@ -646,7 +646,7 @@ TEST_F(JobTest, SavesAndRestoresTheNotesOfItsProbe) {
   EXPECT_NE(job->memory_version(), version);
   EXPECT_EQ(job->memory().notes, "read to the end");
   EXPECT_EQ(notes.on_disk, "");
-  job->mark_saved();
+  job->mark_saved(true);
   EXPECT_EQ(notes.on_disk, "read to the end");
   notes.text = "and a line more";
   job->skip_saving();

@@ -47,6 +47,12 @@ class ReloadTest : public testing::Test {
     EXPECT_TRUE(test::run_until(loop, [&] { return answer.has_value(); }));
     return answer.value_or("none");
   }
+  // Looks at the file, and reloads it if necessary.
+  void look() {
+    ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+    reloader.reload_if_changed();
+    ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  }
   double last_reload_successful() {
     for (const Exposition::Extra& extra : metrics.collect()) {
       if (extra.name != "vitalsd_config_last_reload_successful") continue;
@@ -97,24 +103,21 @@ TEST_F(ReloadTest, ReloadsAgainForRequestsDuringAReload) {
 }
 
 TEST_F(ReloadTest, ReloadsAChangedFile) {
-  reloader.reload_if_changed();
-  test::settle(loop);
+  look();
   EXPECT_EQ(installed, "");
   write(config("second"));
-  reloader.reload_if_changed();
+  look();
   ASSERT_TRUE(wait_until_installed("second "));
-  reloader.reload_if_changed();
-  test::settle(loop);
+  look();
   EXPECT_EQ(installed, "second ");
 }
 
 TEST_F(ReloadTest, WaitsForAMissingFile) {
   fs::remove(file);
-  reloader.reload_if_changed();
-  test::settle(loop);
+  look();
   EXPECT_EQ(installed, "");
   write(config("second"));
-  reloader.reload_if_changed();
+  look();
   EXPECT_TRUE(wait_until_installed("second "));
 }
 
@@ -181,10 +184,9 @@ TEST_F(ReloadTest, RetriesInstallingAgain) {
   ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
   EXPECT_EQ(installed, "");
   reloader.set_in_force(config("old"));
-  reloader.reload_if_changed();
+  look();
   EXPECT_TRUE(wait_until_installed("old "));
-  reloader.reload_if_changed();
-  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  look();
   EXPECT_EQ(installed, "old ");
 }
 
@@ -192,10 +194,9 @@ TEST_F(ReloadTest, PrefersAValidFileToInstallingAgain) {
   reloader.set_in_force("nonsense");
   reloader.install_again();
   ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
-  reloader.reload_if_changed();
-  ASSERT_TRUE(test::run_until(loop, [&] { return reloader.idle(); }));
+  look();
   write(config("second"));
-  reloader.reload_if_changed();
+  look();
   EXPECT_TRUE(wait_until_installed("second "));
 }
 
@@ -234,11 +235,11 @@ TEST_F(ReloadTest, DetectsAReplacedSymlink) {
   std::ignore = directory.file("v2/vitalsd.yaml", config("two"));
   fs::create_symlink("v1", directory.path("..data"));
   fs::create_symlink("..data/vitalsd.yaml", file);
-  reloader.reload_if_changed();
+  look();
   ASSERT_TRUE(wait_until_installed("one "));
   fs::create_symlink("v2", directory.path("..tmp"));
   fs::rename(directory.path("..tmp"), directory.path("..data"));
-  reloader.reload_if_changed();
+  look();
   EXPECT_TRUE(wait_until_installed("one two "));
 }
 

@@ -35,9 +35,10 @@ TEST(StateFile, RoundTrips) {
   const std::chrono::system_clock::time_point success(1767225600s + 250ms);
   const std::vector<StoredFact> facts = {
       {"", "backup_last_success_timestamp_seconds", {}, 1767225600},
-      {"a/b \"é\"\n", "cert_expiry_timestamp", {"cn", "", "\\"}, -0.1}};
+      {"a/b \"é\"\n", "cert_expiry_timestamp", {"cn", "", "\\"}, -0.1, "n1"}};
   SavedState state = one_probe(facts);
   state["p"].memory.last_success = success;
+  state["p"].memory.fact_times = {{"", success}, {"a/b \"é\"\n", success - 1h}};
   state["p"].memory.notes = R"({"read": "to the \"end\""})";
   state["q"] = {"tcp", "h:1", {}};
 
@@ -48,6 +49,7 @@ TEST(StateFile, RoundTrips) {
   EXPECT_EQ(read->at("p").target, "/backups");
   EXPECT_EQ(read->at("p").memory.last_success, success);
   EXPECT_EQ(read->at("p").memory.facts, facts);
+  EXPECT_EQ(read->at("p").memory.fact_times, state["p"].memory.fact_times);
   EXPECT_EQ(read->at("p").memory.notes, state["p"].memory.notes);
   EXPECT_EQ(read->at("q").memory.notes, "");
   EXPECT_EQ(read->at("q").memory.last_success, std::nullopt);

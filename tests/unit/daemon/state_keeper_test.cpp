@@ -78,17 +78,16 @@ class StateKeeperTest : public testing::Test, protected test::JobFixture {
   std::optional<double> observed = 1;
   bool has_started = false;
   std::optional<Scheduler> scheduler{std::in_place, services};
-  std::optional<StateKeeper> keeper{std::in_place,
-                                    loop,
-                                    wheel,
-                                    *scheduler,
-                                    leadership,
-                                    metrics,
-                                    Shard{},
-                                    StatePace{.min_interval = 1ms,
-                                              .max_interval = 1h,
-                                              .interval_without_file = 1ms,
-                                              .read_timeout = 100ms}};
+  std::optional<StateKeeper> keeper{
+      std::in_place,
+      loop,
+      wheel,
+      *scheduler,
+      leadership,
+      metrics,
+      Shard{},
+      StatePace{
+          .min_interval = 1ms, .max_interval = 1h, .short_interval = 1ms, .read_timeout = 100ms}};
 };
 
 TEST_F(StateKeeperTest, RestoresJobsBeforeTheirFirstRun) {
@@ -158,6 +157,8 @@ TEST_F(StateKeeperTest, SavesWhenTheLockOfAnotherProcessIsReleased) {
   write(7);
   const int other = open(lock.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_EQ(flock(other, LOCK_EX), 0);
+  std::string problem;
+  keeper->on_problem = [&](const std::string& now) { problem = now; };
   keeper->set_directory(directory.path(""));
   start();
   ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
@@ -166,9 +167,11 @@ TEST_F(StateKeeperTest, SavesWhenTheLockOfAnotherProcessIsReleased) {
     return successful() == 0;
   }));
   EXPECT_EQ(saved(), 7);
+  EXPECT_EQ(problem, "another process has locked " + lock);
   close(other);
   EXPECT_TRUE(until_saved(1));
   EXPECT_TRUE(until([&] { return successful() == 1; }));
+  EXPECT_EQ(problem, "");
 }
 
 // Regression: a leader whose jobs were not built yet saved an empty state.
@@ -230,6 +233,44 @@ TEST_F(StateKeeperTest, ReleasesTheLockAfterStop) {
   keeper->stop();
   ASSERT_TRUE(until([&] { return keeper->idle() && flock(other, LOCK_EX | LOCK_NB) == 0; }));
   close(other);
+}
+
+TEST_F(StateKeeperTest, SavesSoonIfAsked) {
+  test::FakeNotes notes;
+  target.notes = &notes;
+  keeper.emplace(loop, wheel, *scheduler, leadership, metrics, Shard{},
+                 StatePace{.min_interval = 1h, .short_interval = 1ms});
+  keeper->set_directory(directory.path(""));
+  start();
+  ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
+  keeper->save_if_due();
+  ASSERT_TRUE(until([&] { return saved() == 1; }));
+  notes.text = "a request";
+  ++notes.count;
+  test::run_for(loop, 5ms);
+  keeper->save_if_due();
+  EXPECT_TRUE(keeper->idle());
+  keeper->save_soon();
+  EXPECT_TRUE(until([&] { return notes.on_disk == "a request"; }));
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  test::on_loop(loop, [&] { std::ignore = scheduler->apply({}, [](Job&) {}); });
+}
+
+TEST_F(StateKeeperTest, TellsThatNotesCouldNotBeSaved) {
+  struct Notes final : test::FakeNotes {
+    void save_failed() override { ++failures; }
+    int failures = 0;
+  } notes;
+  target.notes = &notes;
+  keeper->set_directory(directory.path("missing"));
+  start();
+  EXPECT_TRUE(until([&] {
+    keeper->save_if_due();
+    return notes.failures > 0;
+  }));
+  EXPECT_EQ(notes.on_disk, "");
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  test::on_loop(loop, [&] { std::ignore = scheduler->apply({}, [](Job&) {}); });
 }
 
 TEST_F(StateKeeperTest, ReportsAFailedSaveAndRetries) {

@@ -360,6 +360,23 @@ TEST_F(LedgerTest, FrameworkSeriesDoNotExpire) {
   EXPECT_EQ(published(), "success{probe=\"p\"} 0\n");
 }
 
+TEST_F(LedgerTest, PartsOfOneInstanceHaveUniqueLabels) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    for (const char* name : {"n1", "n2"}) {
+      out.part(name).set_instance(name);
+      out.part(name).add(kReading, 2);
+    }
+    out.part("n2 again").set_instance("n2");
+    out.part("n2 again").add(kReading, 3);
+  });
+  EXPECT_EQ(published(),
+            "reading{probe=\"p\"} 1\n"
+            "reading{probe=\"p\",instance=\"n1\"} 2\n"
+            "reading{probe=\"p\",instance=\"n2\"} 2\n");
+  EXPECT_EQ(ledger->duplicates(), 1U);
+}
+
 // ---- facts that survive a restart ---------------------------------------------------------------
 
 const std::vector<const MetricInfo*> kKnown = {&kReading, &kFact, &kObject};
@@ -392,6 +409,23 @@ TEST_F(LedgerTest, RestoredFactsEqualObservedFacts) {
   EXPECT_EQ(ledger->facts(), facts);
   returned([](SampleSet& out) { out.part("a").add(kObject, 4, "x"); });
   EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"x\"} 4\n");
+}
+
+TEST_F(LedgerTest, FactsKeepTheirInstance) {
+  const auto observe = [&](const char* instance) {
+    returned([&](SampleSet& out) {
+      out.part("a").set_instance(instance);
+      out.part("a").add(kFact, 2);
+    });
+  };
+  observe("n1");
+  const std::vector<StoredFact> facts = ledger->facts();
+  EXPECT_EQ(facts, (std::vector<StoredFact>{{"a", "fact", {}, 2, "n1"}}));
+  const std::uint64_t version = ledger->fact_version();
+  observe("n2");
+  EXPECT_GT(ledger->fact_version(), version);
+  ledger->restore(facts, kKnown);
+  EXPECT_EQ(published(), "fact{probe=\"p\",instance=\"n1\"} 2\n");
 }
 
 TEST_F(LedgerTest, IgnoresStoredFactsOfChangedMetrics) {

@@ -1,5 +1,7 @@
+#include "exporter/model/histogram.hpp"
 #include "exporter/model/metric_table.hpp"
 
+#include <array>
 #include <string_view>
 
 #include <gtest/gtest.h>
@@ -22,12 +24,20 @@ constexpr Metric kWaived({.name = "pg_stat_activity_count",
                           .help = "Connections by state.",
                           .waiver = "postgres_exporter's name"});
 
+constexpr Histogram kDuration({.name = "request_duration_seconds",
+                               .unit = Unit::seconds,
+                               .help = "Durations of requests."},
+                              std::array{0.25, 1.0, 10.0}, "phase");
+
 static_assert(kGauge.label_count == 2 && kGauge.label_names[1] == "vhost");
 static_assert(kGauge.type == Type::gauge && kGauge.keep == Keep::reading);
 static_assert(kCounter.unit == Unit::bytes && kCounter.label_count == 0);
 static_assert(kFact.keep == Keep::fact);
 static_assert(!kWaived.waiver.empty());
 static_assert(metric_list(kGauge, kFact)[1] == &kFact);
+
+static_assert(kDuration.type == Type::histogram && kDuration.bounds.size() == 3);
+static_assert(metric_list(kDuration)[0] == &kDuration);
 
 constexpr std::string_view fault(std::string_view name, Type type = Type::gauge,
                                  Unit unit = Unit::none) {

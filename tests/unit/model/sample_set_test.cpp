@@ -50,6 +50,24 @@ TEST(Part, RendersWithoutConstantLabels) {
   EXPECT_EQ(render(part, "").lines, "server_up{} 1\nlocks_held{mode=\"row\"} 3\n");
 }
 
+TEST(Part, ReplacesTheInstance) {
+  Part part;
+  part.set_instance("n\"1");
+  part.add(kUp, 1);
+  EXPECT_EQ(render(part, R"(probe="p",team=",instance=\"x\"",instance="p")").lines,
+            R"(server_up{probe="p",team=",instance=\"x\"",instance="n\"1"} 1)"
+            "\n");
+  EXPECT_EQ(render(part).lines, R"(server_up{probe="p",instance="n\"1"} 1)"
+                                "\n");
+  EXPECT_EQ(render(part, "").lines, R"(server_up{instance="n\"1"} 1)"
+                                    "\n");
+  part.clear();
+  part.add(kUp, 1);
+  EXPECT_EQ(render(part, R"(probe="p",instance="p")").lines,
+            R"(server_up{probe="p",instance="p"} 1)"
+            "\n");
+}
+
 TEST(Part, GroupsFamiliesInTheOrderOfTheirFirstSamples) {
   Part part;
   part.add(kLocks, 1, "row");

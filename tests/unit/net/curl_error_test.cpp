@@ -1,6 +1,7 @@
 #include "probes/net/curl_error.hpp"
 
 #include <cerrno>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,14 @@ TEST(CurlErrorTest, MapsCodesToReasons) {
     EXPECT_EQ(curl_error(code, 0, "text", kEndpoint).reason(), reason) << curl_easy_strerror(code);
   }
   EXPECT_STREQ(curl_error(CURLE_GOT_NOTHING, 0, "text", kEndpoint).what(), "text");
+}
+
+TEST(CurlErrorTest, MapsATlsAlertAfterTheHandshakeToTls) {
+  const std::string alert =
+      "OpenSSL SSL_read: error:0A00045C:SSL routines::tlsv13 alert certificate required, errno 0";
+  EXPECT_EQ(curl_error(CURLE_RECV_ERROR, 0, alert, kEndpoint).reason(), Reason::tls);
+  EXPECT_EQ(curl_error(CURLE_SEND_ERROR, 0, alert, kEndpoint).reason(), Reason::tls);
+  EXPECT_EQ(curl_error(CURLE_WEIRD_SERVER_REPLY, 0, alert, kEndpoint).reason(), Reason::protocol);
 }
 
 TEST(CurlErrorTest, ReportsTheSystemErrorOfAConnectionAttempt) {

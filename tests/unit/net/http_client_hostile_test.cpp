@@ -20,6 +20,7 @@
 #include "unit/support/tls_server.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace vitalsd::net {
@@ -43,6 +44,28 @@ TEST_F(HttpClientHostile, ClosesAConnectionWithEndlessKeyUpdates) {
               "protocol: the server keeps sending data that is not part of the response");
   }
   EXPECT_LT(updates, 100'000);
+}
+
+TEST_F(HttpClientHostile, EndsAnEndlessResponseOfAProxy) {
+  const auto answer_of = [&](const std::string& start) {
+    const test::Conversation proxy(loop, [start](test::Line& line) -> asio::awaitable<void> {
+      co_await test::read_http(line);
+      co_await line.write(start);
+      std::string more;
+      for (int i = 0; i < 10'000; ++i) more += "X: y\r\n";
+      for (;;) co_await line.write(more);
+    });
+    HttpRequest secure = request("https", "origin.example", 443);
+    secure.proxy = request("http", "127.0.0.1", proxy.port()).url;
+    std::string answer = ask(secure);
+    const std::string port = std::to_string(proxy.port());
+    const std::size_t at = answer.find(port);
+    return at == std::string::npos ? answer : answer.replace(at, port.size(), "PORT");
+  };
+  EXPECT_EQ(answer_of("HTTP/1.1 200 Connected\r\n"),
+            "protocol: the response of the proxy to CONNECT is too long");
+  EXPECT_EQ(answer_of("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 999999999999\r\n\r\n"),
+            "connect: the proxy 127.0.0.1:PORT refuses the request: status 502");
 }
 
 // ---- reused connections -------------------------------------------------------------------------
@@ -174,6 +197,53 @@ TEST_F(HttpClientResponse, RejectsACompressedStream) {
             "protocol: the response is compressed, although compression was not requested");
   EXPECT_EQ(streamed, "");
   EXPECT_EQ(call.header("accept-encoding"), "");
+}
+
+TEST_F(HttpClientResponse, DecodesAStreamThatAcceptsCompression) {
+  std::string streamed;
+  std::string type;
+  bool ends = false;
+  const auto stream = [&](HttpRequest& request) {
+    request.accept_gzip = true;
+    request.on_headers = [&](const HttpResponse& response) {
+      EXPECT_EQ(streamed, "");
+      type = *response.header("content-encoding");
+    };
+    request.on_data = [&](std::string_view piece) {
+      streamed += piece;
+      return !ends || streamed.empty();
+    };
+  };
+  const std::string text(100'000, 'x');
+  const std::string compressed = test::gzip(text);
+  EXPECT_EQ(ask_for(encoded("gzip", compressed), stream), "");
+  EXPECT_EQ(streamed, text);
+  EXPECT_EQ(type, "gzip");
+  EXPECT_EQ(call.header("accept-encoding"), "gzip");
+  streamed.clear();
+  EXPECT_EQ(ask_for(encoded("gzip", compressed.substr(0, compressed.size() - 9)), stream),
+            "protocol: the compressed body is truncated");
+  streamed.clear();
+  EXPECT_THAT(ask_for(encoded("gzip", "hello, this is not gzip"), stream),
+              testing::StartsWith("protocol: the compressed body is invalid"));
+  EXPECT_EQ(streamed, "");
+  ends = true;  // the consumer needs no more
+  EXPECT_EQ(ask_for(encoded("gzip", compressed), stream), "");
+  EXPECT_LT(streamed.size(), text.size());
+}
+
+TEST_F(HttpClientResponse, RejectsAStreamThatExpandsWithoutEnd) {
+  std::size_t streamed = 0;
+  const auto stream = [&](HttpRequest& request) {
+    request.accept_gzip = true;
+    request.on_data = [&](std::string_view piece) {
+      streamed += piece.size();
+      return true;
+    };
+  };
+  EXPECT_EQ(ask_for(encoded("gzip", test::gzip(std::string(100 << 20, 'x'))), stream),
+            "protocol: the response is compressed more than 200:1");
+  EXPECT_LT(streamed, 8U << 20);
 }
 
 TEST_F(HttpClientResponse, RequestsNoCompressionIfItSigns) {

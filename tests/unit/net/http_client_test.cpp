@@ -119,7 +119,8 @@ class HttpStream : public testing::Test {
   asio::io_context loop_;
   TimerWheel wheel_{loop_};
   Resolver resolver_{loop_, wheel_, {}};
-  TlsContexts tls_;
+  ConfiguredFiles files_{loop_, wheel_};
+  TlsContexts tls_{files_};
   HttpClient client_{loop_, wheel_, resolver_, tls_};
   TlsPeer peer_;
   HttpRequest request_;

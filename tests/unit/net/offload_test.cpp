@@ -199,6 +199,49 @@ TEST_F(OffloadTest, QueuesWorkIfAllThreadsAreBusy) {
   for (auto& task : tasks) EXPECT_EQ(task.get(), 42);
 }
 
+// Four PostgreSQL servers that compute for ever must not make other targets fail by timeout.
+TEST_F(OffloadTest, RejectsQueuedWorkIfNoThreadReturns) {
+  offload.emplace(loop, kMaxThreads, kMaxHanging, std::chrono::milliseconds(100));
+  std::vector<test::Task<int>> computing;
+  for (std::size_t i = 0; i < kMaxThreads; ++i) computing.push_back(look(std::to_string(i)));
+  ASSERT_TRUE(wait_until_busy(kMaxThreads));
+  EXPECT_EQ(refusal_of(look("another")), Reason::internal);
+  EXPECT_EQ(refusal_of(look("yet another")), Reason::internal);
+  mount->recover();
+  for (auto& task : computing) EXPECT_EQ(task.get(), 42);
+  EXPECT_EQ(look("another").get(), 42);
+}
+
+TEST_F(OffloadTest, DoesNotRejectQueuedWorkWhileThreadsReturn) {
+  offload.emplace(loop, 1, kMaxHanging, std::chrono::milliseconds(100));
+  const auto work = [](const StopFlag&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the work itself
+    return 1;
+  };
+  std::vector<test::Task<int>> tasks;
+  for (int i = 0; i < 15; ++i) tasks.emplace_back(loop, offload->run("x", work));
+  for (auto& task : tasks) EXPECT_EQ(task.get(), 1);
+}
+
+// The thread must not destroy the coroutine.
+TEST_F(OffloadTest, DestroysWaitingCoroutines) {
+  const auto alive = std::make_shared<int>();
+  const auto wait = [](Offload& on, std::shared_ptr<Mount> mount,
+                       std::shared_ptr<int> held) -> boost::asio::awaitable<int> {
+    co_return co_await on.run("/mnt", [mount](const StopFlag&) { return mount->look(); });
+  };
+  {
+    const test::Task task(loop, wait(*offload, mount, alive));
+    ASSERT_TRUE(wait_until_busy(1));
+  }
+  EXPECT_EQ(alive.use_count(), 2);
+  offload.reset();
+  test::settle(loop);
+  EXPECT_EQ(alive.use_count(), 1);
+  mount->recover();
+  EXPECT_TRUE(mount->wait_until_left());
+}
+
 TEST_F(OffloadTest, CanBeDestroyedBeforeAHangingThreadReturns) {
   hang("/mnt");
   offload.reset();

@@ -46,9 +46,17 @@ TEST(PgLoginErrorTest, ClassifiesTextsWithoutSqlstate) {
       {"authentication method 7 not supported", Reason::auth},
       {"channel binding required, but not supported by server", Reason::auth},
       {"server does not support SSL, but SSL was required", Reason::tls},
+      {"SSL error: tlsv1 alert unknown ca", Reason::tls},
       {"root certificate file does not exist", Reason::tls},
       {"server closed the connection unexpectedly", Reason::protocol},
       {"incorrect server signature", Reason::protocol},
+      {"connection to server on socket \"/run/a/.s.PGSQL.1\" failed: No such file or directory",
+       Reason::connect},
+      {"connection to server on socket \"/run/a/.s.PGSQL.1\" failed: Permission denied",
+       Reason::config},
+      // Names do not count.
+      {"connection to server at \"protocol.SSL\" (::1), port 1 failed: Connection refused",
+       Reason::connect},
   };
   for (const auto& [text, reason] : rows) EXPECT_EQ(pg_login_error(text).reason(), reason) << text;
 }

@@ -260,5 +260,26 @@ TEST_F(PgLoginTest, VerifiesTheConfiguredServerName) {
   EXPECT_EQ(ask(), "150004: app empty t ");
 }
 
+// A database must not be reported as down because a file of ours is missing or unusable.
+TEST_F(PgLoginTest, DoesNotBlameTheServerForAFileThatCannotBeUsed) {
+  const test::TempDirectory directory;
+  const test::Certificate certificate = test::make_certificate("peer");
+  const test::ServerContext context = test::server_context(certificate);
+  server_.ssl = Ssl::accepted;
+  server_.tls = context.get();
+  options_.sslmode = "verify-ca";
+  options_.tls.ca = "/nonexistent/ca.pem";
+  EXPECT_EQ(failure(), std::pair(Reason::config, std::string("cannot read /nonexistent/ca.pem: "
+                                                             "No such file or directory")));
+  options_.sslmode = "require";  // does not read the CA
+  options_.tls.certificate = directory.file("client.pem", certificate.certificate);
+  options_.tls.key = directory.file("key.pem", test::make_certificate("other").key);
+  const auto [reason, text] = failure();
+  EXPECT_EQ(reason, Reason::config);
+  EXPECT_THAT(text, HasSubstr(options_.tls.certificate));
+  options_.tls.key = directory.file("key.pem", certificate.key);  // others can read it
+  EXPECT_EQ(ask(), "150004: app empty t ");
+}
+
 }  // namespace
 }  // namespace vitalsd::net

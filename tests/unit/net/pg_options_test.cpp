@@ -30,6 +30,17 @@ TEST(PgParametersTest, HaveOneHostEntryForEachAddress) {
   EXPECT_EQ(value_of(PgParameters(options, password, addresses), "host"), "name,name");
 }
 
+TEST(PgParametersTest, HaveTheDirectoryOfAUnixSocket) {
+  PgOptions options;
+  options.endpoint = {"/run/postgresql", 5433};
+  const std::string password;
+  const PgParameters parameters(options, password, {});
+  EXPECT_EQ(value_of(parameters, "host"), "/run/postgresql");
+  EXPECT_EQ(value_of(parameters, "hostaddr"), "");
+  EXPECT_EQ(value_of(parameters, "port"), "5433");
+  EXPECT_EQ(pg_socket(options.endpoint), "/run/postgresql/.s.PGSQL.5433");
+}
+
 TEST(PgParametersTest, HaveACaFileOnlyIfSslmodeVerifies) {
   PgOptions options;
   options.tls.ca = "/ca.pem";

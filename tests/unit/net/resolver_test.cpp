@@ -111,7 +111,9 @@ class ResolverTest : public testing::Test {
   ResolverTest() { server.names["db.example"] = {kDb, kOther}; }
   ~ResolverTest() override { wheel.stop(); }
 
-  test::Task<Addresses> resolve(const std::string& host) { return {loop, resolver.resolve(host)}; }
+  test::Task<Addresses> resolve(const std::string& host, IpVersion version = IpVersion::any) {
+    return {loop, resolver.resolve(host, version)};
+  }
   std::string error_of(test::Task<Addresses> task) {
     try {
       task.get();
@@ -148,6 +150,26 @@ TEST_F(ResolverTest, UsesOneFamilyIfTheServerDropsQueriesForTheOther) {
   EXPECT_EQ(resolve("db.example").get(), Addresses{local});
   EXPECT_LT(test::Clock::now() - start, std::chrono::seconds(2));  // c-ares would wait for 5 s
   EXPECT_EQ(resolve("db.example").get(), Addresses{local});        // from the cache
+}
+
+TEST_F(ResolverTest, QueriesOneVersionOnly) {
+  server.drops_v6 = true;
+  const auto start = test::Clock::now();
+  EXPECT_EQ(resolve("db.example", IpVersion::v4).get().size(), 2U);
+  EXPECT_LT(test::Clock::now() - start, std::chrono::milliseconds(250));
+  // The result has a cache entry of its own.
+  server.drops_v6 = false;
+  EXPECT_TRUE(error_of(resolve("db.example", IpVersion::v6)).starts_with("db.example: "));
+  EXPECT_EQ(server.asked["db.example"], 1);
+}
+
+TEST_F(ResolverTest, RefusesAnAddressOfTheOtherVersion) {
+  EXPECT_EQ(resolve("192.0.2.7", IpVersion::v4).get().size(), 1U);
+  EXPECT_EQ(resolve("2001:db8::1", IpVersion::v6).get().size(), 1U);
+  EXPECT_EQ(error_of(resolve("192.0.2.7", IpVersion::v6)),
+            "192.0.2.7: not an address of the configured IP version");
+  EXPECT_EQ(error_of(resolve("2001:db8::1", IpVersion::v4)),
+            "2001:db8::1: not an address of the configured IP version");
 }
 
 TEST_F(ResolverTest, SendsOneQueryForAllWaiters) {

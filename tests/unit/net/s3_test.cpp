@@ -109,6 +109,13 @@ TEST(S3PageTest, RejectsMoreObjectsThanRequested) {
   EXPECT_EQ(refusal(page(objects + contents("a"))), "the list has more objects than requested");
 }
 
+// Each needs 100 bytes in memory.
+TEST(S3PageTest, RejectsTooManyElements) {
+  std::string elements;
+  for (int i = 0; i < 100'000; ++i) elements += "<a/>";
+  EXPECT_EQ(refusal(page(elements)), "the list has too many elements");
+}
+
 TEST(S3PageTest, RejectsIncompleteObjects) {
   for (const std::string& object :
        {contents(""), contents("a", ""), contents("a", "-1"), contents("a", "7x"),

@@ -45,7 +45,7 @@ class StreamTest : public testing::Test {
   using Opened = std::optional<Stream>;
   asio::awaitable<Opened> open(const test::Peer& peer, const TlsOptions* tls, SampleSet& out) {
     const config::Endpoint endpoint{"127.0.0.1", peer.port()};
-    co_return co_await open_stream(services_.environment, endpoint, tls, out);
+    co_return co_await open_stream(services_.environment, endpoint, IpVersion::any, tls, out);
   }
   Stream plain() {
     SampleSet out;
@@ -158,11 +158,45 @@ TEST_F(StreamTest, ClosesAConnectionWithEndlessKeyUpdates) {
   const config::Endpoint endpoint{"127.0.0.1", server.port()};
   SampleSet out;
   auto opening = [&]() -> asio::awaitable<Opened> {
-    co_return co_await open_stream(services_.environment, endpoint, &tls_, out);
+    co_return co_await open_stream(services_.environment, endpoint, IpVersion::any, &tls_, out);
   };
   {
     Stream stream = *test::Task(loop_, opening()).get();
     EXPECT_EQ(failure(stream), "protocol: reading the response: the connection was closed");
+  }
+}
+
+// In TLS 1.3, the server verifies the client's certificate after the client's handshake. The alert
+// is found by the first read, or by the first write if the connection has been closed by then.
+TEST_F(StreamTest, ReportsARequiredClientCertificateAsTls) {
+  SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  const std::string alert =
+      "tls: the TLS session failed: tlsv13 alert certificate required (SSL routines)";
+  Stream first = secure();
+  EXPECT_EQ(failure(first), alert);
+  Stream second = secure();
+  EXPECT_TRUE(test::run_until(loop_, [&] { return second.hung_up(); }));
+  EXPECT_EQ(failure(second), alert);
+}
+
+TEST_F(StreamTest, FindsTheAlertOfAConnectionThatWasReset) {
+  test::TlsServer server(certificate_, [](test::TlsLine&) {});
+  server.require_client_certificate();
+  const config::Endpoint endpoint{"127.0.0.1", server.port()};
+  SampleSet out;
+  auto opening = [&]() -> asio::awaitable<Opened> {
+    co_return co_await open_stream(services_.environment, endpoint, IpVersion::any, &tls_, out);
+  };
+  {
+    Stream stream = *test::Task(loop_, opening()).get();
+    EXPECT_TRUE(test::run_until(loop_, [&] { return stream.hung_up(); }));
+    const std::string large(std::size_t{4} << 20, 'x');  // the end of it meets a reset connection
+    try {
+      test::Task(loop_, send(stream, large)).get();
+      ADD_FAILURE() << "nothing was refused";
+    } catch (const ProbeError& error) {
+      EXPECT_EQ(error.reason(), Reason::tls) << error.what();
+    }
   }
 }
 

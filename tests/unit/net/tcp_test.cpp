@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "unit/support/io_faults.hpp"
 #include "unit/support/loop.hpp"
 #include "unit/support/no_descriptors.hpp"
+#include "unit/support/silent_address.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -86,7 +86,7 @@ class TcpConnectTest : public testing::Test {
   // Optional, because a Task needs a default-constructible result.
   using Connected = std::optional<tcp::socket>;
   asio::awaitable<Connected> start(config::Endpoint endpoint) {
-    co_return co_await connect(services_.environment, endpoint, out_);
+    co_return co_await connect(services_.environment, endpoint, IpVersion::any, out_);
   }
   // The address of the peer, or the reason and the text of the error.
   std::string connect_to(const std::string& host, std::uint16_t port) {
@@ -177,45 +177,22 @@ TEST_F(TcpConnectTest, ReportsAllAddressesIfEachRefuses) {
                     HasSubstr("127.0.0.2:" + port + ": Connection refused")));
 }
 
-// A peer at 127.0.0.2 that does not respond: its queue is full, so the kernel drops new
-// connections.
 class SilentAddress : public TcpConnectTest {
  protected:
-  SilentAddress() {
-    // The port must be free on 127.0.0.1 as well.
-    const auto bind_fails = [&] {
-      boost::system::error_code error;
-      live_.emplace(listener("127.0.0.1"));
-      silent_.bind({asio::ip::make_address("127.0.0.2"), live_->local_endpoint().port()}, error);
-      return error.failed();
-    };
-    for (int attempts = 1; bind_fails(); ++attempts) {
-      if (attempts == 50) throw std::runtime_error("no port is free at both addresses");
-    }
-    silent_.listen(0);
-    for (int i = 0; i < 2; ++i) {
-      queue_.emplace_back(loop_, tcp::v4());
-      queue_.back().async_connect(silent_.local_endpoint(), [](const auto& /*error*/) {});
-    }
-    test::settle(loop_);
-  }
-
   // Resolves the name once, so that it is cached and needs no socket afterwards.
   void resolve_to(std::vector<std::string> addresses) {
     names_.addresses = std::move(addresses);
     test::Task(loop_, services_.resolver.resolve("two.example")).get();
   }
 
-  std::optional<tcp::acceptor> live_;
-  tcp::acceptor silent_{loop_, tcp::v4()};
-  std::vector<tcp::socket> queue_;
+  test::SilentAddress peers_{loop_};
 };
 
 TEST_F(SilentAddress, DelaysTheNextAttemptBy250Milliseconds) {
   resolve_to({"127.0.0.2", "127.0.0.1"});
   const std::ptrdiff_t descriptors = test::open_descriptors();
   const auto start = test::Clock::now();
-  EXPECT_EQ(connect_to("two.example", silent_.local_endpoint().port()), "127.0.0.1");
+  EXPECT_EQ(connect_to("two.example", peers_.port()), "127.0.0.1");
   EXPECT_GE(test::Clock::now() - start, 250ms);
   // The pending attempt is cancelled.
   EXPECT_TRUE(test::run_until(loop_, [&] { return test::open_descriptors() == descriptors; }));
@@ -224,7 +201,7 @@ TEST_F(SilentAddress, DelaysTheNextAttemptBy250Milliseconds) {
 TEST_F(SilentAddress, ClosesAllSocketsWhenCancelled) {
   resolve_to({"127.0.0.2", "127.0.0.3"});
   const std::ptrdiff_t descriptors = test::open_descriptors();
-  auto connecting = test::Task(loop_, start({"two.example", silent_.local_endpoint().port()}));
+  auto connecting = test::Task(loop_, start({"two.example", peers_.port()}));
   EXPECT_TRUE(test::run_until(loop_, [&] { return out_.step().starts_with("connecting"); }));
   connecting.cancel();
   ASSERT_TRUE(test::run_until(loop_, [&] { return connecting.done(); }));

@@ -3,6 +3,8 @@
 #include "config/problems.hpp"
 #include "config/yaml.hpp"
 #include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
+#include "probes/net/timer_wheel.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -14,7 +16,9 @@
 #include <utility>
 
 #include "unit/support/certificate.hpp"
+#include "unit/support/loop.hpp"
 #include "unit/support/temp_directory.hpp"
+#include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/err.h>
@@ -66,13 +70,30 @@ TEST(TlsOptionsTest, RequireCertificateAndKeyTogether) {
               HasSubstr("certificate and key must be set together"));
 }
 
+// The contexts, and what they need.
+class Contexts {
+ public:
+  std::shared_ptr<asio::ssl::context> client(const TlsOptions& options) {
+    return test::Task(loop_, contexts_.client(options)).get();
+  }
+  std::shared_ptr<X509_STORE> store(const std::string& ca) {
+    return test::Task(loop_, contexts_.store(ca)).get();
+  }
+
+ private:
+  asio::io_context loop_{1};
+  TimerWheel wheel_{loop_};
+  ConfiguredFiles files_{loop_, wheel_};
+  TlsContexts contexts_{files_};
+};
+
 // ---- handshakes ---------------------------------------------------------------------------------
 
 // Whether a TLS 1.2 handshake succeeds whose key exchange uses the prime of this group.
 bool handshake_succeeds(const char* group) {
   using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
   using Session = std::unique_ptr<SSL, decltype(&SSL_free)>;
-  TlsContexts contexts;
+  Contexts contexts;
   TlsOptions options;
   options.verify = false;
   const auto client_context = contexts.client(options);
@@ -155,7 +176,7 @@ class TlsContextsTest : public testing::Test {
   }
 
   test::TempDirectory directory_;
-  TlsContexts contexts_;
+  Contexts contexts_;
   test::Certificate ca_ = test::make_certificate("ca");
   test::Certificate other_ = test::make_certificate("other");
 };
@@ -215,20 +236,41 @@ TEST_F(TlsContextsTest, ReadReplacedFilesAgain) {
 }
 
 TEST_F(TlsContextsTest, AcceptPemTextInsteadOfACaFile) {
-  X509_STORE* const store = contexts_.store(ca_.certificate + other_.certificate);
-  EXPECT_TRUE(trusts(store, ca_));
-  EXPECT_TRUE(trusts(store, other_));
-  EXPECT_FALSE(trusts(store, test::make_certificate("stranger")));
+  const auto store = contexts_.store(ca_.certificate + other_.certificate);
+  EXPECT_TRUE(trusts(store.get(), ca_));
+  EXPECT_TRUE(trusts(store.get(), other_));
+  EXPECT_FALSE(trusts(store.get(), test::make_certificate("stranger")));
   EXPECT_EQ(contexts_.store(ca_.certificate + other_.certificate), store);
+}
+
+// A kubeconfig can have one as text and the other as a file.
+TEST_F(TlsContextsTest, AcceptPemTextForTheCertificateOrItsKey) {
+  TlsOptions options = trusting(ca_.certificate);
+  options.certificate = ca_.certificate + other_.certificate;
+  options.key = directory_.file("key.pem", ca_.key);
+  const auto context = client(options);
+  EXPECT_EQ(client(options), context);
+  SSL_CTX* const native = context->native_handle();
+  EXPECT_NE(SSL_CTX_get0_privatekey(native), nullptr);
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> copy(SSL_CTX_new(TLS_client_method()),
+                                                               SSL_CTX_free);
+  copy_certificate(native, copy.get());
+  EXPECT_EQ(SSL_CTX_get0_certificate(copy.get()), SSL_CTX_get0_certificate(native));
+  EXPECT_EQ(SSL_CTX_get0_privatekey(copy.get()), SSL_CTX_get0_privatekey(native));
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(copy.get(), &chain);
+  EXPECT_EQ(sk_X509_num(chain), 1);
 }
 
 TEST_F(TlsContextsTest, ReportACaFileThatCannotBeUsed) {
   for (const std::string& file :
-       {std::string("/nonexistent/ca.pem"), directory_.file("empty.pem", ""),
-        directory_.file("text.pem", "no certificate"), directory_.file("key.pem", ca_.key)}) {
+       {directory_.file("empty.pem", ""), directory_.file("text.pem", "no certificate"),
+        directory_.file("key.pem", ca_.key)}) {
     EXPECT_THAT(failure([&] { client(trusting(file)); }),
                 StartsWith("cannot use the CA file " + file + ": "));
   }
+  EXPECT_EQ(failure([&] { client(trusting("/nonexistent/ca.pem")); }),
+            "cannot read /nonexistent/ca.pem: No such file or directory");
   EXPECT_THAT(failure([&] { client(trusting("-----BEGIN CERTIFICATE-----\nx\n")); }),
               StartsWith("no usable CA certificate: "));
 }
@@ -295,7 +337,7 @@ TEST(TlsFilesTest, RejectAFifoInsteadOfWaitingForItsWriter) {
   const test::TempDirectory directory;
   const std::string fifo = directory.path("fifo");
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
-  TlsContexts contexts;
+  Contexts contexts;
   TlsOptions options;
   options.ca = fifo;
   EXPECT_THROW(contexts.client(options), ProbeError);

@@ -6,15 +6,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <optional>
 #include <set>
 #include <string>
 
 #include "unit/support/faulty_peer.hpp"
 #include "unit/support/loop.hpp"
+#include "unit/support/open_descriptors.hpp"
 #include <boost/asio/awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <gtest/gtest.h>
@@ -29,11 +28,6 @@ using Conversation = std::function<asio::awaitable<std::string>(std::uint16_t po
 /// The allowed reasons for a failure; std::nullopt if the conversation may succeed.
 using Endings = std::set<std::optional<Reason>>;
 using Expected = std::function<Endings(Fault fault, TlsPhase phase)>;
-
-inline std::ptrdiff_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return std::distance(begin(all), end(all));
-}
 
 namespace detail {
 

@@ -46,8 +46,7 @@ inline constexpr Check kFakeCheck{.name = "level", .warn = 10, .critical = 20, .
 inline constexpr auto kFakeMetrics = metric_list(kFakeReading, kFakeFact);
 inline constexpr std::array<const Check*, 1> kFakeChecks = {&kFakeCheck};
 
-inline Notes* notes_of_fake(Probe& probe);
-inline constexpr WatchingKind kFakeWatching = {.first_run_at_once = false, .notes = notes_of_fake};
+inline constexpr WatchingKind kFakeWatching = {.first_run_at_once = false};
 
 inline const ProbeKind kFakeKind = {.name = "fake",
                                     .help = "Behaves as the test defines.",
@@ -68,12 +67,13 @@ struct Target {
   int ended = 0;  ///< by return or exception
   int inherited = 0;
   Notes* notes = nullptr;
+  Receiver* receiver = nullptr;
 };
 
 inline asio::awaitable<void> nothing() { co_return; }
 
 /// Notes that a test writes and reads.
-struct FakeNotes final : Notes {
+struct FakeNotes : Notes {
   std::string text{};
   std::string serialized{};
   std::string on_disk{};
@@ -103,14 +103,13 @@ class FakeProbe final : public Probe {
   void inherit(Probe& predecessor) override {
     if (dynamic_cast<FakeProbe&>(predecessor).name_ == name_) ++target_.inherited;
   }
-  Notes* notes() { return target_.notes; }
+  Notes* notes() override { return target_.notes; }
+  Receiver* receiver() override { return target_.receiver; }
 
  private:
   Target& target_;
   std::string name_;
 };
-
-inline Notes* notes_of_fake(Probe& probe) { return dynamic_cast<FakeProbe&>(probe).notes(); }
 
 /// Lets probes wait until the test opens it.
 class Latch {
@@ -146,10 +145,11 @@ struct JobFixture {
     return out;
   }
 
-  /// Returns the value of `name{probe="p",...labels}` on the page.
+  /// Returns the value of `name{probe="p",instance="p",...labels}` on the page.
   [[nodiscard]] std::optional<double> value(std::string_view name,
                                             std::map<std::string, std::string> labels = {}) const {
     labels.emplace("probe", "p");
+    labels.emplace("instance", "p");
     for (const ParsedSample& sample : parse_samples(page(exposition))) {
       if (sample.name == name && sample.labels == labels) return sample.value;
     }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <iterator>
 #include <list>
 #include <memory>
@@ -16,6 +17,7 @@
 
 #include "unit/support/certificate.hpp"
 #include "unit/support/loop.hpp"
+#include "unit/support/memory.hpp"
 #include "unit/support/no_descriptors.hpp"
 #include "unit/support/temp_directory.hpp"
 #include "unit/support/web.hpp"
@@ -344,6 +346,30 @@ TEST_F(HttpServerTest, LimitsSimultaneousLargePages) {
   EXPECT_EQ(next.get("/-/healthy").result_int(), 200U);
 }
 
+// Each reader pins the page of its scrape, and each publish replaces the page.
+TEST_F(HttpServerTest, LimitsTheMemoryOfSlowReaders) {
+  constexpr std::size_t kSamples = 64 * 1024;  // 8 MB
+  constexpr int kReaders = test::kIsSanitized ? 3 : 15;
+  daemon.options.max_large_pages = 2;
+  daemon.options.slow_page = 0ms;
+  daemon.publish(kSamples, 1);
+  daemon.publish(kSamples, 2);
+  const std::size_t before = test::resident_bytes();
+  std::list<Client> non_readers;
+  for (int i = 0; i < kReaders; ++i) {
+    non_readers.emplace_back(port());
+    daemon.scraped_bytes = 0;
+    non_readers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto deadline = test::Clock::now() + test::kPatience;
+    while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
+    daemon.publish(kSamples, 3 + i);
+  }
+  const std::size_t page = daemon.scraped_bytes;
+  EXPECT_GT(page, std::size_t{8} << 20);
+  if (test::kIsSanitized) return;  // its allocator keeps freed memory
+  EXPECT_LT(test::resident_bytes() - before, 6 * page);
+}
+
 TEST_F(HttpServerTest, SendsAConsistentPage) {
   constexpr std::size_t kSamples = 128 * 1024;  // 16 MB: more than all socket buffers
   daemon.publish(kSamples, 1);
@@ -469,6 +495,194 @@ TEST_F(HttpServerTest, ReloadHasATimeout) {
   EXPECT_EQ(client.receive().result_int(), 504U);
   kept(true, "too late");  // the result is no longer needed
   EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+// ---- requests to probes -------------------------------------------------------------------------
+
+class PushTest : public HttpServerTest {
+ protected:
+  PushTest() {
+    daemon.options.push = [&](WebPush push, WebOptions::PushDone done) {
+      pushes.push_back(std::move(push));
+      if (answers) {
+        done(status, "text\n");
+      } else {
+        kept = std::move(done);
+      }
+    };
+  }
+
+  void set_route() {
+    port();  // starts the server
+    WebRoute route{.path = "/jobs/n", .probe = "n", .max_body = 10, .token = {}};
+    if (has_token) {
+      route.token = [this](WebRoute::TokenDone done) {
+        if (token_is_known) {
+          done(*token_is_known, *token_is_known ? "a-long-token" : "cannot read /secret");
+        } else {
+          kept_token.set_value(std::move(done));
+        }
+      };
+    }
+    server->set_routes({route});
+  }
+  Client connect_with_route() {
+    set_route();
+    return connect();
+  }
+  static std::string request(const std::string& target, const std::string& headers = "",
+                             const std::string& body = "") {
+    return "POST " + target +
+           " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+           headers + "\r\n" + body;
+  }
+
+  bool has_token = true;
+  std::optional<bool> token_is_known = true;  // nothing: the callback is kept
+  std::promise<WebRoute::TokenDone> kept_token;
+  bool answers = true;
+  int status = 200;
+  std::vector<WebPush> pushes;  // read it after a response
+  WebOptions::PushDone kept;
+  const std::string token = "Authorization: Bearer a-long-token\r\n";
+};
+
+TEST_F(PushTest, PassesARequestToItsProbe) {
+  Client client = connect_with_route();
+  client.send(request("/jobs/n/start?rid=7", token, "0123456789"));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 200U);
+  EXPECT_EQ(response.body(), "text\n");
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].probe, "n");
+  EXPECT_EQ(pushes[0].path, "/start");
+  EXPECT_EQ(pushes[0].query, "rid=7");
+  EXPECT_EQ(pushes[0].body, "0123456789");
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);  // the same connection
+}
+
+TEST_F(PushTest, RefusedRequestsDoNotReachTheProbe) {
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", "", "0123456789"));
+  EXPECT_EQ(client.receive().result_int(), 401U);
+  client.send(request("/jobs/n", token));  // the same connection
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  EXPECT_EQ(pushes.size(), 1U);
+}
+
+TEST_F(PushTest, BodiesAreBounded) {
+  set_route();
+  for (const std::string& large :
+       {request("/jobs/n", token, "0123456789x"),
+        "POST /jobs/n HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" + token +
+            "\r\n8\r\n01234567\r\n8\r\n01234567\r\n0\r\n\r\n"}) {
+    Client client = connect();
+    client.send(large);
+    EXPECT_EQ(client.receive().result_int(), 413U);
+    EXPECT_TRUE(client.is_closed());
+  }
+  Client client = connect();
+  client.send("POST /jobs/n HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" + token +
+              "\r\n8\r\n01234567\r\n2\r\n89\r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].body, "0123456789");
+}
+
+TEST_F(PushTest, WithoutAnAnswerTheClientRetries) {
+  answers = false;
+  daemon.options.request_timeout = 50ms;
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 503U);
+  EXPECT_EQ(response[http::field::retry_after], "5");
+  kept(200, "too late");  // the answer is no longer needed
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+}
+
+TEST_F(PushTest, ATokenThatCannotBeReadIsUnavailable) {
+  token_is_known = false;
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token, "0123456789"));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 503U);
+  EXPECT_EQ(response[http::field::retry_after], "5");
+  EXPECT_FALSE(response.body().contains("/secret"));
+  EXPECT_TRUE(pushes.empty());
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);  // the same connection
+}
+
+TEST_F(PushTest, ATokenThatIsNotReadInTimeIsUnavailable) {
+  token_is_known.reset();
+  daemon.options.request_timeout = 50ms;
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 503U);
+  EXPECT_EQ(response[http::field::retry_after], "5");
+  kept_token.get_future().get()(true, "a-long-token");  // the token is no longer needed
+  EXPECT_EQ(client.get("/-/healthy").result_int(), 200U);
+  EXPECT_TRUE(pushes.empty());
+}
+
+TEST_F(PushTest, OthersAreAnsweredWhileATokenIsRead) {
+  token_is_known.reset();
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token));
+  const WebRoute::TokenDone done = kept_token.get_future().get();
+  EXPECT_EQ(connect().get("/-/healthy").result_int(), 200U);
+  EXPECT_TRUE(pushes.empty());
+  done(true, "a-long-token");
+  EXPECT_EQ(client.receive().result_int(), 200U);
+}
+
+TEST_F(PushTest, ARouteThatIsGoneWhenTheTokenIsReadIsNotFound) {
+  token_is_known.reset();
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token));
+  const WebRoute::TokenDone done = kept_token.get_future().get();
+  server->set_routes({});
+  done(true, "a-long-token");
+  EXPECT_EQ(client.receive().result_int(), 404U);
+  EXPECT_TRUE(pushes.empty());
+}
+
+TEST_F(PushTest, ARefusalOfTheProbeIsPassedOn) {
+  Client client = connect_with_route();
+  for (const int refusal : {400, 404, 503}) {
+    status = refusal;
+    client.send(request("/jobs/n", token));
+    const Response response = client.receive();
+    EXPECT_EQ(response.result_int(), static_cast<unsigned>(refusal));
+    EXPECT_EQ(response.body(), "text\n");
+    EXPECT_EQ(response[http::field::retry_after], refusal == 503 ? "5" : "");
+  }
+}
+
+TEST_F(PushTest, AStandbyAsksForARetry) {
+  daemon.options.leads = [] { return false; };
+  Client client = connect_with_route();
+  client.send(request("/jobs/n"));
+  EXPECT_EQ(client.receive().result_int(), 401U);
+  client.send(request("/jobs/n", token));
+  const Response response = client.receive();
+  EXPECT_EQ(response.result_int(), 503U);
+  EXPECT_EQ(response[http::field::retry_after], "5");
+  EXPECT_TRUE(pushes.empty());
+}
+
+TEST_F(PushTest, ATokenReplacesThePassword) {
+  daemon.options.basic_auth = {
+      {"prometheus", "$2b$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"}};
+  Client client = connect_with_route();
+  client.send(request("/jobs/n", token));
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  EXPECT_EQ(client.get("/metrics", token).result_int(), 401U);
+  has_token = false;
+  Client other = connect_with_route();
+  other.send(request("/jobs/n"));
+  EXPECT_EQ(other.receive().result_int(), 401U);
 }
 
 // ---- the socket ---------------------------------------------------------------------------------

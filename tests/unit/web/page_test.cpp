@@ -52,7 +52,7 @@ TEST(EscapeHtml, EscapesAllSpecialCharacters) {
 TEST(StatusPage, EscapesAllValues) {
   const std::string hostile = "\"><script>alert('x')</script>";
   ProbeView view = probe(hostile, ProbeView::State::failed);
-  view.kind = view.target = view.reason = view.detail = hostile;
+  view.kind = view.target = view.reason = view.detail = view.message = hostile;
   view.checks.push_back({hostile, hostile, hostile, hostile, Status::critical});
   const std::string text = page({view});
   EXPECT_FALSE(text.contains("<script"));
@@ -90,6 +90,15 @@ TEST(StatusPage, ShowsAges) {
   EXPECT_TRUE(text.contains("for 1 h<"));
   EXPECT_TRUE(text.contains("12 s ago<small>took 12.3 ms, every 30 s</small>"));
   EXPECT_TRUE(text.contains(">3 d ago<"));
+}
+
+TEST(StatusPage, ShowsTheMessageOfTheTarget) {
+  ProbeView view = probe("a", ProbeView::State::ok);
+  EXPECT_FALSE(page({view}).contains("<pre>"));
+  EXPECT_FALSE(status_json({{view}, "1.2.3", kNow}).contains("message"));
+  view.message = "12 MiB\n3 < 4";
+  EXPECT_TRUE(page({view}).contains("<pre>12 MiB\n3 &lt; 4</pre>"));
+  EXPECT_TRUE(status_json({{view}, "1.2.3", kNow}).contains(R"("message":"12 MiB\n3 < 4")"));
 }
 
 TEST(StatusPage, ShowsNeverWithoutASuccess) {
@@ -147,6 +156,17 @@ TEST(StatusPage, ReportsAProbeLoopThatHangs) {
   EXPECT_TRUE(text.contains("<h1>the probe loop does not respond: all states are stale</h1>"));
   EXPECT_FALSE(text.contains("1 of 1 probes ok"));
   EXPECT_FALSE(boost::json::parse(status_json(overview)).at("healthy").as_bool());
+}
+
+TEST(StatusPage, ShowsNotices) {
+  const Overview overview{.probes = {},
+                          .version = "1.2.3",
+                          .now = kNow,
+                          .notices = {"state: another process has locked <file>"}};
+  EXPECT_TRUE(status_page(overview).contains("state: another process has locked &lt;file&gt;"));
+  const auto document = boost::json::parse(status_json(overview));
+  ASSERT_EQ(document.at("notices").as_array().size(), 1U);
+  EXPECT_EQ(document.at("notices").at(0).as_string(), "state: another process has locked <file>");
 }
 
 }  // namespace

@@ -50,6 +50,14 @@ TEST_F(RoutesTest, MetricsShowsAllProbesAndTheProcess) {
   EXPECT_EQ(daemon.scraped_bytes, body(response).size());
 }
 
+TEST_F(RoutesTest, CoreHasNoForeignFamiliesAndRelayHasThemAlone) {
+  const std::string core = body(get("/metrics/core"));
+  EXPECT_TRUE(core.contains("connections{probe=\"db\"} 7\n"));
+  EXPECT_TRUE(core.contains("vitalsd_probes 2\n"));
+  EXPECT_EQ(body(get("/metrics/relay")), "");  // nothing is relayed
+  EXPECT_EQ(get("/metrics/relay/x").status, 404);
+}
+
 TEST_F(RoutesTest, MetricsSupportsOpenMetrics) {
   accept = "application/openmetrics-text;version=1.0.0";
   const WebResponse response = get("/metrics");
@@ -141,8 +149,17 @@ TEST_F(RoutesTest, UnknownPathsAreNotFound) {
     EXPECT_EQ(response.route, "other");
   }
   EXPECT_EQ(get("/nothing").body,
-            "Not found. Valid paths: /, /metrics, /probes/NAME/metrics, /api/v1/status, /-/healthy "
-            "and /-/ready.\n");
+            "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, "
+            "/probes/NAME/metrics, /api/v1/status, /api/v1/jobs/NAME of a probe of kind job, "
+            "/-/healthy and /-/ready.\n");
+}
+
+TEST_F(RoutesTest, UnknownJobsAreNotFound) {
+  for (const char* method : {"POST", "GET"}) {
+    const WebResponse response = send(method, "/api/v1/jobs/unknown/start");
+    EXPECT_EQ(response.status, 404);
+    EXPECT_EQ(response.body, "No probe of the kind job has this name: / lists all probes.\n");
+  }
 }
 
 TEST_F(RoutesTest, HeadHasTheResponseOfGet) {

@@ -1,9 +1,16 @@
 #include "probes/net/kubernetes/access.hpp"
 
+#include "probes/error.hpp"
+#include "probes/net/configured_files.hpp"
+#include "probes/net/timer_wheel.hpp"
+
 #include <cstdlib>
 #include <string>
 
+#include "unit/support/environment.hpp"
+#include "unit/support/loop.hpp"
 #include "unit/support/temp_directory.hpp"
+#include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,8 +23,8 @@ class Kubeconfig : public testing::Test {
  protected:
   std::expected<Access, std::string> read(const std::string& text,
                                           const std::string& context = "") {
-    const std::string file = directory.file("config", text);
-    return read_access({.kubeconfig = file, .context = context});
+    const std::string file = directory.path("config");
+    return read_kubeconfig({.kubeconfig = file, .context = context}, text);
   }
   std::string error(const std::string& text, const std::string& context = "") {
     const auto access = read(text, context);
@@ -83,9 +90,6 @@ TEST_F(Kubeconfig, ReportsWhatIsInvalid) {
   EXPECT_THAT(error(config(good, "{}"), "heer"), HasSubstr("did you mean 'here'"));
   EXPECT_THAT(error("contexts: []"), HasSubstr("current-context"));
   EXPECT_THAT(error("a: ["), HasSubstr("config:2:1: not valid YAML"));
-  const auto missing = read_access({.kubeconfig = "/nowhere", .context = ""});
-  ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.error(), "cannot read /nowhere: No such file or directory");
 }
 
 // Some tools write all keys, also without a value; and keys without an effect on vitalsd are valid.
@@ -107,11 +111,47 @@ TEST_F(Kubeconfig, DoesNotShowSecretsInErrors) {
               testing::Not(HasSubstr("hush")));
 }
 
-TEST(InCluster, RequiresTheEnvironmentOfAPod) {
+class ReadAccess : public testing::Test {
+ protected:
+  // The error of read_access(), which has the reason `config`.
+  std::string error(const AccessOptions& options) {
+    try {
+      test::Task(loop_, read_access(files_, options)).get();
+    } catch (const ProbeError& e) {
+      EXPECT_EQ(e.reason(), Reason::config);
+      return e.what();
+    }
+    return "accepted";
+  }
+
+  asio::io_context loop_{1};
+  TimerWheel wheel_{loop_};
+  ConfiguredFiles files_{loop_, wheel_};
+};
+
+TEST_F(ReadAccess, ReadsTheKubeconfigAgain) {
+  const test::TempDirectory directory;
+  const std::string file = directory.file("config", "contexts: []");
+  EXPECT_THAT(error({.kubeconfig = file, .context = ""}), HasSubstr("current-context"));
+  EXPECT_EQ(directory.file("config", "a: ["), file);
+  EXPECT_THAT(error({.kubeconfig = file, .context = ""}), HasSubstr("not valid YAML"));
+  EXPECT_EQ(error({.kubeconfig = "/nowhere", .context = ""}),
+            "cannot read /nowhere: No such file or directory");
+}
+
+TEST_F(ReadAccess, RequiresTheEnvironmentOfAPod) {
   unsetenv("KUBERNETES_SERVICE_HOST");  // NOLINT(concurrency-mt-unsafe)
-  const auto access = read_access({});
-  ASSERT_FALSE(access);
-  EXPECT_THAT(access.error(), HasSubstr("not running in a pod"));
+  EXPECT_THAT(error({}), HasSubstr("not running in a pod"));
+}
+
+TEST_F(ReadAccess, ReadsTheNamespaceOfThePodIfItHasOne) {
+  const test::TempDirectory directory;
+  const test::Variable where("VITALSD_SERVICE_ACCOUNT", directory.path(""));
+  const test::Variable host("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+  const test::Variable port("KUBERNETES_SERVICE_PORT", "443");
+  EXPECT_EQ(test::Task(loop_, read_access(files_, {})).get().namespace_name, "");
+  ASSERT_FALSE(directory.file("namespace", "web").empty());
+  EXPECT_EQ(test::Task(loop_, read_access(files_, {})).get().namespace_name, "web");
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 // at every byte of a response.
 #include "probes/net/kubernetes/reflector.hpp"
 
+#include "exporter/model/foreign.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
+#include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/net/kubernetes/message.hpp"
@@ -114,7 +116,8 @@ struct Shared {
   asio::io_context loop;
   TimerWheel wheel{loop};
   Resolver resolver{loop, wheel, {}};
-  TlsContexts tls;
+  ConfiguredFiles files{loop, wheel};
+  TlsContexts tls{files};
   HttpClient http{loop, wheel, resolver, tls};
 };
 
@@ -130,7 +133,7 @@ class Cluster {
  public:
   Cluster(Shared& shared, HttpScript::Script script, const Timeouts& timeouts = short_timeouts())
       : server(shared.loop, std::move(script)),
-        client(shared.loop, shared.wheel, shared.http, timeouts),
+        client(shared.loop, shared.wheel, shared.files, shared.http, timeouts),
         loop_(shared.loop) {
     client.set_access({.kubeconfig = scratch_.file("kubeconfig", test::kubeconfig_of(server.url())),
                        .context = ""});
@@ -168,6 +171,56 @@ bool has(std::string_view target, std::string_view parameter) { return target.co
 const HttpScript::Reply kNoWatchList{http_answer(400, "sendInitialEvents is forbidden")};
 
 // ---- tests --------------------------------------------------------------------------------------
+
+// Ends its own subscription in the n-th call.
+class Leaving final : public Listener {
+ public:
+  explicit Leaving(int calls) : left_(calls) {}
+  std::optional<Client::Subscription> subscription;
+
+  void list_started() override { count(); }
+  void updated(std::string_view /*object*/) override { count(); }
+  void deleted(std::string_view /*object*/) override { count(); }
+  void list_ended() override { count(); }
+
+ private:
+  void count() {
+    EXPECT_TRUE(subscription.has_value()) << "is called after it has left";
+    if (--left_ == 0) subscription.reset();
+  }
+  int left_;
+};
+
+TEST(Reflector, SurvivesAListenerThatLeavesInACall) {
+  Shared shared;
+  for (const bool watch_list : {false, true}) {
+    const auto script = [&](const std::string& target) -> HttpScript::Reply {
+      const bool is_list = has(target, "sendInitialEvents");
+      if (is_list && !watch_list) return kNoWatchList;
+      const std::string events = event("ADDED", object("a", 8)) + event("DELETED", object("a", 9));
+      if (is_list) {
+        // The annotation of the bookmark that ends the initial events is not scripted: they do not
+        // end.
+        return {http_stream() + http_piece(events), true};
+      }
+      if (has(target, "watch=1")) return {http_stream() + http_piece(events), true};
+      return {http_answer(200, list({"a", "b"}, 7))};
+    };
+    // Started, two objects, ended; then two events.
+    const int calls = watch_list ? 3 : 6;
+    for (int n = 1; n <= calls; ++n) {
+      Cluster cluster(shared, script);
+      Leaving leaving(n);
+      leaving.subscription.emplace(cluster.client, Query{.resource = kMaps}, leaving);
+      EXPECT_TRUE(cluster.until([&] { return !leaving.subscription.has_value(); })) << n;
+      EXPECT_TRUE(cluster.until([&] { return cluster.client.running() == 0; })) << n;
+      // The reflector works for the next listener.
+      if (watch_list) continue;
+      cluster.follow();
+      EXPECT_TRUE(cluster.until([&] { return cluster.kept.lists == 1; })) << n;
+    }
+  }
+}
 
 TEST(Reflector, HonorsRetryAfter) {
   Shared shared;
@@ -438,14 +491,17 @@ class WatchedTest : public testing::Test {
                   },
                   timeouts_};
   Offload offload{shared.loop};
+  ForeignFamilies foreign;
   const Environment environment{.loop = shared.loop,
                                 .wheel = shared.wheel,
                                 .offload = offload,
                                 .connecting = offload,
+                                .files = shared.files,
                                 .resolver = shared.resolver,
                                 .tls = shared.tls,
                                 .http = shared.http,
                                 .kubernetes = cluster.client,
+                                .foreign = foreign,
                                 .shard = {}};
   vitalsd::kubernetes::Watched<Object> watched{
       environment, Query{.resource = kMaps},

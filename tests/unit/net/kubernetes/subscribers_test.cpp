@@ -1,7 +1,11 @@
 #include "probes/net/kubernetes/subscribers.hpp"
 
+#include <cstddef>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -69,6 +73,70 @@ TEST(Subscribers, ReceiveNothingAfterTheirRemoval) {
   EXPECT_TRUE(subscribers.empty());
   subscribers.list_started();
   EXPECT_EQ(a.calls, "");
+}
+
+// Calls a function in each call.
+class Acting final : public Listener {
+ public:
+  std::function<void()> act = [] {};
+
+  void list_started() override { act(); }
+  void updated(std::string_view /*object*/) override { act(); }
+  void deleted(std::string_view /*object*/) override { act(); }
+  void list_ended() override { act(); }
+};
+
+TEST(Subscribers, MayBeRemovedInACall) {
+  using Call = std::function<void(Subscribers&)>;
+  const std::vector<Call> calls = {
+      [](Subscribers& all) { all.list_started(); },
+      [](Subscribers& all) { all.updated("x", true); },
+      [](Subscribers& all) { all.deleted("x", true); },
+      [](Subscribers& all) { EXPECT_TRUE(all.list_ended()); },
+  };
+  for (std::size_t when = 0; when < calls.size(); ++when) {
+    Subscribers subscribers;
+    Recorder before;
+    Acting leaving;
+    Recorder next;
+    Recorder after;
+    subscribers.add(before);
+    subscribers.add(leaving);
+    subscribers.add(next);
+    subscribers.add(after);
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      if (i == when) {
+        leaving.act = [&] {
+          subscribers.remove(leaving);
+          subscribers.remove(next);
+          EXPECT_TRUE(subscribers.calling());
+          leaving.act = [] { ADD_FAILURE() << "is called after its removal"; };
+        };
+      }
+      calls[i](subscribers);
+    }
+    EXPECT_EQ(before.calls, "[+x-x]");
+    EXPECT_EQ(after.calls, "[+x-x]");
+    EXPECT_EQ(next.calls, std::string("[+x-x]").substr(0, when == 0 ? 0 : 2 * when - 1));
+    subscribers.remove(before);
+    subscribers.remove(after);
+    EXPECT_TRUE(subscribers.empty());
+    EXPECT_FALSE(subscribers.calling());
+  }
+}
+
+TEST(Subscribers, MayBeAddedInACall) {
+  Subscribers subscribers;
+  Acting adding;
+  std::vector<std::unique_ptr<Recorder>> late;
+  subscribers.add(adding);
+  adding.act = [&] { subscribers.add(*late.emplace_back(std::make_unique<Recorder>())); };
+  subscribers.list_started();
+  subscribers.updated("x", true);
+  adding.act = [] {};
+  EXPECT_FALSE(subscribers.list_ended());
+  EXPECT_EQ(late.at(0)->calls, "[+x]");
+  EXPECT_EQ(late.at(1)->calls, "");
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include "probes/net/cpu_time.hpp"
+
 #include <functional>
 #include <map>
 #include <string>
@@ -10,6 +12,9 @@
 #include "unit/support/kinds.hpp"
 #include "unit/support/temp_directory.hpp"
 #include "unit/support/tls_server.hpp"
+#include "unit/support/turns.hpp"
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 #include <gtest/gtest.h>
 
 namespace vitalsd {
@@ -68,6 +73,24 @@ TEST_F(HttpTest, PublishesTheResponse) {
   EXPECT_GT(run.reading("duration").value_or(0), 0);
 }
 
+TEST_F(HttpTest, PublishesAHistogramIfAsked) {
+  EXPECT_FALSE(observe().text().contains("vitalsd_http_request_duration_seconds"));
+  const std::string options = "url: " + quoted(url()) + ", histogram: true";
+  const auto probe = house.make("http", options);
+  const auto count = [](const test::Observation& run) {
+    return run.value("vitalsd_http_request_duration_seconds_count");
+  };
+  EXPECT_EQ(count(house.observe(*probe)), 1);
+  answer_always(http_answer(500, ""));  // a response too
+  const test::Observation run = house.observe(*probe);
+  EXPECT_EQ(count(run), 2);
+  EXPECT_EQ(run.value("vitalsd_http_request_duration_seconds_bucket", {{"le", "+Inf"}}), 2);
+  EXPECT_EQ(run.count("vitalsd_http_request_duration_seconds_bucket"), 12U);
+  const auto next = house.make("http", options + ", method: HEAD");
+  next->inherit(*probe);
+  EXPECT_EQ(count(house.observe(*next)), 3);
+}
+
 TEST_F(HttpTest, SendsTheConfiguredRequest) {
   const test::Observation run = observe(
       ", method: POST, headers: {X-Who: me, Accept: text/plain}, body: 'a=1'", "/path?query=1");
@@ -124,6 +147,52 @@ TEST_F(HttpTest, ExpectsHeadersAndABody) {
   EXPECT_EQ(observe(", expect: {headers: [X-Other], body: '^well', not_body: is}").failure(),
             "mismatch: the header X-Other is missing; the body does not match '^well'; the body "
             "matches 'is'");
+}
+
+TEST_F(HttpTest, ExpectsSecurityHeaders) {
+  const std::string expect = ", expect: {security_headers: true}";
+  answer_always(http_answer(200, ""));
+  // Strict-Transport-Security has no effect without TLS.
+  EXPECT_EQ(observe(expect).failure(),
+            "mismatch: the header X-Frame-Options is missing; the header X-Content-Type-Options is "
+            "missing");
+  for (const std::string good : {"X-Frame-Options: DENY", "x-frame-options: sameorigin",
+                                 "Content-Security-Policy: default-src 'self'; "
+                                 "frame-ancestors 'none'"}) {
+    answer_always(http_answer(200, "", good + "\r\nX-Content-Type-Options: nosniff\r\n"));
+    EXPECT_EQ(observe(expect).failure(), "") << good;
+  }
+  answer_always(http_answer(200, "",
+                            "X-Frame-Options: ALLOWALL\r\nX-Content-Type-Options: none\r\n"
+                            "Content-Security-Policy: default-src frame-ancestors\r\n"));
+  EXPECT_EQ(observe(expect).failure(),
+            "mismatch: the header X-Frame-Options is 'ALLOWALL', expected DENY or SAMEORIGIN; the "
+            "header X-Content-Type-Options is 'none', expected nosniff");
+  EXPECT_EQ(observe(", expect: {security_headers: false}").failure(), "");
+}
+
+TEST_F(HttpTest, ExpectsStrictTransportSecurityOverTls) {
+  std::string policy;
+  const test::TlsServer server(test::make_certificate("shop.test"), [&](test::TlsLine& line) {
+    line.read();
+    line.write(http_answer(
+        200, "", policy + "X-Frame-Options: DENY\r\nX-Content-Type-Options: nosniff\r\n"));
+  });
+  const auto failure = [&](const std::string& value) {
+    policy = value.empty() ? "" : "Strict-Transport-Security: " + value + "\r\n";
+    return house
+        .observe("http",
+                 "tls: {verify: false}, expect: {security_headers: true}, url: "
+                 "'https://127.0.0.1:" +
+                     std::to_string(server.port()) + "/'")
+        .failure();
+  };
+  EXPECT_EQ(failure("max-age=31536000; includeSubDomains"), "");
+  EXPECT_EQ(failure("includeSubDomains; Max-Age=\"1\""), "");
+  EXPECT_EQ(failure(""), "mismatch: the header Strict-Transport-Security is missing");
+  for (const std::string bad : {"max-age=0", "includeSubDomains", "max-age=", "max-age=1d", ";"}) {
+    EXPECT_TRUE(failure(bad).ends_with(", expected a max-age above 0")) << failure(bad);
+  }
 }
 
 TEST_F(HttpTest, ExpectsJsonValues) {
@@ -420,6 +489,35 @@ TEST_F(HttpTest, RejectsARedirectToAnotherScheme) {
   EXPECT_EQ(run.reason(), "mismatch");
   EXPECT_TRUE(run.failure().contains("file:///etc/passwd")) << run.failure();
   EXPECT_EQ(calls.size(), 1U);
+}
+
+// In TLS 1.3, the server's alert arrives after the client's handshake.
+TEST_F(HttpTest, ReportsARequiredClientCertificateAsTls) {
+  test::TlsServer server(test::make_certificate("shop.test"), [](test::TlsLine&) {});
+  server.require_client_certificate();
+  const test::Observation run = house.observe(
+      "http",
+      "tls: {verify: false}, url: 'https://127.0.0.1:" + std::to_string(server.port()) + "/'");
+  EXPECT_EQ(run.reason(), "tls") << run.failure();
+  EXPECT_TRUE(run.failure().contains("certificate required")) << run.failure();
+}
+
+// Parsing JSON takes 9 ms for each MiB.
+TEST_F(HttpTest, JudgesALargeBodyOutsideOfTheLoop) {
+  std::string body = R"({"a": {"b": 7}, "list": [0)";
+  while (body.size() < 1'000'000) body += ",1.25,{\"c\":[]}";
+  body += "]}";
+  const auto begun = net::thread_cpu_time();
+  EXPECT_TRUE(boost::json::parse(body).is_object());
+  const auto cost = net::thread_cpu_time() - begun;
+  answer_always(http_answer(200, body));
+  const auto probe = house.make(
+      "http", "url: " + quoted(url()) + ", expect: {json: {/a/b: 8, /list/1: 1.25}, body: 'x$'}");
+  test::Task<test::Observation> run = house.begin(*probe);
+  ASSERT_TRUE(house.until([&] { return !calls.empty(); }));
+  EXPECT_LT(test::longest_turn(house.loop, [&] { return run.done(); }), cost);
+  EXPECT_EQ(run.get().failure(),
+            "mismatch: the body does not match 'x$'; the JSON value /a/b is '7', expected '8'");
 }
 
 }  // namespace

@@ -147,8 +147,10 @@ class PostgresTest : public testing::Test {
   Table standbys = {
       .columns = {"application_name", "client_address", "lag_bytes", "standbys"},
       .rows = {{"replica", "10.0.0.2", "1024", "2"}, {"backup", "local", kNull, "1"}}};
-  Table archiver = {.columns = {"archived_count", "failed_count", "last_archived_time"},
-                    .rows = {{"500", "6", "1700000100"}}};
+  Table archiver = {
+      .columns = {"archived_count", "failed_count", "last_archived_time", "last_failed_time",
+                  "archived_age", "archives", "failing", "waiting"},
+      .rows = {{"500", "6", "1700000100", "1700000050", "2000", "t", "f", "f"}}};
   Table sizes = {.columns = {"datname", "size"},
                  .rows = {{"postgres", "8000000"}, {"shop", "1000000000000"}}};
 
@@ -240,8 +242,8 @@ TEST_F(PostgresTest, CountsBackendsWithoutPgMonitor) {
 }
 
 TEST_F(PostgresTest, OmitsNullValues) {
-  server.at(0, "reserved_connections") = kNull;  // before PostgreSQL 16
-  archiver.rows = {{"0", "0", kNull}};           // no file was archived yet
+  server.at(0, "reserved_connections") = kNull;                        // before PostgreSQL 16
+  archiver.rows = {{"0", "0", kNull, kNull, kNull, "f", "f", kNull}};  // archive_mode is off
   databases.rows[1] = {"shop", kNull, kNull, kNull, kNull, kNull, kNull, kNull, kNull, "f"};
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
@@ -271,6 +273,43 @@ TEST_F(PostgresTest, CountsStandbysWithTheSameName) {
                       {{"application_name", "replica"}, {"client_addr", "10.0.0.2"}}),
             1024);
   EXPECT_EQ(run.count("pg_stat_replication_pg_wal_lsn_diff"), 1U);  // NULL for the other
+}
+
+TEST_F(PostgresTest, ChecksWalThatWaitsToBeArchived) {
+  test::Observation run = observe();
+  EXPECT_EQ(run.value("pg_stat_archiver_failing"), 0);
+  EXPECT_EQ(run.value("pg_stat_archiver_last_failed_timestamp_seconds"), 1700000050);
+  EXPECT_EQ(run.reading("wal_archive_age"), 0);  // an idle server
+
+  archiver.at(0, "waiting") = "t";  // archive_command hangs
+  EXPECT_EQ(observe().reading("wal_archive_age"), 2000);
+
+  archiver.at(0, "failing") = "t";
+  archiver.at(0, "waiting") = kNull;  // no file was archived yet
+  run = observe();
+  EXPECT_EQ(run.value("pg_stat_archiver_failing"), 1);
+  EXPECT_EQ(run.reading("wal_archive_age", "the last attempt failed"), 2000);
+}
+
+TEST_F(PostgresTest, MeasuresWaitingWalFromTheLastRunWithoutAny) {
+  const auto probe = house.make("postgres", options());
+  house.observe(*probe);
+  archiver.at(0, "waiting") = "t";  // the server was idle until now
+  const auto waiting = house.observe(*probe).reading("wal_archive_age");
+  ASSERT_TRUE(waiting);
+  EXPECT_LT(*waiting, 60);
+}
+
+TEST_F(PostgresTest, ChecksNoWalOfAServerThatDoesNotArchive) {
+  archiver.at(0, "archives") = "f";
+  archiver.at(0, "failing") = "t";  // from the time when it did
+  const test::Observation run = observe();
+  EXPECT_EQ(run.count("pg_stat_archiver_failing"), 0U);
+  EXPECT_EQ(run.reading("wal_archive_age"), std::nullopt);
+  archiver.at(0, "archives") = "t";
+  archiver.at(0, "failing") = "f";
+  archiver.at(0, "waiting") = kNull;  // unknown: the last file was not a WAL file
+  EXPECT_EQ(observe().reading("wal_archive_age"), std::nullopt);
 }
 
 TEST_F(PostgresTest, AcceptsEmptyResults) {

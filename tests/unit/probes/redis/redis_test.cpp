@@ -45,7 +45,7 @@ class RedisTest : public testing::Test {
       commands.push_back(command);
       const auto known = replies.find(command);
       co_await line.write(known == replies.end() ? "-ERR unknown command\r\n" : known->second);
-      if (hangs_up) co_return;
+      if (hangs_up && command != "INFO") co_return;
     }
   }
 
@@ -70,7 +70,7 @@ class RedisTest : public testing::Test {
   test::KindHouse house;
   std::map<std::string, std::string> replies{{"INFO", bulk(kInfo)}};
   std::vector<std::string> commands;
-  bool hangs_up = false;
+  bool hangs_up = false;  // after the last reply of a run
   test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
 };
 
@@ -185,8 +185,8 @@ TEST_F(RedisTest, AuthenticatesAndSelectsTheDatabase) {
       house.observe("redis", "url: 'redis://monitor@" + peer.endpoint() +
                                  "/3', password: {file: '" + secret + "'}, lists: [q]");
   EXPECT_EQ(run.failure(), "");
-  EXPECT_EQ(commands,
-            (std::vector<std::string>{"AUTH monitor hush hush", "SELECT 3", "INFO", "LLEN q"}));
+  EXPECT_EQ(commands, (std::vector<std::string>{"AUTH monitor hush hush", "SELECT 3", "INFO",
+                                                "CONFIG GET save", "LLEN q"}));
   EXPECT_EQ(run.value("redis_key_size", {{"db", "db3"}, {"key", "q"}}), 5);
 }
 
@@ -220,6 +220,59 @@ TEST_F(RedisTest, ReportsEachListSeparately) {
   EXPECT_EQ(run.value("redis_memory_used_bytes"), 400);
 }
 
+// kInfo, with a snapshot of this age in seconds and these changes since then.
+std::string with_snapshot(const std::string& age, const std::string& changes) {
+  std::string text = kInfo;
+  text.replace(text.find("rdb_last_save_time:"), 29, "rdb_last_save_time:1700000000");
+  text.replace(text.find("rdb_changes_since_last_save:3"), 29,
+               "rdb_changes_since_last_save:" + changes);
+  return text + "server_time_usec:" + std::to_string(1700000000 + std::stol(age)) + "000000\r\n";
+}
+
+std::string config_save(const std::string& value) { return "*2\r\n" + bulk("save") + bulk(value); }
+
+TEST_F(RedisTest, ChecksTheAgeOfASnapshotWithNewerWrites) {
+  replies["CONFIG GET save"] = config_save("3600 1 300 100");
+  set_info(with_snapshot("30000", "1"));
+  test::Observation run = observe();
+  EXPECT_EQ(run.value("redis_snapshots_configured"), 1);
+  EXPECT_EQ(run.reading("snapshot_age"), 30000);
+  set_info(with_snapshot("30000", "0"));  // nothing to save
+  EXPECT_EQ(observe().reading("snapshot_age"), 0);
+}
+
+// The age of the snapshot of an idle server is not the age of a write that has just been made.
+TEST_F(RedisTest, MeasuresUnsavedWritesFromTheLastRunWithoutAny) {
+  replies["CONFIG GET save"] = config_save("3600 1");
+  const auto probe = house.make("redis", options());
+  set_info(with_snapshot("500000", "0"));
+  EXPECT_EQ(house.observe(*probe).reading("snapshot_age"), 0);
+  set_info(with_snapshot("500010", "1"));
+  const auto waiting = house.observe(*probe).reading("snapshot_age");
+  ASSERT_TRUE(waiting);
+  EXPECT_LT(*waiting, 60);
+}
+
+TEST_F(RedisTest, ChecksNoSnapshotOfAServerThatSavesNone) {
+  set_info(with_snapshot("500000", "9"));
+  for (const std::string& reply :
+       {config_save(""), std::string("*0\r\n"), std::string("-NOPERM no permissions\r\n")}) {
+    replies["CONFIG GET save"] = reply;
+    const test::Observation run = observe();
+    EXPECT_EQ(run.failure(), "") << reply;
+    EXPECT_EQ(run.reading("snapshot_age"), std::nullopt) << reply;
+    EXPECT_EQ(run.count("redis_snapshots_configured"), reply == config_save("") ? 1U : 0U) << reply;
+  }
+}
+
+// Each refusal would be an entry in the server's ACL LOG.
+TEST_F(RedisTest, DoesNotRepeatARefusedCommandInEachRun) {
+  const auto probe = house.make("redis", options());
+  house.observe(*probe);
+  house.observe(*probe);
+  EXPECT_EQ(commands, (std::vector<std::string>{"INFO", "CONFIG GET save", "INFO"}));
+}
+
 TEST_F(RedisTest, KeepsItsConnection) {
   const auto probe = house.make("redis", options());
   EXPECT_EQ(house.observe(*probe).failure(), "");
@@ -229,7 +282,7 @@ TEST_F(RedisTest, KeepsItsConnection) {
 
 TEST_F(RedisTest, ReconnectsAfterTheServerClosedTheConnection) {
   const auto probe = house.make("redis", options());
-  hangs_up = true;  // after each reply
+  hangs_up = true;
   EXPECT_EQ(house.observe(*probe).failure(), "");
   test::run_for(house.loop, std::chrono::milliseconds(
                                 5));  // until the probe receives the end of the connection
@@ -295,7 +348,8 @@ TEST_F(RedisTest, SkipsAuthenticationIfTheServerHasNoUsers) {
         house.observe("redis", "url: 'redis://" + std::string(user) + '@' + peer.endpoint() + '\'');
     EXPECT_EQ(run.failure(), "") << user;
   }
-  EXPECT_EQ(commands, (std::vector<std::string>{"AUTH guest ", "INFO", "INFO"}));
+  EXPECT_EQ(commands, (std::vector<std::string>{"AUTH guest ", "INFO", "CONFIG GET save", "INFO",
+                                                "CONFIG GET save"}));
 }
 
 TEST_F(RedisTest, ConcealsThePasswordOnAKeptConnection) {

@@ -83,6 +83,8 @@ void expect_sample(const std::vector<ContainerMetrics>& containers) {
   }
   EXPECT_EQ(containers[0].pod, "api-6d9f7c5b8-x2x7k");
   EXPECT_EQ(containers[0].container, "api");
+  EXPECT_EQ(containers[0].image, "registry.example/vcci/api:1.8.2");
+  EXPECT_EQ(containers[0].name, "945377a96ab123d9279f86b373aa4c4be1afad0cd95468e26215585441e44986");
   EXPECT_THAT(containers[0].values, ElementsAre(314572800, 419430400, 536870912, 1204, 301, 30.5,
                                                 118.5, kNone, kNone, kNone, 1795430285));
   EXPECT_EQ(containers[1].pod, "api-6d9f7c5b8-x2x7k");

@@ -62,9 +62,11 @@ class KubeletTest : public testing::Test {
     EXPECT_EQ(run.failure(), "");
     std::map<std::string, double> found;
     for (const char* const mountpoint : {"/", "imagefs", "containerfs"}) {
-      const auto size =
-          run.value("node_filesystem_size_bytes",
-                    {{"mountpoint", mountpoint}, {"device", ""}, {"fstype", ""}, {"node", "n"}});
+      const auto size = run.value("node_filesystem_size_bytes", {{"instance", "n"},
+                                                                 {"mountpoint", mountpoint},
+                                                                 {"device", ""},
+                                                                 {"fstype", ""},
+                                                                 {"node", "n"}});
       if (size) found.emplace(mountpoint, *size);
       const std::string object = std::string("n ") + mountpoint;
       EXPECT_EQ(run.reading("disk_used", object).has_value(), size.has_value()) << object;
@@ -109,13 +111,15 @@ TEST_F(KubeletTest, FailedPageDoesNotAffectTheOther) {
   const std::vector<std::pair<std::string, std::string>> refusals = {
       {http_answer(404, "not found"), "mismatch"},
       {http_answer(403, "forbidden"), "permission"},
-      {http_answer(500, "broken"), "mismatch"},
+      {http_answer(429, "too many requests"), "overload"},
+      {http_answer(500, "broken"), "unready"},
+      {http_answer(503, "starting"), "unready"},
       {http_answer(200, "<html>\n"), "protocol"},
   };
   for (const auto& [refusal, reason] : refusals) {
     const test::Observation no_containers = observe(good_summary, refusal);
     EXPECT_TRUE(no_containers.failure("n").starts_with(reason)) << no_containers.failure("n");
-    EXPECT_EQ(no_containers.value(kMemory, {{"node", "n"}}), 7) << reason;
+    EXPECT_EQ(no_containers.value(kMemory, {{"instance", "n"}, {"node", "n"}}), 7) << reason;
     EXPECT_EQ(no_containers.reading("disk_used", "n /"), 0.5) << reason;
     EXPECT_EQ(no_containers.count(kUsage), 0U);
 
@@ -130,12 +134,30 @@ TEST_F(KubeletTest, FailedPageDoesNotAffectTheOther) {
   }
 }
 
+// Rules and dashboards for cAdvisor select containers by image!="" and name!="".
+TEST_F(KubeletTest, ContainersHaveTheLabelsOfCadvisor) {
+  const test::Observation run = observe(
+      good_summary,
+      http_answer(200,
+                  std::string(kUsage) +
+                      R"({container="c",id="/c",image="i:1",name="5d",namespace="s",pod="p"} 1)"
+                      "\n"));
+  EXPECT_EQ(run.value(kUsage, {{"instance", "n"},
+                               {"namespace", "s"},
+                               {"pod", "p"},
+                               {"container", "c"},
+                               {"image", "i:1"},
+                               {"name", "5d"},
+                               {"node", "n"}}),
+            1);
+}
+
 TEST_F(KubeletTest, FailsIfCadvisorIsIncomplete) {
   const test::Observation run =
       observe(good_summary, http_answer(200, "container_scrape_error 1\nmachine_cpu_cores 4\n"));
   EXPECT_TRUE(run.failure("n").starts_with("mismatch: ")) << run.failure("n");
   EXPECT_TRUE(run.failure("n").contains("container_scrape_error"));
-  EXPECT_EQ(run.value(kMemory, {{"node", "n"}}), 7);
+  EXPECT_EQ(run.value(kMemory, {{"instance", "n"}, {"node", "n"}}), 7);
 }
 
 TEST_F(KubeletTest, DistinguishesFileSystemsOfEqualSize) {

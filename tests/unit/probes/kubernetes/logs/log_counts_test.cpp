@@ -110,6 +110,24 @@ TEST_F(LogCountsTest, KeepsCountsOfPatternsByName) {
   EXPECT_EQ(counts.rows().at({"web", "api"}).current, (Numbers{0, 2}));
 }
 
+// A pod that leaves a selector and returns is the same to the watch as one that is deleted.
+TEST_F(LogCountsTest, KeepsThePositionsOfDeletedPodsForAWhile) {
+  constexpr std::int64_t kNow = kStart / LogPosition::kSecond;
+  EXPECT_TRUE(counts.position("a/back/api").take(kStart));
+  EXPECT_TRUE(counts.position("a/gone/api").take(kStart));
+  counts.position("a/silent/api");
+  counts.forget("a/back/api", kNow);
+  counts.forget("a/gone/api", kNow);
+  counts.forget("a/silent/api", kNow);
+  counts.forget("a/unknown/api", kNow);
+  counts.forget_unless([](const std::string&) { return false; });
+  EXPECT_EQ(counts.position("a/back/api").state().in_second, 1U);
+
+  counts.forget("a/unknown/api", kNow + LogCounts::kPositionRetention + 1);
+  EXPECT_EQ(counts.position("a/back/api").state().in_second, 1U);
+  EXPECT_EQ(counts.position("a/gone/api").state().in_second, 0U);
+}
+
 TEST_F(LogCountsTest, RemovesDeletedPodsAndOldRows) {
   counts.position("deleted/api");
   counts.position("existing/api");

@@ -1,16 +1,21 @@
+#include "probes/backup/listing.hpp"
+#include "probes/net/cpu_time.hpp"
+
 #include <array>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "unit/support/conversation.hpp"
+#include "unit/probes/backup/backup_series.hpp"
 #include "unit/support/gzip.hpp"
 #include "unit/support/kinds.hpp"
 #include "unit/support/temp_directory.hpp"
+#include "unit/support/turns.hpp"
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -21,15 +26,9 @@ namespace {
 
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
-
-constexpr std::string_view kLast = "backup_last_success_timestamp_seconds";
-constexpr std::string_view kDocumented = "vcci_last_successful_backup_timestamp";
-
-double objects(const test::Observation& run, const std::string& state) {
-  return run.value("backup_objects", {{"state", state}}).value_or(-1);
-}
-
-// ---- a directory --------------------------------------------------------------------------------
+using test::kDocumented;
+using test::kLast;
+using test::objects;
 
 class BackupDirectory : public testing::Test {
  protected:
@@ -218,147 +217,116 @@ TEST_F(BackupDirectory, IgnoresFilesFromTheFuture) {
   EXPECT_EQ(objects(run, "being_written"), 0);
 }
 
-// ---- a bucket -----------------------------------------------------------------------------------
+TEST_F(BackupDirectory, ReturnsTheNewestOfManyFiles) {
+  for (int i = 0; i < 3000; ++i) file("many-" + std::to_string(i), "x", 2h + i * 1s);
+  const auto probe = house.make("backup", options());
+  test::Task<test::Observation> begun = house.begin(*probe);
+  const auto on_loop = test::longest_turn(house.loop, [&] { return begun.done(); });
+  const test::Observation run = begun.get();
+  EXPECT_EQ(objects(run, "good"), 3000);
+  EXPECT_EQ(run.value(kLast), static_cast<double>(now - 7200));
+  // The loop does not look at each file: a million of them would block it.
+  std::vector<config::Option> ignored;
+  config::Problems problems("test.yaml");
+  config::Node node = config::Node::describing(ignored, problems);
+  const backup::Criteria criteria(node);
+  const auto before = net::thread_cpu_time();
+  const backup::Listing listing =
+      backup::list_backups(directory.path(""), criteria, net::StopFlag());
+  EXPECT_LT(on_loop, net::thread_cpu_time() - before);
+  EXPECT_EQ(listing.newest.size(), backup::Listing::kMaxNewest);
+}
 
-class BackupBucket : public testing::Test {
+// ---- a directory for each backup ----------------------------------------------------------------
+
+class BackupDirectories : public BackupDirectory {
  protected:
-  static std::string object(const std::string& key, std::size_t size, const std::string& time) {
-    return "<Contents><Key>" + key + "</Key><LastModified>" + time + "</LastModified><Size>" +
-           std::to_string(size) + "</Size></Contents>";
+  // Creates a file, and the directories that lead to it.
+  double nested(const std::string& name, const std::string& bytes, std::chrono::seconds age) {
+    fs::create_directories(fs::path(directory.path(name)).parent_path());
+    return file(name, bytes, age);
   }
-  static std::string page(const std::string& objects, const std::string& next = "") {
-    return "<?xml version=\"1.0\"?><ListBucketResult>" +
-           (next.empty() ? "<IsTruncated>false</IsTruncated>"
-                         : "<IsTruncated>true</IsTruncated><NextContinuationToken>" + next +
-                               "</NextContinuationToken>") +
-           objects + "</ListBucketResult>";
+  test::Observation observe(const std::string& more = "") {
+    return BackupDirectory::observe(", layout: directories" + more);
   }
-
-  asio::awaitable<void> serve(test::Line& line) {
-    for (;;) {
-      const test::HttpCall call = co_await test::read_http(line);
-      targets.push_back(call.target);
-      std::string body = page_one;
-      if (call.target.contains("continuation-token=")) body = page_two;
-      co_await line.write("HTTP/1.1 " + std::to_string(status) + " Scripted\r\nDate: " + date +
-                          "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
-    }
-  }
-  test::Observation observe(const std::string& more = "", const std::string& more_of_s3 = "") {
-    const std::string secret = "{file: '" + directory.file("secret", "hush") + "'}";
-    return house.observe("backup", "s3: {bucket: b, prefix: db/, endpoint: 'http://" +
-                                       peer.endpoint() + "', access_key: " + secret +
-                                       ", secret_key: " + secret + more_of_s3 + '}' + more);
-  }
-
-  test::KindHouse house;
-  test::TempDirectory directory;
-  std::string page_one = page("");
-  std::string page_two = page("");
-  std::string date = "Wed, 03 Jan 2024 00:00:00 GMT";
-  int status = 200;
-  std::vector<std::string> targets;
-  test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
 };
 
-constexpr double kNewYear2024 = 1704067200;
-
-TEST_F(BackupBucket, FindsTheNewestByTheServersClock) {
-  page_one = page(object("db/1.gz", 10, "2024-01-01T00:00:00.000Z") +
-                  object("db/2.gz", 20, "2024-01-02T00:00:00.000Z") +
-                  object("db/0.gz", 30, "2023-12-31T00:00:00.000Z"));
+TEST_F(BackupDirectories, AddsUpTheFilesOfEach) {
+  nested("monday/base.tar", "12345", 48h);
+  nested("tuesday/pg_data/base/1/2", "1234567", 25h);
+  const double newest = nested("tuesday/pg_data/global/3", "123", 24h);
+  nested("tuesday/backup.manifest", "12", 30h);
+  file("backup.info", "beside the directories", 1h);
+  fs::create_symlink("tuesday", directory.path("latest"));
+  fs::create_symlink("..", directory.path("tuesday/loop"));
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
-  EXPECT_EQ(run.value(kLast), kNewYear2024 + 86'400);
-  EXPECT_EQ(run.value("backup_newest_size_bytes"), 20);
-  EXPECT_EQ(objects(run, "good"), 3);
-  EXPECT_EQ(run.reading("age", "db/2.gz"), 86'400);
+  EXPECT_EQ(run.value(kLast), newest);
+  EXPECT_EQ(run.value("backup_newest_size_bytes"), 12);
+  EXPECT_EQ(objects(run, "good"), 3);  // with the link
+  EXPECT_EQ(objects(run, "unmatched"), 0);
 }
 
-TEST_F(BackupBucket, ReadsAllPages) {
-  page_one = page(object("db/1.gz", 10, "2024-01-01T00:00:00Z"), "next/one=");
-  page_two = page(object("db/2.gz", 20, "2024-01-02T00:00:00Z"));
-  const test::Observation run = observe();
-  EXPECT_EQ(objects(run, "good"), 2);
-  EXPECT_EQ(run.value(kLast), kNewYear2024 + 86'400);
-  ASSERT_EQ(targets.size(), 2U);
-  EXPECT_TRUE(targets[1].contains("continuation-token=next%2Fone%3D")) << targets[1];
-}
-
-TEST_F(BackupBucket, MatchesTheNameAfterThePrefix) {
-  page_one = page(object("db/a.gz", 1, "2024-01-01T00:00:00Z") +
-                  object("db/old/b.gz", 1, "2024-01-02T00:00:00Z") +
-                  object("db/", 1, "2024-01-02T00:00:00Z") +
-                  object("db/c.txt", 1, "2024-01-02T00:00:00Z") +
-                  object("db/empty.gz", 0, "2024-01-02T00:00:00Z"));
-  const test::Observation run = observe(", pattern: 'a*.gz'");
-  EXPECT_EQ(run.value(kLast), kNewYear2024);
+TEST_F(BackupDirectories, RequiresTheMarker) {
+  const double complete = nested("1/backup.manifest", "x", 5h);
+  nested("2/backup.manifest.copy", "x", 2h);
+  nested("3/pg_data/backup.manifest", "x", 2h);
+  fs::create_directory(directory.path("4"));
+  const test::Observation run = observe(", marker: backup.manifest");
+  EXPECT_EQ(run.value(kLast), complete);
   EXPECT_EQ(objects(run, "good"), 1);
-  EXPECT_EQ(objects(run, "unmatched"), 4);
+  EXPECT_EQ(objects(run, "incomplete"), 3);
+  EXPECT_EQ(observe(", marker: '*/backup.manifest'").value(kLast), complete + 3 * 3600);
+  EXPECT_EQ(observe(", marker: none").failure(),
+            "mismatch: no good backup: 0 do not match, 0 too small, 0 being written, 0 broken, "
+            "4 without marker");
 }
 
-TEST_F(BackupBucket, PublishesZeroIfThereIsNoBackup) {
-  const test::Observation run = observe();
-  EXPECT_EQ(run.value(kLast), 0);
-  EXPECT_EQ(run.reason(), "mismatch");
-  EXPECT_FALSE(run.threw());
-}
-
-TEST_F(BackupBucket, IgnoresObjectsFromTheFuture) {
-  page_one = page(object("db/1.gz", 10, "2024-01-02T00:00:00.000Z") +
-                  object("db/2.gz", 20, "2999-01-01T00:00:00.000Z"));
-  const std::string failure =
-      "mismatch: 'db/2.gz' is dated more than a day in the future and does not count as a backup";
-  const test::Observation run = observe();
-  EXPECT_EQ(run.failure(), failure);
-  EXPECT_EQ(run.value(kLast), kNewYear2024 + 86'400);
-  EXPECT_EQ(run.value("backup_newest_size_bytes"), 10);
+TEST_F(BackupDirectories, AppliesTheOtherCriteriaToEach) {
+  const double good = nested("db-1/a", std::string(2000, 'x'), 5h);
+  nested("db-2/a", std::string(1000, 'x'), 2h);
+  nested("db-3/a", std::string(2000, 'x'), 2h);
+  nested("db-3/b", "x", 10s);
+  nested("db-4.tmp/a", std::string(2000, 'x'), 2h);
+  nested(".db-5/a", std::string(2000, 'x'), 2h);
+  nested("db-6/a", std::string(2000, 'x'), -48h);
+  fs::create_directory(directory.path("lost+found"));
+  const test::Observation run = observe(", pattern: 'db-*', min_size: 1500B");
+  EXPECT_EQ(run.value(kLast), good);
   EXPECT_EQ(objects(run, "good"), 1);
+  EXPECT_EQ(objects(run, "too_small"), 1);
+  EXPECT_EQ(objects(run, "being_written"), 1);
+  EXPECT_EQ(objects(run, "unmatched"), 3);
   EXPECT_EQ(objects(run, "from_future"), 1);
-  // A store whose clock is in the future.
-  date = "Tue, 01 Jan 2999 00:00:00 GMT";
-  EXPECT_EQ(observe().failure(), failure);
-  page_one = page(object("db/2.gz", 20, "2999-01-01T00:00:00.000Z"));
-  const test::Observation alone = observe();
-  EXPECT_EQ(alone.failure(), failure);
-  EXPECT_EQ(alone.value(kLast), 0);
+  EXPECT_EQ(objects(observe(", pattern: lost+found"), "too_small"), 1);  // empty
 }
 
-TEST_F(BackupBucket, ToleratesClocksThatDifferByLessThanADay) {
-  page_one = page(object("db/1.gz", 10, "2024-01-03T23:00:00.000Z"));
+TEST_F(BackupDirectories, IgnoresADirectoryThatGrows) {
+  const auto probe = house.make("backup", options(", layout: directories"));
+  const double good = nested("1/a", "x", 5h);
+  const double newer = nested("2/a", "x", 2h);
+  EXPECT_EQ(house.observe(*probe).value(kLast), newer);
+  nested("2/b", "x", 3h);
+  EXPECT_EQ(house.observe(*probe).value(kLast), good);
+  EXPECT_EQ(house.observe(*probe).value(kLast), newer);
+}
+
+TEST_F(BackupDirectories, RejectsADirectoryThatIsNoBackup) {
+  std::string deep = "deep";
+  for (int i = 0; i < 33; ++i) deep += "/d";
+  nested(deep + "/file", "x", 2h);
+  nested("good/file", "x", 2h);
   const test::Observation run = observe();
-  EXPECT_EQ(run.failure(), "");
-  EXPECT_EQ(run.value(kLast), kNewYear2024 + 2 * 86'400 + 23 * 3600);
-}
-
-TEST_F(BackupBucket, RejectsAnObjectWithoutSize) {
-  page_one = page(
-      "<Contents><Key>db/1.gz</Key><LastModified>2024-01-01T00:00:00Z</LastModified>"
-      "<Size></Size></Contents>");
-  EXPECT_EQ(observe().failure(),
-            "protocol: the list has an object without a valid key, size or time");
-}
-
-TEST_F(BackupBucket, PublishesNothingIfItCannotList) {
-  status = 403;
-  page_one = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
-  const test::Observation refused = observe();
-  EXPECT_EQ(refused.reason(), "permission");
-  EXPECT_TRUE(refused.threw());
-  EXPECT_EQ(refused.names().size(), 0U);
-  EXPECT_FALSE(refused.text().contains("hush")) << refused.text();
-  status = 200;
-  page_one = "<html>";
-  EXPECT_EQ(observe().reason(), "protocol");
-}
-
-// The newest backup may be on the missing page.
-TEST_F(BackupBucket, PublishesNothingIfAPageIsMissing) {
-  page_one = page(object("db/1.gz", 10, "2024-01-01T00:00:00Z"), "next");
-  page_two = "<html>";
-  const test::Observation run = observe();
+  EXPECT_EQ(run.reason(), "config");
+  EXPECT_TRUE(run.failure().contains("more than 32 levels of directories")) << run.failure();
   EXPECT_TRUE(run.threw());
-  EXPECT_EQ(run.names().size(), 0U);
+  EXPECT_EQ(objects(observe(", pattern: good"), "good"), 1);
+}
+
+TEST_F(BackupDirectories, RefusesOptionsWithoutMeaning) {
+  for (const char* options : {", marker: x", ", layout: directories, verify: gzip"}) {
+    EXPECT_THROW(BackupDirectory::observe(options), std::runtime_error) << options;
+  }
 }
 
 }  // namespace

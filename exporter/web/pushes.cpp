@@ -1,0 +1,115 @@
+#include "exporter/web/pushes.hpp"
+
+#include "exporter/web/password.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <openssl/crypto.h>
+
+namespace vitalsd {
+namespace {
+
+WebResponse refuse(int status, std::string text) {
+  WebResponse response;
+  response.status = status;
+  response.body = std::move(text);
+  response.route = "/push";
+  return response;
+}
+
+// "Bearer x" -> "x". Empty if the header has another scheme.
+std::string_view bearer_token(std::string_view authorization) {
+  constexpr std::string_view kScheme = "Bearer ";
+  if (!equals_ignoring_case(authorization.substr(0, kScheme.size()), kScheme)) return {};
+  return authorization.substr(kScheme.size());
+}
+
+// Compares digests, so that the time reveals neither the length nor a common beginning.
+bool is_same(std::string_view a, std::string_view b) {
+  const std::string one = sha256(a);
+  const std::string other = sha256(b);
+  return CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
+}
+
+}  // namespace
+
+bool Pushes::Budget::take(Clock::time_point now) {
+  const double passed = std::chrono::duration<double>(now - at_).count();
+  left_ = std::min(kBurst, left_ + std::max(passed, 0.0) * kPerSecond);
+  at_ = now;
+  if (left_ < 1) return false;
+  left_ -= 1;
+  return true;
+}
+
+void Pushes::set(std::vector<WebRoute> routes) {
+  std::map<std::string, Route, std::less<>> next;
+  for (WebRoute& options : routes) {
+    const auto old = routes_.find(options.path);
+    Route& route = next[options.path];
+    if (old != routes_.end()) route = std::move(old->second);
+    route.options = std::move(options);
+  }
+  routes_ = std::move(next);
+}
+
+std::optional<Pushes::Match> Pushes::find(const WebRequest& request) const {
+  // A route matches its path and all paths below it. Its own path has few parts.
+  constexpr int kMaxParts = 8;
+  const std::string_view path = path_of(request.target);
+  std::size_t end = 0;
+  auto found = routes_.end();
+  for (int part = 0; part < kMaxParts && end < path.size() && found == routes_.end(); ++part) {
+    end = std::min(path.find('/', end + 1), path.size());
+    found = routes_.find(path.substr(0, end));
+  }
+  if (found == routes_.end()) return std::nullopt;
+  const WebRoute& route = found->second.options;
+  const std::size_t query = request.target.find('?');
+  return Match{
+      .route = route.path,
+      .push = {.probe = route.probe,
+               .path = std::string(path.substr(end)),
+               .query = query == std::string_view::npos
+                            ? std::string()
+                            : std::string(request.target.substr(query + 1)),
+               .body = {}},
+      .max_body = route.max_body,
+  };
+}
+
+WebRoute::ReadToken Pushes::token_of(std::string_view route) const {
+  const auto found = routes_.find(route);
+  return found == routes_.end() ? nullptr : found->second.options.token;
+}
+
+std::optional<WebResponse> Pushes::judge(std::string_view path,
+                                         const std::optional<std::string>& token,
+                                         std::string_view method, std::string_view authorization,
+                                         Clock::time_point now) {
+  const auto found = routes_.find(path);
+  if (found == routes_.end()) return unknown_job();  // the routes were replaced in the meantime
+  Route& route = found->second;
+  const bool authorized = token ? !token->empty() && is_same(bearer_token(authorization), *token)
+                                : route.options.token == nullptr;
+  if (!(authorized ? route.accepted : route.refused).take(now)) {
+    WebResponse response = refuse(429, "Too many requests for this route.\n");
+    response.headers.emplace_back("Retry-After", "1");
+    return response;
+  }
+  if (!authorized) {
+    WebResponse response =
+        refuse(401, "Send the token of this route: 'Authorization: Bearer TOKEN'.\n");
+    response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"vitalsd\"");
+    return response;
+  }
+  if (method != "POST") {
+    WebResponse response = refuse(405, "Use POST.\n");
+    response.headers.emplace_back("Allow", "POST");
+    return response;
+  }
+  return std::nullopt;
+}
+
+}  // namespace vitalsd

@@ -1,0 +1,32 @@
+// How long data has been waiting to be stored, for servers that report only when they last stored
+// some. On an idle server that time is long ago although nothing waits. Pure.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+namespace vitalsd {
+
+class Backlog {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Takes what one run has observed: whether something waits, and the seconds since the server
+  /// last stored something. Returns for how long something has been waiting, at most, in seconds.
+  /// Until a run has seen that nothing waits, that is `age`.
+  double update(Clock::time_point now, bool waits, double age) {
+    if (!waits) {
+      empty_at_ = now;
+      return 0;
+    }
+    age = std::max(age, 0.0);  // the server's clock may have been set back
+    if (!empty_at_) return age;
+    return std::min(age, std::chrono::duration<double>(now - *empty_at_).count());
+  }
+
+ private:
+  std::optional<Clock::time_point> empty_at_;  // when nothing was seen to wait
+};
+
+}  // namespace vitalsd

@@ -1,0 +1,26 @@
+// Lists the backups of a directory: its files, or its directories with the files in them. Blocks on
+// the file system and reads any number of entries: for a thread of the pool.
+#pragma once
+
+#include "probes/backup/criteria.hpp"
+#include "probes/net/offload.hpp"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace vitalsd::backup {
+
+struct Listing {
+  static constexpr std::size_t kMaxNewest = 1000;
+
+  std::vector<Candidate> newest;  ///< at most kMaxNewest good ones, the newest first
+  Tally tally;                    ///< of all
+};
+
+/// Throws ProbeError: permission and mismatch if the directory cannot be read; config if a backup
+/// has more than a million files or more than 32 levels of directories, because such a directory is
+/// a mistake.
+Listing list_backups(const std::string& path, const Criteria& criteria, const net::StopFlag& stop);
+
+}  // namespace vitalsd::backup

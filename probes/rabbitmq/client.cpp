@@ -1,0 +1,202 @@
+#include "probes/rabbitmq/client.hpp"
+
+#include "config/scalar.hpp"
+#include "probes/net/configured_files.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <iterator>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace vitalsd::rabbitmq {
+namespace {
+
+constexpr std::size_t kPageSize = 500;                  // the maximum of the API
+constexpr std::size_t kMaxBody = std::size_t{2} << 20;  // 500 queues have 200 KB
+constexpr std::string_view kNotManagementUser = "Not management user";
+
+config::Url with_path(config::Url url, std::string_view path, std::string query) {
+  while (url.path.ends_with('/')) url.path.pop_back();
+  url.path += path;
+  url.query = std::move(query);
+  return url;
+}
+
+Reason reason_of(int status) {
+  switch (status) {
+    case 401:
+      return Reason::auth;
+    case 403:
+      return Reason::permission;
+    case 429:
+      return Reason::overload;
+    default:
+      return status >= 500 ? Reason::unready : Reason::mismatch;
+  }
+}
+
+}  // namespace
+
+ProbeError lacks_tag(const User& user) {
+  std::string tags;
+  for (const std::string& tag : user.tags) tags += (tags.empty() ? "" : ", ") + tag;
+  return {Reason::permission,
+          fmt::format(
+              "the user {} has {}, and so sees only the virtual hosts that it may use, and "
+              "no nodes; run: {}",
+              user.name,
+              tags.empty() ? "no tag" : (user.tags.size() > 1 ? "the tags " : "the tag ") + tags,
+              user.granting_command())};
+}
+
+asio::awaitable<void> Client::load_credentials(SampleSet& out) {
+  password_text_ = co_await environment_.files.read(password_);
+  out.conceal(password_text_);
+}
+
+net::HttpRequest Client::request(const config::Url& url, Time deadline) const {
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  if (left.count() <= 0) {
+    throw ProbeError(Reason::timeout, url.text() + ": no time is left for the request");
+  }
+  net::HttpRequest request;
+  request.url = url;
+  request.tls = tls;
+  request.user = user;
+  request.password = password_text_;
+  request.max_body = kMaxBody;
+  request.limit = left;
+  return request;
+}
+
+ProbeError Client::refused(const config::Url& url, const net::HttpResponse& response) const {
+  constexpr std::size_t kMaxReason = 200;
+  const std::string reason = read_reason(response.body).substr(0, kMaxReason);
+  if (response.status == 401 && reason == kNotManagementUser) {
+    return lacks_tag({.name = user, .tags = {}});
+  }
+  return {reason_of(response.status), fmt::format("{}: status {}{}{}", url.text(), response.status,
+                                                  reason.empty() ? "" : ": ", reason)};
+}
+
+asio::awaitable<NodePage> Client::node_page(const config::Url& url, const std::string& address,
+                                            Time deadline) const {
+  net::HttpRequest request =
+      this->request(with_path(url, kNodePagePath, std::string(kNodePageQuery)), deadline);
+  request.url.host = address;
+  if (request.tls.server_name.empty() && address != url.host) {
+    request.tls.server_name = url.host;
+  }
+  NodePageReader reader;
+  std::exception_ptr error;
+  request.on_data = [&](std::string_view piece) {
+    try {
+      reader.feed(piece);
+    } catch (...) {  // must not unwind through libcurl; rethrown below
+      error = std::current_exception();
+    }
+    return error == nullptr;
+  };
+  SampleSet steps;  // the run reports one step for all nodes
+  const net::HttpResponse response = co_await environment_.http.perform(request, steps);
+  if (error) std::rethrow_exception(error);
+  if (response.status == 404) {
+    throw ProbeError(Reason::mismatch,
+                     url.text() + " has no " + std::string(kNodePagePath) +
+                         ": it is not the address of RabbitMQ's Prometheus plug-in (port 15692)");
+  }
+  if (response.status < 200 || response.status > 299) throw refused(request.url, response);
+  co_return reader.finish();
+}
+
+asio::awaitable<net::HttpResponse> Client::get(const config::Url& api, std::string_view path,
+                                               const std::string& query, Time deadline) const {
+  net::HttpRequest request = this->request(with_path(api, path, query), deadline);
+  request.reuse_connection = true;
+  SampleSet steps;
+  co_return co_await environment_.http.perform(request, steps);
+}
+
+asio::awaitable<std::optional<User>> Client::whoami(const config::Url& api, Time deadline) const {
+  const net::HttpResponse response = co_await get(api, "/api/whoami", "", deadline);
+  if (response.status == 404) co_return std::nullopt;
+  if (response.status != 200) throw refused(api, response);
+  co_return read_user(response.body);
+}
+
+asio::awaitable<std::vector<ManagedNode>> Client::nodes(const config::Url& api,
+                                                        Time deadline) const {
+  const net::HttpResponse response =
+      co_await get(api, "/api/nodes", "columns=" + std::string(kNodeColumns), deadline);
+  if (response.status != 200) throw refused(api, response);
+  co_return read_nodes(response.body);
+}
+
+asio::awaitable<std::optional<std::vector<Alarm>>> Client::alarms(const config::Url& api,
+                                                                  Time deadline) const {
+  const net::HttpResponse response = co_await get(api, "/api/health/checks/alarms", "", deadline);
+  if (response.status == 404) co_return std::nullopt;
+  constexpr int kFailed = 503;  // there are alarms
+  if (response.status != 200 && response.status != kFailed) throw refused(api, response);
+  co_return read_alarms(response.body);
+}
+
+asio::awaitable<void> Client::expect_all(const config::Url& api, const std::vector<Queue>& listed,
+                                         Time deadline) const {
+  const net::HttpResponse overview =
+      co_await get(api, "/api/overview", "columns=object_totals", deadline);
+  if (overview.status != 200) co_return;
+  const std::size_t count = read_queue_count(overview.body).value_or(0);
+  if (count <= listed.size()) co_return;
+  const net::HttpResponse vhosts = co_await get(api, "/api/vhosts", "columns=name", deadline);
+  if (vhosts.status != 200) throw refused(api, vhosts);
+  std::vector<std::string> hidden = read_vhosts(vhosts.body);
+  std::unordered_set<std::string_view> visible;
+  for (const Queue& queue : listed) visible.insert(queue.vhost);
+  std::erase_if(hidden, [&](const std::string& name) { return visible.contains(name); });
+  // A queue that was declared in the meantime.
+  if (hidden.empty()) co_return;
+  throw ProbeError(
+      Reason::permission,
+      fmt::format("the user {0} sees {1} of {2} queues, because it has no permission "
+                  "on a virtual host; run, for each of {4}: "
+                  "rabbitmqctl set_permissions -p {3} {0} '' '' ''",
+                  user, listed.size(), count, hidden.front(), fmt::join(hidden, ", ")));
+}
+
+asio::awaitable<AllQueues> Client::queues(const config::Url& api, bool with_counts,
+                                          Time deadline) const {
+  // Without statistics the server does not have to ask the nodes for them.
+  const std::string columns = with_counts ? "columns=" + std::string(kQueueColumns)
+                                          : "disable_stats=true&enable_queue_totals=true&columns=" +
+                                                std::string(kAttributeColumns);
+  AllQueues all;
+  std::size_t total = 0;
+  for (std::size_t page = 1;; ++page) {
+    const net::HttpResponse response =
+        co_await get(api, "/api/queues",
+                     fmt::format("page={}&page_size={}&{}", page, kPageSize, columns), deadline);
+    // The last page does not exist any more, because queues have been deleted.
+    if (response.status == 400 && page > 1) {
+      all.has_shifted = true;
+      break;
+    }
+    if (response.status != 200) throw refused(api, response);
+    QueueList list = read_queues(response.body);
+    if (page > 1 && list.total != total) all.has_shifted = true;
+    total = list.total;
+    std::ranges::move(list.queues, std::back_inserter(all.queues));
+    if (all.queues.size() > kMaxQueues) {
+      throw ProbeError(Reason::protocol, api.text() + ": too many queues");
+    }
+    if (list.queues.empty() || page >= list.pages) break;
+  }
+  co_return all;
+}
+
+}  // namespace vitalsd::rabbitmq

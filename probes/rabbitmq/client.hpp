@@ -1,0 +1,81 @@
+// Requests to the nodes of a RabbitMQ cluster: the page of the Prometheus plug-in, and the
+// management API. Probe loop only.
+#pragma once
+
+#include "config/secret.hpp"
+#include "config/url.hpp"
+#include "probes/net/http_client.hpp"
+#include "probes/net/tls.hpp"
+#include "probes/probe.hpp"
+#include "probes/rabbitmq/management.hpp"
+#include "probes/rabbitmq/node_page.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+
+namespace vitalsd::rabbitmq {
+
+/// All queues of the cluster.
+struct AllQueues {
+  std::vector<Queue> queues;
+  /// Queues were declared or deleted while the pages were read, so a page may have shifted and a
+  /// queue be missing.
+  bool has_shifted = false;
+};
+
+class Client {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// The references must outlive the client.
+  Client(const Environment& environment, const config::Secret& password)
+      : environment_(environment), password_(password) {}
+
+  net::TlsOptions tls;
+  std::string user;  ///< empty: no authentication
+
+  /// Reads the password again. Call it before the requests of a run. Throws what
+  /// ConfiguredFiles::read() throws.
+  asio::awaitable<void> load_credentials(SampleSet& out);
+
+  // Each request throws ProbeError (auth, permission, mismatch, unready, overload, protocol and
+  // those of HttpClient::perform), and timeout after `deadline`.
+
+  /// The page at one address of the URL's host. Uses a new connection, so that a load balancer does
+  /// not hide the other nodes.
+  asio::awaitable<NodePage> node_page(const config::Url& url, const std::string& address,
+                                      Time deadline) const;
+
+  /// The user, if `api` is a management API. Nothing if the server has no such path (404).
+  asio::awaitable<std::optional<User>> whoami(const config::Url& api, Time deadline) const;
+  asio::awaitable<std::vector<ManagedNode>> nodes(const config::Url& api, Time deadline) const;
+  /// Nothing if the server is too old for this check.
+  asio::awaitable<std::optional<std::vector<Alarm>>> alarms(const config::Url& api,
+                                                            Time deadline) const;
+  /// Throws ProbeError(permission) if `listed` lacks the queues of virtual hosts: even with the tag
+  /// `monitoring`, a user sees the queues of those alone on which it has a permission.
+  asio::awaitable<void> expect_all(const config::Url& api, const std::vector<Queue>& listed,
+                                   Time deadline) const;
+  /// `with_counts`: messages and consumers, too, which the server must collect.
+  asio::awaitable<AllQueues> queues(const config::Url& api, bool with_counts, Time deadline) const;
+
+ private:
+  [[nodiscard]] net::HttpRequest request(const config::Url& url, Time deadline) const;
+  asio::awaitable<net::HttpResponse> get(const config::Url& api, std::string_view path,
+                                         const std::string& query, Time deadline) const;
+  [[nodiscard]] ProbeError refused(const config::Url& url, const net::HttpResponse& response) const;
+
+  const Environment& environment_;
+  const config::Secret& password_;
+  std::string password_text_;
+};
+
+/// The message for a user that lacks the tag `monitoring`.
+ProbeError lacks_tag(const User& user);
+
+}  // namespace vitalsd::rabbitmq

@@ -1,0 +1,71 @@
+// Readers of the responses of RabbitMQ's management API (JSON). A member that is missing, null or
+// not of the expected type is unknown, because versions and states of objects differ. Pure.
+#pragma once
+
+#include "probes/rabbitmq/queue.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd::rabbitmq {
+
+/// What a user may see, from /api/whoami.
+struct User {
+  std::string name;
+  std::vector<std::string> tags;
+
+  /// Whether the user sees all virtual hosts and the nodes.
+  [[nodiscard]] bool sees_all() const;
+  /// The command that grants it: it sets the tags of the user and keeps those that it has.
+  [[nodiscard]] std::string granting_command() const;
+};
+
+/// A node of the cluster, from /api/nodes.
+struct ManagedNode {
+  std::string name;
+  bool running = false;
+  std::optional<bool> memory_alarm;  ///< some seconds late, and unknown without statistics
+  std::optional<bool> disk_alarm;
+  std::optional<double> partitions;  ///< nodes that it is partitioned from
+  std::optional<double> memory_bytes;
+  std::optional<double> memory_limit_bytes;
+  std::optional<double> disk_free_bytes;
+  std::optional<double> disk_limit_bytes;
+  std::optional<double> descriptors;
+  std::optional<double> max_descriptors;
+};
+
+/// An alarm that is in effect, from /api/health/checks/alarms.
+struct Alarm {
+  std::string node;
+  std::string resource;  ///< "memory", "disk", "file_descriptor_limit"
+};
+
+/// A page of /api/queues.
+struct QueueList {
+  std::vector<Queue> queues;
+  std::size_t pages = 0;
+  std::size_t total = 0;  ///< queues on all pages
+};
+
+/// The columns of /api/nodes and /api/queues that the readers use.
+extern const std::string_view kNodeColumns;
+extern const std::string_view kQueueColumns;
+extern const std::string_view kAttributeColumns;  ///< without the counts
+
+/// Each throws ProbeError(protocol) if the response is not valid JSON or has another form.
+User read_user(std::string_view body);
+std::vector<ManagedNode> read_nodes(std::string_view body);
+std::vector<Alarm> read_alarms(std::string_view body);
+/// The queues of the cluster, from /api/overview; nothing if the server does not count them.
+std::optional<std::size_t> read_queue_count(std::string_view body);
+/// The names in a response of /api/vhosts.
+std::vector<std::string> read_vhosts(std::string_view body);
+QueueList read_queues(std::string_view body);
+/// The text of an error response; empty if it has none.
+std::string read_reason(std::string_view body);
+
+}  // namespace vitalsd::rabbitmq

@@ -1,0 +1,393 @@
+// Kind `rabbitmq`: the queues and the nodes of one cluster. The counts of queues come from the
+// Prometheus plug-in of every node, which is cheap for the cluster, or from the management API.
+// Only the management API has attributes of queues, alarms and partitions; it is read at an
+// interval of its own.
+#include "probes/net/concurrently.hpp"
+#include "probes/net/options.hpp"
+#include "probes/net/resolver.hpp"
+#include "probes/probe.hpp"
+#include "probes/rabbitmq/client.hpp"
+#include "probes/rabbitmq/cluster.hpp"
+#include "probes/rabbitmq/metrics.hpp"
+#include "probes/rabbitmq/queue_samples.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/address.hpp>
+
+namespace vitalsd {
+namespace {
+
+using namespace rabbitmq;
+using Clock = std::chrono::steady_clock;
+
+/// What the management API says, at its slower interval.
+struct Details {
+  std::vector<ManagedNode> nodes;
+  AttributeMap attributes;  ///< only if the counts come from the plug-in
+};
+
+/// The reason of a failure of one part of the cluster, while other parts respond: the cluster is
+/// up.
+Reason partial(Reason reason) { return is_up(reason) == false ? Reason::mismatch : reason; }
+
+void set_alarms(std::vector<ManagedNode>& nodes, const std::vector<Alarm>& alarms) {
+  for (ManagedNode& node : nodes) {
+    if (!node.running) continue;
+    const auto has = [&](std::string_view resource) {
+      return std::ranges::any_of(alarms, [&](const Alarm& alarm) {
+        return alarm.node == node.name && alarm.resource == resource;
+      });
+    };
+    node.memory_alarm = has("memory");
+    node.disk_alarm = has("disk");
+  }
+}
+
+net::Pattern default_pattern() {
+  return *config::Scalar<net::Pattern>::parse("(?i)(dead|dlq|dlx|parking|retry|delay)");
+}
+
+class RabbitmqProbe final : public Probe {
+ public:
+  RabbitmqProbe(config::Node& options, const Environment& environment)
+      : environment_(environment),
+        url_(options.find<config::Url>(
+            "url",
+            "the management API, from which everything is read; together with management: "
+            "the Prometheus plug-in")),
+        urls_(options.list<config::Url>(
+            "urls",
+            "the Prometheus plug-in of each node (port 15692); a name stands for all its "
+            "addresses")),
+        management_(options.find<config::Url>(
+            "management", "the management API (port 15672) of any node, in addition to urls")),
+        password_(options.secret("password", "of the user")),
+        client_(environment, password_),
+        management_interval_(options.get<config::Duration>(
+            "management_interval", std::chrono::seconds(60),
+            "between readings of nodes, alarms and attributes of queues",
+            {std::chrono::seconds(0), std::chrono::hours(24)})),
+        queues_{
+            .max_queues = static_cast<std::size_t>(options.get<std::int64_t>(
+                "max_queues", 1000, "queues with series of their own; of more, the deepest have",
+                {0, static_cast<std::int64_t>(kMaxQueues)})),
+            .temporary = options.get<bool>(
+                "temporary_queues", false,
+                "exclusive, auto-delete and amq.gen-* queues have series of their own"),
+            .kbudde = options.choice("names", {"plugin", "kbudde"},
+                                     "names of metrics: those of the Prometheus plug-in, or of "
+                                     "rabbitmq_exporter (kbudde)") == "kbudde",
+            .no_consumers = options.get<net::Pattern>(
+                "no_consumers", default_pattern(),
+                "queues that need no consumer, such as those of dead letters")} {
+    client_.user = options.get<std::string>("user", "", "a user with the tag monitoring");
+    client_.tls = net::TlsOptions::read(options);
+    read_urls(options);
+  }
+
+  asio::awaitable<void> observe(SampleSet& out) override {
+    const Clock::time_point start = Clock::now();
+    co_await client_.load_credentials(out);
+    if (is_management_ != false) {
+      co_await observe_by_management(out, start + out.time_limit());
+    }
+    if (is_management_ != false) co_return;
+    try {
+      co_await observe_nodes(out, start);
+    } catch (const ProbeError&) {
+      if (detects_) is_management_.reset();
+      throw;
+    }
+  }
+
+  [[nodiscard]] std::string target() const override {
+    const config::Url& first = url_ ? *url_ : urls_.front();
+    return first.text() +
+           (urls_.size() > 1 ? " and " + std::to_string(urls_.size() - 1) + " more" : "");
+  }
+  [[nodiscard]] std::string endpoint() const override {
+    if (!url_) return {};
+    return config::Endpoint{url_->host, net::port_of(*url_)}.text();
+  }
+
+  void inherit(Probe& predecessor) override {
+    auto& old = dynamic_cast<RabbitmqProbe&>(predecessor);
+    if (detects_ && old.detects_) {
+      is_management_ = old.is_management_;
+      urls_ = std::move(old.urls_);
+    }
+    cluster_ = std::move(old.cluster_);
+    listed_ = std::move(old.listed_);
+  }
+
+ private:
+  void read_urls(config::Node& options);
+
+  // ---- all from the management API
+  // ---------------------------------------------------------------
+
+  asio::awaitable<void> observe_by_management(SampleSet& out, Clock::time_point deadline) {
+    out.doing("waiting for a response from " + url_->text());
+    const bool is_due = !details_ || Clock::now() >= details_due_;
+    if (is_due && !co_await read_details(*url_, deadline)) {
+      is_management_ = false;  // the address of the plug-in
+      urls_ = {*url_};
+      co_return;
+    }
+    is_management_ = true;
+    AllQueues all = co_await client_.queues(*url_, true, deadline);
+    if (is_due) co_await expect_all(*url_, all.queues, deadline);
+    std::vector<std::vector<Queue>*> before;
+    if (all.has_shifted) before.push_back(&listed_);
+    add_nodes(out, {});
+    co_await add_queues(queues_, co_await merge({&all.queues}, std::move(before)), true, out);
+    listed_ = std::move(all.queues);
+  }
+
+  // ---- counts from the plug-in
+  // -------------------------------------------------------------------
+
+  asio::awaitable<void> observe_nodes(SampleSet& out, Clock::time_point start) {
+    // A node or a management API that hangs must not use up the time of the run.
+    const auto limit = out.time_limit();
+    out.doing("waiting for the nodes");
+    co_await ask_nodes(start + limit / 2);
+    std::optional<ProbeError> failure;
+    if (management_) {
+      try {
+        out.doing("waiting for a response from " + management_->text());
+        co_await refresh_details(start + limit * 9 / 10);
+      } catch (const ProbeError& error) {
+        failure = error;
+      }
+    }
+    cluster_.end_run(details_ && !failure ? &details_->nodes : nullptr, Clock::now());
+    if (!cluster_.problem().empty()) out.fail(Reason::mismatch, cluster_.problem());
+    if (failure) {
+      out.fail(partial(failure->reason()), "management API: " + std::string(failure->what()));
+    }
+    add_nodes(out, cluster_.nodes());
+    if (details_) {
+      for (std::vector<Queue>* queues : cluster_.current()) {
+        co_await set_attributes(*queues, details_->attributes);
+      }
+    }
+    co_await add_queues(queues_, co_await merge(cluster_.current(), cluster_.previous()),
+                        cluster_.problem().empty(), out);
+  }
+
+  /// Asks every address of every URL. Throws if none responds, or if one cannot be trusted.
+  asio::awaitable<void> ask_nodes(Clock::time_point deadline) {
+    cluster_.begin_run();
+    Answers answers;
+    std::vector<asio::awaitable<void>> tasks;
+    for (const config::Url& url : urls_) tasks.push_back(ask_all(url, deadline, answers));
+    co_await net::concurrently(std::move(tasks));
+    std::optional<ProbeError> first_error;
+    std::optional<ProbeError> distrust;
+    std::size_t responses = 0;
+    const Clock::time_point now = Clock::now();
+    for (Answer& answer : answers) {
+      if (answer.error) {
+        if (!first_error) first_error = answer.error;
+        cluster_.add_failure(answer.address, answer.error->what());
+        continue;
+      }
+      ++responses;
+      try {
+        cluster_.add(answer.address, std::move(answer.page), now);
+      } catch (const ProbeError& error) {
+        if (!distrust) distrust = error;
+      }
+    }
+    if (distrust) throw ProbeError(*distrust);
+    if (responses == 0 && first_error) throw ProbeError(*first_error);
+  }
+
+  struct Answer {
+    std::string address;  // the URL, with the address if its host has several
+    NodePage page;
+    std::optional<ProbeError> error;
+  };
+  using Answers = std::vector<Answer>;
+
+  asio::awaitable<void> ask_all(const config::Url& url, Clock::time_point deadline,
+                                Answers& answers) {
+    constexpr std::size_t kMaxAddresses = 64;
+    net::Addresses addresses;
+    try {
+      addresses = co_await environment_.resolver.resolve(url.host);
+      if (addresses.size() > kMaxAddresses) {
+        throw ProbeError(Reason::mismatch, url.host + " has more than 64 addresses");
+      }
+    } catch (const ProbeError& error) {
+      answers.push_back({url.text(), {}, error});
+      co_return;
+    }
+    std::vector<asio::awaitable<void>> tasks;
+    for (const asio::ip::address& address : addresses) {
+      std::string title = url.text();
+      if (addresses.size() > 1) title += " (" + address.to_string() + ')';
+      tasks.push_back(ask(url, address.to_string(), std::move(title), deadline, answers));
+    }
+    co_await net::concurrently(std::move(tasks));
+  }
+
+  asio::awaitable<void> ask(const config::Url& url, std::string address, std::string title,
+                            Clock::time_point deadline, Answers& answers) {
+    Answer answer{std::move(title), {}, {}};
+    try {
+      answer.page = co_await client_.node_page(url, address, deadline);
+    } catch (const ProbeError& error) {
+      answer.error = error;
+    }
+    answers.push_back(std::move(answer));
+  }
+
+  // ---- nodes and attributes
+  // ----------------------------------------------------------------------
+
+  asio::awaitable<void> refresh_details(Clock::time_point deadline) {
+    if (details_ && Clock::now() < details_due_) co_return;
+    try {
+      if (!co_await read_details(*management_, deadline)) {
+        throw ProbeError(Reason::mismatch, management_->text() +
+                                               " has no management API: is the plug-in "
+                                               "rabbitmq_management enabled?");
+      }
+      const AllQueues all = co_await client_.queues(*management_, false, deadline);
+      co_await expect_all(*management_, all.queues, deadline);
+      details_->attributes = co_await map_attributes(all.queues);
+    } catch (const ProbeError&) {
+      details_.reset();
+      throw;
+    }
+  }
+
+  /// A run that finds a missing permission checks again in the next run.
+  asio::awaitable<void> expect_all(const config::Url& api, const std::vector<Queue>& queues,
+                                   Clock::time_point deadline) {
+    try {
+      co_await client_.expect_all(api, queues, deadline);
+    } catch (const ProbeError&) {
+      details_.reset();
+      throw;
+    }
+  }
+
+  /// Reads what changes slowly. Returns false if the server has no management API.
+  asio::awaitable<bool> read_details(const config::Url& api, Clock::time_point deadline) {
+    details_.reset();
+    const std::optional<User> user = co_await client_.whoami(api, deadline);
+    if (!user) co_return false;
+    if (!user->sees_all()) throw lacks_tag(*user);
+    std::vector<ManagedNode> nodes = co_await client_.nodes(api, deadline);
+    if (const auto alarms = co_await client_.alarms(api, deadline)) set_alarms(nodes, *alarms);
+    details_ = Details{.nodes = std::move(nodes), .attributes = {}};
+    details_due_ = Clock::now() + management_interval_;
+    co_return true;
+  }
+
+  /// `responding`: which nodes respond, if they were asked.
+  void add_nodes(SampleSet& out, std::map<std::string, bool> responding) const {
+    if (details_) {
+      double alarms = 0;
+      double partitions = 0;
+      bool knows_alarms = false;
+      bool knows_partitions = false;
+      for (const ManagedNode& node : details_->nodes) {
+        responding.try_emplace(node.name, node.running);
+        if (queues_.kbudde) {
+          kKbuddeNodeTable.add(out, node, node.name);
+        } else {
+          kNodeTable.add(out, node, node.name);
+        }
+        out.add(kPartitions, node.partitions, node.name);
+        knows_alarms = knows_alarms || node.memory_alarm || node.disk_alarm;
+        knows_partitions = knows_partitions || node.partitions;
+        alarms += node.memory_alarm.value_or(false) + node.disk_alarm.value_or(false);
+        partitions += node.partitions.value_or(0) > 0;
+      }
+      if (knows_alarms) out.check(kAlarmsCheck, alarms);
+      if (knows_partitions) out.check(kPartitionsCheck, partitions);
+    }
+    for (const auto& [name, runs] : responding) {
+      out.add(queues_.kbudde ? kRunning : kNodeUp, runs ? 1 : 0, name);
+    }
+  }
+
+  const Environment& environment_;
+  std::optional<config::Url> url_;
+  std::vector<config::Url> urls_;
+  std::optional<config::Url> management_;
+  config::Secret password_;
+  Client client_;
+  config::Duration management_interval_;
+  QueueOptions queues_;
+  bool detects_ = false;               // with `url` alone: what its address is
+  std::optional<bool> is_management_;  // whether everything comes from it; empty until known
+  Cluster cluster_;
+  std::vector<Queue> listed_;  // the last list of the management API
+  std::optional<Details> details_;
+  Clock::time_point details_due_{};
+};
+
+void RabbitmqProbe::read_urls(config::Node& options) {
+  if (url_ && !urls_.empty()) {
+    options.error("urls", "must not be set together with url");
+  } else if (!url_ && urls_.empty() && !options.has("url") && !options.has("urls")) {
+    options.error("url", "url or urls is required: the management API, or the Prometheus plug-in");
+  }
+  const auto check = [&](std::string_view key, const config::Url& url) {
+    if (url.host.empty()) return;
+    if (url.scheme != "http" && url.scheme != "https") {
+      options.error(key, "the scheme must be http or https, not " + config::quoted(url.scheme));
+    }
+    if (!url.user.empty() || !url.password.empty()) {
+      options.error(key, "must not have a user or a password: use the keys user and password");
+    }
+  };
+  if (url_) check("url", *url_);
+  if (management_) check("management", *management_);
+  for (std::size_t i = 0; i < urls_.size(); ++i) {
+    check("urls", urls_[i]);
+    const auto same = [&](const config::Url& other) { return other.text() == urls_[i].text(); };
+    if (std::any_of(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i), same)) {
+      options.error("urls", urls_[i].text() + " is listed twice");
+    }
+  }
+  if (password_ && client_.user.empty()) options.error("password", "requires user");
+  if (management_ && client_.user.empty()) options.error("user", "is required with management");
+  if (url_ && management_) urls_ = {*url_};
+  detects_ = urls_.empty();
+  if (!detects_) is_management_ = false;
+  if (!url_ && urls_.empty()) urls_.emplace_back();  // reported above
+}
+
+}  // namespace
+
+namespace kinds {
+extern const ProbeKind rabbitmq;
+const ProbeKind rabbitmq = {
+    .name = "rabbitmq",
+    .help = "A RabbitMQ cluster is up; its queues, nodes and alarms.",
+    .make = make_probe<RabbitmqProbe>,
+    .metrics = rabbitmq::kMetrics,
+    .checks = rabbitmq::kChecks,
+    .up = &rabbitmq::kUp,
+    .documented_series = "rabbitmq_up",
+};
+}  // namespace kinds
+
+}  // namespace vitalsd

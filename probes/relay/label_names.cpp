@@ -1,0 +1,63 @@
+#include "probes/relay/label_names.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace vitalsd::relay {
+namespace {
+
+// The names in `a="1",b="2"`.
+std::vector<std::string> names_in(std::string_view labels) {
+  std::vector<std::string> names;
+  while (!labels.empty()) {
+    names.emplace_back(labels.substr(0, labels.find('=')));
+    labels.remove_prefix(names.back().size() + 2);
+    while (!labels.starts_with('"')) labels.remove_prefix(labels.starts_with('\\') ? 2 : 1);
+    labels.remove_prefix(std::min<std::size_t>(2, labels.size()));
+  }
+  return names;
+}
+
+}  // namespace
+
+LabelNames::LabelNames(std::string_view constant_labels, const Renames& renames) {
+  std::vector<std::string> added = names_in(constant_labels);
+  added.emplace_back("__name__");  // would replace the name of the metric
+  const auto exported = [&](std::string name) {
+    if (name == "instance") name = "relayed_instance";
+    while (std::ranges::find(added, name) != added.end()) name.insert(0, kExported);
+    return name;
+  };
+  for (const auto& [from, to] : renames) renames_.emplace_back(from, exported(to));
+  for (const std::string& name : added) {
+    const bool is_renamed =
+        std::ranges::any_of(renames_, [&](const auto& rename) { return rename.first == name; });
+    if (!is_renamed) renames_.emplace_back(name, exported(name));
+  }
+}
+
+std::string_view LabelNames::published(std::string_view name) const {
+  for (const auto& [from, to] : renames_) {
+    if (from == name) return to;
+  }
+  return name;
+}
+
+bool LabelNames::apply(SampleLine& line) const {
+  bool is_same = true;
+  for (LineLabel& label : line.labels()) {
+    std::string_view name = published(label.name);
+    if (name.data() == label.name.data()) continue;
+    is_same = false;
+    const auto is_taken = [&](const LineLabel& other) {
+      return &other != &label && published(other.name) == other.name && other.name == name;
+    };
+    while (std::ranges::any_of(line.labels(), is_taken)) {
+      name = line.keep(std::string(kExported) + std::string(name));
+    }
+    label.name = name;
+  }
+  return is_same;
+}
+
+}  // namespace vitalsd::relay

@@ -1,0 +1,33 @@
+// The names that the labels of a page have once they are published. Pure.
+#pragma once
+
+#include "probes/relay/sample_line.hpp"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace vitalsd::relay {
+
+constexpr std::string_view kExported = "exported_";
+
+class LabelNames {
+ public:
+  using Renames = std::vector<std::pair<std::string, std::string>>;  ///< from, to
+
+  /// A label with the name of one in `constant_labels` (`probe="x",instance="y"`) becomes
+  /// exported_NAME, also after a rename; `instance` becomes relayed_instance, because the shipped
+  /// scrape configurations read exported_instance as the instance.
+  LabelNames(std::string_view constant_labels, const Renames& renames);
+
+  /// Renames the labels of a line. Returns whether there was nothing to rename.
+  bool apply(SampleLine& line) const;
+
+ private:
+  [[nodiscard]] std::string_view published(std::string_view name) const;
+
+  Renames renames_;
+};
+
+}  // namespace vitalsd::relay

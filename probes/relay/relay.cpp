@@ -1,0 +1,295 @@
+// Kind `relay`: the metrics of applications, read from their pages and published with the label
+// `instance`. One part for each target, so a target that fails affects its own series only.
+#include "config/endpoint.hpp"
+#include "exporter/model/text_format.hpp"
+#include "probes/kubernetes/watch/selection.hpp"
+#include "probes/kubernetes/watch/watched.hpp"
+#include "probes/net/concurrently.hpp"
+#include "probes/net/http_client.hpp"
+#include "probes/relay/page_client.hpp"
+#include "probes/relay/page_reader.hpp"
+#include "probes/relay/pod_targets.hpp"
+#include "probes/relay/targets.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vitalsd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using relay::PageReader;
+using relay::Target;
+
+constexpr Metric kUp({.name = "relay_up",
+                      .help = "Whether the last page of the target was read (1) or not (0)."});
+constexpr Metric kSeries({.name = "vitalsd_relay_series",
+                          .help = "Series in the last page of the target, of the selected "
+                                  "families."});
+constexpr Metric kDropped({.name = "vitalsd_relay_dropped_total",
+                           .type = Type::counter,
+                           .help = "Lines of relayed pages that were left out, by reason."},
+                          "reason");
+
+/// What is kept of a target between runs.
+struct TargetState {
+  Fragment page;            // the last one
+  bool has_failed = false;  // in the last run, or its request is still in flight
+};
+
+/// How a target was read in this run.
+struct Result {
+  Fragment page;
+  std::size_t series = 0;
+  std::optional<relay::SeriesSet> series_set;  // if another target has the same instance
+  std::optional<ProbeError> error;
+};
+
+// `labels` with the labels of the target, unless the user has set them, and with its instance,
+// which is the last label. A quote in a value is escaped, so the searched texts occur only where a
+// label begins.
+std::string labels_of(const std::string& labels, const Target& target) {
+  std::string out = labels.substr(0, labels.rfind(",instance=\""));
+  for (const auto& [name, value] : target.labels) {
+    if (!out.contains(',' + name + "=\"")) append_label(out, name, printable_utf8(value));
+  }
+  append_label(out, "instance", target.instance);
+  return out;
+}
+
+class RelayProbe final : public Probe {
+ public:
+  RelayProbe(config::Node& options, const Environment& environment)
+      : environment_(environment), urls_(options), client_(options, environment) {
+    if (config::Node* pods =
+            options.find_section("pods", "the pages of pods, with the labels namespace and pod")) {
+      pods_.emplace(*pods, environment);
+    }
+    rules_.keep = options.one_or_more<net::Pattern>(
+        "keep", "only families whose whole name matches; default: all");
+    rules_.drop =
+        options.one_or_more<net::Pattern>("drop", "without families whose whole name matches");
+    rules_.rename_labels = options.map<std::string>("rename_labels", "new names of labels");
+    rules_.max_series = static_cast<std::size_t>(options.get<std::int64_t>(
+        "max_series", 100'000, "more series of one page are left out", {1, 10'000'000}));
+    concurrency_ = static_cast<std::size_t>(options.get<std::int64_t>(
+        "concurrency", 64, "maximum number of pages to read at a time", {1, 1000}));
+    if (options.has("url") + options.has("urls") + options.has("pods") != 1) {
+      options.error("url", "exactly one of url, urls and pods must be set");
+    }
+    for (const auto& [from, to] : rules_.rename_labels) {
+      for (const std::string& name : {from, to}) {
+        if (is_label_name(name)) continue;
+        options.error("rename_labels", config::quoted(name) + " is not a valid label name");
+      }
+    }
+  }
+
+  asio::awaitable<void> observe(SampleSet& out) override {
+    std::vector<Target> found;
+    if (pods_ && !co_await pods_->find(out, found)) {
+      // Thrown, so that the parts of the last run stay as after any failure.
+      const Failure failure = out.failure().value_or(
+          Failure{Reason::timeout, "the API server has not sent the list of pods"});
+      throw ProbeError(failure.reason, failure.detail);
+    }
+    co_await urls_.find(environment_, out, found);
+    const std::vector<Target> targets = in_order(std::move(found));
+    out.doing("reading " + std::to_string(targets.size()) + " pages");
+    Run run{.out = out,
+            .targets = targets,
+            .results = std::vector<Result>(targets.size()),
+            .by_instance = {},
+            .started = Clock::now()};
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      run.by_instance[targets[i].instance].push_back(i);
+    }
+    std::vector<asio::awaitable<void>> workers;
+    for (std::size_t i = 0; i < std::min(concurrency_, targets.size()); ++i) {
+      workers.push_back(work(run));
+    }
+    co_await net::concurrently(std::move(workers));
+    reject_same_series(run);
+    for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
+    for (std::size_t i = 0; i < dropped_.size(); ++i) {
+      out.add(kDropped, static_cast<double>(dropped_[i]), relay::kDroppedNames[i]);
+    }
+  }
+
+  [[nodiscard]] std::string target() const override { return pods_ ? pods_->text() : urls_.text(); }
+  [[nodiscard]] std::string endpoint() const override {
+    if (urls_.urls().size() != 1) return {};
+    const config::Url& url = urls_.urls().front();
+    return config::Endpoint{url.host, net::port_of(url)}.text();
+  }
+
+  void inherit(Probe& predecessor) override {
+    auto& old = dynamic_cast<RelayProbe&>(predecessor);
+    dropped_ = old.dropped_;
+    if (pods_ && old.pods_) pods_->inherit(*old.pods_);
+  }
+
+ private:
+  /// The queue of one run, which its workers share.
+  struct Run {
+    SampleSet& out;
+    const std::vector<Target>& targets;
+    std::vector<Result> results;
+    std::map<std::string_view, std::vector<std::size_t>> by_instance;  // indices of targets
+    Clock::time_point started;
+    std::size_t next = 0;
+  };
+
+  static bool is_label_name(std::string_view name) {
+    const auto is_allowed = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    };
+    return !name.empty() && !(name.front() >= '0' && name.front() <= '9') &&
+           std::ranges::all_of(name, is_allowed);
+  }
+
+  // Targets that failed before come last: if many hang, the others must not wait for them. Forgets
+  // the targets that have gone.
+  std::vector<Target> in_order(std::vector<Target> found) {
+    std::map<std::string, TargetState> states;
+    std::vector<Target> targets;
+    std::vector<Target> last;
+    for (Target& target : found) {
+      TargetState& state = states[target.name];
+      const auto known = states_.find(target.name);
+      if (known != states_.end()) state = std::move(known->second);
+      (state.has_failed ? last : targets).push_back(std::move(target));
+    }
+    std::ranges::move(last, std::back_inserter(targets));
+    states_ = std::move(states);
+    return targets;
+  }
+
+  asio::awaitable<void> work(Run& run) {
+    while (run.next < run.targets.size()) {
+      const std::size_t index = run.next++;
+      const Target& target = run.targets[index];
+      Result& result = run.results[index];
+      bool& has_failed = states_[target.name].has_failed;
+      has_failed = true;
+      try {
+        co_await read(run, target, limit_of(run, index), result);
+        has_failed = false;
+      } catch (const ProbeError& error) {
+        result.error = error;
+      }
+    }
+  }
+
+  // A share of the time that is left, so that the run reaches all targets if many hang. The last
+  // tenth is for the end of the run.
+  [[nodiscard]] config::Duration limit_of(const Run& run, std::size_t index) const {
+    constexpr config::Duration kMin{100};
+    const auto rows = (run.targets.size() - index + concurrency_ - 1) / concurrency_;
+    const auto left = run.started + run.out.time_limit() * 9 / 10 - Clock::now();
+    return std::max(std::chrono::floor<config::Duration>(left) / static_cast<long>(rows), kMin);
+  }
+
+  asio::awaitable<void> read(Run& run, const Target& target, config::Duration limit,
+                             Result& result) {
+    const auto make = [&](bool openmetrics) {
+      return std::make_unique<PageReader>(rules_, environment_.foreign,
+                                          labels_of(run.out.constant_labels(), target), openmetrics,
+                                          states_[target.name].page);
+    };
+    auto reader = co_await client_.get(target, limit, run.out, make);
+    result.page = reader->finish();
+    const std::uint64_t invalid =
+        reader->dropped()[static_cast<std::size_t>(relay::Dropped::invalid)];
+    for (std::size_t i = 0; i < dropped_.size(); ++i) dropped_[i] += reader->dropped()[i];
+    if (!result.page && reader->series() == 0 && invalid > 0) {
+      throw ProbeError(Reason::protocol,
+                       "no line of the page is valid in the Prometheus text format");
+    }
+    result.series = reader->series();
+    if (run.by_instance[target.instance].size() > 1) result.series_set = reader->take_series();
+  }
+
+  // Two targets of one instance may have the same series, which nothing would tell apart.
+  static void reject_same_series(Run& run) {
+    for (auto& [instance, indices] : run.by_instance) {
+      std::ranges::sort(indices, {}, [&](std::size_t i) { return run.targets[i].name; });
+      for (auto second = indices.begin(); second != indices.end(); ++second) {
+        Result& result = run.results[*second];
+        const auto clashes = [&](std::size_t first) {
+          Result& other = run.results[first];
+          return result.series_set && other.series_set && !other.error &&
+                 other.series_set->intersects(*result.series_set);
+        };
+        const auto first = std::find_if(indices.begin(), second, clashes);
+        if (first == second) continue;
+        result.error.emplace(Reason::mismatch,
+                             "some series are the same as those of " + run.targets[*first].name +
+                                 ", and both targets have the instance " + std::string(instance) +
+                                 ": drop families of one, or use two probes");
+      }
+    }
+  }
+
+  void publish(Run& run, std::size_t index) {
+    const Target& target = run.targets[index];
+    Result& result = run.results[index];
+    Part& part = run.out.part(target.name);
+    // Rendered here, because they have the labels of the target, too.
+    Part own;
+    own.add(kUp, result.error ? 0 : 1);
+    if (!result.error) own.add(kSeries, static_cast<double>(result.series));
+    Rendering lines;
+    std::size_t duplicates = 0;
+    own.render(lines, labels_of(run.out.constant_labels(), target), duplicates);
+    part.attach(to_fragment(std::move(lines)));
+    if (result.error) {
+      part.fail(result.error->reason(), result.error->what());
+    } else {
+      states_[target.name].page = result.page;
+      part.attach(result.page);
+    }
+    part.complete();
+  }
+
+  const Environment& environment_;
+  relay::UrlTargets urls_;
+  std::optional<relay::PodTargets> pods_;
+  relay::PageClient client_;
+  relay::Rules rules_;
+  std::size_t concurrency_ = 0;
+  std::map<std::string, TargetState> states_;  // by the target's name
+  relay::DroppedCounts dropped_{};
+};
+
+constexpr auto kMetrics =
+    metric_list(kUp, kSeries, kDropped, kubernetes::kLastHeard, kubernetes::kSelectedObjects);
+constexpr std::array<const Check*, 1> kChecks = {&kubernetes::kUnmatchedCheck};
+constexpr std::array<Permission, 1> kPermissions = {
+    Permission{.group = "", .resource = "pods", .within = "pods"}};
+
+}  // namespace
+
+namespace kinds {
+extern const ProbeKind relay;
+const ProbeKind relay = {
+    .name = "relay",
+    .help = "The metrics of applications, read from their Prometheus pages and published again.",
+    .make = make_probe<RelayProbe>,
+    .metrics = kMetrics,
+    .checks = kChecks,
+    .permissions = kPermissions,
+    .default_interval = config::Duration{15'000},
+};
+}  // namespace kinds
+
+}  // namespace vitalsd

@@ -1,0 +1,47 @@
+// Which pages a relay reads: URLs of the configuration, or every address of the names in them.
+#pragma once
+
+#include "config/node.hpp"
+#include "config/scalar.hpp"
+#include "exporter/model/sample_set.hpp"
+#include "probes/probe.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+
+namespace vitalsd::relay {
+
+/// One page.
+struct Target {
+  std::string name;      ///< unique within the probe, without secrets
+  std::string instance;  ///< host:port
+  config::Url url;
+  std::string host;  ///< of the URL, if `url` has one of its addresses instead; else empty
+  std::vector<std::pair<std::string, std::string>> labels{};  ///< in addition to those of the probe
+};
+
+/// The pages of `url`, `urls` and `each_address`.
+class UrlTargets {
+ public:
+  /// Reads the keys.
+  explicit UrlTargets(config::Node& options);
+
+  [[nodiscard]] bool empty() const { return urls_.empty(); }
+  [[nodiscard]] const std::vector<config::Url>& urls() const { return urls_; }
+
+  /// Appends the pages. Throws ProbeError(dns) if a name of each_address does not resolve.
+  asio::awaitable<void> find(const Environment& environment, SampleSet& run,
+                             std::vector<Target>& out) const;
+
+  /// "http://app:8080/metrics (and 2 more)".
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::vector<config::Url> urls_;
+  bool each_address_ = false;
+};
+
+}  // namespace vitalsd::relay
