@@ -32,7 +32,8 @@ constexpr MetricInfo kTargets{.name = "vitalsd_prometheus_targets",
                               .help = "Active targets by job and health.",
                               .waiver = {},
                               .label_names = {"job", "health"},
-                              .label_count = 2};
+                              .label_count = 2,
+                              .foreign_unit = {}};
 constexpr Metric kRules({.name = "vitalsd_prometheus_rules",
                          .help = "Rules by the health of their last evaluation: ok, err, or "
                                  "unknown before the first one."},
