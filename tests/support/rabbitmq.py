@@ -130,7 +130,7 @@ class Rabbitmq(Server):
             self._answers,
             user=account("rabbitmq"),
             environment=self.environment,
-            deadline=60,
+            deadline=180,  # 7 s on an idle machine
         )
 
     def restart(self) -> None:
