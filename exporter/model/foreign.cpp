@@ -102,6 +102,11 @@ void ForeignFamilies::declare(std::string_view name, Type type) {
   }
 }
 
+bool ForeignFamilies::is_declared(std::string_view name) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->declared.contains(name);
+}
+
 std::size_t ForeignFamilies::size() const {
   const std::lock_guard lock(state_->mutex);
   return state_->families;

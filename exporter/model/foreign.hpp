@@ -38,6 +38,9 @@ class ForeignFamilies {
   /// Adds a family that vitalsd declares. A foreign one of the same name and type joins it.
   void declare(std::string_view name, Type type);
 
+  /// Whether vitalsd declares a family whose samples have this name.
+  [[nodiscard]] bool is_declared(std::string_view name) const;
+
   /// Returns the family of the name, which is new or which other publishers with the same type
   /// share. The first help and unit stay. A name that is reserved is replaced by exported_name().
   [[nodiscard]] std::expected<MetricRef, Clash> intern(const ForeignDeclaration& declaration);

@@ -11,9 +11,12 @@
 #include "probes/net/unix_socket.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <optional>
 #include <utility>
 
 #include <libpq-fe.h>
@@ -30,6 +33,32 @@ constexpr int kMaxRows = 20'000;  // of one statement
 // CPU time that libpq may use to parse one response. For each parameter that a server reports,
 // libpq searches its whole list of parameters.
 constexpr std::chrono::milliseconds kMaxParsing{100};
+
+ProbeError connect_error(PGconn* connection) {
+  return {Reason::connect, pg_error_text(PQerrorMessage(connection))};
+}
+
+std::string error_field(const PGresult* result, int field) {
+  const char* const text = PQresultErrorField(result, field);
+  return text == nullptr ? std::string() : pg_error_text(text);
+}
+
+// Whether the server refused a statement; after a fatal error it closes the connection.
+bool is_error(const PGresult* result) {
+  return error_field(result, PG_DIAG_SEVERITY_NONLOCALIZED) == "ERROR";
+}
+
+// Without the lines that libpq adds, which quote the statement.
+PgRefusal read_refusal(const PGresult* result) {
+  PgRefusal refusal{.sqlstate = error_field(result, PG_DIAG_SQLSTATE),
+                    .text = error_field(result, PG_DIAG_SEVERITY) + ": " +
+                            error_field(result, PG_DIAG_MESSAGE_PRIMARY)};
+  const std::string hint = error_field(result, PG_DIAG_MESSAGE_HINT);
+  if (!hint.empty()) refusal.text += " (" + hint + ')';
+  const std::string position = error_field(result, PG_DIAG_STATEMENT_POSITION);
+  std::from_chars(position.data(), position.data() + position.size(), refusal.position);
+  return refusal;
+}
 
 }  // namespace
 
@@ -67,15 +96,7 @@ asio::awaitable<std::vector<PgResult>> PgConnection::query(std::string_view stat
                                                            std::chrono::milliseconds limit) {
   // The settings are a message of their own: a server starts the statement timer at the beginning
   // of a message.
-  std::string settings =
-      "BEGIN READ ONLY; SET LOCAL statement_timeout = " + std::to_string(limit.count()) +
-      "; SET LOCAL search_path = pg_catalog";
-  // A SQL_ASCII server stores names in any encoding and rejects those that are invalid in the
-  // client's encoding.
-  const char* const encoding = PQparameterStatus(session_->connection.get(), "server_encoding");
-  if (encoding != nullptr && std::string_view(encoding) == "SQL_ASCII") {
-    settings += "; SET LOCAL client_encoding = 'SQL_ASCII'";
-  }
+  const std::string settings = begin(limit, "pg_catalog");
   co_await send(settings);
   std::vector<PgResult> results = co_await send(std::string(statements) + "; COMMIT");
   if (results.empty()) throw ProbeError(Reason::protocol, "the response lacks results");
@@ -83,14 +104,55 @@ asio::awaitable<std::vector<PgResult>> PgConnection::query(std::string_view stat
   co_return results;
 }
 
+std::string PgConnection::begin(std::chrono::milliseconds limit,
+                                std::string_view search_path) const {
+  std::string settings =
+      "BEGIN READ ONLY; SET LOCAL statement_timeout = " + std::to_string(limit.count()) +
+      "; SET LOCAL search_path = " + std::string(search_path);
+  // A SQL_ASCII server stores names in any encoding and rejects those that are invalid in the
+  // client's encoding.
+  const char* const encoding = PQparameterStatus(session_->connection.get(), "server_encoding");
+  if (encoding != nullptr && std::string_view(encoding) == "SQL_ASCII") {
+    settings += "; SET LOCAL client_encoding = 'SQL_ASCII'";
+  }
+  return settings;
+}
+
+asio::awaitable<std::expected<PgResult, PgRefusal>> PgConnection::ask(
+    const std::string& statement, std::chrono::milliseconds limit,
+    std::chrono::milliseconds lock_limit) {
+  PGconn* const connection = session_->connection.get();
+  const std::string settings = begin(limit, "pg_catalog, public, pg_temp") +
+                               "; SET LOCAL lock_timeout = " + std::to_string(lock_limit.count()) +
+                               "; SAVEPOINT vitalsd";
+  co_await send(settings);
+  // The extended protocol permits one statement only, so none can follow a COMMIT.
+  if (PQsendQueryParams(connection, statement.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) !=
+      1) {
+    throw connect_error(connection);
+  }
+  std::optional<PgRefusal> refusal;
+  std::vector<PgResult> results = co_await receive(&refusal);
+  // A transaction that is rolled back would count in xact_rollback.
+  const std::string end = "ROLLBACK TO SAVEPOINT vitalsd; COMMIT";
+  co_await send(end);
+  if (refusal) co_return std::unexpected(std::move(*refusal));
+  if (results.size() != 1) throw ProbeError(Reason::protocol, "the response lacks a result");
+  co_return std::move(results.front());
+}
+
 asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& message) {
   PGconn* const connection = session_->connection.get();
-  const auto connect_error = [&] {
-    return ProbeError(Reason::connect, pg_error_text(PQerrorMessage(connection)));
-  };
-  if (PQsendQuery(connection, message.c_str()) != 1) throw connect_error();
+  if (PQsendQuery(connection, message.c_str()) != 1) throw connect_error(connection);
+  co_return co_await receive(nullptr);
+}
+
+// Sends what is queued and receives all results. With `refusal`, an error of the server is stored
+// there, and the rest of the response is read.
+asio::awaitable<std::vector<PgResult>> PgConnection::receive(std::optional<PgRefusal>* refusal) {
+  PGconn* const connection = session_->connection.get();
   for (int unsent = PQflush(connection); unsent != 0; unsent = PQflush(connection)) {
-    if (unsent < 0) throw connect_error();
+    if (unsent < 0) throw connect_error(connection);
     co_await session_->wait(Descriptor::wait_write);
   }
   std::vector<PgResult> results;
@@ -104,7 +166,7 @@ asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& mes
                          "the response is larger than " + std::to_string(kMaxBytes) + " bytes");
       }
       const auto start = thread_cpu_time();
-      if (PQconsumeInput(connection) != 1) throw connect_error();
+      if (PQconsumeInput(connection) != 1) throw connect_error(connection);
       PQisBusy(connection);  // parses the input
       parsing += thread_cpu_time() - start;
       if (parsing > kMaxParsing) {
@@ -115,10 +177,15 @@ asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& mes
     if (raw == nullptr) co_return results;
     PgResult result(raw);
     const ExecStatusType status = PQresultStatus(raw);
+    if (refusal != nullptr && is_error(raw)) {
+      *refusal = read_refusal(raw);
+      continue;
+    }
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
       const char* sqlstate = PQresultErrorField(raw, PG_DIAG_SQLSTATE);
+      const std::string text = pg_error_text(PQresultErrorMessage(raw));  // none of COPY
       throw ProbeError(sqlstate == nullptr ? Reason::protocol : pg_reason(sqlstate),
-                       pg_error_text(PQresultErrorMessage(raw)));
+                       text.empty() ? "the statement has no result with rows" : text);
     }
     if (result.rows() > kMaxRows) {
       throw ProbeError(Reason::protocol, "the response has more than " + std::to_string(kMaxRows) +

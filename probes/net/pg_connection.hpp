@@ -8,7 +8,10 @@
 #include "probes/probe.hpp"
 
 #include <chrono>
+#include <cstddef>
+#include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +21,13 @@
 namespace vitalsd::net {
 
 struct PgSession;
+
+/// The error of a server that refused one statement.
+struct PgRefusal {
+  std::string sqlstate;
+  std::string text;          ///< on one line: severity, message and hint
+  std::size_t position = 0;  ///< in the statement, in characters from 1; 0: unknown
+};
 
 class PgConnection {
  public:
@@ -35,6 +45,15 @@ class PgConnection {
   asio::awaitable<std::vector<PgResult>> query(std::string_view statements,
                                                std::chrono::milliseconds limit);
 
+  /// Runs one statement that vitalsd did not write, in a read-only transaction with the search path
+  /// "pg_catalog, public". The server cancels it after `limit`, and after `lock_limit` if it waits
+  /// for a lock. A savepoint reverts every setting that the statement changes. Several statements
+  /// are refused. After a refusal the connection can still be used. Throws ProbeError if the
+  /// connection is lost, or if the statement ends the transaction.
+  asio::awaitable<std::expected<PgResult, PgRefusal>> ask(const std::string& statement,
+                                                          std::chrono::milliseconds limit,
+                                                          std::chrono::milliseconds lock_limit);
+
   /// For a run that uses a connection opened by an earlier run.
   void conceal_secrets(SampleSet& out) const;
 
@@ -44,7 +63,10 @@ class PgConnection {
   [[nodiscard]] bool hung_up() const;
 
  private:
+  [[nodiscard]] std::string begin(std::chrono::milliseconds limit,
+                                  std::string_view search_path) const;
   asio::awaitable<std::vector<PgResult>> send(const std::string& message);
+  asio::awaitable<std::vector<PgResult>> receive(std::optional<PgRefusal>* refusal);
   explicit PgConnection(std::unique_ptr<PgSession> session);
   std::unique_ptr<PgSession> session_;
 };

@@ -34,6 +34,15 @@ std::string_view PgResult::text(int row, int column) const {
           static_cast<std::size_t>(PQgetlength(result, row, column))};
 }
 
+bool PgResult::is_null(int row, int column) const {
+  return PQgetisnull(static_cast<PGresult*>(result_), row, column) != 0;
+}
+
+bool PgResult::is_boolean(int column) const {
+  constexpr Oid kBoolean = 16;  // in pg_type.dat
+  return PQftype(static_cast<PGresult*>(result_), column) == kBoolean;
+}
+
 std::optional<double> PgResult::number(int row, int column) const {
   const std::string_view value = text(row, column);
   double number = 0;

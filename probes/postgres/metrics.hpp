@@ -5,6 +5,7 @@
 #include "exporter/model/check.hpp"
 #include "exporter/model/metric_table.hpp"
 #include "exporter/model/outcome.hpp"
+#include "probes/postgres/custom_queries.hpp"
 #include "probes/postgres/rows.hpp"
 
 #include <array>
@@ -203,7 +204,7 @@ inline constexpr Metric kSize({.name = "pg_database_size_bytes",
 
 inline constexpr auto kMetrics =
     metric_list(kServerTable, kDatabaseTable, kActivityTable, kLockTable, kStandbyTable, kStandbys,
-                kArchiverTable, kSize);
+                kArchiverTable, kSize, kQueryDuration, kQuerySuccess);
 
 inline constexpr Check kConnectionsCheck{.name = "connections",
                                          .unit = Unit::ratio,

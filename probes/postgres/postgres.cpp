@@ -5,6 +5,7 @@
 #include "probes/net/options.hpp"
 #include "probes/net/pg_connection.hpp"
 #include "probes/net/unix_socket.hpp"
+#include "probes/postgres/custom_queries.hpp"
 #include "probes/postgres/metrics.hpp"
 #include "probes/postgres/rows.hpp"
 #include "probes/postgres/statements.hpp"
@@ -134,7 +135,8 @@ class PostgresProbe final : public Probe {
       : environment_(environment),
         pg_(read_options(options)),
         size_interval_(options.get<config::Duration>(
-            "size_interval", 5min, "time between two readings of the database sizes", {1s, 24h})) {}
+            "size_interval", 5min, "time between two readings of the database sizes", {1s, 24h})),
+        queries_(options, environment) {}
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = std::chrono::steady_clock::now();
@@ -151,16 +153,17 @@ class PostgresProbe final : public Probe {
         co_await connection->query(postgres::kStatements, out.time_limit());
     postgres::add_statistics(results, unarchived_, out);
     const auto now = std::chrono::steady_clock::now();
-    bool usable = true;
     const config::Duration wait =
         size_failure_ ? std::min(size_interval_, kRetryAfterFailure) : size_interval_;
     if (!sizes_read_at_ || now - *sizes_read_at_ >= wait) {
       sizes_read_at_ = now;
-      usable = co_await read_sizes(*connection, start, out);
+      if (!co_await read_sizes(*connection, start, out)) connection.reset();
     }
     for (const auto& [database, size] : sizes_) out.add(postgres::kSize, size, database);
     if (size_failure_) out.fail(size_failure_->reason, size_failure_->detail);
-    if (usable) connection_ = std::move(connection);
+    const postgres::CustomQueries::Connect reconnect = [&] { return connect(out); };
+    co_await queries_.run(connection, reconnect, start, out);
+    connection_ = std::move(connection);
   }
 
   [[nodiscard]] std::string target() const override {
@@ -173,6 +176,7 @@ class PostgresProbe final : public Probe {
     // A connection that was made with other options may lead to a server that is not trusted now.
     if (old.pg_ == pg_) connection_ = std::move(old.connection_);
     unarchived_ = old.unarchived_;
+    if (old.pg_ == pg_) queries_.inherit(old.queries_);
   }
 
  private:
@@ -221,6 +225,7 @@ class PostgresProbe final : public Probe {
   const Environment& environment_;
   net::PgOptions pg_;
   config::Duration size_interval_;
+  postgres::CustomQueries queries_;
   std::optional<net::PgConnection> connection_;
   Backlog unarchived_;                                                  // WAL files
   std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or tried

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 
@@ -124,6 +125,70 @@ TEST_F(PgConnectionTest, ReadsNumbersAndBooleansFromText) {
   EXPECT_TRUE(result.is_true(5, 0));
   EXPECT_FALSE(result.is_true(6, 0));
   EXPECT_FALSE(result.is_true(2, 0));
+}
+
+// ---- statements of the user ---------------------------------------------------------------------
+
+using Answer = std::expected<PgResult, PgRefusal>;
+
+asio::awaitable<std::optional<Answer>> ask_one(PgConnection& connection) {
+  using std::chrono_literals::operator""ms;
+  co_return co_await connection.ask("SELECT n", 1234ms, 123ms);
+}
+
+std::string parsed_and_bound() { return message('1', "") + message('2', ""); }
+
+TEST_F(PgConnectionTest, AsksBehindASavepointWithALockTimeout) {
+  std::string end;
+  server_.respond = [&](Wire& wire) -> asio::awaitable<void> {
+    co_await wire.send(parsed_and_bound() + columns({"n"}) + row({"7"}) + complete("SELECT 1") +
+                       message('Z', "T"));
+    end = co_await wire.receive();
+    co_await wire.send(complete("ROLLBACK") + complete("COMMIT") + ready());
+  };
+  PgConnection connection = open();
+  const auto answer = test::Task(loop_, ask_one(connection)).get();
+  EXPECT_EQ(answer.value()->text(0, 0), "7");
+  EXPECT_EQ(server_.settings,
+            message('Q', c_string("BEGIN READ ONLY; SET LOCAL statement_timeout = 1234; SET LOCAL "
+                                  "search_path = pg_catalog, public, pg_temp; SET LOCAL "
+                                  "lock_timeout = 123; SAVEPOINT vitalsd")));
+  EXPECT_EQ(server_.query.front(), 'P');  // the extended protocol: one statement
+  EXPECT_EQ(end, message('Q', c_string("ROLLBACK TO SAVEPOINT vitalsd; COMMIT")));
+  EXPECT_FALSE(connection.hung_up());
+}
+
+TEST_F(PgConnectionTest, CanStillBeUsedAfterARefusal) {
+  server_.respond = [](Wire& wire) -> asio::awaitable<void> {
+    co_await wire.send(message('E', 'S' + c_string("ERROR") + 'V' + c_string("ERROR") + 'C' +
+                                        c_string("42703") + 'M' + c_string("no column\nn") + 'H' +
+                                        c_string("Use m.") + 'P' + c_string("8") + '\0') +
+                       message('Z', "E"));
+    co_await wire.receive();
+    co_await wire.send(complete("ROLLBACK") + complete("COMMIT") + ready());
+    co_await wire.drain();
+  };
+  PgConnection connection = open();
+  const auto answer = test::Task(loop_, ask_one(connection)).get();
+  ASSERT_FALSE(answer->has_value());
+  EXPECT_EQ(answer->error().sqlstate, "42703");
+  EXPECT_EQ(answer->error().text, "ERROR: no column n (Use m.)");
+  EXPECT_EQ(answer->error().position, 8U);
+  EXPECT_FALSE(connection.hung_up());
+}
+
+TEST_F(PgConnectionTest, ReportsTheLastWordsOfALostConnection) {
+  server_.respond = [](Wire& wire) {
+    return wire.send(report('E', "FATAL", "57P01", "terminating connection"));
+  };
+  PgConnection connection = open();
+  try {
+    test::Task(loop_, ask_one(connection)).get();
+    FAIL() << "no error";
+  } catch (const ProbeError& error) {
+    EXPECT_EQ(error.reason(), Reason::unready);
+    EXPECT_STREQ(error.what(), "FATAL:  terminating connection");
+  }
 }
 
 asio::awaitable<std::string> query_at(const Environment& environment, std::uint16_t port,

@@ -1,0 +1,145 @@
+#include "probes/postgres/custom_queries.hpp"
+
+#include "probes/postgres/query_rows.hpp"
+
+#include <algorithm>
+#include <expected>
+#include <utility>
+
+namespace vitalsd::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds kRetryAfterFailure = 60s;
+// A query is not started with less time.
+constexpr std::chrono::milliseconds kMinLimit = 10ms;
+
+// A statement that waits for a lock queues behind it, and others queue behind the statement.
+std::chrono::milliseconds lock_limit(std::chrono::milliseconds limit) {
+  return std::clamp<std::chrono::milliseconds>(limit / 10, 1ms, 500ms);
+}
+
+// The reason is never one for which the server would count as down: it responds.
+Failure failure_of(const CustomQuery& query, const net::PgRefusal& refusal,
+                   std::chrono::milliseconds limit) {
+  Failure failure{Reason::mismatch, refusal.text};
+  const auto fail_at_limit = [&](std::chrono::milliseconds passed) {
+    failure.reason = Reason::overload;
+    failure.detail += " (limit: " + config::Scalar<config::Duration>::show(passed) + ')';
+  };
+  if (refusal.sqlstate == "57014") fail_at_limit(limit);              // query_canceled
+  if (refusal.sqlstate == "55P03") fail_at_limit(lock_limit(limit));  // lock_not_available
+  if (refusal.sqlstate == "42501") failure.reason = Reason::permission;
+  if (refusal.position > 0) failure.detail += " at " + place_in(query.sql, refusal.position);
+  if (refusal.sqlstate == "42P01") {  // undefined_table
+    failure.detail += "; tables outside of the schema public need its name: schema.table";
+  }
+  return failure;
+}
+
+}  // namespace
+
+CustomQueries::CustomQueries(config::Node& options, const Environment& environment)
+    : environment_(environment) {
+  for (CustomQuery& query : read_queries(options, environment.foreign)) {
+    states_.push_back(State{.query = std::move(query), .executed_at = {}});
+  }
+}
+
+// Runs are not exactly periodic, so a query is due a little before the end of its interval.
+bool CustomQueries::is_due(const State& state, const std::string& labels) {
+  if (!state.executed_at || !state.query.interval) return true;
+  if (!state.failure && state.labels != labels) return true;
+  std::chrono::milliseconds interval = *state.query.interval;
+  if (state.failure) interval = std::min(interval, kRetryAfterFailure);
+  return Clock::now() - *state.executed_at >= interval * 19 / 20;
+}
+
+boost::asio::awaitable<void> CustomQueries::run(std::optional<net::PgConnection>& connection,
+                                                const Connect& connect, Clock::time_point start,
+                                                SampleSet& out) {
+  if (states_.empty()) co_return;
+  if (!connection) connection = co_await connect();
+  constexpr int kPerMajor = 10'000;
+  const int version = connection->server_version() / kPerMajor;
+  std::vector<State*> due;
+  for (State& state : states_) {
+    state.is_new = false;
+    if (state.query.supports(version) && is_due(state, out.constant_labels()))
+      due.push_back(&state);
+  }
+  // The oldest first, so that a run that has no time for all executes each of them sometimes.
+  std::ranges::sort(due, {},
+                    [](const State* state) { return std::pair(state->executed_at, state); });
+  for (State* state : due) {
+    const auto elapsed =
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+    // The server has to cancel the statement before the run's deadline.
+    std::chrono::milliseconds limit = (out.time_limit() - elapsed) * 3 / 4;
+    if (limit < kMinLimit) break;
+    if (state->query.timeout) limit = std::min(limit, *state->query.timeout);
+    bool is_lost = false;
+    try {
+      co_await execute(*state, *connection, limit, out);
+    } catch (const ProbeError& error) {
+      if (error.reason() == Reason::internal) throw;
+      is_lost = true;
+      state->failure = Failure{Reason::mismatch, error.what()};
+    }
+    state->failures = state->failure ? state->failures + 1 : 0;
+    state->is_new = true;
+    if (!is_lost) continue;
+    // If the server is down, this throws, and the whole run fails.
+    connection.reset();
+    connection = co_await connect();
+  }
+  for (const State& state : states_) {
+    if (state.query.supports(version)) publish(state, out);
+  }
+}
+
+// Throws ProbeError if the connection is lost.
+boost::asio::awaitable<void> CustomQueries::execute(State& state, net::PgConnection& connection,
+                                                    std::chrono::milliseconds limit,
+                                                    SampleSet& out) {
+  out.doing("waiting for the query " + state.query.name);
+  const auto start = Clock::now();
+  state.executed_at = start;
+  const auto answer = co_await connection.ask(state.query.sql, limit, lock_limit(limit));
+  state.duration = Clock::now() - start;
+  if (!answer) {
+    state.failure = failure_of(state.query, answer.error(), limit);
+    co_return;
+  }
+  try {
+    state.readings =
+        co_await read_rows(state.query, *answer, environment_.foreign, out.constant_labels());
+    state.labels = out.constant_labels();
+    state.failure.reset();
+  } catch (const ProbeError& error) {
+    state.failure = Failure{error.reason(), error.what()};
+  }
+}
+
+// Readings survive one failed execution, as those of a part survive one failed run.
+void CustomQueries::publish(const State& state, SampleSet& out) {
+  if (!state.executed_at) return;  // no run had time for it yet
+  Part& part = out.part("query " + state.query.name);
+  part.add(kQueryDuration, state.duration.count(), state.query.name);
+  part.add(kQuerySuccess, state.failure ? 0 : 1, state.query.name);
+  const bool has_readings = !state.failure || (state.failures == 1 && !state.is_new);
+  const bool fits = state.labels == out.constant_labels();
+  part.attach(has_readings && fits ? state.readings : nullptr);
+  if (state.failure) part.fail(state.failure->reason, state.failure->detail);
+  part.complete();
+}
+
+void CustomQueries::inherit(CustomQueries& predecessor) {
+  for (State& state : states_) {
+    const auto old = std::ranges::find(predecessor.states_, state.query, &State::query);
+    if (old != predecessor.states_.end()) state = std::move(*old);
+  }
+}
+
+}  // namespace vitalsd::postgres

@@ -1,0 +1,48 @@
+// The option `queries` of kind `postgres`: SQL of the user, whose columns are labels and values.
+#pragma once
+
+#include "config/node.hpp"
+#include "exporter/model/foreign.hpp"
+#include "exporter/model/metric.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd::postgres {
+
+/// A column whose values are those of a metric.
+struct ValueColumn {
+  std::string column;
+  std::string metric;  ///< NAME_COLUMN, of a counter with _total
+  Type type = Type::gauge;
+  std::string help;
+  bool operator==(const ValueColumn&) const = default;
+};
+
+struct CustomQuery {
+  std::string name;
+  std::string sql;
+  std::vector<std::string> labels;  ///< columns
+  std::vector<ValueColumn> values;
+  std::optional<config::Duration> interval;  ///< nothing: each run
+  std::optional<config::Duration> timeout;   ///< nothing: what is left of the run
+  int min_version = 0;                       ///< major versions of the server
+  int max_version = 0;
+  std::size_t max_rows = 0;
+  bool operator==(const CustomQuery&) const = default;
+
+  [[nodiscard]] bool supports(int version) const {
+    return min_version <= version && version <= max_version;
+  }
+};
+
+/// Two queries may have the same name, or the same metric, if no server has both.
+std::vector<CustomQuery> read_queries(config::Node& options, const ForeignFamilies& foreign);
+
+/// "line 2, column 15" of a position in characters, which starts at 1.
+std::string place_in(std::string_view sql, std::size_t position);
+
+}  // namespace vitalsd::postgres
