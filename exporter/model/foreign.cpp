@@ -147,7 +147,8 @@ std::expected<MetricRef, ForeignFamilies::Clash> ForeignFamilies::intern(
 }
 
 bool is_reserved_name(std::string_view name) {
-  return name == "up" || name.starts_with("scrape_") || name.starts_with("vitalsd_");
+  return name == "up" || name == "relay_up" || name.starts_with("scrape_") ||
+         name.starts_with("vitalsd_");
 }
 
 std::string exported_name(std::string_view name) {

@@ -56,7 +56,7 @@ class ForeignFamilies {
 };
 
 /// Whether a publisher may not use the name, because Prometheus or vitalsd itself writes the
-/// series: up, scrape_*, vitalsd_*.
+/// series: up, scrape_*, vitalsd_*, and relay_up, whose labels are those of a relayed line.
 bool is_reserved_name(std::string_view name);
 
 /// "exported_NAME" if the name is reserved, otherwise the name.

@@ -6,6 +6,8 @@
 namespace vitalsd {
 namespace {
 
+constexpr std::size_t kLarge = 100;  // families of a fragment
+
 bool contains(std::span<const MetricInfo* const> metrics, const MetricInfo* metric) {
   return std::ranges::find(metrics, metric) != metrics.end();
 }
@@ -79,7 +81,6 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
   for (const Fragment& fragment : part.fragments()) {
     if (!fragment) continue;
     // Not of a large fragment, such as the page of a target: its families are distinct.
-    constexpr std::size_t kLarge = 100;
     for (const FragmentFamily& family : *fragment) {
       if (fragment->size() > kLarge || !contains(added, family.metric.get())) {
         added.push_back(family.metric.get());
@@ -148,6 +149,22 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
   }
   std::vector<Line> lines;
   lines.reserve(fragment->size());
+  // A search from the start for each family of a large page that has another order is quadratic.
+  std::unordered_map<const MetricInfo*, std::size_t> places;
+  const auto find = [&](const MetricInfo* metric) {
+    if (attached.lines.size() <= kLarge) {
+      return std::ranges::find(attached.lines, metric, &Line::metric);
+    }
+    if (places.empty()) {
+      for (std::size_t i = 0; i < attached.lines.size(); ++i) {
+        places.try_emplace(attached.lines[i].metric, i);
+      }
+    }
+    const auto place = places.find(metric);
+    return place == places.end()
+               ? attached.lines.end()
+               : attached.lines.begin() + static_cast<std::ptrdiff_t>(place->second);
+  };
   for (std::size_t i = 0; i < fragment->size(); ++i) {
     const FragmentFamily& family = (*fragment)[i];
     Line& line = lines.emplace_back(Line{.metric = family.metric.get(),
@@ -158,7 +175,7 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
     auto old =
         attached.lines.begin() + static_cast<std::ptrdiff_t>(std::min(i, attached.lines.size()));
     if (old == attached.lines.end() || old->metric != line.metric) {
-      old = std::ranges::find(attached.lines, line.metric, &Line::metric);
+      old = find(line.metric);
     }
     if (old == attached.lines.end()) continue;
     line.chunk = std::exchange(old->chunk, {});

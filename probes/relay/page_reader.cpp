@@ -318,11 +318,12 @@ void PageReader::append(Family& family, bool is_verbatim) {
 // ---- the end ------------------------------------------------------------------------------------
 
 Fragment PageReader::finish() {
+  // The last line may have no newline.
+  if (!partial_line_.empty()) read_line(std::exchange(partial_line_, {}));
   if (openmetrics_ && !ended_) {
     throw ProbeError(Reason::protocol,
                      "the page is truncated: OpenMetrics without its last line, # EOF");
   }
-  if (!partial_line_.empty()) read_line(std::exchange(partial_line_, {}));
   auto out = std::make_shared<std::vector<FragmentFamily>>();
   for (Family& family : families_) {
     if (family.lines > 0) publish(family, *out);

@@ -15,8 +15,12 @@ using kubernetes::for_each_field;
 constexpr net::kubernetes::Resource kPods{.group = "", .version = "v1", .plural = "pods"};
 
 // Field numbers are from k8s.io/api/core/v1/generated.proto.
-void read_container(std::string_view message, RelayedPod& pod) {
+void read_container(std::string_view message, bool is_init, RelayedPod& pod) {
+  const std::size_t before = pod.ports.size();
+  bool stays = !is_init;
   for_each_field(message, [&](Field& field) {
+    // An init container that restarts is a sidecar. Others have ended in a running pod.
+    if (field.tag() == 24) stays = stays || field.bytes() == "Always";
     if (field.tag() != 6) return;
     std::string name;
     std::int64_t number = 0;
@@ -26,6 +30,7 @@ void read_container(std::string_view message, RelayedPod& pod) {
     });
     pod.ports.emplace_back(std::move(name), static_cast<std::uint16_t>(number));
   });
+  if (!stays) pod.ports.resize(before);
 }
 
 bool is_port(std::string_view text) { return config::parse_port(text).has_value(); }
@@ -42,7 +47,8 @@ RelayedPod read_relayed_pod(std::string_view message) {
       pod.terminating = metadata.deleted.has_value();
     } else if (part.tag() == 2) {
       for_each_field(part.bytes(), [&](Field& field) {
-        if (field.tag() == 2) read_container(field.bytes(), pod);
+        if (field.tag() == 2) read_container(field.bytes(), false, pod);
+        if (field.tag() == 20) read_container(field.bytes(), true, pod);
       });
     } else if (part.tag() == 3) {
       for_each_field(part.bytes(), [&](Field& field) {

@@ -29,7 +29,7 @@ struct RelayedPod {
   bool running = false;
   bool terminating = false;
   std::vector<std::pair<std::string, std::uint16_t>>
-      ports;  ///< of all containers; names may be empty
+      ports;  ///< of all containers and sidecars; names may be empty
 
   [[nodiscard]] std::string key() const { return namespace_name + '/' + name; }
   bool operator==(const RelayedPod&) const = default;

@@ -42,7 +42,8 @@ constexpr Metric kDropped({.name = "vitalsd_relay_dropped_total",
 
 /// What is kept of a target between runs.
 struct TargetState {
-  Fragment page;            // the last one
+  // The last page, which the ledger frees by its rules.
+  std::weak_ptr<Fragment::element_type> page;
   bool has_failed = false;  // in the last run, or its request is still in flight
 };
 
@@ -204,7 +205,7 @@ class RelayProbe final : public Probe {
     const auto make = [&](bool openmetrics) {
       return std::make_unique<PageReader>(rules_, environment_.foreign,
                                           labels_of(run.out.constant_labels(), target), openmetrics,
-                                          states_[target.name].page);
+                                          states_[target.name].page.lock());
     };
     auto reader = co_await client_.get(target, limit, run.out, make);
     result.page = reader->finish();

@@ -296,7 +296,7 @@ EVIL = {
     "nul": "n 1\nn{a=\"\0\"} 2\nn\0 3\n",
     "bytes": b"u{a=\"\xff\xfe\"} 1\nu{a=\"\xc3\xa9\"} 2\n".decode("latin-1"),
     "declared": "# TYPE probe_success histogram\nprobe_success_sum 1\n"
-    "# TYPE process_open_fds summary\nprocess_open_fds_sum 1\nup 1\nscrape_x 1\nvitalsd_x 1\n",
+    "# TYPE process_open_fds summary\nprocess_open_fds_sum 1\nup 1\nrelay_up 1\nscrape_x 1\nvitalsd_x 1\n",
     "labels": 'l{probe="a",instance="b",job="c",le="d",quantile="x",__name__="up"} 1\n',
     "counters": "# TYPE k_total counter\nk_total -1\n# TYPE k gauge\nk 1\n"
     "# TYPE k_created gauge\nk_created 1\n",
@@ -356,6 +356,7 @@ def test_strict_parsers_accept_the_page(vitalsd: Daemon, http_peer: HttpPeer) ->
     assert {s.value for s in daemon.samples("__x", probe="quotes")} == {1, 2}
     assert dropped(daemon, "declared")["declared"] > 0
     assert daemon.value("exported_vitalsd_x", probe="declared") == 1
+    assert len(daemon.samples("relay_up", probe="declared")) == 1
 
 
 def random_page(rng: random.Random, openmetrics: bool) -> str:

@@ -2,8 +2,10 @@
 
 #include "exporter/model/exposition.hpp"
 #include "exporter/model/ledger.hpp"
+#include "probes/net/cpu_time.hpp"
 
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -116,6 +118,7 @@ TEST(ForeignFamilies, ReservedNamesAreExported) {
             "exported_scrape_duration_seconds");
   EXPECT_EQ(intern(families, {"vitalsd_build_info", Type::gauge})->name,
             "exported_vitalsd_build_info");
+  EXPECT_EQ(intern(families, {"relay_up", Type::gauge})->name, "exported_relay_up");
   EXPECT_EQ(intern(families, {"upper", Type::gauge})->name, "upper");
 }
 
@@ -290,6 +293,31 @@ TEST_F(ForeignPage, ManyFamiliesOfOneFragmentAreReplaced) {
     ASSERT_EQ(samples.size(), lines.size());
     for (const auto& sample : samples) EXPECT_EQ(sample.value, run);
   }
+}
+
+TEST_F(ForeignPage, LargeFragmentInAnotherOrderIsReplaced) {
+  constexpr int kFamilies = 40'000;
+  const auto lines = [](int first, int step, int value) {
+    std::vector<Lines> out;
+    for (int i = first; i >= 0 && i < kFamilies; i += step) {
+      static std::deque<std::string> names;  // the declarations refer to them
+      const std::string& name = names.emplace_back("metric_" + std::to_string(i));
+      out.push_back({{name, Type::gauge}, name + "{} " + std::to_string(value) + "\n"});
+    }
+    return out;
+  };
+  const auto time = [&](const std::vector<Lines>& page) {
+    const auto begin = net::thread_cpu_time();
+    publish(page);
+    return net::thread_cpu_time() - begin;
+  };
+  publish(lines(0, 1, 1));
+  const auto same_order = time(lines(0, 1, 2));
+  const auto reversed = time(lines(kFamilies - 1, -1, 3));
+  EXPECT_LT(reversed, 4 * same_order);
+  const auto samples = test::parse_samples(page(Format::text));
+  ASSERT_EQ(samples.size(), std::size_t{kFamilies});
+  for (const auto& sample : samples) EXPECT_EQ(sample.value, 3);
 }
 
 }  // namespace

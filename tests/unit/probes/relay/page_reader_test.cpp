@@ -348,6 +348,9 @@ TEST_F(PageReaderTest, OpenMetricsEndsWithEof) {
   EXPECT_THROW(read("a 1\n", true), ProbeError);
   EXPECT_THROW(read("", true), ProbeError);
   EXPECT_THAT(read("a 1\n# EOF\nb 1\n", true), ElementsAre("unknown a\na{i=\"x\"} 1\n"));
+  EXPECT_THAT(read("a 1\n# EOF", true), testing::SizeIs(1));  // its newline is optional
+  EXPECT_THAT(read("a 1\n# EOF\r", true, 3), testing::SizeIs(1));
+  EXPECT_THROW(read("a 1\n# EO", true), ProbeError);
   EXPECT_THAT(read("a 1\n# EOF\nb 1\n"), testing::SizeIs(2));  // a comment
   EXPECT_THAT(read(""), ElementsAre());
 }
@@ -396,6 +399,25 @@ TEST_F(PageReaderTest, SharesLinesThatHaveNotChanged) {
   EXPECT_EQ((*fragment)[0].keeper, (*previous)[0].keeper);
   EXPECT_EQ((*fragment)[0].lines.data(), (*previous)[0].lines.data());
   EXPECT_NE((*fragment)[1].keeper, (*previous)[1].keeper);
+}
+
+// The page before still has the names of the samples.
+TEST_F(PageReaderTest, HistogramIsAbsentForOneRunWhenItsTypeChanges) {
+  const std::string good = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
+  const std::string bad = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 2\n";
+  const auto next = [&](const std::string& page) {
+    previous = fragment;
+    return read(page + "a 1\n");
+  };
+  EXPECT_THAT(next(good), testing::Contains(HasSubstr("histogram h\n")));
+  EXPECT_THAT(next(bad), testing::SizeIs(1));
+  EXPECT_EQ(count(Dropped::name), 3U);
+  EXPECT_THAT(next(good), testing::Contains(HasSubstr("histogram h\n")));
+  next(bad);
+  EXPECT_THAT(next(bad), testing::Contains(HasSubstr("unknown h_count\n")));
+  EXPECT_THAT(next(good), testing::SizeIs(1));
+  EXPECT_EQ(count(Dropped::name), 3U);
+  EXPECT_THAT(next(good), testing::Contains(HasSubstr("histogram h\n")));
 }
 
 TEST_F(PageReaderTest, NothingStaysOfAPage) {

@@ -1,0 +1,54 @@
+#include "exporter/model/foreign.hpp"
+#include "probes/probe.hpp"
+#include "probes/registry.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "unit/support/http_script.hpp"
+#include "unit/support/kinds.hpp"
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+class RelayTest : public testing::Test {
+ protected:
+  [[nodiscard]] std::string options() const { return "url: '" + server.url() + "'"; }
+
+  std::string page = "a 1\n";
+  test::KindHouse house;
+  test::HttpScript server{house.loop, [this](const std::string&) {
+                            return test::HttpScript::Reply{
+                                test::http_answer(200, page, "Content-Type: text/plain\r\n")};
+                          }};
+};
+
+// A relayed line has the labels of the probe's own lines, so it must have another name.
+TEST_F(RelayTest, NoRelayedLineIsOneOfTheProbe) {
+  const auto relay = std::ranges::find(probe_kinds(), "relay", &ProbeKind::name);
+  for (const MetricInfo* metric : (*relay)->metrics) {
+    EXPECT_TRUE(is_reserved_name(metric->name)) << metric->name;
+  }
+  page = "# TYPE relay_up gauge\nrelay_up 7\n";
+  const test::Observation run = house.observe("relay", options());
+  EXPECT_EQ(run.count("relay_up"), 1U);
+  EXPECT_EQ(run.count("exported_relay_up"), 1U);
+}
+
+// The ledger frees the page of a target that fails. The probe must not keep it.
+TEST_F(RelayTest, ProbeDoesNotOwnThePage) {
+  const auto probe = house.make("relay", options());
+  {
+    const test::Observation run = house.observe(*probe);
+    EXPECT_EQ(run.count("a"), 1U);
+    EXPECT_EQ(house.services.foreign.size(), 1U);
+  }
+  EXPECT_EQ(house.services.foreign.size(), 0U);
+  page = "# TYPE a counter\na 1\n";  // the name and the type are free
+  EXPECT_EQ(house.observe(*probe).count("a"), 1U);
+}
+
+}  // namespace
+}  // namespace vitalsd
