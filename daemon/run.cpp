@@ -90,13 +90,14 @@ void Run::check_deadline(Clock::time_point now) {
 }
 
 void Run::time_out() {
-  std::string detail =
-      "no response within " + config::Scalar<config::Duration>::show(options_.timeout);
+  const bool target_is_late = set_.late() == Reason::timeout;
+  std::string detail = (target_is_late ? "no response within " : "not finished within ") +
+                       config::Scalar<config::Duration>::show(options_.timeout);
   if (!set_.step().empty()) detail += " while " + set_.step();
   const auto self = shared_from_this();  // the owner, or the end of the coroutine, may release it
   cancelled_at_ = Clock::now();
   // First, because the coroutine may add samples while it unwinds.
-  report(Failure{Reason::timeout, std::move(detail)});
+  report(Failure{set_.late(), std::move(detail)});
   cancel();
 }
 

@@ -57,6 +57,7 @@ struct Environment {
   net::TimerWheel& wheel;
   net::Offload& offload;        ///< threads for files that probes observe
   net::Offload& connecting;     ///< threads for libraries that compute or read without a limit
+  net::Offload& computing;      ///< a thread for parsing and matching what targets sent
   net::ConfiguredFiles& files;  ///< secrets and certificates
   net::Resolver& resolver;
   net::TlsContexts& tls;

@@ -25,6 +25,10 @@ namespace vitalsd {
 struct ProbeServices {
   /// Threads for libraries that connect. Each step takes microseconds unless the peer is hostile.
   static constexpr std::size_t kMaxConnecting = 4;
+  /// One computation at a time, because a parsed response needs more memory than its text. Few
+  /// abandoned ones, for the same reason.
+  static constexpr std::size_t kMaxComputing = 1;
+  static constexpr std::size_t kMaxAbandonedComputing = 4;
   /// If all of them are in longer calls, other targets fail with Reason::internal, not by timeout.
   static constexpr std::chrono::seconds kMaxStall{1};
 
@@ -32,6 +36,7 @@ struct ProbeServices {
   net::TimerWheel wheel;
   net::Offload offload;
   net::Offload connecting;
+  net::Offload computing;
   net::ConfiguredFiles files;
   net::Resolver resolver;
   net::TlsContexts tls;
@@ -46,13 +51,14 @@ struct ProbeServices {
         wheel(loop),
         offload(loop),
         connecting(loop, kMaxConnecting, net::Offload::kMaxHanging, kMaxStall),
+        computing(loop, kMaxComputing, kMaxAbandonedComputing, kMaxStall, Reason::internal),
         files(loop, wheel),
         resolver(loop, wheel, std::move(dns_servers)),
         tls(files),
         http(loop, wheel, resolver, tls),
         kubernetes(loop, wheel, files, http, timeouts),
-        environment{loop, wheel, offload,    connecting, files, resolver,
-                    tls,  http,  kubernetes, foreign,    shard} {
+        environment{loop,     wheel, offload, connecting, computing, files,
+                    resolver, tls,   http,    kubernetes, foreign,   shard} {
     net::ignore_pg_environment();
     for (const ProbeKind* kind : probe_kinds()) {
       for (const MetricInfo* metric : kind->metrics) foreign.declare(metric->name, metric->type);
@@ -62,7 +68,7 @@ struct ProbeServices {
 
   /// Threads in an abandoned call that has not returned.
   [[nodiscard]] std::size_t hanging() const {
-    return offload.hanging() + connecting.hanging() + files.hanging();
+    return offload.hanging() + connecting.hanging() + computing.hanging() + files.hanging();
   }
 
   /// Lets cancelled operations unwind after the loop has been stopped.

@@ -218,9 +218,13 @@ class SampleSet : public Part {
   [[nodiscard]] const std::string& message() const { return message_; }
 
   /// Sets the current step ("connecting to 10.0.0.1:5432"), which is reported if the deadline
-  /// passes.
-  void doing(std::string step) { step_ = std::move(step); }
+  /// passes. The run then fails with `late`: internal if it does not wait for the target.
+  void doing(std::string step, Reason late = Reason::timeout) {
+    step_ = std::move(step);
+    late_ = late;
+  }
   [[nodiscard]] const std::string& step() const { return step_; }
+  [[nodiscard]] Reason late() const { return late_; }
 
  private:
   void add_histogram(const MetricInfo& metric, const HistogramCounts& counts,
@@ -229,6 +233,7 @@ class SampleSet : public Part {
 
   Parts parts_;
   std::string step_;
+  Reason late_ = Reason::timeout;
   std::string message_;
   std::vector<std::string> secrets_;
   std::string constant_labels_;

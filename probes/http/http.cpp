@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -78,7 +77,7 @@ constexpr Check kDurationCheck{.name = "duration",
                                .unit = Unit::seconds,
                                .warn = {},
                                .critical = {},
-                               .help = "duration of the whole run"};
+                               .help = "duration from the request to the last response"};
 constexpr std::array<const Check*, 1> kChecks = {&kDurationCheck};
 
 bool is_redirect(int status) {
@@ -124,8 +123,8 @@ class HttpProbe final : public Probe {
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
+    net::HttpRequest request = co_await first_request(out);
     const auto start = std::chrono::steady_clock::now();
-    net::HttpRequest request = co_await first_request();
     Result result;
     for (;; ++result.redirects) {
       result.response = co_await environment_.http.perform(request, out);
@@ -139,10 +138,10 @@ class HttpProbe final : public Probe {
       redirect(request, result.response.status, *location);
       result.response = {};  // frees the body before the next one is read
     }
-    kTable.add(out, result);
-    const std::string differences = co_await judge(std::move(result.response), result.is_tls);
-    if (!differences.empty()) out.fail(Reason::mismatch, differences);
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
+    kTable.add(out, result);
+    const std::string differences = co_await judge(std::move(result.response), result.is_tls, out);
+    if (!differences.empty()) out.fail(Reason::mismatch, differences);
     out.check(kDurationCheck, duration.count());
     if (!history_) co_return;
     history_->add(duration.count());
@@ -165,8 +164,8 @@ class HttpProbe final : public Probe {
            !value.contains('\n') && !value.contains('\r');
   }
 
-  [[nodiscard]] asio::awaitable<net::HttpRequest> first_request() const {
-    net::HttpRequest request = co_await access_.request(environment_.files);
+  [[nodiscard]] asio::awaitable<net::HttpRequest> first_request(SampleSet& out) const {
+    net::HttpRequest request = co_await access_.request(environment_.files, out);
     request.method = method_;
     request.headers = headers_;
     request.body = body_;
@@ -245,18 +244,16 @@ class HttpProbe final : public Probe {
     sum.transfer += hop.transfer;
   }
 
-  asio::awaitable<std::string> judge(net::HttpResponse response, bool is_tls) const {
+  asio::awaitable<std::string> judge(net::HttpResponse response, bool is_tls,
+                                     SampleSet& out) const {
     constexpr std::size_t kMaxOnLoop = std::size_t{64} << 10;
     if (response.body.size() <= kMaxOnLoop) co_return expect_->differences(response, is_tls);
-    // Parsing JSON and matching patterns takes up to 10 ms for each MiB. One at a time, because the
-    // values of JSON need more memory than the text.
-    const auto work = [expect = expect_, response = std::move(response),
-                       is_tls](const net::StopFlag&) {
-      static std::mutex judging;
-      const std::lock_guard lock(judging);
+    // Parsing JSON and matching patterns takes up to 10 ms for each MiB.
+    auto work = [expect = expect_, response = std::move(response), is_tls](const net::StopFlag&) {
       return expect->differences(response, is_tls);
     };
-    co_return co_await environment_.offload.run("response of " + target(), work);
+    out.doing("judging the response", Reason::internal);
+    co_return co_await environment_.computing.run("response of " + target(), std::move(work));
   }
 
   const Environment& environment_;

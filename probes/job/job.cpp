@@ -127,7 +127,7 @@ class JobProbe final : public Probe, public Receiver {
     out.show(history_->message());
     // All requests are refused while the token cannot be read.
     try {
-      co_await environment_.files.read(token_);
+      co_await environment_.files.read(token_, out);
     } catch (const ProbeError& error) {
       out.fail(error.reason(), error.what());
     }

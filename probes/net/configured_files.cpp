@@ -1,9 +1,11 @@
 #include "probes/net/configured_files.hpp"
 
 #include "config/files/small_file.hpp"
+#include "exporter/model/sample_set.hpp"
 #include "probes/error.hpp"
 #include "probes/net/pending.hpp"
 
+#include <atomic>
 #include <exception>
 #include <expected>
 #include <filesystem>
@@ -15,6 +17,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace vitalsd::net {
 
@@ -48,6 +51,11 @@ struct ConfiguredFiles::File {
 };
 
 struct ConfiguredFiles::Directory {
+  // Why reads do not return a result.
+  struct Trouble {
+    Clock::time_point since;
+    std::string what;
+  };
   using Waiters = std::vector<std::shared_ptr<Pending<bool>>>;
 
   explicit Directory(std::string of)
@@ -58,7 +66,7 @@ struct ConfiguredFiles::Directory {
   std::set<std::string> wanted;  // paths of the next read
   Waiters waiting;               // for the next read
   bool reading = false;
-  std::optional<Clock::time_point> hanging_since;
+  std::optional<Trouble> trouble;
   asio::cancellation_signal cancel;  // of the read
   Timer timer;
 };
@@ -93,6 +101,11 @@ asio::awaitable<std::string> ConfiguredFiles::read(config::Secret secret) {
   co_return std::move(*value);
 }
 
+asio::awaitable<std::string> ConfiguredFiles::read(config::Secret secret, SampleSet& out) {
+  out.doing("reading secrets", Reason::internal);
+  co_return co_await read(std::move(secret));
+}
+
 asio::awaitable<FileText> ConfiguredFiles::read_in(std::string directory_name, std::string name,
                                                    std::string (*find)()) {
   std::shared_ptr<Directory>& found = directories_[directory_name];
@@ -108,16 +121,26 @@ asio::awaitable<FileText> ConfiguredFiles::read_in(std::string directory_name, s
   co_await Pending<bool>::wait(wait);
 
   const File& file = directory->files[name];
-  if (directory->hanging_since) {
-    const auto time = Clock::now() - *directory->hanging_since;
+  if (directory->trouble) {
+    const auto time = Clock::now() - directory->trouble->since;
     if (file.text && time < limits_.stale) co_return file.text;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
-    throw ProbeError(Reason::internal, "cannot read " + name +
-                                           ": a read in its directory has not returned for " +
-                                           std::to_string(seconds.count()) + " s");
+    throw ProbeError(Reason::internal, "cannot read " + name + ": " + directory->trouble->what +
+                                           " (for " + std::to_string(seconds.count()) + " s)");
   }
   if (!file.text) throw ProbeError(Reason::config, "cannot read " + name + ": " + file.error);
   co_return file.text;
+}
+
+// Why a read has no result.
+std::string ConfiguredFiles::text_of(const std::exception_ptr& error, bool is_started) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error&) {  // cancelled by the timer
+    return is_started ? "a read in its directory has not returned" : "no thread was free";
+  } catch (const std::exception& thrown) {
+    return thrown.what();
+  }
 }
 
 // Reads what is wanted, on a thread. The thread works on copies, because it may be abandoned.
@@ -127,20 +150,23 @@ void ConfiguredFiles::start(const std::shared_ptr<Directory>& directory) {
   for (const std::string& path : std::exchange(directory->wanted, {})) {
     files.push_back(directory->files[path]);
   }
-  auto read = [files = std::move(files), max = limits_.bytes](const StopFlag&) mutable {
+  const auto is_started = std::make_shared<std::atomic<bool>>(false);
+  auto read = [files = std::move(files), max = limits_.bytes, is_started](const StopFlag&) mutable {
+    *is_started = true;
     for (File& file : files) file.read(max);
     return std::move(files);
   };
-  auto done = [this, directory, started = Clock::now(),
+  auto done = [this, directory, is_started, submitted = Clock::now(),
                waiting = std::exchange(directory->waiting, {})](const std::exception_ptr& error,
                                                                 std::vector<File> read_files) {
     directory->timer.disarm();
     directory->reading = false;
     if (!error) {
-      directory->hanging_since.reset();
+      directory->trouble.reset();
       for (File& file : read_files) directory->files[file.path] = std::move(file);
-    } else if (!directory->hanging_since) {
-      directory->hanging_since = started;
+    } else if (!directory->trouble || *is_started) {
+      const auto since = directory->trouble ? directory->trouble->since : submitted;
+      directory->trouble = {since, text_of(error, *is_started)};
     }
     for (const auto& pending : waiting) pending->succeed(true);
     if (!directory->waiting.empty()) start(directory);

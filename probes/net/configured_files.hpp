@@ -12,11 +12,16 @@
 
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <string>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+
+namespace vitalsd {
+class SampleSet;
+}
 
 namespace vitalsd::net {
 
@@ -49,6 +54,9 @@ class ConfiguredFiles {
   /// The value of a secret. Throws ProbeError as above; the text never has the value.
   asio::awaitable<std::string> read(config::Secret secret);
 
+  /// The same as a step of a run: if its deadline passes meanwhile, the target is not blamed.
+  asio::awaitable<std::string> read(config::Secret secret, SampleSet& out);
+
   /// The number of threads in an abandoned call that has not returned.
   [[nodiscard]] std::size_t hanging() const { return threads_.hanging(); }
 
@@ -56,6 +64,7 @@ class ConfiguredFiles {
   struct File;
   struct Directory;
 
+  static std::string text_of(const std::exception_ptr& error, bool is_started);
   void start(const std::shared_ptr<Directory>& directory);
   asio::awaitable<FileText> read_in(std::string directory_name, std::string name,
                                     std::string (*find)());

@@ -40,6 +40,7 @@ std::string connection_key(const HttpRequest& request) {
   add(fields, request.url.scheme);
   add(fields, lower_case(request.url.host));
   add(fields, std::to_string(port_of(request.url)));
+  add(fields, std::to_string(static_cast<int>(request.ip)));
   add(fields, request.http2 ? "http2" : "http1");
   add(fields, request.on_data ? "stream" : "");
   if (request.url.scheme == "https") {

@@ -43,16 +43,16 @@ HttpAccess HttpAccess::read(config::Node& options, std::string_view url_help) {
   return access;
 }
 
-asio::awaitable<HttpRequest> HttpAccess::request(ConfiguredFiles& files) const {
+asio::awaitable<HttpRequest> HttpAccess::request(ConfiguredFiles& files, SampleSet& out) const {
   HttpRequest request;
   request.url = url;
   request.proxy = proxy;
-  request.proxy_password = co_await files.read(proxy_password);
+  request.proxy_password = co_await files.read(proxy_password, out);
   request.ip = ip;
   request.tls = tls;
   request.user = user;
-  request.password = co_await files.read(password);
-  request.bearer = co_await files.read(bearer);
+  request.password = co_await files.read(password, out);
+  request.bearer = co_await files.read(bearer, out);
   co_return request;
 }
 

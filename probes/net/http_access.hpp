@@ -32,7 +32,7 @@ struct HttpAccess {
   static HttpAccess read(config::Node& options, std::string_view url_help);
 
   /// A request to the URL with the credentials. Throws what ConfiguredFiles::read() throws.
-  [[nodiscard]] asio::awaitable<HttpRequest> request(ConfiguredFiles& files) const;
+  [[nodiscard]] asio::awaitable<HttpRequest> request(ConfiguredFiles& files, SampleSet& out) const;
 
   /// The URL as the status page shows it: without the query, which may contain tokens.
   [[nodiscard]] std::string target() const;

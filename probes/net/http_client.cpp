@@ -90,7 +90,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   const auto resolved = Clock::now();
   std::shared_ptr<asio::ssl::context> tls;
   if (request.url.scheme == "https") {
-    out.doing("reading the files of tls");
+    out.doing("reading the files of tls", Reason::internal);
     tls = co_await tls_.client(request.tls);
   }
   SSL_CTX* const tls_context = tls ? tls->native_handle() : nullptr;

@@ -110,8 +110,9 @@ void Offload::Shared::serve() {
 }
 
 Offload::Offload(asio::io_context& loop, std::size_t max_threads, std::size_t max_hanging,
-                 std::chrono::milliseconds max_stall)
+                 std::chrono::milliseconds max_stall, Reason hanging)
     : max_stall_(max_stall),
+      hanging_reason_(hanging),
       stall_timer_(loop),
       shared_(std::make_shared<Shared>(loop, max_threads, max_hanging)) {}
 
@@ -140,7 +141,7 @@ void Offload::admit(const std::string& resource) const {
   const bool hangs = std::ranges::any_of(shared_->running, [&](const Shared::Task* task) {
     return task->resource == resource && task->stop.stopped();
   });
-  if (hangs) throw ProbeError(Reason::timeout, resource + " still hangs from an earlier run");
+  if (hangs) throw ProbeError(hanging_reason_, resource + " still hangs from an earlier run");
   if (shared_->abandoned() >= shared_->max_hanging) {
     throw ProbeError(Reason::internal, std::to_string(shared_->max_hanging) +
                                            " threads still hang from earlier runs");

@@ -45,8 +45,10 @@ class Offload {
   /// which calls hang do not block others. Threads start on demand. With one thread, work that is
   /// not abandoned runs in the order of submission. If no work could start for `max_stall` (0: no
   /// limit), the queued work is rejected with Reason::internal.
+  /// `hanging` is the reason why run() rejects work for a resource that hangs.
   explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads,
-                   std::size_t max_hanging = kMaxHanging, std::chrono::milliseconds max_stall = {});
+                   std::size_t max_hanging = kMaxHanging, std::chrono::milliseconds max_stall = {},
+                   Reason hanging = Reason::timeout);
   /// Ends the coroutines that wait for a result: Asio destroys them in the next turn of the loop,
   /// or with it. Waits for idle threads only. Threads in a call end with the process.
   ~Offload();
@@ -55,7 +57,7 @@ class Offload {
 
   /// Returns the result of `work(StopFlag)` or throws its exception. `resource` names what the work
   /// may hang on (a mount, a directory). While abandoned work for the same resource has not
-  /// returned, new work is rejected with Reason::timeout, because it would hang as well. When
+  /// returned, new work is rejected with the reason `hanging`, because it would hang as well. When
   /// `max_hanging` threads are abandoned, all work is rejected with Reason::internal.
   template <class Work>
   auto run(std::string resource, Work work)
@@ -125,6 +127,7 @@ class Offload {
   // The Pending objects, which own the waiting coroutines.
   std::map<std::uint64_t, std::shared_ptr<void>> waiting_;
   std::chrono::milliseconds max_stall_;
+  Reason hanging_reason_;
   asio::steady_timer stall_timer_;  // runs while work is queued
   bool checks_stall_ = false;
   std::shared_ptr<Shared> shared_;  // also owned by the threads, which may outlive this object

@@ -69,7 +69,7 @@ PgConnection& PgConnection::operator=(PgConnection&&) noexcept = default;
 
 asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
                                                  const PgOptions& options, SampleSet& out) {
-  const std::string password = co_await environment.files.read(options.password);
+  const std::string password = co_await environment.files.read(options.password, out);
   out.conceal(password);
   out.doing("resolving " + options.endpoint.host);
   Addresses addresses;  // none of a Unix socket
@@ -166,7 +166,9 @@ asio::awaitable<std::vector<PgResult>> PgConnection::receive(std::optional<PgRef
                          "the response is larger than " + std::to_string(kMaxBytes) + " bytes");
       }
       const auto start = thread_cpu_time();
+      const std::size_t unread = session_->unread();
       if (PQconsumeInput(connection) != 1) throw connect_error(connection);
+      session_->has_read(unread);
       PQisBusy(connection);  // parses the input
       parsing += thread_cpu_time() - start;
       if (parsing > kMaxParsing) {

@@ -225,9 +225,11 @@ asio::awaitable<PostgresPollingStatusType> Login::step(std::optional<FrozenInput
     input.reset();
     return next;
   };
+  const std::size_t unread = session_.unread();
   const PostgresPollingStatusType next = co_await environment_.connecting.run(
       "connecting to " + options_.endpoint.text() + " as " + options_.user, std::move(poll));
   watchdog.done();
+  session_.has_read(unread);
   if (next == PGRES_POLLING_FAILED && watchdog.exceeded_limit()) throw too_many_bytes();
   if (next == PGRES_POLLING_FAILED) throw pg_login_error(PQerrorMessage(connection()));
   co_return next;

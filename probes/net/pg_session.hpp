@@ -4,6 +4,8 @@
 #include "probes/error.hpp"
 #include "probes/net/socket_input.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -35,12 +37,21 @@ struct PgSession {
     if (error) fail_with(Reason::connect, "waiting for the server", error);
   }
 
-  /// Bytes that have arrived. A Unix socket has no counter, so its unread bytes are added up: must
-  /// be called each time before libpq reads.
-  std::uint64_t received() {
-    const int socket = PQsocket(connection.get());
-    const std::uint64_t counted = bytes_received(socket);
-    return counted > 0 ? counted : unix_bytes += unread_bytes(socket);
+  [[nodiscard]] std::size_t unread() const { return unread_bytes(PQsocket(connection.get())); }
+
+  /// Bytes that have arrived. A Unix socket has no counter, so what libpq reads from it is added up
+  /// by has_read().
+  [[nodiscard]] std::uint64_t received() const {
+    const std::uint64_t counted = bytes_received(PQsocket(connection.get()));
+    return counted > 0 ? counted : unix_bytes + unread();
+  }
+
+  /// libpq has read once, when `before` bytes were unread. It reads at least kMinRead of them, also
+  /// if as many have arrived meanwhile.
+  void has_read(std::size_t before) {
+    constexpr std::size_t kMinRead = 8192;  // the free space in its buffer before each read
+    const std::size_t after = std::min(before, unread());
+    unix_bytes += std::max(before - after, std::min(before, kMinRead));
   }
 
   std::shared_ptr<PGconn> connection;  // an abandoned thread may still use it

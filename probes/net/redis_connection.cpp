@@ -192,7 +192,7 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                                        const RedisOptions& options,
                                                        SampleSet& out) {
   // The password is read first, because connecting is useless without it.
-  const std::string password = co_await environment.files.read(options.password);
+  const std::string password = co_await environment.files.read(options.password, out);
   out.conceal(password);
   Stream stream = co_await open_stream(environment, options.endpoint, options.ip,
                                        options.tls ? &*options.tls : nullptr, out);

@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -201,9 +200,9 @@ S3Options S3Options::read(config::Node& node) {
 asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
   if (options_.access_key) {
     AwsCredentials keys;
-    keys.access_key = co_await environment_.files.read(options_.access_key);
-    keys.secret_key = co_await environment_.files.read(options_.secret_key);
-    keys.session_token = co_await environment_.files.read(options_.session_token);
+    keys.access_key = co_await environment_.files.read(options_.access_key, out);
+    keys.secret_key = co_await environment_.files.read(options_.secret_key, out);
+    keys.session_token = co_await environment_.files.read(options_.session_token, out);
     co_return keys;
   }
   AwsCredentials found{environment_text("AWS_ACCESS_KEY_ID"),
@@ -225,7 +224,7 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   if (role.empty()) throw ProbeError(Reason::config, "AWS_ROLE_ARN is not set");
   const std::string session = environment_text("AWS_ROLE_SESSION_NAME");
   const auto token_file = config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE"));
-  const std::string token = co_await environment_.files.read(token_file);
+  const std::string token = co_await environment_.files.read(token_file, out);
   out.conceal(token);
   HttpRequest request;
   request.method = "POST";
@@ -303,13 +302,10 @@ asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, const AwsCredentials& cre
     if (response.status == 401 || response.status == 403) assumed_.reset();
     throw s3_error(response.status, response.body);
   }
-  // A page of up to 4 MiB takes long to parse. One at a time, because its tree is larger still.
-  const auto parse = [body = std::move(response.body)](const StopFlag&) {
-    static std::mutex parsing;
-    const std::lock_guard lock(parsing);
-    return parse_s3_page(body);
-  };
-  co_return co_await environment_.offload.run("page of " + options_.bucket, parse);
+  // A page of up to 4 MiB takes long to parse.
+  auto parse = [body = std::move(response.body)](const StopFlag&) { return parse_s3_page(body); };
+  out.doing("reading the page", Reason::internal);
+  co_return co_await environment_.computing.run("page of " + options_.bucket, std::move(parse));
 }
 
 asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, std::string continuation,

@@ -135,7 +135,7 @@ asio::awaitable<Stream> open_stream(const Environment& environment,
                                          : co_await connect(environment, endpoint, ip, out);
   Stream stream(std::move(socket));
   if (tls != nullptr) {
-    out.doing("reading the files of tls");
+    out.doing("reading the files of tls", Reason::internal);
     std::shared_ptr<asio::ssl::context> context = co_await environment.tls.client(*tls);
     out.doing("performing the TLS handshake with " + endpoint.text());
     co_await stream.start_tls(std::move(context), *tls, endpoint.host);

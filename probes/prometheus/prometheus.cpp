@@ -144,7 +144,7 @@ class PrometheusProbe final : public Probe {
 
   // A proxy may quote the credentials in its error.
   asio::awaitable<void> conceal_secrets(SampleSet& out) const {
-    const net::HttpRequest request = co_await access_.request(environment_.files);
+    const net::HttpRequest request = co_await access_.request(environment_.files, out);
     out.conceal(request.password);
     out.conceal(request.bearer);
   }
@@ -174,7 +174,7 @@ class PrometheusProbe final : public Probe {
   // status. Throws ProbeError for another response.
   asio::awaitable<int> get(std::string_view path, std::string query, Feed feed,
                            std::chrono::milliseconds limit, SampleSet& out) {
-    net::HttpRequest request = co_await access_.request(environment_.files);
+    net::HttpRequest request = co_await access_.request(environment_.files, out);
     request.max_body = kMaxErrorBody;
     request.url.path += path;
     request.url.query = std::move(query);

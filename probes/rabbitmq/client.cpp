@@ -54,7 +54,7 @@ ProbeError lacks_tag(const User& user) {
 }
 
 asio::awaitable<void> Client::load_credentials(SampleSet& out) {
-  password_text_ = co_await environment_.files.read(password_);
+  password_text_ = co_await environment_.files.read(password_, out);
   out.conceal(password_text_);
 }
 

@@ -78,8 +78,8 @@ asio::awaitable<std::unique_ptr<PageReader>> PageClient::get(const Target& targe
   request.reuse_connection = true;
   request.accept_gzip = true;
   request.user = user_;
-  request.password = co_await environment_.files.read(password_);
-  request.bearer = co_await environment_.files.read(bearer_);
+  request.password = co_await environment_.files.read(password_, run);
+  request.bearer = co_await environment_.files.read(bearer_, run);
   request.headers.emplace_back("Accept", kAccept);
   if (!target.host.empty()) {
     const config::Endpoint endpoint{target.host, target.url.port};

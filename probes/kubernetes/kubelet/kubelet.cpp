@@ -78,6 +78,7 @@ class KubeletProbe final : public Probe {
     kubernetes::Selection selection;
     nodes_->count(selection);
     selection.report(out);
+    out.doing("reading secrets", Reason::internal);
     co_await client_.load_credentials();
     std::erase_if(states_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
     std::vector<Node> nodes;

@@ -73,12 +73,7 @@ LogPosition& LogCounts::position(const std::string& container) {
 }
 
 void LogCounts::forget(const std::string& container, std::int64_t now) {
-  for (; !forgotten_.empty() && now - forgotten_.front().first > kPositionRetention;
-       forgotten_.pop_front()) {
-    const auto& [when, name] = forgotten_.front();
-    const auto old = positions_.find(name);
-    if (old != positions_.end() && old->second.forgotten == when) positions_.erase(old);
-  }
+  drop_old_positions(now);
   const auto found = positions_.find(container);
   if (found == positions_.end()) return;
   if (found->second.position.state().in_second == 0) {  // equal to a new position
@@ -89,9 +84,23 @@ void LogCounts::forget(const std::string& container, std::int64_t now) {
   forgotten_.emplace_back(now, container);
 }
 
-void LogCounts::forget_unless(const std::function<bool(const std::string&)>& exists) {
-  std::erase_if(positions_,
-                [&](const auto& entry) { return !entry.second.forgotten && !exists(entry.first); });
+void LogCounts::forget_unless(const std::function<bool(const std::string&)>& exists,
+                              std::int64_t now) {
+  std::vector<std::string> deleted;
+  for (const auto& [container, position] : positions_) {
+    if (!position.forgotten && !exists(container)) deleted.push_back(container);
+  }
+  for (const std::string& container : deleted) forget(container, now);
+  drop_old_positions(now);
+}
+
+void LogCounts::drop_old_positions(std::int64_t now) {
+  for (; !forgotten_.empty() && now - forgotten_.front().first > kPositionRetention;
+       forgotten_.pop_front()) {
+    const auto& [when, name] = forgotten_.front();
+    const auto old = positions_.find(name);
+    if (old != positions_.end() && old->second.forgotten == when) positions_.erase(old);
+  }
 }
 
 void LogCounts::drop_old_rows(std::int64_t now) {

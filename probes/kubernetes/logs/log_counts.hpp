@@ -72,9 +72,9 @@ class LogCounts final : public Notes {
   /// The container does not exist at `now` (Unix seconds). Its position is removed
   /// kPositionRetention later, by another call, unless position() is called before.
   void forget(const std::string& container, std::int64_t now);
-  /// Removes the positions of containers for which `exists` returns false, except those that
-  /// forget() keeps.
-  void forget_unless(const std::function<bool(const std::string&)>& exists);
+  /// The same for all containers for which `exists` returns false. A restored position is kept as
+  /// long as after forget(): when the container was deleted is unknown.
+  void forget_unless(const std::function<bool(const std::string&)>& exists, std::int64_t now);
 
   std::string serialize() override;
   void saved() override;
@@ -82,6 +82,7 @@ class LogCounts final : public Notes {
   [[nodiscard]] std::uint64_t version() const override { return version_; }
 
  private:
+  void drop_old_positions(std::int64_t now);
   void drop_old_rows(std::int64_t now);
 
   std::vector<LogPattern> patterns_;

@@ -126,9 +126,10 @@ void LogFollower::list_ended(const Source& source) {
   }
   if (!std::ranges::all_of(sources_, &Source::has_listed)) return;
   // Positions that were restored for pods that were deleted while vitalsd was not running.
-  counts_.forget_unless([&](const std::string& log_key) {
+  const auto exists = [&](const std::string& log_key) {
     return logs_.contains(log_key) || pods_.contains(pod_key_of(log_key));
-  });
+  };
+  counts_.forget_unless(exists, unix_nanoseconds() / LogPosition::kSecond);
 }
 
 // ---- logs ---------------------------------------------------------------------------------------

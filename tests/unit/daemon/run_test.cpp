@@ -88,6 +88,18 @@ TEST_F(RunTest, ReportsATimeoutOnceAndKeepsItsSlotUntilItEnds) {
   EXPECT_EQ(ends.size(), 1U);
 }
 
+TEST_F(RunTest, DoesNotBlameTheTargetForAStepOfItsOwn) {
+  target.behaviour = [&](SampleSet& out) {
+    out.doing("reading secrets", Reason::internal);
+    return latch.wait();
+  };
+  enter(50ms);
+  ASSERT_TRUE(until([&] { return ends.size() == 1; }));
+  ASSERT_TRUE(ends[0]);
+  EXPECT_EQ(ends[0]->reason, Reason::internal);
+  EXPECT_EQ(ends[0]->detail, "not finished within 50ms while reading secrets");
+}
+
 TEST_F(RunTest, ChecksItsDeadlineOnRequest) {
   target.behaviour = [&](SampleSet&) { return latch.wait(); };
   enter();

@@ -2,6 +2,7 @@
 
 #include "config/secret.hpp"
 #include "probes/error.hpp"
+#include "probes/net/offload.hpp"
 #include "probes/net/timer_wheel.hpp"
 
 #include <chrono>
@@ -175,6 +176,23 @@ TEST_F(ConfiguredFilesTest, FailIfAReadHangsAndTheTextIsUnknownOrOld) {
   EXPECT_EQ(read_mount(files), "content");
   mount_.set_hangs(true);
   EXPECT_THAT(read_mount(files), HasSubstr("internal: cannot read the mount: "));
+}
+
+// A read that has not started says nothing about its directory.
+TEST_F(ConfiguredFilesTest, TellWhyAReadCannotStart) {
+  ConfiguredFiles files(loop_, wheel_, limits(50ms, 0ms));
+  mount_.set_hangs(true);
+  while (files.hanging() < Offload::kMaxHanging) {
+    const std::string name = "mount " + std::to_string(files.hanging());
+    ASSERT_THROW(test::Task(loop_, files.read(name, &Mount::find)).get(), ProbeError);
+  }
+  const std::string path = directory_.file("f", "one");
+  EXPECT_EQ(read(files, path), "internal: cannot read " + path + ": " +
+                                   std::to_string(Offload::kMaxHanging) +
+                                   " threads still hang from earlier runs (for 0 s)");
+  mount_.set_hangs(false);
+  EXPECT_TRUE(test::run_until(loop_, [&] { return files.hanging() == 0; }, 1min));
+  EXPECT_EQ(read(files, path), "one");
 }
 
 TEST_F(ConfiguredFilesTest, ReadOtherFilesWhileOneHangs) {

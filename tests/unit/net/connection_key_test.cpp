@@ -37,6 +37,8 @@ TEST(ConnectionKeyTest, DiffersIfTheConnectionCannotBeShared) {
       [](HttpRequest& r) { r.url.scheme = "http"; },
       [](HttpRequest& r) { r.url.host = "node-2.test"; },
       [](HttpRequest& r) { r.url.port = 10251; },
+      [](HttpRequest& r) { r.ip = IpVersion::v4; },
+      [](HttpRequest& r) { r.ip = IpVersion::v6; },
       [](HttpRequest& r) { r.http2 = true; },
       [](HttpRequest& r) { r.on_data = [](std::string_view) { return true; }; },
       [](HttpRequest& r) { r.tls.server_name = ""; },

@@ -144,6 +144,12 @@ TEST_F(OffloadTest, RejectsWorkForAHangingResourceOnly) {
   EXPECT_EQ(look("/mnt/a").get(), 42);
 }
 
+TEST_F(OffloadTest, RejectsWorkForTheConfiguredReason) {
+  offload.emplace(loop, kMaxThreads, kMaxHanging, std::chrono::milliseconds(0), Reason::internal);
+  hang("/mnt/a");
+  EXPECT_EQ(refusal_of(look("/mnt/a")), Reason::internal);
+}
+
 TEST_F(OffloadTest, AcceptsWorkForAResourceInUse) {
   auto first = look("/mnt");
   auto second = look("/mnt");

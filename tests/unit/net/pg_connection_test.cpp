@@ -9,13 +9,22 @@
 #include <expected>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "unit/net/pg_server.hpp"
 #include "unit/support/io_faults.hpp"
 #include "unit/support/jobs.hpp"
 #include "unit/support/stalled_job.hpp"
+#include "unit/support/temp_directory.hpp"
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <gtest/gtest.h>
 
 namespace vitalsd::net {
@@ -25,6 +34,44 @@ using namespace test::pg;
 using test::Wire;
 
 class PgConnectionTest : public PgTest {};
+
+// Connects clients of a Unix socket to the server.
+class PgUnixSocketTest : public PgTest {
+ protected:
+  PgUnixSocketTest() { options_.endpoint = {directory_.path("."), 5432}; }
+
+  asio::awaitable<int> relay() {
+    Local client = co_await acceptor_.async_accept(asio::use_awaitable);
+    Tcp server(loop_);
+    co_await server.async_connect({asio::ip::address_v4::loopback(), peer_.port()},
+                                  asio::use_awaitable);
+    asio::co_spawn(loop_, copy(client, server), asio::detached);
+    co_await copy(server, client);
+    co_return 0;
+  }
+
+ private:
+  using Local = asio::local::stream_protocol::socket;
+  using Tcp = asio::ip::tcp::socket;
+
+  static asio::awaitable<void> copy(auto& from, auto& to) {
+    std::string bytes(std::size_t{64} << 10, '\0');
+    boost::system::error_code error;
+    while (!error) {
+      std::size_t size = 0;
+      std::tie(error, size) =
+          co_await from.async_read_some(asio::buffer(bytes), asio::as_tuple(asio::use_awaitable));
+      if (error) break;
+      std::tie(error, std::ignore) = co_await asio::async_write(
+          to, asio::buffer(bytes, size), asio::as_tuple(asio::use_awaitable));
+    }
+    to.close(error);
+    from.close(error);
+  }
+
+  test::TempDirectory directory_;
+  asio::local::stream_protocol::acceptor acceptor_{loop_, directory_.path(".s.PGSQL.5432")};
+};
 
 TEST_F(PgConnectionTest, ReturnsOneResultForEachStatement) {
   EXPECT_EQ(ask(), "150004: app empty t ");
@@ -55,6 +102,16 @@ TEST_F(PgConnectionTest, RejectsTooManyRows) {
   const auto [reason, text] = failure();
   EXPECT_EQ(reason, Reason::protocol);
   EXPECT_EQ(text, "the response has more than 20000 rows for one statement");
+}
+
+// Regression: bytes that libpq left unread were counted again before each read.
+TEST_F(PgUnixSocketTest, CountsEachByteOfAResponseOnce) {
+  std::string rows = columns({"a"});
+  for (int i = 0; i < 1500; ++i) rows += row({std::string(4000, 'x')});
+  respond_to_query(rows + complete("SELECT 1500") + complete("COMMIT") + ready());
+  test::Task<int> relaying(loop_, relay());
+  EXPECT_EQ(ask().size(), std::string("150004: ").size() + 1500 * 4001);
+  EXPECT_EQ(relaying.get(), 0);
 }
 
 TEST_F(PgConnectionTest, ReportsAQueryErrorOnOneLine) {

@@ -2,10 +2,14 @@
 
 #include "config/problems.hpp"
 #include "config/yaml.hpp"
+#include "probes/net/offload.hpp"
 #include "probes/services.hpp"
 
+#include <cstddef>
 #include <cstdlib>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -285,6 +289,27 @@ class S3BucketTest : public testing::Test {
   test::Peer peer_{loop_, [this](test::Wire& wire) { return serve(wire); }};
   S3Options options_;
 };
+
+// Parsing does not wait for files that hang.
+TEST_F(S3BucketTest, ParsesOnAThreadOfItsOwn) {
+  use_keys();
+  answers_ = {http_answer(200, page(contents("db/1")))};
+  S3Bucket store = bucket();
+  std::mutex mount;
+  std::unique_lock hanging(mount);
+  std::vector<std::unique_ptr<test::Task<int>>> reads;
+  for (std::size_t i = 0; i < Offload::kMaxThreads; ++i) {
+    const auto read = [&mount](const StopFlag&) {
+      const std::lock_guard wait(mount);
+      return 0;
+    };
+    reads.push_back(
+        std::make_unique<test::Task<int>>(loop_, services_.offload.run(std::to_string(i), read)));
+  }
+  EXPECT_EQ(list(store), "db/1 ");
+  hanging.unlock();
+  for (const auto& read : reads) EXPECT_EQ(read->get(), 0);
+}
 
 TEST_F(S3BucketTest, ReadsAllPages) {
   use_keys();

@@ -496,6 +496,7 @@ class WatchedTest : public testing::Test {
                                 .wheel = shared.wheel,
                                 .offload = offload,
                                 .connecting = offload,
+                                .computing = offload,
                                 .files = shared.files,
                                 .resolver = shared.resolver,
                                 .tls = shared.tls,

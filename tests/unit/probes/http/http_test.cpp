@@ -1,7 +1,12 @@
 #include "probes/net/cpu_time.hpp"
+#include "probes/net/offload.hpp"
 
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -518,6 +523,60 @@ TEST_F(HttpTest, JudgesALargeBodyOutsideOfTheLoop) {
   EXPECT_LT(test::longest_turn(house.loop, [&] { return run.done(); }), cost);
   EXPECT_EQ(run.get().failure(),
             "mismatch: the body does not match 'x$'; the JSON value /a/b is '7', expected '8'");
+}
+
+// Our own waiting is neither part of the duration nor a failure of the target.
+class HttpJudging : public HttpTest {
+ protected:
+  // Uses a thread of the pool until release().
+  void occupy(net::Offload& pool, const std::string& resource) {
+    const auto work = [this](const net::StopFlag&) {
+      const std::lock_guard wait(mutex);
+      return 0;
+    };
+    waiting.push_back(std::make_unique<test::Task<int>>(house.loop, pool.run(resource, work)));
+  }
+  void release() {
+    held.unlock();
+    for (const auto& task : waiting) EXPECT_EQ(task->get(), 0);
+  }
+
+  std::mutex mutex;
+  std::unique_lock<std::mutex> held{mutex};
+  std::vector<std::unique_ptr<test::Task<int>>> waiting;
+  const std::string large = http_answer(200, std::string(100'000, 'x'));
+};
+
+TEST_F(HttpJudging, DoesNotWaitForHangingFiles) {
+  for (std::size_t i = 0; i < net::Offload::kMaxThreads; ++i) {
+    occupy(house.services.offload, std::to_string(i));
+  }
+  answer_always(large);
+  EXPECT_EQ(observe(", expect: {body: 'x$'}").failure(), "");
+  release();
+}
+
+TEST_F(HttpJudging, FailsWithInternalIfNoThreadIsFree) {
+  occupy(house.services.computing, "another");
+  answer_always(large);
+  EXPECT_EQ(observe(", expect: {body: 'x$'}").reason(), "internal");
+  release();
+}
+
+TEST_F(HttpJudging, IsNotPartOfTheDuration) {
+  occupy(house.services.computing, "another");
+  answer_always(large);
+  const auto probe = house.make("http", "url: " + quoted(url()) + ", expect: {body: 'x$'}");
+  test::Task<test::Observation> run = house.begin(*probe);
+  ASSERT_TRUE(house.until([&] { return !calls.empty(); }));
+  const auto called = test::Clock::now();
+  constexpr std::chrono::milliseconds kWait{500};
+  ASSERT_TRUE(house.until([&] { return test::Clock::now() - called > kWait; }));
+  EXPECT_FALSE(run.done());
+  release();
+  const test::Observation& observed = run.get();
+  EXPECT_EQ(observed.failure(), "");
+  EXPECT_LT(observed.reading("duration").value_or(9), std::chrono::duration<double>(kWait).count());
 }
 
 }  // namespace

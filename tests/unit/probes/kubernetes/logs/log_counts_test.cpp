@@ -120,7 +120,7 @@ TEST_F(LogCountsTest, KeepsThePositionsOfDeletedPodsForAWhile) {
   counts.forget("a/gone/api", kNow);
   counts.forget("a/silent/api", kNow);
   counts.forget("a/unknown/api", kNow);
-  counts.forget_unless([](const std::string&) { return false; });
+  counts.forget_unless([](const std::string&) { return false; }, kNow);
   EXPECT_EQ(counts.position("a/back/api").state().in_second, 1U);
 
   counts.forget("a/unknown/api", kNow + LogCounts::kPositionRetention + 1);
@@ -128,12 +128,30 @@ TEST_F(LogCountsTest, KeepsThePositionsOfDeletedPodsForAWhile) {
   EXPECT_EQ(counts.position("a/gone/api").state().in_second, 0U);
 }
 
+// Whether a pod was deleted or only left the selector is not saved.
+TEST_F(LogCountsTest, KeepsRestoredPositionsForAWhile) {
+  constexpr std::int64_t kNow = kStart / LogPosition::kSecond;
+  constexpr std::int64_t kLater = kNow + LogCounts::kPositionRetention;
+  const auto none = [](const std::string&) { return false; };
+  EXPECT_TRUE(counts.position("a/back/api").take(kStart));
+  EXPECT_TRUE(counts.position("a/gone/api").take(kStart));
+  LogCounts restored(counts.patterns());
+  restored.restore(counts.serialize());
+  restored.forget_unless(none, kNow);
+  restored.forget_unless(none, kLater);
+  EXPECT_EQ(restored.position("a/back/api").state().in_second, 1U);
+  restored.forget_unless(none, kLater + 1);
+  EXPECT_EQ(restored.position("a/gone/api").state().in_second, 0U);
+}
+
 TEST_F(LogCountsTest, RemovesDeletedPodsAndOldRows) {
   counts.position("deleted/api");
   counts.position("existing/api");
   EXPECT_TRUE(counts.position("deleted/api").take(kStart));
   EXPECT_TRUE(counts.position("existing/api").take(kStart));
-  counts.forget_unless([](const std::string& name) { return name == "existing/api"; });
+  const auto exists = [](const std::string& name) { return name == "existing/api"; };
+  counts.forget_unless(exists, 0);
+  counts.forget_unless(exists, LogCounts::kPositionRetention + 1);
   std::string text = counts.serialize();
   EXPECT_FALSE(text.contains("deleted"));
   EXPECT_TRUE(text.contains("existing/api"));
