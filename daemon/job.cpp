@@ -75,6 +75,10 @@ void Job::install(JobSpec spec) {
   }
   spec_ = std::move(spec);
   probe_ = std::move(spec_.probe);
+  if (!same_target) {
+    const Notes* const notes = probe_->notes();
+    new_notes_ = notes != nullptr ? std::optional(notes->version()) : std::nullopt;
+  }
   endpoint_ = probe_->endpoint();
   schedule_lag_ = &services_.metrics.schedule_lag(spec_.kind->name);
   // The published lines contain the labels, so they stay only if neither target nor labels changed.
@@ -277,6 +281,13 @@ void Job::skip_saving() {
   notes->saved();
 }
 
+void Job::refuse_saving() {
+  Notes* notes = probe_->notes();
+  if (notes == nullptr) return;
+  notes->serialize();
+  notes->save_failed();
+}
+
 std::uint64_t Job::memory_version() const {
   const Notes* notes = probe_->notes();
   return ledger_->fact_version() + (notes != nullptr ? notes->version() : 0);
@@ -292,8 +303,20 @@ void Job::restore(const JobMemory& memory) {
   account_.set_fact_times(std::move(fact_times));
   if (Notes* notes = probe_->notes(); notes != nullptr && !memory.notes.empty()) {
     notes->restore(memory.notes);
+    new_notes_.reset();
   }
   row_->update([&](ProbeView& view) { view.last_success = account_.last_success(); });
+}
+
+void Job::restore_missing(JobMemory memory) {
+  const Notes* const notes = probe_->notes();
+  if (notes == nullptr || new_notes_ != notes->version()) memory.notes.clear();
+  if (account_.last_success() || !ledger_->facts().empty()) {
+    memory.last_success = account_.last_success();
+    memory.facts.clear();
+    memory.fact_times = account_.fact_times();
+  }
+  restore(memory);
 }
 
 }  // namespace vitalsd

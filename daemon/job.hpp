@@ -103,14 +103,15 @@ class Job {
   [[nodiscard]] std::string target() const { return probe_->target(); }
   [[nodiscard]] JobMemory memory() const;
   void restore(const JobMemory& memory);
-  /// Whether there is no success and no fact, neither from a run nor from restore().
-  [[nodiscard]] bool is_memory_empty() const {
-    return !account_.last_success() && ledger_->facts().empty();
-  }
+  /// Restores what the job does not know yet, neither from a run nor from restore(): facts and the
+  /// last success if there are none, and notes if they are as new.
+  void restore_missing(JobMemory memory);
   /// The last result of memory() is on the disk, or could not be saved.
   void mark_saved(bool saved);
   /// There is no state file that memory() could be saved to.
   void skip_saving();
+  /// memory() cannot be saved now, because the state file has not been read.
+  void refuse_saving();
   /// Changes whenever memory() does, except for times.
   [[nodiscard]] std::uint64_t memory_version() const;
 
@@ -130,7 +131,8 @@ class Job {
   JobSpec spec_;
   std::string endpoint_;
   std::shared_ptr<Probe> probe_;
-  std::unique_ptr<JobSpec> next_spec_;  // installed when the run in progress has ended
+  std::optional<std::uint64_t> new_notes_;  // version of the probe's new notes, until restored
+  std::unique_ptr<JobSpec> next_spec_;      // installed when the run in progress has ended
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Board::Row> row_;
   Schedule schedule_;

@@ -34,6 +34,16 @@ auto& family(prometheus::Registry& registry, Builder builder, const char* name, 
   return builder.Name(name).Help(help).Register(registry);
 }
 
+auto& state_saved(prometheus::Registry& registry) {
+  return family(registry, prometheus::BuildGauge(), "vitalsd_state_last_save_successful",
+                "Whether the last attempt to save the state file succeeded.");
+}
+auto& state_saved_at(prometheus::Registry& registry) {
+  return family(registry, prometheus::BuildGauge(),
+                "vitalsd_state_last_save_success_timestamp_seconds",
+                "When the state file was last saved, in Unix time.");
+}
+
 std::string_view type_of(prometheus::MetricType type) {
   switch (type) {
     case prometheus::MetricType::Counter:
@@ -231,15 +241,13 @@ void SelfMetrics::set_leader(bool leads) {
       .Set(leads ? 1 : 0);
 }
 void SelfMetrics::set_state_saved(bool saved) {
-  family(registry_, prometheus::BuildGauge(), "vitalsd_state_last_save_successful",
-         "Whether the last attempt to save the state file succeeded.")
-      .Add({})
-      .Set(saved ? 1 : 0);
-  if (!saved) return;
-  family(registry_, prometheus::BuildGauge(), "vitalsd_state_last_save_success_timestamp_seconds",
-         "When the state file was last saved, in Unix time.")
-      .Add({})
-      .SetToCurrentTime();
+  state_saved(registry_).Add({}).Set(saved ? 1 : 0);
+  if (saved) state_saved_at(registry_).Add({}).SetToCurrentTime();
+}
+void SelfMetrics::forget_state() {
+  for (auto* const gauges : {&state_saved(registry_), &state_saved_at(registry_)}) {
+    gauges->Remove(&gauges->Add({}));
+  }
 }
 void SelfMetrics::count_request(std::string_view route, int status) {
   requests_.Add({{"route", std::string(route)}, {"code", std::to_string(status)}}).Increment();

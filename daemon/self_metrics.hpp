@@ -33,6 +33,8 @@ class SelfMetrics {
   /// Whether the last attempt to save the state succeeded. The series exists after the first call
   /// only.
   void set_state_saved(bool saved);
+  /// Removes the series of set_state_saved().
+  void forget_state();
   void count_request(std::string_view route, int status);
   void observe_scrape(std::chrono::duration<double> took, std::size_t bytes);
   void set_running(std::size_t runs);

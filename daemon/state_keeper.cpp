@@ -2,6 +2,7 @@
 
 #include "daemon/log.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <expected>
 #include <utility>
@@ -9,6 +10,12 @@
 #include <boost/asio/co_spawn.hpp>
 
 namespace vitalsd {
+namespace {
+
+// The time between saves, in durations of the last one.
+constexpr int kRestPerSave = 10;
+
+}  // namespace
 
 StateKeeper::StateKeeper(asio::io_context& loop, net::TimerWheel& wheel, Scheduler& scheduler,
                          const Leadership& leadership, SelfMetrics& metrics, const Shard& shard,
@@ -58,8 +65,16 @@ void StateKeeper::open() {
   is_readable_ = false;
   saved_version_.reset();
   saved_at_ = {};
+  ++last_save_;  // the result of a save in progress is of no interest
+  save_duration_ = {};
+  is_saving_ = false;
   opened_ = directory_;
-  if (!directory_.empty()) file_ = std::make_shared<StateFile>(directory_, shard_);
+  if (directory_.empty()) {
+    set_problem("");
+    metrics_.forget_state();
+    return;
+  }
+  file_ = std::make_shared<StateFile>(directory_, shard_);
 }
 
 void StateKeeper::load() {
@@ -113,7 +128,10 @@ bool StateKeeper::set_problem(const std::string& problem) {
 
 // Logs changes only, because reading is retried continually.
 void StateKeeper::report_unreadable(const std::string& problem) {
-  if (!is_readable_) metrics_.set_state_saved(false);
+  if (!is_readable_) {
+    metrics_.set_state_saved(false);
+    refuse_saving();
+  }
   if (!set_problem(problem)) return;
   log::error("starting without the saved state", {{"file", file_->path()}, {"error", problem}});
 }
@@ -126,20 +144,24 @@ void StateKeeper::finish_start() {
 }
 
 // Restores jobs that run already, after the file became readable or another one was configured.
-// Jobs that have observed something keep that.
+// What jobs have observed or received since their start stays.
 void StateKeeper::restore_late() {
   for (const auto& [name, job] : scheduler_.jobs()) {
-    if (job->is_memory_empty()) restore(*job);
+    if (const JobMemory* memory = saved_of(*job)) job->restore_missing(*memory);
   }
   if (!scheduler_.jobs().empty()) loaded_.clear();
 }
 
 void StateKeeper::restore(Job& job) const {
+  if (const JobMemory* memory = saved_of(job)) job.restore(*memory);
+}
+
+// The state that was read of the same kind and target. Null: there is none.
+const JobMemory* StateKeeper::saved_of(const Job& job) const {
   const auto saved = loaded_.find(job.spec().name);
-  if (saved == loaded_.end()) return;
-  if (saved->second.kind == job.spec().kind->name && saved->second.target == job.target()) {
-    job.restore(saved->second.memory);
-  }
+  const bool is_same = saved != loaded_.end() && saved->second.kind == job.spec().kind->name &&
+                       saved->second.target == job.target();
+  return is_same ? &saved->second.memory : nullptr;
 }
 
 std::uint64_t StateKeeper::version() const {
@@ -163,11 +185,19 @@ void StateKeeper::save_if_due() {
   const std::uint64_t now_version = version();
   const auto age = Clock::now() - saved_at_;
   const bool waits = file_ != nullptr && !is_urgent_;
-  const auto interval = waits ? pace_.min_interval : pace_.short_interval;
-  if (age < interval || (now_version == saved_version_ && age < pace_.max_interval)) return;
+  const auto rest = std::min<Clock::duration>(kRestPerSave * save_duration_, pace_.min_interval);
+  const auto interval =
+      waits ? pace_.min_interval : std::max<Clock::duration>(pace_.short_interval, rest);
+  // The version of an urgent change may be equal: it is a sum, and a job may be gone.
+  const bool is_unchanged = now_version == saved_version_ && !is_urgent_;
+  if (age < interval || (is_unchanged && age < pace_.max_interval)) return;
   saved_at_ = Clock::now();
   if (file_ && !is_readable_) {
-    if (pending_count_ == 0) load();
+    if (pending_count_ == 0) {
+      load();
+    } else {
+      refuse_saving();
+    }
     return;
   }
   saved_version_ = now_version;
@@ -184,16 +214,29 @@ void StateKeeper::save_soon() {
   save_if_due();
 }
 
+// Asks the senders of requests to retry. Otherwise they would wait until the file can be read.
+void StateKeeper::refuse_saving() {
+  for (const auto& [name, job] : scheduler_.jobs()) job->refuse_saving();
+}
+
+// The thread serializes the state too, because that takes long if there is much.
 void StateKeeper::save() {
   is_saving_ = true;
+  const auto start = Clock::now();
   // The thread checks the lease again before it replaces the file, because the loop may process the
   // loss of the lease late.
   submit(
       [file = file_, stop = stop_, &leadership = leadership_,
-       text = serialize_state(current())](const net::StopFlag&) {
-        return file->save(text, [&] { return !stop.stopped() && leadership.leads(); });
+       state = current()](const net::StopFlag&) {
+        return file->save(serialize_state(state),
+                          [&] { return !stop.stopped() && leadership.leads(); });
       },
-      [this](const StateFile::Result& result) { report(result); });
+      [this, start, number = ++last_save_](const StateFile::Result& result) {
+        // The notes of a later save have been serialized, so they wait for its result.
+        if (number != last_save_) return;
+        save_duration_ = Clock::now() - start;
+        report(result);
+      });
 }
 
 // Logs changes only: a disk may stay full for days.

@@ -64,8 +64,9 @@ class StateKeeper {
 
   /// Saves if the state has changed and the interval since the last save has passed.
   void save_if_due();
-  /// Saves a change without waiting for the interval of save_if_due(), but at most once a second,
-  /// because the sender of a request waits until its effect is saved.
+  /// Saves a change without waiting for the interval of save_if_due(), because the sender of a
+  /// request waits until its effect is saved; but at most once a second, and less often if saving
+  /// takes long.
   void save_soon();
   /// Saves once more without waiting for the interval. If another process has changed the file,
   /// reads it first.
@@ -90,8 +91,10 @@ class StateKeeper {
   void time_out_reading();
   void restore_late();
   void save();
+  void refuse_saving();
   void report(const StateFile::Result& result);
   [[nodiscard]] std::uint64_t version() const;
+  [[nodiscard]] const JobMemory* saved_of(const Job& job) const;
   [[nodiscard]] SavedState current() const;
   template <class Work, class Then>
   void submit(Work work, Then then);
@@ -117,6 +120,8 @@ class StateKeeper {
   bool is_urgent_ = false;
   std::optional<std::uint64_t> saved_version_;  // empty: saving is due
   Clock::time_point saved_at_{};
+  std::uint64_t last_save_ = 0;  // sequence number
+  Clock::duration save_duration_{};
   std::string problem_;  // as last logged
   net::Timer read_timer_;
   net::Offload thread_;

@@ -231,6 +231,15 @@ Exposition::Page::Page(const Exposition& exposition, Format format, const Select
     : exposition_(exposition), selected_(selection.families), extras_(std::move(extras)) {
   std::ranges::sort(extras_, {}, &Extra::name);
   pin(selection);
+  // A family without a selected line has no header, so an extra of the same name has its own.
+  std::erase_if(families_, [this](const View& family) {
+    const std::span slabs(slabs_.begin() + static_cast<std::ptrdiff_t>(family.begin),
+                          family.end - family.begin);
+    return std::ranges::none_of(slabs, [this](const std::shared_ptr<Slab>& slab) {
+      return std::ranges::any_of(slab->entries,
+                                 [this](const Entry& entry) { return is_selected(entry); });
+    });
+  });
   pieces_.reserve(slabs_.size() + families_.size() + 2 * extras_.size() + 1);
   auto extra = extras_.begin();
   for (const View& family : families_) {

@@ -55,14 +55,6 @@ WebResponse busy(std::string text) {
   return response;
 }
 
-WebResponse unauthorized() {
-  WebResponse response;
-  response.status = 401;
-  response.body = "Authentication is required: send a user name and a password.\n";
-  response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"vitalsd\", charset=\"UTF-8\"");
-  return response;
-}
-
 }  // namespace
 
 class HttpServer::Impl {
@@ -255,25 +247,35 @@ class HttpServer::Impl {
     std::optional<std::string> token;  // replaces the password
     if (push) {
       if (auto read = pushes_.token_of(push->route)) {
-        auto result = co_await result_of<bool>(options_.request_timeout, std::move(read));
-        if (!result || !result->first) {
+        if (auto kept = pushes_.kept_token(push->route, std::chrono::steady_clock::now())) {
+          token = std::move(*kept);
+        } else {
+          auto result = co_await result_of<bool>(options_.request_timeout, std::move(read));
+          if (result && result->first) token = std::move(result->second);
+          pushes_.keep_token(push->route, token);
+        }
+        if (!token) {
           co_return unavailable("The token of this route cannot be read; the log has the reason.\n",
                                 kPushRoute);
         }
-        token = std::move(result->second);
       }
-      std::optional<WebResponse> refusal = pushes_.judge(
-          push->route, token, request.method, authorization, std::chrono::steady_clock::now());
-      if (refusal) co_return std::move(*refusal);
     }
+    bool has_password = true;
     if (passwords_.required() && !token && !is_health(request)) {
       const Passwords::Verdict verdict = co_await passwords_.check(std::string(authorization));
       if (verdict == Passwords::Verdict::busy) {
         co_return busy("Too many passwords are being checked.\n");
       }
-      if (verdict == Passwords::Verdict::refused) co_return unauthorized();
+      has_password = verdict == Passwords::Verdict::accepted;
     }
-    if (push) co_return co_await forward(std::move(push->push), in.body());
+    if (push) {
+      std::optional<WebResponse> refusal =
+          pushes_.judge(push->route, token, request.method, authorization, has_password,
+                        std::chrono::steady_clock::now());
+      if (refusal) co_return std::move(*refusal);
+      co_return co_await forward(std::move(push->push), in.body());
+    }
+    if (!has_password) co_return unauthorized();
     if (is_reload(options_, request)) co_return co_await reload();
     co_return respond(options_, request);
   }

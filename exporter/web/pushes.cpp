@@ -50,6 +50,7 @@ void Pushes::set(std::vector<WebRoute> routes) {
     Route& route = next[options.path];
     if (old != routes_.end()) route = std::move(old->second);
     route.options = std::move(options);
+    route.token.reset();
   }
   routes_ = std::move(next);
 }
@@ -84,20 +85,32 @@ WebRoute::ReadToken Pushes::token_of(std::string_view route) const {
   return found == routes_.end() ? nullptr : found->second.options.token;
 }
 
+std::optional<Pushes::Token> Pushes::kept_token(std::string_view route, Clock::time_point now) {
+  const auto found = routes_.find(route);
+  if (found == routes_.end() || found->second.reads.take(now)) return std::nullopt;
+  return found->second.token;
+}
+
+void Pushes::keep_token(std::string_view route, Token token) {
+  const auto found = routes_.find(route);
+  if (found != routes_.end()) found->second.token = std::move(token);
+}
+
 std::optional<WebResponse> Pushes::judge(std::string_view path,
                                          const std::optional<std::string>& token,
                                          std::string_view method, std::string_view authorization,
-                                         Clock::time_point now) {
+                                         bool has_password, Clock::time_point now) {
   const auto found = routes_.find(path);
   if (found == routes_.end()) return unknown_job();  // the routes were replaced in the meantime
   Route& route = found->second;
   const bool authorized = token ? !token->empty() && is_same(bearer_token(authorization), *token)
-                                : route.options.token == nullptr;
+                                : route.options.token == nullptr && has_password;
   if (!(authorized ? route.accepted : route.refused).take(now)) {
     WebResponse response = refuse(429, "Too many requests for this route.\n");
     response.headers.emplace_back("Retry-After", "1");
     return response;
   }
+  if (!authorized && !has_password) return unauthorized();
   if (!authorized) {
     WebResponse response =
         refuse(401, "Send the token of this route: 'Authorization: Bearer TOKEN'.\n");

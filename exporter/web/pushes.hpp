@@ -35,13 +35,21 @@ class Pushes {
   /// How to read the token of the route of this path. Empty if it needs none, or is gone.
   [[nodiscard]] WebRoute::ReadToken token_of(std::string_view route) const;
 
+  /// Nothing if the token could not be read.
+  using Token = std::optional<std::string>;
+  /// What token_of() has read last, if it must not be read again now: anybody can cause a read, so
+  /// reads are limited for each route. Nothing: read it, and call keep_token().
+  std::optional<Token> kept_token(std::string_view route, Clock::time_point now);
+  void keep_token(std::string_view route, Token token);
+
   /// The response if the request to the route of this path is not accepted. `token` is what
-  /// token_of() has read, nothing if it was empty. The comparison takes the same time for every
-  /// token. Requests are limited for each route: those with the token, and separately those without
-  /// it, so that nobody can exhaust the limit of the others.
+  /// token_of() has read, nothing if it was empty. `has_password`: whether a request without a
+  /// token has the password, or needs none. The comparison takes the same time for every token.
+  /// Requests are limited for each route: those with the token or password, and separately those
+  /// without it, so that nobody can exhaust the limit of the others.
   std::optional<WebResponse> judge(std::string_view route, const std::optional<std::string>& token,
                                    std::string_view method, std::string_view authorization,
-                                   Clock::time_point now);
+                                   bool has_password, Clock::time_point now);
 
  private:
   // A number of requests at once, and then some each second.
@@ -59,6 +67,8 @@ class Pushes {
     WebRoute options;
     Budget accepted{};
     Budget refused{};
+    Budget reads{};
+    Token token{};
   };
 
   std::map<std::string, Route, std::less<>> routes_;  // by path

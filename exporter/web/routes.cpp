@@ -169,6 +169,14 @@ bool is_health(const WebRequest& request) {
   return path == "/-/healthy" || path == "/-/ready";
 }
 
+WebResponse unauthorized() {
+  WebResponse response;
+  response.status = 401;
+  response.body = "Authentication is required: send a user name and a password.\n";
+  response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"vitalsd\", charset=\"UTF-8\"");
+  return response;
+}
+
 WebResponse unknown_job() {
   return plain(404, "No probe of the kind job has this name: / lists all probes.\n", "/push");
 }

@@ -52,6 +52,9 @@ bool equals_ignoring_case(std::string_view a, std::string_view b);
 /// within some seconds, so five retries of curl are enough.
 WebResponse unavailable(std::string text, std::string_view route);
 
+/// The response to a request without a valid password.
+WebResponse unauthorized();
+
 /// The response to a request to a job that no probe watches.
 WebResponse unknown_job();
 

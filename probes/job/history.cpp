@@ -38,6 +38,10 @@ History::~History() {
 }
 
 void History::record(const Ping& ping, std::string message, double now, Receiver::Answer answer) {
+  if (waiting_.size() >= kMaxWaiting) {
+    answer({kUnavailable, "Too many requests wait until the state is saved: retry.\n"});
+    return;
+  }
   if (apply(ping, now)) {
     ++version_;
     // The message of a run stays until the run has ended.
@@ -53,6 +57,7 @@ void History::record(const Ping& ping, std::string message, double now, Receiver
 
 // Returns whether anything has changed.
 bool History::apply(const Ping& ping, double now) {
+  if (ended_start_ > now) ended_start_ = now;  // the clock has been set back
   Run& run = run_of(ping);
   if (run.has_ended || (ping.kind == Ping::Kind::start && run.start)) return false;
   if (ping.kind == Ping::Kind::start) {
@@ -195,7 +200,7 @@ void History::restore(std::string_view text) {
   runs_ = std::move(runs);
   drop_old_runs();
   serialized_counts_ = published_ = facts_.counts;
-  saved_version_ = serialized_version_ = ++version_;
+  ++version_;  // the text may be that of a probe which was replaced before it was saved
 }
 
 }  // namespace vitalsd::job

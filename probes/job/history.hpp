@@ -27,8 +27,8 @@ class History final : public Notes {
   History(const History&) = delete;
   History& operator=(const History&) = delete;
 
-  /// Records a request. A request of a run that has been recorded already has no effect. `message`
-  /// is the text for the status page.
+  /// Records a request, unless too many have no answer yet. A request of a run that has been
+  /// recorded already has no effect. `message` is the text for the status page.
   void record(const Ping& ping, std::string message, double now, Receiver::Answer answer);
 
   [[nodiscard]] std::optional<double> last_start() const { return facts_.last_start; }
@@ -60,6 +60,7 @@ class History final : public Notes {
 
  private:
   static constexpr std::size_t kMaxRuns = 64;
+  static constexpr std::size_t kMaxWaiting = 64;
 
   struct Run {
     std::string id;  // empty: the job does not send any

@@ -634,6 +634,37 @@ TEST_F(JobTest, PublishesRestoredStateBeforeTheFirstRun) {
   EXPECT_EQ(value("fake_fact"), 2);
 }
 
+// Regression: after a run, notes of an earlier process were not restored, and then overwritten.
+TEST_F(JobTest, RestoresWhatItDoesNotKnowYet) {
+  test::FakeNotes notes;
+  target.notes = &notes;
+  target.behaviour = returning(add_both);
+  start();
+  ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
+  const auto success = job->memory().last_success;
+  const JobMemory earlier{std::chrono::system_clock::time_point(1767225600s),
+                          {{"", "fake_fact", {}, 7}},
+                          "read to the end"};
+  job->restore_missing(earlier);
+  EXPECT_EQ(notes.text, "read to the end");
+  EXPECT_EQ(value("fake_fact"), 2);
+  EXPECT_EQ(job->memory().last_success, success);
+  notes.text = "and more";
+  job->restore_missing(earlier);  // notes that were restored are not new
+  EXPECT_EQ(notes.text, "and more");
+}
+
+TEST_F(JobTest, KeepsNotesThatHaveRecordedSomething) {
+  test::FakeNotes notes;
+  target.notes = &notes;
+  target.behaviour = returning([](SampleSet&) {});
+  job.emplace(services, spec(target));
+  notes.text = "a request";
+  ++notes.count;
+  job->restore_missing({.last_success = {}, .facts = {}, .notes = "read to the end"});
+  EXPECT_EQ(notes.text, "a request");
+}
+
 TEST_F(JobTest, SavesAndRestoresTheNotesOfItsProbe) {
   test::FakeNotes notes;
   target.notes = &notes;

@@ -5,11 +5,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "unit/support/jobs.hpp"
+#include "unit/support/no_descriptors.hpp"
 #include "unit/support/temp_directory.hpp"
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -251,7 +253,10 @@ TEST_F(StateKeeperTest, SavesSoonIfAsked) {
   keeper->save_if_due();
   EXPECT_TRUE(keeper->idle());
   keeper->save_soon();
-  EXPECT_TRUE(until([&] { return notes.on_disk == "a request"; }));
+  EXPECT_TRUE(until([&] {
+    keeper->save_if_due();
+    return notes.on_disk == "a request";
+  }));
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   test::on_loop(loop, [&] { std::ignore = scheduler->apply({}, [](Job&) {}); });
 }
@@ -271,6 +276,113 @@ TEST_F(StateKeeperTest, TellsThatNotesCouldNotBeSaved) {
   EXPECT_EQ(notes.on_disk, "");
   ASSERT_TRUE(until([&] { return keeper->idle(); }));
   test::on_loop(loop, [&] { std::ignore = scheduler->apply({}, [](Job&) {}); });
+}
+
+// Notes that count the results of saves. Their text takes `effort` to serialize.
+struct CountingNotes final : test::FakeNotes {
+  std::string serialize() override {
+    std::this_thread::sleep_for(effort);
+    return FakeNotes::serialize();
+  }
+  void saved() override {
+    ++successes;
+    FakeNotes::saved();
+  }
+  void save_failed() override { ++failures; }
+  std::chrono::milliseconds effort{0};
+  int successes = 0;
+  int failures = 0;
+};
+
+class StateKeeperNotesTest : public StateKeeperTest {
+ protected:
+  ~StateKeeperNotesTest() override {
+    EXPECT_TRUE(until([&] { return keeper->idle(); }));
+    test::on_loop(loop, [&] { std::ignore = scheduler->apply({}, [](Job&) {}); });
+  }
+  void start_with_notes() {
+    target.notes = &notes;
+    keeper.emplace(loop, wheel, *scheduler, leadership, metrics, Shard{},
+                   StatePace{.min_interval = 1h, .short_interval = 1ms});
+    keeper->set_directory(directory.path(""));
+    start();
+    ASSERT_TRUE(until([&] { return value("fake_fact") == 1; }));
+    keeper->save_if_due();
+    ASSERT_TRUE(until([&] { return notes.successes == 1 && keeper->idle(); }));
+  }
+  // Waits until the interval since the last save has passed.
+  [[nodiscard]] bool until_saving_soon() {
+    return until([&] {
+      keeper->save_soon();
+      return !keeper->idle();
+    });
+  }
+
+  CountingNotes notes;
+};
+
+// Regression: the first result confirmed what the second save had serialized.
+TEST_F(StateKeeperNotesTest, OnlyTheLastOfTwoSavesIsReported) {
+  start_with_notes();
+  ASSERT_TRUE(until_saving_soon());
+  keeper->finish();
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  EXPECT_EQ(notes.successes, 2);
+}
+
+// Regression: the sum of versions can be equal although one has changed.
+TEST_F(StateKeeperNotesTest, SavesSoonEvenIfTheVersionIsEqual) {
+  start_with_notes();
+  EXPECT_TRUE(until_saving_soon());
+}
+
+TEST_F(StateKeeperNotesTest, WaitsLongerAfterASlowSave) {
+  start_with_notes();
+  notes.effort = 50ms;
+  ASSERT_TRUE(until_saving_soon());
+  ASSERT_TRUE(until([&] { return notes.successes == 2 && keeper->idle(); }));
+  test::run_for(loop, 5ms);  // longer than the interval
+  keeper->save_soon();
+  EXPECT_TRUE(keeper->idle());
+  EXPECT_TRUE(until([&] {
+    keeper->save_if_due();
+    return notes.successes == 3;
+  }));
+}
+
+// Regression: requests had no answer until the client gave up.
+TEST_F(StateKeeperNotesTest, RefusesToSaveWhileTheFileCannotBeRead) {
+  start_with_notes();
+  fs::create_directory(directory.path("other"));
+  std::ignore = directory.file("other/state.json", state(7));
+  {
+    const test::NoDescriptors none;
+    test::on_loop(loop, [&] { keeper->set_directory(directory.path("other")); });
+    ASSERT_TRUE(until([&] { return keeper->idle(); }));
+    EXPECT_TRUE(until([&] {
+      keeper->save_soon();
+      return notes.failures > 0;
+    }));
+    EXPECT_EQ(notes.successes, 1);
+    ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  }
+}
+
+// Regression: without a state directory, the problem with the earlier one stayed forever.
+TEST_F(StateKeeperTest, ForgetsTheProblemOfADirectoryThatIsNotConfigured) {
+  std::string problem;
+  keeper->on_problem = [&](const std::string& now) { problem = now; };
+  keeper->set_directory(directory.path("missing"));
+  start();
+  ASSERT_TRUE(until([&] {
+    keeper->save_if_due();
+    return successful() == 0;
+  }));
+  EXPECT_NE(problem, "");
+  test::on_loop(loop, [&] { keeper->set_directory(""); });
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  EXPECT_EQ(problem, "");
+  EXPECT_EQ(successful(), -1);
 }
 
 TEST_F(StateKeeperTest, ReportsAFailedSaveAndRetries) {

@@ -32,30 +32,31 @@ class Publisher {
   Publisher(Exposition& exposition, const std::string& name)
       : exposition_(exposition), owner_(exposition.add_owner(name)) {}
   ~Publisher() {
-    for (const auto& [metric, chunk] : chunks_) set(*metric, "");
+    for (const auto& [metric, chunk] : chunks_) set(metric, "");
     exposition_.remove_owner(owner_);
   }
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
 
-  void set(const MetricInfo& metric, std::string_view lines) {
+  void set(const MetricInfo& metric, std::string_view lines) { set(MetricRef(&metric), lines); }
+  void set(const MetricRef& metric, std::string_view lines) {
     std::array change = {change_of(metric, lines)};
     exposition_.publish(owner_, change);
   }
   void set_both(const MetricInfo& a, std::string_view lines_of_a, const MetricInfo& b,
                 std::string_view lines_of_b) {
-    std::array changes = {change_of(a, lines_of_a), change_of(b, lines_of_b)};
+    std::array changes = {change_of(&a, lines_of_a), change_of(&b, lines_of_b)};
     exposition_.publish(owner_, changes);
   }
   void share(const MetricInfo& metric, std::shared_ptr<const std::string> text) {
-    std::array changes = {change_of(metric, *text)};
+    std::array changes = {change_of(&metric, *text)};
     changes[0].keeper = std::move(text);
     exposition_.publish(owner_, changes);
   }
 
  private:
-  Exposition::Change change_of(const MetricInfo& metric, std::string_view lines) {
-    return {.chunk = &chunks_[&metric], .metric = &metric, .lines = lines};
+  Exposition::Change change_of(const MetricRef& metric, std::string_view lines) {
+    return {.chunk = &chunks_[metric.get()], .metric = metric, .lines = lines};
   }
 
   Exposition& exposition_;
@@ -224,6 +225,48 @@ TEST(Exposition, ShowsFactsOnly) {
   p.set_both(kAlpha, "alpha{p} 1\n", kFact, "cert_expiry{p} 2\n");
   EXPECT_EQ(page(exposition, {.readings = false, .owner = {}}),
             "# HELP cert_expiry The third one.\n# TYPE cert_expiry gauge\ncert_expiry{p} 2\n");
+}
+
+// Regression: vitalsd's own series had no header if a relayed page published the same names.
+TEST(Exposition, ExtraFamiliesHaveOneHeaderEach) {
+  Exposition exposition;
+  const auto process = std::make_shared<MetricInfo>();
+  process->name = "process_seconds";
+  process->help = "Of another process.";
+  process->type = Type::gauge;
+  Publisher p(exposition, "p");
+  p.set(kAlpha, "alpha{p} 1\n");
+  p.set(MetricRef(process), "process_seconds{p} 1\n");
+  const std::vector<Exposition::Extra> extras = {
+      {"process_seconds_total", "CPU time.", Type::counter, "process_seconds_total 3\n", {}},
+      {"process_seconds", "Of this one.", Type::gauge, "process_seconds 2\n", {}}};
+  const auto text_with = [&](Exposition::Families selected) {
+    return page(exposition, {.owner = {}, .families = selected}, Format::text, extras);
+  };
+  EXPECT_EQ(text_with(Exposition::Families::declared),
+            "# HELP alpha The first one.\n# TYPE alpha gauge\nalpha{p} 1\n"
+            "# HELP process_seconds Of this one.\n# TYPE process_seconds gauge\n"
+            "process_seconds 2\n"
+            "# HELP process_seconds_total CPU time.\n# TYPE process_seconds_total counter\n"
+            "process_seconds_total 3\n");
+  EXPECT_EQ(text_with(Exposition::Families::all),
+            "# HELP alpha The first one.\n# TYPE alpha gauge\nalpha{p} 1\n"
+            "# HELP process_seconds Of another process.\n# TYPE process_seconds gauge\n"
+            "process_seconds{p} 1\nprocess_seconds 2\n"
+            "# HELP process_seconds_total CPU time.\n# TYPE process_seconds_total counter\n"
+            "process_seconds_total 3\n");
+}
+
+// Regression: a name was reserved by a family that the page does not show.
+TEST(Exposition, FamiliesThatAreNotShownReserveNoName) {
+  Exposition exposition;
+  Publisher p(exposition, "p");
+  Publisher q(exposition, "q");
+  constexpr Metric kBase({.name = "beta", .help = "The base name."});
+  p.set(kBeta, "beta_total{p} 1\n");
+  q.set(kBase, "beta{q} 1\n");
+  EXPECT_EQ(page(exposition, {.readings = true, .owner = "p"}, Format::openmetrics),
+            "# HELP beta The second one.\n# TYPE beta counter\nbeta_total{p} 1\n# EOF\n");
 }
 
 TEST(Exposition, SortsExtraFamiliesByName) {

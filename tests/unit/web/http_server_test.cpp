@@ -685,6 +685,23 @@ TEST_F(PushTest, ATokenReplacesThePassword) {
   EXPECT_EQ(other.receive().result_int(), 401U);
 }
 
+// Regression: strangers used the limit of a route without a token before the password was checked.
+TEST_F(PushTest, StrangersDoNotUseTheLimitOfARouteWithAPassword) {
+  daemon.options.basic_auth = {
+      {"prometheus", "$2b$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"}};
+  has_token = false;
+  Client client = connect_with_route();
+  unsigned last = 0;
+  for (int i = 0; i < 50 && last != 429; ++i) {
+    client.send(request("/jobs/n"));
+    last = client.receive().result_int();
+  }
+  EXPECT_EQ(last, 429U);
+  client.send(request("/jobs/n", "Authorization: Basic cHJvbWV0aGV1czpodW50ZXIy\r\n"));
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  EXPECT_EQ(pushes.size(), 1U);
+}
+
 // ---- the socket ---------------------------------------------------------------------------------
 
 TEST_F(HttpServerTest, ThrowsIfItCannotBind) {

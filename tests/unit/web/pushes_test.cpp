@@ -36,7 +36,7 @@ class PushesTest : public testing::Test {
     return token;
   }
   std::optional<WebResponse> judge(std::string_view route, std::string_view authorization) {
-    return pushes.judge(route, token_of(route), method, authorization, now);
+    return pushes.judge(route, token_of(route), method, authorization, has_password, now);
   }
   int status(std::string_view route, std::string_view authorization = kRight) {
     const auto refusal = judge(route, authorization);
@@ -47,6 +47,7 @@ class PushesTest : public testing::Test {
 
   Pushes pushes;
   std::string_view method = "POST";
+  bool has_password = true;
   Pushes::Clock::time_point now{1h};
 };
 
@@ -104,13 +105,14 @@ TEST_F(PushesTest, ARouteWithoutATokenAcceptsEveryRequest) {
 TEST_F(PushesTest, ATokenThatWasReadIsRequiredAfterTheRoutesAreReplaced) {
   const auto token = token_of("/api/v1/jobs/nightly");
   pushes.set({route("nightly", std::nullopt)});
-  const auto refusal = pushes.judge("/api/v1/jobs/nightly", token, method, "", now);
+  const auto refusal = pushes.judge("/api/v1/jobs/nightly", token, method, "", true, now);
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->status, 401);
 }
 
 TEST_F(PushesTest, ATokenThatWasNotReadAcceptsNoRequest) {
-  const auto refusal = pushes.judge("/api/v1/jobs/nightly", std::nullopt, method, kRight, now);
+  const auto refusal =
+      pushes.judge("/api/v1/jobs/nightly", std::nullopt, method, kRight, true, now);
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->status, 401);
 }
@@ -142,6 +144,32 @@ TEST_F(PushesTest, RequestsWithoutTheTokenDoNotUseTheLimitOfOthers) {
   EXPECT_EQ(refused, 20);
   EXPECT_EQ(status("/api/v1/jobs/nightly", "Bearer guess"), 429);
   EXPECT_EQ(status("/api/v1/jobs/nightly"), 200);
+}
+
+// Regression: strangers used the limit of a route whose requests need the password of the server.
+TEST_F(PushesTest, RequestsWithoutThePasswordDoNotUseTheLimitOfOthers) {
+  has_password = false;
+  int refused = 0;
+  while (status("/api/v1/jobs/open", "") == 401) ++refused;
+  EXPECT_EQ(refused, 20);
+  EXPECT_EQ(status("/api/v1/jobs/open", ""), 429);
+  now += 1s;
+  EXPECT_TRUE(judge("/api/v1/jobs/open", "")->headers.at(0).second.starts_with("Basic"));
+  has_password = true;
+  EXPECT_EQ(status("/api/v1/jobs/open", ""), 200);
+}
+
+TEST_F(PushesTest, LimitsTheReadsOfAToken) {
+  const std::string path = "/api/v1/jobs/nightly";
+  int reads = 0;
+  for (; !pushes.kept_token(path, now); ++reads) pushes.keep_token(path, "token-7");
+  EXPECT_EQ(reads, 20);
+  EXPECT_EQ(pushes.kept_token(path, now), Pushes::Token("token-7"));
+  pushes.set({route("nightly")});  // another configuration may have another token
+  EXPECT_EQ(pushes.kept_token(path, now), Pushes::Token());
+  now += 1s;
+  EXPECT_FALSE(pushes.kept_token(path, now));
+  EXPECT_FALSE(pushes.kept_token("/api/v1/jobs/nightly-2", now));
 }
 
 TEST_F(PushesTest, ARouteThatIsGoneIsNotFound) {
