@@ -1,6 +1,7 @@
 #include "config/node.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <unordered_set>
 
 namespace vitalsd::config {
@@ -26,6 +27,19 @@ std::string unknown_key(std::string_view key, const std::vector<std::string>& de
     known_list = "; known keys:" + known_list;
   }
   return "unknown key" + did_you_mean(key, known) + known_list;
+}
+
+// URLs are compared by the code that reads them: two texts may be the same URL.
+void refuse_duplicates(const std::vector<Value>& items, const std::string& path,
+                       Problems& problems) {
+  std::unordered_set<std::string_view> seen;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const Value& item = items[i];
+    if (item.kind != Value::Kind::scalar || item.text.contains("://")) continue;
+    if (seen.insert(item.text).second) continue;
+    problems.error(item.mark, path + '[' + std::to_string(i) + ']',
+                   quoted(item.text) + " is listed twice");
+  }
 }
 
 std::string must_be(const std::string& expected, const Value& found) {
@@ -106,6 +120,7 @@ const std::vector<Value>& Node::items(std::string_view key) {
   if (found->value.kind != Value::Kind::sequence) {
     problems_->error(found->value.mark, path_of(key), must_be("a list", found->value));
   }
+  refuse_duplicates(found->value.items, path_of(key), *problems_);
   return found->value.items;
 }
 
@@ -136,6 +151,10 @@ Secret Node::secret(std::string_view key, std::string_view help) {
   const Member* found = member(key);
   if (found == nullptr) return {};
   const Value& value = found->value;
+  if (value.kind == Value::Kind::scalar && value.text.empty()) {
+    error(key, "must not be empty");
+    return {};
+  }
   if (value.kind == Value::Kind::scalar) {
     warning(key,
             "the secret is in plain text in this file: use {file: PATH}, {env: NAME} or "

@@ -67,10 +67,15 @@ App::App(Options options)
   for (const Exposition::Extra& extra : metrics_.collect()) {
     if (extra.type_name.empty()) services_.foreign.declare(extra.name, extra.type);
   }
-  state_.on_problem = [this](const std::string& problem) {
-    board_.set_notices("state",
-                       problem.empty() ? std::vector<std::string>() : std::vector{problem});
+  const auto notice = [this](const std::string& about) {
+    return [this, about](const std::string& problem) {
+      board_.set_notices(about,
+                         problem.empty() ? std::vector<std::string>() : std::vector{problem});
+    };
   };
+  state_.on_problem = notice("state");
+  state_.on_read = notice("saved state");
+  reloader_.on_reloaded = notice("reload");
   services_.wheel.on_lag = [this](Clock::duration lag) { metrics_.observe_loop_lag(lag); };
 }
 

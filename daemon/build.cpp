@@ -85,6 +85,19 @@ void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
                                    "selectors, or merge them");
 }
 
+// A misspelled name would silence the rule that joins a job with its backup.
+void check_backup(const config::ProbeSettings& probe,
+                  const std::vector<config::ProbeSettings>& probes) {
+  const config::Member* backup = probe.options->value().find("backup");
+  if (probe.kind != "job" || backup == nullptr || backup->value.text.empty()) return;
+  const auto is_meant = [&](const config::ProbeSettings& other) {
+    return other.kind == "backup" && other.name == backup->value.text;
+  };
+  if (std::ranges::any_of(probes, is_meant)) return;
+  probe.options->error(
+      "backup", "no probe of kind backup has the name " + config::quoted(backup->value.text));
+}
+
 }  // namespace
 
 std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment,
@@ -113,6 +126,7 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     job.thresholds = read_checks(*probe.options, *kind);
     job.probe = kind->make(*probe.options, environment);
     check_labels(probe, *kind);
+    check_backup(probe, document.settings().probes);
     if (Receiver* receiver = job.probe->receiver(); receiver != nullptr && routes != nullptr) {
       routes->push_back({probe.name, receiver->route()});
     }

@@ -229,7 +229,10 @@ void Job::report(const SampleSet& set, const std::optional<Failure>& failure,
                  const std::vector<CheckResult>& checks) {
   const auto now = SystemClock::now();
   const ProbeView& before = row_->view();
-  const auto state = failure ? ProbeView::State::failed : ProbeView::State::ok;
+  // Nothing is known about the target of a receiver without readings: it has sent nothing yet.
+  const auto observed = checks.empty() && probe_->receiver() != nullptr ? ProbeView::State::pending
+                                                                        : ProbeView::State::ok;
+  const auto state = failure ? ProbeView::State::failed : observed;
   const std::string_view reason = failure ? reason_name(failure->reason) : "";
   const bool has_changed = before.state != state || before.reason != reason;
   if (has_changed && failure) {
@@ -238,7 +241,8 @@ void Job::report(const SampleSet& set, const std::optional<Failure>& failure,
                                {"target", before.target},
                                {"reason", std::string(reason)},
                                {"error", failure->detail}});
-  } else if (has_changed && before.state != ProbeView::State::pending) {
+  } else if (has_changed && state == ProbeView::State::ok &&
+             before.state != ProbeView::State::pending) {
     log::info("probe recovered", {{"probe", spec_.name},
                                   {"kind", std::string(spec_.kind->name)},
                                   {"after", format_duration(now - before.since.value_or(now))}});

@@ -189,6 +189,7 @@ void Reloader::finish(Loaded loaded) {
     must_install_again_ = false;
     install_(std::move(loaded));
     metrics_.set_reload(true);
+    on_reloaded("");
     report(true, "Configuration reloaded.\n");
     return;
   }
@@ -197,12 +198,16 @@ void Reloader::finish(Loaded loaded) {
                {{"problem", problems.line(problem)}});
   }
   metrics_.set_reload(false);
-  report(false, "Configuration is invalid, the previous one stays in force:\n" + problems.text());
+  std::string text = problems.text();
+  on_reloaded("the configuration is invalid, the previous one stays in force: " +
+              text.substr(0, text.find('\n')));
+  report(false, "Configuration is invalid, the previous one stays in force:\n" + text);
 }
 
 void Reloader::fail(const std::string& why) {
   log::error("cannot load the configuration, the previous one stays in force", {{"error", why}});
   metrics_.set_reload(false);
+  on_reloaded("cannot load the configuration, the previous one stays in force: " + why);
   report(false, "Cannot load the configuration, the previous one stays in force: " + why + '\n');
 }
 

@@ -49,6 +49,9 @@ class Reloader {
   Reloader(std::string file, const Environment& environment, SelfMetrics& metrics,
            std::function<void(Loaded)> install);
 
+  /// Called after each reload with what it failed with; empty if it succeeded.
+  std::function<void(const std::string& problem)> on_reloaded = [](const std::string&) {};
+
   using Done = std::function<void(bool, std::string)>;
 
   /// Reads the file and installs it; if that fails, nothing changes. `done` receives whether it

@@ -101,6 +101,7 @@ void StateKeeper::start(std::function<void()> done) {
 
 void StateKeeper::read(const std::expected<SavedState, StateFile::Unusable>& state) {
   is_readable_ = state || !state.error().is_transient;
+  if (is_readable_) on_read(state ? "" : state.error().problem);
   if (state) {
     loaded_ = *state;
   } else {

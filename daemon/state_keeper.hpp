@@ -43,6 +43,8 @@ class StateKeeper {
   /// Called with each change of the problem that keeps state from being read or saved; empty: there
   /// is none.
   std::function<void(const std::string&)> on_problem = [](const std::string&) {};
+  /// Called when the file was read, with why its state is lost; empty if it is not.
+  std::function<void(const std::string&)> on_read = [](const std::string&) {};
 
   StateKeeper(const StateKeeper&) = delete;
   StateKeeper& operator=(const StateKeeper&) = delete;

@@ -2,6 +2,7 @@
 
 #include "exporter/model/text_format.hpp"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <mutex>
@@ -147,7 +148,19 @@ std::expected<MetricRef, ForeignFamilies::Clash> ForeignFamilies::intern(
 }
 
 bool is_reserved_name(std::string_view name) {
-  return name == "up" || name == "relay_up" || name.starts_with("scrape_") ||
+  // Rules read these as facts about the probe in their label.
+  static constexpr std::array<std::string_view, 11> kNames = {"up",
+                                                              "relay_up",
+                                                              "probe_success",
+                                                              "probe_duration_seconds",
+                                                              "job_backup_info",
+                                                              "job_last_duration_seconds",
+                                                              "job_last_exit_code",
+                                                              "job_last_failure_timestamp_seconds",
+                                                              "job_last_start_timestamp_seconds",
+                                                              "job_last_success_timestamp_seconds",
+                                                              "job_overdue"};
+  return std::ranges::find(kNames, name) != kNames.end() || name.starts_with("scrape_") ||
          name.starts_with("vitalsd_");
 }
 

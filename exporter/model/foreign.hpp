@@ -56,7 +56,8 @@ class ForeignFamilies {
 };
 
 /// Whether a publisher may not use the name, because Prometheus or vitalsd itself writes the
-/// series: up, scrape_*, vitalsd_*, and relay_up, whose labels are those of a relayed line.
+/// series: up, scrape_*, vitalsd_*, and facts about a probe, such as relay_up, probe_success and
+/// job_overdue, because the label `probe` of a foreign line is that of its publisher.
 bool is_reserved_name(std::string_view name);
 
 /// "exported_NAME" if the name is reserved, otherwise the name.

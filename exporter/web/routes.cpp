@@ -193,7 +193,8 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     return response;
   }
   if (path.starts_with("/api/v1/jobs/")) return unknown_job();
-  if (request.method != "GET" && request.method != "HEAD") {
+  const bool lacks_name = path == "/api/v1/jobs";  // 404 with the valid paths for all methods
+  if (request.method != "GET" && request.method != "HEAD" && !lacks_name) {
     WebResponse response = plain(405, "Use GET or HEAD.\n", "other");
     response.headers.emplace_back("Allow", "GET, HEAD");
     return response;

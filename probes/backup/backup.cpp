@@ -1,8 +1,8 @@
 // Kind `backup`: the newest good backup in a directory or under an S3 prefix. A backup is a file,
 // an object or, with `layout: directories`, a directory. A good backup matches the pattern, is
 // large enough, is not being written and, if configured, has its marker or is valid gzip. If the
-// store can be listed but has no good backup, the time of the last success is 0. If the store
-// cannot be listed, the published time stays.
+// store can be listed but has no good backup, the time of the last success and the size are 0, and
+// the check is critical. If the store cannot be listed, what is published stays.
 #include "probes/backup/criteria.hpp"
 #include "probes/backup/directory.hpp"
 #include "probes/net/s3.hpp"
@@ -52,10 +52,10 @@ constexpr MetricTable kTable(
               }},
     MetricRow{Metric({.name = "backup_newest_size_bytes",
                       .unit = Unit::bytes,
-                      .help = "Size of the newest good backup.",
+                      .help = "Size of the newest good backup; 0 if there is none.",
                       .keep = Keep::fact}),
               [](const Result& result) {
-                return result.newest ? std::optional(result.newest->size) : std::nullopt;
+                return result.newest ? static_cast<double>(result.newest->size) : 0;
               }},
     MetricRow{
         Metric({.name = "backup_objects",
@@ -69,6 +69,7 @@ constexpr MetricTable kTable(
           put(result.tally.too_small, "too_small");
           put(result.tally.being_written, "being_written");
           put(result.tally.broken, "broken");
+          put(result.tally.unreadable, "unreadable");
           put(result.tally.from_future, "from_future");
         }});
 constexpr auto kMetrics = metric_list(kTable);
@@ -144,7 +145,7 @@ class BackupProbe final : public Probe {
         const std::string_view name =
             std::string_view(object.key).substr(std::min(prefix, object.key.size()));
         if (criteria_.of_directories()) {
-          add_to_directory(directories, name, object);
+          add_to_directory(directories, name, object, result.tally);
         } else if (!criteria_.matches(name)) {
           ++result.tally.unmatched;
         } else {
@@ -162,13 +163,16 @@ class BackupProbe final : public Probe {
     }
   }
 
-  // `name` is the object's key without the prefix. Objects beside the directories are ignored.
+  // `name` is the object's key without the prefix. Objects beside the directories are counted only.
   void add_to_directory(std::map<std::string, Candidate, std::less<>>& directories,
-                        std::string_view name, const net::S3Object& object) const {
+                        std::string_view name, const net::S3Object& object, Tally& tally) const {
     constexpr std::size_t kMaxDirectories = 10'000;
     if (name.starts_with('/')) name.remove_prefix(1);  // of a prefix without its last '/'
     const std::size_t slash = name.find('/');
-    if (slash == std::string_view::npos) return;
+    if (slash == std::string_view::npos) {
+      ++tally.of_other_layout;
+      return;
+    }
     const std::string_view directory = name.substr(0, slash);
     const std::string_view path = name.substr(slash + 1);
     auto found = directories.find(directory);
@@ -192,21 +196,26 @@ class BackupProbe final : public Probe {
                                      " is dated more than a day in the future and does not count "
                                      "as a backup");
     }
-    if (!result.newest) {
-      out.fail(Reason::mismatch, "no good backup: " + describe(result.tally));
-      return;
-    }
+    if (!result.newest) out.fail(Reason::mismatch, "no good backup: " + describe(result.tally));
     // By the store's clock if it is known, because the local one may be wrong.
     const double local = backup::now_unix();
     const double now = bucket_ ? bucket_->server_time().value_or(local) : local;
     const double max = std::chrono::duration<double>(max_age_).count();
-    out.check(kAgeCheck, now - result.newest->modified, result.newest->name, {std::nullopt, max});
+    out.check(kAgeCheck, now - last_success(result),
+              result.newest ? result.newest->name : "no good backup", {std::nullopt, max});
   }
 
   [[nodiscard]] std::string describe(const Tally& tally) const {
     const auto count = [](double number, std::string_view what) {
       return std::to_string(static_cast<std::int64_t>(number)) + ' ' + std::string(what);
     };
+    const double of_layout = tally.unmatched + tally.too_small + tally.being_written +
+                             tally.broken + tally.incomplete + tally.from_future;
+    if (of_layout == 0 && tally.of_other_layout > 0) {
+      return criteria_.of_directories()
+                 ? count(tally.of_other_layout, "files and no directory: set layout: files")
+                 : count(tally.of_other_layout, "directories and no file: set layout: directories");
+    }
     return count(tally.unmatched, "do not match, ") + count(tally.too_small, "too small, ") +
            count(tally.being_written, "being written, ") + count(tally.broken, "broken") +
            (criteria_.of_directories() ? ", " + count(tally.incomplete, "without marker") : "") +

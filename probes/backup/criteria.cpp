@@ -12,8 +12,10 @@ namespace vitalsd::backup {
 using namespace std::chrono_literals;
 
 Criteria::Criteria(config::Node& options)
-    : pattern_(
-          options.get<std::string>("pattern", "*", "pattern of the names; * and ? are allowed")),
+    : pattern_(options.get<std::string>(
+          "pattern", "*",
+          "pattern of the names; * matches any characters, also '/' in the keys of a bucket, and ? "
+          "matches one")),
       min_size_(options.get<config::Bytes>(
           "min_size", config::Bytes{1},
           "a smaller file, object or directory does not count as a backup")),
@@ -25,10 +27,16 @@ Criteria::Criteria(config::Node& options)
       marker_(options.get<std::string>(
           "marker", "",
           "pattern of the path of a file that only a complete backup directory has, such as "
-          "backup.manifest; requires layout: directories")),
+          "backup.manifest; * matches any characters, also '/'; requires layout: directories")),
       settle_(options.get<config::Duration>(
           "settle", 1min,
           "a file or directory that changed more recently counts as being written")) {
+  // Without it, no name could match.
+  if (pattern_.empty()) options.error("pattern", "must not be empty");
+  if (options.has("directory") && pattern_.contains('/'))
+    options.error("pattern", "must not contain '/': it applies to the names in the directory");
+  if (options.has("marker") && (marker_.empty() || marker_.starts_with('/')))
+    options.error("marker", "must be the pattern of a path in the backup directory");
   if (of_directories_) return;
   if (options.has("marker")) options.error("marker", "requires layout: directories");
   // An object appears when all of it is written.

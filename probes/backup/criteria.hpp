@@ -24,10 +24,12 @@ struct Candidate {
 struct Tally {
   double good = 0;
   double unmatched = 0;
+  double of_other_layout = 0;  ///< directories with layout: files, or files beside directories
   double incomplete = 0;
   double too_small = 0;
   double being_written = 0;
   double broken = 0;
+  double unreadable = 0;  ///< directories
   double from_future = 0;
   std::string first_from_future;  ///< name
 };

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -20,7 +21,8 @@ namespace vitalsd::backup {
 namespace {
 
 constexpr std::size_t kMaxFiles = 1'000'000;
-constexpr int kMaxDepth = 32;  // each level has an open descriptor
+constexpr int kMaxDepth = 32;                             // each level has an open descriptor
+constexpr std::string_view kLostAndFound = "lost+found";  // of the root of a volume, for root alone
 
 double modified(const struct stat& status) {
   return static_cast<double>(status.st_mtim.tv_sec) +
@@ -68,8 +70,11 @@ class Walk {
       if (fstatat(descriptor, name, &status, 0) != 0) return;
       const bool is_wanted =
           criteria_.of_directories() ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode);
-      if (!is_wanted) return;
-      if (!criteria_.matches(name)) {
+      if (!is_wanted) {
+        ++listing_.tally.of_other_layout;
+        return;
+      }
+      if (!criteria_.matches(name) || (criteria_.of_directories() && name == kLostAndFound)) {
         ++listing_.tally.unmatched;
       } else if (!criteria_.of_directories()) {
         judge({.name = name,
@@ -78,11 +83,19 @@ class Walk {
                .inode = status.st_ino});
       } else {
         Candidate backup = criteria_.directory(name);
-        if (add_files(backup, descriptor, name, "", 0)) judge(std::move(backup));
+        try {
+          if (add_files(backup, descriptor, name, "", 0)) judge(std::move(backup));
+        } catch (const ProbeError& error) {
+          if (error.reason() != Reason::permission && error.reason() != Reason::mismatch) throw;
+          ++listing_.tally.unreadable;
+          if (!first_error_) first_error_ = error;
+        }
       }
     };
     const int error = for_each_entry(AT_FDCWD, path_.c_str(), 0, path_, stop_, take);
     if (error != 0) fail(path_, error);
+    // Whether there is a good backup is unknown.
+    if (first_error_ && listing_.tally.good == 0) throw ProbeError(*first_error_);
     std::ranges::sort(listing_.newest, std::ranges::greater{}, &Candidate::modified);
     shorten();
     return std::move(listing_);
@@ -117,6 +130,7 @@ class Walk {
       struct stat status{};
       if (fstatat(descriptor, entry, &status, AT_SYMLINK_NOFOLLOW) != 0) return;
       if (S_ISDIR(status.st_mode)) {
+        if (entry == kLostAndFound) return;
         add_files(backup, descriptor, entry, within + entry + '/', depth + 1);
       } else if (S_ISREG(status.st_mode)) {
         if (++files_ > kMaxFiles) {
@@ -139,6 +153,7 @@ class Walk {
   const net::StopFlag& stop_;
   double now_ = now_unix();
   std::size_t files_ = 0;
+  std::optional<ProbeError> first_error_;  // of a directory that cannot be read
   Listing listing_;
 };
 

@@ -18,9 +18,10 @@ struct Listing {
   Tally tally;                    ///< of all
 };
 
-/// Throws ProbeError: permission and mismatch if the directory cannot be read; config if a backup
-/// has more than a million files or more than 32 levels of directories, because such a directory is
-/// a mistake.
+/// A directory that is one backup and cannot be read counts as unreadable. Throws ProbeError:
+/// permission and mismatch if `path` cannot be read, or an unreadable backup and no good one;
+/// config if a backup has more than a million files or more than 32 levels of directories, because
+/// such a directory is a mistake.
 Listing list_backups(const std::string& path, const Criteria& criteria, const net::StopFlag& stop);
 
 }  // namespace vitalsd::backup

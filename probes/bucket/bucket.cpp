@@ -78,8 +78,10 @@ class BucketProbe final : public Probe {
       : bucket_(read_bucket(options, environment)),
         quota_(options.find<config::Bytes>(
             "quota", "the size that all objects under the prefix may have; requires their count")),
-        counts_(options.get<bool>("usage", quota_.has_value(),
-                                  "count the objects under the prefix; true if quota is set")),
+        counts_(options.get<bool>(
+            "usage", quota_.has_value(),
+            "count the objects under the prefix and their bytes, by requests for 1,000 "
+            "objects each; true by default if quota is set")),
         interval_(options.get<config::Duration>("usage_interval", 1h, "time between two counts",
                                                 {1s, 720h})),
         max_pages_(options.get<std::int64_t>(

@@ -134,7 +134,8 @@ Expectation::Expectation(config::Node& node)
     : statuses_(node.one_or_more<StatusPattern>("status",
                                                 "status codes such as 200 or 2xx; default 2xx")),
       json_(node.map<std::string>("json", "JSON pointers into the body, and the expected values")),
-      headers_(node.list<std::string>("headers", "headers that the response must have")),
+      headers_(node.list<std::string>(
+          "headers", "names of headers that the response must have, with any value")),
       security_headers_(node.get<bool>(
           "security_headers", false,
           "the response must have X-Content-Type-Options: nosniff; X-Frame-Options: DENY or "
@@ -143,6 +144,12 @@ Expectation::Expectation(config::Node& node)
       body_(node.find<net::Pattern>("body", "pattern that the body must match")),
       not_body_(node.find<net::Pattern>("not_body", "pattern that the body must not match")) {
   if (statuses_.empty()) statuses_.emplace_back();
+  for (const std::string& name : headers_) {
+    if (name.empty() || name.find_first_of(": \t") != std::string::npos) {
+      node.error("headers",
+                 config::quoted(name) + " is not the name of a header: values are not compared");
+    }
+  }
   for (const auto& [pointer, value] : json_) {
     if (!pointer.starts_with('/')) {
       node.error("json",

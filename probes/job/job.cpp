@@ -58,8 +58,10 @@ constexpr MetricTable kTable(
                 put(history.succeeded(), "ok");
                 put(history.failed(), "failed");
               }});
-constexpr Metric kOverdue({.name = "job_overdue",
-                           .help = "Whether a run has not started in time, or takes too long."});
+constexpr Metric kOverdue(
+    {.name = "job_overdue",
+     .help = "Whether a run has not started in time, or takes too long; absent "
+             "if the job has never reported and is not late."});
 // The rule JobWithoutBackup joins it with the dates of that probe.
 constexpr Metric kBackup({.name = "job_backup_info",
                           .help = "The probe of kind backup that watches what the job writes; "
@@ -117,11 +119,13 @@ class JobProbe final : public Probe, public Receiver {
   asio::awaitable<void> observe(SampleSet& out) override {
     const Timetable::Lateness late = timetable_.judge(*history_, unix_now());
     kTable.add(out, *history_);
-    out.add(kOverdue, late.seconds > 0 ? 1 : 0);
     // Nothing is known about a job that has never reported, unless it is late.
     const bool is_known =
         history_->last_start() || history_->last_success() || history_->last_failure();
-    if (is_known || late.seconds > 0) out.check(kOverdueCheck, late.seconds, late.what);
+    if (is_known || late.seconds > 0) {
+      out.add(kOverdue, late.seconds > 0 ? 1 : 0);
+      out.check(kOverdueCheck, late.seconds, late.what);
+    }
     if (is_known) out.check(kFailedCheck, history_->failures_in_a_row());
     if (!backup_.empty()) out.add(kBackup, 1, backup_);
     out.show(history_->message());
@@ -173,7 +177,12 @@ namespace kinds {
 extern const ProbeKind job;
 const ProbeKind job = {
     .name = "job",
-    .help = "A job that reports its runs, and is overdue if it does not.",
+    .help =
+        "A job that reports its runs, and is overdue if it does not. It reports success with "
+        "`POST /api/v1/jobs/NAME`, and otherwise with `/start`, `/fail` or `/exit/CODE` (0 to "
+        "255) behind that; `?rid=ID` (up to 64 letters, digits and `._:-`) names the run, so "
+        "that a repeated request counts once. The status page shows the first 10,000 bytes of "
+        "the body, which may have 64 KiB. Responses and a script: docs/kubernetes.md.",
     .make = make_probe<JobProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

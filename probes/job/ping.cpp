@@ -30,10 +30,11 @@ bool is_run_id(std::string_view text) {
 
 std::optional<int> to_exit_code(std::string_view text) {
   constexpr int kMax = 255;
+  constexpr std::size_t kMaxDigits = 3;
   int code = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), code);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  if (code < 0 || code > kMax) return std::nullopt;
+  if (code < 0 || code > kMax || text.size() > kMaxDigits) return std::nullopt;
   return code;
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <ctime>
 #include <expected>
+#include <string>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -44,6 +45,11 @@ Timetable::Timetable(config::Node& options) {
   if (text.empty()) return;  // missing, which is reported already
   if (text.contains("TZ=")) {
     options.error("schedule", "set the time zone in time_zone");
+    return;
+  }
+  if (text.starts_with("@every") &&
+      (text.contains('-') || text.find_first_of("123456789") == std::string::npos)) {
+    options.error("schedule", "the interval of @every must be above 0");
     return;
   }
   const auto parsed = kubernetes::CronSchedule::parse(text, zone);

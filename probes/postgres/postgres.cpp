@@ -56,6 +56,7 @@ void check_unix(config::Node& options, net::PgOptions& pg, const std::string& mo
 }
 
 bool is_this_machine(const std::string& host) {
+  if (net::is_unix(host)) return true;
   boost::system::error_code not_an_address;
   const asio::ip::address address = asio::ip::make_address(host, not_an_address);
   return not_an_address ? host == "localhost" : address.is_loopback();
@@ -70,6 +71,27 @@ void warn_of_md5(config::Node& options, const net::PgOptions& pg) {
                   "the server is not verified: another machine in its place can request an md5 "
                   "hash of the password and log in with it; use sslmode=verify-full or "
                   "channel_binding: require");
+}
+
+// The URL may set sslmode, and the section `tls` the files that it needs.
+void combine(config::Node& options, net::PgOptions& pg, const std::string& mode) {
+  const bool has_files = !pg.tls.ca.empty() || !pg.tls.certificate.empty();
+  const auto contradict = [&](std::string_view why) {
+    options.error("tls", "the URL sets sslmode=" + mode + ", " + std::string(why));
+  };
+  pg.sslmode = !mode.empty() ? mode : pg.tls.verify ? "verify-full" : "require";
+  if (mode.empty()) return;
+  if (mode.starts_with("verify") && !pg.tls.verify) {
+    contradict("which verifies the server, and tls.verify is false: remove one of them");
+  } else if (mode != "verify-full" && !pg.tls.server_name.empty()) {
+    contradict("which does not verify tls.server_name: use sslmode=verify-full");
+  } else if (mode == "require" && pg.tls.verify && !has_files) {
+    contradict("which does not verify the server, and tls does: remove one of them");
+  } else if (mode == "require" && pg.tls.verify && !pg.tls.ca.empty()) {
+    pg.sslmode = "verify-ca";  // as in libpq
+  } else if (mode == "disable" || mode == "allow" || mode == "prefer") {
+    contradict("which does not require TLS: use sslmode=verify-full, or remove tls");
+  }
 }
 
 net::PgOptions read_options(config::Node& options) {
@@ -118,12 +140,10 @@ net::PgOptions read_options(config::Node& options) {
   }
   if (net::is_unix(pg.endpoint.host)) {
     check_unix(options, pg, mode);
-  } else if (!options.has("tls")) {
-    if (!mode.empty()) pg.sslmode = mode;
+  } else if (options.has("tls")) {
+    combine(options, pg, mode);
   } else if (!mode.empty()) {
-    options.error("tls", "the URL sets sslmode: use either sslmode or tls");
-  } else {
-    pg.sslmode = pg.tls.verify ? "verify-full" : "require";
+    pg.sslmode = mode;
   }
   warn_of_md5(options, pg);
   return pg;

@@ -165,7 +165,7 @@ ProbeError api_error(int status, std::string_view type, std::string_view text) {
       {"timeout", Reason::overload},
       {"canceled", Reason::overload},
       {"unavailable", Reason::unready},
-      {"internal", Reason::unready},
+      {"internal", Reason::mismatch},
       {"not_found", Reason::mismatch},
       {"unauthorized", Reason::auth},
   }};

@@ -35,6 +35,18 @@ std::string_view label_of(std::string_view line, std::string_view name) {
   return rest.substr(0, rest.find('"'));
 }
 
+// Without user information and query, which may have secrets.
+std::string shown_url(std::string_view url) {
+  url = url.substr(0, url.find('?'));
+  const std::size_t scheme = url.find("://");
+  if (scheme == url.npos) return std::string(url);
+  const std::size_t begin = scheme + 3;
+  const std::string_view authority = url.substr(begin, url.find('/', begin) - begin);
+  const std::size_t at = authority.rfind('@');
+  if (at == authority.npos) return std::string(url);
+  return std::string(url.substr(0, begin)) + std::string(url.substr(begin + at + 1));
+}
+
 }  // namespace
 
 void OwnMetrics::feed(std::string_view bytes) {
@@ -87,7 +99,7 @@ void OwnMetrics::take(std::string_view line) {
 }
 
 OwnMetrics::Notifications& OwnMetrics::of(std::string_view line) {
-  const std::string url(label_of(line, "alertmanager"));
+  const std::string url = shown_url(label_of(line, "alertmanager"));
   if (notifications_.size() == kMaxAlertmanagers && !notifications_.contains(url)) {
     throw ProbeError(Reason::protocol, "the page /metrics has more than 1,000 Alertmanagers");
   }

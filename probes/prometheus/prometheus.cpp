@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <map>
 #include <string>
@@ -108,22 +109,21 @@ class PrometheusProbe final : public Probe {
     if (!access_.url.query.empty()) options.error("url", "must not have a query");
     while (access_.url.path.ends_with('/')) access_.url.path.pop_back();
     if (!reads_targets_ && !reads_alerting_ && queries_.empty())
-      options.error("queries", "required without targets and alerting");
+      options.error("queries", "queries: required if targets and alerting are false");
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = Clock::now();
+    has_answered_ = false;
     co_await conceal_secrets(out);
     if (reads_targets_) {
       Part& part = out.part("targets");
       co_await guard(part, read_targets(part, out));
     }
     if (reads_alerting_) co_await read_alerting(out);
-    const auto elapsed =
-        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
     // The server has to cancel a slow query before the run's deadline, which would fail the rest.
-    const auto limit = std::max((out.time_limit() - elapsed) * 3 / 4, kMinLimit);
-    co_await run_queries(limit, out);
+    const auto now = Clock::now();
+    co_await run_queries(now + (start + out.time_limit() - now) * 3 / 4, out);
   }
 
   [[nodiscard]] std::string target() const override { return access_.target(); }
@@ -151,7 +151,7 @@ class PrometheusProbe final : public Probe {
 
   // Reads one part. If the server refuses it, the others are still read. Throws ProbeError if the
   // server is down.
-  static asio::awaitable<void> guard(Part& part, asio::awaitable<void> read) {
+  asio::awaitable<void> guard(Part& part, asio::awaitable<void> read) {
     try {
       co_await std::move(read);
     } catch (const ProbeError& error) {
@@ -160,9 +160,12 @@ class PrometheusProbe final : public Probe {
         case Reason::connect:
         case Reason::tls:
         case Reason::timeout:
-        case Reason::unready:
         case Reason::internal:
           throw;
+        case Reason::unready:
+          if (!has_answered_) throw;
+          part.fail(Reason::mismatch, error.what());  // the server is up
+          break;
         default:
           part.fail(error.reason(), error.what());
       }
@@ -191,6 +194,7 @@ class PrometheusProbe final : public Probe {
     const net::HttpResponse response = co_await environment_.http.perform(request, out);
     if (failure) std::rethrow_exception(failure);
     if (response.status / 100 != 2) throw prometheus::api_error(response.status, response.body);
+    has_answered_ = true;
     co_return response.status;
   }
 
@@ -267,22 +271,32 @@ class PrometheusProbe final : public Probe {
     if (dropped) part.check(kDroppedCheck, *dropped);
   }
 
-  asio::awaitable<void> run_queries(std::chrono::milliseconds limit, SampleSet& out) {
+  asio::awaitable<void> run_queries(Clock::time_point deadline, SampleSet& out) {
     auto next = queries_.cbegin();
     std::vector<asio::awaitable<void>> workers;
     for (std::size_t i = 0; i < std::min(kConcurrent, queries_.size()); ++i) {
-      workers.push_back(run_next_queries(next, limit, out));
+      workers.push_back(run_next_queries(next, deadline, out));
     }
     co_await net::concurrently(std::move(workers));
   }
 
   asio::awaitable<void> run_next_queries(std::list<Query>::const_iterator& next,
-                                         std::chrono::milliseconds limit, SampleSet& out) {
+                                         Clock::time_point deadline, SampleSet& out) {
     while (next != queries_.cend()) {
+      const auto limit = limit_of(next, deadline);
       const Query& query = *next++;
       Part& part = out.part("query " + query.name());
       co_await guard(part, run_query(query, limit, part, out));
     }
+  }
+
+  // A share of the time that is left, so that the run reaches all queries if many are slow.
+  [[nodiscard]] std::chrono::milliseconds limit_of(std::list<Query>::const_iterator next,
+                                                   Clock::time_point deadline) const {
+    const auto waiting = static_cast<std::size_t>(std::distance(next, queries_.cend()));
+    const auto rounds = (waiting + kConcurrent - 1) / kConcurrent;
+    const auto left = std::chrono::floor<std::chrono::milliseconds>(deadline - Clock::now());
+    return std::max(left / static_cast<long>(rounds), kMinLimit);
   }
 
   asio::awaitable<void> run_query(const Query& query, std::chrono::milliseconds limit, Part& part,
@@ -310,6 +324,7 @@ class PrometheusProbe final : public Probe {
   net::HttpRequest base_;                                            // of the current run
   std::map<std::string, prometheus::RecentIncrease> recent_errors_;  // by Alertmanager
   prometheus::Undelivered undelivered_;
+  bool has_answered_ = false;  // a request of the current run, with success
 };
 
 }  // namespace

@@ -5,9 +5,42 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <expected>
+#include <optional>
+#include <string>
 #include <string_view>
 
-namespace vitalsd::prometheus {
+namespace vitalsd {
+
+namespace prometheus {
+namespace {
+// Of an expression, which may exceed 1, unlike the ratio of a check.
+struct AnyRatio {
+  double value = 0;
+};
+}  // namespace
+}  // namespace prometheus
+
+namespace config {
+template <>
+struct Scalar<prometheus::AnyRatio> {
+  static constexpr std::string_view kName = Scalar<Ratio>::kName;
+  static constexpr bool kPlain = Scalar<Ratio>::kPlain;
+  static Parsed<prometheus::AnyRatio> parse(std::string_view text) {
+    const bool percent = text.ends_with('%');
+    const auto number = Scalar<double>::parse(percent ? text.substr(0, text.size() - 1) : text);
+    if (number) return prometheus::AnyRatio{percent ? *number / 100 : *number};
+    return std::unexpected(quoted(text) +
+                           " is not a valid ratio: must be a percentage or a fraction, for "
+                           "example 150% or 1.5");
+  }
+  static std::string show(const prometheus::AnyRatio& value) {
+    return Scalar<double>::show(value.value);
+  }
+};
+}  // namespace config
+
+namespace prometheus {
 namespace {
 
 constexpr std::size_t kMaxQueries = 50;
@@ -18,6 +51,13 @@ bool is_name(std::string_view text) {
     return std::isalnum(c) != 0 || c == '_' || c == '-';
   };
   return !text.empty() && text.size() <= kMaxName && std::ranges::all_of(text, is_allowed);
+}
+
+std::optional<double> read_limit(config::Node& section, std::string_view key, Unit unit,
+                                 std::string_view help) {
+  if (unit != Unit::ratio) return read_threshold(section, key, unit, help);
+  const auto ratio = section.find<AnyRatio>(key, help);
+  return ratio ? std::optional(ratio->value) : std::nullopt;
 }
 
 Unit read_unit(config::Node& section) {
@@ -50,9 +90,10 @@ Query::Query(config::Node& section)
                                 "whether a value above or below the thresholds is worse") == "below"
                      ? Worse::below
                      : Worse::above;
-  check_.warn = read_threshold(section, "warn", check_.unit,
-                               "worse than this is a warning: 1000, or 5%, 500ms, 1GiB by unit");
-  check_.critical = read_threshold(section, "critical", check_.unit, "worse than this is critical");
+  check_.warn = read_limit(section, "warn", check_.unit,
+                           "worse than this is a warning, in the unit: 1000 (none), 5% (ratio), "
+                           "500ms (seconds) or 1GiB (bytes)");
+  check_.critical = read_limit(section, "critical", check_.unit, "worse than this is critical");
   if (!check_.warn || !check_.critical) return;
   if (judge(check_, {.warn = *check_.critical, .critical = {}}, *check_.warn) != Status::ok) {
     section.error("warn", "warn is beyond critical");
@@ -81,4 +122,5 @@ std::list<Query> read_queries(config::Node& options, std::span<const Check* cons
   return queries;
 }
 
-}  // namespace vitalsd::prometheus
+}  // namespace prometheus
+}  // namespace vitalsd

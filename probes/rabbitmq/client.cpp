@@ -2,6 +2,7 @@
 
 #include "config/scalar.hpp"
 #include "probes/net/configured_files.hpp"
+#include "probes/net/offload.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -122,6 +123,15 @@ asio::awaitable<net::HttpResponse> Client::get(const config::Url& api, std::stri
   co_return co_await environment_.http.perform(request, steps);
 }
 
+template <class Result>
+asio::awaitable<Result> Client::parse(const net::HttpResponse& response,
+                                      Result (*read)(std::string_view)) const {
+  constexpr std::size_t kMaxOnLoop = std::size_t{64} << 10;
+  if (response.body.size() <= kMaxOnLoop) co_return read(response.body);
+  const auto work = [read, body = response.body](const net::StopFlag&) { return read(body); };
+  co_return co_await environment_.offload.run("response of RabbitMQ", work);
+}
+
 asio::awaitable<std::optional<User>> Client::whoami(const config::Url& api, Time deadline) const {
   const net::HttpResponse response = co_await get(api, "/api/whoami", "", deadline);
   if (response.status == 404) co_return std::nullopt;
@@ -134,39 +144,52 @@ asio::awaitable<std::vector<ManagedNode>> Client::nodes(const config::Url& api,
   const net::HttpResponse response =
       co_await get(api, "/api/nodes", "columns=" + std::string(kNodeColumns), deadline);
   if (response.status != 200) throw refused(api, response);
-  co_return read_nodes(response.body);
+  co_return co_await parse(response, read_nodes);
 }
 
 asio::awaitable<std::optional<std::vector<Alarm>>> Client::alarms(const config::Url& api,
                                                                   Time deadline) const {
   const net::HttpResponse response = co_await get(api, "/api/health/checks/alarms", "", deadline);
   if (response.status == 404) co_return std::nullopt;
-  constexpr int kFailed = 503;  // there are alarms
-  if (response.status != 200 && response.status != kFailed) throw refused(api, response);
+  // 503: there are alarms, or a proxy or a server that starts has responded.
+  const bool has_alarms = response.status == 503 && !read_status(response.body).empty();
+  if (response.status != 200 && !has_alarms) throw refused(api, response);
   co_return read_alarms(response.body);
+}
+
+asio::awaitable<std::size_t> Client::count_queues(const config::Url& api, Time deadline) const {
+  const net::HttpResponse overview =
+      co_await get(api, "/api/overview", "columns=object_totals", deadline);
+  co_return overview.status == 200 ? read_queue_count(overview.body).value_or(0) : 0;
 }
 
 asio::awaitable<void> Client::expect_all(const config::Url& api, const std::vector<Queue>& listed,
                                          Time deadline) const {
-  const net::HttpResponse overview =
-      co_await get(api, "/api/overview", "columns=object_totals", deadline);
-  if (overview.status != 200) co_return;
-  const std::size_t count = read_queue_count(overview.body).value_or(0);
-  if (count <= listed.size()) co_return;
+  const std::size_t before = co_await count_queues(api, deadline);
+  if (before <= listed.size()) co_return;
   const net::HttpResponse vhosts = co_await get(api, "/api/vhosts", "columns=name", deadline);
   if (vhosts.status != 200) throw refused(api, vhosts);
   std::vector<std::string> hidden = read_vhosts(vhosts.body);
-  std::unordered_set<std::string_view> visible;
-  for (const Queue& queue : listed) visible.insert(queue.vhost);
-  std::erase_if(hidden, [&](const std::string& name) { return visible.contains(name); });
-  // A queue that was declared in the meantime.
+  const auto drop_visible = [&hidden](const std::vector<Queue>& queues) {
+    std::unordered_set<std::string_view> visible;
+    for (const Queue& queue : queues) visible.insert(queue.vhost);
+    std::erase_if(hidden, [&](const std::string& name) { return visible.contains(name); });
+  };
+  drop_visible(listed);
+  if (hidden.empty()) co_return;
+  // A virtual host without queues looks the same if a queue was declared after the list was read,
+  // or deleted after the count. So the list is read again, between two counts.
+  const AllQueues again = co_await queues(api, false, deadline);
+  const std::size_t count = std::min(before, co_await count_queues(api, deadline));
+  if (count <= again.queues.size()) co_return;
+  drop_visible(again.queues);
   if (hidden.empty()) co_return;
   throw ProbeError(
       Reason::permission,
       fmt::format("the user {0} sees {1} of {2} queues, because it has no permission "
                   "on a virtual host; run, for each of {4}: "
                   "rabbitmqctl set_permissions -p {3} {0} '' '' ''",
-                  user, listed.size(), count, hidden.front(), fmt::join(hidden, ", ")));
+                  user, again.queues.size(), count, hidden.front(), fmt::join(hidden, ", ")));
 }
 
 asio::awaitable<AllQueues> Client::queues(const config::Url& api, bool with_counts,
@@ -187,7 +210,7 @@ asio::awaitable<AllQueues> Client::queues(const config::Url& api, bool with_coun
       break;
     }
     if (response.status != 200) throw refused(api, response);
-    QueueList list = read_queues(response.body);
+    QueueList list = co_await parse(response, read_queues);
     if (page > 1 && list.total != total) all.has_shifted = true;
     total = list.total;
     std::ranges::move(list.queues, std::back_inserter(all.queues));

@@ -11,6 +11,7 @@
 #include "probes/rabbitmq/node_page.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -68,6 +69,12 @@ class Client {
   [[nodiscard]] net::HttpRequest request(const config::Url& url, Time deadline) const;
   asio::awaitable<net::HttpResponse> get(const config::Url& api, std::string_view path,
                                          const std::string& query, Time deadline) const;
+  /// The queues of the cluster; 0 if the server does not count them.
+  asio::awaitable<std::size_t> count_queues(const config::Url& api, Time deadline) const;
+  /// Parses a large response on a thread.
+  template <class Result>
+  asio::awaitable<Result> parse(const net::HttpResponse& response,
+                                Result (*read)(std::string_view)) const;
   [[nodiscard]] ProbeError refused(const config::Url& url, const net::HttpResponse& response) const;
 
   const Environment& environment_;

@@ -49,6 +49,14 @@ std::string text(const json::object& object, std::string_view name) {
   return string != nullptr ? std::string(string->data(), string->size()) : std::string();
 }
 
+/// The text of a member; empty if the response does not have it or is not JSON.
+std::string text_of(std::string_view body, std::string_view name) {
+  json::error_code error;
+  const json::value value = json::parse({body.data(), body.size()}, error);
+  const json::object* const object = error ? nullptr : value.if_object();
+  return object != nullptr ? text(*object, name) : std::string();
+}
+
 std::optional<bool> flag(const json::object& object, std::string_view name) {
   const json::value* const value = member(object, name);
   const bool* const found = value != nullptr ? value->if_bool() : nullptr;
@@ -222,11 +230,7 @@ QueueList read_queues(std::string_view body) {
   return out;
 }
 
-std::string read_reason(std::string_view body) {
-  json::error_code error;
-  const json::value value = json::parse({body.data(), body.size()}, error);
-  const json::object* const object = error ? nullptr : value.if_object();
-  return object != nullptr ? text(*object, "reason") : std::string();
-}
+std::string read_status(std::string_view body) { return text_of(body, "status"); }
+std::string read_reason(std::string_view body) { return text_of(body, "reason"); }
 
 }  // namespace vitalsd::rabbitmq

@@ -65,6 +65,8 @@ std::optional<std::size_t> read_queue_count(std::string_view body);
 /// The names in a response of /api/vhosts.
 std::vector<std::string> read_vhosts(std::string_view body);
 QueueList read_queues(std::string_view body);
+/// The status of a health check; empty if the response is not one.
+std::string read_status(std::string_view body);
 /// The text of an error response; empty if it has none.
 std::string read_reason(std::string_view body);
 

@@ -62,9 +62,14 @@ void keep_worse(const Queue*& worst, const Queue* queue) {
   if (queue->ready && (worst == nullptr || *queue->ready > *worst->ready)) worst = queue;
 }
 
+/// Whether it is known if the queue needs a consumer.
+bool is_judged(const Queue& queue, const QueueOptions& options) {
+  return !options.has_types || !queue.attributes.type.empty();
+}
+
 /// Messages stay in a stream after they have been consumed.
 bool lacks_consumer(const Queue& queue, const QueueOptions& options) {
-  return queue.consumers == 0.0 && queue.attributes.type != "stream" &&
+  return queue.consumers == 0.0 && is_judged(queue, options) && queue.attributes.type != "stream" &&
          !options.no_consumers.matches(queue.name);
 }
 
@@ -130,6 +135,7 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
   QueueSum rest = temporary;
   const Queue* deepest = nullptr;
   const Queue* unconsumed = nullptr;
+  bool has_judged = false;
   std::size_t kept = 0;
   for (std::size_t i = 0; i < queues.size(); ++i) {
     const Queue* const queue = queues[i];
@@ -138,6 +144,7 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
     } else {
       queues[kept++] = queue;
       keep_worse(deepest, queue);
+      has_judged = has_judged || (queue->ready && is_judged(*queue, options));
       if (lacks_consumer(*queue, options)) keep_worse(unconsumed, queue);
     }
     if ((i + 1) % kChunk == 0) co_await yield.yield_if_due();
@@ -146,7 +153,7 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
   if (deepest != nullptr) out.check(kReadyCheck, *deepest->ready, deepest->title());
   if (unconsumed != nullptr) {
     out.check(kUnconsumedCheck, *unconsumed->ready, unconsumed->title());
-  } else if (deepest != nullptr) {
+  } else if (has_judged) {
     out.check(kUnconsumedCheck, 0);
   }
 

@@ -36,6 +36,7 @@ struct QueueOptions {
   bool temporary = false;     ///< temporary queues have series of their own
   bool kbudde = false;        ///< names of kbudde
   net::Pattern no_consumers;  ///< queues that need no consumer
+  bool has_types = false;     ///< a queue whose type is not known yet may be a stream
 };
 
 /// Adds the samples and the checks of the queues. If not `complete`, some queues are unknown, and

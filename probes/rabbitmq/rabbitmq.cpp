@@ -31,12 +31,6 @@ namespace {
 using namespace rabbitmq;
 using Clock = std::chrono::steady_clock;
 
-/// What the management API says, at its slower interval.
-struct Details {
-  std::vector<ManagedNode> nodes;
-  AttributeMap attributes;  ///< only if the counts come from the plug-in
-};
-
 /// The reason of a failure of one part of the cluster, while other parts respond: the cluster is
 /// up.
 Reason partial(Reason reason) { return is_up(reason) == false ? Reason::mismatch : reason; }
@@ -64,8 +58,8 @@ class RabbitmqProbe final : public Probe {
       : environment_(environment),
         url_(options.find<config::Url>(
             "url",
-            "the management API, from which everything is read; together with management: "
-            "the Prometheus plug-in")),
+            "the management API (port 15672), or the Prometheus plug-in (port 15692) if "
+            "management is set")),
         urls_(options.list<config::Url>(
             "urls",
             "the Prometheus plug-in of each node (port 15692); a name stands for all its "
@@ -90,7 +84,8 @@ class RabbitmqProbe final : public Probe {
                                      "rabbitmq_exporter (kbudde)") == "kbudde",
             .no_consumers = options.get<net::Pattern>(
                 "no_consumers", default_pattern(),
-                "queues that need no consumer, such as those of dead letters")} {
+                "queues that need no consumer, such as those of dead letters; with urls and "
+                "without management also streams, which the plug-in does not tell apart")} {
     client_.user = options.get<std::string>("user", "", "a user with the tag monitoring");
     client_.tls = net::TlsOptions::read(options);
     read_urls(options);
@@ -126,9 +121,14 @@ class RabbitmqProbe final : public Probe {
     if (detects_ && old.detects_) {
       is_management_ = old.is_management_;
       urls_ = std::move(old.urls_);
+    } else if (!std::ranges::equal(urls_, old.urls_, {}, &config::Url::text, &config::Url::text)) {
+      return;  // target() names the first one only
     }
     cluster_ = std::move(old.cluster_);
     listed_ = std::move(old.listed_);
+    if (management_ && old.management_ && management_->text() == old.management_->text()) {
+      attributes_ = std::move(old.attributes_);
+    }
   }
 
  private:
@@ -139,7 +139,7 @@ class RabbitmqProbe final : public Probe {
 
   asio::awaitable<void> observe_by_management(SampleSet& out, Clock::time_point deadline) {
     out.doing("waiting for a response from " + url_->text());
-    const bool is_due = !details_ || Clock::now() >= details_due_;
+    const bool is_due = !managed_ || Clock::now() >= managed_due_;
     if (is_due && !co_await read_details(*url_, deadline)) {
       is_management_ = false;  // the address of the plug-in
       urls_ = {*url_};
@@ -172,16 +172,14 @@ class RabbitmqProbe final : public Probe {
         failure = error;
       }
     }
-    cluster_.end_run(details_ && !failure ? &details_->nodes : nullptr, Clock::now());
+    cluster_.end_run(managed_ ? &*managed_ : nullptr, Clock::now());
     if (!cluster_.problem().empty()) out.fail(Reason::mismatch, cluster_.problem());
     if (failure) {
       out.fail(partial(failure->reason()), "management API: " + std::string(failure->what()));
     }
     add_nodes(out, cluster_.nodes());
-    if (details_) {
-      for (std::vector<Queue>* queues : cluster_.current()) {
-        co_await set_attributes(*queues, details_->attributes);
-      }
+    for (std::vector<Queue>* queues : cluster_.current()) {
+      co_await set_attributes(*queues, attributes_);
     }
     co_await add_queues(queues_, co_await merge(cluster_.current(), cluster_.previous()),
                         cluster_.problem().empty(), out);
@@ -258,8 +256,10 @@ class RabbitmqProbe final : public Probe {
   // ---- nodes and attributes
   // ----------------------------------------------------------------------
 
+  /// If a request fails, the attributes stay as they were read last: without them a stream would
+  /// count as a queue without a consumer.
   asio::awaitable<void> refresh_details(Clock::time_point deadline) {
-    if (details_ && Clock::now() < details_due_) co_return;
+    if (managed_ && Clock::now() < managed_due_) co_return;
     try {
       if (!co_await read_details(*management_, deadline)) {
         throw ProbeError(Reason::mismatch, management_->text() +
@@ -267,10 +267,10 @@ class RabbitmqProbe final : public Probe {
                                                "rabbitmq_management enabled?");
       }
       const AllQueues all = co_await client_.queues(*management_, false, deadline);
+      attributes_ = co_await map_attributes(all.queues);
       co_await expect_all(*management_, all.queues, deadline);
-      details_->attributes = co_await map_attributes(all.queues);
     } catch (const ProbeError&) {
-      details_.reset();
+      managed_.reset();
       throw;
     }
   }
@@ -281,32 +281,32 @@ class RabbitmqProbe final : public Probe {
     try {
       co_await client_.expect_all(api, queues, deadline);
     } catch (const ProbeError&) {
-      details_.reset();
+      managed_.reset();
       throw;
     }
   }
 
   /// Reads what changes slowly. Returns false if the server has no management API.
   asio::awaitable<bool> read_details(const config::Url& api, Clock::time_point deadline) {
-    details_.reset();
+    managed_.reset();
     const std::optional<User> user = co_await client_.whoami(api, deadline);
     if (!user) co_return false;
     if (!user->sees_all()) throw lacks_tag(*user);
     std::vector<ManagedNode> nodes = co_await client_.nodes(api, deadline);
     if (const auto alarms = co_await client_.alarms(api, deadline)) set_alarms(nodes, *alarms);
-    details_ = Details{.nodes = std::move(nodes), .attributes = {}};
-    details_due_ = Clock::now() + management_interval_;
+    managed_ = std::move(nodes);
+    managed_due_ = Clock::now() + management_interval_;
     co_return true;
   }
 
   /// `responding`: which nodes respond, if they were asked.
   void add_nodes(SampleSet& out, std::map<std::string, bool> responding) const {
-    if (details_) {
+    if (managed_) {
       double alarms = 0;
       double partitions = 0;
       bool knows_alarms = false;
       bool knows_partitions = false;
-      for (const ManagedNode& node : details_->nodes) {
+      for (const ManagedNode& node : *managed_) {
         responding.try_emplace(node.name, node.running);
         if (queues_.kbudde) {
           kKbuddeNodeTable.add(out, node, node.name);
@@ -339,8 +339,10 @@ class RabbitmqProbe final : public Probe {
   std::optional<bool> is_management_;  // whether everything comes from it; empty until known
   Cluster cluster_;
   std::vector<Queue> listed_;  // the last list of the management API
-  std::optional<Details> details_;
-  Clock::time_point details_due_{};
+  // What the management API says, at its slower interval.
+  std::optional<std::vector<ManagedNode>> managed_;
+  Clock::time_point managed_due_{};
+  AttributeMap attributes_;  // only if the counts come from the plug-in
 };
 
 void RabbitmqProbe::read_urls(config::Node& options) {
@@ -368,8 +370,10 @@ void RabbitmqProbe::read_urls(config::Node& options) {
     }
   }
   if (password_ && client_.user.empty()) options.error("password", "requires user");
-  if (management_ && client_.user.empty()) options.error("user", "is required with management");
+  if (management_ && client_.user.empty())
+    options.error("user", "the key user is required with management");
   if (url_ && management_) urls_ = {*url_};
+  queues_.has_types = management_.has_value();
   detects_ = urls_.empty();
   if (!detects_) is_management_ = false;
   if (!url_ && urls_.empty()) urls_.emplace_back();  // reported above

@@ -39,6 +39,10 @@ net::RedisOptions read_options(config::Node& options) {
   redis.password = net::read_password(options, url);
   const net::TlsOptions tls = net::TlsOptions::read(options);
   const bool unix = url.scheme == "unix";
+  if (url.scheme == "redis+unix") {
+    options.error("url", "the scheme of a Unix socket is unix: write unix:///PATH");
+    return redis;
+  }
   if (unix) {
     read_path(options, url, redis);
   } else if (!url.scheme.empty()) {

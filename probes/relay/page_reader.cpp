@@ -11,28 +11,14 @@ namespace vitalsd::relay {
 namespace {
 
 constexpr std::string_view kBlanks = " \t";
-constexpr std::size_t kMaxFamilies = 10'000;
+constexpr std::size_t kMaxFamilies = 10'000;  // that are selected
+constexpr std::size_t kMaxNames = 100'000;    // whose meaning is remembered
 
 std::string_view take_word(std::string_view& text) {
   const std::string_view word = text.substr(0, text.find_first_of(kBlanks));
   text.remove_prefix(word.size());
   text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
   return word;
-}
-
-// A quote has an escape in OpenMetrics only.
-std::string unescape(std::string_view text, bool openmetrics) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 1 < text.size()) {
-      const char c = text[++i];
-      if (c != 'n' && c != '\\' && !(c == '"' && openmetrics)) out += '\\';
-      out += c == 'n' ? '\n' : c;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 std::optional<Type> to_type(std::string_view word) {
@@ -52,16 +38,14 @@ std::string_view bound_label(Type type, Role role, std::string_view family) {
   return {};
 }
 
-bool matches_any(const std::vector<net::Pattern>& patterns, std::string_view name) {
-  return std::ranges::any_of(patterns, [&](const net::Pattern& pattern) {
-    return RE2::FullMatch(re2::StringPiece(name.data(), name.size()), *pattern.regex);
-  });
-}
-
 }  // namespace
 
 bool Rules::selects(std::string_view family) const {
-  return (keep.empty() || matches_any(keep, family)) && !matches_any(drop, family);
+  const auto matches = [&](const net::Pattern& pattern) {
+    return RE2::FullMatch(re2::StringPiece(family.data(), family.size()), *pattern.regex);
+  };
+  return (keep.empty() || std::ranges::any_of(keep, matches)) &&
+         std::ranges::none_of(drop, matches);
 }
 
 PageReader::PageReader(const Rules& rules, ForeignFamilies& foreign, std::string constant_labels,
@@ -142,7 +126,7 @@ void PageReader::read_comment(std::string_view line) {
   Family* const family = declared_ == kNone ? nullptr : &families_[declared_];
   std::string& text = is_help ? (family != nullptr ? family->help : meta_help_)
                               : (family != nullptr ? family->unit : meta_unit_);
-  if (text.empty()) text = is_help ? unescape(line, openmetrics_) : std::string(line);
+  if (text.empty()) text = is_help ? unescape_help(line, openmetrics_) : std::string(line);
 }
 
 // ---- families -----------------------------------------------------------------------------------
@@ -167,10 +151,10 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   if (entries_.contains(family_name)) return;  // of another family
   // OpenMetrics has the name of a stateset as a label, which an exported name does not match.
   const bool is_exported_stateset = *type == Type::stateset && is_reserved_name(name);
+  if (entries_.size() >= kMaxNames) return;
   const std::size_t index =
-      add_family(name, std::move(family_name), is_exported_stateset ? Type::unknown : *type);
-  if (index == kNone) return;
-  declared_ = index;
+      add_family(name, family_name, is_exported_stateset ? Type::unknown : *type);
+  if (index < families_.size()) declared_ = index;
   const auto add = [&](std::string_view suffix, Role role) {
     entries_.try_emplace(name + std::string(suffix), Entry{index, role});
   };
@@ -184,7 +168,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
       if (*type == Type::summary) add("", Role::value);
       break;
     default:
-      entries_.try_emplace(families_[index].name, Entry{index, Role::value});
+      entries_.try_emplace(family_name, Entry{index, Role::value});
       break;
   }
   if (is_counter || *type == Type::histogram || *type == Type::summary) {
@@ -194,45 +178,48 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   }
 }
 
-// Returns kNone if there are too many families. `raw_name`: as in the page's TYPE line.
+// Returns the index of a new family; kNone if it is not selected, kTooMany if the page has too many
+// families. `raw_name`: as in the page's TYPE line.
 std::size_t PageReader::add_family(const std::string& raw_name, std::string name, Type type) {
-  if (families_.size() >= kMaxFamilies) return kNone;
+  if (meta_name_ != raw_name || declared_ != kNone) {
+    meta_help_.clear();
+    meta_unit_.clear();
+  }
+  meta_name_ = raw_name;
+  declared_ = kNone;
+  const std::string help = std::exchange(meta_help_, {});
+  const std::string unit = std::exchange(meta_unit_, {});
+  if (!rules_.selects(name)) return kNone;
   const std::size_t index = families_.size();
+  if (index >= kMaxFamilies) return kTooMany;
   Family& family = families_.emplace_back();
   family.name = std::move(name);
   family.type = type;
   family.exported = is_reserved_name(family.name);
-  family.selected = rules_.selects(family.name);
-  if (meta_name_ == raw_name && declared_ == kNone) {
-    family.help = meta_help_;
-    family.unit = meta_unit_;
-  }
-  meta_name_ = raw_name;
-  meta_help_.clear();
-  meta_unit_.clear();
-  declared_ = kNone;
+  family.help = help;
+  family.unit = unit;
   const auto previous = previous_families_.find(family.name);
   if (previous != previous_families_.end()) {
     const std::size_t size = previous->second->lines.size();
     family.text.reserve(size + size / 16);
   }
   by_name_.try_emplace(family.name, index);
-  last_entry_ = nullptr;
   return index;
 }
 
-// Null if there are too many families.
-const PageReader::Entry* PageReader::entry_of(std::string_view name) {
-  if (last_entry_ != nullptr && name == last_name_) return last_entry_;
-  auto found = entries_.find(name);
-  if (found == entries_.end()) {
+PageReader::Entry PageReader::entry_of(std::string_view name) {
+  if (name == last_name_) return last_entry_;
+  const auto found = entries_.find(name);
+  if (found != entries_.end()) {
+    last_entry_ = found->second;
+  } else if (entries_.size() >= kMaxNames) {
+    last_entry_ = Entry{.family = rules_.selects(name) ? kTooMany : kNone};
+  } else {
     const std::string text(name);
-    const std::size_t index = add_family(text, text, Type::unknown);
-    if (index == kNone) return nullptr;
-    found = entries_.try_emplace(text, Entry{index, Role::value}).first;
+    last_entry_ = Entry{.family = add_family(text, text, Type::unknown)};
+    entries_.try_emplace(text, last_entry_);
   }
   last_name_ = name;
-  last_entry_ = &found->second;
   return last_entry_;
 }
 
@@ -246,25 +233,38 @@ void PageReader::read_sample(std::string_view line) {
   // The next HELP line is that of another family, even if it has the same name: OpenMetrics pages
   // of Go programs have a gauge and a counter that differ only by _total.
   declared_ = kNone;
-  const Entry* const entry = entry_of(line_.name());
-  if (entry == nullptr) {
-    count(Dropped::limit);
-    return;
+  // The line of the probe about this target.
+  if (line_.name() == "relay_up" && line_.label_text() == constant_labels_) {
+    throw ProbeError(Reason::mismatch,
+                     "the page is that of vitalsd itself, with the series of this target: remove "
+                     "it from the probe");
   }
-  if (entry->family == kNone || !families_[entry->family].selected) return;
-  Family& family = families_[entry->family];
+  const Entry entry = entry_of(line_.name());
+  if (entry.family == kTooMany) count(Dropped::limit);
+  if (entry.family >= families_.size()) return;
+  Family& family = families_[entry.family];
   const bool is_verbatim = label_names_.apply(line_);
-  const std::optional<Identity> identity = identify(family, entry->role);
+  const std::optional<Identity> identity = identify(family, entry.role);
   if (!identity) {
     count(Dropped::invalid);
-  } else if (series_.size() >= rules_.max_series) {
+  } else if (family.is_cut || series_.size() >= rules_.max_series) {
     count(Dropped::limit);
+    cut(family);
   } else if (!series_.insert(identity->series)) {
     count(Dropped::duplicate);
   } else {
-    family.check.take(family.type, entry->role, identity->group, identity->bound, line_.value());
+    family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
     append(family, is_verbatim);
   }
+}
+
+// A part of a histogram or a summary is wrong, not merely incomplete.
+void PageReader::cut(Family& family) {
+  if (family.type != Type::histogram && family.type != Type::summary) return;
+  count(Dropped::limit, family.lines);
+  cut_series_ += std::exchange(family.lines, 0);
+  family.text = {};
+  family.is_cut = true;
 }
 
 // Nothing if two labels have the same name. The order of labels does not matter.

@@ -28,7 +28,7 @@ namespace vitalsd::relay {
 enum class Dropped : unsigned char {
   invalid,    ///< not a valid line, or longer than the limit
   duplicate,  ///< the page has the series twice
-  limit,      ///< the page has too many series
+  limit,      ///< the page has too many series or families
   type,       ///< another target publishes the family with another type
   name,       ///< another family has samples of the same name
   declared,   ///< vitalsd declares the family with another type
@@ -59,7 +59,8 @@ class PageReader {
   PageReader(const Rules& rules, ForeignFamilies& foreign, std::string constant_labels,
              bool openmetrics, Fragment previous);
 
-  /// Takes a piece of the page.
+  /// Takes a piece of the page. Throws ProbeError(mismatch) if it is a page of vitalsd with the
+  /// lines of this reader, which would grow with each run.
   void feed(std::string_view bytes);
 
   /// Returns the lines of all families; null if there are none. Call it once, after the last piece.
@@ -68,27 +69,26 @@ class PageReader {
 
   [[nodiscard]] const DroppedCounts& dropped() const { return dropped_; }
   /// The number of lines that were read, and not left out before finish().
-  [[nodiscard]] std::size_t series() const { return series_.size(); }
-  /// The hashes of the series, without the constant labels.
-  [[nodiscard]] SeriesSet take_series() { return std::move(series_); }
+  [[nodiscard]] std::size_t series() const { return series_.size() - cut_series_; }
 
  private:
   static constexpr std::size_t kNone = SIZE_MAX;
+  static constexpr std::size_t kTooMany = kNone - 1;
 
   struct Family {
     std::string name;  // as in ForeignDeclaration
     Type type = Type::unknown;
     std::string help;
     std::string unit;
-    bool selected = true;
     bool exported = false;  // published as exported_NAME
+    bool is_cut = false;    // a histogram or summary that exceeds max_series
     std::string text;       // the lines
     std::size_t lines = 0;
     GroupCheck check{};
   };
-  // What the samples of a name are. Ignored without a family: _created.
+  // What the samples of a name are.
   struct Entry {
-    std::size_t family = kNone;
+    std::size_t family = kNone;  // kNone: not selected, or _created; kTooMany: beyond the limit
     Role role = Role::value;
   };
   // What identifies the line that was read.
@@ -110,7 +110,8 @@ class PageReader {
   void read_comment(std::string_view line);
   void read_sample(std::string_view line);
   void declare(const std::string& name, std::string_view type_word);
-  const Entry* entry_of(std::string_view name);
+  Entry entry_of(std::string_view name);
+  void cut(Family& family);
   std::optional<Identity> identify(const Family& family, Role role);
   void append(Family& family, bool is_verbatim);
   std::size_t add_family(const std::string& raw_name, std::string name, Type type);
@@ -134,13 +135,14 @@ class PageReader {
   ByName<std::size_t> by_name_;  // indices of families
   ByName<Entry> entries_;        // by the name of samples
   std::string last_name_;        // adjacent lines mostly have one name
-  const Entry* last_entry_ = nullptr;
+  Entry last_entry_;
   // HELP and UNIT lines precede or follow the TYPE line of their family.
   std::string meta_name_;  // of the last HELP, TYPE or UNIT line
   std::string meta_help_;
   std::string meta_unit_;
   std::size_t declared_ = kNone;  // the family of the TYPE line with this name
   SeriesSet series_;
+  std::size_t cut_series_ = 0;  // of those, in families that were cut
   DroppedCounts dropped_{};
 };
 

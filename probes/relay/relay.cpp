@@ -40,6 +40,12 @@ constexpr Metric kDropped({.name = "vitalsd_relay_dropped_total",
                            .help = "Lines of relayed pages that were left out, by reason."},
                           "reason");
 
+constexpr Check kDroppedCheck{
+    .name = "dropped",
+    .warn = 0,
+    .critical = {},
+    .help = "lines of the pages of the last run that were left out, by reason"};
+
 /// What is kept of a target between runs.
 struct TargetState {
   // The last page, which the ledger frees by its rules.
@@ -51,7 +57,6 @@ struct TargetState {
 struct Result {
   Fragment page;
   std::size_t series = 0;
-  std::optional<relay::SeriesSet> series_set;  // if another target has the same instance
   std::optional<ProbeError> error;
 };
 
@@ -109,20 +114,17 @@ class RelayProbe final : public Probe {
     Run run{.out = out,
             .targets = targets,
             .results = std::vector<Result>(targets.size()),
-            .by_instance = {},
             .started = Clock::now()};
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      run.by_instance[targets[i].instance].push_back(i);
-    }
     std::vector<asio::awaitable<void>> workers;
     for (std::size_t i = 0; i < std::min(concurrency_, targets.size()); ++i) {
       workers.push_back(work(run));
     }
     co_await net::concurrently(std::move(workers));
-    reject_same_series(run);
     for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
     for (std::size_t i = 0; i < dropped_.size(); ++i) {
+      dropped_[i] += run.dropped[i];
       out.add(kDropped, static_cast<double>(dropped_[i]), relay::kDroppedNames[i]);
+      out.check(kDroppedCheck, static_cast<double>(run.dropped[i]), relay::kDroppedNames[i]);
     }
   }
 
@@ -145,9 +147,9 @@ class RelayProbe final : public Probe {
     SampleSet& out;
     const std::vector<Target>& targets;
     std::vector<Result> results;
-    std::map<std::string_view, std::vector<std::size_t>> by_instance;  // indices of targets
     Clock::time_point started;
     std::size_t next = 0;
+    relay::DroppedCounts dropped{};
   };
 
   static bool is_label_name(std::string_view name) {
@@ -211,34 +213,12 @@ class RelayProbe final : public Probe {
     result.page = reader->finish();
     const std::uint64_t invalid =
         reader->dropped()[static_cast<std::size_t>(relay::Dropped::invalid)];
-    for (std::size_t i = 0; i < dropped_.size(); ++i) dropped_[i] += reader->dropped()[i];
+    for (std::size_t i = 0; i < dropped_.size(); ++i) run.dropped[i] += reader->dropped()[i];
     if (!result.page && reader->series() == 0 && invalid > 0) {
       throw ProbeError(Reason::protocol,
                        "no line of the page is valid in the Prometheus text format");
     }
     result.series = reader->series();
-    if (run.by_instance[target.instance].size() > 1) result.series_set = reader->take_series();
-  }
-
-  // Two targets of one instance may have the same series, which nothing would tell apart.
-  static void reject_same_series(Run& run) {
-    for (auto& [instance, indices] : run.by_instance) {
-      std::ranges::sort(indices, {}, [&](std::size_t i) { return run.targets[i].name; });
-      for (auto second = indices.begin(); second != indices.end(); ++second) {
-        Result& result = run.results[*second];
-        const auto clashes = [&](std::size_t first) {
-          Result& other = run.results[first];
-          return result.series_set && other.series_set && !other.error &&
-                 other.series_set->intersects(*result.series_set);
-        };
-        const auto first = std::find_if(indices.begin(), second, clashes);
-        if (first == second) continue;
-        result.error.emplace(Reason::mismatch,
-                             "some series are the same as those of " + run.targets[*first].name +
-                                 ", and both targets have the instance " + std::string(instance) +
-                                 ": drop families of one, or use two probes");
-      }
-    }
   }
 
   void publish(Run& run, std::size_t index) {
@@ -274,7 +254,7 @@ class RelayProbe final : public Probe {
 
 constexpr auto kMetrics =
     metric_list(kUp, kSeries, kDropped, kubernetes::kLastHeard, kubernetes::kSelectedObjects);
-constexpr std::array<const Check*, 1> kChecks = {&kubernetes::kUnmatchedCheck};
+constexpr std::array<const Check*, 2> kChecks = {&kubernetes::kUnmatchedCheck, &kDroppedCheck};
 constexpr std::array<Permission, 1> kPermissions = {
     Permission{.group = "", .resource = "pods", .within = "pods"}};
 

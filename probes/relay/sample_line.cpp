@@ -127,6 +127,20 @@ std::string take_metric_name(std::string_view& text) {
   return {};
 }
 
+std::string unescape_help(std::string_view text, bool openmetrics) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) {
+      const char c = text[++i];
+      if (c != 'n' && c != '\\' && !(c == '"' && openmetrics)) out += '\\';
+      out += c == 'n' ? '\n' : c;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
 // Whether there were blanks.
 bool SampleLine::skip_blanks() {
   std::size_t size = 0;
@@ -203,7 +217,11 @@ bool SampleLine::parse_label() {
   if (!rest_.starts_with('"') || labels_.size() == kMaxLabels) return false;
   std::string_view value;
   if (!parse_quoted(value)) return false;
-  labels_.push_back({name, value});
+  if (value.empty()) {
+    verbatim_ = false;
+  } else {
+    labels_.push_back({name, value});
+  }
   return true;
 }
 

@@ -27,6 +27,7 @@ class SampleLine {
 
   /// Characters of a quoted name that are not valid in an unquoted one are replaced by '_'.
   [[nodiscard]] std::string_view name() const { return name_; }
+  /// Without the empty ones: a label with an empty value is the same as none.
   [[nodiscard]] std::span<LineLabel> labels() { return labels_; }
   /// All labels as the line has them, if that text is valid in both formats and has no blanks.
   /// Empty if there are none, or if the labels must be written one by one.
@@ -56,6 +57,9 @@ class SampleLine {
 /// Takes a metric name from the front of `text`: quoted, or [a-zA-Z_:][a-zA-Z0-9_:]*. Empty if
 /// there is none.
 std::string take_metric_name(std::string_view& text);
+
+/// The text of a HELP line. A quote has an escape in OpenMetrics only.
+std::string unescape_help(std::string_view text, bool openmetrics);
 
 /// A decimal number in the syntax of both formats, or an infinity, or NaN.
 bool is_number(std::string_view text);

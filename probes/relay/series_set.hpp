@@ -1,7 +1,6 @@
 // A set of series by hash. Pure.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -43,13 +42,6 @@ class SeriesSet {
     place = hash | 1U;
     ++size_;
     return true;
-  }
-  /// Whether both have a series.
-  [[nodiscard]] bool intersects(SeriesSet& other) {
-    if (other.size_ > size_) return other.intersects(*this);
-    return other.size_ > 0 && std::ranges::any_of(other.places_, [&](std::uint64_t hash) {
-             return hash != 0 && find(hash) != 0;
-           });
   }
   [[nodiscard]] std::size_t size() const { return size_; }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <span>
 
 namespace vitalsd::relay {
 namespace {
@@ -27,6 +28,20 @@ void check(config::Node& options, std::string_view key, const config::Url& url) 
   }
   if (!url.user.empty()) {
     options.error(key, "must not contain a user: set user and password");
+  }
+}
+
+// Makes the instances unique: nothing else tells the series of two targets apart.
+void tell_apart(std::span<Target> targets) {
+  std::map<std::string, int> count;
+  for (const Target& target : targets) ++count[target.instance];
+  std::map<std::string, int> seen;
+  for (Target& target : targets) {
+    if (count[target.instance] == 1) continue;
+    target.instance += target.url.path;
+    // The paths are the same, too: the queries differ, or two names have one address.
+    const int number = ++seen[target.instance];
+    if (number > 1) target.instance += " (" + std::to_string(number) + ')';
   }
 }
 
@@ -55,6 +70,7 @@ UrlTargets::UrlTargets(config::Node& options) {
 
 asio::awaitable<void> UrlTargets::find(const Environment& environment, SampleSet& run,
                                        std::vector<Target>& out) const {
+  const std::size_t before = out.size();
   std::map<std::string, int> seen;
   const auto add = [&](Target target) {
     const int count = ++seen[target.name];
@@ -82,6 +98,7 @@ asio::awaitable<void> UrlTargets::find(const Environment& environment, SampleSet
            .host = url.host});
     }
   }
+  tell_apart(std::span(out).subspan(before));
 }
 
 std::string UrlTargets::text() const {

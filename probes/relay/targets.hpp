@@ -17,7 +17,7 @@ namespace vitalsd::relay {
 /// One page.
 struct Target {
   std::string name;      ///< unique within the probe, without secrets
-  std::string instance;  ///< host:port
+  std::string instance;  ///< host:port; host:port/path if another target has the same host:port
   config::Url url;
   std::string host;  ///< of the URL, if `url` has one of its addresses instead; else empty
   std::vector<std::pair<std::string, std::string>> labels{};  ///< in addition to those of the probe

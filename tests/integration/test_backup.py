@@ -113,7 +113,7 @@ def test_old_and_missing_backups(vitalsd: Daemon, tmp_path: Path) -> None:
     daemon = vitalsd([directory(store)], **QUICK)
     assert last(daemon) == 0
     assert daemon.value("vcci_last_successful_backup_timestamp") == 0
-    assert daemon.value("backup_newest_size_bytes") is None
+    assert daemon.value("backup_newest_size_bytes") == 0
     assert set(daemon.failures("backups")) == {"mismatch"}
     assert error(daemon).startswith("no good backup: 0 do not match")
 
@@ -130,6 +130,12 @@ def test_old_and_missing_backups(vitalsd: Daemon, tmp_path: Path) -> None:
     daemon.wait_ok("backups")
     (store / "dump").unlink()
     daemon.wait_for("backup_last_success_timestamp_seconds", 0)
+    daemon.wait_for("vitalsd_check_status", 2, check="age")
+    assert daemon.value("backup_newest_size_bytes") == 0
+    (row,) = daemon.status()["probes"]
+    assert [(check["status"], check["object"]) for check in row["checks"]] == [
+        ("critical", "no good backup")
+    ]
 
 
 def test_backups_that_are_not_made_daily(vitalsd: Daemon, tmp_path: Path) -> None:

@@ -267,19 +267,44 @@ def test_credentials(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     assert "content type text/html" in error(daemon, "html")
 
 
-def test_the_same_series_of_two_targets(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    """Nothing would tell them apart, so the error names both."""
+def test_two_pages_of_one_server(vitalsd: Daemon, http_peer: HttpPeer) -> None:
+    """Their instances have the path, which tells their series apart."""
     http_peer.answers |= {
         "/a": page('same{x="1"} 1\nonly_a 1\n'),
-        "/b": page('same{x="1"} 2\nonly_b 1\n'),
-        "/c": page('same{x="3"} 3\n'),
+        "/b": lambda request: page(f'same{{x="1"}} {request.target[-1]}\n'),
+        "/dead": answer(status=503),
     }
-    daemon = vitalsd([relay("apps", [http_peer.url(path) for path in ("/a", "/b", "/c")])])
-    daemon.wait_failed("apps", "mismatch")
-    text = error(daemon, "apps")
-    assert http_peer.url("/a") in text and http_peer.url("/b") in text
-    assert {s.value for s in daemon.samples("same")} == {1, 3}
-    assert daemon.value("only_a") == 1 and daemon.value("only_b") is None
+    paths = ("/a", "/b?x=2", "/b?x=3", "/dead")
+    daemon = vitalsd([relay("apps", [http_peer.url(path) for path in paths])])
+    daemon.wait_failed("apps", "unready")
+    host = f"127.0.0.1:{http_peer.port}"
+    assert {s.labels["instance"]: s.value for s in daemon.samples("relay_up")} == {
+        f"{host}/a": 1, f"{host}/b": 1, f"{host}/b (2)": 1, f"{host}/dead": 0
+    }
+    assert {s.labels["instance"]: s.value for s in daemon.samples("same")} == {
+        f"{host}/a": 1, f"{host}/b": 2, f"{host}/b (2)": 3
+    }
+    assert daemon.value("only_a") == 1
+    check_page(daemon)
+
+
+def test_its_own_page(vitalsd: Daemon) -> None:
+    """Each run would relay the lines of the run before."""
+    daemon = vitalsd([relay("self", f"http://127.0.0.1:{free_port()}", interval="1s")])
+    daemon.configuration["probes"][0]["url"] = f"http://{daemon.address}"
+    daemon.reload()
+    daemon.wait_failed("self", "mismatch")
+    assert "vitalsd itself" in error(daemon, "self")
+    daemon.wait_for("exported_vitalsd_build_info", None)
+    assert daemon.value("relay_up", probe="self") == 0
+
+
+def test_lines_that_are_left_out_are_a_warning(vitalsd: Daemon, http_peer: HttpPeer) -> None:
+    http_peer.answers["/metrics"] = page("a 1\na 2\n")
+    daemon = vitalsd([relay("app", http_peer.url("/metrics"), interval="1s")])
+    daemon.wait_for("vitalsd_check_status", 1, probe="app", check="dropped")
+    http_peer.answers["/metrics"] = page("a 1\n")
+    daemon.wait_for("vitalsd_check_status", 0, probe="app", check="dropped")
 
 
 # ---- pages that a parser must survive -----------------------------------------------------------
@@ -423,7 +448,9 @@ def test_random_pages_are_read_as_the_oracle_reads_them(
         expected = []
         for family in families:
             assert types[family.name] == family.type, family
-            expected += [(s.name, dict(s.labels), repr(float(s.value))) for s in family.samples]
+            for s in family.samples:
+                labels = {k: v for k, v in s.labels.items() if v}
+                expected.append((s.name, labels, repr(float(s.value))))
         found = [(n, labels, repr(float(v))) for n, labels, v in got[name]]
         assert sorted(found, key=key) == sorted(expected, key=key)
     assert not math.isnan(daemon.value("process_start_time_seconds") or math.nan)

@@ -23,9 +23,6 @@ Scope Scope::read(config::Node& options) {
       options.list<std::string>("namespaces", "only these namespaces; without it all");
   scope.selector = options.get<LabelSelector>("selector", {}, "app=web,tier!=cache");
   std::ranges::sort(scope.namespaces);
-  const auto duplicates = std::ranges::unique(scope.namespaces);
-  if (!duplicates.empty()) options.error("namespaces", "a namespace is listed twice");
-  scope.namespaces.erase(duplicates.begin(), duplicates.end());
   for (const std::string& name : scope.namespaces) {
     if (!is_namespace_name(name)) {
       options.error("namespaces", config::quoted(name) + " is not a valid namespace name");

@@ -285,6 +285,7 @@ TEST_F(AppTest, KeepsTheConfigurationIfTheNewOneIsInvalid) {
       << outcome;
   EXPECT_TRUE(outcome.contains("probes[1]")) << outcome;
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 0);
+  EXPECT_TRUE(daemon.request("/").contains("the previous one stays in force"));
   EXPECT_EQ(daemon.value("vitalsd_target_up", "probe", kEarly), 1);
   EXPECT_EQ(daemon.value("vitalsd_probes", "kind", "tcp"), 1);
   write("probes: [" + probe(kEarly) + "]\n");

@@ -1,5 +1,6 @@
 #include "daemon/check.hpp"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ TEST(Verdict, IsUnknownIfTheProbeCouldNotObserve) {
 TEST(Verdict, OfAllProbesIsTheWorst) {
   EXPECT_EQ(verdict(std::vector<ProbeView>{}), Verdict::ok);
   std::vector<ProbeView> probes = {probe(ok), with_check(Status::warning)};
+  EXPECT_EQ(verdict(probes), Verdict::warning);
+  probes.push_back(probe(pending));
+  probes.back().last_run = std::chrono::system_clock::now();  // a job without a report
+  EXPECT_EQ(verdict(probes.back()), Verdict::unknown);
   EXPECT_EQ(verdict(probes), Verdict::warning);
   probes.push_back(probe(pending));
   EXPECT_EQ(verdict(probes), Verdict::unknown);

@@ -79,13 +79,18 @@ TEST_F(ReloadTest, InstallsAValidFile) {
 }
 
 TEST_F(ReloadTest, InstallsNothingOfAnInvalidFile) {
+  std::string problem;
+  reloader.on_reloaded = [&](const std::string& why) { problem = why; };
   write(config("second") + "web: 5\n");
   EXPECT_EQ(reload(), "bad: Configuration is invalid, the previous one stays in force:\n" + file +
                           ":2:6: web: must be a mapping of keys, not text\n");
   EXPECT_EQ(installed, "");
   EXPECT_EQ(last_reload_successful(), 0);
+  EXPECT_EQ(problem, "the configuration is invalid, the previous one stays in force: " + file +
+                         ":2:6: web: must be a mapping of keys, not text");
   write(config("third"));
   EXPECT_TRUE(reload().starts_with("good"));
+  EXPECT_EQ(problem, "");
   EXPECT_EQ(last_reload_successful(), 1);
 }
 

@@ -176,6 +176,21 @@ TEST_F(StateKeeperTest, SavesWhenTheLockOfAnotherProcessIsReleased) {
   EXPECT_EQ(problem, "");
 }
 
+TEST_F(StateKeeperTest, TellsThatTheStateIsLostUntilAFileIsRead) {
+  directory.file("state.json", "{");
+  std::string lost;
+  keeper->on_read = [&](const std::string& why) { lost = why; };
+  keeper->set_directory(directory.path(""));
+  start();
+  ASSERT_TRUE(until_saved(1));
+  EXPECT_TRUE(lost.contains("; moved to ")) << lost;
+  keeper->stop();
+  test::on_loop(loop, [&] { scheduler->apply({}, [](Job&) {}); });
+  ASSERT_TRUE(until([&] { return keeper->idle(); }));
+  start();
+  EXPECT_TRUE(until([&] { return lost.empty(); })) << lost;
+}
+
 // Regression: a leader whose jobs were not built yet saved an empty state.
 TEST_F(StateKeeperTest, KeepsTheStateOfJobsThatDoNotExistYet) {
   write(7);

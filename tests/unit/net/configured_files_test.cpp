@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "unit/support/loop.hpp"
 #include "unit/support/temp_directory.hpp"
@@ -182,9 +183,14 @@ TEST_F(ConfiguredFilesTest, FailIfAReadHangsAndTheTextIsUnknownOrOld) {
 TEST_F(ConfiguredFilesTest, TellWhyAReadCannotStart) {
   ConfiguredFiles files(loop_, wheel_, limits(50ms, 0ms));
   mount_.set_hangs(true);
-  while (files.hanging() < Offload::kMaxHanging) {
-    const std::string name = "mount " + std::to_string(files.hanging());
-    ASSERT_THROW(test::Task(loop_, files.read(name, &Mount::find)).get(), ProbeError);
+  for (int count = 0; files.hanging() < Offload::kMaxHanging;) {
+    std::vector<std::unique_ptr<test::Task<FileText>>> reads;
+    while (reads.size() < Offload::kMaxThreads) {
+      const std::string name = "mount " + std::to_string(++count);
+      reads.push_back(
+          std::make_unique<test::Task<FileText>>(loop_, files.read(name, &Mount::find)));
+    }
+    for (const auto& hanging : reads) EXPECT_THROW(hanging->get(), ProbeError);
   }
   const std::string path = directory_.file("f", "one");
   EXPECT_EQ(read(files, path), "internal: cannot read " + path + ": " +

@@ -41,19 +41,15 @@ class PgUnixSocketTest : public PgTest {
   PgUnixSocketTest() { options_.endpoint = {directory_.path("."), 5432}; }
 
   asio::awaitable<int> relay() {
-    Local client = co_await acceptor_.async_accept(asio::use_awaitable);
-    Tcp server(loop_);
-    co_await server.async_connect({asio::ip::address_v4::loopback(), peer_.port()},
-                                  asio::use_awaitable);
-    asio::co_spawn(loop_, copy(client, server), asio::detached);
-    co_await copy(server, client);
+    co_await acceptor_.async_accept(client_, asio::use_awaitable);
+    co_await tcp_.async_connect({asio::ip::address_v4::loopback(), peer_.port()},
+                                asio::use_awaitable);
+    asio::co_spawn(loop_, copy(client_, tcp_), asio::detached);
+    co_await copy(tcp_, client_);
     co_return 0;
   }
 
  private:
-  using Local = asio::local::stream_protocol::socket;
-  using Tcp = asio::ip::tcp::socket;
-
   static asio::awaitable<void> copy(auto& from, auto& to) {
     std::string bytes(std::size_t{64} << 10, '\0');
     boost::system::error_code error;
@@ -71,6 +67,8 @@ class PgUnixSocketTest : public PgTest {
 
   test::TempDirectory directory_;
   asio::local::stream_protocol::acceptor acceptor_{loop_, directory_.path(".s.PGSQL.5432")};
+  asio::local::stream_protocol::socket client_{loop_};
+  asio::ip::tcp::socket tcp_{loop_};
 };
 
 TEST_F(PgConnectionTest, ReturnsOneResultForEachStatement) {

@@ -166,7 +166,7 @@ TEST_F(PushesTest, LimitsTheReadsOfAToken) {
   EXPECT_EQ(reads, 20);
   EXPECT_EQ(pushes.kept_token(path, now), Pushes::Token("token-7"));
   pushes.set({route("nightly")});  // another configuration may have another token
-  EXPECT_EQ(pushes.kept_token(path, now), Pushes::Token());
+  EXPECT_EQ(pushes.kept_token(path, now), std::make_optional(Pushes::Token()));
   now += 1s;
   EXPECT_FALSE(pushes.kept_token(path, now));
   EXPECT_FALSE(pushes.kept_token("/api/v1/jobs/nightly-2", now));

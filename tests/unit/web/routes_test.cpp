@@ -142,6 +142,12 @@ TEST_F(RoutesTest, StatusIsAvailableAsJson) {
   EXPECT_TRUE(body(response).contains("\"version\":\"1.2.3\""));
 }
 
+TEST_F(RoutesTest, AJobWithoutANameIsNotFound) {
+  const WebResponse response = send("POST", "/api/v1/jobs");
+  EXPECT_EQ(response.status, 404);
+  EXPECT_TRUE(body(response).contains("/api/v1/jobs/NAME")) << body(response);
+}
+
 TEST_F(RoutesTest, UnknownPathsAreNotFound) {
   for (const char* target : {"/nothing", "/metrics/", "", "//", "/../etc/passwd"}) {
     const WebResponse response = get(target);

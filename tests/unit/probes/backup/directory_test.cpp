@@ -18,6 +18,7 @@
 #include "unit/support/turns.hpp"
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,8 +73,19 @@ TEST_F(BackupDirectory, PublishesZeroIfThereIsNoBackup) {
   EXPECT_FALSE(run.threw());  // the directory was read
   EXPECT_EQ(run.value(kLast), 0);
   EXPECT_EQ(run.value(kDocumented), 0);
-  EXPECT_EQ(run.count("backup_newest_size_bytes"), 0U);
+  EXPECT_EQ(run.value("backup_newest_size_bytes"), 0);
+  EXPECT_GT(run.reading("age", "no good backup").value_or(0), 1e9);
   EXPECT_EQ(objects(run, "good"), 0);
+}
+
+TEST_F(BackupDirectory, NamesTheOtherLayout) {
+  std::filesystem::create_directory(directory.path("monday"));
+  EXPECT_EQ(observe().failure(),
+            "mismatch: no good backup: 1 directories and no file: set layout: directories");
+  std::filesystem::remove(directory.path("monday"));
+  file("monday.sql", "12345", 48h);
+  EXPECT_EQ(observe(", layout: directories").failure(),
+            "mismatch: no good backup: 1 files and no directory: set layout: files");
 }
 
 TEST_F(BackupDirectory, PublishesNothingIfItCannotBeRead) {
@@ -291,14 +303,52 @@ TEST_F(BackupDirectories, AppliesTheOtherCriteriaToEach) {
   nested(".db-5/a", std::string(2000, 'x'), 2h);
   nested("db-6/a", std::string(2000, 'x'), -48h);
   fs::create_directory(directory.path("lost+found"));
+  fs::create_directory(directory.path("empty"));
   const test::Observation run = observe(", pattern: 'db-*', min_size: 1500B");
   EXPECT_EQ(run.value(kLast), good);
   EXPECT_EQ(objects(run, "good"), 1);
   EXPECT_EQ(objects(run, "too_small"), 1);
   EXPECT_EQ(objects(run, "being_written"), 1);
-  EXPECT_EQ(objects(run, "unmatched"), 3);
+  EXPECT_EQ(objects(run, "unmatched"), 4);
   EXPECT_EQ(objects(run, "from_future"), 1);
-  EXPECT_EQ(objects(observe(", pattern: lost+found"), "too_small"), 1);  // empty
+  EXPECT_EQ(objects(observe(", pattern: empty"), "too_small"), 1);
+}
+
+// As root of a volume has it, and as pgBackRest leaves directories of another user.
+TEST_F(BackupDirectories, CountsADirectoryThatCannotBeRead) {
+  nested("1/a", "x", 5h);
+  nested("1/lost+found/a", "x", 5h);
+  nested("2/sub/a", "x", 2h);
+  nested("lost+found/a", "x", 2h);
+  fs::permissions(directory.path(""), fs::perms(0755));
+  for (const char* name : {"1/lost+found", "2/sub", "lost+found"}) {
+    fs::permissions(directory.path(name), fs::perms::none);
+  }
+  config::Problems problems("test.yaml");
+  const config::Value tree = config::parse_yaml("layout: directories\n", problems);
+  config::Node node(tree, "", problems);
+  const backup::Criteria criteria(node);
+  const auto list = [&] {
+    constexpr unsigned kNobody = 65534;
+    const int root = setfsuid(kNobody);  // of this thread; root can read everything
+    try {
+      const backup::Listing listing =
+          backup::list_backups(directory.path(""), criteria, net::StopFlag());
+      setfsuid(static_cast<unsigned>(root));
+      return listing;
+    } catch (...) {
+      setfsuid(static_cast<unsigned>(root));
+      throw;
+    }
+  };
+  const backup::Listing listing = list();
+  EXPECT_EQ(listing.tally.good, 1);
+  EXPECT_EQ(listing.tally.unreadable, 1);
+  EXPECT_EQ(listing.tally.unmatched, 1);
+  fs::remove_all(directory.path("1"));
+  EXPECT_THROW(list(), ProbeError);  // whether there is a good backup is unknown
+  fs::permissions(directory.path("2/sub"), fs::perms::owner_all);
+  fs::permissions(directory.path("lost+found"), fs::perms::owner_all);
 }
 
 TEST_F(BackupDirectories, IgnoresADirectoryThatGrows) {

@@ -150,11 +150,16 @@ TEST_F(HistoryTest, ARunWithoutIdThatIsKilledCountsAsRunningToo) {
 }
 
 TEST_F(HistoryTest, KeepsAtMostSomeRunsAndTheOldestThatHasNotEnded) {
-  for (int i = 0; i < 1'000; ++i) start(1'000 + i, "run-" + std::to_string(i));
+  for (int i = 0; i < 1'000; ++i) {
+    start(1'000 + i, "run-" + std::to_string(i));
+    save();
+  }
   EXPECT_EQ(history->running_since(), 1'000);
   EXPECT_LT(history->serialize().size(), 10'000U);
-  for (int i = 0; i < 1'000; ++i) succeed(3'000 + i, "other-" + std::to_string(i));
-  save();
+  for (int i = 0; i < 1'000; ++i) {
+    succeed(3'000 + i, "other-" + std::to_string(i));
+    save();
+  }
   EXPECT_EQ(history->succeeded(), 1'000);
   EXPECT_LT(saved.size(), 10'000U);
 }

@@ -31,8 +31,8 @@ TEST(ParsePing, RefusesOtherPaths) {
   for (const std::string_view path : {"/Start", "/start/", "//", "/exit", "/success", "/log"}) {
     EXPECT_EQ(status(path), 404) << path;
   }
-  for (const std::string_view path :
-       {"/exit/", "/exit/256", "/exit/-1", "/exit/1x", "/exit/$?", "/exit/99999999999"}) {
+  for (const std::string_view path : {"/exit/", "/exit/256", "/exit/-1", "/exit/1x", "/exit/$?",
+                                      "/exit/99999999999", "/exit/00001"}) {
     EXPECT_EQ(status(path), 400) << path;
     EXPECT_EQ(parse_ping(path, "").error().text, "The exit code must be a number from 0 to 255.\n");
   }

@@ -69,7 +69,7 @@ TEST(ApiReader, KeepsTheBeginningOfLongTexts) {
 TEST(ApiReader, ReportsErrorsOfTheApi) {
   const std::map<std::string, std::string> reasons = {
       {"bad_data", "config"},   {"execution", "mismatch"},  {"timeout", "overload"},
-      {"canceled", "overload"}, {"unavailable", "unready"}, {"internal", "unready"},
+      {"canceled", "overload"}, {"unavailable", "unready"}, {"internal", "mismatch"},
       {"not_found", "mismatch"}};
   for (const auto& [type, reason] : reasons) {
     EXPECT_EQ(error(R"({"status":"error","errorType":")" + type + R"(","error":"because"})", 422),

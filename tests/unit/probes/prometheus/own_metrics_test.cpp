@@ -39,6 +39,17 @@ TEST(OwnMetrics, ReadsThePageInAnyPieces) {
   }
 }
 
+TEST(OwnMetrics, ShowsNoSecretsOfUrls) {
+  OwnMetrics page;
+  for (const std::string url : {"https://user:se%2Fcret@a:9093/x?token=hush", "http://u:p@q@b/y@z",
+                                "http://c/y@z", "http://u:p@d?e=f"}) {
+    page.feed("prometheus_notifications_sent_total{alertmanager=\"" + url + "\"} 1\n");
+  }
+  std::string shown;
+  for (const auto& [url, notifications] : page.notifications()) shown += url + ' ';
+  EXPECT_EQ(shown, "http://b/y@z http://c/y@z http://d https://a:9093/x ");
+}
+
 TEST(OwnMetrics, SkipsLongLines) {
   OwnMetrics page;
   for (int i = 0; i < 100; ++i) page.feed(std::string(1000, 'x'));

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -71,6 +73,14 @@ class PrometheusTest : public testing::Test {
   std::vector<HttpCall> calls;
   test::Conversation peer{house.loop, script()};
 };
+
+TEST_F(PrometheusTest, ARatioMayExceedOne) {
+  const std::string limits = ", unit: ratio, warn: 150%, critical: 2.5";
+  EXPECT_EQ(query(success(R"({"resultType":"scalar","result":[1,"1.6"]})"), limits).reading("q"),
+            1.6);
+  EXPECT_THAT(problems(", queries: [{name: q, expr: x, unit: ratio, warn: 5s}]"),
+              HasSubstr("'5s' is not a valid ratio"));
+}
 
 TEST_F(PrometheusTest, PublishesTargetsRulesAndAlertmanagers) {
   const test::Observation run = observe();
@@ -201,6 +211,38 @@ TEST_F(PrometheusTest, ReportsEachQuerySeparately) {
   EXPECT_EQ(run.parts(), 14U);
 }
 
+TEST_F(PrometheusTest, SlowQueriesShareTheTimeOfTheRun) {
+  answers["/api/v1/query"] = success(R"({"resultType":"scalar","result":[1,"2"]})");
+  std::string queries;
+  for (int i = 0; i < 5; ++i) queries += "{name: q" + std::to_string(i) + ", expr: x}, ";
+  observe(", targets: false, alerting: false, queries: [" + queries + "]");
+  ASSERT_EQ(calls.size(), 5U);
+  const auto limit = [&](std::size_t call) {
+    const std::string& target = calls[call].target;
+    return std::stoi(target.substr(target.find("timeout=") + 8));
+  };
+  // Four at a time: the fifth one starts when the first one has ended. 3/4 of 10 s are for both.
+  int shortest = limit(0);
+  for (std::size_t i = 1; i < 5; ++i) shortest = std::min(shortest, limit(i));
+  EXPECT_GT(shortest, 3000);
+  EXPECT_LE(shortest, 3750);
+}
+
+TEST_F(PrometheusTest, AnErrorOfOneQueryIsNotThatOfTheServer) {
+  answers["/api/v1/query"] =
+      http_answer(500, R"({"status":"error","errorType":"internal","error":"overflow"})");
+  const std::string queries = "queries: [{name: q, expr: x}]";
+  test::Observation run = observe(", targets: false, alerting: false, " + queries);
+  EXPECT_FALSE(run.threw());
+  EXPECT_EQ(run.failure("query q"), "mismatch: status 500, internal: 'overflow'");
+  // From a proxy, after the server has answered.
+  answers["/api/v1/query"] = http_answer(502, "Bad Gateway");
+  run = observe(", " + queries);
+  EXPECT_FALSE(run.threw());
+  EXPECT_EQ(run.failure("query q"), "mismatch: status 502: 'Bad Gateway'");
+  EXPECT_EQ(run.reading("targets_down", "api b:1"), 1);
+}
+
 TEST_F(PrometheusTest, RefusesInvalidQueries) {
   const auto with = [&](const std::string& text) { return problems(", queries: [" + text + "]"); };
   EXPECT_THAT(with("{name: a b, expr: x}"), HasSubstr("'a b' is not a valid name of a query"));
@@ -213,7 +255,7 @@ TEST_F(PrometheusTest, RefusesInvalidQueries) {
   EXPECT_THAT(with("{name: a, expr: x, warn: 1, critical: 2, worse: below}"),
               HasSubstr("beyond critical"));
   EXPECT_EQ(with("{name: a, expr: x, warn: 2, critical: 1, worse: below}"), "");
-  EXPECT_THAT(problems(", targets: false, alerting: false"), HasSubstr("required without"));
+  EXPECT_THAT(problems(", targets: false, alerting: false"), HasSubstr("queries: required if"));
   std::string many;
   for (int i = 0; i <= 50; ++i) many += "{name: q" + std::to_string(i) + ", expr: x}, ";
   EXPECT_THAT(with(many), HasSubstr("at most 50 queries"));

@@ -1,3 +1,6 @@
+#include "probes/net/cpu_time.hpp"
+#include "probes/rabbitmq/management.hpp"
+
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -9,6 +12,7 @@
 
 #include "unit/support/http_script.hpp"
 #include "unit/support/kinds.hpp"
+#include "unit/support/turns.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -191,6 +195,51 @@ TEST_F(RabbitmqTest, AUserWithoutAPermissionOnAVirtualHostLacksItsQueues) {
   EXPECT_EQ(house.observe(*probe).failure(), "");
 }
 
+TEST_F(RabbitmqTest, AnEmptyVirtualHostIsNotHidden) {
+  Bodies bodies = management();
+  bodies["/api/vhosts"] = R"([{"name":"/"},{"name":"empty"}])";
+  bodies["/api/overview"] = R"({"object_totals":{"queues":2}})";
+  const auto with = [&](std::string_view path, const std::function<void()>& then) {
+    return [&bodies, path, then](const std::string& target) {
+      const auto found = bodies.find(target.substr(0, target.find('?')));
+      const HttpScript::Reply reply{found == bodies.end() ? test::http_answer(404, "")
+                                                          : test::http_answer(200, found->second)};
+      if (target.starts_with(path)) then();
+      return reply;
+    };
+  };
+  // The second queue is declared after the list was read.
+  const HttpScript declares(house.loop, with("/api/overview", [&] {
+                              bodies["/api/queues"] =
+                                  queue_list(item("a", kCounts) + ',' + item("b", kCounts));
+                            }));
+  EXPECT_EQ(house.observe("rabbitmq", "url: '" + declares.url() + "', user: watch").failure(), "");
+  // A queue is deleted after it was counted.
+  bodies["/api/queues"] = queue_list(item("a", kCounts));
+  const HttpScript deletes(house.loop, with("/api/overview", [&] {
+                             bodies["/api/overview"] = R"({"object_totals":{"queues":1}})";
+                           }));
+  EXPECT_EQ(house.observe("rabbitmq", "url: '" + deletes.url() + "', user: watch").failure(), "");
+}
+
+TEST_F(RabbitmqTest, A503ThatIsNoHealthCheckIsUnready) {
+  Bodies bodies = management();
+  std::string answer = test::http_answer(503, "<html>Service Unavailable</html>");
+  const HttpScript server(house.loop, [&](const std::string& target) {
+    if (target.starts_with("/api/health")) return HttpScript::Reply{answer};
+    const auto found = bodies.find(target.substr(0, target.find('?')));
+    return HttpScript::Reply{found == bodies.end() ? test::http_answer(404, "")
+                                                   : test::http_answer(200, found->second)};
+  });
+  const auto probe = make("url: '" + server.url() + "', user: watch");
+  EXPECT_EQ(house.observe(*probe).failure(), "unready: " + server.url() + ": status 503");
+  answer = test::http_answer(
+      503, R"({"status":"failed","alarms":[{"node":"rabbit@a","resource":"memory"}]})");
+  const Observation seen = house.observe(*probe);
+  EXPECT_EQ(seen.failure(), "");
+  EXPECT_EQ(seen.value("rabbitmq_alarms_memory_used_watermark", {{"node", "rabbit@a"}}), 1);
+}
+
 TEST_F(RabbitmqTest, AUserWithoutAnyTagIsNotRejectedCredentials) {
   std::string reason = "Not management user";
   HttpScript server(house.loop, [&](const std::string&) {
@@ -322,6 +371,84 @@ TEST_F(RabbitmqTest, CountsStayWhileTheManagementApiFails) {
   seen = house.observe(*probe);
   EXPECT_THAT(seen.failure(), HasSubstr("mismatch: management API: " + api->url()));
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("x")), 3);
+}
+
+TEST_F(RabbitmqTest, AttributesStayWhileTheManagementApiFails) {
+  Bodies nodes = {{"/metrics/detailed", node_page("rabbit@a", {{"log", 9, 0}, {"own", 2}})}};
+  Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(item("log", R"("type":"stream")") + ',' +
+                                     item("own", R"("type":"classic","exclusive":true)"));
+  const auto node = serve(nodes);
+  const auto api = serve(bodies);
+  const std::string options = "urls: ['" + node->url() + "'], management: '" + api->url() +
+                              "', user: watch, management_interval: 0s";
+  const auto probe = make(options);
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  bodies.erase("/api/nodes");
+  const auto successor = make(options + ", max_queues: 9");
+  for (Probe* const each : {probe.get(), successor.get()}) {
+    if (each != probe.get()) each->inherit(*probe);
+    const Observation seen = house.observe(*each);
+    EXPECT_THAT(seen.failure(), HasSubstr("mismatch: management API: "));
+    EXPECT_EQ(seen.reading("unconsumed"), 0);
+    EXPECT_EQ(seen.value("rabbitmq_other_queues", {{"group", "temporary"}}), 1);
+    EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 1U);
+    EXPECT_EQ(seen.reading("alarms"), std::nullopt);
+  }
+}
+
+TEST_F(RabbitmqTest, AQueueOfUnknownTypeMayBeAStream) {
+  Bodies nodes = {{"/metrics/detailed", node_page("rabbit@a", {{"log", 9, 0}})}};
+  Bodies bodies;
+  const auto node = serve(nodes);
+  const auto api = serve(bodies);
+  const auto probe =
+      make("urls: ['" + node->url() + "'], management: '" + api->url() + "', user: watch");
+  Observation seen = house.observe(*probe);
+  EXPECT_EQ(seen.reading("unconsumed", "log"), std::nullopt);
+  EXPECT_EQ(seen.reading("unconsumed"), std::nullopt);
+  EXPECT_EQ(seen.reading("queue_depth", "log"), 9);
+  bodies = management();
+  bodies["/api/queues"] = queue_list(item("log", R"("type":"quorum")"));
+  seen = house.observe(*probe);
+  EXPECT_EQ(seen.reading("unconsumed", "log"), 9);
+}
+
+TEST_F(RabbitmqTest, ParsesALongListOnAThread) {
+  std::string numbers = "1";
+  for (int i = 0; i < 500'000; ++i) numbers += ",1";
+  Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(item("a", kCounts + ",\"more\":[" + numbers + ']'));
+  const auto server = serve(bodies);
+  const auto probe = make("url: '" + server->url() + "', user: watch");
+  test::Task<Observation> run = house.begin(*probe);
+  const auto on_loop = test::longest_turn(house.loop, [&] { return run.done(); });
+  const Observation seen = run.get();
+  EXPECT_EQ(seen.failure(), "");
+  EXPECT_EQ(seen.value("rabbitmq_queues"), 1);
+  const auto before = net::thread_cpu_time();
+  rabbitmq::read_queues(bodies["/api/queues"]);
+  EXPECT_LT(on_loop, net::thread_cpu_time() - before);
+}
+
+TEST_F(RabbitmqTest, ANodeOfOtherUrlsIsNotInherited) {
+  Bodies a = {{"/metrics/detailed", node_page("rabbit@a", {{"x", 3}})}};
+  Bodies b = {{"/metrics/detailed", node_page("rabbit@b", {{"y", 5}})}};
+  Bodies c = {{"/metrics/detailed", node_page("rabbit@c", {{"z", 7}})}};
+  const auto first = serve(a);
+  const auto second = serve(b);
+  const auto third = serve(c);
+  const auto urls = [](const auto& one, const auto& other) {
+    return "urls: ['" + one->url() + "', '" + other->url() + "']";
+  };
+  const auto probe = make(urls(first, second));
+  EXPECT_EQ(house.observe(*probe).failure(), "");
+  const auto successor = make(urls(first, third));
+  successor->inherit(*probe);
+  const Observation seen = house.observe(*successor);
+  EXPECT_EQ(seen.failure(), "");
+  EXPECT_EQ(seen.value("rabbitmq_queues"), 2);
+  EXPECT_EQ(seen.count("rabbitmq_node_up"), 2U);
 }
 
 TEST_F(RabbitmqTest, AUrlMayBeThatOfThePlugin) {

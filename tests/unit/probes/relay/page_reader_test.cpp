@@ -321,6 +321,37 @@ TEST_F(PageReaderTest, DuplicatesAreLeftOut) {
   EXPECT_EQ(count(Dropped::duplicate), 2U);
 }
 
+TEST_F(PageReaderTest, EmptyLabelIsNone) {
+  EXPECT_EQ(lines("b 1\nb{z=\"\"} 2\nc{z=\"\",y=\"1\",probe=\"\"} 3\nc{y=\"1\"} 4\n"),
+            "b{i=\"x\"} 1\nc{i=\"x\",y=\"1\"} 3\n");
+  EXPECT_EQ(count(Dropped::duplicate), 2U);
+}
+
+// A part of it would be wrong, not merely incomplete.
+TEST_F(PageReaderTest, HistogramBeyondTheLimitIsLeftOutWhole) {
+  rules.max_series = 5;
+  const std::string page =
+      "a 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\n"
+      "h_count 1\n";
+  EXPECT_THAT(read(page), testing::SizeIs(2));
+  EXPECT_EQ(dropped, DroppedCounts{});
+  const std::string more = "h_bucket{x=\"y\",le=\"+Inf\"} 1\nb 1\n";
+  EXPECT_THAT(read(page + more), ElementsAre("unknown a\na{i=\"x\"} 1\n"));
+  EXPECT_EQ(count(Dropped::limit), 6U);
+  rules.max_series = 2;
+  EXPECT_THAT(read("# TYPE s summary\ns{quantile=\"1\"} 1\ns_sum 1\ns_count 2\n"), ElementsAre());
+  EXPECT_EQ(count(Dropped::limit), 3U);
+}
+
+TEST_F(PageReaderTest, OwnPageIsRefused) {
+  labels = kLabels;
+  const std::string own = "relay_up{probe=\"p\",instance=\"t:1\"} 1\n";
+  rules.keep.push_back(pattern("other"));  // would grow, too
+  EXPECT_THROW(read(own), ProbeError);
+  EXPECT_THAT(read("relay_up{probe=\"p\",instance=\"t:2\"} 1\nrelay_up 1\nother 1\n"),
+              testing::SizeIs(1));
+}
+
 TEST_F(PageReaderTest, SeriesAreLimited) {
   rules.max_series = 2;
   EXPECT_EQ(lines("a 1\nb 1\nc 1\na{x=\"y\"} 1\n"), "a{i=\"x\"} 1\nb{i=\"x\"} 1\n");
@@ -333,6 +364,30 @@ TEST_F(PageReaderTest, FamiliesAreLimited) {
   read(page + "a11999 1\na5 1\n");
   EXPECT_EQ(fragment->size(), 1U);
   EXPECT_EQ(count(Dropped::limit), 1U);
+}
+
+TEST_F(PageReaderTest, FamiliesThatAreNotSelectedDoNotCount) {
+  rules.keep.push_back(pattern("kept.*"));
+  std::string page;
+  for (int i = 0; i < 12'000; ++i) {
+    page += "# TYPE a" + std::to_string(i) + " gauge\na" + std::to_string(i) + " 1\n";
+  }
+  EXPECT_THAT(read(page + "kept 1\n# TYPE kept2 summary\nkept2_sum 1\nkept2_count 1\n"),
+              testing::SizeIs(2));
+  EXPECT_EQ(dropped, DroppedCounts{});
+  page.clear();
+  for (int i = 0; i < 110'000; ++i) page += "a" + std::to_string(i) + " 1\n";
+  EXPECT_THAT(read("kept 1\n" + page + "kept_late 1\n"), testing::SizeIs(1));
+  EXPECT_EQ(count(Dropped::limit), 1U);
+}
+
+TEST_F(PageReaderTest, LinesOfFamiliesBeyondTheLimitAreCounted) {
+  rules.keep.push_back(pattern("kept.*|h"));
+  std::string page;
+  for (int i = 0; i < 10'000; ++i) page += "kept" + std::to_string(i) + " 1\n";
+  read(page + "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n");
+  EXPECT_EQ(fragment->size(), 10'000U);
+  EXPECT_EQ(count(Dropped::limit), 3U);
 }
 
 TEST_F(PageReaderTest, ResultDoesNotDependOnThePieces) {

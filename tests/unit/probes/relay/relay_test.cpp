@@ -37,6 +37,20 @@ TEST_F(RelayTest, NoRelayedLineIsOneOfTheProbe) {
   EXPECT_EQ(run.count("exported_relay_up"), 1U);
 }
 
+// Rules read these as facts about the probe in their label.
+TEST_F(RelayTest, NoRelayedLineIsAFactAboutAProbe) {
+  const auto job = std::ranges::find(probe_kinds(), "job", &ProbeKind::name);
+  for (const MetricInfo* metric : (*job)->metrics) {
+    EXPECT_EQ(is_reserved_name(metric->name), metric->name != "job_runs_total") << metric->name;
+  }
+  page = "probe_success 0\njob_overdue{check=\"x\"} 1\n# TYPE pg_up gauge\npg_up 0\n";
+  const test::Observation run = house.observe("relay", options());
+  EXPECT_EQ(run.count("probe_success") + run.count("job_overdue"), 0U);
+  EXPECT_EQ(run.count("exported_probe_success"), 1U);
+  EXPECT_EQ(run.count("exported_job_overdue"), 1U);
+  EXPECT_EQ(run.count("pg_up"), 1U);
+}
+
 // The ledger frees the page of a target that fails. The probe must not keep it.
 TEST_F(RelayTest, ProbeDoesNotOwnThePage) {
   const auto probe = house.make("relay", options());

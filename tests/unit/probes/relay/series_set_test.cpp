@@ -21,20 +21,6 @@ TEST(SeriesSet, HasWhatWasInserted) {
   EXPECT_EQ(set.size(), expected.size());
 }
 
-TEST(SeriesSet, Intersects) {
-  SeriesSet a, b, empty;
-  EXPECT_FALSE(a.intersects(b));
-  for (std::uint64_t i = 0; i < 100; ++i) a.insert(hash_of(std::to_string(i)));
-  b.insert(hash_of("x"));
-  EXPECT_FALSE(a.intersects(b));
-  EXPECT_FALSE(b.intersects(a));
-  b.insert(hash_of("57"));
-  EXPECT_TRUE(a.intersects(b));
-  EXPECT_TRUE(b.intersects(a));
-  EXPECT_FALSE(a.intersects(empty));
-  EXPECT_FALSE(empty.intersects(a));
-}
-
 TEST(SeriesSet, HashDependsOnEveryByte) {
   std::set<std::uint64_t> hashes;
   for (std::size_t size = 0; size < 40; ++size) {
