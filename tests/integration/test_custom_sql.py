@@ -214,8 +214,9 @@ def test_two_probes_with_different_types(vitalsd: Daemon, database: Postgres) ->
     counter = query("shop", "SELECT 1 AS n_total", {"column": "n_total", "type": "counter"})
     probes = [probe(database, gauge) | {"name": "one"}, probe(database, counter) | {"name": "two"}]
     daemon = vitalsd(probes, environment={"PASSWORD": database.passwords["monitor"]}, **PACE)
-    daemon.wait_runs("one", 2)
-    errors = [row["error"] for row in daemon.status()["probes"] if row["error"]]
+    for name in ("one", "two"):
+        daemon.wait_runs(name, 2)
+    errors = [row["error"] for row in daemon.status()["probes"] if row.get("error")]
     assert len(errors) == 1 and "shop_n_total cannot be published" in errors[0]
 
 
