@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   WebRoute route{.path = "/api/v1/jobs/n", .probe = "n", .max_body = 1, .token = {}};
   pushes.set({route});
   if (const auto match = pushes.find({"POST", text, "", ""})) {
-    pushes.judge(match->route, "token", "POST", text.substr(half), {});
+    pushes.judge(match->route, "token", "POST", text.substr(half), true, {});
   }
   decode_base64(text);
   return 0;
