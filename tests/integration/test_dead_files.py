@@ -19,7 +19,8 @@ from support.postgres import Postgres
 from support.redis import Redis
 from support.vitalsd import Vitalsd
 
-pytestmark = pytest.mark.threads
+# They measure whether other probes are on time.
+pytestmark = [pytest.mark.threads, pytest.mark.serial]
 
 Daemon = Callable[..., Vitalsd]
 
