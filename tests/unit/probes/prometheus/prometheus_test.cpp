@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -49,8 +50,10 @@ class PrometheusTest : public testing::Test {
   [[nodiscard]] std::string options(const std::string& more = "") const {
     return "url: 'http://" + peer.endpoint() + "/'" + more;
   }
+  // The checks of queries belong to the probe, so it outlives the observation.
   test::Observation observe(const std::string& more = "") {
-    return house.observe("prometheus", options(more));
+    observed = house.make("prometheus", options(more));
+    return house.observe(*observed);
   }
   test::Observation query(const std::string& answer, const std::string& more = "") {
     answers["/api/v1/query"] = answer;
@@ -72,12 +75,14 @@ class PrometheusTest : public testing::Test {
                                              {"/metrics", page(0, 0)}};
   std::vector<HttpCall> calls;
   test::Conversation peer{house.loop, script()};
+  std::unique_ptr<Probe> observed;
 };
 
 TEST_F(PrometheusTest, ARatioMayExceedOne) {
   const std::string limits = ", unit: ratio, warn: 150%, critical: 2.5";
-  EXPECT_EQ(query(success(R"({"resultType":"scalar","result":[1,"1.6"]})"), limits).reading("q"),
-            1.6);
+  const test::Observation run =
+      query(success(R"({"resultType":"scalar","result":[1,"1.6"]})"), limits);
+  EXPECT_EQ(run.value("vitalsd_prometheus_query_value", {{"query", "q"}}), 1.6);
   EXPECT_THAT(problems(", queries: [{name: q, expr: x, unit: ratio, warn: 5s}]"),
               HasSubstr("'5s' is not a valid ratio"));
 }
