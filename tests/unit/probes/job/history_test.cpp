@@ -34,8 +34,8 @@ class HistoryTest : public testing::Test {
     history->restore(saved);
   }
 
+  std::vector<int> answers;  // also those of the destructor of history
   std::unique_ptr<History> history = std::make_unique<History>(100);
-  std::vector<int> answers;
   std::string saved;
 };
 
