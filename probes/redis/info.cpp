@@ -46,6 +46,14 @@ std::optional<double> RedisInfo::is(std::string_view field, std::string_view exp
   return value == expected ? 1 : 0;
 }
 
+std::vector<RedisInfo::Field> RedisInfo::prefixed(std::string_view prefix) const {
+  std::vector<Field> found;
+  for (const auto& [field, value] : fields_) {
+    if (field.starts_with(prefix)) found.emplace_back(field.substr(prefix.size()), value);
+  }
+  return found;
+}
+
 std::vector<RedisInfo::Field> RedisInfo::numbered(std::string_view prefix) const {
   std::vector<Field> found;
   for (const auto& [field, value] : fields_) {

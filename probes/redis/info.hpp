@@ -26,6 +26,8 @@ class RedisInfo {
   /// empty.
   [[nodiscard]] std::optional<double> is(std::string_view field, std::string_view expected) const;
 
+  /// Fields whose names start with `prefix`, without the prefix.
+  [[nodiscard]] std::vector<Field> prefixed(std::string_view prefix) const;
   /// Fields whose names are `prefix` followed by a number, such as db0.
   [[nodiscard]] std::vector<Field> numbered(std::string_view prefix) const;
 

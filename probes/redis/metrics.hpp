@@ -4,7 +4,11 @@
 
 #include "exporter/model/check.hpp"
 #include "exporter/model/metric_table.hpp"
+#include "probes/redis/cluster.hpp"
 #include "probes/redis/info.hpp"
+#include "probes/redis/replication.hpp"
+#include "probes/redis/sentinel.hpp"
+#include "probes/redis/slow_lane.hpp"
 
 #include <array>
 #include <optional>
@@ -12,10 +16,13 @@
 
 namespace vitalsd::redis {
 
-/// Reads a metric's value from a field.
+/// Reads a metric's value from a field. Nothing if it is negative: -1 means unknown.
 struct Field {
   std::string_view name;
-  std::optional<double> operator()(const RedisInfo& info) const { return info.number(name); }
+  std::optional<double> operator()(const RedisInfo& info) const {
+    const std::optional<double> value = info.number(name);
+    return value && *value >= 0 ? value : std::nullopt;
+  }
 };
 
 /// 1 if a field has the expected value, 0 if it has another one, nothing if it is missing.
@@ -59,6 +66,10 @@ inline constexpr MetricTable kInfoTable(
                 if (!limit) return std::nullopt;
                 return *limit > 0;
               }},
+    MetricRow{Metric({.name = "redis_total_system_memory_bytes",
+                      .unit = Unit::bytes,
+                      .help = "Memory of the machine or container that the server runs on."}),
+              Field("total_system_memory")},
     MetricRow{Metric({.name = "redis_memory_used_peak_bytes",
                       .unit = Unit::bytes,
                       .help = "The most memory that the server has had allocated."}),
@@ -71,6 +82,14 @@ inline constexpr MetricTable kInfoTable(
                       .unit = Unit::ratio,
                       .help = "Resident memory over allocated memory."}),
               Field("mem_fragmentation_ratio")},
+    MetricRow{Metric({.name = "redis_allocator_frag_ratio",
+                      .unit = Unit::ratio,
+                      .help = "Pages of the allocator over the memory allocated in them."}),
+              Field("allocator_frag_ratio")},
+    MetricRow{Metric({.name = "redis_allocator_frag_bytes",
+                      .unit = Unit::bytes,
+                      .help = "Memory lost to fragmentation in pages of the allocator."}),
+              Field("allocator_frag_bytes")},
     MetricRow{Metric({.name = "redis_keyspace_hits_total",
                       .type = Type::counter,
                       .help = "Look-ups that found their key."}),
@@ -94,14 +113,43 @@ inline constexpr MetricTable kInfoTable(
         Field("blocked_clients")},
     MetricRow{Metric({.name = "redis_max_clients", .help = "The limit maxclients."}),
               Field("maxclients")},
+    MetricRow{Metric({.name = "redis_config_maxclients", .help = "The limit maxclients."}),
+              Field("maxclients")},
+    MetricRow{Metric({.name = "redis_connections_received_total",
+                      .type = Type::counter,
+                      .help = "Connections that the server has accepted."}),
+              Field("total_connections_received")},
+    MetricRow{
+        Metric({.name = "redis_client_output_buffer_limit_disconnections_total",
+                .type = Type::counter,
+                .help = "Clients disconnected because they read too slowly (from Redis 7.2)."}),
+        Field("client_output_buffer_limit_disconnections")},
     MetricRow{Metric({.name = "redis_rejected_connections_total",
                       .type = Type::counter,
                       .help = "Connections rejected because of maxclients."}),
               Field("rejected_connections")},
+    MetricRow{Metric({.name = "redis_acl_access_denied_auth_total",
+                      .type = Type::counter,
+                      .help = "Failed authentications (from Redis 7.0)."}),
+              Field("acl_access_denied_auth")},
+    MetricRow{Metric({.name = "redis_acl_access_denied_cmd_total",
+                      .type = Type::counter,
+                      .help = "Commands that a user's ACL refused (from Redis 7.0)."}),
+              Field("acl_access_denied_cmd")},
     MetricRow{Metric({.name = "redis_commands_processed_total",
                       .type = Type::counter,
                       .help = "Commands that the server has processed."}),
               Field("total_commands_processed")},
+    MetricRow{Metric({.name = "redis_cpu_sys_seconds_total",
+                      .type = Type::counter,
+                      .unit = Unit::seconds,
+                      .help = "System CPU time of the server."}),
+              Field("used_cpu_sys")},
+    MetricRow{Metric({.name = "redis_cpu_user_seconds_total",
+                      .type = Type::counter,
+                      .unit = Unit::seconds,
+                      .help = "User CPU time of the server."}),
+              Field("used_cpu_user")},
     MetricRow{Metric({.name = "redis_net_input_bytes_total",
                       .type = Type::counter,
                       .unit = Unit::bytes,
@@ -127,6 +175,16 @@ inline constexpr MetricTable kInfoTable(
     MetricRow{Metric({.name = "redis_rdb_changes_since_last_save",
                       .help = "Writes since the last snapshot."}),
               Field("rdb_changes_since_last_save")},
+    MetricRow{Metric({.name = "redis_rdb_bgsave_in_progress",
+                      .help = "Whether the server is saving a snapshot."}),
+              Field("rdb_bgsave_in_progress")},
+    MetricRow{Metric({.name = "redis_rdb_last_bgsave_duration_sec",
+                      .help = "Duration of the last snapshot in seconds."}),
+              Field("rdb_last_bgsave_time_sec")},
+    MetricRow{Metric({.name = "redis_latest_fork_usec",
+                      .help = "Duration of the last fork in microseconds, during which the server "
+                              "does not respond."}),
+              Field("latest_fork_usec")},
     MetricRow{
         Metric({.name = "redis_aof_enabled", .help = "Whether the append-only file is in use."}),
         Field("aof_enabled")},
@@ -136,11 +194,6 @@ inline constexpr MetricTable kInfoTable(
     MetricRow{Metric({.name = "redis_aof_last_bgrewrite_status",
                       .help = "Whether the last rewrite of the append-only file succeeded."}),
               Status("aof_last_bgrewrite_status", "ok")},
-    MetricRow{Metric({.name = "redis_connected_slaves", .help = "Replicas that are connected."}),
-              Field("connected_slaves")},
-    MetricRow{Metric({.name = "redis_master_link_up",
-                      .help = "Whether this replica is connected to its master."}),
-              Status("master_link_status", "up")},
     MetricRow{
         Metric({.name = "redis_instance_info", .help = "Always 1; the labels describe the server."},
                "role", "redis_version", "redis_mode", "maxmemory_policy"),
@@ -148,6 +201,16 @@ inline constexpr MetricTable kInfoTable(
           put(1, info.text("role"), info.text("redis_version"), info.text("redis_mode"),
               info.text("maxmemory_policy"));
         }});
+
+/// Label: err. One for each code of errors ("errorstat_OOM"), from Redis 6.2.
+inline constexpr Metric kErrors({.name = "redis_errors_total",
+                                 .type = Type::counter,
+                                 .help = "Error replies of the server, by code."},
+                                "err");
+inline constexpr Metric kOtherErrors({.name = "redis_other_errors_total",
+                                      .type = Type::counter,
+                                      .help = "Error replies whose codes have no series of their "
+                                              "own because there are too many."});
 
 /// Label: db.
 inline constexpr MetricTable kDatabaseTable(
@@ -171,8 +234,11 @@ inline constexpr Metric kSnapshots(
      .help = "Whether the server saves snapshots by itself (save); absent if the user may not run "
              "CONFIG GET."});
 
-inline constexpr auto kMetrics =
-    metric_list(kInfoTable, kDatabaseTable, kHitRate, kListLength, kSnapshots);
+inline constexpr auto kMetrics = metric_list(
+    kInfoTable, kErrors, kOtherErrors, kReplicationTable, kMasterTable, kReplicaTable,
+    kDatabaseTable, kHitRate, kListLength, kSnapshots, kCommandTable, kOtherCommands,
+    kSlowLogLength, kSlowLogLastId, kLastSlow, kLatencySpike, kLatencyDuration, kPermitted,
+    kClusterTable, kClusterNodesTable, kSentinelTable, kMonitoredTable, kQuorum);
 
 inline constexpr Check kMemoryCheck{.name = "memory",
                                     .unit = Unit::ratio,
@@ -197,7 +263,28 @@ inline constexpr Check kSnapshotCheck{
     .warn = 6 * 3600,
     .critical = {},
     .help = "age of the last snapshot if there are newer writes and the server saves snapshots"};
-inline constexpr std::array<const Check*, 4> kChecks = {&kMemoryCheck, &kHitRateCheck, &kListCheck,
-                                                        &kSnapshotCheck};
+inline constexpr Check kClientsCheck{.name = "clients",
+                                     .unit = Unit::ratio,
+                                     .warn = 0.80,
+                                     .critical = 0.95,
+                                     .help = "connected clients over maxclients"};
+inline constexpr Check kFragmentationCheck{
+    .name = "fragmentation",
+    .unit = Unit::ratio,
+    .warn = 1.5,
+    .critical = {},
+    .help =
+        "pages of the allocator over the memory allocated in them, if more than 100 MB are lost"};
+inline constexpr Check kSavingCheck{
+    .name = "saving",
+    .worse = Worse::above,
+    .warn = {},
+    .critical = 0,
+    .help = "failures of the last snapshot, write and rewrite of the append-only file"};
+inline constexpr std::array<const Check*, 16> kChecks = {
+    &kMemoryCheck,     &kHitRateCheck,       &kListCheck,   &kSnapshotCheck,
+    &kClientsCheck,    &kFragmentationCheck, &kSavingCheck, &kMasterLinkCheck,
+    &kReplicaLagCheck, &kReplicasCheck,      &kSlotsCheck,  &kFailedNodesCheck,
+    &kShardsCheck,     &kMasterCheck,        &kQuorumCheck, &kTiltCheck};
 
 }  // namespace vitalsd::redis

@@ -1,5 +1,5 @@
-// Kind `redis`: memory, clients, look-ups, persistence and replication of one server. Each run
-// sends one INFO on a connection that is kept between runs.
+// Kind `redis`: memory, clients, look-ups, persistence, replication and cluster of one server, or
+// the masters of a sentinel. Each run sends one INFO on a connection that is kept between runs.
 #include "config/socket_url.hpp"
 #include "probes/backlog.hpp"
 #include "probes/net/options.hpp"
@@ -11,6 +11,7 @@
 #include "probes/redis/metrics.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -81,7 +82,17 @@ class RedisProbe final : public Probe {
       : environment_(environment),
         redis_(read_options(options)),
         lists_(options.list<std::string>(
-            "lists", "lists whose lengths are published (such as the queues of Celery)")) {}
+            "lists", "lists whose lengths are published (such as the queues of Celery)")),
+        replicas_(options.find<std::int64_t>(
+            "replicas", "replicas that a master must have; fewer are critical")),
+        sentinel_(options.get<bool>("sentinel", false,
+                                    "the server is a sentinel: publish the masters that it "
+                                    "monitors")) {
+    if (replicas_ && *replicas_ < 1) options.error("replicas", "must be at least 1");
+    if (sentinel_ && (replicas_ || !lists_.empty())) {
+      options.error("sentinel", "a sentinel has no lists and no replicas");
+    }
+  }
 
   asio::awaitable<void> observe(SampleSet& out) override {
     // Moved out of the member while in use: a run that ends early must not leave a connection with
@@ -90,6 +101,7 @@ class RedisProbe final : public Probe {
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
       saves_read_at_.reset();  // another server may answer now
+      slow_lane_.reset();
     }
     connection->conceal_secrets(out);
     out.doing("waiting for INFO");
@@ -97,10 +109,16 @@ class RedisProbe final : public Probe {
     net::RedisReply reply =
         co_await connection->expect(std::move(command), net::RedisReply::Kind::text);
     const RedisInfo info(std::move(reply.text));
-    if (info.text("redis_mode") == "sentinel") {
-      throw ProbeError(
-          Reason::mismatch,
-          "the server is a sentinel, which has no data: probe the servers that it monitors");
+    if ((info.text("redis_mode") == "sentinel") != sentinel_) {
+      throw ProbeError(Reason::mismatch,
+                       sentinel_ ? "the server is not a sentinel: remove the option sentinel"
+                                 : "the server is a sentinel, which has no data: set sentinel: "
+                                   "true, and probe the servers that it monitors");
+    }
+    if (sentinel_) {
+      co_await redis::add_sentinel(*connection, info, out);
+      connection_ = std::move(connection);
+      co_return;
     }
     if (!info.number("used_memory")) throw ProbeError(Reason::protocol, "INFO has no used_memory");
     add_info(info, out);
@@ -110,6 +128,10 @@ class RedisProbe final : public Probe {
     } else {
       co_await check_snapshots(*connection, info, out);
       co_await read_lists(*connection, out);
+      if (info.number("cluster_enabled") == 1) {
+        co_await redis::add_cluster(*connection, replicas_.has_value(), out);
+      }
+      co_await slow_lane_.add(*connection, out);
     }
     connection_ = std::move(connection);
   }
@@ -127,6 +149,7 @@ class RedisProbe final : public Probe {
     auto& old = dynamic_cast<RedisProbe&>(predecessor);
     hit_rate_ = std::move(old.hit_rate_);
     unsaved_ = old.unsaved_;
+    replication_ = old.replication_;
     // A connection that was made with other options may lead to a server that is not trusted now.
     if (old.redis_ == redis_) connection_ = std::move(old.connection_);
   }
@@ -142,6 +165,10 @@ class RedisProbe final : public Probe {
     // Without a limit there is no ratio, and so no reading that could fire an alert.
     const double limit = info.number("maxmemory").value_or(0);
     if (limit > 0) out.check(redis::kMemoryCheck, *info.number("used_memory") / limit);
+    replication_.add(info, replicas_, out);
+    add_errors(info, out);
+    check_clients(info, out);
+    check_saving(info, out);
     const auto hits = info.number("keyspace_hits");
     const auto misses = info.number("keyspace_misses");
     if (!hits || !misses) return;
@@ -149,6 +176,47 @@ class RedisProbe final : public Probe {
     const std::optional<double> rate = hit_rate_.rate();
     out.add(redis::kHitRate, rate);
     if (rate) out.check(redis::kHitRateCheck, *rate);
+  }
+
+  static void add_errors(const RedisInfo& info, SampleSet& out) {
+    constexpr std::size_t kMaxCodes = 100;  // scripts can return any code
+    double others = 0;
+    std::size_t codes = 0;
+    for (const auto& [code, counts] : info.prefixed("errorstat_")) {
+      const std::optional<double> count = to_number(sub_field(counts, "count"));
+      if (++codes <= kMaxCodes) {
+        out.add(redis::kErrors, count, code);
+      } else {
+        others += count.value_or(0);
+      }
+    }
+    if (codes > kMaxCodes) out.add(redis::kOtherErrors, others);
+  }
+
+  static void check_clients(const RedisInfo& info, SampleSet& out) {
+    const auto clients = info.number("connected_clients");
+    const auto limit = info.number("maxclients");
+    if (clients && limit && *limit > 0) out.check(redis::kClientsCheck, *clients / *limit);
+    // The ratio of a small server is high although little is lost.
+    constexpr double kLoss = 100e6;
+    const auto fragmentation = info.number("allocator_frag_ratio");
+    if (fragmentation && info.number("allocator_frag_bytes").value_or(0) > kLoss) {
+      out.check(redis::kFragmentationCheck, *fragmentation);
+    }
+  }
+
+  static void check_saving(const RedisInfo& info, SampleSet& out) {
+    std::string failed;
+    double count = 0;
+    for (const auto& [field, what] :
+         {std::pair("rdb_last_bgsave_status", "snapshot"),
+          std::pair("aof_last_write_status", "write of the append-only file"),
+          std::pair("aof_last_bgrewrite_status", "rewrite of the append-only file")}) {
+      if (info.is(field, "ok") != 0) continue;
+      ++count;
+      failed += (failed.empty() ? "" : ", ") + std::string(what);
+    }
+    out.check(redis::kSavingCheck, count, failed);
   }
 
   // A server that does not save snapshots (save "") has none that is too old.
@@ -205,7 +273,11 @@ class RedisProbe final : public Probe {
   const Environment& environment_;
   net::RedisOptions redis_;
   std::vector<std::string> lists_;
+  std::optional<std::int64_t> replicas_;
+  bool sentinel_;
   std::optional<net::RedisConnection> connection_;
+  redis::Replication replication_;
+  redis::SlowLane slow_lane_;
   HitRateWindow hit_rate_;
   Backlog unsaved_;
   std::optional<bool> saves_;  // whether the server saves snapshots

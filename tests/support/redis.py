@@ -6,6 +6,7 @@ from __future__ import annotations
 import secrets
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.certificates import Authority
@@ -37,8 +38,12 @@ class Redis(Server):
     name = "redis"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, authority: Authority, *, password: bool = True) -> None:
+    def __init__(
+        self, authority: Authority, *, password: bool = True, options: Sequence[str] = ()
+    ) -> None:
+        """`options` are further options of redis-server, for each start."""
         super().__init__()
+        self.options = tuple(options)
         self.authority = authority
         self.port, self.tls_port = free_port(), free_port()
         self.password = f"redis-{secrets.token_hex(8)}" if password else ""
@@ -66,7 +71,8 @@ class Redis(Server):
 
     def start(self, *options: str) -> None:
         """Starts it with additional `options`, and waits until it responds to PING."""
-        self.launch(["redis-server", self.configuration, *options], self._answers)
+        command = ["redis-server", self.configuration, *self.options, *options]
+        self.launch(command, self._answers)
 
     def restart(self, *options: str) -> None:
         """Restarts it. Keys that were not saved are lost."""
@@ -168,3 +174,32 @@ class Redis(Server):
             self.start()
         self.set_max_memory(0)
         self.empty()
+
+
+class Sentinel(Server):
+    """A sentinel that monitors `master` as "main" with a quorum of 1."""
+
+    name = "redis-sentinel"
+
+    def __init__(self, master: Redis) -> None:
+        super().__init__()
+        self.port = free_port()
+        configuration = self.directory / "sentinel.conf"
+        configuration.write_text(
+            f"port {self.port}\n"
+            f"sentinel monitor main 127.0.0.1 {master.port} 1\n"
+            "sentinel down-after-milliseconds main 300\n"
+        )
+        self.launch(["redis-server", configuration, "--sentinel"], lambda: self.ask("PING"))
+
+    def ask(self, *command: str) -> str:
+        done = subprocess.run(
+            ["redis-cli", "-p", str(self.port), *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        if done.returncode != 0:
+            raise ConnectionError(done.stdout + done.stderr)
+        return done.stdout.strip()

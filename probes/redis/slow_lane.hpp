@@ -1,0 +1,121 @@
+// What changes slowly or is long: statistics of commands, the slow log and latency events. Read
+// once a minute; the lines of the last reading stay published until then. Names are those of
+// redis_exporter.
+#pragma once
+
+#include "exporter/model/metric_table.hpp"
+#include "exporter/model/sample_set.hpp"
+#include "probes/probe.hpp"
+#include "probes/redis/info.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+
+namespace vitalsd::net {
+class RedisConnection;
+struct RedisReply;
+}  // namespace vitalsd::net
+
+namespace vitalsd::redis {
+
+/// Reads a number of "calls=21,usec=175,...", divided by `divisor`.
+struct Count {
+  std::string_view name;
+  double divisor = 1;
+  std::optional<double> operator()(std::string_view compound) const {
+    const std::optional<double> value = to_number(sub_field(compound, name));
+    return value ? std::optional(*value / divisor) : std::nullopt;
+  }
+};
+
+/// Label: cmd.
+inline constexpr MetricTable kCommandTable(
+    MetricRow{Metric({.name = "redis_commands_total",
+                      .type = Type::counter,
+                      .help = "Calls of a command."},
+                     "cmd"),
+              Count("calls")},
+    MetricRow{Metric({.name = "redis_commands_duration_seconds_total",
+                      .type = Type::counter,
+                      .unit = Unit::seconds,
+                      .help = "Time that the server spent in a command."},
+                     "cmd"),
+              Count("usec", 1e6)},
+    MetricRow{Metric({.name = "redis_commands_failed_calls_total",
+                      .type = Type::counter,
+                      .help = "Calls of a command that failed (from Redis 6.2)."},
+                     "cmd"),
+              Count("failed_calls")},
+    MetricRow{Metric({.name = "redis_commands_rejected_calls_total",
+                      .type = Type::counter,
+                      .help = "Calls of a command that the server rejected (from Redis 6.2)."},
+                     "cmd"),
+              Count("rejected_calls")});
+
+inline constexpr Metric kOtherCommands({.name = "redis_other_commands_total",
+                                        .type = Type::counter,
+                                        .help = "Calls of the commands that have no series of "
+                                                "their own because there are too many."});
+inline constexpr Metric kSlowLogLength({.name = "redis_slowlog_length",
+                                        .help = "Entries of the slow log."});
+inline constexpr Metric kSlowLogLastId({.name = "redis_slowlog_last_id",
+                                        .help = "Number of the latest entry of the slow log; grows "
+                                                "with each slow command."});
+inline constexpr Metric kLastSlow({.name = "redis_last_slow_execution_duration_seconds",
+                                   .unit = Unit::seconds,
+                                   .help = "Duration of the latest slow command."});
+inline constexpr Metric kLatencySpike(
+    {.name = "redis_latency_spike_last",
+     .help = "When the latest latency event occurred, in Unix time (latency-monitor-threshold)."},
+    "event_name");
+inline constexpr Metric kLatencyDuration({.name = "redis_latency_spike_duration_seconds",
+                                          .unit = Unit::seconds,
+                                          .help = "Duration of the latest latency event."},
+                                         "event_name");
+inline constexpr Metric kPermitted(
+    {.name = "vitalsd_redis_command_permitted",
+     .help =
+         "Whether the user may run a command that some readings need; grant it by ACL SETUSER."},
+    "command");
+
+/// One for each probe.
+class SlowLane {
+ public:
+  static constexpr std::size_t kMaxCommands = 300;
+
+  /// Publishes the last readings, and reads again if they are a minute old. Throws ProbeError for
+  /// errors of the connection.
+  asio::awaitable<void> add(net::RedisConnection& connection, SampleSet& out);
+  /// Makes the next run read again, because another server or user may respond.
+  void reset() {
+    read_at_.reset();
+    refused_.clear();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kInterval{60};
+
+  asio::awaitable<void> read(net::RedisConnection& connection, SampleSet& out);
+  asio::awaitable<std::optional<net::RedisReply>> ask_permitted(net::RedisConnection& connection,
+                                                                std::vector<std::string> words,
+                                                                Part& part, SampleSet& out);
+
+  Fragment lines_;
+  std::set<std::string> refused_;  // commands, as "slowlog|get"
+  std::optional<std::chrono::steady_clock::time_point> read_at_;
+};
+
+/// The calls of the commands with the most calls, and of all others as a sum. Pure.
+void add_commands(const RedisInfo& info, Part& out);
+/// The reply to SLOWLOG GET 1 and to LATENCY LATEST. Ignore replies of another form. Pure.
+void add_slow_log(const net::RedisReply& reply, Part& out);
+void add_latency(const net::RedisReply& reply, Part& out);
+
+}  // namespace vitalsd::redis

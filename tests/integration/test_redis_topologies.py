@@ -1,0 +1,216 @@
+"""Kind redis with several Redis servers: replication, a cluster, a sentinel; and the readings of its
+slow lane."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from support import wait_until
+from support.certificates import Authority
+from support.process import free_port
+from support.redis import Redis, Sentinel
+from support.vitalsd import Vitalsd
+
+Daemon = Callable[..., Vitalsd]
+Start = Callable[..., Redis]
+
+QUICK = {"interval": "300ms", "timeout": "250ms"}
+
+
+@pytest.fixture
+def start(certificates: Authority) -> Iterator[Start]:
+    """start(option, ...) starts a server without a password, with options of redis-server."""
+    with ExitStack() as servers:
+
+        def start(*options: str) -> Redis:
+            server = Redis(certificates, password=False, options=options)
+            servers.callback(server.close)
+            return server
+
+        yield start
+
+
+def probe(server: Redis | Sentinel, name: str = "cache", **options: object) -> dict:
+    return {"name": name, "kind": "redis", "url": f"redis://127.0.0.1:{server.port}"} | options
+
+
+def cluster_options() -> list[str]:
+    # By default the port of the cluster bus is the port plus 10000, which is not reserved.
+    return ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+
+
+def status(daemon: Vitalsd, check: str, name: str = "cache") -> float | None:
+    return daemon.value("vitalsd_check_status", probe=name, check=check)
+
+
+def test_a_replica_whose_master_ends(vitalsd: Daemon, start: Start) -> None:
+    master = start("--repl-diskless-sync-delay", "0")
+    replica = start("--replicaof", "127.0.0.1", str(master.port))
+    wait_until(lambda: replica.info("master_link_status") == "up", what="the replica is connected")
+    checks = {"master_link": {"warn": "500ms", "critical": "1h"}}
+    daemon = vitalsd(
+        [probe(master, "master", replicas=1), probe(replica, "replica", checks=checks)], **QUICK
+    )
+    to_master = {"master_host": "127.0.0.1", "master_port": str(master.port)}
+    of_replica = {"slave_ip": "127.0.0.1", "slave_port": str(replica.port), "slave_state": "online"}
+    daemon.wait_for("redis_master_link_up", 1, probe="replica", **to_master)
+    daemon.wait_for("redis_connected_slave_lag_seconds", lambda now: now <= 2, **of_replica)
+    assert daemon.value("redis_connected_slave_offset_bytes", **of_replica) is not None
+    assert daemon.value("redis_slave_info", probe="replica", read_only="1", **to_master) == 1
+    assert status(daemon, "replicas", "master") == 0
+    assert status(daemon, "master_link", "replica") == 0
+    assert status(daemon, "master_link", "master") is None
+
+    replica.stop()
+    daemon.wait_for("vitalsd_check_status", 2, probe="master", check="replicas")
+    daemon.wait_for("redis_connected_slave_lag_seconds", None, **of_replica)
+    replica.start()
+    daemon.wait_for("vitalsd_check_status", 0, probe="master", check="replicas")
+
+    master.stop()
+    daemon.wait_for("redis_master_link_up", 0, probe="replica", **to_master)
+    daemon.wait_for("vitalsd_check_status", 1, probe="replica", check="master_link")
+    # Unknown is not zero.
+    assert daemon.value("redis_master_last_io_seconds_ago", probe="replica", **to_master) is None
+    master.start()
+    daemon.wait_for("vitalsd_check_status", 0, probe="replica", check="master_link")
+
+
+def test_a_cluster_that_loses_a_node(vitalsd: Daemon, start: Start) -> None:
+    nodes = [start(*cluster_options(), "--cluster-node-timeout", "500") for _ in range(3)]
+    addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+    subprocess.run(
+        ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    probes = [probe(node, f"node{i}") for i, node in enumerate(nodes)]
+    daemon = vitalsd([*probes, probe(nodes[0], "strict", replicas=1)], **QUICK)
+    daemon.wait_for("vitalsd_check_status", 1, probe="strict", check="shards_without_replica")
+    for name in ("node0", "node1", "node2"):
+        daemon.wait_for("redis_cluster_state", 1, probe=name)
+        daemon.wait_for("redis_cluster_slots_ok", 16384, probe=name)
+        daemon.wait_for("vitalsd_check_status", 0, probe=name, check="cluster_slots")
+        assert daemon.value("redis_cluster_known_nodes", probe=name) == 3
+        assert daemon.value("redis_cluster_shards_without_replica", probe=name) == 3
+        assert status(daemon, "shards_without_replica", name) is None  # no replicas are expected
+
+    nodes[2].stop()
+    for name in ("node0", "node1"):
+        daemon.wait_for("vitalsd_check_status", 2, probe=name, check="cluster_slots")
+        daemon.wait_for("redis_cluster_nodes_failed", 1, probe=name)
+        assert daemon.value("redis_cluster_state", probe=name) == 0
+        assert daemon.value("redis_up", probe=name) == 1  # the culprit is the other node
+    (check,) = [
+        check
+        for row in daemon.status()["probes"]
+        if row["name"] == "node0"
+        for check in row["checks"]
+        if check["name"] == "cluster_nodes"
+    ]
+    assert addresses[2] in str(check)
+
+
+def test_a_user_without_permission_for_the_cluster(vitalsd: Daemon, start: Start) -> None:
+    node = start(*cluster_options())
+    node.command("ACL", "SETUSER", "limited", "on", "nopass", "-@all", "+info")
+    url = f"redis://limited@127.0.0.1:{node.port}"
+    daemon = vitalsd([probe(node) | {"url": url}], **QUICK)
+    daemon.wait_failed("cache", "permission")
+    (line,) = daemon.log_lines("probe failed", probe="cache")
+    assert "CLUSTER INFO" in line["error"]
+    assert daemon.value("redis_up") == 1
+    assert daemon.value("redis_memory_used_bytes") is not None
+    node.command("ACL", "SETUSER", "limited", "+cluster|info", "+cluster|nodes")
+    daemon.wait_ok("cache")
+
+
+def test_a_sentinel(vitalsd: Daemon, start: Start) -> None:
+    master = start()
+    sentinel = Sentinel(master)
+    try:
+        daemon = vitalsd(
+            [probe(sentinel, sentinel=True), probe(sentinel, "wrong"), probe(master, "m", sentinel=True)],
+            **QUICK,
+        )
+        of_master = {"master_name": "main", "master_address": f"127.0.0.1:{master.port}"}
+        daemon.wait_for("redis_sentinel_master_status", 1, master_status="ok", **of_master)
+        assert daemon.value("redis_sentinel_master_sentinels", **of_master) == 1
+        assert daemon.value("redis_sentinel_master_ckquorum_status", master_name="main") == 1
+        assert status(daemon, "quorum") == status(daemon, "monitored_master") == 0
+        for name in ("wrong", "m"):  # what is meant must be said
+            daemon.wait_failed(name, "mismatch")
+            assert daemon.value("redis_up", probe=name) == 1
+        sentinel.ask("SENTINEL", "SET", "main", "quorum", "2")
+        daemon.wait_for("redis_sentinel_master_ckquorum_status", 0, master_name="main")
+        daemon.wait_for("vitalsd_check_status", 2, probe="cache", check="quorum")
+        sentinel.ask("SENTINEL", "SET", "main", "quorum", "1")
+        master.stop()
+        daemon.wait_for("vitalsd_check_status", 2, probe="cache", check="monitored_master")
+        sentinel.ask("SENTINEL", "REMOVE", "main")
+        daemon.wait_failed("cache", "mismatch")
+    finally:
+        sentinel.close()
+
+
+def test_the_slow_lane(vitalsd: Daemon, start: Start) -> None:
+    """Statistics of commands, the slow log and latency events."""
+    server = start("--slowlog-log-slower-than", "1000", "--latency-monitor-threshold", "1")
+    for _ in range(3):
+        server.ask("GET", "a")
+    server.ask("LPUSH", "list", "a")
+    assert "WRONGTYPE" in server.ask("GET", "list")
+    server.ask("DEBUG", "SLEEP", "0.02")
+    daemon = vitalsd([probe(server)], **QUICK)
+    daemon.wait_ok("cache")
+    assert daemon.value("redis_commands_total", cmd="get") == 4
+    assert daemon.value("redis_commands_failed_calls_total", cmd="get") == 1
+    assert daemon.value("redis_errors_total", err="WRONGTYPE") == 1
+    assert daemon.value("redis_slowlog_length") == 1
+    assert daemon.value("redis_slowlog_last_id") == 0
+    duration = daemon.value("redis_last_slow_execution_duration_seconds")
+    assert duration and 0.02 <= duration < 1
+    spike = daemon.value("redis_latency_spike_duration_seconds", event_name="command")
+    assert spike and 0.02 <= spike < 1
+    assert daemon.value("vitalsd_redis_command_permitted", command="slowlog|get") == 1
+
+
+def test_a_slow_lane_without_permission(vitalsd: Daemon, start: Start) -> None:
+    """A refused command is not repeated, because each refusal fills the ACL LOG."""
+    server = start()
+    server.command("ACL", "SETUSER", "limited", "on", "nopass", "-@all", "+info", "+config|get")
+    daemon = vitalsd([probe(server) | {"url": f"redis://limited@127.0.0.1:{server.port}"}], **QUICK)
+    daemon.wait_runs("cache", 3)
+    assert daemon.failures("cache") == {}
+    for command in ("slowlog|get", "slowlog|len", "latency|latest"):
+        assert daemon.value("vitalsd_redis_command_permitted", command=command) == 0
+    assert daemon.value("redis_slowlog_length") is None
+    assert server.ask("ACL", "LOG").count("reason") == 3
+
+
+def test_a_server_that_cannot_save(vitalsd: Daemon, start: Start) -> None:
+    server = start()
+    daemon = vitalsd([probe(server)], **QUICK)
+    daemon.wait_for("vitalsd_check_status", 0, check="saving")
+    server.dump.mkdir()  # a snapshot cannot replace a directory
+    server.command("SET", "a", 1)
+    server.command("BGSAVE")
+    daemon.wait_for("vitalsd_check_status", 2, check="saving")
+    server.dump.rmdir()
+    server.command("BGSAVE")
+    daemon.wait_for("vitalsd_check_status", 0, check="saving")
+
+
+def test_clients_and_their_limit(vitalsd: Daemon, start: Start) -> None:
+    server = start()
+    checks = {"clients": {"warn": "10%", "critical": "50%"}}
+    daemon = vitalsd([probe(server, checks=checks)], **QUICK)
+    daemon.wait_for("vitalsd_check_status", 0, check="clients")
+    server.command("CONFIG", "SET", "maxclients", 5)
+    daemon.wait_for("vitalsd_check_status", lambda now: now >= 1, check="clients")
+    assert daemon.value("redis_config_maxclients") == 5

@@ -1,0 +1,116 @@
+#include "probes/redis/slow_lane.hpp"
+
+#include "probes/net/redis_connection.hpp"
+#include "probes/redis/sentinel.hpp"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace vitalsd::redis {
+namespace {
+
+std::string lines(const Part& part) {
+  Rendering rendering;
+  std::size_t duplicates = 0;
+  part.render(rendering, R"(probe="p",instance="p")", duplicates);
+  EXPECT_EQ(duplicates, 0U);
+  return rendering.text;
+}
+
+net::RedisReply integer(std::int64_t value) {
+  return {.kind = net::RedisReply::Kind::integer, .integer = value, .text = {}, .items = {}};
+}
+net::RedisReply text(std::string value) {
+  return {.kind = net::RedisReply::Kind::text, .integer = 0, .text = std::move(value), .items = {}};
+}
+net::RedisReply list(std::vector<net::RedisReply> items) {
+  return {.kind = net::RedisReply::Kind::list, .integer = 0, .text = {}, .items = std::move(items)};
+}
+
+TEST(SlowLane, ReadsTheStatisticsOfCommands) {
+  Part part;
+  // The first as from Redis 6.2, the second as from older ones.
+  add_commands(RedisInfo("cmdstat_config|get:calls=2,usec=500000,usec_per_call=2.5,"
+                         "rejected_calls=3,failed_calls=4\r\n"
+                         "cmdstat_get:calls=7,usec=1,usec_per_call=0.1\r\n"),
+               part);
+  const std::string page = lines(part);
+  const auto line = [](const std::string& name, const std::string& command, const char* value) {
+    return name + R"({probe="p",instance="p",cmd=")" + command + "\"} " + value + '\n';
+  };
+  EXPECT_TRUE(page.contains(line("redis_commands_total", "config|get", "2"))) << page;
+  EXPECT_TRUE(page.contains(line("redis_commands_duration_seconds_total", "config|get", "0.5")));
+  EXPECT_TRUE(page.contains(line("redis_commands_rejected_calls_total", "config|get", "3")));
+  EXPECT_TRUE(page.contains(line("redis_commands_failed_calls_total", "config|get", "4")));
+  EXPECT_TRUE(page.contains(line("redis_commands_total", "get", "7")));
+  EXPECT_FALSE(
+      page.contains(R"(redis_commands_failed_calls_total{probe="p",instance="p",cmd="get")"));
+}
+
+TEST(SlowLane, KeepsTheMostCalledCommandsAndSumsTheOthers) {
+  std::string info = "cmdstat_rare:calls=1,usec=1\r\n";
+  for (std::size_t i = 0; i < SlowLane::kMaxCommands + 5; ++i) {
+    info += "cmdstat_c" + std::to_string(i) + ":calls=10,usec=1\r\n";
+  }
+  Part part;
+  add_commands(RedisInfo(info), part);
+  const std::string page = lines(part);
+  EXPECT_FALSE(page.contains("rare"));
+  EXPECT_TRUE(page.contains("redis_other_commands_total{probe=\"p\",instance=\"p\"} 51\n")) << page;
+}
+
+TEST(SlowLane, ReadsTheLatestEntryOfTheSlowLog) {
+  Part part;
+  add_slow_log(
+      list({list({integer(14), integer(1700000000), integer(250000), list({text("GET")})})}), part);
+  const std::string page = lines(part);
+  EXPECT_TRUE(page.contains("redis_slowlog_last_id{probe=\"p\",instance=\"p\"} 14\n")) << page;
+  EXPECT_TRUE(page.contains(
+      "redis_last_slow_execution_duration_seconds{probe=\"p\",instance=\"p\"} 0.25\n"));
+  EXPECT_FALSE(page.contains("GET"));
+}
+
+TEST(SlowLane, ReadsLatencyEvents) {
+  Part part;
+  add_latency(list({list({text("command"), integer(1700000000), integer(500), integer(900)})}),
+              part);
+  const std::string page = lines(part);
+  EXPECT_TRUE(
+      page.contains("redis_latency_spike_duration_seconds{probe=\"p\",instance=\"p\",event_name="
+                    "\"command\"} 0.5\n"))
+      << page;
+}
+
+TEST(SlowLane, IgnoresRepliesOfAnotherForm) {
+  Part part;
+  for (const net::RedisReply& reply :
+       {text("x"), list({}), list({text("x")}), list({list({})}), list({list({text("a")})}),
+        list({list({text("a"), text("b"), text("c")})})}) {
+    add_slow_log(reply, part);
+  }
+  EXPECT_EQ(part.size(), 0U);
+  for (const net::RedisReply& reply :
+       {integer(1), list({integer(1)}), list({list({integer(1)})})}) {
+    add_latency(reply, part);
+  }
+  EXPECT_EQ(part.size(), 0U);
+}
+
+TEST(Sentinel, ReadsTheMastersThatItMonitors) {
+  const RedisInfo info(
+      "sentinel_masters:2\r\n"
+      "master0:name=main,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3\r\n"
+      "master1:name=b,status=odown,address=[fd00::1]:6379,slaves=x,sentinels=1\r\n");
+  const std::vector<MonitoredMaster> masters = read_monitored(info);
+  ASSERT_EQ(masters.size(), 2U);
+  EXPECT_EQ(masters[0].name, "main");
+  EXPECT_EQ(masters[0].replicas, 2);
+  EXPECT_EQ(masters[1].status, "odown");
+  EXPECT_EQ(masters[1].address, "[fd00::1]:6379");
+  EXPECT_EQ(masters[1].replicas, std::nullopt);
+}
+
+}  // namespace
+}  // namespace vitalsd::redis
