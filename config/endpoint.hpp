@@ -12,7 +12,7 @@ namespace vitalsd::config {
 struct Endpoint {
   std::string host;
   std::uint16_t port = 0;
-  /// "host:port", IPv6 addresses in brackets.
+  /// "host:port", with brackets around an IPv6 address.
   [[nodiscard]] std::string text() const;
   bool operator==(const Endpoint&) const = default;
 };

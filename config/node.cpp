@@ -11,7 +11,7 @@ const Value kNothing;
 
 std::string article(std::string_view type) {
   if (type.starts_with("true") || type == "text") return std::string(type);
-  constexpr std::string_view kVowels = "aeiou";  // right for all names of types here
+  constexpr std::string_view kVowels = "aeiou";  // correct for all type names of this module
   return (kVowels.contains(type.front()) ? "an " : "a ") + std::string(type);
 }
 
@@ -29,7 +29,8 @@ std::string unknown_key(std::string_view key, const std::vector<std::string>& de
   return "unknown key" + did_you_mean(key, known) + known_list;
 }
 
-// URLs are compared by the code that reads them: two texts may be the same URL.
+// Duplicate URLs are detected by the code that parses them, because two different texts may be the
+// same URL.
 void refuse_duplicates(const std::vector<Value>& items, const std::string& path,
                        Problems& problems) {
   std::unordered_set<std::string_view> seen;

@@ -41,8 +41,8 @@ class Node {
   /// Reads `value`, which must be a mapping or null and must outlive the node.
   Node(const Value& value, std::string path, Problems& problems);
 
-  /// A node without values that appends every key that is read to `options`: the code that reads a
-  /// mapping then lists its keys.
+  /// A node that has no values and records each key that the code reads in `options`. It is used to
+  /// generate the reference of the keys.
   static Node describing(std::vector<Option>& options, Problems& ignored);
 
   Node(Node&&) noexcept = default;
@@ -90,7 +90,7 @@ class Node {
     return out;
   }
 
-  /// Like list(), but a single value without a list is also valid.
+  /// Like list(), but also accepts a single value in place of a list.
   template <Readable T>
   std::vector<T> one_or_more(std::string_view key, std::string_view help) {
     const Member* found = member(key);
@@ -120,11 +120,11 @@ class Node {
   /// `{file: PATH}`, `{env: NAME}`, `{credential: NAME}` or, with a warning, the text itself.
   Secret secret(std::string_view key, std::string_view help);
 
-  /// The mapping under `key`; empty if the key is missing. The reference is valid as long as this
-  /// node.
+  /// The mapping under `key`; an empty node if the key is missing. The reference is valid as long
+  /// as this node.
   Node& section(std::string_view key, std::string_view help);
 
-  /// Like section(), but null if the key is missing: for a section that has required keys.
+  /// Like section(), but returns null if the key is missing. For a section that has required keys.
   Node* find_section(std::string_view key, std::string_view help);
 
   /// The mappings of the list under `key`.
@@ -142,7 +142,8 @@ class Node {
   void error(std::string_view key, std::string message);
   void warning(std::string_view key, std::string message);
 
-  /// finish() reports no unknown keys here: the kind is unknown, so its keys are too.
+  /// Turns off the report of unknown keys for this node. Used if the kind of a probe is unknown,
+  /// because its keys are then unknown, too.
   void ignore_unknown() { ignore_unknown_ = true; }
 
   /// Reports every key that was not read, here and in all sections. The code that created the node
@@ -156,8 +157,8 @@ class Node {
   void missing(std::string_view key, std::string_view type);
   [[nodiscard]] const std::vector<Value>& items(std::string_view key);
   [[nodiscard]] const std::vector<Member>& entries(std::string_view key);
-  /// The text of a scalar; null, with a problem, if `value` is not a scalar or, with `plain`, is
-  /// quoted.
+  /// Returns the text of a scalar. If `value` is not a scalar, or is quoted although `plain` is
+  /// true, records a problem and returns null.
   const std::string* scalar(const Value& value, const std::string& path, std::string_view type,
                             bool plain);
   void out_of_range(std::string_view key, const std::string& min, const std::string& max);

@@ -40,8 +40,8 @@ std::string Problems::text() const {
   std::vector<const Problem*> sorted;
   sorted.reserve(list_.size());
   for (const Problem& problem : list_) sorted.push_back(&problem);
-  // The counts of problems that are not shown come last. Problems of one place keep their order:
-  // they are sorted by address.
+  // The problem that counts the rest comes last. std::sort is not stable, so problems at the same
+  // place are compared by address.
   const auto is_rest = [&](const Problem* p) {
     const auto index = static_cast<std::size_t>(p - list_.data());
     return (errors_.count > kMaxKept && index == errors_.rest) ||

@@ -38,7 +38,8 @@ class Problems {
   }
 
   [[nodiscard]] bool has_errors() const { return errors_.count > 0; }
-  /// Whether a further error is only counted, so that the caller can skip building its message.
+  /// Whether no further error is stored, only counted. The caller can then skip building its
+  /// message.
   [[nodiscard]] bool full() const { return errors_.count >= kMaxKept; }
   /// The first 100 problems of each severity, and one problem per severity that counts the rest.
   [[nodiscard]] const std::vector<Problem>& list() const { return list_; }
@@ -69,17 +70,16 @@ class Problems {
 /// terminal.
 std::string escape_controls(std::string_view text);
 
-/// `text` with *** in place of everything in front of the last '@' that may be the user and
-/// password of a URL. If a URL is written in the wrong place, the message does not show its
-/// password.
+/// `text` with *** in place of everything before the last '@', which may be the user and password
+/// of a URL. A message about a misplaced URL therefore does not show its password.
 std::string without_credentials(std::string_view text);
 
 /// Text in quotes for a message: without credentials, control characters escaped, cut after 80
 /// bytes.
 std::string quoted(std::string_view text);
 
-/// The candidate that is most similar to `word`; empty if none is similar enough to be a typing
-/// error.
+/// The candidate that is most similar to `word`; empty if no candidate is similar enough for `word`
+/// to be a misspelling of it.
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 
 /// " (did you mean 'x'?)"; empty if no candidate is similar enough.

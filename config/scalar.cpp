@@ -19,7 +19,8 @@ std::unexpected<std::string> invalid(std::string_view text, std::string_view why
 }
 
 // Digits only: no sign, no blanks, no leading zero (YAML 1.1 reads such a number as octal). A
-// number that does not fit becomes the largest one; the caller refuses it by its own limit.
+// number that is too large for the type becomes the largest number, which the limit of the caller
+// rejects.
 Parsed<std::uint64_t> parse_digits(std::string_view text) {
   std::uint64_t value = 0;
   const char* const text_end = text.data() + text.size();
@@ -146,10 +147,11 @@ std::string Scalar<Duration>::show(const Duration& value) {
   if (left == 0) return "0s";
   std::string out;
   for (std::size_t i = kDurationUnits.size() - 1;
-       i-- > 0;) {  // without weeks: 7d is clearer than 1w
+       i-- > 0;) {  // not weeks, because 7d is clearer than 1w
     const Unit& unit = kDurationUnits[i];
     if (left < unit.factor) continue;
-    if (unit.name == "d" && value.count() <= 48 * 3'600'000) continue;  // up to 48h in hours
+    // 48h and less stay in hours
+    if (unit.name == "d" && value.count() <= 48 * 3'600'000) continue;
     out += std::to_string(left / unit.factor) + std::string(unit.name);
     left %= unit.factor;
   }

@@ -1,5 +1,5 @@
 // Parses the text of one YAML scalar into a value, strictly: decimal numbers, durations and sizes
-// with units. Scalar<T> is the extension point: a module with a type of its own specialises it.
+// with units. A module that has its own type of value specialises Scalar<T>.
 #pragma once
 
 #include "config/endpoint.hpp"
@@ -28,12 +28,13 @@ struct Ratio {
   auto operator<=>(const Ratio&) const = default;
 };
 
-/// A value, or a message: why the text is invalid and what it must be.
+/// A value, or an error message: why the text is invalid and what it must be.
 template <class T>
 using Parsed = std::expected<T, std::string>;
 
-/// kName: the type's name in messages and in the reference. parse(): text to value. show(): value
-/// to the text that the configuration would have. kPlain: a quoted scalar is an error.
+/// kName is the type's name in messages and in the reference. parse() converts text to a value,
+/// show() converts a value to text in the form of the configuration. If kPlain is true, a quoted
+/// scalar is an error.
 template <class T>
 struct Scalar;
 

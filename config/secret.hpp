@@ -1,5 +1,5 @@
 // A password, token or key that cannot be printed by mistake: only read() and value_in() return its
-// text. The source is read for each use, so that a rotated file or a changed mount needs no reload.
+// text. The source is read at each use, so a rotated file or a changed mount needs no reload.
 #pragma once
 
 #include <expected>
@@ -18,18 +18,20 @@ class Secret {
   /// LoadCredential=.
   static Secret credential(std::string name) { return {Source::credential, std::move(name)}; }
 
-  /// Compares the sources (file path, variable name); of literals, the text.
+  /// Compares sources: the path of the file or the name of the variable. Compares the text of
+  /// literals.
   bool operator==(const Secret&) const = default;
   /// Whether a source is set.
   explicit operator bool() const { return source_ != Source::none; }
 
-  /// The current value without one trailing newline, or an error message, which never has the
+  /// The current value without one trailing newline, or an error message, which never contains the
   /// value. Blocks if the source is a file: probes use net::ConfiguredFiles.
   [[nodiscard]] std::expected<std::string, std::string> read() const;
 
   /// The path if the source is a file, else empty.
   [[nodiscard]] std::string path() const;
-  /// The value in the content of the file `path`, or an error message.
+  /// Converts the content of the file `path` to the value of a secret. Returns an error message if
+  /// the content is not valid.
   static std::expected<std::string, std::string> value_in(const std::string& path,
                                                           std::string content);
 
@@ -38,7 +40,7 @@ class Secret {
   Secret(Source source, std::string text) : source_(source), text_(std::move(text)) {}
 
   Source source_ = Source::none;
-  std::string text_;  // path, variable or credential name; for literals, the value
+  std::string text_;  // path, variable or credential name; the value of a literal
 };
 
 }  // namespace vitalsd::config

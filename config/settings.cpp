@@ -90,7 +90,7 @@ std::unique_ptr<Document> Document::load(const std::string& file) {
 Document::Document(std::string file, std::string_view text)
     : text_(text), problems_(std::move(file)) {
   tree_ = parse_yaml(text, problems_);
-  // After a syntax error there is no tree; messages about missing keys would be wrong.
+  // A syntax error leaves no tree, so all keys would be reported as missing.
   if (problems_.has_errors() && tree_.kind == Value::Kind::null) return;
   root_.emplace(tree_, "", problems_);
   if (tree_.kind == Value::Kind::mapping || tree_.kind == Value::Kind::null) read();

@@ -1,6 +1,6 @@
 // The configuration file as typed settings. The options of a probe's kind stay a Node, which the
-// kind reads later: this module does not know the kinds. Loaded at start and at every reload; the
-// only I/O is reading the file.
+// kind reads later, because this module does not depend on the kinds. The file is loaded at start
+// and at every reload; reading it is the only I/O.
 #pragma once
 
 #include "config/node.hpp"

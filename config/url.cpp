@@ -37,17 +37,17 @@ bool has_zone(std::string_view text) {
 
 enum class Host : unsigned char { name_or_address, maybe_socket };
 
-// Whether the URL has no host or a path in its place. ":" alone is more likely the start of a
-// password that is cut off than the start of a port.
+// Whether the URL has no host, or the path of a socket in place of the host. A lone ":" counts as a
+// host: it is more likely the start of a password that is cut off than the start of a port.
 bool is_socket(const boost::urls::url_view& view) {
   const std::string_view host = to_view(view.encoded_host());
   if (host.empty()) return !view.has_port() || view.has_userinfo();
   return host.starts_with("%2F") || host.starts_with("%2f");
 }
 
-// Why the host or the port is invalid; empty if both are valid. Boost.URL accepts ports of any
-// length modulo 65536 and reads the text after the digits of a port as a path. The message repeats
-// neither host nor port: if a password has an unescaped '/', they are parts of the password.
+// The error in the host or the port; empty if both are valid. Boost.URL accepts ports of any length
+// modulo 65536 and reads the text after the digits of a port as a path. The message repeats neither
+// host nor port, because they are parts of the password if it has an unescaped '/'.
 std::string_view authority_fault(const boost::urls::url_view& view,
                                  Host allowed = Host::name_or_address) {
   constexpr std::string_view kBadHost = "the host of the URL is not a valid name or address";
@@ -67,7 +67,7 @@ std::string_view authority_fault(const boost::urls::url_view& view,
   return "";
 }
 
-// The index behind scheme, user, host and port: where the path, the query or the fragment starts.
+// The index after scheme, user, host and port, at which the path, the query or the fragment starts.
 std::size_t end_of_authority(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size() && (is_letter(text[at]) || is_digit(text[at]) || text[at] == '+' ||
@@ -80,9 +80,9 @@ std::size_t end_of_authority(std::string_view text) {
   return std::min(text.find_first_of("/?#", start + 2), text.size());
 }
 
-// A Location header as browsers read it. They accept text that RFC 3986 does not allow: spaces,
-// UTF-8, brackets, a '%' without digits, backslashes for slashes. Control characters stay, and the
-// parser refuses them. The fragment is removed because it is not sent.
+// Converts a Location header as browsers do. They accept text that RFC 3986 does not allow: spaces,
+// UTF-8, brackets, a '%' without digits, backslashes for slashes. Control characters are not
+// converted, so the parser rejects them. The fragment is removed because it is not sent.
 std::string as_browsers_read(std::string_view location) {
   std::string text(location.substr(0, location.find('#')));
   const std::size_t query = std::min(text.find('?'), text.size());
@@ -105,7 +105,7 @@ std::string as_browsers_read(std::string_view location) {
 }
 
 // A hint for a password with a character ('/', '?', '#') that ends the host too early; empty if the
-// text does not look like that. It repeats that character only.
+// text does not look like one. The hint repeats that character only.
 std::string unescaped_password(std::string_view text) {
   const std::size_t end = end_of_authority(text);
   if (end == text.size() || text.substr(0, end).contains('@') || !text.substr(end).contains('@')) {
@@ -118,7 +118,8 @@ std::string unescaped_password(std::string_view text) {
 }
 
 // The first character that is not allowed in a URL, with its correction; empty if all are allowed.
-// The text before '@' and the query may hold secrets: the message repeats no character of them.
+// The text before '@' and the query may contain secrets, so the message repeats no character of
+// them.
 std::string bad_character(std::string_view text) {
   constexpr std::string_view kAllowed = "-._~:/?@!$&'()*+,;=";
   const std::size_t path = end_of_authority(text);
@@ -177,11 +178,11 @@ Parsed<Url> parse_url(std::string_view text, Host allowed) {
   if (const std::string_view fault = authority_fault(*parsed, allowed); !fault.empty()) {
     return invalid(std::string(fault) + (hint.empty() ? "" : ": " + hint));
   }
-  // A valid URL, but a '#' in front of an '@' is more likely part of a password than the start of a
+  // The URL is valid, but a '#' before an '@' is more likely part of a password than the start of a
   // fragment, which no probe needs.
   if (hint.ends_with("%23")) return invalid("the host of the URL ends at '#': " + hint);
   Url url = to_url(*parsed);
-  // A C library would end the text there.
+  // A C library would read the text only up to the NUL.
   if (url.user.contains('\0') || url.password.contains('\0')) {
     return invalid("the user name or the password of the URL contains a zero byte: remove %00");
   }

@@ -1,5 +1,5 @@
-// Absolute URLs in their parts, percent-encoding, and redirects. Pure functions; Boost.URL is known
-// to url.cpp and endpoint.cpp alone.
+// Absolute URLs in their parts, percent-encoding, and redirects. Pure functions. Only url.cpp and
+// endpoint.cpp use Boost.URL.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace vitalsd::config {
 struct Url {
   std::string scheme;
   std::string user;
-  std::string password;  ///< a secret: the code that reads a Url moves it into a Secret at once
+  std::string password;  ///< a secret: the caller moves it into a Secret at once
   std::string host;
   std::uint16_t port = 0;  ///< 0: not given
   std::string path;        ///< still encoded, "" or "/..."
@@ -26,12 +26,11 @@ struct Url {
 /// character of RFC 3986 (letters, digits, - . _ ~).
 std::string percent_encode(std::string_view text);
 
-/// `text` with the bytes that its percent-encodings stand for. A '%' without two hexadecimal digits
-/// stays, and so does '+'.
+/// Decodes percent-encoding. A '%' without two hexadecimal digits stays, and so does '+'.
 std::string percent_decode(std::string_view text);
 
-/// The URL that `reference` (a Location header, absolute or relative) means in a response from
-/// `base`. Nothing if it is not an http or https URL with a valid host and port.
+/// Resolves `reference` (a Location header, absolute or relative) against `base`, the URL of the
+/// request. Returns nothing if the result is not an http or https URL with a valid host and port.
 std::optional<Url> resolve_url(const Url& base, std::string_view reference);
 
 }  // namespace vitalsd::config

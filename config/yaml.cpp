@@ -35,14 +35,14 @@ std::string_view Value::kind_name() const {
 
 namespace {
 
-// Limits of what anchors and aliases add. Values with an anchor are copied, every alias is a copy,
-// and copies of copies grow exponentially. Real files stay far below these limits.
+// Limits for the values that anchors and aliases add. Values with an anchor are copied, every alias
+// is a copy, and copies of copies grow exponentially. Real files stay far below these limits.
 constexpr std::size_t kMaxCopiedValues = 100'000;
 constexpr std::size_t kMaxCopiedBytes = std::size_t{16} << 20;
 constexpr std::size_t kMaxValues = 1'000'000;
-constexpr std::size_t kMaxDepth = 200;  // the readers of the tree are recursive
+constexpr std::size_t kMaxDepth = 200;  // readers of the tree are recursive
 
-// Ends the parser at once, because going on would take too much memory or stack.
+// Stops the parser, because a larger document would take too much memory or stack.
 struct TooLarge {
   Mark mark;
   std::string message;
@@ -72,8 +72,8 @@ Extent extent_of(const Value& value) {
 
 Mark to_mark(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
-// Builds the tree from the parser's events, because YAML::Node loses the marks of keys and
-// duplicate keys.
+// Builds the tree from the parser's events. YAML::Node is not used, because it loses the places of
+// keys and duplicate keys.
 class Builder final : public YAML::EventHandler {
  public:
   explicit Builder(Problems& problems) : problems_(problems) {}
@@ -189,7 +189,7 @@ class Builder final : public YAML::EventHandler {
       take_key(parent, v);
     } else {
       parent.has_key = false;
-      // yaml-cpp places a null value in the next line, which would mislead the reader.
+      // yaml-cpp places a null value in the next line, which would mislead the user.
       if (v.kind == Value::Kind::null) v.mark = parent.key_mark;
       if (!parent.key.empty()) {
         parent.value.members.push_back({std::move(parent.key), parent.key_mark, std::move(v)});

@@ -35,8 +35,8 @@ struct Member {
   Value value;
 };
 
-/// The root of the document; a null value if the text is empty, or invalid, which `problems` then
-/// reports.
+/// Returns the root of the document. If the text is invalid, records problems and returns null; the
+/// root of an empty text is null, too.
 Value parse_yaml(std::string_view text, Problems& problems);
 
 /// The tree in one line with sorted keys. Equal configurations have equal texts.

@@ -25,7 +25,8 @@ struct Alert {
   std::string description;
 };
 
-// Only the documented rules for PostgreSQL are critical, so they have their own alert and runbook.
+// Of the documented rules, only those for PostgreSQL are critical, so a missing PostgreSQL series
+// has its own alert and runbook.
 Alert alert_of(const ProbeKind& kind) {
   if (kind.name == "postgres") {
     return {.name = "DatabaseUnwatched",

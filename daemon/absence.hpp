@@ -1,6 +1,6 @@
-// `vitalsd rules absent`: alert rules for series that documented rules read and that do not exist,
-// because a rule without a series never fires. The configured kinds determine which series must
-// exist.
+// `vitalsd rules absent`: prints alert rules that fire if a series is missing that documented rules
+// read, because a rule without a series never fires. The configured kinds determine which series
+// must exist.
 #pragma once
 
 #include "probes/probe.hpp"

@@ -50,8 +50,8 @@ void Account::add_stuck() {
   results_.last_run = SystemTime::max();
 }
 
-// A part without facts has no time: either none was ever observed, or a successful run has removed
-// them.
+// A part without facts has no time: either no fact was ever observed, or a successful run has
+// removed the facts.
 void Account::update_fact_times(const SampleSet& set, const std::optional<Failure>& thrown) {
   FactTimes& times = results_.fact_times;
   const auto update = [&](const std::string& key, const Part& part, bool has_failed) {
@@ -79,8 +79,8 @@ std::optional<Account::SystemTime> Account::oldest_stale_fact() const {
   return oldest;
 }
 
-// An internal failure carries no information about the target: the last value stays for one such
-// run, as readings do, and is dropped after the second in a row.
+// An internal failure carries no information about the target: the last value is kept for one such
+// run, as readings are, and is removed after the second such run in a row.
 std::optional<bool> Account::up_after(const std::optional<Failure>& failure) const {
   if (!failure) return true;
   const std::optional<bool> up = is_up(failure->reason);

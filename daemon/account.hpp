@@ -31,7 +31,7 @@ class Account {
                SystemTime now);
   /// Records due times without a run. The results of the last run stay.
   void add_skipped(std::size_t count = 1);
-  /// Records a due time at which the previous run, though cancelled, has not ended.
+  /// Records a due time at which the previous run was cancelled but has not ended.
   void add_stuck();
 
   /// Discards the results, which belong to a target that is no longer observed. The counts and the
@@ -42,7 +42,7 @@ class Account {
   [[nodiscard]] std::optional<SystemTime> last_success() const { return results_.last_success; }
   void set_fact_times(FactTimes times) { results_.fact_times = std::move(times); }
   [[nodiscard]] const FactTimes& fact_times() const { return results_.fact_times; }
-  /// Of the last run, in seconds.
+  /// The duration of the last run in seconds.
   [[nodiscard]] double duration() const { return duration_; }
   [[nodiscard]] std::uint32_t count(Outcome outcome) const {
     return outcomes_[static_cast<std::size_t>(outcome)];
@@ -59,7 +59,7 @@ class Account {
     std::size_t parts_failed = 0;
     std::optional<SystemTime> last_success;
     FactTimes fact_times;
-    SystemTime last_run = SystemTime::max();  // before the first run and while one is stuck: max
+    SystemTime last_run = SystemTime::max();  // max before the first run and while a run is stuck
   };
 
   [[nodiscard]] std::optional<bool> up_after(const std::optional<Failure>& failure) const;
@@ -68,7 +68,7 @@ class Account {
   void count_parts(const SampleSet& set, const std::optional<Failure>& thrown);
 
   Results results_;
-  bool is_internal_failure_ = false;  // of the last run
+  bool is_internal_failure_ = false;  // the result of the last run
   double duration_ = 0;
   std::array<std::uint32_t, kOutcomes.size()> outcomes_{};
   std::array<std::uint32_t, kReasons.size()> failures_{};

@@ -24,13 +24,14 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kMaxUnready = 15s;     // then ready, even if some first runs have not ended
-constexpr auto kStartup = 10s;        // then pages that only startup used are released
+// After this time the process is ready even if some first runs have not ended.
+constexpr auto kMaxUnready = 15s;
+constexpr auto kStartup = 10s;        // after this time, pages that only startup used are released
 constexpr auto kMaxSaving = 2'500ms;  // at shutdown: half of Lifecycle::kMaxShutdown
 
 // Loading the configuration may block, on a terminal or a hanging disk. The kernel does not apply
 // the default action of signals to process 1 of a container, so that process needs a handler.
-// SIGHUP is ignored, because the configuration is being read already.
+// SIGHUP is ignored, because the process is already reading the configuration.
 void handle_signals_while_loading() {
   std::signal(SIGHUP, SIG_IGN);
   if (getpid() != 1) return;
@@ -56,14 +57,15 @@ App::App(Options options)
                   .reload = [this] { reload(); },
                   .stopping =
                       [this](std::string_view signal) {
-                        log::info("vitalsd stops", {{"signal", std::string(signal)}});
+                        log::info("received a signal, shutting down",
+                                  {{"signal", std::string(signal)}});
                         service_manager_.stopping();
                       }},
                  owners()) {
   for (const MetricInfo* metric : framework::kAll) {
     services_.foreign.declare(metric->name, metric->type);
   }
-  // The other families of the process have reserved names.
+  // All other families of the process have reserved names.
   for (const Exposition::Extra& extra : metrics_.collect()) {
     if (extra.type_name.empty()) services_.foreign.declare(extra.name, extra.type);
   }
@@ -98,13 +100,13 @@ Exit App::run() {
   if (!serve(settings.web)) return Exit::bind;
 
   const std::size_t descriptors = raise_descriptor_limit();
-  log::info("vitalsd starts", {{"version", std::string(kVersion)},
-                               {"revision", std::string(kRevision)},
-                               {"config", options_.config_file},
-                               {"listen", config::Endpoint{listen_.host, web_->port()}.text()},
-                               {"probes", std::to_string(loaded.jobs.size())},
-                               {"open_files", std::to_string(descriptors)},
-                               {"probes_at_once", std::to_string(max_running(settings.limits))}});
+  log::info("starting vitalsd", {{"version", std::string(kVersion)},
+                                 {"revision", std::string(kRevision)},
+                                 {"config", options_.config_file},
+                                 {"listen", config::Endpoint{listen_.host, web_->port()}.text()},
+                                 {"probes", std::to_string(loaded.jobs.size())},
+                                 {"open_files", std::to_string(descriptors)},
+                                 {"probes_at_once", std::to_string(max_running(settings.limits))}});
   metrics_.set_reload(true);
   election_settings_ = settings.election;
   if (!election_settings_.lease.empty()) {
@@ -124,7 +126,7 @@ Exit App::run() {
   try {
     loop_.run();
   } catch (const std::exception& e) {
-    log::error("vitalsd ends because of an internal error", {{"error", e.what()}});
+    log::error("exiting because of an internal error", {{"error", e.what()}});
     web_.reset();
     std::fflush(nullptr);
     std::_Exit(static_cast<int>(Exit::failure));  // the state may be inconsistent: no destructors
@@ -156,7 +158,7 @@ std::vector<Lifecycle::Owner> App::owners() {
            .idle = [this] { return !election_ || election_->idle(); }}};
 }
 
-// Starts to answer requests: the listener is open already.
+// Starts to answer requests. The listener is already open.
 void App::start_serving() {
   if (std::exchange(is_serving_, true)) return;
   web_->start();
@@ -222,11 +224,11 @@ void App::install(Loaded loaded) {
   web_->set_routes(to_web(std::move(loaded.routes)));
   if (!(settings.web == web_settings_)) {
     web_settings_ = settings.web;
-    log::warn("changes of web: take effect at the next start");
+    log::warn("changes of the section web take effect after a restart");
   }
   if (!(settings.election == election_settings_)) {
     election_settings_ = settings.election;
-    log::warn("changes of leader_election: take effect at the next start");
+    log::warn("changes of the section leader_election take effect after a restart");
   }
   const config::Problems& problems = loaded.document->problems();
   std::vector<std::string> warnings;
@@ -239,11 +241,11 @@ void App::install(Loaded loaded) {
   }
 }
 
-// Serving starts after the state was read, so that the first scrape contains the facts.
+// Serving starts after the state has been read, so that the first scrape contains the facts.
 void App::start_observing() {
   state_.start([this] {
     if (pending_jobs_) apply(*std::exchange(pending_jobs_, std::nullopt));
-    // Otherwise building the jobs has failed, and the reloader retries it.
+    // If there are no jobs, building them has failed, and the reloader retries it.
     if (!election_) scheduler_.on_all_ran([this] { all_ran_ = true; });
     start_serving();
   });
@@ -254,10 +256,10 @@ void App::apply(std::vector<JobSpec> jobs) {
       scheduler_.apply(std::move(jobs), [this](Job& job) { state_.restore(job); });
   state_.discard_restored();
   is_observing_ = leadership_.leads();
-  log::info("configuration is in force", {{"added", std::to_string(change.added)},
-                                          {"changed", std::to_string(change.changed)},
-                                          {"unchanged", std::to_string(change.unchanged)},
-                                          {"removed", std::to_string(change.removed)}});
+  log::info("configuration loaded", {{"added", std::to_string(change.added)},
+                                     {"changed", std::to_string(change.changed)},
+                                     {"unchanged", std::to_string(change.unchanged)},
+                                     {"removed", std::to_string(change.removed)}});
 }
 
 std::vector<WebRoute> App::to_web(std::vector<ProbeRoute> routes) {
@@ -290,7 +292,7 @@ void App::read_token(config::Secret token, WebRoute::TokenDone done) {
                  });
 }
 
-// Passes a request to its probe. The answer usually comes when the state was saved.
+// Passes a request to its probe, which usually answers when the state has been saved.
 void App::receive(WebPush push, WebOptions::PushDone done) {
   const auto job = scheduler_.jobs().find(push.probe);
   Receiver* receiver = job == scheduler_.jobs().end() ? nullptr : job->second->receiver();
@@ -312,8 +314,8 @@ void App::leadership_changed(bool leads) {
   }
   state_.stop();
   apply({});
-  // Builds the configuration in force again, for the next term as leader. The file may be invalid
-  // by now.
+  // Builds the current configuration again, for the next term as leader. The file may have become
+  // invalid since then.
   reloader_.install_again();
 }
 

@@ -37,7 +37,7 @@ class App {
   struct Options {
     std::string config_file;
     std::optional<config::Endpoint> listen;  ///< overrides web.listen
-    Shard shard;                             ///< share of the work of this process
+    Shard shard;                             ///< the share of the work that this process does
     ElectionPace election_pace{};
   };
 
@@ -76,7 +76,8 @@ class App {
   std::unique_ptr<HttpServer> web_;
   std::unique_ptr<Election> election_;
   Lifecycle lifecycle_;
-  std::optional<std::vector<JobSpec>> pending_jobs_;  // applied when observing starts
+  // Installed when this process starts to observe.
+  std::optional<std::vector<JobSpec>> pending_jobs_;
 
   config::Endpoint listen_;
   config::WebSettings web_settings_;
@@ -85,7 +86,7 @@ class App {
   bool is_startup_over_ = false;
   bool is_serving_ = false;
   std::atomic<bool> all_ran_ = false;
-  std::atomic<bool> is_observing_ = false;  // the jobs of the configuration in force exist
+  std::atomic<bool> is_observing_ = false;  // the jobs of the current configuration exist
 };
 
 }  // namespace vitalsd

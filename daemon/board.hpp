@@ -1,6 +1,6 @@
-// The last state of every probe, and notices about the process, for the status page. The probe loop
-// writes them, the web thread reads them. Every row has its own lock, so that no job waits while
-// all rows are copied.
+// The current state of every probe, and notices about the process, for the status page. The probe
+// loop writes them, the web thread reads them. Every row has its own lock, so that no job waits
+// while all rows are copied.
 #pragma once
 
 #include "exporter/web/view.hpp"
@@ -36,7 +36,7 @@ class Board {
       const std::lock_guard lock((*position_)->mutex);
       change((*position_)->view);
     }
-    /// Reads without the lock, so only the thread that calls update() may call it.
+    /// Reads without the lock. Only the thread that calls update() may call this.
     [[nodiscard]] const ProbeView& view() const { return (*position_)->view; }
 
    private:
@@ -44,10 +44,12 @@ class Board {
     Slots::iterator position_;
   };
 
-  /// A copy of all rows, sorted by name. Each row is consistent in itself. Any thread.
+  /// Returns a copy of all rows, sorted by name. Each row is consistent, but the rows may be of
+  /// different times. Any thread.
   [[nodiscard]] std::vector<ProbeView> views() const;
 
-  /// Replaces the notices about a part of the process ("state"); empty: there are none. Any thread.
+  /// Replaces the notices about a part of the process ("state"). An empty list removes them. Any
+  /// thread.
   void set_notices(const std::string& about, std::vector<std::string> texts);
   /// All notices as "ABOUT: TEXT". Any thread.
   [[nodiscard]] std::vector<std::string> notices() const;

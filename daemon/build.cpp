@@ -59,7 +59,8 @@ void check_labels(const config::ProbeSettings& probe, const ProbeKind& kind) {
   }
 }
 
-// The settings were validated with the interval that is the default of most kinds.
+// The settings were validated with the default interval of most kinds, but this kind has another
+// one.
 void use_default_interval(const config::ProbeSettings& probe, const ProbeKind& kind, JobSpec& job) {
   job.interval = *kind.default_interval;
   if (job.timeout <= job.interval) return;
@@ -71,7 +72,7 @@ void use_default_interval(const config::ProbeSettings& probe, const ProbeKind& k
   job.timeout = job.interval;
 }
 
-// An object that two probes publish is counted twice in sums and alerted twice.
+// An object that two probes publish would be counted twice in sums and alert twice.
 void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
                    const std::vector<JobSpec>& earlier) {
   if (job.kind->watching == nullptr || job.kind->watching->overlaps == nullptr) return;
@@ -85,7 +86,7 @@ void check_overlap(const config::ProbeSettings& probe, const JobSpec& job,
                                    "selectors, or merge them");
 }
 
-// A misspelled name would silence the rule that joins a job with its backup.
+// With a misspelled name, the alert rule that joins the job with its backup would never fire.
 void check_backup(const config::ProbeSettings& probe,
                   const std::vector<config::ProbeSettings>& probes) {
   const config::Member* backup = probe.options->value().find("backup");
@@ -135,7 +136,8 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     if (kind->watching == nullptr && !environment.shard.owns(probe.name)) continue;
     check_overlap(probe, job, jobs);
     if (kind->watching != nullptr && environment.shard.divided()) {
-      // Every process publishes the framework's series of this probe; the label distinguishes them.
+      // Every process publishes the framework's series of this probe; the label `shard`
+      // distinguishes them.
       job.labels.emplace_back("shard", std::to_string(environment.shard.index));
       std::ranges::sort(job.labels);
     }

@@ -79,7 +79,7 @@ Verdict verdict(const ProbeView& probe) {
 Verdict verdict(const std::vector<ProbeView>& probes) {
   Verdict worst = Verdict::ok;
   for (const ProbeView& probe : probes) {
-    // A probe that has run waits for reports, which this process does not receive.
+    // This probe waits for reports over HTTP, which this process does not receive.
     const bool waits = probe.state == ProbeView::State::pending && probe.last_run;
     if (!waits) worst = worse(worst, verdict(probe));
   }
@@ -145,7 +145,7 @@ std::string check_json(const std::vector<ProbeView>& probes) {
 }
 
 int run_check(const std::string& config_file, CheckFormat format) {
-  // The result contains every failure, so the log would repeat it.
+  // The printed result contains every failure, so the log is limited to errors.
   log::configure({config::LogLevel::error, config::LogFormat::logfmt});
   asio::io_context loop{1};
   Exposition exposition;

@@ -10,10 +10,11 @@
 
 namespace vitalsd {
 
-/// Returns the worst result of each check over the run and its parts, with the thresholds that
-/// apply. A check without readings or thresholds has no result. `configured` has one entry for each
-/// of `declared`. A check that is not declared belongs to the probe, as the queries of kind
-/// `prometheus` do: it has its own thresholds, and a result without them.
+/// Returns the worst result of each check over the run and its parts, with the thresholds that were
+/// applied. A check without readings or thresholds has no result. `configured` has one entry for
+/// each check of `declared`. Checks that are not in `declared` belong to a single probe, such as
+/// the queries of kind `prometheus`: they have their own thresholds, and a result even without
+/// thresholds.
 std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Check* const> declared,
                                       const std::vector<Thresholds>& configured);
 

@@ -30,7 +30,7 @@ constexpr net::kubernetes::Resource kLeases{
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
 
-// A name that is unique, even among the processes of one pod.
+// A name that is unique, even among processes in the same pod.
 std::string make_identity() {
   const char* pod =
       std::getenv("POD_NAME");  // NOLINT(concurrency-mt-unsafe): vitalsd never sets it
@@ -60,8 +60,8 @@ struct Election::Lease {
   std::int64_t seconds = 0;
   std::int64_t transitions = 0;
 
-  // Limits for durations that other clients write: a lease with a shorter one could be taken over
-  // while it is held, a lease with a longer one never.
+  // Limits for the durations that other clients write. A lease with a shorter duration could be
+  // taken over while its holder renews it; a lease with a much longer one would never expire.
   static constexpr std::int64_t kMinSeconds = 1;
   static constexpr std::int64_t kMaxSeconds = 3'600;
 
@@ -115,7 +115,8 @@ struct Election::Attempt {
   boost::asio::cancellation_signal cancel{};
   SampleSet scratch{};
 
-  /// The result of `work`. Throws operation_aborted if the election was destroyed meanwhile.
+  /// Returns the result of `work`. Throws operation_aborted if the election was destroyed while
+  /// `work` ran.
   template <class Result>
   static asio::awaitable<Result> wait_for(std::shared_ptr<Attempt> attempt,
                                           asio::awaitable<Result> work) {
@@ -169,7 +170,8 @@ void Election::resign() {
   leadership_.stand_by();
   expiry_timer_.disarm();
   next_timer_.disarm();
-  if (!attempt_) release();  // otherwise when it has ended
+  // If an attempt is in progress, the lease is released when the attempt has ended.
+  if (!attempt_) release();
 }
 
 void Election::release() {
@@ -222,7 +224,8 @@ asio::awaitable<void> Election::renew_or_acquire(std::shared_ptr<Attempt> attemp
     lease.holder = identity_;
     lease.acquired = now_text();
   }
-  // A Lease has whole seconds. Rounding up lets the others wait too long rather than too short.
+  // A Lease has whole seconds. The duration is rounded up, because waiting too long is safer than
+  // waiting too short.
   lease.seconds = std::chrono::ceil<std::chrono::seconds>(pace_.duration).count();
   co_await write(attempt, std::move(lease));
   if (is_resigning_) {
@@ -266,7 +269,8 @@ void Election::end_attempt(const std::exception_ptr& error) {
   try {
     if (error) std::rethrow_exception(error);
   } catch (const ApiError& e) {
-    if (e.status().code != kConflict) text = e.what();  // 409: another replica was faster
+    // 409: another replica has written the lease first
+    if (e.status().code != kConflict) text = e.what();
   } catch (const ProbeError& e) {
     text = e.what();
   } catch (const boost::system::system_error&) {

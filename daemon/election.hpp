@@ -1,6 +1,6 @@
-// Leader election: of several replicas, the one that holds a Lease of the Kubernetes API observes
+// Leader election: of several replicas, only the holder of a Lease of the Kubernetes API observes
 // (https://kubernetes.io/docs/concepts/architecture/leases/). The holder renews the lease. Another
-// replica acquires it when it has seen no renewal for the whole duration, measured by its own
+// replica acquires the lease if it has seen no renewal for the whole duration, measured by its own
 // clock, so clocks need not agree. Probe loop only.
 #pragma once
 
@@ -37,8 +37,9 @@ class Election {
   Election(const Election&) = delete;
   Election& operator=(const Election&) = delete;
 
-  /// Stops publishing and releases the lease, so that another replica need not wait until it
-  /// expires. idle() is true when the API server has confirmed it, or the attempt has failed.
+  /// Stops publishing and releases the lease, so that another replica does not wait until the lease
+  /// expires. idle() is true when the API server has confirmed the release, or the request has
+  /// failed.
   void resign();
   [[nodiscard]] bool idle() const { return !attempt_; }
 
@@ -63,7 +64,7 @@ class Election {
   std::string identity_;
   bool is_leader_ = false;
   bool is_resigning_ = false;
-  std::string error_;                            // as last logged
+  std::string error_;                            // the last one that was logged
   std::string last_version_;                     // of the lease
   Leadership::Clock::time_point last_change_{};  // when last_version_ was first seen
   std::shared_ptr<Attempt> attempt_;

@@ -28,7 +28,7 @@ void Gate::enter(Ticket& ticket, std::string endpoint, std::function<void()> gra
   ticket.position_ = at.waiting.insert(at.waiting.end(), &ticket);
 }
 
-// For a ticket that holds a slot of its endpoint, if it has one.
+// Queues a ticket that already holds a slot of its endpoint, if it has an endpoint.
 void Gate::enter_gate(Ticket& ticket) {
   if (inside_ < max_) {
     ++inside_;
@@ -67,8 +67,8 @@ void Gate::leave_endpoint(const std::string& endpoint) {
   if (entry->second.slots == 0) endpoints_.erase(entry);
 }
 
-// Moves tickets from the queue of an endpoint to the queue of the gate, as the endpoint's limit
-// allows. admit() serves that queue.
+// Moves tickets from the queue of an endpoint to the queue of the gate, up to the endpoint's limit.
+// admit() serves the queue of the gate.
 void Gate::admit_to_gate(Endpoint& endpoint) {
   while (!endpoint.waiting.empty() && endpoint.slots < max_per_endpoint_) {
     Ticket& next = *endpoint.waiting.front();

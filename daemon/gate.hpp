@@ -12,7 +12,7 @@ namespace vitalsd {
 
 class Gate {
  public:
-  /// A place in a queue, or a slot. Destroying it releases either.
+  /// A place in a queue, or a slot. The destructor releases it.
   class Ticket {
    public:
     Ticket() = default;
@@ -40,8 +40,8 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  /// Requests a slot. Calls `granted` when the slot is available, perhaps before this returns. With
-  /// an empty `endpoint` only the total limit applies.
+  /// Requests a slot. Calls `granted` when the slot is available, possibly before enter() returns.
+  /// An empty `endpoint` means that only the total limit applies.
   void enter(Ticket& ticket, std::string endpoint, std::function<void()> granted);
 
   /// Changes the limits after a reload. Granted slots are not revoked.
@@ -65,7 +65,7 @@ class Gate {
   std::size_t max_;
   std::size_t max_per_endpoint_;
   std::size_t inside_ = 0;
-  std::list<Ticket*> waiting_;  // each holds a slot of its endpoint already
+  std::list<Ticket*> waiting_;  // each already holds a slot of its endpoint
   std::unordered_map<std::string, Endpoint> endpoints_;  // those with slots
 };
 

@@ -1,4 +1,4 @@
-// `vitalsd healthcheck`: requests the health page of a running vitalsd, for images without a shell.
+// `vitalsd healthcheck`: requests the health page of a running vitalsd. For images without a shell.
 #pragma once
 
 #include <string>

@@ -12,7 +12,7 @@ namespace vitalsd {
 class Heartbeat {
  public:
   using Clock = std::chrono::steady_clock;
-  /// The loop counts as hanging when its last beat is older than this.
+  /// The loop is considered to hang when its last beat is older than this.
   static constexpr std::chrono::seconds kMaxAge{5};
 
   /// Starts beating on the loop of `wheel`.

@@ -55,7 +55,8 @@ std::string Job::constant_labels() const {
   std::string labels;
   append_label(labels, "probe", spec_.name);
   for (const auto& [name, value] : spec_.labels) append_label(labels, name, printable_utf8(value));
-  append_label(labels, "instance", spec_.name);  // the last one: Part::render may replace it
+  // The last label, because Part::render may replace it.
+  append_label(labels, "instance", spec_.name);
   return labels;
 }
 
@@ -81,7 +82,8 @@ void Job::install(JobSpec spec) {
   }
   endpoint_ = probe_->endpoint();
   schedule_lag_ = &services_.metrics.schedule_lag(spec_.kind->name);
-  // The published lines contain the labels, so they stay only if neither target nor labels changed.
+  // The published lines contain the labels, so they are kept only if neither target nor labels have
+  // changed.
   if (!same_target || constant_labels() != old_labels) {
     ledger_.reset();
     ledger_ = std::make_unique<Ledger>(services_.exposition, spec_.name, constant_labels());
@@ -144,7 +146,7 @@ void Job::due() {
   move_schedule(now);
   if (run_) {
     const bool is_queued = !run_->has_started();
-    if (is_queued) run_.reset();  // after a whole interval without a slot
+    if (is_queued) run_.reset();  // the request has waited for a whole interval without a slot
     skip(Outcome::skipped);
     if (!is_queued) return;
   }
@@ -177,7 +179,7 @@ void Job::end_run(const std::optional<Failure>& thrown) {
   const Clock::time_point now = Clock::now();
   const std::optional<Failure> failure = set.overall(thrown);
   const std::vector<CheckResult> checks = judge_checks(set, spec_.kind->checks, spec_.thresholds);
-  // Statuses join the run's own samples, so that they are kept and dropped by the same rules.
+  // Statuses are added to the samples of the run, so that the same rules keep and remove them.
   for (const CheckResult& result : checks) {
     set.add(framework::kCheckStatus, static_cast<double>(result.status), result.check->name);
   }
@@ -195,7 +197,7 @@ void Job::end_run(const std::optional<Failure>& thrown) {
   report_first_outcome();
 }
 
-// Serves a due time without a run.
+// Records a due time without a run.
 void Job::skip(Outcome outcome) {
   const bool is_stuck = outcome == Outcome::stuck;
   if (is_stuck) {
@@ -204,8 +206,8 @@ void Job::skip(Outcome outcome) {
     account_.add_skipped();
   }
   ledger_->publish(account_.samples(*spec_.kind));
-  // Only readings that no run renews expire by age. Those that would be too old before the next due
-  // time are dropped now.
+  // Expires readings that no run renews. Readings that would be too old before the next due time
+  // are removed now.
   ledger_->expire(Clock::now() - (kReadingIntervals - 1) * spec_.interval - spec_.timeout);
   row_->update([&](ProbeView& view) {
     view.history = view.history << 2 | 3;
@@ -224,12 +226,13 @@ void Job::report_first_outcome() {
   if (on_first_outcome_) std::exchange(on_first_outcome_, nullptr)();
 }
 
-// Updates the status page, and logs if the state or the reason has changed.
+// Updates the status page. Writes a log line if the state or the reason has changed.
 void Job::report(const SampleSet& set, const std::optional<Failure>& failure,
                  const std::vector<CheckResult>& checks) {
   const auto now = SystemClock::now();
   const ProbeView& before = row_->view();
-  // Nothing is known about the target of a receiver without readings: it has sent nothing yet.
+  // A probe that receives reports and has no readings knows nothing about its target, because no
+  // report has arrived yet.
   const auto observed = checks.empty() && probe_->receiver() != nullptr ? ProbeView::State::pending
                                                                         : ProbeView::State::ok;
   const auto state = failure ? ProbeView::State::failed : observed;
@@ -257,7 +260,7 @@ void Job::report(const SampleSet& set, const std::optional<Failure>& failure,
     view.last_success = account_.last_success();
     view.duration_seconds = account_.duration();
     view.history = view.history << 2 | (failure ? 2U : 1U);
-    // After a failed run without readings, the last results of the checks stay on the page.
+    // If a run fails without readings, the previous results of the checks stay on the page.
     if (!checks.empty() || !failure) view.checks = to_views(checks);
   });
 }
@@ -301,7 +304,7 @@ void Job::restore(const JobMemory& memory) {
   if (memory.last_success) account_.set_last_success(*memory.last_success);
   if (!memory.facts.empty()) ledger_->restore(memory.facts, spec_.kind->metrics);
   Account::FactTimes fact_times = memory.fact_times;
-  for (const StoredFact& fact : memory.facts) {  // the file of an earlier version has no times
+  for (const StoredFact& fact : memory.facts) {  // the file of an earlier version contains no times
     if (memory.last_success) fact_times.try_emplace(fact.part, *memory.last_success);
   }
   account_.set_fact_times(std::move(fact_times));

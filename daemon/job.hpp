@@ -54,8 +54,8 @@ struct JobServices {
   Exposition& exposition;
   Board& board;
   SelfMetrics& metrics;
-  /// First runs are spread over this time, so that a daemon publishes readings soon after its
-  /// start.
+  /// First runs are spread over this time, which is short, so that a daemon publishes readings soon
+  /// after its start.
   config::Duration first_run_within{2'000};
 };
 
@@ -79,19 +79,20 @@ class Job {
 
   /// Schedules the first run after `now`; later runs follow in the job's own phase.
   void start(Clock::time_point now);
-  /// Starts no more runs and cancels the run in progress. For the end of the process.
+  /// Starts no more runs and cancels the run in progress. Used when the process ends.
   void stop();
 
-  /// Applies new settings of the same name, after the run in progress. If kind and target are the
-  /// same, facts stay, and the new probe inherits from the old one unless that still observes;
-  /// otherwise facts are dropped. Counters stay.
+  /// Applies new settings with the same name, after the run in progress. If kind and target are the
+  /// same, facts are kept, and the new probe inherits from the old one unless the old one is still
+  /// observing; otherwise facts are removed. Counters are always kept.
   void replace(JobSpec spec);
 
   /// `callback` is called once: at the outcome of the first due time, or when the job is destroyed
-  /// before.
+  /// before that.
   void on_first_outcome(std::function<void()> callback) { on_first_outcome_ = std::move(callback); }
 
-  /// Whether `spec` equals the settings in force, or those that replace() has accepted.
+  /// Whether `spec` equals the current settings, or those that replace() will install after the run
+  /// in progress.
   [[nodiscard]] bool matches(const JobSpec& spec) const;
 
   /// Whether a coroutine of this job has not ended, including one past its deadline.
@@ -108,11 +109,11 @@ class Job {
   void restore_missing(JobMemory memory);
   /// The last result of memory() is on the disk, or could not be saved.
   void mark_saved(bool saved);
-  /// There is no state file that memory() could be saved to.
+  /// Reports that there is no state file to save memory() to.
   void skip_saving();
-  /// memory() cannot be saved now, because the state file has not been read.
+  /// Reports that memory() cannot be saved now, because the state file has not been read.
   void refuse_saving();
-  /// Changes whenever memory() does, except for times.
+  /// Changes whenever memory() changes. Changed times alone do not count.
   [[nodiscard]] std::uint64_t memory_version() const;
 
  private:

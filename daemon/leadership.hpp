@@ -1,6 +1,6 @@
 // Whether this process may publish: always without leader election, otherwise until its lease
-// expires. The election writes it on the probe loop; the web thread reads it for each scrape, so a
-// process that was suspended beyond its lease does not publish a single page.
+// expires. The election writes it on the probe loop. The web thread reads it for each scrape, so a
+// process that was suspended beyond its lease publishes no page.
 #pragma once
 
 #include <atomic>
@@ -14,8 +14,8 @@ namespace vitalsd {
 
 class Leadership {
  public:
-  /// CLOCK_BOOTTIME: advances also while the process or the machine is suspended.
-  // NOLINTBEGIN(readability-identifier-naming): names that the standard requires of a clock
+  /// CLOCK_BOOTTIME, which also advances while the process or the machine is suspended.
+  /// NOLINTBEGIN(readability-identifier-naming): names that the standard requires of a clock
   struct Clock {
     using rep = std::int64_t;
     using period = std::nano;

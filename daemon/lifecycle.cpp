@@ -60,8 +60,8 @@ void Lifecycle::stop(std::string_view signal) {
   stop_next();
 }
 
-// Stops the owners whose predecessor is idle or has exceeded its time. Ends the loop when all are
-// idle or the time is over.
+// Stops the owners whose predecessor is idle or has exceeded its time. Ends the loop when all
+// owners are idle or the total time is over.
 void Lifecycle::stop_next() {
   const Clock::time_point now = Clock::now();
   while (stopped_count_ < owners_.size()) {

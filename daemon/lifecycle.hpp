@@ -27,11 +27,11 @@ class Lifecycle {
         stopping;  ///< with the signal's name; before the owners are stopped
   };
 
-  /// A component whose work takes time to end.
+  /// A component whose work takes time to stop.
   struct Owner {
     std::function<void()> stop;
     std::function<bool()> idle;
-    /// How long the next owner waits for this one to become idle before it is stopped as well.
+    /// The maximum time for which the next owner waits until this one is idle.
     std::chrono::milliseconds max_wait{0};
   };
 

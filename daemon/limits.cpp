@@ -26,7 +26,7 @@ void release_startup_pages() {
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     for (int i = 0; i < object->dlpi_phnum; ++i) {
       const ElfW(Phdr)& segment = object->dlpi_phdr[i];
-      // Writable segments contain data that exists nowhere else.
+      // Writable segments are skipped, because their data exists nowhere else.
       if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
       const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
       const std::uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
@@ -39,8 +39,8 @@ void release_startup_pages() {
 }
 
 std::size_t max_running(const config::LimitSettings& limits) {
-  constexpr std::size_t kReserved = 256;   // descriptors that are not used by probes
-  constexpr std::size_t kMax = 2'000'000;  // if there is no limit
+  constexpr std::size_t kReserved = 256;   // descriptors for everything except probes
+  constexpr std::size_t kMax = 2'000'000;  // if the system sets no limit
   if (limits.running > 0) return static_cast<std::size_t>(limits.running);
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);

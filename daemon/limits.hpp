@@ -7,12 +7,11 @@
 
 namespace vitalsd {
 
-/// Raises the soft limit on open files to the hard limit and returns the limit in force.
+/// Raises the soft limit on open files to the hard limit and returns the new limit.
 std::size_t raise_descriptor_limit();
 
-/// Releases the pages of the program and its libraries that are mapped but were needed during
-/// startup only, by constructors and relocations. Code that runs later is mapped again from the
-/// page cache.
+/// Releases the pages of the program and its libraries that only startup needed (constructors and
+/// relocations). Code that runs later is mapped again from the page cache.
 void release_startup_pages();
 
 /// The maximum number of concurrent runs: limits.running, or, if that is not set, half of the

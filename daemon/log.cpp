@@ -44,7 +44,7 @@ std::string timestamp() {
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms.count());
 }
 
-// Quotes and escapes the value only if it needs it.
+// Quotes and escapes the value only if that is necessary.
 void append_logfmt(std::string& out, std::string_view value) {
   const bool is_plain = !value.empty() && std::ranges::all_of(value, [](char c) {
     return c > ' ' && c != '"' && c != '=' && c != '\\' && c != 0x7f;

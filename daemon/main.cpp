@@ -1,4 +1,4 @@
-// The command line. It contains no logic: each command is a function in another file.
+// The command line. It contains no logic: each command calls a function in another file.
 #include "daemon/absence.hpp"
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
@@ -138,7 +138,7 @@ int run(int argc, char** argv) {
   absent->add_option("--config,-c", config, "Configuration file; - is standard input")
       ->capture_default_str();
   absent->add_flag("--all-kinds", all_kinds, "For all kinds instead of the configured kinds");
-  absent->footer("Exit: 0 printed, 2 invalid configuration.");
+  absent->footer("Exit: 0 success, 2 invalid configuration.");
 
   try {
     cli.parse(argc, argv);

@@ -2,8 +2,8 @@
 // docs/decisions/memory.md.
 #include <jemalloc/jemalloc.h>
 
-// One arena, because all threads but one allocate little. Memory of a burst returns to the system
-// after a second.
+// One arena, because all threads except one allocate little. Memory that a burst has used returns
+// to the system after a second.
 extern "C" {
 const char* malloc_conf = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_max:4096";
 }

@@ -66,7 +66,7 @@ void Reloader::reload_if_changed() {
       file_, kMaxLooking, [file = file_](const net::StopFlag&) { return config::version_of(file); },
       [this](const config::FileVersion& now) {
         look_error_.clear();
-        // A missing file is being replaced by an editor or a mount.
+        // If the file is missing, an editor or a mount is replacing it.
         if (now == known_ || now == config::FileVersion{}) return;
         log::info("configuration file has changed", {{"file", file_}});
         reload([](bool, const std::string&) {});
@@ -95,7 +95,8 @@ void Reloader::install_again() {
       },
       [this](Loaded loaded) {
         if (is_stopped_) return;
-        // It had no errors earlier, but files that it refers to may have been removed.
+        // The text had no errors when it was loaded, but files that it refers to may have been
+        // removed since then.
         const config::Problems& problems = loaded.document->problems();
         if (problems.has_errors()) throw std::runtime_error(problems.text());
         must_install_again_ = false;
@@ -116,7 +117,7 @@ void Reloader::stop() {
 void Reloader::start_reload() {
   in_progress_ = std::exchange(waiting_, {});
   struct Attempt {
-    config::FileVersion version;  // before reading, so that a later change is detected
+    config::FileVersion version;  // read before the file, so that a later change is detected
     Loaded loaded;
     std::string error;
   };
@@ -141,7 +142,8 @@ void Reloader::start_reload() {
 }
 
 // Runs `read` on the thread and then `then` with its result on the loop. Calls `on_error` if either
-// throws, or `read` takes longer than `limit`. `resource` names what `read` may hang on.
+// throws, or if `read` takes longer than `limit`. `resource` is the name of the file or directory
+// on which `read` may hang.
 template <class Read, class Then>
 void Reloader::submit(const std::string& resource, std::chrono::seconds limit, Read read, Then then,
                       OnError on_error) {
@@ -159,7 +161,7 @@ void Reloader::submit(const std::string& resource, std::chrono::seconds limit, R
     if (is_stopped_) return;
     try {
       if (error) std::rethrow_exception(error);
-    } catch (const boost::system::system_error&) {  // cancelled
+    } catch (const boost::system::system_error&) {  // the timer cancelled the call
       (this->*on_error)("no result within " + std::to_string(limit.count()) +
                         " s: does the file system of " + file_ + " respond?");
     } catch (const std::exception& e) {
@@ -171,7 +173,7 @@ void Reloader::submit(const std::string& resource, std::chrono::seconds limit, R
                  asio::bind_cancellation_slot(cancel_.slot(), std::move(done)));
 }
 
-// After a failure, install_again() is retried at the next look.
+// After a failure, install_again() is retried at the next check of the file.
 void Reloader::start_next(bool failed) {
   if (is_stopped_ || is_busy_) return;
   if (!waiting_.empty()) {
@@ -194,34 +196,34 @@ void Reloader::finish(Loaded loaded) {
     return;
   }
   for (const config::Problem& problem : problems.list()) {
-    log::error("configuration is invalid, the previous one stays in force",
+    log::error("configuration is invalid, keeping the previous configuration",
                {{"problem", problems.line(problem)}});
   }
   metrics_.set_reload(false);
   std::string text = problems.text();
-  on_reloaded("the configuration is invalid, the previous one stays in force: " +
+  on_reloaded("the configuration is invalid, keeping the previous configuration: " +
               text.substr(0, text.find('\n')));
-  report(false, "Configuration is invalid, the previous one stays in force:\n" + text);
+  report(false, "Configuration is invalid, keeping the previous configuration:\n" + text);
 }
 
 void Reloader::fail(const std::string& why) {
-  log::error("cannot load the configuration, the previous one stays in force", {{"error", why}});
+  log::error("cannot load the configuration, keeping the previous configuration", {{"error", why}});
   metrics_.set_reload(false);
-  on_reloaded("cannot load the configuration, the previous one stays in force: " + why);
-  report(false, "Cannot load the configuration, the previous one stays in force: " + why + '\n');
+  on_reloaded("cannot load the configuration, keeping the previous configuration: " + why);
+  report(false, "Cannot load the configuration, keeping the previous configuration: " + why + '\n');
 }
 
-// This and the next log changes only, because both are retried every second.
+// This function and the next one log changes only, because both actions are retried every second.
 void Reloader::fail_look(const std::string& why) {
   if (why == look_error_) return;
   look_error_ = why;
-  log::error("cannot look whether the configuration has changed, retrying", {{"error", why}});
+  log::error("cannot check the configuration file for changes, retrying", {{"error", why}});
 }
 
 void Reloader::fail_install_again(const std::string& why) {
   if (why == install_error_) return;
   install_error_ = why;
-  log::error("cannot install the configuration in force again, retrying", {{"error", why}});
+  log::error("cannot install the current configuration again, retrying", {{"error", why}});
 }
 
 void Reloader::report(bool succeeded, const std::string& text) {

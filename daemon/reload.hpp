@@ -1,6 +1,6 @@
 // Loads the configuration at start and at a reload. A reload reads the file and builds all probes
-// on a thread of its own, so that neither hanging mounts of probes nor a file that hangs block
-// anything else. Only a configuration without errors is applied. Probe loop only.
+// on its own thread, so a hanging file or mount blocks nothing else. Only a configuration without
+// errors is applied. Probe loop only.
 #pragma once
 
 #include "config/files/small_file.hpp"
@@ -26,7 +26,7 @@
 
 namespace vitalsd {
 
-/// A configuration that was read. It may be used if document->problems() has no errors.
+/// A loaded configuration. It may be used only if document->problems() has no errors.
 struct Loaded {
   std::unique_ptr<config::Document> document;
   std::vector<JobSpec> jobs;
@@ -36,7 +36,7 @@ struct Loaded {
 /// Reads the file and builds its probes. Blocks on the file. Any thread.
 Loaded load_configuration(const std::string& file, const Environment& environment);
 
-/// Builds the probes from the text of a file that was read earlier.
+/// Builds the probes from the text of a file that was read before.
 Loaded load_configuration(const std::string& file, std::string_view text,
                           const Environment& environment);
 
@@ -49,28 +49,29 @@ class Reloader {
   Reloader(std::string file, const Environment& environment, SelfMetrics& metrics,
            std::function<void(Loaded)> install);
 
-  /// Called after each reload with what it failed with; empty if it succeeded.
+  /// Called after each reload with its error; the error is empty if the reload succeeded.
   std::function<void(const std::string& problem)> on_reloaded = [](const std::string&) {};
 
   using Done = std::function<void(bool, std::string)>;
 
-  /// Reads the file and installs it; if that fails, nothing changes. `done` receives whether it
-  /// succeeded, and a message to display. A call during a reload starts another reload after it.
+  /// Reads the file and installs the configuration; if that fails, nothing changes. The arguments
+  /// of `done` are whether the reload succeeded, and a message to display. A call during a reload
+  /// starts another reload afterwards.
   void reload(Done done);
 
-  /// Starts to look at the file, and reloads if it has changed since it was last read. Follows
-  /// symbolic links, because Kubernetes updates a ConfigMap by replacing one.
+  /// Checks the file now and every second, and reloads it if it has changed since it was last read.
+  /// Follows symbolic links, because Kubernetes updates a ConfigMap by replacing a link.
   void reload_if_changed();
 
-  /// Sets the text of the configuration in force, when it was read elsewhere.
+  /// Sets the text of the current configuration, which the caller has read.
   void set_in_force(std::string text) { in_force_ = std::move(text); }
 
-  /// Builds the probes of the configuration in force again and installs them. Does not read the
-  /// file, which may be invalid by now. A successful reload in progress has the same effect. After
-  /// a failure reload_if_changed() retries it.
+  /// Builds the probes of the current configuration again and installs them. Does not read the
+  /// file, which may have become invalid. A successful reload in progress has the same effect.
+  /// After a failure reload_if_changed() retries it.
   void install_again();
 
-  /// Installs nothing from now on. Pending reloads are reported as failed.
+  /// Prevents any further installation. Pending reloads are reported as failed.
   void stop();
   /// Whether no file is being read.
   [[nodiscard]] bool idle() const { return !is_busy_; }
@@ -95,16 +96,16 @@ class Reloader {
   const Environment& environment_;
   SelfMetrics& metrics_;
   std::function<void(Loaded)> install_;
-  config::FileVersion known_;  // of the file as it was last read
+  config::FileVersion known_;  // the version of the file that was last read
   bool is_busy_ = false;       // the thread is in use
-  bool is_looking_ = false;    // and only looks at the file
+  bool is_looking_ = false;    // the thread only checks the version of the file
   bool is_stopped_ = false;
   std::vector<Done> waiting_;      // callbacks of the next reload
   std::vector<Done> in_progress_;  // callbacks of the reload in progress
   bool must_install_again_ = false;
-  std::string look_error_;            // why the file could not be looked at, as last logged
-  std::string install_error_;         // why install_again() failed, as last logged
-  std::string in_force_;              // the text of the configuration
+  std::string look_error_;            // the last logged error of a check of the file
+  std::string install_error_;         // the last logged error of install_again()
+  std::string in_force_;              // the text of the current configuration
   asio::cancellation_signal cancel_;  // of the call on the thread
   net::Timer limit_;
   net::Offload thread_;

@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How long a cancelled run may take to unwind before its probe counts as stuck.
+// The time that a cancelled run may take to unwind before its probe is considered stuck.
 constexpr auto kMaxUnwinding = 200ms;
 
 Failure to_failure(const std::exception_ptr& error) {
@@ -30,8 +30,8 @@ Failure to_failure(const std::exception_ptr& error) {
   }
 }
 
-// While the process has no file descriptor left, libraries report errors of DNS, connections and
-// TLS that carry no information about the target.
+// When the process has no free file descriptor, libraries report errors of DNS, connections and TLS
+// that carry no information about the target.
 void correct_reason(Failure& failure) {
   constexpr std::array kBlamesTarget = {Reason::dns, Reason::connect, Reason::tls,
                                         Reason::protocol};
@@ -94,9 +94,10 @@ void Run::time_out() {
   std::string detail = (target_is_late ? "no response within " : "not finished within ") +
                        config::Scalar<config::Duration>::show(options_.timeout);
   if (!set_.step().empty()) detail += " while " + set_.step();
-  const auto self = shared_from_this();  // the owner, or the end of the coroutine, may release it
+  // The owner or the end of the coroutine may release the last other reference.
+  const auto self = shared_from_this();
   cancelled_at_ = Clock::now();
-  // First, because the coroutine may add samples while it unwinds.
+  // Reports before the cancellation, because the coroutine may add samples while it unwinds.
   report(Failure{set_.late(), std::move(detail)});
   cancel();
 }

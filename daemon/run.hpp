@@ -27,13 +27,14 @@ namespace vitalsd {
 class Run : public std::enable_shared_from_this<Run> {
  public:
   using Clock = net::TimerWheel::Clock;
-  /// Receives the exception of observe() as a failure, or the timeout; empty after a return.
+  /// `thrown` is the exception of observe() or the timeout, as a failure; empty if observe()
+  /// returned.
   using OnEnd = std::function<void(std::optional<Failure> thrown)>;
 
   struct Options {
     std::shared_ptr<Probe> probe;
     std::string endpoint;         ///< as Probe::endpoint()
-    config::Duration timeout{};   ///< from the moment the slot is granted
+    config::Duration timeout{};   ///< starts when the slot is granted
     std::string constant_labels;  ///< on every line of the probe
   };
 
@@ -41,8 +42,8 @@ class Run : public std::enable_shared_from_this<Run> {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  /// Queues for a slot and starts observing when it is granted, perhaps before this returns.
-  /// Destroying a run that has not started leaves the queue.
+  /// Queues for a slot and starts observing when it is granted, possibly before enter() returns.
+  /// The destructor of a run that has not started leaves the queue.
   void enter(Gate& gate);
 
   /// Ends the run with a timeout if its deadline has passed but its timer has not fired yet. Call
@@ -53,14 +54,14 @@ class Run : public std::enable_shared_from_this<Run> {
   void abandon();
 
   [[nodiscard]] bool has_started() const { return has_started_; }
-  /// Whether the coroutine is suspended somewhere, cancelled or not.
+  /// Whether the coroutine has not ended. It may have been cancelled.
   [[nodiscard]] bool is_observing() const { return has_started_ && !is_over_; }
   /// Whether the coroutine was cancelled so recently that it may still be unwinding normally.
   [[nodiscard]] bool is_unwinding(Clock::time_point now) const;
 
   /// When the slot was granted.
   [[nodiscard]] Clock::time_point started_at() const { return started_at_; }
-  /// What the run has observed so far.
+  /// The samples and results that the run has collected.
   [[nodiscard]] SampleSet& set() { return set_; }
 
  private:
@@ -74,7 +75,7 @@ class Run : public std::enable_shared_from_this<Run> {
   asio::io_context& loop_;
   net::TimerWheel& wheel_;
   Options options_;
-  OnEnd on_end_;  // empty once it was called, or the run was abandoned
+  OnEnd on_end_;  // empty after the call, and after abandon()
   SampleSet set_;
   boost::asio::cancellation_signal cancellation_;
   Gate::Ticket slot_;

@@ -27,7 +27,7 @@ std::int64_t Schedule::advance(Clock::time_point now, Duration interval, Duratio
   if (is_in_phase_) {
     missed = std::max<std::int64_t>((next - next_) / step - 1, 0);
   } else {
-    // The phase may fall right after the first run, or into it.
+    // Skips a due time that would come during or right after the first run.
     if (next - now < std::max<Clock::duration>(step / 2, timeout)) next += step;
     is_in_phase_ = true;
   }

@@ -1,6 +1,6 @@
-// The due times of one probe: one in each interval, at a fixed phase that depends on the probe's
-// name only, so that 10,000 probes are spread evenly, and in the same way after every restart.
-// Pure: it reads no clock and has no timer; the caller passes the time.
+// The due times of one probe: one in each interval, at a fixed phase. The phase depends on the
+// probe's name only, so that 10,000 probes are spread evenly, and in the same way after every
+// restart. Pure: it reads no clock and has no timer; the caller passes the time.
 #pragma once
 
 #include <chrono>
@@ -21,9 +21,9 @@ class Schedule {
   /// later ones follow the phase.
   void start(Clock::time_point now, Duration spread);
 
-  /// Moves to the first due time after `now` and returns how many due times were missed: those
-  /// between the last one and `now`, which are not made up for. `timeout` is that of a run; the
-  /// second due time leaves time for the first run to finish.
+  /// Moves to the first due time after `now`. Returns the number of missed due times between the
+  /// last one and `now`, which are not repeated. `timeout` is the timeout of a run: the second due
+  /// time leaves enough time for the first run to finish.
   std::int64_t advance(Clock::time_point now, Duration interval, Duration timeout);
 
   /// The due time that start() or advance() computed last.

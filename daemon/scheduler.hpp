@@ -1,4 +1,4 @@
-// The set of jobs: creates, changes and removes them according to the configuration, and stops
+// The set of jobs: creates, changes and removes jobs according to the configuration, and stops
 // them. Does not depend on the kinds of probes. Probe loop only.
 #pragma once
 
@@ -25,9 +25,10 @@ class Scheduler {
     std::size_t removed = 0;
   };
 
-  /// Replaces the jobs by those of `specs`. A job of the same name stays: unchanged if its settings
-  /// are the same, otherwise with its counters and phase. Other jobs are added or removed.
-  /// `restore` is called for each new job before it publishes anything.
+  /// Replaces the jobs by those of `specs`. A job with the same name as before is unchanged if its
+  /// settings are the same; otherwise it gets the new settings and keeps its counters and phase.
+  /// Other jobs are added or removed. `restore` is called for each new job before the job publishes
+  /// anything.
   Change apply(std::vector<JobSpec> specs, const std::function<void(Job&)>& restore);
 
   /// Calls `callback` once, when every job of the first apply() has had its first outcome.
@@ -44,11 +45,12 @@ class Scheduler {
   void job_ran();
 
   JobServices services_;
-  std::set<const ProbeKind*> kinds_;  // all since the start: removed ones have 0 probes
-  std::size_t pending_count_ = 0;     // jobs without a first outcome
+  // All kinds since the start: a kind without probes has the value 0.
+  std::set<const ProbeKind*> kinds_;
+  std::size_t pending_count_ = 0;  // jobs without a first outcome
   std::function<void()> all_ran_;
   std::map<std::string, std::unique_ptr<Job>>
-      jobs_;  // last, because their destructors call job_ran()
+      jobs_;  // last member, because the destructors of jobs call job_ran()
 };
 
 }  // namespace vitalsd

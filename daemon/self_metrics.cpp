@@ -149,7 +149,7 @@ void add_process_metrics(std::vector<Exposition::Extra>& out) {
     add_single(out, "process_virtual_memory_bytes", "Virtual memory size in bytes.", Type::gauge,
                stat[kVirtual]);
     // Not btime of /proc/stat, which is truncated to seconds: the process would appear to have
-    // started before events that preceded it.
+    // started before earlier events.
     static const double boot = seconds_of(CLOCK_REALTIME) - seconds_of(CLOCK_BOOTTIME);
     add_single(out, "process_start_time_seconds",
                "Start time of the process since unix epoch in seconds.", Type::gauge,
@@ -163,7 +163,7 @@ void add_process_metrics(std::vector<Exposition::Extra>& out) {
   }
   if (!failed) {
     add_single(out, "process_open_fds", "Number of open file descriptors.", Type::gauge,
-               descriptors - 1);  // without that of the directory itself
+               descriptors - 1);  // without the descriptor of the directory itself
   }
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -192,7 +192,7 @@ SelfMetrics::SelfMetrics()
                              .Add({})),
       reload_timestamp_(family(registry_, prometheus::BuildGauge(),
                                "vitalsd_config_last_reload_success_timestamp_seconds",
-                               "When the configuration in force was loaded, in Unix time.")
+                               "When the current configuration was loaded, in Unix time.")
                             .Add({})),
       requests_(family(registry_, prometheus::BuildCounter(), "vitalsd_http_requests_total",
                        "Requests answered, by route and status.")),

@@ -1,5 +1,5 @@
 // Metrics of the process itself, kept in a registry of prometheus-cpp and rendered by
-// exporter/model/text_format. The series of probes belong to their jobs. Any thread.
+// exporter/model/text_format. Jobs publish the series of probes. Any thread.
 #pragma once
 
 #include "exporter/model/exposition.hpp"
@@ -23,15 +23,15 @@ class SelfMetrics {
 
   void set_probes(std::string_view kind, std::size_t count);
   /// The histogram of a kind: seconds between due time and start of a run. It exists as long as
-  /// this object, so a job looks it up once.
+  /// this object, so a job calls this only once.
   prometheus::Histogram& schedule_lag(std::string_view kind);
   void observe_loop_lag(std::chrono::duration<double> lag);
   void count_dropped_samples(std::size_t count);
   void set_reload(bool successful);
-  /// Whether this replica holds the lease. The series exists after the first call only.
+  /// Sets whether this replica holds the lease. The series exists after the first call only.
   void set_leader(bool leads);
-  /// Whether the last attempt to save the state succeeded. The series exists after the first call
-  /// only.
+  /// Sets whether the last attempt to save the state succeeded. The series exists after the first
+  /// call only.
   void set_state_saved(bool saved);
   /// Removes the series of set_state_saved().
   void forget_state();

@@ -32,7 +32,7 @@ ServiceManager::ServiceManager(net::TimerWheel& wheel)
     : wheel_(wheel), timer_([this] { beat(); }), socket_(environment("NOTIFY_SOCKET")) {
   if (socket_.empty() || socket_.size() >= sizeof(sockaddr_un::sun_path)) return;
   descriptor_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  // The variables may be inherited from a parent process that the watchdog belongs to.
+  // The process may have inherited the variables from its parent, whose watchdog they describe.
   if (!environment("WATCHDOG_PID").empty() && number("WATCHDOG_PID") != getpid()) return;
   watchdog_interval_ =
       std::chrono::microseconds(std::max<std::int64_t>(number("WATCHDOG_USEC"), 0) / 2);
@@ -71,8 +71,8 @@ void ServiceManager::send(const std::string& state) const {
   std::ranges::copy(socket_, address.sun_path);
   if (socket_.front() == '@') address.sun_path[0] = '\0';
   const auto length = offsetof(sockaddr_un, sun_path) + socket_.size();
-  // Errors are ignored: without a receiver there is nothing to do, and after a full queue the next
-  // message follows.
+  // Errors are ignored: without a receiver there is nothing to notify, and after a full queue the
+  // next message is sent.
   sendto(descriptor_, state.data(), state.size(), MSG_NOSIGNAL,
          reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));
 }

@@ -1,6 +1,6 @@
 // Notifies the service manager (systemd) of the state of the service: ready, reloading, stopping,
 // and alive as long as the probe loop is responsive. The protocol is sd_notify(3): datagrams to the
-// socket that NOTIFY_SOCKET names. Without that variable nothing is sent. Probe loop only.
+// socket in NOTIFY_SOCKET. Nothing is sent if that variable is not set. Probe loop only.
 #pragma once
 
 #include "probes/net/timer_wheel.hpp"
@@ -20,7 +20,7 @@ class ServiceManager {
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
-  /// `status` is displayed by systemctl.
+  /// systemctl shows `status`.
   void ready(std::string_view status);
   void reloading();
   void stopping();

@@ -98,7 +98,7 @@ std::string error_of(const char* action, const std::string& path) {
   return error_text(action, path, errno);
 }
 
-// Whether an error of reading may be unrelated to the file, so that a later attempt may succeed.
+// Whether a read error may have a cause other than the file, so that a later attempt may succeed.
 bool is_transient(int error) {
   constexpr std::array kTransient = {EIO, ESTALE, EINTR, ETIMEDOUT};
   return is_local_shortage(error) || std::ranges::find(kTransient, error) != kTransient.end();
@@ -209,7 +209,7 @@ StateFile::~StateFile() {
   if (lock_file_ >= 0) close(lock_file_);
 }
 
-// The kernel releases the lock when the process ends, in whatever way.
+// The kernel releases the lock when the process ends for any reason.
 void StateFile::take_lock() {
   if (lock_ == Lock::held || lock_ == Lock::unsupported) return;
   const std::string path = path_ + ".lock";
@@ -251,7 +251,7 @@ StateFile::Identity StateFile::identity() const {
 
 std::expected<SavedState, StateFile::Unusable> StateFile::load() {
   take_lock();
-  known_ = identity();  // before reading, so that save() detects a change during it
+  known_ = identity();  // read before the file, so that save() detects a change during the read
   is_unusable_ = false;
   auto text = read_text(path_);
   const bool reads_unsharded = !text && text.error() == ENOENT && !unsharded_.empty();

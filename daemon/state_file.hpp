@@ -1,5 +1,5 @@
 // The state that survives a restart, in one versioned JSON file that is replaced by rename. A file
-// that cannot be used is moved aside and reported: vitalsd starts without state, and never
+// that cannot be used is moved aside and reported: vitalsd then starts without state, and never
 // overwrites a file that it cannot read. A lock file prevents a second process from writing. All
 // calls block.
 #pragma once
@@ -37,7 +37,7 @@ class StateFile {
   enum class Saved : unsigned char {
     yes,
     locked,     ///< another process holds the lock; nothing was written
-    changed,    ///< the file is not the one that was loaded; load it again first
+    changed,    ///< another process has replaced the file: load it again before saving
     cancelled,  ///< may_replace() returned false; the file is unchanged
     failed
   };
@@ -59,9 +59,9 @@ class StateFile {
     bool is_transient = false;  ///< the file may be valid, so it must not be replaced
   };
 
-  /// Returns the state, which is empty if there is no file yet, or the problem and the name that
-  /// the file was moved to. Takes the lock if it is free. A shard without a file of its own reads
-  /// state.json, which earlier versions wrote.
+  /// Returns the state, which is empty if there is no file yet, or the problem and the new name of
+  /// the file that was moved aside. Takes the lock if it is free. A shard that has no file yet
+  /// reads state.json, which earlier versions wrote.
   std::expected<SavedState, Unusable> load();
 
   /// Takes the lock if it is free, writes `text` to a new file, flushes it, and renames it over the
@@ -88,7 +88,7 @@ class StateFile {
   int lock_file_ = -1;
   std::string lock_problem_;
   bool is_unusable_ = false;       // the file must be moved aside before it is replaced
-  std::optional<Identity> known_;  // of the file as it was last loaded or saved
+  std::optional<Identity> known_;  // the file when it was last loaded or saved
 };
 
 }  // namespace vitalsd

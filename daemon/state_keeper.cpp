@@ -12,7 +12,7 @@
 namespace vitalsd {
 namespace {
 
-// The time between saves, in durations of the last one.
+// The minimum time between saves, as a multiple of the duration of the last save.
 constexpr int kRestPerSave = 10;
 
 }  // namespace
@@ -31,7 +31,7 @@ StateKeeper::StateKeeper(asio::io_context& loop, net::TimerWheel& wheel, Schedul
       thread_(loop, 1) {}
 
 // Runs `work` on the thread, after all earlier work, and then `then` with its result on the loop.
-// An exception is reported like an error of saving.
+// An exception is reported as an error of saving.
 template <class Work, class Then>
 void StateKeeper::submit(Work work, Then then) {
   ++pending_count_;
@@ -65,7 +65,7 @@ void StateKeeper::open() {
   is_readable_ = false;
   saved_version_.reset();
   saved_at_ = {};
-  ++last_save_;  // the result of a save in progress is of no interest
+  ++last_save_;  // the result of a save in progress is ignored
   save_duration_ = {};
   is_saving_ = false;
   opened_ = directory_;
@@ -127,7 +127,7 @@ bool StateKeeper::set_problem(const std::string& problem) {
   return true;
 }
 
-// Logs changes only, because reading is retried continually.
+// Logs changes only, because reading is retried again and again.
 void StateKeeper::report_unreadable(const std::string& problem) {
   if (!is_readable_) {
     metrics_.set_state_saved(false);
@@ -144,8 +144,8 @@ void StateKeeper::finish_start() {
   set_directory(directory_);  // it may have changed while the file was read
 }
 
-// Restores jobs that run already, after the file became readable or another one was configured.
-// What jobs have observed or received since their start stays.
+// Restores jobs that are already running, after the file became readable or another file was
+// configured. What jobs have observed or received since their start is kept.
 void StateKeeper::restore_late() {
   for (const auto& [name, job] : scheduler_.jobs()) {
     if (const JobMemory* memory = saved_of(*job)) job->restore_missing(*memory);
@@ -157,7 +157,7 @@ void StateKeeper::restore(Job& job) const {
   if (const JobMemory* memory = saved_of(job)) job.restore(*memory);
 }
 
-// The state that was read of the same kind and target. Null: there is none.
+// Returns the saved state of the job. Null if there is none with the same kind and target.
 const JobMemory* StateKeeper::saved_of(const Job& job) const {
   const auto saved = loaded_.find(job.spec().name);
   const bool is_same = saved != loaded_.end() && saved->second.kind == job.spec().kind->name &&
@@ -189,7 +189,8 @@ void StateKeeper::save_if_due() {
   const auto rest = std::min<Clock::duration>(kRestPerSave * save_duration_, pace_.min_interval);
   const auto interval =
       waits ? pace_.min_interval : std::max<Clock::duration>(pace_.short_interval, rest);
-  // The version of an urgent change may be equal: it is a sum, and a job may be gone.
+  // An urgent change is saved even if the version is equal: the version is a sum, so a change and
+  // the removal of a job can cancel out.
   const bool is_unchanged = now_version == saved_version_ && !is_urgent_;
   if (age < interval || (is_unchanged && age < pace_.max_interval)) return;
   saved_at_ = Clock::now();
@@ -215,17 +216,18 @@ void StateKeeper::save_soon() {
   save_if_due();
 }
 
-// Asks the senders of requests to retry. Otherwise they would wait until the file can be read.
+// Answers the waiting requests with 503. Otherwise their senders would wait until the file can be
+// read.
 void StateKeeper::refuse_saving() {
   for (const auto& [name, job] : scheduler_.jobs()) job->refuse_saving();
 }
 
-// The thread serializes the state too, because that takes long if there is much.
+// The thread also serializes the state, because that takes long if there is much.
 void StateKeeper::save() {
   is_saving_ = true;
   const auto start = Clock::now();
-  // The thread checks the lease again before it replaces the file, because the loop may process the
-  // loss of the lease late.
+  // The thread checks the lease again before it replaces the file, because the loop may learn late
+  // that the lease is lost.
   submit(
       [file = file_, stop = stop_, &leadership = leadership_,
        state = current()](const net::StopFlag&) {
@@ -233,7 +235,7 @@ void StateKeeper::save() {
                           [&] { return !stop.stopped() && leadership.leads(); });
       },
       [this, start, number = ++last_save_](const StateFile::Result& result) {
-        // The notes of a later save have been serialized, so they wait for its result.
+        // A later save has serialized newer notes, so the notes wait for its result.
         if (number != last_save_) return;
         save_duration_ = Clock::now() - start;
         report(result);
@@ -243,7 +245,8 @@ void StateKeeper::save() {
 // Logs changes only: a disk may stay full for days.
 void StateKeeper::report(const StateFile::Result& result) {
   is_saving_ = false;
-  if (result.saved != StateFile::Saved::yes) saved_version_.reset();  // saving is due again
+  // The next call of save_if_due() retries.
+  if (result.saved != StateFile::Saved::yes) saved_version_.reset();
   if (result.saved == StateFile::Saved::cancelled) return;
   if (result.saved == StateFile::Saved::changed) {
     is_readable_ = false;
@@ -252,7 +255,7 @@ void StateKeeper::report(const StateFile::Result& result) {
   }
   const bool saved = result.saved == StateFile::Saved::yes;
   metrics_.set_state_saved(saved);
-  // After a failure, too: counts that cannot be saved must be published anyway.
+  // Also after a failure: counts that cannot be saved are published anyway.
   for (const auto& [name, job] : scheduler_.jobs()) job->mark_saved(saved);
   if (!set_problem(result.problem)) return;
   if (saved && problem_.empty()) {
@@ -282,8 +285,9 @@ void StateKeeper::stop() {
   done_ = nullptr;
   loaded_.clear();
   stop_.stop();
-  set_problem("");  // the state is that of another process
-  // The destructor releases the lock: here, or on the thread if that still uses the file.
+  set_problem("");  // another process now maintains the state
+  // The destructor of the file releases the lock: here, or on the thread if the thread still uses
+  // the file.
   file_.reset();
 }
 

@@ -30,9 +30,10 @@ struct StatePace {
   std::chrono::milliseconds min_interval{10'000};  ///< between saves of changed facts and notes
   std::chrono::milliseconds max_interval{
       300'000};  ///< for saving times of success, which change always
-  /// Between calls of Job::skip_saving(), and between the saves of save_soon().
+  /// The interval between calls of Job::skip_saving(), and the minimum interval between saves of
+  /// save_soon().
   std::chrono::milliseconds short_interval{1'000};
-  std::chrono::milliseconds read_timeout{10'000};  ///< of the disk at start
+  std::chrono::milliseconds read_timeout{10'000};  ///< for reading the file at start
 };
 
 class StateKeeper {
@@ -40,23 +41,24 @@ class StateKeeper {
   StateKeeper(asio::io_context& loop, net::TimerWheel& wheel, Scheduler& scheduler,
               const Leadership& leadership, SelfMetrics& metrics, const Shard& shard,
               const StatePace& pace = {});
-  /// Called with each change of the problem that keeps state from being read or saved; empty: there
-  /// is none.
+  /// Called when the problem that prevents reading or saving changes. The text is empty when the
+  /// problem is solved.
   std::function<void(const std::string&)> on_problem = [](const std::string&) {};
-  /// Called when the file was read, with why its state is lost; empty if it is not.
+  /// Called when the file has been read. The text says why the state is lost; empty if it is not
+  /// lost.
   std::function<void(const std::string&)> on_read = [](const std::string&) {};
 
   StateKeeper(const StateKeeper&) = delete;
   StateKeeper& operator=(const StateKeeper&) = delete;
 
-  /// Sets the directory of the configuration in force. If it is empty, state does not survive a
+  /// Sets the directory of the current configuration. If it is empty, state does not survive a
   /// restart.
   void set_directory(const std::string& directory);
 
-  /// Reads the state. Calls `done` when it was read, has failed or has timed out; immediately if
-  /// there is no directory.
+  /// Reads the state. Calls `done` when the state has been read, or reading has failed or timed
+  /// out; immediately if there is no directory.
   void start(std::function<void()> done);
-  /// Whether start() has called `done`, and stop() was not called since.
+  /// Whether start() has called `done` and stop() has not been called afterwards.
   [[nodiscard]] bool has_started() const { return stage_ == Stage::started; }
 
   /// Restores a new job from the state that was read, if kind and target are the same.
@@ -67,14 +69,14 @@ class StateKeeper {
   /// Saves if the state has changed and the interval since the last save has passed.
   void save_if_due();
   /// Saves a change without waiting for the interval of save_if_due(), because the sender of a
-  /// request waits until its effect is saved; but at most once a second, and less often if saving
+  /// request waits until the change is saved. Saves at most once a second, and less often if saving
   /// takes long.
   void save_soon();
   /// Saves once more without waiting for the interval. If another process has changed the file,
   /// reads it first.
   void finish();
-  /// Called when another process observes from now on: cancels a save in progress, saves no more,
-  /// and releases the lock.
+  /// Called when another process takes over: cancels a save in progress, saves no more, and
+  /// releases the lock.
   void stop();
 
   /// Whether no file operation is pending.
@@ -124,7 +126,7 @@ class StateKeeper {
   Clock::time_point saved_at_{};
   std::uint64_t last_save_ = 0;  // sequence number
   Clock::duration save_duration_{};
-  std::string problem_;  // as last logged
+  std::string problem_;  // the last one that was logged
   net::Timer read_timer_;
   net::Offload thread_;
 };

@@ -1,5 +1,5 @@
-// Formats readings for people: "42%", "3d 4h", "1.5 GiB". For the status page, the log and `vitalsd
-// check`.
+// Formats readings for people: "42%", "3d 4h", "1.5 GiB". Used by the status page, the log and
+// `vitalsd check`.
 #pragma once
 
 #include "exporter/model/check.hpp"
@@ -15,8 +15,8 @@ std::string format_duration(std::chrono::duration<double> duration);
 /// Appends the unit; formats seconds as a duration.
 std::string format_reading(Unit unit, double value);
 
-/// Returns the threshold that `status` refers to, such as "warn above 80%"; for ok, the one that
-/// would be exceeded first. Empty if there is none.
+/// Returns the threshold that `status` refers to, such as "warn above 80%". For ok, returns the
+/// threshold that is reached first. Empty if there is none.
 std::string format_threshold(const Check& check, const Thresholds& thresholds, Status status);
 
 }  // namespace vitalsd

@@ -1,5 +1,5 @@
-// How long data has been waiting to be stored, for servers that report only when they last stored
-// some. On an idle server that time is long ago although nothing waits. Pure.
+// For how long data has been waiting to be stored, for servers that report only when they last
+// stored data. On an idle server that time is long ago although no data waits. Pure.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +12,9 @@ class Backlog {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Takes what one run has observed: whether something waits, and the seconds since the server
-  /// last stored something. Returns for how long something has been waiting, at most, in seconds.
-  /// Until a run has seen that nothing waits, that is `age`.
+  /// Records the observation of one run: whether data waits, and the seconds since the server last
+  /// stored data. Returns the maximum time for which data has been waiting, in seconds. Before the
+  /// first run in which no data waits, that is `age`.
   double update(Clock::time_point now, bool waits, double age) {
     if (!waits) {
       empty_at_ = now;
@@ -26,7 +26,7 @@ class Backlog {
   }
 
  private:
-  std::optional<Clock::time_point> empty_at_;  // when nothing was seen to wait
+  std::optional<Clock::time_point> empty_at_;  // when a run last found no waiting data
 };
 
 }  // namespace vitalsd

@@ -25,7 +25,8 @@ namespace {
 constexpr std::array kShortages = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
 
 // Whether no local port is free. EADDRNOTAVAIL also means that the machine has no address to
-// connect from, for example if IPv6 is disabled. That is permanent, and the target is unreachable.
+// connect from, for example if IPv6 is disabled. That is permanent, and the target is then
+// unreachable.
 bool out_of_ports() {
   const int another = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (another < 0) return false;

@@ -12,8 +12,8 @@
 
 namespace vitalsd {
 
-/// The target could not be observed. The text is for logs and the status page: what was tried, and
-/// what failed. It never contains a secret.
+/// The target could not be observed. The text is for logs and the status page: what the probe did,
+/// and what failed. It never contains a secret.
 class ProbeError : public std::runtime_error {
  public:
   ProbeError(Reason reason, const std::string& detail)
@@ -28,14 +28,14 @@ class ProbeError : public std::runtime_error {
 /// so that it carries no information about the target.
 bool is_local_shortage(int error);
 
-/// The same for the text of a library that contains the system's message.
+/// The same for the text of a library, which contains the system's error message.
 bool mentions_local_shortage(std::string_view text);
 
 /// Whether no file descriptor is left. Libraries report this as a failure of the target.
 bool out_of_descriptors();
 
 /// Throws ProbeError(reason, "what: text of the error"), with Reason::internal if local resources
-/// are missing. operation_aborted is the cancellation of the run and is thrown as it is.
+/// are missing. operation_aborted is the cancellation of the run and is thrown unchanged.
 [[noreturn]] void fail_with(Reason reason, const std::string& what,
                             const boost::system::error_code& error);
 

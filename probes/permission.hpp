@@ -14,10 +14,12 @@ struct Permission {
   Verbs verbs = Verbs::watch;
   bool cluster = false;  ///< the resource is not in a namespace
 
-  // When the permission is needed; without any of these, always.
-  std::string_view unless_false = {};  ///< not if this option is `false`
-  std::string_view listed_in = {};  ///< only if this option, a list, is absent or has the resource
-  std::string_view within = {};     ///< only if this option is present, in its `namespaces`
+  // Conditions under which the permission is needed. Without a condition, it is always needed.
+  std::string_view unless_false = {};  ///< not needed if this option is `false`
+  /// Needed only if this option, a list, is absent or contains the resource.
+  std::string_view listed_in = {};
+  /// Needed only if this option is present, in the `namespaces` of this option.
+  std::string_view within = {};
 };
 
 }  // namespace vitalsd

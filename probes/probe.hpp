@@ -78,10 +78,10 @@ class Notes {
 
   /// All data, as text in a format of the kind.
   virtual std::string serialize() = 0;
-  /// The text that serialize() last returned is saved, or there is no state file. A kind that must
-  /// not publish what a crash would take back publishes it from now on.
+  /// The text of the last serialize() is saved, or there is no state file. A kind that must not
+  /// publish data that a crash would revert publishes the data from now on.
   virtual void saved() = 0;
-  /// The text that serialize() last returned could not be saved.
+  /// The text of the last serialize() could not be saved.
   virtual void save_failed() { saved(); }
   /// Restores the text of an earlier process, before the first run. An invalid text is ignored.
   virtual void restore(std::string_view text) = 0;
@@ -99,26 +99,28 @@ class Probe {
   /// One run. The framework never starts a run before the previous one has ended.
   virtual asio::awaitable<void> observe(SampleSet& out) = 0;
 
-  /// The target as the status page shows it, without secrets and defaults.
+  /// The target as the status page shows it, without secrets and default values.
   [[nodiscard]] virtual std::string target() const = 0;
 
-  /// The host:port of the connection, whose concurrent runs are limited. Empty: none.
+  /// The host:port to which the probe connects. The number of concurrent runs with the same
+  /// endpoint is limited. Empty: no limit.
   [[nodiscard]] virtual std::string endpoint() const { return {}; }
 
   /// Takes over the connection and other state of the probe that this one replaces after a reload.
   /// `predecessor` has the same class and target, and does not run.
   virtual void inherit(Probe& /*predecessor*/) {}
 
-  /// The data that it saves besides its facts. Null: none.
+  /// The data that is saved in addition to facts. Null: none.
   virtual Notes* notes() { return nullptr; }
 
-  /// Receives the requests to the probe's route. Null: it has none.
+  /// Receives the requests to the probe's route. Null: the probe has no route.
   virtual Receiver* receiver() { return nullptr; }
 };
 
-/// What only kinds have that watch many objects.
+/// Properties of kinds that observe many objects.
 struct WatchingKind {
-  /// The first run, which starts the watch, is not spread over time with those of other probes.
+  /// The first run, which starts the watch, begins at once. First runs of other probes are spread
+  /// over time.
   bool first_run_at_once = true;
   /// Whether two probes of the kind may publish the same object, which is a configuration error.
   bool (*overlaps)(const Probe& one, const Probe& other) = nullptr;
@@ -139,7 +141,7 @@ struct ProbeKind {
   const MetricInfo* up = nullptr;
 
   /// A series that the documented rules read and that every probe of the kind publishes, as PromQL.
-  /// Those rules are silent if it is missing.
+  /// The documented rules never fire if it is missing.
   std::string_view documented_series = {};
 
   /// The permissions that the kind needs from the Kubernetes API.
@@ -148,8 +150,8 @@ struct ProbeKind {
   /// Used if neither the probe nor `defaults` sets the interval.
   std::optional<config::Duration> default_interval = std::nullopt;
 
-  /// For kinds that watch many objects. Several processes divide the objects among them
-  /// (Environment::shard); of other kinds, each probe runs in one process.
+  /// Set for kinds that observe many objects. Several processes divide the objects of such a probe
+  /// (Environment::shard). A probe of any other kind runs in one process.
   const WatchingKind* watching = nullptr;
 };
 

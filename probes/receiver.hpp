@@ -1,6 +1,6 @@
-// What a kind implements that is told something over HTTP, for example that a backup has started.
+// The interface of a kind that receives reports over HTTP, for example that a backup has started.
 // The web server checks the method, the token, the size and the rate of requests; the daemon passes
-// those that are accepted to the probe.
+// accepted requests to the probe.
 #pragma once
 
 #include "config/secret.hpp"
@@ -40,8 +40,9 @@ class Receiver {
   [[nodiscard]] virtual PushRoute route() const = 0;
 
   using Answer = std::function<void(PushAnswer)>;
-  /// Calls `answer` once, now or later, for example when its Notes are saved. The client gets 503
-  /// if that takes longer than its request may. Probe loop only.
+  /// Processes a request. Calls `answer` once, immediately or later, for example when its Notes are
+  /// saved. If that takes longer than the limit for a request, the client receives 503. Probe loop
+  /// only.
   virtual void receive(Push push, Answer answer) = 0;
 };
 

@@ -25,11 +25,12 @@ namespace vitalsd {
 struct ProbeServices {
   /// Threads for libraries that connect. Each step takes microseconds unless the peer is hostile.
   static constexpr std::size_t kMaxConnecting = 4;
-  /// One computation at a time, because a parsed response needs more memory than its text. Few
-  /// abandoned ones, for the same reason.
+  /// One computation at a time, because a parsed response needs more memory than its text. For the
+  /// same reason, few threads may be abandoned.
   static constexpr std::size_t kMaxComputing = 1;
   static constexpr std::size_t kMaxAbandonedComputing = 4;
-  /// If all of them are in longer calls, other targets fail with Reason::internal, not by timeout.
+  /// If all threads are in calls that take longer than this, other targets fail with
+  /// Reason::internal and not with a timeout.
   static constexpr std::chrono::seconds kMaxStall{1};
 
   asio::io_context& loop;
@@ -71,7 +72,7 @@ struct ProbeServices {
     return offload.hanging() + connecting.hanging() + computing.hanging() + files.hanging();
   }
 
-  /// Lets cancelled operations unwind after the loop has been stopped.
+  /// Lets cancelled operations unwind after the loop has stopped.
   void wind_down() {
     kubernetes.stop();
     loop.restart();

@@ -1,5 +1,5 @@
-// The part of the work of this process if several processes divide it (`--shard`). Each name or uid
-// belongs to exactly one process, which is the same after a restart.
+// The share of the work that this process does if several processes divide the work (`--shard`).
+// Each name or uid belongs to exactly one process. A restart does not change the assignment.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace vitalsd {
 
-/// The same number for a text on every machine and after every start.
+/// A hash that is the same on every machine and after every start.
 std::uint64_t stable_hash(std::string_view text);
 
 struct Shard {

@@ -1,4 +1,4 @@
-// Kind `tcp`: a TCP connection can be made. It is closed immediately.
+// Kind `tcp`: a TCP connection can be established. It is closed immediately.
 #include "probes/net/tcp.hpp"
 
 #include "probes/net/options.hpp"

@@ -9,7 +9,8 @@
 
 namespace vitalsd {
 
-/// In the unit of the check: 80%, 24h, 1GiB, 1000. Nothing if the key is missing or invalid.
+/// Reads a value in the unit of the check: 80%, 24h, 1GiB, 1000. Returns nothing if the key is
+/// missing or invalid.
 std::optional<double> read_threshold(config::Node& node, std::string_view key, Unit unit,
                                      std::string_view help);
 

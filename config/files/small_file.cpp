@@ -42,8 +42,8 @@ FileVersion version_of(const struct stat& status) {
           nanoseconds(status.st_ctim)};
 }
 
-// Times of files have steps of some milliseconds, so a file that has just changed can change again
-// without a new version.
+// File systems store the modification time in steps of some milliseconds, so a file that has just
+// changed can change again without a new version.
 bool is_settled(const FileVersion& version) {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);

@@ -16,7 +16,8 @@ namespace vitalsd::config {
 std::expected<std::string, std::string> read_small_file(const std::string& path,
                                                         std::size_t max_bytes);
 
-/// What changes when a file is written or replaced. A default value is that of no file.
+/// Identifies the content of a file: it changes when the file is written or replaced. The default
+/// value means that there is no file.
 struct FileVersion {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
@@ -26,7 +27,7 @@ struct FileVersion {
   bool operator==(const FileVersion&) const = default;
 };
 
-/// Follows symbolic links. The default value if there is no file.
+/// The version of the file at `path`, through symbolic links.
 FileVersion version_of(const std::string& path);
 
 /// Like read_small_file(), but returns nothing if the file still has the version `known`. Sets
@@ -35,7 +36,8 @@ std::expected<std::optional<std::string>, std::string> read_changed_file(const s
                                                                          std::size_t max_bytes,
                                                                          FileVersion& known);
 
-/// Standard input up to its end, or an error. It may be any kind of file.
+/// Reads standard input to its end, or returns an error. Unlike the functions above, accepts a
+/// terminal or a pipe.
 std::expected<std::string, std::string> read_standard_input(std::size_t max_bytes);
 
 }  // namespace vitalsd::config

@@ -1,6 +1,6 @@
-// Checks: thresholds for readings. A kind of probe declares them beside its metrics, with defaults
-// from the operators' documents. The probe reports the reading; the command line, the status page
-// and vitalsd_check_status show the same status. Standard library only.
+// Checks: thresholds for readings. A kind of probe declares them beside its metrics, with default
+// thresholds from published operating guides. The probe reports the reading; the command line, the
+// status page and vitalsd_check_status show the same status. Standard library only.
 #pragma once
 
 #include "exporter/model/metric.hpp"
@@ -26,7 +26,7 @@ struct Thresholds {
   std::optional<double> warn;
   std::optional<double> critical;
 
-  /// These thresholds, with those of `fallback` in place of missing ones.
+  /// These thresholds; a missing one is replaced by that of `fallback`.
   [[nodiscard]] constexpr Thresholds or_else(const Thresholds& fallback) const {
     return {warn ? warn : fallback.warn, critical ? critical : fallback.critical};
   }
@@ -46,7 +46,7 @@ constexpr std::string_view status_name(Status status) {
   return "";
 }
 
-/// A reading of a check. If a probe watches several objects, only the worst reading is shown.
+/// A reading of a check. If a probe observes several objects, this is the worst reading.
 struct CheckResult {
   const Check* check = nullptr;
   double reading = 0;

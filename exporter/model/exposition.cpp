@@ -7,7 +7,7 @@
 namespace vitalsd {
 namespace {
 
-// Extra capacity of a slab for lines that become longer.
+// Extra capacity of a slab, for lines that change to longer ones.
 constexpr std::size_t kReserve = Exposition::kSlabSize / 16;
 
 constexpr std::uint32_t kMaxSize = UINT32_MAX >> 1;  // of the lines of a chunk
@@ -68,7 +68,7 @@ std::uint32_t Exposition::family_of(const MetricRef& metric) {
   const auto it = by_name_.find(metric->name);
   if (it != by_name_.end()) {
     MetricRef& current = families_[it->second]->metric;
-    if (current.is_foreign() && !metric.is_foreign()) {  // the header is the declared one
+    if (current.is_foreign() && !metric.is_foreign()) {  // declared families determine the header
       auto node = by_name_.extract(it);
       node.key() = metric->name;
       const std::uint32_t id = node.mapped();
@@ -178,7 +178,8 @@ std::pair<std::size_t, std::size_t> Exposition::find(const Chunk& chunk) const {
 void Exposition::replace(Owner owner, Change& change) {
   Chunk& chunk = *change.chunk;
   const std::size_t size = change.lines.size();
-  // From one keeper to another: only the view changes.
+  // The old and the new lines both belong to a keeper: the slab refers to the new ones, and no text
+  // is copied.
   if (change.keeper && has_own_slab(change) && families_[chunk.family]->slabs[chunk.slab]->keeper) {
     Slab& slab = writable(*families_[chunk.family], chunk.slab);
     slab.kept = change.lines;
@@ -187,7 +188,7 @@ void Exposition::replace(Owner owner, Change& change) {
     return;
   }
   const auto [index, at] = find(chunk);
-  // A chunk that has its own slab, or now needs one, is removed and placed again.
+  // The chunk has its own slab, or the change requires one: it is removed and added again.
   if (has_own_slab(change) || families_[chunk.family]->slabs[chunk.slab]->keeper) {
     change.metric = families_[chunk.family]->metric;
     const bool foreign = families_[chunk.family]->slabs[chunk.slab]->entries[index].foreign != 0;
@@ -231,7 +232,8 @@ Exposition::Page::Page(const Exposition& exposition, Format format, const Select
     : exposition_(exposition), selected_(selection.families), extras_(std::move(extras)) {
   std::ranges::sort(extras_, {}, &Extra::name);
   pin(selection);
-  // A family without a selected line has no header, so an extra of the same name has its own.
+  // A family without a selected line has no header on this page, so an Extra with the same name
+  // writes the header.
   std::erase_if(families_, [this](const View& family) {
     const std::span slabs(slabs_.begin() + static_cast<std::ptrdiff_t>(family.begin),
                           family.end - family.begin);
@@ -256,7 +258,8 @@ Exposition::Page::Page(const Exposition& exposition, Format format, const Select
 }
 
 Exposition::Page::~Page() {
-  // The lock orders all reads of the page before the next write to a slab without pins.
+  // The lock makes all reads of this page happen before the next write to a slab that is no longer
+  // pinned.
   const std::lock_guard lock(exposition_.mutex_);
   for (const std::shared_ptr<Slab>& slab : slabs_) --slab->pins;
 }
@@ -345,8 +348,8 @@ bool Exposition::Page::has_family(std::string_view name) const {
 }
 
 // OpenMetrics reserves the name of a counter without its suffix, and with _created in its place. Go
-// programs have go_memstats_alloc_bytes and go_memstats_alloc_bytes_total, for example, so such a
-// counter is unknown there.
+// programs have go_memstats_alloc_bytes and go_memstats_alloc_bytes_total, for example. A counter
+// whose reserved name is another family becomes type unknown.
 std::string_view Exposition::Page::shown_type(std::string_view name, std::string_view type,
                                               Format format) const {
   if (format != Format::openmetrics) return type;

@@ -36,7 +36,8 @@ class Exposition {
   /// A chunk with a keeper has its own slab from this size on, because its lines are not copied.
   static constexpr std::size_t kKeptSize = 1024;
 
-  /// The place of an owner's lines in one family. The owner stores it; only publish() changes it.
+  /// The position of an owner's lines in one family. The owner stores it; only publish() changes
+  /// it.
   struct Chunk {
     static constexpr std::uint32_t kNone = UINT32_MAX;
     std::uint32_t family = kNone;
@@ -48,7 +49,7 @@ class Exposition {
   /// Sets the lines of one chunk. Empty lines remove it.
   struct Change {
     Chunk* chunk = nullptr;
-    MetricRef metric{};  ///< the family, for a chunk without a place
+    MetricRef metric{};  ///< the family, if the chunk has no position yet
     std::string_view lines{};
     std::shared_ptr<const void> keeper{};  ///< owns the memory of `lines`; null: they are copied
   };
@@ -62,14 +63,14 @@ class Exposition {
     std::string_view type_name;  ///< "histogram"; empty: the name of `type`
   };
 
-  /// Whose lines a page has: of all families, of those that vitalsd declares, or of the foreign
-  /// ones. Foreign lines that join a declared family are foreign.
+  /// Which lines a page contains: those of all families, of the families that vitalsd declares, or
+  /// of the foreign ones. Foreign lines that join a declared family are foreign.
   enum class Families : unsigned char { all, declared, foreign };
 
   /// The content of a page.
   struct Selection {
     bool readings = true;                   ///< false: without readings, because they are stale
-    bool facts = true;                      ///< false, and readings false: extras only
+    bool facts = true;                      ///< if both are false, the page has extras only
     std::optional<std::string_view> owner;  ///< if set: lines of this owner only
     Families families = Families::all;
   };

@@ -14,9 +14,9 @@
 namespace vitalsd {
 namespace {
 
-// What follows the name of a family in the names of its samples, and "_created", which OpenMetrics
-// reserves. A counter or an info has a single name here: if that is not enough for OpenMetrics, the
-// page shows them as unknown.
+// The suffixes that a type adds to the name of its family in the names of samples, and "_created",
+// which OpenMetrics reserves. A counter or an info reserves its own name only: if another family
+// has a name that OpenMetrics reserves for it, the page shows it as unknown.
 std::span<const std::string_view> suffixes(Type type) {
   static constexpr std::array<std::string_view, 5> kHistogram = {"", "_bucket", "_count", "_sum",
                                                                  "_created"};
@@ -58,7 +58,7 @@ struct ForeignFamilies::Family final : MetricInfo {
 };
 
 struct ForeignFamilies::State {
-  // The owner of a name: a declared family, or the foreign one that `family` refers to.
+  // The owner of a sample name: a declared family, or the foreign family that `family` refers to.
   struct Owner {
     std::string base;  // name of the family
     Type type = Type::unknown;
@@ -82,7 +82,8 @@ struct ForeignFamilies::State {
     --families;
     for (const std::string_view suffix : suffixes(family.type)) {
       const auto it = foreign.find(family.name_text + std::string(suffix));
-      // A family that was interned after the last reference was dropped may have the name.
+      // The name may belong to a newer family, which was interned after the last reference to this
+      // one was dropped.
       if (it != foreign.end() && it->second.address == &family) foreign.erase(it);
     }
   }
@@ -116,7 +117,7 @@ std::size_t ForeignFamilies::size() const {
 std::expected<MetricRef, ForeignFamilies::Clash> ForeignFamilies::intern(
     const ForeignDeclaration& declaration) {
   const std::string name = exported_name(declaration.name);
-  std::shared_ptr<const Family> family;  // released after the lock, which its deleter takes, too
+  std::shared_ptr<const Family> family;  // released after the mutex, which its deleter locks, too
   const std::lock_guard lock(state_->mutex);
   if (const auto it = state_->foreign.find(name); it != state_->foreign.end()) {
     family = it->second.family.lock();
@@ -148,7 +149,7 @@ std::expected<MetricRef, ForeignFamilies::Clash> ForeignFamilies::intern(
 }
 
 bool is_reserved_name(std::string_view name) {
-  // Rules read these as facts about the probe in their label.
+  // Alerting rules read these series as facts about the probe in the label `probe`.
   static constexpr std::array<std::string_view, 11> kNames = {"up",
                                                               "relay_up",
                                                               "probe_success",

@@ -64,13 +64,13 @@ class HistogramCounts {
     sum_ += value;
   }
 
-  /// Appends the lines of all buckets, the sum and the count. `labels` are those of every line:
+  /// Appends the lines of all buckets, the sum and the count. `labels` are added to every line:
   /// `probe="x",phase="tls"`.
   void render(std::string& out, std::string_view name, const std::string& labels) const;
 
  private:
   std::span<const double> bounds_;     // of the declaration
-  std::vector<std::uint64_t> counts_;  // of each bucket alone; the last is that of +Inf
+  std::vector<std::uint64_t> counts_;  // per bucket, not cumulative; the last one is +Inf
   double sum_ = 0;
 };
 

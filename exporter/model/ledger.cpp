@@ -47,7 +47,7 @@ Ending Ledger::ending_of(const std::optional<Failure>& failure) {
   return failure->reason == Reason::overload ? Ending::overloaded : Ending::failed;
 }
 
-// Whether a line that the run did not renew stays. Updates the line.
+// Returns whether a line that the run did not renew is kept. Updates the line.
 bool Ledger::survives(Line& line, const PartState& state, Ending ending, Time now) {
   const auto overloaded_for = now - state.overloaded_since.value_or(now);
   const Retention retention = decide(ending, line.metric->keep, line.missed, overloaded_for);
@@ -76,11 +76,12 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
   const std::size_t first = batch.rendering.families.size();
   part.render(batch.rendering, constant_labels_, duplicates_, rendered);
   const std::span families = std::span(batch.rendering.families).subspan(first);
-  // Few metrics, because the fragments of a set mostly have the same families.
+  // Stays short, because most fragments of a set have the same families.
   std::vector<const MetricInfo*> added;
   for (const Fragment& fragment : part.fragments()) {
     if (!fragment) continue;
-    // Not of a large fragment, such as the page of a target: its families are distinct.
+    // The families of a large fragment, such as the page of a target, are distinct, so they are not
+    // searched.
     for (const FragmentFamily& family : *fragment) {
       if (fragment->size() > kLarge || !contains(added, family.metric.get())) {
         added.push_back(family.metric.get());
@@ -99,7 +100,7 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
     const Rendering::Family& family = families[i];
     auto line = std::ranges::find(state.lines, family.metric, &Line::metric);
     if (line == state.lines.end()) {
-      // Families rarely change, so reserve() adds no extra capacity.
+      // The number of families rarely changes, so the capacity is exact.
       if (state.lines.capacity() == state.lines.size()) {
         state.lines.reserve(std::max(families.size(), state.lines.size() + 1));
       }
@@ -129,7 +130,7 @@ void Ledger::apply_fragments(PartState& state, const Part& part,
       replace(attached, wanted[i], now, batch);
       continue;
     }
-    // A fragment without a replacement stays or is removed as a whole, because its lines describe
+    // A fragment without a replacement is kept or removed as a whole, because its lines describe
     // one kind of object.
     bool stays = false;
     for (Line& line : attached.lines) stays = survives(line, state, ending, now) || stays;
@@ -149,7 +150,8 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
   }
   std::vector<Line> lines;
   lines.reserve(fragment->size());
-  // A search from the start for each family of a large page that has another order is quadratic.
+  // The index is for large pages: a linear search for each family would be quadratic if the order
+  // has changed.
   std::unordered_map<const MetricInfo*, std::size_t> places;
   const auto find = [&](const MetricInfo* metric) {
     if (attached.lines.size() <= kLarge) {
@@ -171,7 +173,7 @@ void Ledger::replace(Attached& attached, const Fragment& fragment, Time now, Bat
                                          .chunk = {},
                                          .pending = static_cast<std::uint32_t>(i) & kNothingPending,
                                          .renewed = now});
-    // Mostly in the same place.
+    // Usually the family is at the same index as before.
     auto old =
         attached.lines.begin() + static_cast<std::ptrdiff_t>(std::min(i, attached.lines.size()));
     if (old == attached.lines.end() || old->metric != line.metric) {
@@ -216,7 +218,7 @@ void Ledger::apply_facts(PartState& state, const Part& part) {
     if (sample.metric->keep != Keep::fact) continue;
     facts.push_back({sample.metric, std::string(sample.labels), sample.value, part.instance()});
   }
-  // Keep the facts of families that this run did not renew, if they are still published.
+  // Facts of families that this run did not renew are kept if they are still published.
   for (FactValue& old : state.facts) {
     const bool renewed = std::ranges::find(facts, old.metric, &FactValue::metric) != facts.end();
     const bool published =

@@ -1,5 +1,5 @@
 // Declarations of metrics. A Metric is a constant beside the code that sets it. Its constructor
-// checks the name, so that a name against the conventions of Prometheus does not compile, unless it
+// checks the name: a name that violates the conventions of Prometheus does not compile, unless it
 // has a waiver with the reason. Standard library only.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace vitalsd {
 
-/// Only foreign families have the types from `summary` on (foreign.hpp).
+/// The types from `summary` on are for foreign families only (foreign.hpp).
 enum class Type : unsigned char { gauge, counter, histogram, unknown, summary, info, stateset };
 
 /// OpenMetrics base units; the name ends in the unit (before a counter's "_total").
@@ -64,7 +64,8 @@ struct MetricInfo {
   Unit unit = Unit::none;
   std::string_view help;  ///< one sentence
   Keep keep = Keep::reading;
-  /// Why the name violates the lint, with the source that requires it. Empty: it does not.
+  /// The reason for a name that violates the lint, with the source that requires the name. Empty if
+  /// the name is valid.
   std::string_view waiver;
   std::array<std::string_view, kMaxLabels> label_names{};
   std::size_t label_count = 0;

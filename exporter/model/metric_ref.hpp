@@ -1,5 +1,5 @@
-// A reference to a metric family: one that the code declares, which lives forever, or a foreign one
-// (foreign.hpp), which lives as long as something refers to it. Standard library only.
+// A reference to a metric family: one that the code declares, which is never freed, or a foreign
+// one (foreign.hpp), which exists while something refers to it. Standard library only.
 #pragma once
 
 #include "exporter/model/metric.hpp"

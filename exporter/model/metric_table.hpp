@@ -88,7 +88,7 @@ constexpr std::size_t metric_count() {
 }
 }  // namespace detail
 
-/// All metrics of a kind, for its ProbeKind: of single metrics and of tables.
+/// All metrics of a kind, for its ProbeKind. `items` are single metrics and tables.
 template <class... Items>
 constexpr auto metric_list(const Items&... items) {
   std::array<const MetricInfo*, (detail::metric_count<Items>() + ... + 0)> list{};

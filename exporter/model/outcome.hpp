@@ -61,7 +61,8 @@ constexpr std::string_view reason_name(Reason reason) {
 
 /// The value of the up series after a run that failed for `reason`. A target that refuses access,
 /// sends an unexpected response or is full is up. A target that does not respond or does not serve
-/// yet is down. Nothing, that is unknown, if the failure is local.
+/// yet is down. Returns nothing if the failure is local, because the state of the target is then
+/// unknown.
 constexpr std::optional<bool> is_up(Reason reason) {
   switch (reason) {
     case Reason::auth:

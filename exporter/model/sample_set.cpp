@@ -9,7 +9,7 @@
 namespace vitalsd {
 namespace {
 
-// Whether `text` is ASCII without NUL, which is printable without a copy. Almost all labels are.
+// Whether `text` is ASCII without NUL, which is printable as it is. Almost all labels are ASCII.
 // The loop has no early exit, so that the compiler vectorizes it.
 bool is_plain(std::string_view text) {
   unsigned other = 0;
@@ -20,7 +20,7 @@ bool is_plain(std::string_view text) {
 }
 
 // `constant_labels` with `instance` as the value of the last label. A quote in a value is escaped,
-// so the searched text occurs only where the label begins.
+// so the searched text occurs only at the start of the label.
 std::string with_instance(std::string_view constant_labels, std::string_view instance) {
   std::string labels(constant_labels.substr(0, constant_labels.rfind(",instance=\"")));
   append_label(labels, "instance", instance);
@@ -101,8 +101,8 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
     own_labels = with_instance(constant_labels, instance_);
     constant_labels = own_labels;
   }
-  // Families in order of first appearance. A linear search from the end is the fastest, because a
-  // probe has few families and samples of one family are mostly consecutive.
+  // Families in the order of their first sample. A linear search from the end is the fastest,
+  // because a probe has few families and samples of one family are mostly consecutive.
   const std::size_t first = out.families.size();
   std::vector<std::pair<std::uint32_t, std::uint32_t>> order;  // family and entry
   order.reserve(entries_.size());
@@ -153,7 +153,7 @@ Part& SampleSet::part(std::string_view key) {
   return it != parts_.end() ? it->second : parts_[printable_utf8(key)];
 }
 
-// As a fragment: its lines have several suffixes.
+// A histogram is added as a fragment, because its lines have several suffixes.
 void SampleSet::add_histogram(const MetricInfo& metric, const HistogramCounts& counts,
                               std::span<const std::string_view> labels) {
   std::string all_labels = constant_labels_;
@@ -170,7 +170,7 @@ void SampleSet::conceal(std::string secret) {
   constexpr std::size_t kMinLength = 4;
   if (secret.size() < kMinLength || std::ranges::find(secrets_, secret) != secrets_.end()) return;
   secrets_.push_back(std::move(secret));
-  // The longest first: one secret may be part of another.
+  // Longer secrets are replaced first, because one secret may be part of another.
   std::ranges::sort(secrets_, std::ranges::greater{}, &std::string::size);
 }
 

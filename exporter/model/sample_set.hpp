@@ -1,5 +1,5 @@
 // The result of one run of a probe: samples, readings of checks and the outcome, for the probe as a
-// whole and for each of the objects ("parts") that it watches. One run fills it on the probe loop
+// whole and for each of the objects ("parts") that it observes. One run fills it on the probe loop
 // and passes it to the Ledger. It has no data of earlier runs.
 #pragma once
 
@@ -27,8 +27,8 @@
 
 namespace vitalsd {
 
-/// Why something failed: the reason for metrics, the detail for logs and pages. The detail has the
-/// target's error message, if there is one, and never a secret.
+/// Why something failed: the reason is for metrics, the detail for logs and pages. The detail
+/// contains the target's error message, if there is one, and never a secret.
 struct Failure {
   Reason reason = Reason::internal;
   std::string detail;
@@ -68,7 +68,7 @@ struct Sample {
   std::string_view labels;  ///< the values in declared order, each followed by NUL
 };
 
-/// The labels that have been rendered, by metric and instance. Two parts of a set may have the same
+/// The rendered labels, by metric and instance. They detect that two parts of a set have the same
 /// object.
 using RenderedLabels =
     std::map<std::pair<const MetricInfo*, std::string_view>, std::unordered_set<std::string_view>>;
@@ -100,9 +100,9 @@ class Part {
                   std::initializer_list<std::string_view> labels);
   void add_values(const MetricInfo& metric, double value, std::span<const std::string_view> labels);
 
-  /// Adds the lines of a fragment, which have all their labels, including the constant ones. The
+  /// Adds the lines of a fragment, which already have all labels, including the constant ones. The
   /// n-th fragment of a run replaces the n-th fragment of the previous run. A null fragment has no
-  /// lines, but counts.
+  /// lines, but is counted.
   void attach(Fragment fragment) { fragments_.push_back(std::move(fragment)); }
 
   /// Counts samples that the creator of a fragment left out because another sample had the same
@@ -115,8 +115,8 @@ class Part {
   void check(const Check& check, double reading, std::string_view object = {},
              const Thresholds& thresholds = {});
 
-  /// Reports a failure: the target was observed, but is not in order, or (in a part) could not be
-  /// observed. The first failure counts.
+  /// Reports a failure: the target was observed but is not healthy, or (in a part) could not be
+  /// observed. Only the first failure is kept.
   void fail(Reason reason, std::string detail);
 
   /// Marks this part as complete. Only necessary if the run observes parts one after another: parts
@@ -142,9 +142,9 @@ class Part {
   /// Appends the samples as lines, grouped by family in the order in which families were first
   /// added. Every line starts with `constant_labels` (`probe="x",environment="y",instance="x"`), in
   /// which the instance of this part replaces the last label. A second sample with the same metric
-  /// and labels is left out and counted in `duplicates`, together with those of count_duplicates().
-  /// With `rendered`, this applies to all parts that share it: it collects the rendered labels and
-  /// refers to the memory of the parts.
+  /// and labels is left out. `duplicates` is increased by the number of such samples and by those
+  /// of count_duplicates(). With `rendered`, duplicates are detected across all parts that share
+  /// it: it collects the rendered labels and refers to the memory of the parts.
   void render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
               RenderedLabels* rendered = nullptr) const;
 
@@ -179,8 +179,8 @@ class SampleSet : public Part {
   Part& part(std::string_view key);
   [[nodiscard]] const Parts& parts() const { return parts_; }
 
-  /// The failure of a part after a run that threw `thrown` or returned. A part that was not
-  /// complete when the run threw has the failure of the run.
+  /// The failure of a part. `thrown` is the failure that the run threw; empty if the run returned.
+  /// A part that was not complete when the run threw has the failure of the run.
   static const std::optional<Failure>& outcome_of(const Part& part,
                                                   const std::optional<Failure>& thrown) {
     return part.failure() || part.is_complete() ? part.failure() : thrown;
@@ -218,7 +218,8 @@ class SampleSet : public Part {
   [[nodiscard]] const std::string& message() const { return message_; }
 
   /// Sets the current step ("connecting to 10.0.0.1:5432"), which is reported if the deadline
-  /// passes. The run then fails with `late`: internal if it does not wait for the target.
+  /// passes. The run then fails with `late`, which is internal for a step that does not wait for
+  /// the target.
   void doing(std::string step, Reason late = Reason::timeout) {
     step_ = std::move(step);
     late_ = late;

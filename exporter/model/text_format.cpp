@@ -58,7 +58,7 @@ void append_number(std::string& out, double value) {
 }
 
 void append_label_value(std::string& out, std::string_view value) {
-  // Almost no value needs escapes. The loop has no early exit, so that the compiler vectorizes it.
+  // Almost no value needs escaping. The loop has no early exit, so that the compiler vectorizes it.
   unsigned special = 0;
   for (const char c : value) {
     special |= static_cast<unsigned>(c == '\\') | static_cast<unsigned>(c == '"') |
@@ -110,7 +110,7 @@ std::string printable_utf8(std::string_view text) {
 
 namespace {
 
-// Whether a character controls a terminal or changes the place of other characters.
+// Whether a character controls a terminal or changes the order of other characters.
 bool is_control(std::string_view character) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
   if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
@@ -153,7 +153,7 @@ std::string_view openmetrics_base(std::string_view name, std::string_view type) 
 
 namespace {
 
-// The type as the format has it. `name` is the one of the header.
+// The type in the spelling of the format. `name` is the name in the header.
 std::string_view type_in(Format format, std::string_view type, std::string_view metric,
                          std::string_view name) {
   if (format == Format::text) {

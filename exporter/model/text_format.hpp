@@ -33,16 +33,16 @@ std::string printable_utf8(std::string_view text);
 bool is_printable_utf8(std::string_view text);
 
 /// `text` as one line of UTF-8 that is safe for a terminal: without control characters (C0 and C1)
-/// and without marks that change the direction of writing. Text beyond `max_size` bytes becomes
-/// "…".
+/// and without characters that change the direction of writing. Text beyond `max_size` bytes
+/// becomes "…".
 std::string shown_text(std::string_view text, std::size_t max_size);
 
-/// The name of a family in OpenMetrics: that of a counter or an info without _total or _info,
-/// unless it does not end so.
+/// The name of a family in OpenMetrics: a counter or an info loses its suffix _total or _info, if
+/// it has one.
 std::string_view openmetrics_base(std::string_view name, std::string_view type);
 
 /// Appends the HELP, TYPE and, for OpenMetrics, UNIT lines of a family. `type` ("histogram")
-/// replaces the type of `metric`, unless it is empty.
+/// replaces the type of `metric` if it is not empty.
 void append_header(std::string& out, const MetricInfo& metric, std::string_view type,
                    Format format);
 

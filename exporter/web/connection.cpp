@@ -84,7 +84,7 @@ asio::awaitable<ServerTls::Context> ServerTls::context() {
   co_return context_;
 }
 
-// On a thread of its own, because a file on an unreachable NFS server would block the web thread.
+// Reads on its own thread, because a file on an unreachable NFS server would block the web thread.
 void ServerTls::look() {
   constexpr std::chrono::seconds kMaxLook{1};
   const auto work = [link = link_, files = files_]() mutable {
@@ -92,8 +92,8 @@ void ServerTls::look() {
     try {
       context = files.load_if_changed();
     } catch (const std::exception&) {
-      // The files may be half written: keep the current certificate and retry at the next
-      // connection.
+      // A file may be half written: the server keeps the current certificate and retries at the
+      // next connection.
     }
     const std::lock_guard lock(link->mutex);
     if (link->owner == nullptr) return;
@@ -111,7 +111,7 @@ void ServerTls::look() {
     std::thread(work).detach();
     is_looking_ = true;
   } catch (const std::system_error&) {
-    // No thread is left: keep the current certificate.
+    // No thread can be created: the server keeps the current certificate.
   }
 }
 

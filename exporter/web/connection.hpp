@@ -33,27 +33,27 @@ class ServerTls {
 
   /// Throws std::exception if the files cannot be used. Blocks on them.
   ServerTls(boost::asio::io_context& loop, const WebOptions& options);
-  /// Does not wait for a look at the files that hangs.
+  /// Does not wait for a check of the files that hangs.
   ~ServerTls();
   ServerTls(const ServerTls&) = delete;
   ServerTls& operator=(const ServerTls&) = delete;
 
-  /// The context of the current files; of the previous ones if the current files cannot be used or
-  /// do not respond within a second.
+  /// Returns a context of the current files. If they cannot be used, or do not respond within a
+  /// second, returns the context of the previous files.
   boost::asio::awaitable<Context> context();
 
  private:
-  // The files, as last used.
+  // The files and their versions when the context was made.
   struct Files {
     std::string certificate;
     std::string key;
     std::string client_ca;
     std::vector<config::FileVersion> versions;
 
-    /// The context of files that have changed, else null. Blocks.
+    /// Returns a new context if the files have changed, otherwise null. Blocks.
     Context load_if_changed();
   };
-  // Shared with the thread that looks at the files.
+  // Shared with the thread that checks the files.
   struct Link {
     std::mutex mutex;
     ServerTls* owner;  // null after its destruction
@@ -65,7 +65,8 @@ class ServerTls {
   Files files_;
   Context context_;
   bool is_looking_ = false;
-  boost::asio::steady_timer looked_;  // expires when a look hangs, and is cancelled at its end
+  // Expires when a check hangs, and is cancelled at the end of the check.
+  boost::asio::steady_timer looked_;
   std::shared_ptr<Link> link_;
 };
 
@@ -77,7 +78,7 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// Sets the deadline to `time` from now. Operations that are pending then fail.
+  /// Sets the deadline to `time` from now. Pending operations fail when the deadline passes.
   void expires_after(std::chrono::milliseconds time) { tcp_.expires_after(time); }
 
   /// Throws if the handshake fails. Must be called for TLS only.

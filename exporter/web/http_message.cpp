@@ -45,8 +45,8 @@ bool expects_continue(const HttpRequest& request) {
   return request.version() != 10 && beast::iequals(request[http::field::expect], "100-continue");
 }
 
-// Refuses headers that two servers in a row may read differently, so that one of them takes the
-// body of a request for the next request (request smuggling).
+// Rejects headers that a proxy and this server could parse differently, so that the body of one
+// request would be taken for the next request (request smuggling).
 http::status judge_header(const HttpRequest& request) {
   const bool is_http10 = request.version() == 10;
   const std::size_t hosts = request.count(http::field::host);
@@ -66,7 +66,7 @@ http::status judge_header(const HttpRequest& request) {
   return http::status::ok;
 }
 
-// Parses what is in the buffer, and reads more into it if that is not enough.
+// Parses the content of the buffer, and reads more data if the message is not complete.
 asio::awaitable<http::status> read_some(Connection& connection, beast::flat_buffer& buffer,
                                         HttpParser& parser) {
   beast::error_code error = http::error::need_more;
@@ -93,7 +93,7 @@ std::size_t body_size(const WebResponse& response) {
 
 asio::awaitable<http::status> read_header(Connection& connection, beast::flat_buffer& buffer,
                                           HttpParser& parser) {
-  parser.body_limit(boost::none);  // read_body() has the limit
+  parser.body_limit(boost::none);  // read_body() applies the limit
   while (true) {
     const http::status status = co_await read_some(connection, buffer, parser);
     if (status != http::status::ok) co_return status;
@@ -104,7 +104,7 @@ asio::awaitable<http::status> read_header(Connection& connection, beast::flat_bu
 asio::awaitable<http::status> read_body(Connection& connection, beast::flat_buffer& buffer,
                                         HttpParser& parser, std::size_t max) {
   if (parser.content_length().value_or(0) > max) co_return http::status::payload_too_large;
-  parser.body_limit(max);  // of a chunked body
+  parser.body_limit(max);  // for a chunked body
   parser.eager(true);
   bool must_continue = expects_continue(parser.get());
   while (!parser.is_done()) {

@@ -32,18 +32,18 @@ boost::asio::awaitable<boost::beast::http::status> read_header(Connection& conne
                                                                boost::beast::flat_buffer& buffer,
                                                                HttpParser& parser);
 
-/// Reads the body after read_header(), at most `max` bytes. Returns the same. Bytes of the next
-/// request stay in `buffer`.
+/// Reads the body after read_header(), at most `max` bytes. Returns the same statuses as
+/// read_header(). Bytes of the next request stay in `buffer`.
 boost::asio::awaitable<boost::beast::http::status> read_body(Connection& connection,
                                                              boost::beast::flat_buffer& buffer,
                                                              HttpParser& parser, std::size_t max);
 
-/// Writes the response, or throws. A connection holds at most 64 KiB of a page at a time, so that
-/// neither many scrapers nor slow ones each cost a copy of the page.
+/// Writes the response, or throws. A connection copies at most 64 KiB of a page at a time, so many
+/// slow scrapers need little memory.
 boost::asio::awaitable<void> write_response(Connection& connection, const WebResponse& response,
                                             ResponseFormat format);
 
-/// Bytes of the response's body.
+/// The size of the response's body in bytes.
 std::size_t body_size(const WebResponse& response);
 
 }  // namespace vitalsd

@@ -41,7 +41,7 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using asio::ip::tcp;
 
-constexpr std::size_t kMaxBodyBytes = 1024;  // of a request that is not passed on to a probe
+constexpr std::size_t kMaxBodyBytes = 1024;  // for a request that is not passed to a probe
 constexpr std::size_t kLargePage = std::size_t{1} << 20;
 constexpr std::string_view kPushRoute = "/push";
 
@@ -93,7 +93,7 @@ class HttpServer::Impl {
 
  private:
   // One connection. It is always in one of the queues, so that it can be cancelled when a new
-  // connection needs its slot.
+  // connection needs its place.
   struct Session {
     asio::cancellation_signal cancel;
     std::list<Session*>* queue = nullptr;
@@ -102,8 +102,8 @@ class HttpServer::Impl {
   };
   using Queue = std::list<Session*>;
 
-  // Restarts the accept loop after an exception: a connection may fail for lack of memory, and the
-  // next one may succeed.
+  // Restarts the accept loop after an exception: a connection may fail because no memory is free,
+  // and the next one may succeed.
   void start_accepting() {
     asio::co_spawn(loop_, accept(), [this](const std::exception_ptr& error) {
       if (error) start_accepting();
@@ -114,12 +114,12 @@ class HttpServer::Impl {
     for (;;) {
       auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
       if (error == asio::error::no_descriptors && spare_.release_one()) continue;
-      if (error) {  // most likely no descriptor is free: connections that end free some
+      if (error) {  // most likely no descriptor is free until a connection ends
         asio::steady_timer pause(loop_, std::chrono::milliseconds(100));
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
         continue;
       }
-      // `socket` is closed if no connection can be cancelled for it.
+      // If no connection can be cancelled, `socket` is closed.
       if (connections_ >= options_.max_connections && !cancel_oldest()) continue;
       ++connections_;
       auto session = std::make_shared<Session>();
@@ -150,8 +150,8 @@ class HttpServer::Impl {
     session.cancel.emit(asio::cancellation_type::terminal);
   }
 
-  // Cancels the oldest connection of the first queue that has one. The first queue costs its
-  // clients least, the last one most. False if all queues are empty.
+  // Cancels the oldest connection of the first queue that is not empty. The queues are sorted by
+  // the cost of a cancellation for the client. Returns false if all queues are empty.
   bool cancel_oldest() {
     for (Queue* const queue : {&waiting_, &large_pages_, &answering_, &sending_}) {
       if (queue->empty()) continue;
@@ -161,9 +161,10 @@ class HttpServer::Impl {
     return false;
   }
 
-  // Whether another large page can be sent. Cancels connections that have been sending one for
-  // `slow_page` or longer, because each of them keeps its page in memory. Up to four times
-  // `max_large_pages` younger ones may send at the same time, when many clients scrape at once.
+  // Makes room for another large page; returns false if that is not possible. Cancels connections
+  // that have been sending one for `slow_page` or longer, because each of them keeps its page in
+  // memory. When many clients scrape at once, up to four times `max_large_pages` younger
+  // connections may send at the same time.
   bool make_room_for_page() {
     constexpr std::size_t kBurst = 4;
     const auto slow = std::chrono::steady_clock::now() - options_.slow_page;
@@ -189,7 +190,7 @@ class HttpServer::Impl {
   }
 
   // Answers requests until the client or the server ends the connection. Throws for an error of the
-  // connection, which ends this session only.
+  // connection, which ends only this session.
   asio::awaitable<void> handle_requests(Session& session, Connection& connection) {
     beast::flat_buffer buffer;
     for (bool first = true;; first = false) {
@@ -303,7 +304,7 @@ class HttpServer::Impl {
   }
 
   // Starts a call to another thread, which calls back with a value and a text, and waits for both.
-  // Nothing after `timeout`, because a probe loop that hangs never calls back.
+  // Returns nothing after `timeout`, because a probe loop that hangs never calls back.
   template <class Value, class Start>
   asio::awaitable<std::optional<std::pair<Value, std::string>>> result_of(
       std::chrono::milliseconds timeout, Start start) {
@@ -314,7 +315,7 @@ class HttpServer::Impl {
     };
     const auto shared = std::make_shared<Result>(loop_);
     shared->arrived.expires_after(timeout);
-    // The daemon may call back, or destroy the callback, after this server is destroyed.
+    // The daemon may call the callback, or destroy it, after this server is destroyed.
     start([weak = std::weak_ptr(shared), &loop = loop_](Value value, std::string text) {
       const auto shared = weak.lock();
       if (!shared) return;

@@ -25,8 +25,8 @@ class HttpServer {
   void set_routes(std::vector<WebRoute> routes);
   /// The bound port, also if the configured port is 0.
   [[nodiscard]] std::uint16_t port() const;
-  /// Whether password checks are running. The destructor waits for them: seconds for a hash of a
-  /// high cost.
+  /// Whether password checks are running. The destructor waits for them, which takes seconds if a
+  /// hash has a high cost.
   [[nodiscard]] bool checks_passwords() const;
 
  private:

@@ -55,24 +55,25 @@ struct WebOptions {
   std::function<std::vector<std::string>()> notices;  ///< for the status page; empty: none
   std::function<bool()> healthy;                      ///< whether the probe loop responds
   std::function<bool()> ready;
-  /// Whether this replica is the leader and may publish the series of its probes. A standby replica
-  /// publishes its own metrics only. Empty: always the leader.
+  /// Whether this replica is the leader, which publishes the series of its probes. A standby
+  /// replica publishes its own metrics only. If the function is empty, this process is always the
+  /// leader.
   std::function<bool()> leads;
 
-  /// Starts a reload. Calls back on any thread with whether it succeeded and the response's text.
-  /// Empty: POST /-/reload is disabled.
+  /// Starts a reload. Calls back on any thread. The arguments of the callback: whether the reload
+  /// succeeded, and the text of the response. If the function is empty, POST /-/reload is disabled.
   using ReloadDone = std::function<void(bool, std::string)>;
   std::function<void(ReloadDone)> reload;
 
-  /// Passes a request on to its probe. Calls back on any thread with the response's status and
-  /// text, or never. Empty if no route is ever set.
+  /// Passes a request to its probe. Calls back on any thread with the status and the text of the
+  /// response, or never. Empty if no route is ever set.
   using PushDone = std::function<void(int, std::string)>;
   std::function<void(WebPush, PushDone)> push;
 
   std::function<void(std::string_view route, int status)> on_request;
   std::function<void(std::chrono::duration<double>, std::size_t bytes)> on_scrape;
 
-  // Limits of the resources of clients.
+  // Limits for all clients together.
   std::size_t max_connections = 256;
   std::size_t max_large_pages = 8;  ///< pages over 1 MiB to slow clients at the same time
   std::size_t max_header_bytes = 16 * 1024;
@@ -80,7 +81,7 @@ struct WebOptions {
   std::chrono::milliseconds idle_timeout{120'000};    ///< between requests
   std::chrono::milliseconds response_timeout{60'000};
   std::chrono::milliseconds slow_page{
-      1'000};  ///< older connections can be cancelled for a new page
+      1'000};  ///< older connections are cancelled when a new page needs their place
 };
 
 }  // namespace vitalsd

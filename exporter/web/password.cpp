@@ -34,9 +34,9 @@ int cost_of(std::string_view hash) {
   return cost;
 }
 
-// Extends a check of cost `from` to the time of a check of cost `to`. A check of cost n takes twice
-// as long as one of cost n - 1, so one further check at each cost from `from` to `to` - 1 adds up
-// to the difference.
+// Continues a check of cost `from` up to the time of a check of cost `to`. A check of cost n takes
+// twice as long as one of cost n - 1, so one further check at each cost from `from` to `to` - 1
+// makes up the difference.
 void spend_time(const std::string& password, int from, int to) {
   for (int cost = from; cost < to; ++cost) {
     const std::string number = std::to_string(cost);

@@ -1,6 +1,6 @@
 // Basic authentication with bcrypt hashes. A bcrypt check takes tens of milliseconds by design, so
-// it runs on a thread of its own, at most eight checks are pending, and the digests of accepted
-// headers are cached.
+// it runs on its own thread, at most eight checks are pending, and the digests of accepted headers
+// are cached.
 #pragma once
 
 #include <atomic>
@@ -29,15 +29,15 @@ class Passwords {
   enum class Verdict : unsigned char {
     accepted,
     refused,
-    busy,  ///< the maximum of checks is pending
+    busy,  ///< too many checks are pending
   };
 
   /// Whether an Authorization header ("Basic ...") has a valid user and password. Runs and resumes
   /// on the caller's executor. The time of a refusal does not reveal whether the user exists.
   boost::asio::awaitable<Verdict> check(std::string authorization);
 
-  /// Whether checks are pending. The destructor waits for them: seconds for a hash of a high cost.
-  /// Safe on any thread.
+  /// Whether checks are pending. The destructor waits for them, which takes seconds if a hash has a
+  /// high cost. Safe on any thread.
   [[nodiscard]] bool busy() const { return *pending_ > 0; }
 
  private:

@@ -25,7 +25,7 @@ std::string_view bearer_token(std::string_view authorization) {
   return authorization.substr(kScheme.size());
 }
 
-// Compares digests, so that the time reveals neither the length nor a common beginning.
+// Compares digests, so the time of a comparison reveals neither the length nor a common prefix.
 bool is_same(std::string_view a, std::string_view b) {
   const std::string one = sha256(a);
   const std::string other = sha256(b);
@@ -56,7 +56,8 @@ void Pushes::set(std::vector<WebRoute> routes) {
 }
 
 std::optional<Pushes::Match> Pushes::find(const WebRequest& request) const {
-  // A route matches its path and all paths below it. Its own path has few parts.
+  // A route matches its path and all paths below it. The path of a route has at most this many
+  // parts.
   constexpr int kMaxParts = 8;
   const std::string_view path = path_of(request.target);
   std::size_t end = 0;
@@ -101,7 +102,8 @@ std::optional<WebResponse> Pushes::judge(std::string_view path,
                                          std::string_view method, std::string_view authorization,
                                          bool has_password, Clock::time_point now) {
   const auto found = routes_.find(path);
-  if (found == routes_.end()) return unknown_job();  // the routes were replaced in the meantime
+  // The routes were replaced after the request was matched.
+  if (found == routes_.end()) return unknown_job();
   Route& route = found->second;
   const bool authorized = token ? !token->empty() && is_same(bearer_token(authorization), *token)
                                 : route.options.token == nullptr && has_password;

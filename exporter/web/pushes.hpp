@@ -1,5 +1,5 @@
-// The routes for requests that are passed on to probes: which request belongs to which probe, and
-// whether it is accepted. No I/O: the caller reads the token. Web thread only.
+// The routes for requests to probes: maps each request to its probe, and decides whether it is
+// accepted. No I/O: the caller reads the token. Web thread only.
 #pragma once
 
 #include "exporter/web/options.hpp"
@@ -19,7 +19,7 @@ class Pushes {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Replaces all routes. A route that stays keeps its limit of requests.
+  /// Replaces all routes. A route that existed before keeps its rate limit.
   void set(std::vector<WebRoute> routes);
 
   /// A request to a route.
@@ -29,30 +29,32 @@ class Pushes {
     std::size_t max_body = 0;  ///< bytes
   };
 
-  /// Nothing if the request is for no route.
+  /// Returns nothing if no route matches the request.
   [[nodiscard]] std::optional<Match> find(const WebRequest& request) const;
 
-  /// How to read the token of the route of this path. Empty if it needs none, or is gone.
+  /// Returns the function that reads the token of the route with this path. Empty if the route
+  /// needs no token or no longer exists.
   [[nodiscard]] WebRoute::ReadToken token_of(std::string_view route) const;
 
   /// Nothing if the token could not be read.
   using Token = std::optional<std::string>;
-  /// What token_of() has read last, if it must not be read again now: anybody can cause a read, so
-  /// reads are limited for each route. Nothing: read it, and call keep_token().
+  /// Returns the last token that the caller passed to keep_token(), if it must not be read again
+  /// yet. Anybody can cause a read, so reads are limited for each route. If nothing is returned,
+  /// the caller reads the token and calls keep_token().
   std::optional<Token> kept_token(std::string_view route, Clock::time_point now);
   void keep_token(std::string_view route, Token token);
 
-  /// The response if the request to the route of this path is not accepted. `token` is what
-  /// token_of() has read, nothing if it was empty. `has_password`: whether a request without a
-  /// token has the password, or needs none. The comparison takes the same time for every token.
-  /// Requests are limited for each route: those with the token or password, and separately those
-  /// without it, so that nobody can exhaust the limit of the others.
+  /// Returns the error response if the request to the route with this path is refused. `token` is
+  /// the result of token_of(), nothing if the route needs no token. `has_password` is true if a
+  /// request without a token has the password, or needs none. The comparison takes the same time
+  /// for every token. The rate of requests is limited for each route, separately for requests with
+  /// and without the token or password, so that nobody can use up the limit of the others.
   std::optional<WebResponse> judge(std::string_view route, const std::optional<std::string>& token,
                                    std::string_view method, std::string_view authorization,
                                    bool has_password, Clock::time_point now);
 
  private:
-  // A number of requests at once, and then some each second.
+  // A rate limit: a number of requests at once, and then some each second.
   class Budget {
    public:
     bool take(Clock::time_point now);

@@ -80,7 +80,8 @@ WebResponse metrics(const WebOptions& options, const WebRequest& request,
   const auto start = std::chrono::steady_clock::now();
   const bool leading = is_leader(options);
   WebResponse response = gather(options, request, wanted, leading);
-  // The lease may have expired in the meantime, for example if the process was frozen.
+  // The lease may have expired while the page was made, for example because the process was
+  // suspended.
   if (leading && !is_leader(options)) response = gather(options, request, wanted, false);
   if (!wanted.owner) {
     options.on_scrape(std::chrono::steady_clock::now() - start,

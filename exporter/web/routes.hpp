@@ -29,7 +29,7 @@ struct WebResponse {
   std::string_view route = "other";  ///< label value of the request metric: one of a fixed set
 };
 
-/// The response to any request but a reload, which waits for the probe loop: see is_reload().
+/// The response to any request except a reload (see is_reload()), which waits for the probe loop.
 WebResponse respond(const WebOptions& options, const WebRequest& request);
 
 /// Whether the request is POST /-/reload and reload over HTTP is enabled.
@@ -42,13 +42,13 @@ bool is_health(const WebRequest& request);
 /// The path of a request target, which is an absolute URL in requests to a proxy.
 std::string_view path_of(std::string_view target);
 
-/// Whether this replica publishes and observes: WebOptions::leads.
+/// Whether this replica is the leader (WebOptions::leads).
 bool is_leader(const WebOptions& options);
 
 /// Compares ASCII letters without their case.
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 
-/// The response 503 to a request that will succeed later, with Retry-After. A replica takes over
+/// The response 503 with Retry-After, to a request that can succeed later. A replica takes over
 /// within some seconds, so five retries of curl are enough.
 WebResponse unavailable(std::string text, std::string_view route);
 
@@ -58,7 +58,7 @@ WebResponse unauthorized();
 /// The response to a request to a job that no probe watches.
 WebResponse unknown_job();
 
-/// The format that an Accept header prefers: OpenMetrics if it has at least the weight of the text
+/// The format that an Accept header prefers: OpenMetrics if its weight is at least that of the text
 /// format, otherwise the text format.
 Format negotiate_format(std::string_view accept);
 

@@ -1,5 +1,5 @@
-// File descriptors in reserve, so that the process still responds to scrapes when its probes use
-// all others. Not thread-safe.
+// Reserved file descriptors, so that the process responds to scrapes even if its probes use all
+// others. Not thread-safe.
 #pragma once
 
 #include <cstddef>

@@ -15,9 +15,10 @@ namespace vitalsd {
 
 struct CheckView {
   std::string name;
-  std::string object;     ///< the object, if the check has several; may be empty
-  std::string reading;    ///< "42%", "3d 4h"
-  std::string threshold;  ///< the decisive threshold: "warn above 80%"; empty: none
+  std::string object;   ///< the object, if the check has several; may be empty
+  std::string reading;  ///< "42%", "3d 4h"
+  /// The threshold that determines the status: "warn above 80%"; may be empty.
+  std::string threshold;
   Status status = Status::ok;
 };
 

@@ -2,7 +2,7 @@
 // an object or, with `layout: directories`, a directory. A good backup matches the pattern, is
 // large enough, is not being written and, if configured, has its marker or is valid gzip. If the
 // store can be listed but has no good backup, the time of the last success and the size are 0, and
-// the check is critical. If the store cannot be listed, what is published stays.
+// the check is critical. If the store cannot be listed, the published series are kept.
 #include "probes/backup/criteria.hpp"
 #include "probes/backup/directory.hpp"
 #include "probes/net/s3.hpp"
@@ -131,7 +131,8 @@ class BackupProbe final : public Probe {
   asio::awaitable<void> list_bucket(SampleSet& out, Result& result) {
     std::map<std::string, Candidate, std::less<>> directories;
     const auto judge = [&](Candidate candidate) {
-      // The earlier of both clocks: a store whose clock is ahead dates its objects too late.
+      // Uses the earlier of both clocks: if the store's clock is ahead, the times of its objects
+      // are in the future.
       const double local = backup::now_unix();
       const double now = std::min(bucket_->server_time().value_or(local), local);
       if (!criteria_.accepts(candidate, now, result.tally)) return;
@@ -163,11 +164,12 @@ class BackupProbe final : public Probe {
     }
   }
 
-  // `name` is the object's key without the prefix. Objects beside the directories are counted only.
+  // `name` is the object's key without the prefix. Objects outside of the directories are only
+  // counted.
   void add_to_directory(std::map<std::string, Candidate, std::less<>>& directories,
                         std::string_view name, const net::S3Object& object, Tally& tally) const {
     constexpr std::size_t kMaxDirectories = 10'000;
-    if (name.starts_with('/')) name.remove_prefix(1);  // of a prefix without its last '/'
+    if (name.starts_with('/')) name.remove_prefix(1);  // the prefix may lack its last '/'
     const std::size_t slash = name.find('/');
     if (slash == std::string_view::npos) {
       ++tally.of_other_layout;
@@ -197,7 +199,7 @@ class BackupProbe final : public Probe {
                                      "as a backup");
     }
     if (!result.newest) out.fail(Reason::mismatch, "no good backup: " + describe(result.tally));
-    // By the store's clock if it is known, because the local one may be wrong.
+    // Uses the store's clock if it is known, because the local clock may be wrong.
     const double local = backup::now_unix();
     const double now = bucket_ ? bucket_->server_time().value_or(local) : local;
     const double max = std::chrono::duration<double>(max_age_).count();

@@ -31,7 +31,7 @@ Criteria::Criteria(config::Node& options)
       settle_(options.get<config::Duration>(
           "settle", 1min,
           "a file or directory that changed more recently counts as being written")) {
-  // Without it, no name could match.
+  // Without a pattern, no name could match.
   if (pattern_.empty()) options.error("pattern", "must not be empty");
   if (options.has("directory") && pattern_.contains('/'))
     options.error("pattern", "must not contain '/': it applies to the names in the directory");
@@ -39,7 +39,7 @@ Criteria::Criteria(config::Node& options)
     options.error("marker", "must be the pattern of a path in the backup directory");
   if (of_directories_) return;
   if (options.has("marker")) options.error("marker", "requires layout: directories");
-  // An object appears when all of it is written.
+  // S3 lists an object only after it has been written completely, so `settle` does not apply.
   if (!options.has("s3")) return;
   if (options.has("settle")) options.error("settle", "requires directory or layout: directories");
   settle_ = 0s;
@@ -49,7 +49,7 @@ bool Criteria::matches(std::string_view name) const {
   constexpr std::array<std::string_view, 5> kUnfinished = {".tmp", ".part", ".partial",
                                                            ".incomplete", ".filepart"};
   const std::string_view base = name.substr(name.rfind('/') + 1);
-  // "Folders" of S3 have no base name. rsync's temporary files begin with a dot.
+  // The "folders" of S3 have no base name. The names of rsync's temporary files begin with a dot.
   if (base.empty() || base.starts_with('.')) return false;
   if (std::ranges::any_of(kUnfinished, [&](std::string_view end) { return base.ends_with(end); })) {
     return false;
@@ -58,8 +58,8 @@ bool Criteria::matches(std::string_view name) const {
 }
 
 bool Criteria::accepts(const Candidate& candidate, double now, Tally& tally) const {
-  // No difference between clocks explains more than this. Such a backup would count as fresh for
-  // too long.
+  // A backup that is dated further in the future than this is not accepted: the difference is too
+  // large for a wrong clock, and the backup would count as recent for too long.
   constexpr double kTolerance = 86'400;  // seconds
   const double settle = std::chrono::duration<double>(settle_).count();
   if (!candidate.is_complete) {

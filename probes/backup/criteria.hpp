@@ -1,5 +1,4 @@
-// Which files, objects or directories of a store count as backups, as far as their entries in the
-// list tell.
+// Which files, objects or directories of a store count as backups, as far as a listing can show it.
 #pragma once
 
 #include "config/node.hpp"
@@ -14,8 +13,8 @@ namespace vitalsd::backup {
 /// A file or object, or a directory that is one backup.
 struct Candidate {
   std::string name;
-  std::uint64_t size = 0;  ///< bytes; of a directory: the sum of its files
-  double modified = 0;     ///< Unix time; of a directory: that of its newest file
+  std::uint64_t size = 0;  ///< bytes; for a directory the sum of its files
+  double modified = 0;     ///< Unix time; for a directory that of its newest file
   std::uint64_t inode = 0;
   bool is_complete = true;  ///< false: a directory without the marker
 };
@@ -40,13 +39,13 @@ class Criteria {
 
   /// Whether each directory of the store is a backup, instead of each file or object.
   [[nodiscard]] bool of_directories() const { return of_directories_; }
-  /// Whether the name is that of a backup.
+  /// Whether a backup may have this name.
   [[nodiscard]] bool matches(std::string_view name) const;
   /// Whether a candidate with a matching name is a backup at `now` (Unix time). Counts it in
   /// `tally`.
   bool accepts(const Candidate& candidate, double now, Tally& tally) const;
 
-  /// A directory without files.
+  /// Creates a directory without files.
   [[nodiscard]] Candidate directory(std::string name) const;
   /// Adds a file to its directory. `path` is relative to the directory.
   void add_file(Candidate& directory, std::string_view path, std::uint64_t size,

@@ -76,7 +76,7 @@ asio::awaitable<GzipCheck::State> Directory::verify(const Environment& environme
                                                     const Candidate& file, SampleSet& out) {
   std::shared_ptr<GzipCheck>& check = checks_[identity_of(file)];
   if (!check || check->state() == GzipCheck::State::working) {
-    // Leaves a quarter of the run's time, so that the run can report before its deadline.
+    // A quarter of the run's time is left, so that the run can report before its deadline.
     const auto until = std::chrono::steady_clock::now() + out.time_limit() * 3 / 4;
     const auto work = [check, until,
                        path = path_ + '/' + file.name](const net::StopFlag& stop) mutable {

@@ -1,5 +1,5 @@
-// A directory of backups: lists them, leaves out those that are still being written, and verifies
-// the newest ones. Probe loop only; reading is done by the thread pool.
+// A directory of backups: lists them, ignores those that are still being written, and verifies the
+// newest ones. Probe loop only; the thread pool reads the files.
 #pragma once
 
 #include "probes/backup/criteria.hpp"
@@ -24,18 +24,18 @@ class Directory {
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
-  /// The newest of those that are backups by name, size and age, the newest first (at most
-  /// Listing::kMaxNewest). Sets `tally`. Throws ProbeError if the directory cannot be read.
+  /// Returns the newest candidates that are backups by name, size and age, the newest first (at
+  /// most Listing::kMaxNewest). Sets `tally`. Throws ProbeError if the directory cannot be read.
   asio::awaitable<std::vector<Candidate>> list(const Environment& environment,
                                                const Criteria& criteria, Tally& tally);
 
-  /// The newest file that is not broken; nothing if there is none. Counts broken files. Throws
-  /// ProbeError(unready) while the verification of a file continues in the next run.
+  /// Returns the newest file that is not broken; nothing if there is none. Counts broken files.
+  /// Throws ProbeError(unready) while the verification of a file continues in the next run.
   asio::awaitable<std::optional<Candidate>> find_newest(const Environment& environment,
                                                         const std::vector<Candidate>& files,
                                                         SampleSet& out, Tally& tally);
 
-  /// Takes over the verifications of unchanged files.
+  /// Takes over the results of files that have not changed.
   void inherit(Directory& old);
 
   /// Why files are broken: "; NAME FAULT" for each.
@@ -61,7 +61,7 @@ class Directory {
   std::string path_;
   bool verify_;
   std::map<std::string, std::uint64_t>
-      sizes_;  // of the newest, in bytes by name, as of the previous run
+      sizes_;  // bytes by name, of the newest files, in the previous run
   std::map<Identity, std::shared_ptr<GzipCheck>> checks_;
 };
 

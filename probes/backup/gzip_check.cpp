@@ -61,7 +61,7 @@ void GzipCheck::read_piece() {
   s.z.avail_in = static_cast<uInt>(size);
   while (s.z.avail_in > 0) {
     if (s.is_between_members) {
-      // Like gzip, accepts zeros after the last member as padding, which tapes add.
+      // Like gzip, accepts zeros after the last member, because tapes add zeros as padding.
       if (*s.z.next_in == 0 && s.z.total_out + s.z.total_in > 0) {
         ++s.z.next_in;
         --s.z.avail_in;

@@ -1,6 +1,6 @@
-// Verifies that a file is a complete and valid gzip stream by decompressing all of it. The output
-// is discarded. Verifying a large backup takes longer than a run, so the work is done in steps and
-// continues in the next run. Blocks on the file: for a thread of the pool.
+// Verifies that a file is a complete and valid gzip stream by decompressing it completely. The
+// output is discarded. Verifying a large backup takes longer than a run, so the work is done in
+// steps and continues in the next run. Blocks on the file: must run on a thread of the pool.
 #pragma once
 
 #include <chrono>

@@ -21,8 +21,9 @@ namespace vitalsd::backup {
 namespace {
 
 constexpr std::size_t kMaxFiles = 1'000'000;
-constexpr int kMaxDepth = 32;                             // each level has an open descriptor
-constexpr std::string_view kLostAndFound = "lost+found";  // of the root of a volume, for root alone
+constexpr int kMaxDepth = 32;  // each level has an open descriptor
+// In the root of a volume, only root can read it.
+constexpr std::string_view kLostAndFound = "lost+found";
 
 double modified(const struct stat& status) {
   return static_cast<double>(status.st_mtim.tv_sec) +
@@ -34,8 +35,8 @@ double modified(const struct stat& status) {
             {error, boost::system::system_category()});
 }
 
-// Calls `take(entry, descriptor of the directory)` for each entry. Returns the error number if the
-// directory cannot be opened, and fails if it cannot be read.
+// Calls `take(entry, descriptor of the directory)` for each entry. Returns errno if the directory
+// cannot be opened. Throws if reading it fails.
 template <class Take>
 int for_each_entry(int parent, const char* name, int flags, const std::string& path,
                    const net::StopFlag& stop, const Take& take) {
@@ -66,7 +67,8 @@ class Walk {
   Listing list() {
     const auto take = [&](const char* name, int descriptor) {
       struct stat status{};
-      // Follows links, because "latest" may be one. Ignores entries that were deleted meanwhile.
+      // Follows links, because "latest" may be a link. Ignores entries that were deleted since they
+      // were listed.
       if (fstatat(descriptor, name, &status, 0) != 0) return;
       const bool is_wanted =
           criteria_.of_directories() ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode);
@@ -94,7 +96,7 @@ class Walk {
     };
     const int error = for_each_entry(AT_FDCWD, path_.c_str(), 0, path_, stop_, take);
     if (error != 0) fail(path_, error);
-    // Whether there is a good backup is unknown.
+    // An unreadable directory may be the only good backup.
     if (first_error_ && listing_.tally.good == 0) throw ProbeError(*first_error_);
     std::ranges::sort(listing_.newest, std::ranges::greater{}, &Candidate::modified);
     shorten();
@@ -116,15 +118,16 @@ class Walk {
     }
   }
 
-  // Adds the files of a directory and of the directories in it. `within` is its path in the backup;
-  // it is empty or ends with '/'. Does not follow links, so the walk ends. Returns false if the
-  // directory was deleted meanwhile.
+  // Adds the files of a directory and of all its subdirectories. `within` is the path inside the
+  // backup; it is empty or ends with '/'. Does not follow links, so the recursion ends. Returns
+  // false if the directory was deleted since it was listed.
   bool add_files(Candidate& backup, int parent, const char* name, const std::string& within,
                  int depth) {
     const std::string shown = path_ + '/' + backup.name + '/' + within;
     if (depth == kMaxDepth) {
-      throw ProbeError(Reason::config, shown + ": more than " + std::to_string(kMaxDepth) +
-                                           " levels of directories are no backup: set pattern");
+      throw ProbeError(Reason::config,
+                       shown + ": more than " + std::to_string(kMaxDepth) +
+                           " levels of directories: set pattern to the names of the backups");
     }
     const auto take = [&](const char* entry, int descriptor) {
       struct stat status{};
@@ -135,15 +138,15 @@ class Walk {
       } else if (S_ISREG(status.st_mode)) {
         if (++files_ > kMaxFiles) {
           throw ProbeError(Reason::config, path_ +
-                                               ": more than a million files are in directories "
-                                               "that match pattern: use a narrower one");
+                                               ": the directories that match pattern have more "
+                                               "than a million files: use a narrower pattern");
         }
         criteria_.add_file(backup, within + entry, static_cast<std::uint64_t>(status.st_size),
                            modified(status));
       }
     };
     const int error = for_each_entry(parent, name, depth == 0 ? 0 : O_NOFOLLOW, shown, stop_, take);
-    if (error == ENOENT || error == ENOTDIR) return false;  // was replaced meanwhile
+    if (error == ENOENT || error == ENOTDIR) return false;  // was replaced since it was listed
     if (error != 0) fail(shown, error);
     return true;
   }
@@ -153,7 +156,7 @@ class Walk {
   const net::StopFlag& stop_;
   double now_ = now_unix();
   std::size_t files_ = 0;
-  std::optional<ProbeError> first_error_;  // of a directory that cannot be read
+  std::optional<ProbeError> first_error_;  // for a directory that cannot be read
   Listing listing_;
 };
 

@@ -1,7 +1,7 @@
 // Kind `bucket`: an S3 bucket can be reached and listed, and how much is stored under a prefix.
 // Each run lists one object. A count of all objects is made at an interval of its own. It continues
-// over as many runs as it needs, and ends early after `max_pages`: then nothing is known but that
-// there is at least as much.
+// over as many runs as it needs, and stops after `max_pages`: the result is then only a lower
+// bound.
 #include "probes/bucket/usage.hpp"
 #include "probes/net/s3.hpp"
 #include "probes/probe.hpp"
@@ -113,7 +113,7 @@ class BucketProbe final : public Probe {
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<BucketProbe&>(predecessor);
-    // Of another store, or with another limit, the result may be another one.
+    // The result for another store, or with another limit, may differ.
     const bool is_same =
         bucket_ && old.bucket_ && old.max_pages_ == max_pages_ &&
         old.bucket_->options().endpoint.text() == bucket_->options().endpoint.text();
@@ -128,8 +128,8 @@ class BucketProbe final : public Probe {
   [[nodiscard]] const std::string& name() const { return bucket_->options().bucket; }
   [[nodiscard]] const std::string& prefix() const { return bucket_->options().prefix; }
 
-  // Starts or continues a count, until `deadline`: the next run continues it. Throws ProbeError if
-  // the store is down; the next run repeats the page.
+  // Starts or continues a count, until `deadline`. The next run continues it. Throws ProbeError if
+  // the store is down; the next run then repeats the page.
   asio::awaitable<void> count(Clock::time_point deadline, SampleSet& out) {
     if (!counting_) {
       if (Clock::now() < due_) co_return;
@@ -142,7 +142,7 @@ class BucketProbe final : public Probe {
         page = co_await bucket_->page(out, counting_->continuation());
       } catch (const ProbeError& error) {
         if (is_up(error.reason()) != true || error.reason() == Reason::overload) throw;
-        // The store refuses this page, for example because the token has expired.
+        // The store refuses this page, for example because the continuation token has expired.
         failure_ = Failure{error.reason(), std::string("counting: ") + error.what()};
         counting_.reset();
         due_ = std::min(due_, Clock::now() + kRetryAfterFailure);
@@ -156,16 +156,16 @@ class BucketProbe final : public Probe {
     } while (Clock::now() < deadline);
   }
 
-  // An incomplete count proves that the quota is exceeded, but not that it isn't.
+  // An incomplete count can show that the quota is exceeded, but not that it is not exceeded.
   void check_quota(SampleSet& out) const {
     const double ratio = usage_->bytes() / static_cast<double>(quota_->value);
     if (usage_->is_complete() || ratio > 1) {
       out.check(kQuotaCheck, ratio);
       return;
     }
-    out.fail(Reason::config, "the count ended after max_pages: " + std::to_string(max_pages_) +
-                                 " pages are not all objects, so the quota cannot be judged; "
-                                 "increase max_pages or use a longer prefix");
+    out.fail(Reason::config, "cannot check the quota: there are more than max_pages (" +
+                                 std::to_string(max_pages_) +
+                                 ") pages of objects; increase max_pages or use a longer prefix");
   }
 
   static constexpr auto kRetryAfterFailure = 1min;
@@ -176,9 +176,9 @@ class BucketProbe final : public Probe {
   config::Duration interval_;
   std::int64_t max_pages_;
   std::optional<Usage> counting_;   // the count in progress
-  std::optional<Usage> usage_;      // the last one that ended
-  std::optional<Failure> failure_;  // of the last one
-  Clock::time_point due_;           // when the next one starts
+  std::optional<Usage> usage_;      // the last count that has ended
+  std::optional<Failure> failure_;  // of the last count
+  Clock::time_point due_;           // when the next count starts
 };
 
 }  // namespace

@@ -96,8 +96,9 @@ constexpr std::array<const Check*, 3> kChecks = {&kExpiryCheck, &kUnreadableChec
 
 constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
 
-// The default thresholds suit certificates that are valid for 90 days or more. One with a shorter
-// lifetime is renewed when less is left than that, so it is judged by a share of its lifetime.
+// The default thresholds are for certificates that are valid for 90 days or more. A certificate
+// with a shorter lifetime is renewed with less time left than that, so its thresholds are a share
+// of its lifetime.
 Thresholds thresholds_of(const net::CertificateInfo& certificate) {
   constexpr double kShort = 89 * 86'400.0;
   const double lifetime = certificate.not_after - certificate.not_before;
@@ -115,7 +116,7 @@ struct FileResult {
   std::optional<Failure> failure;
 };
 
-// Blocks: runs on a thread of the pool.
+// Blocks: must run on a thread of the pool.
 FileResult read_file(const std::string& path) {
   constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
   FileResult result{path, {}, {}};
@@ -151,7 +152,7 @@ FileResult read_file(const std::string& path) {
 
 struct Files {
   std::vector<FileResult> results;
-  std::vector<std::string> unmatched;  // patterns without a file
+  std::vector<std::string> unmatched;  // patterns that match no file
 };
 
 Files read_files(const std::vector<std::string>& patterns, const net::StopFlag& stop) {
@@ -272,8 +273,8 @@ class CertificateProbe final : public Probe {
   }
 
   // Readable certificates belong to the part of their watch, so that they stay published while the
-  // API server is silent. A Secret without a certificate, such as one with only ca.crt, does not
-  // fail the part: it was observed, and the dates of all others are current.
+  // API server does not respond. A Secret without a certificate, such as one with only ca.crt, does
+  // not fail the part: it was observed, and the dates of all other certificates are current.
   asio::awaitable<void> observe_secrets(SampleSet& out) {
     kubernetes::FaultyObjects unreadable(kUnreadableCheck);
     kubernetes::Selection selection;
@@ -306,7 +307,8 @@ class CertificateProbe final : public Probe {
                certificate.common_name + ", " + source, thresholds_of(certificate));
   }
 
-  // Adds one series per name: of several certificates with the same name, the first to expire.
+  // Adds one series per name. If several certificates have the same name, the series describes the
+  // one that expires first.
   static void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
                   const std::string& source) {
     std::map<std::string, net::CertificateInfo> by_name;

@@ -88,7 +88,7 @@ bool starts_with(std::string_view line, std::string_view prefix) {
   return net::same_header(line.substr(0, prefix.size()), prefix);
 }
 
-// Reads whole lines, and responses of several lines. Limits their length.
+// Reads whole lines, and responses that consist of several lines. Limits their length.
 class LineReader {
  public:
   explicit LineReader(net::Stream& stream) : stream_(stream) {}
@@ -111,7 +111,8 @@ class LineReader {
     }
   }
 
-  /// The last line of an SMTP response, whose other lines begin with a code and a hyphen ("220-").
+  /// Returns the last line of an SMTP response. The other lines begin with a code and a hyphen
+  /// ("220-").
   asio::awaitable<std::string> smtp_response() {
     for (int i = 0; i < kMaxLines; ++i) {
       std::string found = co_await line();
@@ -120,7 +121,8 @@ class LineReader {
     throw_too_long();
   }
 
-  /// The last line of an FTP response, whose middle lines are any text (RFC 959, 4.2).
+  /// Returns the last line of an FTP response. Lines between the first and the last one can be any
+  /// text (RFC 959, 4.2).
   asio::awaitable<std::string> ftp_response() {
     std::string found = co_await line();
     if (found.size() < 4 || found[3] != '-') co_return found;
@@ -132,8 +134,8 @@ class LineReader {
     throw_too_long();
   }
 
-  /// The tagged line of an IMAP response. A server may send untagged lines at any time (RFC 3501,
-  /// 7). They are ignored except for BYE, after which the server closes the connection.
+  /// Returns the tagged line of an IMAP response. A server may send untagged lines at any time (RFC
+  /// 3501, 7). They are ignored except for BYE, after which the server closes the connection.
   asio::awaitable<std::string> imap_response() {
     for (int i = 0; i < kMaxLines; ++i) {
       std::string found = co_await line();
@@ -180,7 +182,8 @@ asio::awaitable<void> request_tls(net::Stream& stream, StartTls protocol) {
     }
     case StartTls::imap: {
       const std::string greeting = co_await reader.line();
-      // PREAUTH is the greeting of a proxy that has authenticated already. It may support STARTTLS.
+      // PREAUTH is the greeting of a proxy that has already authenticated. The proxy may support
+      // STARTTLS.
       if (!starts_with(greeting, "* PREAUTH")) expect(greeting, "* OK", "greeting");
       co_await stream.write("a STARTTLS\r\n");
       expect(co_await reader.imap_response(), "a OK", "response to STARTTLS");
@@ -203,7 +206,7 @@ asio::awaitable<void> request_tls(net::Stream& stream, StartTls protocol) {
   }
 }
 
-// Not a shared context, because this one replaces the verification.
+// Not a shared context, because the verification of this context is replaced.
 std::shared_ptr<asio::ssl::context> capturing_context(asio::ssl::context& shared) {
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
   context->set_verify_mode(asio::ssl::verify_none);
@@ -253,7 +256,8 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
   try {
     co_await stream.start_tls(context, unverified, endpoint.host, prepare);
   } catch (const ProbeError&) {
-    if (!capture.chain) throw;  // else the certificate is known although the handshake failed
+    // With a chain, the certificate is known although the handshake failed.
+    if (!capture.chain) throw;
   }
   if (!capture.chain || sk_X509_num(capture.chain.get()) == 0) {
     throw ProbeError(Reason::tls, "the server sent no certificate");

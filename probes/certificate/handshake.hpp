@@ -21,7 +21,7 @@ namespace vitalsd {
 /// Protocols that start in clear text, in which the client requests TLS.
 enum class StartTls : unsigned char { none, ftp, imap, pop3, postgres, smtp };
 
-/// Why a chain does not verify: the values of a label.
+/// Why verification fails: the values of a label.
 enum class VerifyFault : unsigned char {
   expired,
   not_yet_valid,
@@ -36,15 +36,14 @@ struct ServerCertificate {
   net::CertificateInfo leaf;
   std::optional<double>
       chain_expiry;  ///< Unix time; the earliest in the chain that the server sent
-  std::optional<net::CertificateInfo>
-      first_of_path;                 ///< of the verified chain, the first to expire
-  std::optional<VerifyFault> fault;  ///< nothing: it verifies, or tls.verify is false
+  std::optional<net::CertificateInfo> first_of_path;  ///< the first expiry in the verified chain
+  std::optional<VerifyFault> fault;  ///< nothing if the chain verifies, or if tls.verify is false
   std::string fault_text;            ///< OpenSSL's text
 };
 
-/// Connects, requests TLS if the protocol needs that, and returns the server's certificate, also if
-/// the server ends the handshake after it has sent the certificate (because it requires a client
-/// certificate). Throws ProbeError.
+/// Connects, requests TLS if the protocol needs that, and returns the server's certificate. Also
+/// returns it if the server ends the handshake after it has sent the certificate (because it
+/// requires a client certificate). Throws ProbeError.
 asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environment,
                                                      const config::Endpoint& endpoint,
                                                      net::IpVersion ip, StartTls start_tls,

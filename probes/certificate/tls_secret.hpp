@@ -1,4 +1,4 @@
-// What is kept of a Secret of type kubernetes.io/tls: only the data of its certificates. The entry
+// The stored fields of a Secret of type kubernetes.io/tls: only data of its certificates. The entry
 // with the private key is neither read nor copied. Field numbers are those of
 // k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
@@ -22,8 +22,8 @@ struct TlsSecret {
   bool operator==(const TlsSecret&) const = default;
 };
 
-/// Nothing for a Secret of another type. An invalid certificate is reported in `fault`. Throws
-/// ProbeError(protocol) for malformed bytes.
+/// Returns nothing for a Secret of another type. An invalid certificate is reported in `fault`.
+/// Throws ProbeError(protocol) for malformed bytes.
 std::optional<TlsSecret> read_tls_secret(std::string_view message);
 
 }  // namespace vitalsd

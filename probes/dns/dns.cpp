@@ -101,7 +101,7 @@ class DnsProbe final : public Probe {
     if (options.has("query") && query_.empty()) options.error("query", "must not be empty");
     const std::string canonical = dns::canonical_name(query_);
     if (canonical == "onion" || canonical.ends_with(".onion")) {
-      // c-ares answers these queries itself (RFC 7686), whatever the server does.
+      // c-ares answers these queries itself (RFC 7686), without asking a server.
       options.error("query", "names under onion are not sent to a server");
     }
     name_ = query_;
@@ -135,7 +135,7 @@ class DnsProbe final : public Probe {
     net::AresChannel::Options options;
     options.tcp = tcp_;
     if (server_) {
-      options.take_errors = true;  // an error of this server is the result of the run
+      options.take_errors = true;  // an error from the server is the result of the run
       out.doing("resolving " + server_->host);
       for (const auto& address : co_await environment_.resolver.resolve(server_->host, ip_)) {
         options.servers.push_back(config::Endpoint{address.to_string(), server_->port}.text());
@@ -197,7 +197,7 @@ class DnsProbe final : public Probe {
 
   const Environment& environment_;
   std::string query_;
-  std::string name_;  // the name in the query: of an address, its reverse name
+  std::string name_;  // the name in the query; for an address, its reverse name
   std::optional<config::Endpoint> server_;
   net::IpVersion ip_;
   bool tcp_;

@@ -38,8 +38,8 @@ constexpr int kHeaderSize = 12;  // bytes (RFC 1035, 4.1.1)
 
 unsigned number_at(const unsigned char* at) { return at[0] * 256U + at[1]; }
 
-// As many elements as the response can have addresses. The header announces a count, but each
-// address needs a whole record, so a short response cannot make this allocate much memory.
+// The maximum number of addresses in a response of this size. The header announces a count, but
+// each address needs a whole record, so a short response cannot cause a large allocation.
 template <class Entry>
 std::vector<Entry> allocate_for(const unsigned char* data, int size) {
   constexpr int kShortestRecord = 15;  // bytes, with an IPv4 address
@@ -209,8 +209,8 @@ std::string canonical_address(std::string_view text) {
   return not_an_address ? std::string(text) : address.to_string();
 }
 
-// Flags, tag and value (RFC 8659). The value is a name with parameters (issue, issuewild) or any
-// text, with or without quotes.
+// Formats flags, tag and value (RFC 8659). The value is a name with parameters (issue, issuewild)
+// or any text, with or without quotes.
 std::string canonical_caa(std::string_view text) {
   const std::size_t tag = std::min(text.find(' '), text.size());
   const std::size_t space = text.find(' ', std::min(tag + 1, text.size()));

@@ -18,15 +18,15 @@ struct RecordType {
   /// Appends the records of this type in a response to `out`, as text. Returns a c-ares status.
   int (*parse)(const unsigned char* response, int size, std::vector<std::string>& out);
 
-  /// Equal for two spellings of the same record, such as names in different case.
+  /// Returns the same text for two spellings of a record, such as names in different case.
   std::string (*canonical)(std::string_view record);
 };
 
-/// Ordered by name.
+/// All types, sorted by name.
 std::span<const RecordType> record_types();
 
-/// A name, also with numbers in front of it ("10 mail.example"), in lower case and without the
-/// trailing dot.
+/// `text` in lower case and without the trailing dot: a name, or numbers followed by a name ("10
+/// mail.example").
 std::string canonical_name(std::string_view text);
 
 /// The name of the PTR record of an address (RFC 1035, 3.5, and RFC 3596).

@@ -1,5 +1,5 @@
-// Kind `filesystem`: free space of mounted file systems. Calls statvfs on threads that may be given
-// up, so that an unreachable NFS server affects only its own mount. Names are those of
+// Kind `filesystem`: free space of mounted file systems. Calls statvfs on threads that may be
+// abandoned, so that an unreachable NFS server affects only its own mount. Names are those of
 // node_exporter.
 #include "probes/filesystem/metrics.hpp"
 #include "probes/filesystem/mounts.hpp"
@@ -109,7 +109,7 @@ class FilesystemProbe final : public Probe {
   }
 
  private:
-  // The mount point without the prefix under which the host's root is mounted.
+  // The mount point without the prefix at which the host's root is mounted.
   [[nodiscard]] std::string host_path(const std::string& mountpoint) const {
     if (root_.empty()) return mountpoint;
     const std::string rest = mountpoint.substr(root_.size());
@@ -149,14 +149,14 @@ class FilesystemProbe final : public Probe {
     add(kReadOnly, mount.read_only ? 1 : 0);
     const auto block = static_cast<double>(values.f_frsize);
     const double size = static_cast<double>(values.f_blocks) * block;
-    // Without a size there is no ratio, and a file system that is always full would always alert.
+    // A file system without a size has no ratio, and one that is always full would always alert.
     if (size == 0 || has_no_free_space(mount.fstype)) return;
     const double avail = static_cast<double>(values.f_bavail) * block;
     const double free = static_cast<double>(values.f_bfree) * block;
     add(kSize, size);
     add(kAvail, avail);
     add(kFree, free);
-    // As df computes it: the space that is reserved for root does not count as usable.
+    // The same computation as df: the space that is reserved for root does not count as usable.
     const double usable = size - free + avail;
     if (usable > 0) part.check(kUsedCheck, 1 - avail / usable, mountpoint);
     if (values.f_files == 0) return;  // no limit: the file system creates inodes on demand

@@ -53,7 +53,7 @@ struct Row {
   Mount mount;
 };
 
-// The mounts that no path leads to, because another mount covers a parent directory.
+// The mounts that cannot be reached by path, because another mount covers a parent directory.
 class HiddenMounts {
  public:
   explicit HiddenMounts(const std::vector<Row>& rows) {
@@ -76,7 +76,7 @@ class HiddenMounts {
 
  private:
   // Whether another mount with the same parent covers a directory of the path. A mount that was
-  // made later inside the covering one has that one as its parent.
+  // made later inside the covering mount has the covering mount as its parent.
   [[nodiscard]] bool is_covered(const Row& row) const {
     std::string_view path = row.mount.mountpoint;
     while (path.size() > 1) {
@@ -109,7 +109,8 @@ std::vector<Mount> parse_mountinfo(std::string_view text) {
          {unescape(words[kMountpoint]), unescape(dash[2]), std::string(dash[1]),
           has_word(words[kOptions], "ro") || (words.end() - dash > 3 && has_word(dash[3], "ro"))}});
   }
-  // The path of a hidden mount leads to another file system, so statvfs would return wrong numbers.
+  // The path of a hidden mount leads to another file system, so statvfs would return the numbers of
+  // that one.
   const HiddenMounts hidden(rows);
   std::vector<Mount> mounts;
   for (const Row& row : rows) {

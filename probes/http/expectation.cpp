@@ -59,7 +59,7 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// Calls `take` with each directive of a header, "max-age=1; preload".
+// Calls `take` with each directive of a header such as "max-age=1; preload".
 template <class Take>
 void for_each_directive(std::string_view value, const Take& take) {
   while (!value.empty()) {
@@ -94,7 +94,7 @@ bool has_frame_ancestors(std::string_view policy) {
   return found;
 }
 
-// All values of a header: a proxy may add a second one.
+// Returns all values of a header, because a proxy may add a second one.
 std::vector<std::string_view> values_of(const net::HttpResponse& response, std::string_view name) {
   std::vector<std::string_view> values;
   for (const auto& [header, value] : response.headers) {
@@ -147,7 +147,7 @@ Expectation::Expectation(config::Node& node)
   for (const std::string& name : headers_) {
     if (name.empty() || name.find_first_of(": \t") != std::string::npos) {
       node.error("headers",
-                 config::quoted(name) + " is not the name of a header: values are not compared");
+                 config::quoted(name) + " is not a header name: must be a name without a value");
     }
   }
   for (const auto& [pointer, value] : json_) {

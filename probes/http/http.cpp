@@ -174,21 +174,22 @@ class HttpProbe final : public Probe {
     co_return request;
   }
 
-  // As in curl. An upgrade from http to https changes the origin, too.
+  // The same rule as in curl. A redirect from http to https also changes the origin.
   static bool same_origin(const config::Url& a, const config::Url& b) {
     return a.scheme == b.scheme && net::same_header(a.host, b.host) &&
            net::port_of(a) == net::port_of(b);
   }
 
-  // For messages: path and query may contain tokens.
+  // For messages, because path and query may contain tokens.
   static std::string origin_of(config::Url url) {
     url.path.clear();
     url.query.clear();
     return url.text();
   }
 
-  // Removes what is configured for the origin of the URL. It stays removed for the rest of the run,
-  // because another origin could redirect back to a path of its choice.
+  // Removes the credentials and headers that are configured for the origin of the URL. They stay
+  // removed for the rest of the run, because another origin could redirect back to a path of its
+  // choice.
   static void remove_credentials(net::HttpRequest& request) {
     request.headers.clear();
     request.user.clear();

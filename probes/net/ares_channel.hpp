@@ -18,11 +18,11 @@ class AresChannel {
  public:
   struct Options {
     std::vector<std::string> servers;  ///< "address" or "address:port"; empty: from resolv.conf
-    int timeout_ms = 1000;             ///< of the first try; c-ares doubles it for each retry
+    int timeout_ms = 1000;             ///< for the first attempt; c-ares doubles it for each retry
     int tries = 3;
     bool tcp = false;     ///< query over TCP
     bool recurse = true;  ///< request recursion
-    /// Return SERVFAIL, NOTIMP and REFUSED instead of querying the next server.
+    /// Returns SERVFAIL, NOTIMP and REFUSED as results instead of querying the next server.
     bool take_errors = false;
   };
 
@@ -33,7 +33,7 @@ class AresChannel {
   AresChannel(const AresChannel&) = delete;
   AresChannel& operator=(const AresChannel&) = delete;
 
-  /// For ares_getaddrinfo() and similar functions; rearm() must be called after each.
+  /// For ares_getaddrinfo() and similar functions. rearm() must be called after each of them.
   [[nodiscard]] ares_channel handle() const { return channel_; }
   void rearm();
 
@@ -49,7 +49,7 @@ class AresChannel {
   SocketWatch sockets_;
 };
 
-/// c-ares's text for a status, with a lower-case first letter for use within a sentence.
+/// c-ares's text for a status, with a lower-case first letter, for use within a sentence.
 std::string ares_text(int status);
 
 }  // namespace vitalsd::net

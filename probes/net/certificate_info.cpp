@@ -143,7 +143,7 @@ std::vector<CertificateInfo> read_certificates(std::string_view file) {
   const unsigned char* at = start;
   const X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(file.size())));
   if (!certificate) {
-    take_openssl_errors();  // otherwise a later error of this thread would include them
+    take_openssl_errors();  // otherwise a later error of this thread would include these errors
     return found;
   }
   if (at != start + file.size()) {

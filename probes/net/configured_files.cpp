@@ -27,7 +27,7 @@ struct ConfiguredFiles::File {
   std::string path;
   std::string (*find)() = nullptr;
   config::FileVersion version;
-  FileText text;      // null: not read, or it could not be read
+  FileText text;      // null if it has not been read, or could not be read
   std::string error;  // why it could not be read
 
   // Blocks.
@@ -51,7 +51,7 @@ struct ConfiguredFiles::File {
 };
 
 struct ConfiguredFiles::Directory {
-  // Why reads do not return a result.
+  // Why a read returns no result.
   struct Trouble {
     Clock::time_point since;
     std::string what;
@@ -132,7 +132,7 @@ asio::awaitable<FileText> ConfiguredFiles::read_in(std::string directory_name, s
   co_return file.text;
 }
 
-// Why a read has no result.
+// Returns the error text for a read without a result.
 std::string ConfiguredFiles::text_of(const std::exception_ptr& error, bool is_started) {
   try {
     std::rethrow_exception(error);
@@ -143,7 +143,7 @@ std::string ConfiguredFiles::text_of(const std::exception_ptr& error, bool is_st
   }
 }
 
-// Reads what is wanted, on a thread. The thread works on copies, because it may be abandoned.
+// Reads the wanted files on a thread. The thread uses copies, because it may be abandoned.
 void ConfiguredFiles::start(const std::shared_ptr<Directory>& directory) {
   directory->reading = true;
   std::vector<File> files;

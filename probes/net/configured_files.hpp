@@ -1,7 +1,7 @@
 // Reads the files that the configuration names (secrets, certificates, kubeconfig) on threads,
 // because a file on an unreachable NFS server would block the probe loop. Probe loop only.
 //
-// Each use reads the file again, or only looks whether it has changed, so a rotated file needs no
+// Each use reads the file again, or checks whether it has changed, so a rotated file needs no
 // reload. While a read hangs, the last content is used.
 #pragma once
 
@@ -25,14 +25,14 @@ class SampleSet;
 
 namespace vitalsd::net {
 
-/// The content of a file. While the content stays the same, it is the same object.
+/// The content of a file. As long as the content does not change, all reads return the same object.
 using FileText = std::shared_ptr<const std::string>;
 
 class ConfiguredFiles {
  public:
   struct Limits {
-    std::chrono::milliseconds hanging{1'000};  ///< a read that takes longer hangs
-    std::chrono::milliseconds stale{300'000};  ///< the last content is used so long
+    std::chrono::milliseconds hanging{1'000};  ///< a read that takes longer is considered to hang
+    std::chrono::milliseconds stale{300'000};  ///< maximum age of the last content while reads hang
     std::size_t bytes = std::size_t{4} << 20;  ///< of one file
   };
 
@@ -42,19 +42,21 @@ class ConfiguredFiles {
   ConfiguredFiles(const ConfiguredFiles&) = delete;
   ConfiguredFiles& operator=(const ConfiguredFiles&) = delete;
 
-  /// The content of the regular file `path` at the time of the call or later. If its directory
-  /// hangs: the last content. Throws ProbeError: config if the file cannot be read, internal if its
-  /// directory hangs and the last content is unknown or too old.
+  /// Returns the content of the regular file `path`, as of the call or later. If the file's
+  /// directory hangs, returns the last content. Throws ProbeError: config if the file cannot be
+  /// read, internal if its directory hangs and the last content is unknown or too old.
   asio::awaitable<FileText> read(std::string path);
 
-  /// The same for the file whose path `find` returns on the thread; empty text if it returns none.
-  /// `name` is for messages.
+  /// The same for a file whose path is found on the thread, by `find`. If `find` returns no path,
+  /// the content is empty. `name` is for messages.
   asio::awaitable<FileText> read(std::string name, std::string (*find)());
 
-  /// The value of a secret. Throws ProbeError as above; the text never has the value.
+  /// Returns the value of a secret. Throws ProbeError as above; the message never contains the
+  /// value.
   asio::awaitable<std::string> read(config::Secret secret);
 
-  /// The same as a step of a run: if its deadline passes meanwhile, the target is not blamed.
+  /// The same as a step of a run: if the deadline passes during the read, the failure is not
+  /// attributed to the target.
   asio::awaitable<std::string> read(config::Secret secret, SampleSet& out);
 
   /// The number of threads in an abandoned call that has not returned.
@@ -72,7 +74,7 @@ class ConfiguredFiles {
   asio::io_context& loop_;
   TimerWheel& wheel_;
   Limits limits_;
-  // One read at a time in each directory, so that a dead one uses one thread.
+  // Each directory has at most one read at a time, so a directory that hangs uses one thread.
   RecentlyUsed<std::shared_ptr<Directory>> directories_;
   Offload threads_;
 };

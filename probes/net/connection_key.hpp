@@ -1,7 +1,6 @@
-// The name under which libcurl keeps a connection for reuse. libcurl identifies connections by the
-// name and port that they connect to and by its TLS options. It does not know the trusted
-// certificates, which are set on the TLS context, nor the host if `server_name` replaces it in the
-// URL.
+// The name by which libcurl finds a connection for reuse. libcurl identifies connections by the
+// host name and port and by the TLS options. It does not know the trusted certificates, which are
+// set on the TLS context, nor the host if `server_name` replaces it in the URL.
 #pragma once
 
 #include <string>

@@ -13,8 +13,8 @@ namespace vitalsd::net {
 
 namespace {
 
-// Codings that change the body, so a body with one that is not supported cannot be used: those in
-// IANA's registry, and unregistered compressions that are in use.
+// Codings that change the body. If one of them is not supported, the body cannot be used. The list
+// contains IANA's registry, and unregistered compressions that are in use.
 constexpr std::array<std::string_view, 17> kCodings = {
     "gzip", "x-gzip", "deflate", "br",           "zstd",  "compress", "x-compress", "dcb", "dcz",
     "exi",  "xz",     "lzma",    "pack200-gzip", "bzip2", "x-bzip2",  "aes128gcm",  "lz4",

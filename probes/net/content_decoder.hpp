@@ -29,10 +29,10 @@ class ContentDecoder {
   enum class Result : unsigned char { good, too_large, broken };
   /// Decodes `bytes` and appends the result to `body`, which never exceeds `max_body` bytes.
   Result take(std::string_view bytes, std::string& body, std::size_t max_body);
-  /// Takes decoded bytes. Returns false to stop.
+  /// Receives decoded bytes. Returns false to stop.
   using Sink = std::function<bool(std::string_view)>;
   /// Decodes `bytes` and passes the result to `sink`, at most 16 KiB at a time. Returns `too_large`
-  /// if that stopped.
+  /// if `sink` stopped the decoding.
   Result take(std::string_view bytes, const Sink& sink);
   /// Must be called at the end of the body. Returns `broken` if the body is truncated.
   Result finish();
@@ -45,7 +45,7 @@ class ContentDecoder {
   Result inflate_all(const Sink& sink);
   Result broken(std::string fault);
 
-  std::vector<std::string> codings_;  // known ones, in lower case
+  std::vector<std::string> codings_;  // the known ones, in lower case
   std::unique_ptr<Stream> stream_;    // null before the first byte
   std::string fault_;
 };

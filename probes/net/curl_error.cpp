@@ -27,7 +27,7 @@ Reason reason_of(CURLcode code) {
     case CURLE_BAD_FUNCTION_ARGUMENT:
       return Reason::internal;
     default:
-      return Reason::protocol;  // an empty, truncated or malformed response, or none of HTTP
+      return Reason::protocol;  // an empty, truncated or malformed response, or no HTTP
   }
 }
 
@@ -43,7 +43,8 @@ ProbeError curl_error(CURLcode code, int os_error, const std::string& text,
   if (code == CURLE_OUT_OF_MEMORY) {
     return {Reason::protocol, "a header is too long, or memory is exhausted"};
   }
-  // In TLS 1.3, a server that requires a client certificate says so after the handshake.
+  // In TLS 1.3, a server that requires a client certificate reports a missing one after the
+  // handshake.
   const bool is_alert = (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) &&
                         text.contains("SSL") && text.contains(" alert ");
   return {is_alert ? Reason::tls : reason_of(code), text};

@@ -89,7 +89,7 @@ int CurlMulti::on_socket(CURL* easy, curl_socket_t socket, int what, void* self,
     multi.sockets_.set(socket, (what & CURL_POLL_IN) != 0, (what & CURL_POLL_OUT) != 0);
     if (transfer.stream) multi.ahead_.insert(socket);
   } catch (const std::exception& error) {  // cannot pass through libcurl
-    // A return value other than 0 would end all transfers for good.
+    // A return value other than 0 would end all transfers permanently.
     transfer.pending->fail_with(ProbeError(Reason::internal, error.what()));
   }
   return 0;
@@ -113,10 +113,11 @@ int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
   return 0;
 }
 
-// libcurl reads HTTP/2 frames until one belongs to the response, and does not return in between. A
-// server that keeps sending other frames would block the loop and delay every deadline. libcurl has
-// no limit for it, but it stops when the connection appears to be closed. One call of libcurl may
-// read from many connections, so the bytes are counted for consecutive reads from one of them.
+// libcurl reads HTTP/2 frames until one of them belongs to the response, and does not return before
+// that. A server that keeps sending other frames would block the loop and delay every deadline.
+// libcurl has no limit for this, but it stops when the connection appears to be closed. One call of
+// libcurl may read from many connections, so the bytes are counted for consecutive reads from one
+// of them.
 void CurlMulti::on_tls(int written, int /*version*/, int type, const void* data, std::size_t size,
                        SSL* tls, void* self) {
   constexpr std::size_t kMaxBytesWithoutBody = std::size_t{1} << 20;
@@ -138,8 +139,8 @@ void CurlMulti::on_tls_of_stream(int written, int version, int type, const void*
 }
 
 // libcurl reads one TLS record per call, and each event of a Kubernetes watch is a record. This
-// reads everything that has arrived at once. OpenSSL has buffered records, for which the socket is
-// not readable, so waiting for the socket is correct only after a call without progress.
+// function reads everything that has arrived at once. The socket is not readable while OpenSSL has
+// buffered records, so it waits for the socket only after a call without progress.
 void CurlMulti::read(curl_socket_t socket) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kMaxDuration = std::chrono::milliseconds(1);
@@ -159,7 +160,8 @@ void CurlMulti::read(curl_socket_t socket) {
 }
 
 void CurlMulti::read_later(curl_socket_t socket) {
-  // Once: a stream without a pause would otherwise get one more turn per round from each timer.
+  // Posted at most once per socket: otherwise each timer of a stream that never pauses would add
+  // one more read per round.
   if (!scheduled_.insert(socket).second) return;
   asio::post(loop_, [this, socket, alive = alive_] {
     if (!*alive) return;

@@ -29,16 +29,16 @@ class CurlMulti {
     CURL* easy = nullptr;
     bool stream = false;  ///< the response is consumed as it arrives, with TLS read-ahead
     std::shared_ptr<Pending<CURLcode>> pending{};
-    bool flooded = false;  ///< ended because the server sends data endlessly
+    bool flooded = false;  ///< the transfer was stopped because the server keeps sending data
   };
 
-  /// Runs the transfer that the easy handle is set up for. The handle is removed from the multi
+  /// Runs the transfer for which the easy handle is set up. The handle is removed from the multi
   /// handle before this returns or throws.
   asio::awaitable<CURLcode> run(Transfer& transfer);
 
   /// Must be called for every TLS context of a transfer. Counts the records that its connections
-  /// read, and closes connections that read endlessly. With `stream`, OpenSSL reads ahead: one
-  /// system call for many records instead of two for each.
+  /// read, and closes connections on which the server never stops sending. With `stream`, OpenSSL
+  /// reads ahead: one system call for many records instead of two for each record.
   void watch_records(SSL_CTX* context, bool stream);
   /// Must be called when `bytes` of a body have been delivered to their transfer.
   void took_body(std::size_t bytes);
@@ -69,10 +69,10 @@ class CurlMulti {
   std::size_t progress_ = 0;           // TLS records plus pieces of streams
   std::set<curl_socket_t> ahead_;      // streams for which OpenSSL may have buffered data
   std::set<curl_socket_t> scheduled_;  // sockets for which read() is posted
-  // Within the current call of libcurl:
+  // The following members are valid within the current call of libcurl.
   const SSL* reading_ = nullptr;        // the connection that was read from last
   std::size_t bytes_without_body_ = 0;  // consecutive bytes from it without body data
-  bool flooded_ = false;                // the limit for those was exceeded
+  bool flooded_ = false;                // they have exceeded the limit
   bool kick_posted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // checked by posted handlers
 };

@@ -26,7 +26,7 @@ HttpAccess HttpAccess::read(config::Node& options, std::string_view url_help) {
     options.error("url", "the scheme must be http or https, not " + config::quoted(scheme));
   }
   if (access.bearer && !access.user.empty())
-    options.error("bearer_token", "user and bearer_token cannot both be set");
+    options.error("bearer_token", "user and bearer_token must not be set together");
   if (access.password && access.user.empty()) options.error("password", "requires user");
   if (access.proxy && access.proxy->scheme != "http") {
     options.error("proxy", "the scheme must be http, not " + config::quoted(access.proxy->scheme));

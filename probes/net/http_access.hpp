@@ -1,4 +1,4 @@
-// The options of kinds that send requests to one HTTP server: its URL, the way to it, TLS and the
+// The options of kinds that send requests to one HTTP server: its URL, the proxy, TLS and the
 // credentials.
 #pragma once
 
@@ -31,7 +31,8 @@ struct HttpAccess {
   /// Reads `url`, `proxy`, `proxy_password`, `ip`, `tls`, `user`, `password` and `bearer_token`.
   static HttpAccess read(config::Node& options, std::string_view url_help);
 
-  /// A request to the URL with the credentials. Throws what ConfiguredFiles::read() throws.
+  /// Creates a request to the URL with the credentials. Throws the exceptions of
+  /// ConfiguredFiles::read().
   [[nodiscard]] asio::awaitable<HttpRequest> request(ConfiguredFiles& files, SampleSet& out) const;
 
   /// The URL as the status page shows it: without the query, which may contain tokens.

@@ -106,8 +106,8 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   const std::string step = "waiting for a response from " + endpoint.text();
   const PooledHandle pooled(*this);
   if (addresses.size() > 1) {
-    // libcurl waits for an address that does not respond, so it gets an address that is known to
-    // respond if the first one does not.
+    // libcurl keeps waiting for an address that does not respond. If the first address does not
+    // respond, libcurl therefore gets an address that is known to respond.
     out.doing(step);
     HttpTransfer transfer(request, pooled.handle(), multi_, tls_context);
     transfer.prepare(addresses.front(), limit_left());

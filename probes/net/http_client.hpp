@@ -54,18 +54,18 @@ struct HttpRequest {
   bool http2 = false;  ///< offer it over TLS, unless the response is streamed; otherwise HTTP/1.1
   std::chrono::milliseconds limit{0};  ///< for the whole request; 0: only the run's deadline
 
-  /// If set, the body of a 2xx response is streamed to this function and not stored. The first call
-  /// has empty data, when the headers are complete; then one call follows for each piece. If it
+  /// If set, the body of a 2xx response is streamed to this function and not stored. The function
+  /// is first called with empty data when the headers are complete, then once for each piece. If it
   /// returns false, the transfer ends and perform() returns. A stream may take hours, so it has its
-  /// own connection (HTTP/1.1). It does not request compression, which costs a busy server more
-  /// than the bytes do, unless accept_gzip is set; a compressed response is then an error. Must not
-  /// throw.
+  /// own connection (HTTP/1.1). A stream does not request compression, because compressing costs a
+  /// busy server more than sending the bytes, unless accept_gzip is set; without it, a compressed
+  /// response is an error. Must not throw.
   std::function<bool(std::string_view)> on_data;
-  /// If set, gets the headers of a streamed response before on_data is called. Must not throw.
+  /// If set, receives the headers of a streamed response before on_data is called. Must not throw.
   std::function<void(const HttpResponse&)> on_headers;
-  bool accept_gzip = false;  ///< request compression of a stream, and pass it to on_data decoded
+  bool accept_gzip = false;  ///< request compression of a stream; on_data receives the decoded body
 
-  /// Where the connection goes to: the proxy or the URL's host.
+  /// The server to connect to: the proxy, or the host of the URL.
   [[nodiscard]] config::Endpoint peer() const;
 };
 
@@ -86,10 +86,10 @@ struct HttpResponse {
   HttpPhases phases;
   /// HTTPS: the earliest expiry in the certificate chain that the server sent, in Unix time.
   std::optional<double> certificate_expiry;
-  /// The same of the chain that was verified; nothing if tls.verify is false.
+  /// HTTPS: the earliest expiry in the verified chain; nothing if tls.verify is false.
   std::optional<double> chain_expiry;
 
-  /// The value of the first header with that name, in any case; null if there is none.
+  /// The value of the first header with that name, ignoring case; null if there is none.
   [[nodiscard]] const std::string* header(std::string_view name) const;
 };
 

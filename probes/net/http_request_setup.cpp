@@ -44,26 +44,27 @@ void HttpRequestSetup::set_basics(std::chrono::milliseconds limit) {
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_PROXY, "");    // otherwise libcurl takes a proxy from the environment
-  set(CURLOPT_NOPROXY, "");  // the same for exceptions
+  set(CURLOPT_NOPROXY, "");  // the same for NO_PROXY
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(CURLOPT_USERAGENT, kUserAgent);
   const bool http2 = request_.http2 && !request_.on_data;
   set(CURLOPT_HTTP_VERSION,
       static_cast<long>(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-  // Only the run's deadline ends a transfer. libcurl's default connect timeout is 300 s.
+  // Only the run's deadline ends a connection attempt: libcurl's default connect timeout is 300 s.
   set(CURLOPT_CONNECTTIMEOUT, 86'400L);
   if (limit.count() > 0) set(CURLOPT_TIMEOUT_MS, static_cast<long>(limit.count()));
   set(CURLOPT_TCP_NODELAY, 0L);  // a request is one write, so nothing is delayed
   if (!request_.reuse_connection || request_.proxy) {
     set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_FORBID_REUSE, 1L);
-    // Health responses are short. Without TLS, libcurl fills its buffer up to 100 times per call if
-    // the peer is fast, and the consumer of a stream has to parse all of it in one turn.
+    // Responses of health checks are short. Without TLS, libcurl fills its buffer up to 100 times
+    // per call if the peer is fast, and the consumer of a stream has to parse all of it in one
+    // turn.
     if (!request_.on_data || request_.url.scheme == "http") set(CURLOPT_BUFFERSIZE, 1024L);
   }
 }
 
-// libcurl uses the URL's host for SNI and verification. If the options set another name for them,
+// libcurl uses the URL's host for SNI and verification. If the options set another name for these,
 // that name replaces the host in the URL, and the original host is sent in the Host header.
 bool HttpRequestSetup::has_other_server_name() const {
   return request_.url.scheme == "https" && !request_.tls.server_name.empty();
@@ -118,7 +119,7 @@ void HttpRequestSetup::set_proxy(const asio::ip::address& address) {
     set(CURLOPT_PROXYPASSWORD, request_.proxy_password.c_str());
   }
   if (!has_other_server_name()) return;
-  // The proxy gets the host of the URL and not the name for TLS.
+  // The proxy must receive the host of the URL, not the name that TLS uses.
   const std::string port = ':' + std::to_string(port_of(request_.url));
   append(connect_to_, bracketed(url_host()) + port + ':' + bracketed(request_.url.host) + port);
   set(CURLOPT_CONNECT_TO, connect_to_.get());
@@ -177,11 +178,12 @@ void HttpRequestSetup::set_credentials() {
 
 void HttpRequestSetup::set_tls() {
   const TlsOptions& tls = request_.tls;
-  // Store and certificate are those of tls_. libcurl would read the files for each transfer.
+  // The CA store and the client certificate are those of tls_. libcurl would read the files for
+  // each transfer.
   set(CURLOPT_CAINFO, nullptr);
   set(CURLOPT_CAPATH, nullptr);
-  // libcurl caches stores by file name. These stores have none, so libcurl would use the first one
-  // for every host. The second option prevents that libcurl modifies the shared store.
+  // libcurl caches stores by file name. These stores have no file name, so libcurl would use the
+  // first one for every host. The second option prevents libcurl from modifying the shared store.
   set(CURLOPT_CA_CACHE_TIMEOUT, 0L);
   set(CURLOPT_SSL_OPTIONS, static_cast<long>(CURLSSLOPT_NO_PARTIALCHAIN));
   set(CURLOPT_SSL_VERIFYPEER, tls.verify ? 1L : 0L);

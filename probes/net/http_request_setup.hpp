@@ -24,8 +24,9 @@ class HttpRequestSetup {
   HttpRequestSetup(const HttpRequestSetup&) = delete;
   HttpRequestSetup& operator=(const HttpRequestSetup&) = delete;
 
-  /// Resets the handle and sets all options but the callbacks for the response. `address` is one
-  /// of the request's host. `limit` of the transfer; 0: none. Throws ProbeError(config).
+  /// Resets the handle and sets all options except the callbacks for the response. `address` is one
+  /// of the request's host. `limit` is the time limit of the transfer; 0 means none. Throws
+  /// ProbeError(config).
   void apply(const asio::ip::address& address, std::chrono::milliseconds limit);
 
  private:

@@ -36,7 +36,7 @@ void HttpResponseReader::attach() {
   curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
 }
 
-// Whether the body goes to on_data.
+// Whether the body is passed to on_data.
 bool HttpResponseReader::is_stream() const {
   constexpr long kFirst = 200;
   constexpr long kLast = 299;
@@ -81,7 +81,8 @@ bool HttpResponseReader::take_body(std::string_view bytes) {
 }
 
 bool HttpResponseReader::take_streamed(std::string_view bytes) {
-  // Text compresses 10:1 to 50:1. More is an attack that would keep the loop busy.
+  // Text has a compression ratio of 10:1 to 50:1. A higher ratio than this is an attack that would
+  // keep the loop busy.
   constexpr std::size_t kMaxRatio = 200;
   constexpr std::size_t kMinSize = std::size_t{4} << 20;
   bool is_bomb = false;
@@ -180,9 +181,10 @@ void HttpResponseReader::throw_error() const {
 }
 
 HttpResponse HttpResponseReader::finish() {
-  // libcurl reports success if the connection ends within the headers.
+  // libcurl reports success if the connection ends before the headers are complete.
   if (!has_headers_) {
-    throw ProbeError(Reason::protocol, "the connection was closed within the headers");
+    throw ProbeError(Reason::protocol,
+                     "the connection was closed before the headers were complete");
   }
   if (!ended_by_consumer_ && decoder_.finish() == ContentDecoder::Result::broken) {
     throw ProbeError(Reason::protocol, decoder_.fault());

@@ -28,12 +28,13 @@ class HttpResponseReader {
 
   /// Sets the text of the ProbeError(protocol) that throw_error() throws. Returns false.
   bool fail(std::string error);
-  /// Throws what a callback threw, or else the error of fail(); returns if there is neither.
+  /// Throws the exception of a callback, or otherwise the error of fail(). Returns if there is
+  /// neither.
   void throw_error() const;
   /// Whether on_data ended the transfer.
   [[nodiscard]] bool ended_by_consumer() const { return ended_by_consumer_; }
-  /// The response without status, version and phases, once the transfer has succeeded. Throws
-  /// ProbeError(protocol) if it is truncated.
+  /// Returns the response without status, version and phases. Must be called after the transfer has
+  /// succeeded. Throws ProbeError(protocol) if the response is truncated.
   HttpResponse finish();
 
  private:
@@ -60,7 +61,7 @@ class HttpResponseReader {
   std::size_t decoded_bytes_ = 0;  // of a stream
   std::exception_ptr exception_;   // thrown in a callback
   std::string error_;              // of fail()
-  bool has_headers_ = false;       // all of them
+  bool has_headers_ = false;       // all headers have been received
   bool ended_by_consumer_ = false;
 };
 

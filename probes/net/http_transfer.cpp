@@ -55,7 +55,7 @@ int HttpTransfer::on_new_socket(void* self, curl_socket_t socket, curlsocktype /
   return CURL_SOCKOPT_OK;
 }
 
-// libcurl's own limit would include the TLS handshake.
+// libcurl's own connect limit would include the TLS handshake.
 void HttpTransfer::check_connected() {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
@@ -63,7 +63,7 @@ void HttpTransfer::check_connected() {
   if (!connected) transfer_.pending->succeed(CURLE_COULDNT_CONNECT);
 }
 
-// The state of the target is unknown to a client that the proxy refuses.
+// If the proxy refuses the client, the state of the target is unknown.
 ProbeError HttpTransfer::proxy_refusal(long status) const {
   return {Reason::connect, "the proxy " + request_.peer().text() + " refuses the request: status " +
                                std::to_string(status)};
@@ -111,7 +111,8 @@ HttpPhases HttpTransfer::phases(const HttpPhases& before) const {
   const auto seconds = [](curl_off_t from, curl_off_t to) {
     return static_cast<double>(to - from) / 1e6;
   };
-  // libcurl measures each from the start of the transfer; 0 if the phase did not take place.
+  // libcurl measures each phase from the start of the transfer. A phase that did not take place is
+  // 0.
   const curl_off_t resolved = microseconds(CURLINFO_NAMELOOKUP_TIME_T);
   const curl_off_t connected = std::max(microseconds(CURLINFO_CONNECT_TIME_T), resolved);
   const curl_off_t secured = std::max(microseconds(CURLINFO_APPCONNECT_TIME_T), connected);

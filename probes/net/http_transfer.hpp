@@ -20,20 +20,20 @@ namespace vitalsd::net {
 
 class HttpTransfer {
  public:
-  /// All arguments must outlive the object. `tls` is as for HttpRequestSetup.
+  /// All arguments must outlive the object. `tls` has the same meaning as in HttpRequestSetup.
   HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls);
   HttpTransfer(const HttpTransfer&) = delete;
   HttpTransfer& operator=(const HttpTransfer&) = delete;
 
-  /// Sets up the handle for an address of the request's host. `limit` of the transfer; 0: none.
-  /// Throws ProbeError(config).
+  /// Sets up the handle for an address of the request's host. `limit` is the time limit of the
+  /// transfer; 0 means none. Throws ProbeError(config).
   void prepare(const asio::ip::address& address, std::chrono::milliseconds limit);
-  /// After prepare(): run() returns CURLE_COULDNT_CONNECT if a new connection is not established
-  /// within kNextAddressDelay.
+  /// Must be called after prepare(). run() then returns CURLE_COULDNT_CONNECT if a new connection
+  /// is not established within kNextAddressDelay.
   void limit_connecting(TimerWheel& wheel);
   asio::awaitable<CURLcode> run() { return multi_.run(transfer_); }
-  /// The response after run() has returned `code`. `before`: the phases before run(), which are
-  /// added. Throws ProbeError if the transfer failed.
+  /// Returns the response after run() has returned `code`. `before` contains the phases before
+  /// run(), which are added. Throws ProbeError if the transfer failed.
   HttpResponse finish(CURLcode code, const HttpPhases& before);
 
  private:
@@ -52,7 +52,7 @@ class HttpTransfer {
   TimerWheel* wheel_ = nullptr;  // set by limit_connecting()
   Timer connecting_{[this] { check_connected(); }};
   curl_socket_t socket_ = CURL_SOCKET_BAD;
-  int proxy_bytes_ = 0;               // about, of the response to CONNECT
+  int proxy_bytes_ = 0;               // approximate size of the response to CONNECT
   char error_[CURL_ERROR_SIZE] = {};  // NOLINT(modernize-avoid-c-arrays): libcurl's form
 };
 

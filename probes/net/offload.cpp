@@ -45,9 +45,9 @@ struct Offload::Shared {
   std::deque<Task> queue;
   std::list<Task*> running;
   std::size_t threads = 0;
-  std::size_t exiting = 0;  // of `threads`: those that take no more work
+  std::size_t exiting = 0;  // those of `threads` that take no more work
   std::size_t idle = 0;
-  Clock::time_point last_start;  // of a task
+  Clock::time_point last_start;  // when a task last started
   bool closed = false;
 
   [[nodiscard]] std::size_t abandoned() const {
@@ -60,8 +60,8 @@ struct Offload::Shared {
   static void start_thread(const std::shared_ptr<Shared>& self);
 };
 
-// The caller holds the mutex. Must not be called on a thread of the pool, because a new thread
-// inherits a low priority.
+// Starts a thread. The caller holds the mutex. Must not be called on a thread of the pool, because
+// a new thread inherits a low priority.
 void Offload::Shared::start_thread(const std::shared_ptr<Shared>& self) {
   try {
     std::thread([self] {
@@ -70,7 +70,7 @@ void Offload::Shared::start_thread(const std::shared_ptr<Shared>& self) {
     }).detach();
     ++self->threads;
   } catch (const std::system_error&) {
-    // The existing threads do the work.
+    // No thread can be created: the existing threads do the work.
   }
 }
 
@@ -167,8 +167,8 @@ void Offload::submit(std::string resource, StopFlag stop, Job job, Reject reject
   }
 }
 
-// Work that waits behind calls which compute for ever must not run into the deadline of its run,
-// for which the target would be blamed.
+// Rejects work that waits while all threads compute endlessly. Otherwise the deadline of its run
+// would pass, and the failure would be attributed to the target.
 void Offload::check_stall() {
   stall_timer_.expires_after(max_stall_ / 4);
   stall_timer_.async_wait([this](const boost::system::error_code& error) {
@@ -189,7 +189,7 @@ void Offload::check_stall() {
   });
 }
 
-// The lowest priority keeps an abandoned call that computes from slowing down other work.
+// At the lowest priority, an abandoned call that computes does not slow down other work.
 void Offload::abandon(const StopFlag& stop) {
   constexpr int kLowestPriority = 19;
   const std::lock_guard lock(shared_->mutex);

@@ -44,21 +44,21 @@ class Offload {
   /// Uses at most `max_threads` threads plus up to `max_hanging` abandoned ones, so targets on
   /// which calls hang do not block others. Threads start on demand. With one thread, work that is
   /// not abandoned runs in the order of submission. If no work could start for `max_stall` (0: no
-  /// limit), the queued work is rejected with Reason::internal.
-  /// `hanging` is the reason why run() rejects work for a resource that hangs.
+  /// limit), the queued work is rejected with Reason::internal. `hanging` is the reason with which
+  /// run() rejects work for a resource that hangs.
   explicit Offload(asio::io_context& loop, std::size_t max_threads = kMaxThreads,
                    std::size_t max_hanging = kMaxHanging, std::chrono::milliseconds max_stall = {},
                    Reason hanging = Reason::timeout);
   /// Ends the coroutines that wait for a result: Asio destroys them in the next turn of the loop,
-  /// or with it. Waits for idle threads only. Threads in a call end with the process.
+  /// or with the loop. Waits only for idle threads. Threads in a call end with the process.
   ~Offload();
   Offload(const Offload&) = delete;
   Offload& operator=(const Offload&) = delete;
 
-  /// Returns the result of `work(StopFlag)` or throws its exception. `resource` names what the work
-  /// may hang on (a mount, a directory). While abandoned work for the same resource has not
-  /// returned, new work is rejected with the reason `hanging`, because it would hang as well. When
-  /// `max_hanging` threads are abandoned, all work is rejected with Reason::internal.
+  /// Returns the result of `work(StopFlag)` or throws its exception. `resource` is the name of a
+  /// mount or a directory on which the work may hang. While abandoned work for the same resource
+  /// has not returned, new work is rejected with the reason `hanging`, because it would hang as
+  /// well. When `max_hanging` threads are abandoned, all work is rejected with Reason::internal.
   template <class Work>
   auto run(std::string resource, Work work)
       -> asio::awaitable<std::invoke_result_t<Work, const StopFlag&>> {
@@ -71,7 +71,8 @@ class Offload {
         waiting_.erase(number);
         abandon(stop);
       };
-      // Runs on the loop. Only this object owns the coroutine: a thread must not destroy it.
+      // Runs on the loop. Only this object owns the coroutine, because a thread must not destroy
+      // it.
       const auto end = [this, number, weak = std::weak_ptr(pending)](auto complete) {
         const auto still_waiting = weak.lock();
         if (!still_waiting) return;

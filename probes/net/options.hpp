@@ -16,17 +16,17 @@
 
 namespace vitalsd::net {
 
-/// Reads the secret `key`, or with a warning the password in the URL of the option `source`. Both
-/// together are an error.
+/// Reads the secret `key`, or the password in the URL of the option `source`, for which it records
+/// a warning. Both together are an error.
 config::Secret read_password(config::Node& options, const config::Url& url,
                              std::string_view key = "password", std::string_view source = "url");
 
-/// Reads `ip`. An error if `host`, which the option `source` names, is an address of another
-/// version or the path of a Unix socket.
+/// Reads `ip`. It is an error if `host`, which the option `source` contains, is an address of
+/// another version or the path of a Unix socket.
 IpVersion read_ip(config::Node& options, std::string_view source, const std::string& host);
 
-/// The parameters in the query of the option `url`, decoded. Those that are not in `known` are
-/// errors.
+/// Returns the parameters in the query of the option `url`, decoded. Parameters that are not in
+/// `known` are errors.
 std::map<std::string, std::string> read_parameters(config::Node& options, std::string_view query,
                                                    const std::vector<std::string_view>& known);
 

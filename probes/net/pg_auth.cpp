@@ -20,7 +20,7 @@ std::uint32_t number_at(std::string_view bytes, std::size_t at) {
   return number;
 }
 
-// From "r=NONCE,s=SALT,i=4096" (RFC 5802). If there are several numbers, the largest.
+// Returns the number in "r=NONCE,s=SALT,i=4096" (RFC 5802); the largest one if there are several.
 std::uint64_t iterations_of(std::string_view challenge) {
   std::uint64_t max = 0;
   while (!challenge.empty()) {

@@ -14,7 +14,7 @@ namespace vitalsd::net {
 
 struct PgAuthRequest {
   enum class Kind : unsigned char {
-    incomplete,  ///< at least `needs` bytes are required
+    incomplete,  ///< at least `needs` bytes are required to read the request
     none,        ///< not a request that libpq responds to
     cleartext,   ///< the password in cleartext
     md5,
@@ -25,14 +25,15 @@ struct PgAuthRequest {
   Kind kind = Kind::none;
   std::size_t needs = 0;
   std::uint64_t iterations = 0;
-  /// More bytes follow. A genuine server waits for the response to its request.
+  /// Whether more bytes follow. A genuine server waits for the response to its request.
   bool has_trailing_bytes = false;
 };
 
-/// The request at the beginning of `bytes`, the server's unread data.
+/// Reads the request at the beginning of `bytes`, the unread data from the server.
 PgAuthRequest read_pg_auth_request(std::string_view bytes);
 
-/// The error if the request must not be responded to. `loopback`: the server is on this machine.
+/// Returns an error if the client must not respond to the request. `loopback`: the server is on
+/// this machine.
 std::optional<std::string> refuse_pg_auth(const PgAuthRequest& request, bool loopback,
                                           bool allow_cleartext);
 

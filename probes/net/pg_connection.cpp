@@ -27,11 +27,11 @@ namespace {
 
 using Descriptor = PgSession::Descriptor;
 
-// Of one response: more than any query of a probe returns.
+// The maximum size of a response. No query of a probe returns more.
 constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
 constexpr int kMaxRows = 20'000;  // of one statement
-// CPU time that libpq may use to parse one response. For each parameter that a server reports,
-// libpq searches its whole list of parameters.
+// The CPU time that libpq may use to parse one response. libpq searches its whole list of
+// parameters for each parameter that a server reports.
 constexpr std::chrono::milliseconds kMaxParsing{100};
 
 ProbeError connect_error(PGconn* connection) {
@@ -48,7 +48,7 @@ bool is_error(const PGresult* result) {
   return error_field(result, PG_DIAG_SEVERITY_NONLOCALIZED) == "ERROR";
 }
 
-// Without the lines that libpq adds, which quote the statement.
+// Leaves out the lines that libpq adds, which quote the statement.
 PgRefusal read_refusal(const PGresult* result) {
   PgRefusal refusal{.sqlstate = error_field(result, PG_DIAG_SQLSTATE),
                     .text = error_field(result, PG_DIAG_SEVERITY) + ": " +
@@ -72,14 +72,14 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
   const std::string password = co_await environment.files.read(options.password, out);
   out.conceal(password);
   out.doing("resolving " + options.endpoint.host);
-  Addresses addresses;  // none of a Unix socket
+  Addresses addresses;  // empty for a Unix socket
   if (!is_unix(options.endpoint.host)) {
     addresses = co_await environment.resolver.resolve(options.endpoint.host, options.ip);
   }
   out.doing("connecting to " + options.endpoint.text());
   if (addresses.size() > 1) {
-    // libpq waits for an address without a limit before it tries the next one, so it starts with
-    // one that accepts connections.
+    // libpq waits for an address without a limit before it tries the next one. It therefore gets an
+    // address that accepts connections.
     const asio::ip::tcp::socket socket =
         co_await connect(environment.loop, environment.wheel, addresses, options.endpoint.port);
     boost::system::error_code error;
@@ -94,12 +94,12 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
 
 asio::awaitable<std::vector<PgResult>> PgConnection::query(std::string_view statements,
                                                            std::chrono::milliseconds limit) {
-  // The settings are a message of their own: a server starts the statement timer at the beginning
-  // of a message.
+  // The settings are sent as a separate message, because a server starts the statement timer at the
+  // beginning of a message.
   const std::string settings = begin(limit, "pg_catalog");
   co_await send(settings);
   std::vector<PgResult> results = co_await send(std::string(statements) + "; COMMIT");
-  if (results.empty()) throw ProbeError(Reason::protocol, "the response lacks results");
+  if (results.empty()) throw ProbeError(Reason::protocol, "results are missing from the response");
   results.pop_back();  // of COMMIT
   co_return results;
 }
@@ -109,8 +109,8 @@ std::string PgConnection::begin(std::chrono::milliseconds limit,
   std::string settings =
       "BEGIN READ ONLY; SET LOCAL statement_timeout = " + std::to_string(limit.count()) +
       "; SET LOCAL search_path = " + std::string(search_path);
-  // A SQL_ASCII server stores names in any encoding and rejects those that are invalid in the
-  // client's encoding.
+  // A server with the encoding SQL_ASCII stores names in any encoding, and rejects those that are
+  // invalid in the client's encoding.
   const char* const encoding = PQparameterStatus(session_->connection.get(), "server_encoding");
   if (encoding != nullptr && std::string_view(encoding) == "SQL_ASCII") {
     settings += "; SET LOCAL client_encoding = 'SQL_ASCII'";
@@ -133,11 +133,13 @@ asio::awaitable<std::expected<PgResult, PgRefusal>> PgConnection::ask(
   }
   std::optional<PgRefusal> refusal;
   std::vector<PgResult> results = co_await receive(&refusal);
-  // A transaction that is rolled back would count in xact_rollback.
+  // Only the savepoint is rolled back: a transaction that is rolled back would count in
+  // xact_rollback.
   const std::string end = "ROLLBACK TO SAVEPOINT vitalsd; COMMIT";
   co_await send(end);
   if (refusal) co_return std::unexpected(std::move(*refusal));
-  if (results.size() != 1) throw ProbeError(Reason::protocol, "the response lacks a result");
+  if (results.size() != 1)
+    throw ProbeError(Reason::protocol, "the result is missing from the response");
   co_return std::move(results.front());
 }
 
@@ -147,8 +149,8 @@ asio::awaitable<std::vector<PgResult>> PgConnection::send(const std::string& mes
   co_return co_await receive(nullptr);
 }
 
-// Sends what is queued and receives all results. With `refusal`, an error of the server is stored
-// there, and the rest of the response is read.
+// Sends the queued messages and receives all results. If `refusal` is not null, an error of the
+// server is stored there, and the rest of the response is read.
 asio::awaitable<std::vector<PgResult>> PgConnection::receive(std::optional<PgRefusal>* refusal) {
   PGconn* const connection = session_->connection.get();
   for (int unsent = PQflush(connection); unsent != 0; unsent = PQflush(connection)) {
@@ -187,7 +189,7 @@ asio::awaitable<std::vector<PgResult>> PgConnection::receive(std::optional<PgRef
       const char* sqlstate = PQresultErrorField(raw, PG_DIAG_SQLSTATE);
       const std::string text = pg_error_text(PQresultErrorMessage(raw));  // none of COPY
       throw ProbeError(sqlstate == nullptr ? Reason::protocol : pg_reason(sqlstate),
-                       text.empty() ? "the statement has no result with rows" : text);
+                       text.empty() ? "the statement does not return rows" : text);
     }
     if (result.rows() > kMaxRows) {
       throw ProbeError(Reason::protocol, "the response has more than " + std::to_string(kMaxRows) +
@@ -202,8 +204,8 @@ void PgConnection::conceal_secrets(SampleSet& out) const { out.conceal(session_-
 int PgConnection::server_version() const { return PQserverVersion(session_->connection.get()); }
 
 bool PgConnection::hung_up() const {
-  // A server sends an error to an idle connection before it closes it, or just closes it. Both make
-  // the socket readable.
+  // Before a server closes an idle connection, it may send an error. Both events make the socket
+  // readable.
   PGconn* const connection = session_->connection.get();
   pollfd idle{PQsocket(connection), POLLIN, 0};
   return PQstatus(connection) != CONNECTION_OK || poll(&idle, 1, 0) != 0;

@@ -39,9 +39,9 @@ class PgConnection {
   PgConnection& operator=(PgConnection&&) noexcept;
 
   /// Runs statements, separated by semicolons, in one read-only transaction with pg_catalog as the
-  /// only schema in the search path. The server cancels it after `limit`. Returns one result for
-  /// each statement. No setting outlasts the transaction, because a pooler may give the session to
-  /// another client. Throws ProbeError, see pg_reason().
+  /// only schema in the search path. The server cancels the transaction after `limit`. Returns one
+  /// result for each statement. No setting remains after the transaction, because a pooler may give
+  /// the session to another client. Throws ProbeError, see pg_reason().
   asio::awaitable<std::vector<PgResult>> query(std::string_view statements,
                                                std::chrono::milliseconds limit);
 

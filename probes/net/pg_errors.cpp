@@ -14,7 +14,7 @@ bool contains_any(std::string_view text, const std::array<std::string_view, Coun
   return std::ranges::any_of(parts, [&](std::string_view part) { return text.contains(part); });
 }
 
-// `text` without quoted parts, which are names of hosts, users and files.
+// `text` without its quoted parts, which are names of hosts, users and files.
 std::string without_names(std::string_view text) {
   std::string out;
   bool quoted = false;
@@ -28,25 +28,30 @@ std::string without_names(std::string_view text) {
 // The reason for a login that failed without an SQLSTATE.
 Reason reason_of_text(std::string_view message) {
   const std::string text = without_names(message);
-  // "could not fork" is the server's own message, without an SQLSTATE, when it lacks memory.
+  // A server that lacks memory reports "could not fork" without an SQLSTATE. This is not a local
+  // shortage.
   if (!text.contains("could not fork") && mentions_local_shortage(text)) return Reason::internal;
-  // Without permission for a Unix socket, whether a server listens is unknown.
+  // Without permission for a Unix socket, it is unknown whether a server listens.
   if (text.contains("on socket") && text.contains("Permission denied")) return Reason::config;
   if (text.contains("no password supplied")) return Reason::auth;
   if (text.contains("authentication method")) return Reason::auth;
   if (text.contains("channel binding")) return Reason::auth;
   if (text.contains("SSL") || text.contains("certificate")) return Reason::tls;
   constexpr std::array<std::string_view, 7> kProtocolErrors = {
-      "closed the connection", "expected authentication",
-      "invalid response",      "protocol",
-      "unexpected message",    "SCRAM",
-      "server signature",  // is wrong only if the server does not know the password
+      "closed the connection",
+      "expected authentication",
+      "invalid response",
+      "protocol",
+      "unexpected message",
+      "SCRAM",
+      // "server signature" is wrong only if the server does not know the password
+      "server signature",
   };
   return contains_any(text, kProtocolErrors) ? Reason::protocol : Reason::connect;
 }
 
-// The server function that reported the error. It distinguishes errors with the same SQLSTATE in
-// any language of the server.
+// The function of the server that reported the error. It distinguishes errors with the same
+// SQLSTATE, whatever the language of the server.
 std::string_view routine_of(std::string_view message) {
   constexpr std::string_view kLocation = "\nLOCATION:  ";
   const std::size_t at = message.find(kLocation);
@@ -57,7 +62,8 @@ std::string_view routine_of(std::string_view message) {
 
 Reason reason_of_sqlstate(std::string_view sqlstate, std::string_view message) {
   if (sqlstate == "53300") {
-    // These two functions report the limit of the role or of the database: the server is not full.
+    // These two functions report the connection limit of the role or of the database: the server
+    // itself is not full.
     const std::string_view routine = routine_of(message);
     const bool is_own_limit = routine == "InitializeSessionUserId" || routine == "CheckMyDatabase";
     return is_own_limit ? Reason::permission : Reason::overload;

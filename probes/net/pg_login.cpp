@@ -33,18 +33,20 @@
 namespace vitalsd::net {
 namespace {
 
-// More than any server sends during a login, including its certificates.
+// No server sends more than this during a login, including its certificates.
 constexpr std::size_t kMaxLoginBytes = std::size_t{64} << 10;
 
-// Aborts the work of a thread on a socket when its run is cancelled or too many bytes arrive: after
-// shutdown() libpq finds the end of the stream in whatever loop it reads. The watchdog has its own
-// duplicate of the descriptor, so the number cannot be reused for another socket meanwhile.
+// Stops the work of a thread on a socket when its run is cancelled or too many bytes arrive: after
+// shutdown(), every loop of libpq that reads the socket reaches the end of the stream. The watchdog
+// has its own duplicate of the descriptor, so the number cannot be reused for another socket in the
+// meantime.
 class Watchdog {
  public:
   Watchdog(TimerWheel& wheel, int socket)
       : wheel_(wheel), socket_(fcntl(socket, F_DUPFD_CLOEXEC, 0)), timer_([this] { check(); }) {
     if (socket_ < 0) fail_with(Reason::internal, "duplicating a socket", last_error());
-    // Data in the receive buffer is read even after shutdown(), so the buffer is limited as well.
+    // libpq reads data in the receive buffer even after shutdown(), so the buffer is limited as
+    // well.
     const int size = static_cast<int>(kMaxLoginBytes);
     setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     check();
@@ -56,7 +58,7 @@ class Watchdog {
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  /// The thread has returned: the socket stays open.
+  /// Must be called when the thread has returned. The socket stays open.
   void done() { done_ = true; }
   [[nodiscard]] bool exceeded_limit() const { return exceeded_limit_; }
 
@@ -84,11 +86,11 @@ ProbeError too_many_bytes() {
   return {Reason::protocol, "the server sent more than " + std::to_string(kMaxLoginBytes) +
                                 " bytes during the login"};
 }
-// A file in memory. It has a path as long as it exists.
+// A file in memory. Its path exists as long as the object.
 class MemoryFile {
  public:
   explicit MemoryFile(const std::string& content) : file_(memfd_create("tls", MFD_CLOEXEC)) {
-    // libpq refuses a private key that others can read.
+    // libpq rejects a private key that other users can read.
     const bool is_made = file_ >= 0 && fchmod(file_, S_IRUSR) == 0 &&
                          write(file_, content.data(), content.size()) == std::ssize(content);
     if (is_made) return;
@@ -106,11 +108,11 @@ class MemoryFile {
   int file_;
 };
 
-// Copies of the files of tls: libpq reads them by name, and would hang on an unreachable NFS
-// server, for which the target would be blamed.
+// Copies of the files of tls in memory. libpq reads files by name, so it would hang on an
+// unreachable NFS server, and the failure would be attributed to the target.
 class TlsCopies {
  public:
-  /// `options` gets the paths of the copies.
+  /// Replaces the paths in `options` by those of the copies.
   TlsCopies(const TlsTexts& texts, TlsOptions& options) {
     copy(texts.ca, options.ca);
     copy(texts.certificate, options.certificate);
@@ -143,8 +145,8 @@ class Login {
 
  private:
   // Both checks return false if more data must arrive before libpq may read. Both freeze the input
-  // if libpq is about to respond to it. They freeze nothing else, because a dropped RST comes again
-  // only after the client has sent something.
+  // if libpq is about to respond. In other cases they do not freeze it, because a dropped RST is
+  // sent again only after the client has sent data.
   bool check_ssl_response(std::optional<FrozenInput>& input) const;
   bool check_auth_request(std::optional<FrozenInput>& input) const;
   bool check_input(PostgresPollingStatusType next, std::optional<FrozenInput>& input) const;
@@ -158,8 +160,8 @@ class Login {
 };
 
 // The response to SSLRequest is one byte. libpq reads everything that is available, so a request
-// after "N" would be in its buffer before check_auth_request() sees it. An error message instead of
-// the byte ends the connection.
+// after "N" would be in libpq's buffer before check_auth_request() sees it. An error message
+// instead of the byte ends the connection.
 bool Login::check_ssl_response(std::optional<FrozenInput>& input) const {
   const int socket = PQsocket(connection());
   std::array<char, 2> bytes{};
@@ -173,7 +175,7 @@ bool Login::check_ssl_response(std::optional<FrozenInput>& input) const {
   return true;
 }
 
-// Throws if the server requests something that vitalsd does not send.
+// Throws if the server requests data that vitalsd does not send.
 bool Login::check_auth_request(std::optional<FrozenInput>& input) const {
   const int socket = PQsocket(connection());
   std::array<char, 4096> bytes{};
@@ -190,15 +192,16 @@ bool Login::check_auth_request(std::optional<FrozenInput>& input) const {
       set_min_readable(socket, request.needs);
       return false;
     }
-    // The peer has closed: nothing more arrives, but the rest may have come with the FIN.
+    // The peer has closed the connection: no more data arrives, but the last data may have arrived
+    // together with the FIN.
     request = read(peek(socket, bytes));
   }
   set_min_readable(socket, 1);
   const bool libpq_responds =
       request.kind != PgAuthRequest::Kind::none && request.kind != PgAuthRequest::Kind::incomplete;
   if (!libpq_responds) return true;
-  // A connection to this machine cannot be intercepted, so its input stays open. The server can
-  // reply before the filter is removed, and a dropped reply comes again only after 200 ms.
+  // A connection to this machine cannot be intercepted, so its input is not frozen. The server can
+  // reply before the filter is removed, and a dropped reply is sent again only after 200 ms.
   const bool loopback = is_loopback(socket);
   if (!loopback) input.emplace(socket);
   const auto refusal =
@@ -216,7 +219,7 @@ bool Login::check_input(PostgresPollingStatusType next, std::optional<FrozenInpu
   return status != CONNECTION_AWAITING_RESPONSE || check_auth_request(input);
 }
 
-// One PQconnectPoll() on a thread. `input` stays frozen until libpq has read and responded.
+// Calls PQconnectPoll() once, on a thread. `input` stays frozen until libpq has read and responded.
 asio::awaitable<PostgresPollingStatusType> Login::step(std::optional<FrozenInput> input) {
   Watchdog watchdog(environment_.wheel, PQsocket(connection()));
   auto poll = [connection = session_.connection, copies = copies_,
@@ -238,7 +241,7 @@ asio::awaitable<PostgresPollingStatusType> Login::step(std::optional<FrozenInput
 asio::awaitable<void> Login::run() {
   using Descriptor = PgSession::Descriptor;
   for (PostgresPollingStatusType next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK;) {
-    // Each step may replace the socket, so Asio gets it for one wait only.
+    // Each step may replace the socket, so Asio gets the socket for one wait only.
     session_.descriptor.assign(PQsocket(connection()));
     co_await session_.wait(next == PGRES_POLLING_READING ? Descriptor::wait_read
                                                          : Descriptor::wait_write);
@@ -276,12 +279,12 @@ asio::awaitable<std::unique_ptr<PgSession>> pg_log_in(const Environment& environ
   if (connection == nullptr) throw std::bad_alloc();
   if (PQstatus(connection) == CONNECTION_BAD) throw pg_login_error(PQerrorMessage(connection));
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
-  // Without a receiver libpq writes notices to standard error.
+  // Without a notice receiver, libpq writes notices to standard error.
   PQsetNoticeReceiver(connection, [](void*, const PGresult*) {}, nullptr);
   Login login(environment, options, *session, std::move(copies));
   co_await login.run();
-  // With auto-retry OpenSSL would read for as long as a server sends records without data, such as
-  // session tickets, and block the loop.
+  // With auto-retry, OpenSSL would read and block the loop as long as a server sends records
+  // without data, such as session tickets.
   if (void* const tls = PQsslStruct(connection, "OpenSSL")) {
     SSL_clear_mode(static_cast<SSL*>(tls), SSL_MODE_AUTO_RETRY);
   }

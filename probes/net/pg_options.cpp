@@ -10,7 +10,7 @@ namespace vitalsd::net {
 
 PgParameters::PgParameters(const PgOptions& options, const std::string& password,
                            const Addresses& addresses) {
-  // For files that libpq would otherwise look for in the home directory.
+  // The path for files that libpq would otherwise look for in the home directory.
   constexpr const char* kNoFile = "/nonexistent";
   const TlsOptions& tls = options.tls;
   for (const auto& address : addresses) {
@@ -21,8 +21,8 @@ PgParameters::PgParameters(const PgOptions& options, const std::string& password
   }
   if (is_unix(options.endpoint.host)) hosts_ = options.endpoint.host;
   port_ = std::to_string(options.endpoint.port);
-  // With a CA file libpq verifies the certificate even for "require". So it gets one only if
-  // sslmode asks for verification.
+  // If it has a CA file, libpq verifies the certificate even for sslmode "require". It therefore
+  // gets a CA file only if sslmode requests verification.
   const bool verifies = options.sslmode.starts_with("verify");
   const bool has_certificate = !tls.certificate.empty();
   const std::array<std::pair<const char*, const char*>, kCount> parameters = {{

@@ -1,4 +1,4 @@
-// The options of a PostgreSQL connection and the parameters that libpq gets for them.
+// The options of a PostgreSQL connection and the parameters that are passed to libpq.
 #pragma once
 
 #include "config/scalar.hpp"
@@ -30,8 +30,8 @@ struct PgOptions {
 /// files in the home directory.
 class PgParameters {
  public:
-  /// One host entry for each address: libpq tries the next one when one fails. `options`, which
-  /// must have a CA file if sslmode verifies, and `password` must outlive the object.
+  /// Adds one host entry for each address: libpq tries the next one when one fails. `options` and
+  /// `password` must outlive the object. `options` must have a CA file if sslmode verifies.
   PgParameters(const PgOptions& options, const std::string& password, const Addresses& addresses);
   PgParameters(const PgParameters&) = delete;
   PgParameters& operator=(const PgParameters&) = delete;
@@ -50,7 +50,7 @@ class PgParameters {
   std::array<const char*, kCount> values_{};
 };
 
-/// The path of the Unix socket at an endpoint whose host is its directory.
+/// The path of the Unix socket for an endpoint whose host is the directory of the socket.
 std::string pg_socket(const config::Endpoint& endpoint);
 
 /// Removes the environment variables that libpq would use in addition to the parameters, such as

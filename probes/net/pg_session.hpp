@@ -26,7 +26,7 @@ struct PgSession {
 
   explicit PgSession(asio::io_context& loop) : descriptor(loop) {}
   ~PgSession() {
-    // libpq closes the socket.
+    // libpq closes the socket, so Asio must not.
     if (descriptor.is_open()) descriptor.release();
   }
   PgSession(const PgSession&) = delete;
@@ -39,17 +39,18 @@ struct PgSession {
 
   [[nodiscard]] std::size_t unread() const { return unread_bytes(PQsocket(connection.get())); }
 
-  /// Bytes that have arrived. A Unix socket has no counter, so what libpq reads from it is added up
-  /// by has_read().
+  /// The number of bytes that have arrived. A Unix socket has no counter, so has_read() adds up
+  /// what libpq reads from it.
   [[nodiscard]] std::uint64_t received() const {
     const std::uint64_t counted = bytes_received(PQsocket(connection.get()));
     return counted > 0 ? counted : unix_bytes + unread();
   }
 
-  /// libpq has read once, when `before` bytes were unread. It reads at least kMinRead of them, also
-  /// if as many have arrived meanwhile.
+  /// Records that libpq has read once, when `before` bytes were unread. libpq reads at least
+  /// kMinRead bytes, if as many have arrived in the meantime.
   void has_read(std::size_t before) {
-    constexpr std::size_t kMinRead = 8192;  // the free space in its buffer before each read
+    // libpq's buffer has at least this much free space before each read
+    constexpr std::size_t kMinRead = 8192;
     const std::size_t after = std::min(before, unread());
     unix_bytes += std::max(before - after, std::min(before, kMinRead));
   }

@@ -1,5 +1,5 @@
-// A map that forgets values which nobody uses any more, such as those of a replaced configuration
-// or of a rotated certificate.
+// A map that removes values that are no longer used, such as those of a replaced configuration or
+// of a rotated certificate.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,7 @@ class RecentlyUsed {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// A value is forgotten when it has not been used for `keep`, at a later use of another one.
+  /// A value that has not been used for `keep` is removed when another value is used.
   explicit RecentlyUsed(Clock::duration keep = std::chrono::hours(1)) : keep_(keep) {}
 
   /// The value of `key`; a new one if there is none. Valid until the next call.

@@ -19,8 +19,8 @@ namespace {
 // The replies to the probes' commands are short; INFO is about 10 KB.
 constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxItems = 10'000;
-// CPU time that hiredis may use to parse one reply. It searches an incomplete line from its start
-// for each piece.
+// The CPU time that hiredis may use to parse one reply. For each piece, it searches an incomplete
+// line from its start.
 constexpr std::chrono::milliseconds kMaxParsing{100};
 
 }  // namespace
@@ -28,8 +28,8 @@ constexpr std::chrono::milliseconds kMaxParsing{100};
 // ---- RESP ---------------------------------------------------------------------------------------
 
 // hiredis parses, and these callbacks build the values. hiredis's own builder would allocate an
-// array of any announced size. No exception may pass through hiredis's frames: null means that
-// memory is exhausted.
+// array of any announced size. Exceptions must not pass through hiredis's frames, so the callbacks
+// return null, which means that memory is exhausted.
 struct RespReader::State {
   redisReader* reader = nullptr;
   std::size_t bytes = 0;  // since the last complete reply
@@ -37,8 +37,8 @@ struct RespReader::State {
   bool is_out_of_memory = false;
   std::chrono::nanoseconds parsing{};
 
-  // The object for a new value: an item of its list, or a new root. Beyond the limit null, which
-  // hiredis reports as out of memory.
+  // Returns the object for a new value: an item of its list, or a new root. Beyond the limit,
+  // returns null, which hiredis reports as out of memory.
   static RedisReply* new_value(const redisReadTask* task) {
     auto& state = *static_cast<State*>(task->privdata);
     if (++state.items > kMaxItems) return nullptr;
@@ -160,7 +160,7 @@ void refuse_redis_auth(const RedisReply& reply) {
   if (std::ranges::any_of(kNoPassword, [&](auto start) { return text.starts_with(start); })) {
     throw ProbeError(reason, "a password is configured, but the server has none");
   }
-  // A server quotes a command that it does not know, including the password.
+  // If a server does not know a command, its error quotes the command, including the password.
   const std::string_view code = text.substr(0, text.find(' '));
   const bool is_code =
       code.size() <= 20 && std::ranges::all_of(code, [](char c) { return c >= 'A' && c <= 'Z'; });
@@ -191,22 +191,22 @@ RedisConnection& RedisConnection::operator=(RedisConnection&&) noexcept = defaul
 asio::awaitable<RedisConnection> RedisConnection::open(const Environment& environment,
                                                        const RedisOptions& options,
                                                        SampleSet& out) {
-  // The password is read first, because connecting is useless without it.
+  // The password is read first, because a connection is useless without it.
   const std::string password = co_await environment.files.read(options.password, out);
   out.conceal(password);
   Stream stream = co_await open_stream(environment, options.endpoint, options.ip,
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
   connection.password_ = password;
-  // A user may have no password (ACL "nopass"). A new connection is the default user, so AUTH is
-  // not required for it.
+  // A user may have no password (ACL "nopass"). A new connection is that of the default user, so
+  // AUTH is not required for that user.
   if (!password.empty() || (!options.user.empty() && options.user != "default")) {
     out.doing("authenticating");
     std::vector<std::string> words = {"AUTH"};
     if (!options.user.empty()) words.push_back(options.user);
     words.push_back(password);
     const RedisReply reply = co_await connection.ask(std::move(words));
-    // The reply of a server without ACLs (Redis 5 and earlier).
+    // A server without ACLs (Redis 5 and earlier) sends this reply.
     const bool lacks_users = reply.text.starts_with("ERR wrong number of arguments");
     if (!password.empty() || !lacks_users) refuse_redis_auth(reply);
   }

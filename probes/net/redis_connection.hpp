@@ -50,10 +50,10 @@ class RedisConnection {
   /// reply that is not RESP2 or exceeds the limits of RespReader.
   asio::awaitable<RedisReply> ask(std::vector<std::string> words);
 
-  /// Like ask(), but throws an error reply, see redis_error(), and a reply of another kind.
+  /// Like ask(), but throws for an error reply, see redis_error(), and for a reply of another kind.
   asio::awaitable<RedisReply> expect(std::vector<std::string> words, RedisReply::Kind kind);
 
-  /// For a run that uses a connection opened by an earlier run.
+  /// Must be called in a run that uses a connection of an earlier run.
   void conceal_secrets(SampleSet& out) const { out.conceal(password_); }
 
   [[nodiscard]] bool hung_up() const { return stream_.hung_up(); }
@@ -89,8 +89,8 @@ class RespReader {
 
   /// Adds a piece. Throws ProbeError(protocol) if the current reply exceeds the size limit.
   void feed(std::string_view bytes);
-  /// The next complete reply, if there is one. Throws ProbeError(protocol) for invalid RESP2 and
-  /// for replies with too many values or too long parsing.
+  /// Returns the next complete reply, if there is one. Throws ProbeError(protocol) for invalid
+  /// RESP2 and for replies that have too many values or take too long to parse.
   std::optional<RedisReply> next();
 
  private:

@@ -20,9 +20,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kMinTtl = 1s;            // names from the hosts file have a TTL of 0
-constexpr auto kMaxTtl = 60s;           // a service that moves is found within a minute
+constexpr auto kMaxTtl = 60s;           // an address that has changed is used within a minute
 constexpr auto kCheckInterval = 5s;     // between checks of resolv.conf
-constexpr auto kFallbackDelay = 300ms;  // until IPv4 addresses alone are queried
+constexpr auto kFallbackDelay = 300ms;  // until a query for IPv4 addresses alone is sent
 constexpr std::size_t kMaxCached = 10'000;
 
 asio::ip::address to_address(const sockaddr& raw) {
@@ -42,8 +42,7 @@ int family_of(IpVersion version) {
   return version == IpVersion::v4 ? AF_INET : AF_INET6;
 }
 
-// Whether the machine has a route, and so an address of its own, for an IPv4 address. Sends
-// nothing.
+// Whether the machine has a route to an address. Connects a UDP socket, so nothing is sent.
 bool has_route_to(const asio::ip::address& address) {
   const int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return false;
@@ -59,10 +58,11 @@ bool is_of(IpVersion version, const asio::ip::address& address) {
   return version == IpVersion::any || (version == IpVersion::v4) == address.is_v4();
 }
 
-// A query for the addresses of both families of a name, and its waiters. c-ares waits for both. A
-// server that drops AAAA queries would delay the result by seconds, so a second query for IPv4
-// addresses alone starts after a while; the first query with addresses is used. Each query keeps
-// this object until c-ares calls back, which may be after the result.
+// A query for the addresses of both families of a name, and the coroutines that wait for it. c-ares
+// waits for both families. A server that drops AAAA queries would delay the result by seconds, so
+// after a while a second query for IPv4 addresses alone is sent. The first query that returns
+// addresses is used. Each query keeps this object until c-ares calls back, which may happen after
+// the result is known.
 struct Resolver::Query {
   Query(Resolver& owner, Key asked)
       : resolver(owner),
@@ -70,11 +70,11 @@ struct Resolver::Query {
         fallback([this] { resolver.send(*this, AF_INET); }) {}
 
   Resolver& resolver;
-  Key key;  // of queries_ and cache_
+  Key key;  // the key in queries_ and cache_
   std::vector<std::shared_ptr<Pending<Addresses>>> waiters{};
   std::weak_ptr<Query> self{};
   Timer fallback;
-  int pending = 0;  // queries
+  int pending = 0;  // number of queries
   bool is_finished = false;
 };
 
@@ -83,7 +83,7 @@ Resolver::Resolver(asio::io_context& loop, TimerWheel& wheel, std::vector<std::s
   open_channel();
 }
 
-// The channel is destroyed first, because it ends its queries with a callback.
+// The channel is destroyed first, because it then ends its queries by calling their callbacks.
 Resolver::~Resolver() { channel_.reset(); }
 
 void Resolver::open_channel() {
@@ -105,7 +105,7 @@ void Resolver::check_resolv_conf() {
   resolv_conf_checked_ = now;
   struct stat status{};
   if (stat("/etc/resolv.conf", &status) != 0) return;
-  // Pending queries fail with the old channel; their servers are most likely unreachable.
+  // Pending queries fail with the old channel, because their servers are most likely unreachable.
   if (std::exchange(resolv_conf_changed_, status.st_mtime) != status.st_mtime) open_channel();
 }
 
@@ -132,7 +132,7 @@ void Resolver::start(const Key& key, std::shared_ptr<Pending<Addresses>> waiter)
   check_resolv_conf();
   std::shared_ptr<Query>& query = queries_[key];
   if (query) {
-    // Removes cancelled waiters, so that a name that never resolves does not accumulate them.
+    // Removes cancelled waiters, so that waiters for a name that never resolves do not accumulate.
     std::erase_if(query->waiters, [](const auto& other) { return other->done(); });
     query->waiters.push_back(std::move(waiter));
     return;
@@ -182,7 +182,7 @@ void Resolver::answer(Query& query, int family, int status, ares_addrinfo* resul
     ttl = std::min(ttl, at->ai_ttl);
   }
   --query.pending;
-  // IPv4 addresses alone are of no use to a machine that has IPv6 only.
+  // A machine that has only IPv6 cannot use IPv4 addresses.
   const bool is_fallback = family != family_of(query.key.second);
   if (is_fallback && !addresses.empty() && !has_route_to(addresses.front())) addresses.clear();
   if (query.is_finished || (addresses.empty() && query.pending > 0)) return;

@@ -23,7 +23,7 @@ namespace vitalsd::net {
 
 using Addresses = std::vector<asio::ip::address>;
 
-/// Which addresses of a host are used.
+/// The IP versions of the addresses that are used.
 enum class IpVersion : unsigned char { any, v4, v6 };
 
 /// Whether `address` is of that version.
@@ -31,15 +31,16 @@ bool is_of(IpVersion version, const asio::ip::address& address);
 
 class Resolver {
  public:
-  /// `servers`: each "address" or "address:port". If empty, those of resolv.conf, which is read
-  /// again when it changes.
+  /// Each of `servers` is "address" or "address:port". If the list is empty, uses the servers in
+  /// resolv.conf, which is read again when it changes.
   Resolver(asio::io_context& loop, TimerWheel& wheel, std::vector<std::string> servers);
   ~Resolver();
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  /// The addresses of `host`, never empty: those of IPv6 first if the machine has a route to them.
-  /// An address resolves to itself. Throws ProbeError(dns), also for an address of another version.
+  /// Returns the addresses of `host`, never empty. IPv6 addresses come first if the machine has a
+  /// route to them. An address resolves to itself. Throws ProbeError(dns), also for an address of
+  /// another version.
   asio::awaitable<Addresses> resolve(std::string host, IpVersion version = IpVersion::any);
 
   /// Replaces the servers after a reload and clears the cache. Pending queries fail.

@@ -49,7 +49,8 @@ pugi::xml_document parse_xml(std::string_view xml) {
   return document;
 }
 
-// A key of a list with EncodingType "url": the encoding of HTML forms, in which '+' is a space.
+// Decodes a key of a list with EncodingType "url". The encoding is that of HTML forms, in which '+'
+// is a space.
 std::string decode_key(std::string_view key) {
   std::string text(key);
   std::ranges::replace(text, '+', ' ');
@@ -138,7 +139,7 @@ ProbeError s3_error(int status, std::string_view xml) {
   std::string code;
   std::string message;
   pugi::xml_document document;
-  // A longer text is no error message, and takes long to parse.
+  // A longer text is not an error message, and takes long to parse.
   if (xml.size() <= kMaxSmallBytes && document.load_buffer(xml.data(), xml.size())) {
     pugi::xml_node error = document.child("Error");
     if (!error) error = document.child("ErrorResponse").child("Error");
@@ -180,7 +181,7 @@ S3Options S3Options::read(config::Node& node) {
     node.error("access_key", "access_key and secret_key must be set together");
   }
   if (s3.session_token && !s3.access_key) node.error("session_token", "requires access_key");
-  // A wildcard certificate does not cover a host name with the dots of a bucket name.
+  // A wildcard certificate does not match a host name that contains the dots of a bucket name.
   const bool has_dots = s3.bucket.contains('.');
   s3.path_style = style == "path" || (style == "auto" && (endpoint || has_dots));
   if (endpoint) {
@@ -196,7 +197,8 @@ S3Options S3Options::read(config::Node& node) {
   return s3;
 }
 
-// The configured credentials, or else those from the environment variables that AWS's tools use.
+// Returns the configured credentials, or otherwise those in the environment variables that AWS's
+// tools use.
 asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
   if (options_.access_key) {
     AwsCredentials keys;
@@ -217,7 +219,8 @@ asio::awaitable<AwsCredentials> S3Bucket::credentials(SampleSet& out) {
 }
 
 asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
-  // In seconds, because nanoseconds overflow in 2262 and a server may send a later year.
+  // The time is in seconds, because nanoseconds overflow in 2262 and a server may send a later
+  // year.
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (assumed_ && now < assumed_until_) co_return *assumed_;
   const std::string role = environment_text("AWS_ROLE_ARN");
@@ -255,7 +258,8 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   if (assumed.access_key.empty() || assumed.secret_key.empty() || !expires) {
     throw ProbeError(Reason::protocol, "the token service's response has no valid credentials");
   }
-  constexpr std::chrono::minutes kMargin{5};  // renewed this long before they expire
+  // Credentials are renewed this long before they expire.
+  constexpr std::chrono::minutes kMargin{5};
   assumed_until_ =
       std::chrono::sys_seconds(std::chrono::seconds(static_cast<std::int64_t>(*expires))) - kMargin;
   assumed_ = std::move(assumed);
@@ -272,7 +276,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials, const std::stri
     request.url.host = options_.bucket + '.' + options_.endpoint.host;
     request.url.path += '/';
   }
-  // libcurl signs the query as it is, so the parameters must be encoded and sorted by name.
+  // libcurl signs the query unchanged, so the parameters must be encoded and sorted by name.
   if (!continuation.empty()) {
     request.url.query = "continuation-token=" + config::percent_encode(continuation) + '&';
   }

@@ -38,10 +38,11 @@ struct S3Options {
   std::string region;
   config::Url endpoint;       ///< the service, without the bucket
   bool path_style = false;    ///< bucket in the path instead of in the host
-  config::Secret access_key;  ///< not set: from the environment
+  config::Secret access_key;  ///< if it is not set, the environment is used
   config::Secret secret_key;
   config::Secret session_token;
-  std::optional<config::Url> sts_endpoint;  ///< for web identity; default: that of the region
+  /// For web identity; default: the endpoint of the region.
+  std::optional<config::Url> sts_endpoint;
   IpVersion ip = IpVersion::any;
   TlsOptions tls;
 
@@ -56,8 +57,8 @@ class S3Bucket {
   S3Bucket(const Environment& environment, S3Options options)
       : environment_(environment), options_(std::move(options)) {}
 
-  /// One page of the objects under the prefix: the first one, or the one after the page with this
-  /// continuation. Throws ProbeError: see s3_error().
+  /// Returns one page of the objects under the prefix: the first page, or the page after the one
+  /// with this continuation token. Throws ProbeError: see s3_error().
   asio::awaitable<S3Page> page(SampleSet& out, std::string continuation = {},
                                std::size_t max_objects = kMaxObjects);
 
@@ -66,7 +67,7 @@ class S3Bucket {
   /// mistake.
   asio::awaitable<void> list(SampleSet& out, const std::function<void(const S3Page&)>& take);
 
-  /// The store's clock in its last response, in Unix time.
+  /// The time of the store's clock in its last response, in Unix time.
   [[nodiscard]] std::optional<double> server_time() const { return server_time_; }
   [[nodiscard]] const S3Options& options() const { return options_; }
   /// "s3://BUCKET/PREFIX".
@@ -95,10 +96,11 @@ S3Page parse_s3_page(std::string_view xml);
 /// Classifies an error response by the code in its XML, or else by its status.
 ProbeError s3_error(int status, std::string_view xml);
 
-/// "2026-11-23T02:00:05.000Z" in Unix time without the fraction; nothing for other formats.
+/// Parses "2026-11-23T02:00:05.000Z" to Unix time without the fraction. Returns nothing for other
+/// formats.
 std::optional<double> parse_iso_time(std::string_view text);
 
-/// "Mon, 23 Nov 2026 02:00:05 GMT" in Unix time; nothing for other formats.
+/// Parses "Mon, 23 Nov 2026 02:00:05 GMT" to Unix time. Returns nothing for other formats.
 std::optional<double> parse_http_time(std::string_view text);
 
 }  // namespace vitalsd::net

@@ -17,10 +17,11 @@ namespace {
 
 constexpr auto kReading = static_cast<std::size_t>(SocketWatch::Event::readable);
 constexpr auto kWriting = static_cast<std::size_t>(SocketWatch::Event::writable);
-// For a smaller read, the wake-up costs more than the processing of the data.
+// A read that is smaller than this costs more for the wake-up than for processing the data.
 constexpr std::size_t kLargeRead = 32 * 1024;
 constexpr std::chrono::milliseconds kMinDelay = 1ms;
-constexpr std::chrono::milliseconds kMaxDelay = 200ms;  // nothing is published more often
+// Metrics are not published more often than this.
+constexpr std::chrono::milliseconds kMaxDelay = 200ms;
 
 }  // namespace
 
@@ -29,7 +30,7 @@ struct SocketWatch::Watched {
       : descriptor(loop, socket), timer(loop), number(socket) {}
 
   Descriptor descriptor;
-  boost::asio::steady_timer timer;  // finer than the wheel's slots
+  boost::asio::steady_timer timer;  // more precise than the slots of the wheel
   std::chrono::milliseconds delay{0};
   int number;
   std::array<bool, 2> wanted{};  // by Event
@@ -68,7 +69,7 @@ void SocketWatch::delay_reading(int socket, std::size_t bytes) {
   watched->delay = bytes > kLargeRead ? watched->delay / 2
                                       : std::clamp(2 * watched->delay, kMinDelay, kMaxDelay);
   watched->waiting[kReading] = true;
-  watched->descriptor.release();  // an assigned socket would wake the loop for each packet
+  watched->descriptor.release();  // an assigned socket would wake up the loop for each packet
   watched->timer.expires_after(watched->delay);
   watched->timer.async_wait([this, watched](const boost::system::error_code&) {
     if (watched->released) return;

@@ -16,22 +16,22 @@ class SocketWatch {
  public:
   enum class Event : unsigned char { readable, writable };
 
-  /// `ready(socket, event)` may call the library, which may call set() in turn.
+  /// `ready(socket, event)` may call the library, and the library may call set().
   SocketWatch(boost::asio::io_context& loop, std::function<void(int, Event)> ready)
       : loop_(loop), ready_(std::move(ready)) {}
   ~SocketWatch();
   SocketWatch(const SocketWatch&) = delete;
   SocketWatch& operator=(const SocketWatch&) = delete;
 
-  /// Sets the events to report for a socket. With neither, the socket is released without closing
-  /// it; the library closes it.
+  /// Sets the events to report for a socket. If both are false, the socket is released but not
+  /// closed; the library closes it.
   void set(int socket, bool readable, bool writable);
 
   [[nodiscard]] bool watches(int socket) const { return sockets_.contains(socket); }
 
-  /// Must be called from `ready` for a stream, with the number of bytes that were read. If they are
-  /// few, the next readable event is delayed, so that more is read at once. The delay grows as long
-  /// as reads stay small.
+  /// Must be called from `ready` for a stream, with the number of bytes that were read. If the
+  /// number is small, the next readable event is delayed, so that more bytes are read at once. The
+  /// delay grows as long as reads stay small.
   void delay_reading(int socket, std::size_t bytes);
 
  private:

@@ -28,7 +28,8 @@ using Socket = asio::generic::stream_protocol::socket;
 constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
 
 // Whether TLS itself failed. In TLS 1.3 the client's handshake ends before the server has verified
-// the client's certificate, so a server that requires another one says so later, by an alert.
+// the client's certificate, so a server that rejects the certificate reports this later, by an
+// alert.
 bool is_tls_failure(const boost::system::error_code& error) {
   return error.category() == asio::error::get_ssl_category();
 }
@@ -92,7 +93,8 @@ asio::awaitable<std::size_t> Stream::read_some(std::span<char> into) {
   } else {
     std::tie(error, size) = co_await state.socket.async_read_some(buffer, kResult);
   }
-  // A server that closes without close_notify is treated like one that sends it.
+  // A server that closes the connection without close_notify is treated like a server that sends
+  // close_notify.
   if (error == asio::ssl::error::stream_truncated) error = asio::error::eof;
   if (is_tls_failure(error)) fail_with(Reason::tls, "the TLS session failed", error);
   if (error) fail_with(Reason::protocol, "reading the response", error);

@@ -27,9 +27,9 @@ class Stream {
   Stream(Stream&&) noexcept;
   Stream& operator=(Stream&&) noexcept;
 
-  /// Client handshake. `host` is the name for SNI and verification if the options set none.
-  /// `prepare` may change the SSL object before the handshake. Throws ProbeError(tls), with
-  /// OpenSSL's reason if the verification of the certificate failed.
+  /// Performs the client's handshake. `host` is the name for SNI and verification if the options
+  /// set none. `prepare` may change the SSL object before the handshake. Throws ProbeError(tls),
+  /// with OpenSSL's reason if the verification of the certificate failed.
   asio::awaitable<void> start_tls(std::shared_ptr<asio::ssl::context> context,
                                   const TlsOptions& options, const std::string& host,
                                   const std::function<void(SSL*)>& prepare = {});

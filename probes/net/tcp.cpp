@@ -21,7 +21,7 @@ namespace {
 using asio::ip::tcp;
 
 // Concurrent connection attempts to several addresses of one host. Owned by its attempts and by the
-// waiting coroutine. Ends with the first connection, the last failure or the cancellation.
+// waiting coroutine. Ends with the first connection, the last failure or a cancellation.
 class Race : public std::enable_shared_from_this<Race> {
  public:
   using Result = std::shared_ptr<tcp::socket>;
@@ -95,7 +95,7 @@ class Race : public std::enable_shared_from_this<Race> {
   std::list<Result> sockets_;
   std::size_t next_ = 0;
   std::string failures_;
-  Reason reason_ = Reason::internal;  // while all failures are due to a lack of local resources
+  Reason reason_ = Reason::internal;  // if all failures are due to a lack of local resources
 };
 
 }  // namespace

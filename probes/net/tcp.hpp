@@ -13,7 +13,8 @@
 
 namespace vitalsd::net {
 
-/// How long an address may take to accept before the next one is tried as well (RFC 8305).
+/// The time after which the next address is tried as well if an address has not accepted (RFC
+/// 8305).
 constexpr std::chrono::milliseconds kNextAddressDelay{250};
 
 /// Connects to one of the host's addresses: to the first at once, and to the next when one fails or

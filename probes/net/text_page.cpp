@@ -25,7 +25,8 @@ std::string_view take_until(std::string_view& text, std::string_view any_of) {
   return taken;
 }
 
-/// The whole text as a number, including NaN and +Inf; empty if it is not a number.
+/// Parses the whole text as a number, including NaN and +Inf. Returns nothing if it is not a
+/// number.
 std::optional<double> to_double(std::string_view text) {
   if (text.starts_with("+") && !text.starts_with("+-")) text.remove_prefix(1);
   double value = 0;
@@ -34,7 +35,7 @@ std::optional<double> to_double(std::string_view text) {
   return value;
 }
 
-/// Takes a quoted label value from the front of `text`. `into` may be null. Returns false if a
+/// Removes a quoted label value from the front of `text`. `into` may be null. Returns false if a
 /// quote is missing or an escape is invalid.
 bool take_value(std::string_view& text, TextLabel* into) {
   if (!text.starts_with('"')) return false;

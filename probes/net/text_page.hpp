@@ -1,5 +1,5 @@
-// A page in the Prometheus text format 0.0.4 that arrives in pieces: its samples, and the labels
-// and the value of a sample, for readers that select a few families. Pure.
+// A page in the Prometheus text format 0.0.4 that arrives in pieces. Splits it into samples, and
+// parses the labels and the value of a sample. For readers that select a few families. Pure.
 #pragma once
 
 #include <cstddef>
@@ -29,13 +29,14 @@ class TextPage {
   TextPage(std::string_view name, std::size_t max_mebibytes)
       : name_(name), max_bytes_(max_mebibytes << 20) {}
 
-  /// Takes lines from the front of `piece` and returns the next sample; it is valid until the next
-  /// call. Empty when the piece is used up. Throws ProbeError(protocol) with the line number for a
-  /// line longer than 64 KiB, one that has no name, and a page with more than `max_mebibytes`.
+  /// Removes lines from the front of `piece` and returns the next sample, which is valid until the
+  /// next call. Returns nothing when the piece is used up. Throws ProbeError(protocol) with the
+  /// line number for a line longer than 64 KiB, a line without a name, and a page with more than
+  /// `max_mebibytes`.
   std::optional<Line> next(std::string_view& piece);
 
-  /// Sets the values of `labels` that the line has, and returns the value of the sample, which may
-  /// not be finite. Throws ProbeError(protocol) for an invalid line.
+  /// Sets the values of those `labels` that the line has, and returns the value of the sample,
+  /// which may not be finite. Throws ProbeError(protocol) for an invalid line.
   double read(std::string_view rest, std::span<TextLabel> labels) const;
 
   /// Call it after the last piece. Throws ProbeError(protocol) if the page ends in the middle of a
@@ -53,7 +54,7 @@ class TextPage {
   std::size_t size_ = 0;  // bytes of the page so far
   std::size_t line_number_ = 0;
   std::string partial_line_;  // until the rest of the line arrives
-  bool is_returned_ = false;  // partial_line_ was complete in the last call
+  bool is_returned_ = false;  // the last call returned partial_line_ as a complete line
 };
 
 }  // namespace vitalsd::net

@@ -42,7 +42,8 @@ void TimerWheel::arm(Timer& timer, Clock::time_point when) {
   if (stopped_) return;
   std::uint64_t tick = tick_before(when);
   if (time_of(tick) < when) ++tick;
-  // In a tick that has been served or is being served, the timer would wait for a whole turn.
+  // In a tick that has been served or is being served, the timer would wait for a complete turn of
+  // the wheel.
   tick = std::max(tick, served_ + 1);
   timer.wheel_ = this;
   timer.tick_ = tick;
@@ -71,7 +72,7 @@ void TimerWheel::unlink(Timer& timer) {
   --armed_;
 }
 
-// The first tick at or after `from`, within one turn, whose slot has timers.
+// Returns the first tick at or after `from`, within one turn, whose slot has timers.
 std::uint64_t TimerWheel::next_occupied(std::uint64_t from) const {
   for (std::uint64_t tick = from; tick < from + slots_.size();) {
     const std::size_t index = tick % slots_.size();
@@ -126,7 +127,7 @@ void TimerWheel::fire_slot(std::uint64_t tick) {
   while (!stopped_ && firing_.first != nullptr) {
     Timer& timer = *firing_.first;
     unlink(timer);
-    // A copy, because the call may destroy the timer and with it the function.
+    // Calls a copy, because the call may destroy the timer together with its function.
     const std::function<void()> fire = timer.fire_;
     fire();
   }

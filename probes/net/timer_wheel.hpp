@@ -43,8 +43,8 @@ class TimerWheel {
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kSlot{25};
 
-  /// `slots` is the number of slots in one turn of the wheel, a multiple of 64. Timers that are due
-  /// later stay for several turns.
+  /// `slots` is the number of slots in one turn of the wheel, a multiple of 64. A timer that is due
+  /// later than one turn stays in its slot for several turns.
   explicit TimerWheel(boost::asio::io_context& loop, std::size_t slots = 4096);  // 102 s
   ~TimerWheel();
   TimerWheel(const TimerWheel&) = delete;
@@ -54,7 +54,7 @@ class TimerWheel {
   void arm(Timer& timer, Clock::time_point when);
   void arm_after(Timer& timer, Clock::duration delay) { arm(timer, Clock::now() + delay); }
 
-  /// No timer fires after this.
+  /// After this call no timer fires.
   void stop();
 
   /// Called at each wake-up with its delay, which is the loop's lag.

@@ -34,7 +34,8 @@ bool add_certificates(X509_STORE& store, const std::string& pem) {
   return count > 0;
 }
 
-// The content of a file is the same object while it does not change, but a PEM text is not.
+// Whether two contents are equal. The content of a file is the same object as long as it does not
+// change, so the objects are compared first. A PEM text from a kubeconfig is not.
 bool is_same(const FileText& a, const FileText& b) { return a == b || (a && b && *a == *b); }
 
 bool are_same(const TlsTexts& a, const TlsTexts& b) {
@@ -150,8 +151,8 @@ std::shared_ptr<X509_STORE> TlsContexts::store_of(const std::string& ca, const F
   std::shared_ptr<X509_STORE> store(X509_STORE_new(), X509_STORE_free);
   const bool is_usable = add_certificates(*store, *text);
   const std::string error = take_openssl_errors();
-  // Without a system's bundle, the store stays empty. Then every verification fails with a clear
-  // error.
+  // If the system has no CA bundle, the store stays empty. Every verification then fails with a
+  // clear error.
   const bool is_missing = ca.empty() && text->empty();
   if (!is_usable && !is_missing) {
     const std::string what = is_pem(ca)   ? "no usable CA certificate"

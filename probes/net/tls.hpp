@@ -1,6 +1,6 @@
 // TLS for outgoing connections: the `tls:` section that all kinds share, and the contexts for it.
-// The system's CA bundle is read once for all contexts; its 140 certificates need a megabyte and
-// ten milliseconds each time. Probe loop only.
+// The system's CA bundle is read once for all contexts, because loading its 140 certificates takes
+// a megabyte and ten milliseconds. Probe loop only.
 #pragma once
 
 #include "config/node.hpp"
@@ -19,7 +19,7 @@ namespace vitalsd::net {
 
 namespace asio = boost::asio;
 
-/// Each PEM file may also be given as its PEM text, as in a kubeconfig.
+/// Each file can also be given as PEM text, because a kubeconfig may contain it.
 struct TlsOptions {
   std::string ca;           ///< PEM file; empty: the system's bundle
   bool verify = true;       ///< verify chain and name
@@ -32,7 +32,7 @@ struct TlsOptions {
   bool operator==(const TlsOptions&) const = default;
 };
 
-/// The content of the files of TlsOptions; null: not set, or not needed.
+/// The content of the files of TlsOptions. Null if a file is not set, or not needed.
 struct TlsTexts {
   FileText ca;
   FileText certificate;
@@ -43,14 +43,15 @@ class TlsContexts {
  public:
   explicit TlsContexts(ConfiguredFiles& files) : files_(files) {}
 
-  /// A client context for these options, shared by all callers with equal options. Throws
-  /// ProbeError: config if a file cannot be used, and those of ConfiguredFiles.
+  /// Returns a client context for these options, which is shared by all callers with equal options.
+  /// Throws ProbeError: config if a file cannot be used, and the exceptions of ConfiguredFiles.
   asio::awaitable<std::shared_ptr<asio::ssl::context>> client(TlsOptions options);
 
-  /// The trusted certificates of a CA file (empty: the system's bundle). Throws as client() does.
+  /// Returns the trusted certificates of a CA file (empty: the system's bundle). Throws the
+  /// exceptions of client().
   asio::awaitable<std::shared_ptr<X509_STORE>> store(std::string ca);
 
-  /// The content of the files; that of `ca` only if the options verify.
+  /// Reads the content of the files; `ca` is read only if the options verify.
   asio::awaitable<TlsTexts> texts(TlsOptions options);
 
  private:
@@ -71,18 +72,19 @@ class TlsContexts {
   RecentlyUsed<Context> contexts_;
 };
 
-/// Copies to `to` the client certificate of `from`, if it has one, with its chain and key.
+/// Copies the client certificate of `from`, if it has one, to `to`, with its chain and key.
 void copy_certificate(SSL_CTX* from, SSL_CTX* to);
 
 /// Rejects key exchanges with primes of more than 4096 bits (DHE). The server chooses the prime,
-/// and one of 10,000 bits blocks the loop for half a second in each handshake.
+/// and a prime of 10,000 bits blocks the loop for half a second in each handshake.
 void refuse_large_primes(SSL_CTX* context);
 
-/// For message callbacks. Closes a connection whose peer keeps sending handshake messages, such as
-/// key updates and tickets, which OpenSSL reads without returning. Returns whether it did so.
+/// Must be called in message callbacks. Closes a connection whose peer keeps sending handshake
+/// messages, such as key updates and tickets, which OpenSSL reads without returning. Returns
+/// whether it has closed the connection.
 bool limit_handshake(SSL* ssl, int written, int type);
 
-/// Whether the text is PEM, as opposed to the name of a file.
+/// Whether the text is PEM and not the name of a file.
 bool is_pem(std::string_view text);
 
 /// Empties OpenSSL's error queue of this thread and returns its entries as one line, oldest first.

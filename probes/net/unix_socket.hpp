@@ -1,4 +1,4 @@
-// Unix sockets, for kinds whose servers listen on them. An endpoint then has a path as its host.
+// Unix sockets, for kinds whose servers can listen on them. The host of an endpoint is then a path.
 #pragma once
 
 #include "config/node.hpp"
@@ -17,10 +17,11 @@ namespace vitalsd::net {
 /// Whether the host of an endpoint is a path.
 inline bool is_unix(std::string_view host) { return host.starts_with('/'); }
 
-/// Reports what a Unix socket at `path`, which the option `url` contains, cannot have.
+/// Reports options that are not valid for a Unix socket. `path` is the path in the option `url`.
 void check_unix(config::Node& options, const std::string& path);
 
-/// The reason for an error of connect(). Without permission, whether a server listens is unknown.
+/// The reason for an error of connect(). Without permission, it is unknown whether a server
+/// listens.
 Reason unix_reason(const boost::system::error_code& error);
 
 /// Connects to the socket at `path`. Sets the step of `out`. Throws ProbeError, see unix_reason().

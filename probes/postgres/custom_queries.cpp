@@ -12,15 +12,17 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kRetryAfterFailure = 60s;
-// A query is not started with less time.
+// A query is started only if at least this much time is left.
 constexpr std::chrono::milliseconds kMinLimit = 10ms;
 
-// A statement that waits for a lock queues behind it, and others queue behind the statement.
+// The time that a statement may wait for a lock. It is short, because other sessions queue behind a
+// statement that waits for a lock.
 std::chrono::milliseconds lock_limit(std::chrono::milliseconds limit) {
   return std::clamp<std::chrono::milliseconds>(limit / 10, 1ms, 500ms);
 }
 
-// The reason is never one for which the server would count as down: it responds.
+// The failure of a query. Never a reason that would report the server as down, because the server
+// responds.
 Failure failure_of(const CustomQuery& query, const net::PgRefusal& refusal,
                    std::chrono::milliseconds limit) {
   Failure failure{Reason::mismatch, refusal.text};
@@ -47,7 +49,7 @@ CustomQueries::CustomQueries(config::Node& options, const Environment& environme
   }
 }
 
-// Runs are not exactly periodic, so a query is due a little before the end of its interval.
+// Runs are not exactly periodic, so a query is due slightly before the end of its interval.
 bool CustomQueries::is_due(const State& state, const std::string& labels) {
   if (!state.executed_at || !state.query.interval) return true;
   if (!state.failure && state.labels != labels) return true;
@@ -69,7 +71,8 @@ boost::asio::awaitable<void> CustomQueries::run(std::optional<net::PgConnection>
     if (state.query.supports(version) && is_due(state, out.constant_labels()))
       due.push_back(&state);
   }
-  // The oldest first, so that a run that has no time for all executes each of them sometimes.
+  // The query that was executed least recently comes first, so that all queries are executed in
+  // turn if a run has no time for all.
   std::ranges::sort(due, {},
                     [](const State* state) { return std::pair(state->executed_at, state); });
   for (State* state : due) {

@@ -48,7 +48,7 @@ class CustomQueries {
  private:
   struct State {
     CustomQuery query;
-    std::optional<Clock::time_point> executed_at;  // begin of the last execution
+    std::optional<Clock::time_point> executed_at;  // the start of the last execution
     std::chrono::duration<double> duration{};      // of the last execution
     Fragment readings{};                           // of the last successful one
     std::string labels{};                          // constant labels of the readings

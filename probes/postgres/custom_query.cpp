@@ -19,7 +19,8 @@ bool is_identifier(std::string_view text) {
          std::ranges::all_of(text, is_allowed);
 }
 
-// Each item of `values` as a mapping: text is the value of its key `column`.
+// Converts each item of `values` to a mapping: an item that is text becomes the value of the key
+// `column`.
 config::Value with_mappings(config::Value query) {
   using Kind = config::Value::Kind;
   const auto values = std::ranges::find(query.members, "values", &config::Member::key);
@@ -79,7 +80,7 @@ void read_versions(config::Node& node, CustomQuery& query) {
   const auto read = [&](std::string_view key, std::string_view help, int fallback) {
     const auto version = node.find<std::int64_t>(key, help);
     if (version && (*version < 10 || *version > 1000)) {
-      node.error(key, "must be a major version, as 16");
+      node.error(key, "must be a major version, such as 16");
       return fallback;
     }
     return version ? static_cast<int>(*version) : fallback;
@@ -153,7 +154,7 @@ void check_against(config::Node& node, const CustomQuery& query, const CustomQue
   if (!overlap(query, other)) return;
   if (query.name == other.name) {
     node.error("name", "duplicate query name " + config::quoted(query.name) +
-                           ", unless min_version and max_version exclude each other");
+                           ": use another name, or versions that do not overlap");
     return;
   }
   for (const ValueColumn& value : query.values) {
@@ -172,7 +173,7 @@ std::vector<CustomQuery> read_queries(config::Node& options, const ForeignFamili
        options.sections("queries", "SQL whose results are published as metrics")) {
     const config::Value value = with_mappings(section.value());
     CustomQuery query;
-    if (value.members.empty()) {  // or the keys are described
+    if (value.members.empty()) {  // or the keys are only being listed
       query = read_query(section, foreign);
     } else {
       config::Node node(value, section.path(), section.problems());

@@ -16,7 +16,7 @@ namespace vitalsd::postgres {
 /// A column whose values are those of a metric.
 struct ValueColumn {
   std::string column;
-  std::string metric;  ///< NAME_COLUMN, of a counter with _total
+  std::string metric;  ///< NAME_COLUMN, with _total if it is a counter
   Type type = Type::gauge;
   std::string help;
   bool operator==(const ValueColumn&) const = default;
@@ -27,8 +27,8 @@ struct CustomQuery {
   std::string sql;
   std::vector<std::string> labels;  ///< columns
   std::vector<ValueColumn> values;
-  std::optional<config::Duration> interval;  ///< nothing: each run
-  std::optional<config::Duration> timeout;   ///< nothing: what is left of the run
+  std::optional<config::Duration> interval;  ///< nothing: executed in each run
+  std::optional<config::Duration> timeout;   ///< nothing: the rest of the run
   int min_version = 0;                       ///< major versions of the server
   int max_version = 0;
   std::size_t max_rows = 0;
@@ -39,10 +39,11 @@ struct CustomQuery {
   }
 };
 
-/// Two queries may have the same name, or the same metric, if no server has both.
+/// Reads the option. Two queries may have the same name or the same metric only if no server
+/// version executes both.
 std::vector<CustomQuery> read_queries(config::Node& options, const ForeignFamilies& foreign);
 
-/// "line 2, column 15" of a position in characters, which starts at 1.
+/// Formats a position in characters, which starts at 1, as "line 2, column 15".
 std::string place_in(std::string_view sql, std::size_t position);
 
 }  // namespace vitalsd::postgres

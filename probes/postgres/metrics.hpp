@@ -1,4 +1,4 @@
-// The metrics of kind `postgres`, each with the column of statements.hpp that it is read from.
+// The metrics of kind `postgres`, each with the column of statements.hpp from which it is read.
 // Names are those of postgres_exporter, unless the documented rules require another one.
 #pragma once
 

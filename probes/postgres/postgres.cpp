@@ -43,7 +43,7 @@ std::string read_host(config::Node& options, const config::SocketUrl& url,
   return host;
 }
 
-// libpq ignores what asks for TLS on a Unix socket.
+// An option that requests TLS is an error, because libpq ignores it on a Unix socket.
 void check_unix(config::Node& options, net::PgOptions& pg, const std::string& mode) {
   net::check_unix(options, net::pg_socket(pg.endpoint));
   if (mode == "require" || mode.starts_with("verify")) {
@@ -62,8 +62,8 @@ bool is_this_machine(const std::string& host) {
   return not_an_address ? host == "localhost" : address.is_loopback();
 }
 
-// The server chooses the method of authentication, so this is known only when it is too late: in a
-// TLS session libpq responds by itself.
+// The server chooses the authentication method during the login. In a TLS session libpq responds to
+// the choice by itself, so vitalsd can only warn when it reads the configuration.
 void warn_of_md5(config::Node& options, const net::PgOptions& pg) {
   if (!pg.password || pg.sslmode.starts_with("verify") || pg.channel_binding == "require") return;
   if (is_this_machine(pg.endpoint.host)) return;
@@ -73,7 +73,7 @@ void warn_of_md5(config::Node& options, const net::PgOptions& pg) {
                   "channel_binding: require");
 }
 
-// The URL may set sslmode, and the section `tls` the files that it needs.
+// Combines sslmode, which the URL may set, with the section `tls`, which may name the files for it.
 void combine(config::Node& options, net::PgOptions& pg, const std::string& mode) {
   const bool has_files = !pg.tls.ca.empty() || !pg.tls.certificate.empty();
   const auto contradict = [&](std::string_view why) {
@@ -82,11 +82,13 @@ void combine(config::Node& options, net::PgOptions& pg, const std::string& mode)
   pg.sslmode = !mode.empty() ? mode : pg.tls.verify ? "verify-full" : "require";
   if (mode.empty()) return;
   if (mode.starts_with("verify") && !pg.tls.verify) {
-    contradict("which verifies the server, and tls.verify is false: remove one of them");
+    contradict("which verifies the server, but tls.verify is false: remove one of them");
   } else if (mode != "verify-full" && !pg.tls.server_name.empty()) {
     contradict("which does not verify tls.server_name: use sslmode=verify-full");
   } else if (mode == "require" && pg.tls.verify && !has_files) {
-    contradict("which does not verify the server, and tls does: remove one of them");
+    contradict(
+        "which does not verify the server, but tls.verify is true: use sslmode=verify-full, or set "
+        "tls.verify: false");
   } else if (mode == "require" && pg.tls.verify && !pg.tls.ca.empty()) {
     pg.sslmode = "verify-ca";  // as in libpq
   } else if (mode == "disable" || mode == "allow" || mode == "prefer") {
@@ -112,7 +114,7 @@ net::PgOptions read_options(config::Node& options) {
   auto parameters =
       net::read_parameters(options, url.query, {"sslmode", "host", "port", "user", "dbname"});
   const std::string& host_parameter = parameters["host"];
-  const bool has_url = !url.scheme.empty();  // otherwise reported already
+  const bool has_url = !url.scheme.empty();  // otherwise the problem has been reported
   if (has_url) pg.endpoint.host = read_host(options, url, host_parameter);
   pg.ip = net::read_ip(options, "url", pg.endpoint.host);
   if (pg.endpoint.host.empty()) return pg;
@@ -160,8 +162,8 @@ class PostgresProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = std::chrono::steady_clock::now();
-    // Moved out of the member while in use: a run that ends early must not leave a connection with
-    // an unread response to the next run.
+    // The connection is moved out of the member while it is in use, so that a run that ends early
+    // does not leave a connection with an unread response to the next run.
     std::optional<net::PgConnection> connection = std::exchange(connection_, std::nullopt);
     if (!connection || connection->hung_up()) connection = co_await connect(out);
     connection->conceal_secrets(out);
@@ -193,7 +195,8 @@ class PostgresProbe final : public Probe {
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<PostgresProbe&>(predecessor);
-    // A connection that was made with other options may lead to a server that is not trusted now.
+    // A connection that was made with other options may be one to a server that is no longer
+    // trusted.
     if (old.pg_ == pg_) connection_ = std::move(old.connection_);
     unarchived_ = old.unarchived_;
     if (old.pg_ == pg_) queries_.inherit(old.queries_);
@@ -214,7 +217,7 @@ class PostgresProbe final : public Probe {
 
   // Reads the sizes of the databases. Returns whether the connection can still be used. The server
   // reads a directory for each database, which may take longer than a run. A timeout is recorded as
-  // a failure of the sizes until they are due again; the server still counts as up. Throws
+  // a failure of the sizes until the sizes are due again; the server still counts as up. Throws
   // ProbeError if the server is down.
   asio::awaitable<bool> read_sizes(net::PgConnection& connection,
                                    std::chrono::steady_clock::time_point start, SampleSet& out) {
@@ -248,7 +251,7 @@ class PostgresProbe final : public Probe {
   postgres::CustomQueries queries_;
   std::optional<net::PgConnection> connection_;
   Backlog unarchived_;                                                  // WAL files
-  std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or tried
+  std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or the last attempt
   std::vector<std::pair<std::string, std::optional<double>>> sizes_;    // bytes by database
   std::optional<Failure> size_failure_;
 };

@@ -30,7 +30,7 @@ int find_column(const std::vector<std::string_view>& columns, std::string_view n
                  (list.empty() ? "; it has no columns" : "; its columns are " + list));
 }
 
-// Nothing for NULL and NaN.
+// Returns nothing for NULL and NaN.
 std::optional<double> read_value(const net::PgResult& result, int row, int column,
                                  const ValueColumn& value) {
   if (result.is_null(row, column)) return std::nullopt;
@@ -48,7 +48,7 @@ std::optional<double> read_value(const net::PgResult& result, int row, int colum
   return number;
 }
 
-// The family of `value`; throws if another target has it with another type.
+// Returns the family of `value`. Throws if another target has published it with another type.
 MetricRef family_of(const ValueColumn& value, ForeignFamilies& foreign) {
   const auto family =
       foreign.intern({.name = value.metric, .type = value.type, .help = value.help, .unit = {}});

@@ -12,10 +12,11 @@
 
 namespace vitalsd::postgres {
 
-/// Every line starts with `constant_labels`, which are not empty; a column with the name of one of
-/// them is the label exported_NAME. NULL and NaN have no line. Throws ProbeError(mismatch): a
-/// column is missing, a value is not a number, two rows have the same labels, there are more than
-/// max_rows rows, or another target has a metric of this name with another type.
+/// Formats the rows. Every line starts with `constant_labels`, which are not empty. A column that
+/// has the same name as one of them becomes the label exported_NAME. NULL and NaN have no line.
+/// Throws ProbeError(mismatch): a column is missing, a value is not a number, two rows have the
+/// same labels, there are more than max_rows rows, or another target has a metric of this name with
+/// another type.
 boost::asio::awaitable<Fragment> read_rows(const CustomQuery& query, const net::PgResult& result,
                                            ForeignFamilies& foreign, std::string constant_labels);
 

@@ -41,11 +41,11 @@ class Row {
  public:
   Row(const Rows& rows, int index) : rows_(&rows), index_(index) {}
 
-  /// Empty for NULL.
+  /// The text is empty for NULL.
   [[nodiscard]] std::string_view text(std::string_view column) const {
     return rows_->result().text(index_, rows_->column(column));
   }
-  /// Nothing for NULL and for text that is not a number.
+  /// Returns nothing for NULL and for text that is not a number.
   [[nodiscard]] std::optional<double> number(std::string_view column) const {
     return rows_->result().number(index_, rows_->column(column));
   }

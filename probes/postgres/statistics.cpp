@@ -49,8 +49,8 @@ double visible_backends(const Row& database) {
   return database.is_true("is_current") && all > 0 ? all - 1 : all;
 }
 
-// A server that does not archive has nothing that waits. A hanging archive_command never fails, so
-// the files that wait count, too.
+// A server without archiving has no waiting files. An archive_command that hangs never fails, so
+// waiting files count as well.
 void check_archive(const Row& archiver, Backlog& unarchived, SampleSet& out) {
   const std::optional<double> age = archiver.number("archived_age");
   const bool is_failing = archiver.is_true("failing");

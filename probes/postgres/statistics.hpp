@@ -9,8 +9,8 @@
 
 namespace vitalsd::postgres {
 
-/// Adds the samples and the readings of the checks. `unarchived` belongs to the server and lasts
-/// between runs. Throws ProbeError(protocol) if a result or a column is missing.
+/// Adds the samples and the readings of the checks. `unarchived` is the state of the server that is
+/// kept between runs. Throws ProbeError(protocol) if a result or a column is missing.
 void add_statistics(const std::vector<net::PgResult>& results, Backlog& unarchived, SampleSet& out);
 
 }  // namespace vitalsd::postgres

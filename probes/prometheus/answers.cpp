@@ -71,7 +71,7 @@ void Alertmanagers::text(std::string_view path, std::string_view) {
 
 void QueryResult::text(std::string_view path, std::string_view text) {
   if (path == "/data/resultType") type_ = text;
-  // A scalar is a list of time and value; a sample of a vector has it as its value.
+  // A scalar is a list of time and value; a sample of a vector contains such a list as its value.
   if (path == "/data/result" || path == "/data/result/value") value_ = text;
 }
 
@@ -84,11 +84,11 @@ std::optional<double> QueryResult::value() const {
     if (type_.empty()) throw ProbeError(Reason::protocol, "the response has no resultType");
     throw ProbeError(Reason::config, "the result is a " + type_ +
                                          ", not a number: write an expression with one value, for "
-                                         "example sum(rate(NAME[5m])) of a range");
+                                         "example sum(rate(NAME[5m])) instead of NAME[5m]");
   }
   if (samples_ > 1) {
     throw ProbeError(Reason::config, "the result has " + std::to_string(samples_) +
-                                         " samples, not one: aggregate them, for example by "
+                                         " samples, not one: aggregate them, for example with "
                                          "sum(...) or max(...)");
   }
   if (type_ == "vector" && samples_ == 0) return std::nullopt;

@@ -1,4 +1,4 @@
-// What the probe reads from the responses of Prometheus's HTTP API. Pure.
+// The data that the probe reads from the responses of Prometheus's HTTP API. Pure.
 #pragma once
 
 #include "probes/prometheus/api_reader.hpp"
@@ -12,12 +12,12 @@
 
 namespace vitalsd::prometheus {
 
-/// A number of objects, and the names of the first ones.
+/// Counts objects and keeps the names of the first ones.
 class Names {
  public:
   void add(std::string name);
   [[nodiscard]] std::size_t count() const { return count_; }
-  /// "a, b and 3 more".
+  /// Formats the names: "a, b and 3 more".
   [[nodiscard]] std::string text() const;
 
  private:
@@ -44,7 +44,7 @@ class Targets final : public ApiContent {
  private:
   std::map<std::string, Job> jobs_;
   Names down_;
-  std::string job_;  // of the current target, like the next two
+  std::string job_;  // of the current target, like the next two members
   std::string instance_;
   std::string health_;
 };
@@ -66,7 +66,7 @@ class Rules final : public ApiContent {
   std::map<std::string, double, std::less<>> by_health_{{"err", 0}, {"ok", 0}, {"unknown", 0}};
   Names failing_;
   bool has_alerts_ = false;
-  std::string name_;  // of the current rule, like the next two
+  std::string name_;  // of the current rule, like the next two members
   std::string health_;
   std::string error_;
 };
@@ -91,7 +91,7 @@ class QueryResult final : public ApiContent {
   void text(std::string_view path, std::string_view text) override;
   void object_ended(std::string_view path) override;
 
-  /// The only value; nothing if the result is empty or not a finite number. Throws
+  /// Returns the only value; nothing if the result is empty or the value is not finite. Throws
   /// ProbeError(config) if the result is not a single value.
   [[nodiscard]] std::optional<double> value() const;
 

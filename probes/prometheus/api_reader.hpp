@@ -11,8 +11,9 @@
 
 namespace vitalsd::prometheus {
 
-/// The content of a response. Paths consist of member names ("/data/activeTargets/health"); the
-/// elements of a list have the path of the list. Both functions may throw ProbeError.
+/// Receives the content of a response. Paths consist of member names
+/// ("/data/activeTargets/health"); the elements of a list have the path of the list. Both functions
+/// may throw ProbeError.
 class ApiContent {
  public:
   ApiContent() = default;
@@ -34,14 +35,15 @@ class ApiReader {
   ApiReader(const ApiReader&) = delete;
   ApiReader& operator=(const ApiReader&) = delete;
 
-  /// Adds a piece. Throws ProbeError(protocol) for invalid JSON and for more than 256 MiB.
+  /// Parses a piece. Throws ProbeError(protocol) for invalid JSON and for more than 256 MiB.
   void feed(std::string_view bytes);
 
-  /// After the last piece of a response with this HTTP status. Throws ProbeError(protocol) if the
-  /// JSON is incomplete, and the error that the response has, see api_error().
+  /// Must be called after the last piece, with the HTTP status of the response. Throws
+  /// ProbeError(protocol) if the JSON is incomplete, and the error that the response contains, see
+  /// api_error().
   void finish(int status);
 
-  /// The first warning: the result may be incomplete. Empty if there is none.
+  /// The first warning, which says why the result may be incomplete. Empty if there is none.
   [[nodiscard]] const std::string& warning() const;
 
  private:
@@ -52,7 +54,8 @@ class ApiReader {
 /// Classifies an error by its type ("bad_data") or, if that is not known, by the HTTP status.
 ProbeError api_error(int status, std::string_view type, std::string_view text);
 
-/// The error of a response that is not 2xx; `body` may be the JSON of the API or a text of a proxy.
+/// The error for a response that is not 2xx. `body` may be JSON from the API or the text of a
+/// proxy.
 ProbeError api_error(int status, std::string_view body);
 
 }  // namespace vitalsd::prometheus

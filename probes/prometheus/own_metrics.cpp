@@ -27,7 +27,8 @@ std::optional<double> value_of(std::string_view line) {
   return std::isfinite(value) ? std::optional(value) : std::nullopt;
 }
 
-// The value of a label, still escaped: a URL has nothing to escape.
+// Returns the value of a label without unescaping it, because a URL contains no characters that
+// need escaping.
 std::string_view label_of(std::string_view line, std::string_view name) {
   const std::size_t at = line.find(std::string(name) + "=\"");
   if (at == line.npos) return {};
@@ -35,7 +36,7 @@ std::string_view label_of(std::string_view line, std::string_view name) {
   return rest.substr(0, rest.find('"'));
 }
 
-// Without user information and query, which may have secrets.
+// The URL without user information and query, which may contain secrets.
 std::string shown_url(std::string_view url) {
   url = url.substr(0, url.find('?'));
   const std::size_t scheme = url.find("://");
@@ -127,10 +128,10 @@ std::optional<double> RecentIncrease::update(Clock::time_point now, double value
 
 std::optional<double> Undelivered::update(Clock::time_point now,
                                           const OwnMetrics::Notifications& sums, double dropped) {
-  constexpr std::chrono::minutes kForgotten{10};  // alerts are repeated each minute by default
+  constexpr std::chrono::minutes kForgotten{10};  // alerts are sent again each minute by default
   const std::optional<Values> previous = std::exchange(previous_, Values{sums, dropped});
   if (!previous) return dropped == 0 ? std::optional(0.0) : std::nullopt;
-  // A counter that decreased has restarted at 0.
+  // A counter that has decreased was reset to 0.
   const bool has_dropped =
       dropped > previous->dropped || (dropped < previous->dropped && dropped > 0);
   if (has_dropped) {

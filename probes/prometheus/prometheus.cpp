@@ -1,5 +1,6 @@
 // Kind `prometheus`: the targets of a Prometheus are up, its rules can be evaluated, its alerts
-// reach the Alertmanagers, and the values of queries. No alert of it is repeated.
+// reach the Alertmanagers, and the values of queries are within thresholds. The alerts that fire in
+// Prometheus are not published.
 #include "probes/net/concurrently.hpp"
 #include "probes/net/http_access.hpp"
 #include "probes/probe.hpp"
@@ -27,8 +28,8 @@ namespace {
 using prometheus::Query;
 using Clock = std::chrono::steady_clock;
 
-// Not a Metric, which may not have the label `job`: here it is that of the target that Prometheus
-// scrapes, and the shipped scrape configurations keep it (honor_labels).
+// Declared as MetricInfo, because a Metric must not have the label `job`. Here it is the job of the
+// target that Prometheus scrapes, and the shipped scrape configurations keep it (honor_labels).
 constexpr MetricInfo kTargets{.name = "vitalsd_prometheus_targets",
                               .help = "Active targets by job and health.",
                               .waiver = {},
@@ -138,19 +139,19 @@ class PrometheusProbe final : public Probe {
  private:
   using Feed = std::function<void(std::string_view)>;
   static constexpr std::size_t kMaxErrorBody = std::size_t{64} << 10;
-  static constexpr std::chrono::milliseconds kNoLimit{0};  // but the deadline of the run
+  static constexpr std::chrono::milliseconds kNoLimit{0};  // only the deadline of the run
   static constexpr std::chrono::milliseconds kMinLimit{1};
   static constexpr std::size_t kConcurrent = 4;
 
-  // A proxy may quote the credentials in its error.
+  // Conceals the credentials, because a proxy may quote them in its error.
   asio::awaitable<void> conceal_secrets(SampleSet& out) const {
     const net::HttpRequest request = co_await access_.request(environment_.files, out);
     out.conceal(request.password);
     out.conceal(request.bearer);
   }
 
-  // Reads one part. If the server refuses it, the others are still read. Throws ProbeError if the
-  // server is down.
+  // Reads one part. If the server refuses one part, the other parts are still read. Throws
+  // ProbeError if the server is down.
   asio::awaitable<void> guard(Part& part, asio::awaitable<void> read) {
     try {
       co_await std::move(read);
@@ -290,7 +291,8 @@ class PrometheusProbe final : public Probe {
     }
   }
 
-  // A share of the time that is left, so that the run reaches all queries if many are slow.
+  // The limit is a share of the remaining time, so that the run executes all queries even if many
+  // are slow.
   [[nodiscard]] std::chrono::milliseconds limit_of(std::list<Query>::const_iterator next,
                                                    Clock::time_point deadline) const {
     const auto waiting = static_cast<std::size_t>(std::distance(next, queries_.cend()));
@@ -324,7 +326,7 @@ class PrometheusProbe final : public Probe {
   net::HttpRequest base_;                                            // of the current run
   std::map<std::string, prometheus::RecentIncrease> recent_errors_;  // by Alertmanager
   prometheus::Undelivered undelivered_;
-  bool has_answered_ = false;  // a request of the current run, with success
+  bool has_answered_ = false;  // a request of the current run has succeeded
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace vitalsd {
 
 namespace prometheus {
 namespace {
-// Of an expression, which may exceed 1, unlike the ratio of a check.
+// The ratio of an expression. Unlike the ratio of a check, it may exceed 1.
 struct AnyRatio {
   double value = 0;
 };

@@ -1,4 +1,4 @@
-// One of the option `queries` of kind `prometheus`.
+// A query of the option `queries` of kind `prometheus`.
 #pragma once
 
 #include "config/node.hpp"
@@ -27,7 +27,8 @@ class Query {
   Check check_;
 };
 
-/// Reads `queries`. `declared` are the kind's own checks, whose names no query may have.
+/// Reads `queries`. `declared` are the kind's own checks; a query must not have the name of one of
+/// them.
 std::list<Query> read_queries(config::Node& options, std::span<const Check* const> declared);
 
 }  // namespace vitalsd::prometheus

@@ -20,15 +20,16 @@ void Cluster::begin_run() {
 
 void Cluster::add(const std::string& address, NodePage page, Time now) {
   if (!id_.empty() && !page.cluster.empty() && id_ != page.cluster) {
-    throw ProbeError(Reason::mismatch,
-                     fmt::format("{} belongs to the cluster {}, another address to {}: one probe "
-                                 "observes one cluster",
-                                 address, page.cluster, id_));
+    throw ProbeError(
+        Reason::mismatch,
+        fmt::format("{} belongs to the cluster {}, but another address belongs to {}: one "
+                    "probe observes one cluster",
+                    address, page.cluster, id_));
   }
   if (!page.cluster.empty()) id_ = page.cluster;
   Address& entry = addresses_[address];
   entry.is_reported = true;
-  // A node may move to another address, but not while the address responds.
+  // A node may move to another address, but not while its old address still responds as that node.
   if (!entry.node.empty() && entry.node != page.node && !entry.error) {
     entry.suspect = kTrust;
     entry.other = std::exchange(entry.node, page.node);
@@ -39,7 +40,7 @@ void Cluster::add(const std::string& address, NodePage page, Time now) {
     --entry.suspect;
     throw ProbeError(
         Reason::mismatch,
-        fmt::format("{} responds as {} and as {}, as a load balancer or a ClusterIP Service does, "
+        fmt::format("{} responds as {} and as {}, like a load balancer or a ClusterIP Service, "
                     "which hides the other nodes: use the name of the headless Service (such as "
                     "rabbitmq-nodes or rabbitmq-headless), which has the address of each node",
                     address, entry.node, entry.other));
@@ -82,7 +83,7 @@ void Cluster::end_run(const std::vector<ManagedNode>* managed, Time now) {
     if (!entry.is_reported) continue;
     ++reported;
     if (!entry.error) continue;
-    // The other address of a node that responded.
+    // Skips a further address of a node that has responded.
     const auto node = nodes_.find(entry.node);
     if (node != nodes_.end() && node->second.missed == 0) continue;
     errors.push_back(address + ": " + *entry.error);

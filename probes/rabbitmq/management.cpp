@@ -76,7 +76,7 @@ const json::array* list(const json::object& object, std::string_view name) {
   return value != nullptr ? value->if_array() : nullptr;
 }
 
-/// `array`, or an exception if it is null.
+/// Returns `array`. Throws if it is null.
 const json::array& expect(std::string_view what, const json::array* array) {
   if (array == nullptr) refuse(what, "the response has no list");
   return *array;
@@ -215,7 +215,7 @@ QueueList read_queues(std::string_view body) {
   const json::value value = parse(kWhat, body, memory);
   QueueList out;
   const json::object* const object = value.if_object();
-  const json::array* items = value.if_array();  // a server that ignores paging
+  const json::array* items = value.if_array();  // a server that ignores paging returns a list
   if (object != nullptr) {
     items = list(*object, "items");
     out.pages = count(*object, "page_count");

@@ -12,14 +12,15 @@
 
 namespace vitalsd::rabbitmq {
 
-/// What a user may see, from /api/whoami.
+/// A user and the user's permissions, from /api/whoami.
 struct User {
   std::string name;
   std::vector<std::string> tags;
 
   /// Whether the user sees all virtual hosts and the nodes.
   [[nodiscard]] bool sees_all() const;
-  /// The command that grants it: it sets the tags of the user and keeps those that it has.
+  /// The command that grants these permissions. It sets the tags of the user and keeps the existing
+  /// tags.
   [[nodiscard]] std::string granting_command() const;
 };
 
@@ -27,9 +28,9 @@ struct User {
 struct ManagedNode {
   std::string name;
   bool running = false;
-  std::optional<bool> memory_alarm;  ///< some seconds late, and unknown without statistics
+  std::optional<bool> memory_alarm;  ///< some seconds old; unknown without statistics
   std::optional<bool> disk_alarm;
-  std::optional<double> partitions;  ///< nodes that it is partitioned from
+  std::optional<double> partitions;  ///< the number of nodes from which this node is partitioned
   std::optional<double> memory_bytes;
   std::optional<double> memory_limit_bytes;
   std::optional<double> disk_free_bytes;
@@ -56,11 +57,13 @@ extern const std::string_view kNodeColumns;
 extern const std::string_view kQueueColumns;
 extern const std::string_view kAttributeColumns;  ///< without the counts
 
-/// Each throws ProbeError(protocol) if the response is not valid JSON or has another form.
+/// Each function throws ProbeError(protocol) if the response is not valid JSON or has another
+/// structure.
 User read_user(std::string_view body);
 std::vector<ManagedNode> read_nodes(std::string_view body);
 std::vector<Alarm> read_alarms(std::string_view body);
-/// The queues of the cluster, from /api/overview; nothing if the server does not count them.
+/// Reads the number of queues of the cluster from /api/overview. Returns nothing if the server does
+/// not count them.
 std::optional<std::size_t> read_queue_count(std::string_view body);
 /// The names in a response of /api/vhosts.
 std::vector<std::string> read_vhosts(std::string_view body);

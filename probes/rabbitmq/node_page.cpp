@@ -15,7 +15,8 @@ constexpr std::size_t kMaxMebibytes = 128;
 constexpr std::string_view kIdentity = "rabbitmq_identity_info";
 constexpr std::string_view kPrefix = "rabbitmq_detailed_";
 
-/// RabbitMQ 3.10 does not escape names, so a quote or a backslash makes a line that is invalid.
+/// RabbitMQ 3.10 does not escape names, so a name with a quote or a backslash makes its line
+/// invalid.
 std::optional<double> read_unescaped(std::string_view rest, net::TextLabel& vhost,
                                      net::TextLabel& name) {
   constexpr std::string_view kVhost = "{vhost=\"";
@@ -71,11 +72,11 @@ void NodePageReader::read_queue(std::string_view rest) {
   try {
     value = text_.read(rest, labels);
   } catch (const ProbeError&) {
-    // One strange name must not hide the other queues.
+    // A name that cannot be parsed must not hide the other queues.
     value = read_unescaped(rest, labels[0], labels[1]);
   }
   if (!value || !std::isfinite(*value) || *value < 0) return;
-  // Families have the same order of queues, mostly.
+  // Most families list the queues in the same order.
   std::vector<Queue>& queues = page_.queues;
   const auto is_this = [&](std::size_t at) {
     return at < queues.size() && queues[at].name == name.value && queues[at].vhost == vhost.value;
@@ -105,7 +106,8 @@ void NodePageReader::read_identity(std::string_view rest) {
 
 NodePage NodePageReader::finish() {
   text_.finish();
-  // An HTML page fails before; an empty page, or that of another exporter, ends here.
+  // Parsing has already failed for an HTML page. This rejects an empty page and the page of another
+  // exporter.
   if (page_.node.empty()) {
     throw ProbeError(Reason::protocol, std::string(kNodePagePath) + " has no " +
                                            std::string(kIdentity) +

@@ -1,5 +1,5 @@
-// A streaming reader of a node's /metrics/detailed, of the Prometheus plug-in: the queues whose
-// leader the node has, and the node's identity. Pure.
+// A streaming reader of a node's /metrics/detailed, a page of the Prometheus plug-in: the queues
+// whose leader is on the node, and the node's identity. Pure.
 #pragma once
 
 #include "probes/net/text_page.hpp"
@@ -22,7 +22,8 @@ constexpr std::string_view kNodePageQuery =
 
 struct NodePage {
   std::string node;  ///< "rabbit@host"
-  /// The permanent id of the cluster. Its name differs between nodes until it is set.
+  /// The permanent id of the cluster. The cluster's name is not used, because it differs between
+  /// nodes until it is set.
   std::string cluster;
   std::vector<Queue> queues;
 };
@@ -31,7 +32,7 @@ class NodePageReader {
  public:
   NodePageReader();
 
-  /// Takes a piece of the page. Skips lines of queues that cannot be read. Throws
+  /// Parses a piece of the page. Skips lines of queues that cannot be read. Throws
   /// ProbeError(protocol) with the line number for a line without a name or longer than 64 KiB, and
   /// for a page over 128 MiB or with more than kMaxQueues.
   void feed(std::string_view bytes);
@@ -55,8 +56,9 @@ class NodePageReader {
   std::unordered_map<std::string, std::size_t> index_;  // into page_.queues
   std::string key_;                                     // buffer for a key of index_
   std::size_t last_ = 0;                                // the queue of the last line
-  std::string family_;                                  // of the last line
-  std::optional<double> Queue::* count_ = nullptr;      // of that family; null: not selected
+  std::string family_;                                  // the family of the last line
+  // The field of that family; null if it is not selected.
+  std::optional<double> Queue::* count_ = nullptr;
 };
 
 }  // namespace vitalsd::rabbitmq

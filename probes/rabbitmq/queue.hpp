@@ -10,10 +10,10 @@
 
 namespace vitalsd::rabbitmq {
 
-/// More queues of a cluster are an error: 50 MiB.
+/// A cluster with more queues is an error. This number of queues needs about 50 MiB.
 constexpr std::size_t kMaxQueues = 200'000;
 
-/// What a declaration sets, and the state: from the management API alone.
+/// Attributes that a declaration sets, and the state. Only the management API reports them.
 struct QueueAttributes {
   std::string type;   ///< "classic", "quorum", "stream", ...; empty if unknown
   std::string state;  ///< "running", "idle", "down", ...; empty if unknown
@@ -23,7 +23,7 @@ struct QueueAttributes {
   std::optional<bool> auto_delete;
 };
 
-/// Counts are empty if they are unknown, as of a queue that has just been declared.
+/// Counts are empty if they are unknown, for example for a queue that has just been declared.
 struct Queue {
   std::string vhost;
   std::string name;
@@ -42,7 +42,7 @@ struct Queue {
   }
 };
 
-/// A key for maps; virtual hosts and names have no NUL.
+/// Writes a key for maps. Virtual hosts and names contain no NUL.
 inline void make_key(std::string& key, std::string_view vhost, std::string_view name) {
   key = vhost;
   key += '\0';

@@ -13,7 +13,7 @@
 namespace vitalsd::rabbitmq {
 namespace {
 
-/// Queues of one fragment, and of one step between two yields.
+/// The number of queues in one fragment, and in one step between two yields.
 constexpr std::size_t kChunk = 128;
 
 using Yield = kubernetes::LoopYield;
@@ -30,7 +30,7 @@ void add(QueueSum& sum, const Queue& queue) {
   add(sum.consumers, queue.consumers);
 }
 
-/// The deepest first. The order of queues of one depth does not change between runs.
+/// Sorts the deepest queues first. Queues of the same depth have the same order in all runs.
 bool is_deeper(const Queue* a, const Queue* b) {
   const auto order = [](const Queue* queue) {
     return std::tuple(-queue->ready.value_or(0), std::string_view(queue->vhost),
@@ -130,7 +130,7 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
                                  SampleSet& out) {
   Yield yield;
   if (complete) out.add(kQueues, static_cast<double>(queues.size()));
-  // Both groups are always there, so that a sum of 0 differs from an unknown sum.
+  // Both groups are always added, so that a sum of 0 differs from an unknown sum.
   QueueSum temporary{.ready = 0, .unacked = 0, .messages = 0, .consumers = 0};
   QueueSum rest = temporary;
   const Queue* deepest = nullptr;
@@ -169,7 +169,7 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
     kOtherTable.add(out, rest, "over_max_queues");
   }
 
-  // Rendered here, in steps, and not by the ledger in one.
+  // Rendered here in steps, because the ledger would render all queues in one step.
   Part samples;
   for (std::size_t i = 0; i < queues.size(); i += kChunk) {
     samples.clear();

@@ -19,15 +19,15 @@ namespace asio = boost::asio;
 
 using Queues = std::vector<const Queue*>;
 
-/// The queues of `current`, and those of `previous` that are not in it. A queue whose leader moves
-/// may be reported by two nodes; the entry with more messages counts. Yields to the loop.
+/// Returns the queues of `current`, and those of `previous` that are not in `current`. Two nodes
+/// may report a queue whose leader moves; the entry with more messages is used. Yields to the loop.
 asio::awaitable<Queues> merge(std::vector<std::vector<Queue>*> current,
                               std::vector<std::vector<Queue>*> previous);
 
 /// By make_key().
 using AttributeMap = std::unordered_map<std::string, QueueAttributes>;
 
-/// Both yield to the loop.
+/// Both functions yield to the loop.
 asio::awaitable<AttributeMap> map_attributes(const std::vector<Queue>& queues);
 asio::awaitable<void> set_attributes(std::vector<Queue>& queues, const AttributeMap& attributes);
 
@@ -36,11 +36,11 @@ struct QueueOptions {
   bool temporary = false;     ///< temporary queues have series of their own
   bool kbudde = false;        ///< names of kbudde
   net::Pattern no_consumers;  ///< queues that need no consumer
-  bool has_types = false;     ///< a queue whose type is not known yet may be a stream
+  bool has_types = false;     ///< types are read, so a queue without a known type may be a stream
 };
 
-/// Adds the samples and the checks of the queues. If not `complete`, some queues are unknown, and
-/// so are all sums. Yields to the loop.
+/// Adds the samples and the checks of the queues. If `complete` is false, some queues are unknown,
+/// so all sums are unknown. Yields to the loop.
 asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, bool complete,
                                  SampleSet& out);
 

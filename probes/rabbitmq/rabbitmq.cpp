@@ -1,5 +1,5 @@
 // Kind `rabbitmq`: the queues and the nodes of one cluster. The counts of queues come from the
-// Prometheus plug-in of every node, which is cheap for the cluster, or from the management API.
+// Prometheus plug-in of every node, which costs the cluster little, or from the management API.
 // Only the management API has attributes of queues, alarms and partitions; it is read at an
 // interval of its own.
 #include "probes/net/concurrently.hpp"
@@ -31,7 +31,7 @@ namespace {
 using namespace rabbitmq;
 using Clock = std::chrono::steady_clock;
 
-/// The reason of a failure of one part of the cluster, while other parts respond: the cluster is
+/// The reason for the failure of one part of the cluster. If other parts respond, the cluster is
 /// up.
 Reason partial(Reason reason) { return is_up(reason) == false ? Reason::mismatch : reason; }
 
@@ -185,7 +185,8 @@ class RabbitmqProbe final : public Probe {
                         cluster_.problem().empty(), out);
   }
 
-  /// Asks every address of every URL. Throws if none responds, or if one cannot be trusted.
+  /// Requests the page of every address of every URL. Throws if none responds, or if one of them
+  /// cannot be trusted.
   asio::awaitable<void> ask_nodes(Clock::time_point deadline) {
     cluster_.begin_run();
     Answers answers;
@@ -214,7 +215,7 @@ class RabbitmqProbe final : public Probe {
   }
 
   struct Answer {
-    std::string address;  // the URL, with the address if its host has several
+    std::string address;  // the URL; with the address, if its host has several
     NodePage page;
     std::optional<ProbeError> error;
   };
@@ -275,7 +276,7 @@ class RabbitmqProbe final : public Probe {
     }
   }
 
-  /// A run that finds a missing permission checks again in the next run.
+  /// After a run that finds a missing permission, the next run checks again.
   asio::awaitable<void> expect_all(const config::Url& api, const std::vector<Queue>& queues,
                                    Clock::time_point deadline) {
     try {
@@ -286,7 +287,7 @@ class RabbitmqProbe final : public Probe {
     }
   }
 
-  /// Reads what changes slowly. Returns false if the server has no management API.
+  /// Reads data that changes slowly. Returns false if the server has no management API.
   asio::awaitable<bool> read_details(const config::Url& api, Clock::time_point deadline) {
     managed_.reset();
     const std::optional<User> user = co_await client_.whoami(api, deadline);
@@ -335,11 +336,12 @@ class RabbitmqProbe final : public Probe {
   Client client_;
   config::Duration management_interval_;
   QueueOptions queues_;
-  bool detects_ = false;               // with `url` alone: what its address is
-  std::optional<bool> is_management_;  // whether everything comes from it; empty until known
+  bool detects_ = false;  // with `url` alone: detect what its address is
+  // Whether all data comes from the management API; empty until known.
+  std::optional<bool> is_management_;
   Cluster cluster_;
-  std::vector<Queue> listed_;  // the last list of the management API
-  // What the management API says, at its slower interval.
+  std::vector<Queue> listed_;  // the last list from the management API
+  // The last data from the management API, which has a longer interval.
   std::optional<std::vector<ManagedNode>> managed_;
   Clock::time_point managed_due_{};
   AttributeMap attributes_;  // only if the counts come from the plug-in
@@ -376,7 +378,7 @@ void RabbitmqProbe::read_urls(config::Node& options) {
   queues_.has_types = management_.has_value();
   detects_ = urls_.empty();
   if (!detects_) is_management_ = false;
-  if (!url_ && urls_.empty()) urls_.emplace_back();  // reported above
+  if (!url_ && urls_.empty()) urls_.emplace_back();  // the missing URL has been reported above
 }
 
 }  // namespace

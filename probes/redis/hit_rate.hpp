@@ -1,6 +1,6 @@
-// The share of look-ups that found their key over the last minutes, computed from the server's
-// counters. The counters restart with the server. A lifetime average would hide a cache that has
-// just become ineffective. Pure.
+// The share of look-ups in the last minutes that found their key, computed from the server's
+// counters. The counters are reset when the server restarts. The average since the start of the
+// server would hide a cache that has just become ineffective. Pure.
 #pragma once
 
 #include <chrono>
@@ -16,21 +16,22 @@ class HitRateWindow {
  public:
   using Time = std::chrono::steady_clock::time_point;
   static constexpr std::chrono::minutes kWindow{5};
-  /// With fewer look-ups in the window there is no rate.
+  /// If the window has fewer look-ups, there is no rate.
   static constexpr double kMinLookups = 10;
 
   /// Adds the current values of the server's counters. A different `run_id` means that the server
   /// has restarted.
   void add(Time now, std::string_view run_id, double hits, double misses);
 
-  /// Records look-ups that the probe made since the last add(). The next add() subtracts them.
+  /// Records look-ups that the probe itself made since the last add(). The next add() subtracts
+  /// them.
   void exclude(double hits, double misses) {
     own_hits_ += hits;
     own_misses_ += misses;
   }
 
-  /// Hits / look-ups in the window that ends with the last add(), or in the part of the window for
-  /// which there is data. Nothing if there were fewer than kMinLookups.
+  /// Hits divided by look-ups in the window that ends with the last add(), or in the part of the
+  /// window for which there is data. Returns nothing if there were fewer than kMinLookups.
   [[nodiscard]] std::optional<double> rate() const;
 
  private:

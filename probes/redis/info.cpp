@@ -30,7 +30,7 @@ RedisInfo::RedisInfo(std::string text) : text_(std::move(text)) {
 }
 
 std::string_view RedisInfo::text(std::string_view field) const {
-  // A linear search: most names differ in length, so few bytes are compared, and sorting the fields
+  // A linear search: most names differ in length, so few bytes are compared. Sorting the fields
   // would cost more than all look-ups of a run.
   const auto it = std::ranges::find(fields_, field, &Field::first);
   return it != fields_.end() ? it->second : std::string_view();

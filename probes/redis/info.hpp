@@ -22,8 +22,8 @@ class RedisInfo {
   [[nodiscard]] std::string_view text(std::string_view field) const;
   /// Nothing if the field is missing or not a number.
   [[nodiscard]] std::optional<double> number(std::string_view field) const;
-  /// 1 if the value is `expected`, 0 if it is another one, nothing if the field is missing or
-  /// empty.
+  /// Returns 1 if the value is `expected`, 0 if it is another one, nothing if the field is missing
+  /// or empty.
   [[nodiscard]] std::optional<double> is(std::string_view field, std::string_view expected) const;
 
   /// Fields whose names start with `prefix`, without the prefix.
@@ -41,7 +41,7 @@ class RedisInfo {
 /// The value of `name` in a compound field such as "keys=12,expires=3"; empty if it is missing.
 std::string_view sub_field(std::string_view compound, std::string_view name);
 
-/// The whole text as a finite number; nothing if it is not one.
+/// Parses the whole text as a finite number. Returns nothing if it is not one.
 std::optional<double> to_number(std::string_view text);
 
 }  // namespace vitalsd

@@ -1,5 +1,5 @@
-// The metrics of kind `redis`, each with the field of INFO that it is read from. Names are those of
-// redis_exporter if it has the metric.
+// The metrics of kind `redis`, each with the field of INFO from which it is read. Names are those
+// of redis_exporter if it has the metric.
 #pragma once
 
 #include "exporter/model/check.hpp"

@@ -20,7 +20,7 @@
 namespace vitalsd {
 namespace {
 
-// Of the URL of a Unix socket.
+// Reads the path and the database from the URL of a Unix socket.
 void read_path(config::Node& options, const config::Url& url, net::RedisOptions& redis) {
   const std::string path = config::percent_decode(url.path);
   if (path.contains('\0')) options.error("url", "%00 is not valid in a path");
@@ -95,12 +95,12 @@ class RedisProbe final : public Probe {
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
-    // Moved out of the member while in use: a run that ends early must not leave a connection with
-    // an unread response to the next run.
+    // The connection is moved out of the member while it is in use, so that a run that ends early
+    // does not leave a connection with an unread response to the next run.
     std::optional<net::RedisConnection> connection = std::exchange(connection_, std::nullopt);
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
-      saves_read_at_.reset();  // another server may answer now
+      saves_read_at_.reset();  // the new connection may be to another server
       slow_lane_.reset();
     }
     connection->conceal_secrets(out);
@@ -150,7 +150,8 @@ class RedisProbe final : public Probe {
     hit_rate_ = std::move(old.hit_rate_);
     unsaved_ = old.unsaved_;
     replication_ = old.replication_;
-    // A connection that was made with other options may lead to a server that is not trusted now.
+    // A connection that was made with other options may be one to a server that is no longer
+    // trusted.
     if (old.redis_ == redis_) connection_ = std::move(old.connection_);
   }
 
@@ -162,7 +163,7 @@ class RedisProbe final : public Probe {
     for (const auto& [db, compound] : info.numbered("db")) {
       redis::kDatabaseTable.add(out, compound, db);
     }
-    // Without a limit there is no ratio, and so no reading that could fire an alert.
+    // Without a limit there is no ratio, and therefore no reading that could fire an alert.
     const double limit = info.number("maxmemory").value_or(0);
     if (limit > 0) out.check(redis::kMemoryCheck, *info.number("used_memory") / limit);
     replication_.add(info, replicas_, out);
@@ -232,7 +233,8 @@ class RedisProbe final : public Probe {
     if (saves_ == true) out.check(redis::kSnapshotCheck, waiting);
   }
 
-  // Not in each run: a user without the permission would fill the server's ACL LOG.
+  // The option is not read in each run, because the server's ACL LOG would fill up if the user
+  // lacks the permission.
   asio::awaitable<void> read_saves(net::RedisConnection& connection, SampleSet& out) {
     const auto now = std::chrono::steady_clock::now();
     if (saves_read_at_ && now - *saves_read_at_ < kSavesInterval) co_return;

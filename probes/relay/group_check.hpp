@@ -16,13 +16,13 @@ enum class Role : unsigned char { value, bucket, count, sum };
 
 class GroupCheck {
  public:
-  /// Takes the next line. `group`: the hash of its labels without `bound`, which is the value of
-  /// the label that distinguishes the lines of a group (le, quantile, or the name of a stateset),
-  /// null if the line does not have it.
+  /// Checks the next line. `group` is the hash of the line's labels without `bound`. `bound` is the
+  /// value of the label that distinguishes the lines of a group (le, quantile, or the name of a
+  /// stateset); null if the line does not have that label.
   void take(Type type, Role role, std::uint64_t group, const std::string_view* bound,
             std::string_view value);
 
-  /// Whether all lines are valid for their type. Call it after the last line.
+  /// Returns whether all lines are valid for their type. Must be called after the last line.
   [[nodiscard]] bool finish();
 
  private:
@@ -34,10 +34,10 @@ class GroupCheck {
   bool valid_ = true;
   bool is_histogram_ = false;
   SeriesSet seen_;
-  // Of the current group:
+  // The following members describe the current group.
   std::optional<std::uint64_t> group_;
   std::optional<double> bound_;  // of the last bucket
-  double buckets_ = 0;           // its value
+  double buckets_ = 0;           // the value of the last bucket
   std::optional<double> count_;
   bool has_sum_ = false;
   bool has_negative_bounds_ = false;

@@ -1,4 +1,4 @@
-// The names that the labels of a page have once they are published. Pure.
+// The names under which the labels of a page are published. Pure.
 #pragma once
 
 #include "probes/relay/sample_line.hpp"
@@ -16,9 +16,9 @@ class LabelNames {
  public:
   using Renames = std::vector<std::pair<std::string, std::string>>;  ///< from, to
 
-  /// A label with the name of one in `constant_labels` (`probe="x",instance="y"`) becomes
-  /// exported_NAME, also after a rename; `instance` becomes relayed_instance, because the shipped
-  /// scrape configurations read exported_instance as the instance.
+  /// A label that has the name of one in `constant_labels` (`probe="x",instance="y"`) becomes
+  /// exported_NAME, also after a rename. `instance` becomes relayed_instance, because the shipped
+  /// scrape configurations interpret exported_instance as the instance.
   LabelNames(std::string_view constant_labels, const Renames& renames);
 
   /// Renames the labels of a line. Returns whether there was nothing to rename.

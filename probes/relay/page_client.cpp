@@ -13,7 +13,7 @@
 namespace vitalsd::relay {
 namespace {
 
-// As Prometheus requests it: a target may have other names in each format.
+// The same header as that of Prometheus, because a target may use other names in each format.
 constexpr const char* kAccept =
     "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
@@ -64,7 +64,7 @@ PageClient::PageClient(config::Node& options, const Environment& environment)
                                            "a larger page, before compression, is an error",
                                            {config::Bytes{1}, config::Bytes{1 << 30}})) {
   if (bearer_ && !user_.empty())
-    options.error("bearer_token", "user and bearer_token cannot both be set");
+    options.error("bearer_token", "user and bearer_token must not be set together");
   if (password_ && user_.empty()) options.error("password", "requires user");
 }
 
@@ -115,7 +115,7 @@ asio::awaitable<std::unique_ptr<PageReader>> PageClient::get(const Target& targe
       reader->feed(piece);
     });
   };
-  // The run reports one step for all targets, not one for each request.
+  // The run reports one step for all targets instead of one for each request.
   SampleSet steps;
   run.conceal(request.password);
   run.conceal(request.bearer);

@@ -24,8 +24,8 @@ class PageClient {
 
   /// `make(openmetrics)` creates the reader of the page. Returns the reader after the last piece.
   /// Throws ProbeError: auth (401), permission (403), overload (429), unready (502 to 504),
-  /// mismatch (other statuses, or not a page of metrics), protocol (larger than max_body), and
-  /// those of HttpClient::perform.
+  /// mismatch (other statuses, or a response that is not a page of metrics), protocol (larger than
+  /// max_body), and the exceptions of HttpClient::perform.
   using MakeReader = std::function<std::unique_ptr<PageReader>(bool openmetrics)>;
   asio::awaitable<std::unique_ptr<PageReader>> get(const Target& target, config::Duration limit,
                                                    SampleSet& run, const MakeReader& make) const;

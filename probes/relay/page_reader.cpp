@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kBlanks = " \t";
 constexpr std::size_t kMaxFamilies = 10'000;  // that are selected
-constexpr std::size_t kMaxNames = 100'000;    // whose meaning is remembered
+constexpr std::size_t kMaxNames = 100'000;    // whose family and role are remembered
 
 std::string_view take_word(std::string_view& text) {
   const std::string_view word = text.substr(0, text.find_first_of(kBlanks));
@@ -133,7 +133,8 @@ void PageReader::read_comment(std::string_view line) {
 
 void PageReader::declare(const std::string& name, std::string_view type_word) {
   while (type_word.ends_with(' ') || type_word.ends_with('\t')) type_word.remove_suffix(1);
-  // Its samples _gcount and _gsum exist in OpenMetrics only, so each name is a family of its own.
+  // The samples _gcount and _gsum exist in OpenMetrics only, so each name becomes a family of its
+  // own.
   if (type_word == "gaugehistogram") return;
   const std::optional<Type> type = to_type(type_word);
   if (!type) {
@@ -148,8 +149,9 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
     if (families_[known->second].type != *type) count(Dropped::invalid);
     return;
   }
-  if (entries_.contains(family_name)) return;  // of another family
-  // OpenMetrics has the name of a stateset as a label, which an exported name does not match.
+  if (entries_.contains(family_name)) return;  // it belongs to another family
+  // In OpenMetrics, a stateset has a label with its own name. An exported name does not match that
+  // label.
   const bool is_exported_stateset = *type == Type::stateset && is_reserved_name(name);
   if (entries_.size() >= kMaxNames) return;
   const std::size_t index =
@@ -179,7 +181,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
 }
 
 // Returns the index of a new family; kNone if it is not selected, kTooMany if the page has too many
-// families. `raw_name`: as in the page's TYPE line.
+// families. `raw_name` is the name in the page's TYPE line.
 std::size_t PageReader::add_family(const std::string& raw_name, std::string name, Type type) {
   if (meta_name_ != raw_name || declared_ != kNone) {
     meta_help_.clear();
@@ -236,8 +238,8 @@ void PageReader::read_sample(std::string_view line) {
   // The line of the probe about this target.
   if (line_.name() == "relay_up" && line_.label_text() == constant_labels_) {
     throw ProbeError(Reason::mismatch,
-                     "the page is that of vitalsd itself, with the series of this target: remove "
-                     "it from the probe");
+                     "the page is vitalsd's own page, which contains the series of this target: "
+                     "remove the target from the probe");
   }
   const Entry entry = entry_of(line_.name());
   if (entry.family == kTooMany) count(Dropped::limit);
@@ -258,7 +260,7 @@ void PageReader::read_sample(std::string_view line) {
   }
 }
 
-// A part of a histogram or a summary is wrong, not merely incomplete.
+// Removes a family that is not complete, because a part of a histogram or a summary is wrong.
 void PageReader::cut(Family& family) {
   if (family.type != Type::histogram && family.type != Type::summary) return;
   count(Dropped::limit, family.lines);
@@ -333,8 +335,8 @@ Fragment PageReader::finish() {
   return out;
 }
 
-// A family that violates the rules of its type is unknown, and so is every name of its samples,
-// because a strict parser would reject the whole page.
+// A family that violates the rules of its type is published as unknown, and so is every name of its
+// samples, because a strict parser would reject the whole page.
 void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
   const auto declaration = [&](std::string_view name, Type type) {
     return ForeignDeclaration{name, type, family.help, family.unit};

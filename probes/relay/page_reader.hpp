@@ -53,18 +53,18 @@ class PageReader {
   static constexpr std::size_t kMaxLine = std::size_t{64} << 10;
 
   /// Every line gets `constant_labels` (`probe="x",instance="y"`), which are not empty; a label of
-  /// the page with one of their names becomes exported_NAME. `previous`: the page of the run
-  /// before, or null, whose lines are shared where they are the same. `rules` must outlive the
-  /// object.
+  /// the page with one of their names becomes exported_NAME. `previous` is the page of the previous
+  /// run, or null: lines that have not changed are shared with it. `rules` must outlive the object.
   PageReader(const Rules& rules, ForeignFamilies& foreign, std::string constant_labels,
              bool openmetrics, Fragment previous);
 
-  /// Takes a piece of the page. Throws ProbeError(mismatch) if it is a page of vitalsd with the
-  /// lines of this reader, which would grow with each run.
+  /// Parses a piece of the page. Throws ProbeError(mismatch) if it is a page of vitalsd that
+  /// contains the lines of this reader, because the page would grow with each run.
   void feed(std::string_view bytes);
 
-  /// Returns the lines of all families; null if there are none. Call it once, after the last piece.
-  /// Throws ProbeError(protocol) if the page is truncated, that is, OpenMetrics without its end.
+  /// Returns the lines of all families; null if there are none. Must be called once, after the last
+  /// piece. Throws ProbeError(protocol) if an OpenMetrics page has no end mark, because it is then
+  /// truncated.
   Fragment finish();
 
   [[nodiscard]] const DroppedCounts& dropped() const { return dropped_; }
@@ -86,12 +86,12 @@ class PageReader {
     std::size_t lines = 0;
     GroupCheck check{};
   };
-  // What the samples of a name are.
+  // The family and the role of the samples with one name.
   struct Entry {
     std::size_t family = kNone;  // kNone: not selected, or _created; kTooMany: beyond the limit
     Role role = Role::value;
   };
-  // What identifies the line that was read.
+  // The identity of the line that was read.
   struct Identity {
     std::uint64_t series = 0;
     std::uint64_t group = 0;

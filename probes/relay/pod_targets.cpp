@@ -19,7 +19,8 @@ void read_container(std::string_view message, bool is_init, RelayedPod& pod) {
   const std::size_t before = pod.ports.size();
   bool stays = !is_init;
   for_each_field(message, [&](Field& field) {
-    // An init container that restarts is a sidecar. Others have ended in a running pod.
+    // An init container that restarts is a sidecar. Other init containers have ended in a running
+    // pod.
     if (field.tag() == 24) stays = stays || field.bytes() == "Always";
     if (field.tag() != 6) return;
     std::string name;
@@ -77,7 +78,7 @@ PodTargets::PodTargets(config::Node& section, const Environment& environment)
   }
 }
 
-// 0 if the pod has no port of this name.
+// Returns 0 if the pod has no port of this name.
 std::uint16_t PodTargets::port_of(const RelayedPod& pod) const {
   if (const auto number = config::parse_port(port_)) return *number;
   const auto port =

@@ -1,5 +1,5 @@
-// The pages of the pods of namespaces and a label selector. Pods come and go by their watch, which
-// probes of other kinds with the same namespaces and selector share.
+// The pages of pods, which namespaces and a label selector select. A watch reports new and deleted
+// pods. Probes of other kinds with the same namespaces and selector share the watch.
 #pragma once
 
 #include "config/node.hpp"
@@ -21,7 +21,7 @@
 
 namespace vitalsd::relay {
 
-/// What is kept of a pod.
+/// The fields of a pod that the probe uses.
 struct RelayedPod {
   std::string namespace_name;
   std::string name;
@@ -44,7 +44,7 @@ class PodTargets {
   PodTargets(config::Node& section, const Environment& environment);
 
   /// Appends the page of each running pod. Fails parts of `run` for watches that are stale. Returns
-  /// false if some pods are unknown, because the API server does not answer.
+  /// false if some pods are unknown, because the API server does not respond.
   asio::awaitable<bool> find(SampleSet& run, std::vector<Target>& out);
 
   [[nodiscard]] std::string text() const { return "pods in " + scope_.text(); }

@@ -1,5 +1,5 @@
 // Kind `relay`: the metrics of applications, read from their pages and published with the label
-// `instance`. One part for each target, so a target that fails affects its own series only.
+// `instance`. Each target is a part, so a target that fails affects its own series only.
 #include "config/endpoint.hpp"
 #include "exporter/model/text_format.hpp"
 #include "probes/kubernetes/watch/selection.hpp"
@@ -46,23 +46,23 @@ constexpr Check kDroppedCheck{
     .critical = {},
     .help = "lines of the pages of the last run that were left out, by reason"};
 
-/// What is kept of a target between runs.
+/// The state of a target that is kept between runs.
 struct TargetState {
-  // The last page, which the ledger frees by its rules.
+  // The last page. The ledger owns it and frees it by its rules.
   std::weak_ptr<Fragment::element_type> page;
   bool has_failed = false;  // in the last run, or its request is still in flight
 };
 
-/// How a target was read in this run.
+/// The result for a target in this run.
 struct Result {
   Fragment page;
   std::size_t series = 0;
   std::optional<ProbeError> error;
 };
 
-// `labels` with the labels of the target, unless the user has set them, and with its instance,
-// which is the last label. A quote in a value is escaped, so the searched texts occur only where a
-// label begins.
+// `labels` with the labels of the target, unless the user has set them, and with the instance of
+// the target, which is the last label. A quote in a value is escaped, so the searched texts occur
+// only at the start of a label.
 std::string labels_of(const std::string& labels, const Target& target) {
   std::string out = labels.substr(0, labels.rfind(",instance=\""));
   for (const auto& [name, value] : target.labels) {
@@ -103,7 +103,7 @@ class RelayProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     std::vector<Target> found;
     if (pods_ && !co_await pods_->find(out, found)) {
-      // Thrown, so that the parts of the last run stay as after any failure.
+      // The failure is thrown, so that the parts of the last run are kept as after any failure.
       const Failure failure = out.failure().value_or(
           Failure{Reason::timeout, "the API server has not sent the list of pods"});
       throw ProbeError(failure.reason, failure.detail);
@@ -160,8 +160,9 @@ class RelayProbe final : public Probe {
            std::ranges::all_of(name, is_allowed);
   }
 
-  // Targets that failed before come last: if many hang, the others must not wait for them. Forgets
-  // the targets that have gone.
+  // Returns the targets in the order in which they are read. Targets that failed in the last run
+  // come last: if many hang, the other targets must not wait for them. Removes the state of targets
+  // that no longer exist.
   std::vector<Target> in_order(std::vector<Target> found) {
     std::map<std::string, TargetState> states;
     std::vector<Target> targets;
@@ -193,8 +194,8 @@ class RelayProbe final : public Probe {
     }
   }
 
-  // A share of the time that is left, so that the run reaches all targets if many hang. The last
-  // tenth is for the end of the run.
+  // The limit is a share of the remaining time, so that the run reaches all targets even if many
+  // hang. The last tenth of the run is reserved for its end.
   [[nodiscard]] config::Duration limit_of(const Run& run, std::size_t index) const {
     constexpr config::Duration kMin{100};
     const auto rows = (run.targets.size() - index + concurrency_ - 1) / concurrency_;
@@ -225,7 +226,7 @@ class RelayProbe final : public Probe {
     const Target& target = run.targets[index];
     Result& result = run.results[index];
     Part& part = run.out.part(target.name);
-    // Rendered here, because they have the labels of the target, too.
+    // Rendered here, because the samples also need the labels of the target.
     Part own;
     own.add(kUp, result.error ? 0 : 1);
     if (!result.error) own.add(kSeries, static_cast<double>(result.series));

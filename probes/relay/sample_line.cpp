@@ -88,7 +88,7 @@ bool is_number(std::string_view text) {
   };
   std::size_t digits = take_digits();
   if (digits > kMaxDigits) return false;
-  if (digits > 0 && text.empty()) return true;  // almost all
+  if (digits > 0 && text.empty()) return true;  // almost all values
   if (digits == 0 && !text.starts_with('.')) {
     std::array<char, 8> word{};
     if (text.empty() || text.size() > word.size()) return false;

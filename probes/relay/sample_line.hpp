@@ -1,5 +1,5 @@
-// One sample line of the Prometheus text format 0.0.4 or of OpenMetrics 1.0, taken apart without
-// copying it and without parsing its value. Pure.
+// One sample line of the Prometheus text format 0.0.4 or of OpenMetrics 1.0, split into its parts
+// without copying the line and without parsing the value. Pure.
 #pragma once
 
 #include <deque>
@@ -54,14 +54,14 @@ class SampleLine {
   bool verbatim_ = true;  // label_text_ can be used
 };
 
-/// Takes a metric name from the front of `text`: quoted, or [a-zA-Z_:][a-zA-Z0-9_:]*. Empty if
-/// there is none.
+/// Removes a metric name from the front of `text`: quoted, or [a-zA-Z_:][a-zA-Z0-9_:]*. Returns an
+/// empty text if there is none.
 std::string take_metric_name(std::string_view& text);
 
-/// The text of a HELP line. A quote has an escape in OpenMetrics only.
+/// Unescapes the text of a HELP line. Only OpenMetrics has an escape for a quote.
 std::string unescape_help(std::string_view text, bool openmetrics);
 
-/// A decimal number in the syntax of both formats, or an infinity, or NaN.
+/// Whether the text is a decimal number in the syntax of both formats, or an infinity, or NaN.
 bool is_number(std::string_view text);
 
 }  // namespace vitalsd::relay

@@ -31,7 +31,8 @@ inline std::uint64_t hash_of(std::string_view name, std::string_view value = {})
   return hash;
 }
 
-/// Open addressing, eight bytes for each place, at most two thirds of them used.
+/// A hash table with open addressing and eight bytes per entry. At most two thirds of the entries
+/// are used.
 class SeriesSet {
  public:
   /// Returns false if the set already has the hash.
@@ -61,7 +62,7 @@ class SeriesSet {
     }
   }
 
-  std::vector<std::uint64_t> places_;  // 0: free
+  std::vector<std::uint64_t> places_;  // 0: free entry
   std::size_t size_ = 0;
 };
 

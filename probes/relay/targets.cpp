@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kDefaultPath = "/metrics";
 
-// Without the query, which may contain tokens.
+// The URL without the query, which may contain tokens.
 std::string shown(config::Url url) {
   const bool has_query = !url.query.empty();
   url.query.clear();
@@ -31,7 +31,7 @@ void check(config::Node& options, std::string_view key, const config::Url& url) 
   }
 }
 
-// Makes the instances unique: nothing else tells the series of two targets apart.
+// Makes the instances unique, because only the instance distinguishes the series of two targets.
 void tell_apart(std::span<Target> targets) {
   std::map<std::string, int> count;
   for (const Target& target : targets) ++count[target.instance];
@@ -39,7 +39,8 @@ void tell_apart(std::span<Target> targets) {
   for (Target& target : targets) {
     if (count[target.instance] == 1) continue;
     target.instance += target.url.path;
-    // The paths are the same, too: the queries differ, or two names have one address.
+    // The paths are equal, too: the targets differ in their queries, or two names have the same
+    // address.
     const int number = ++seen[target.instance];
     if (number > 1) target.instance += " (" + std::to_string(number) + ')';
   }
@@ -74,7 +75,7 @@ asio::awaitable<void> UrlTargets::find(const Environment& environment, SampleSet
   std::map<std::string, int> seen;
   const auto add = [&](Target target) {
     const int count = ++seen[target.name];
-    // URLs that differ in their query only, which is not shown.
+    // The URLs differ in their query only, which must not be shown.
     if (count > 1) target.name += " (" + std::to_string(count) + ')';
     out.push_back(std::move(target));
   };

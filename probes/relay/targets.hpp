@@ -1,4 +1,5 @@
-// Which pages a relay reads: URLs of the configuration, or every address of the names in them.
+// The pages that a relay reads: URLs of the configuration, or one page for every address of the
+// names in them.
 #pragma once
 
 #include "config/node.hpp"
@@ -19,7 +20,8 @@ struct Target {
   std::string name;      ///< unique within the probe, without secrets
   std::string instance;  ///< host:port; host:port/path if another target has the same host:port
   config::Url url;
-  std::string host;  ///< of the URL, if `url` has one of its addresses instead; else empty
+  /// Of the URL, if `url` contains one of its addresses instead; otherwise empty.
+  std::string host;
   std::vector<std::pair<std::string, std::string>> labels{};  ///< in addition to those of the probe
 };
 

@@ -249,5 +249,5 @@ def test_signals_end_it_in_good_order(vitalsd: Daemon, nginx: Nginx, number: int
     daemon = vitalsd([probe])
     daemon.stop_signal = signal.Signals(number)
     daemon.end()  # fails unless the exit code is 0
-    assert daemon.log_lines("vitalsd stops", signal=signal.Signals(number).name)
+    assert daemon.log_lines("received a signal, shutting down", signal=signal.Signals(number).name)
     daemon.start()

@@ -61,7 +61,7 @@ def test_open_files(vitalsd: Daemon) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE) == (hard, hard)
-    (line,) = daemon.log_lines("vitalsd starts")
+    (line,) = daemon.log_lines("starting vitalsd")
     assert int(line["open_files"]) == hard
     assert int(line["probes_at_once"]) == (hard - 256) // 2
 

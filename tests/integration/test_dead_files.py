@@ -203,7 +203,7 @@ def test_of_the_configuration(vitalsd: Daemon, files: Files, nginx: Nginx) -> No
     files.add(config.name, daemon.config_file.read_bytes())
     daemon.config_file.unlink()
     daemon.config_file.symlink_to(config)
-    wait_until(lambda: daemon.log_lines("configuration is in force")[1:], what="a reload")
+    wait_until(lambda: daemon.log_lines("configuration loaded")[1:], what="a reload")
     files.use(files.dead)
     daemon.wait_for("vitalsd_hanging_threads", 1)
     daemon.hang_up(successful=False)

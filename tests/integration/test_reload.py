@@ -45,7 +45,7 @@ def backends(postgres: Postgres) -> list[int]:
 
 def last_change(daemon: Vitalsd) -> dict[str, str]:
     """Returns the numbers of probes that the last reload added, changed, kept and removed."""
-    line = daemon.log_lines("configuration is in force")[-1]
+    line = daemon.log_lines("configuration loaded")[-1]
     return {word: line[word] for word in ("added", "changed", "unchanged", "removed")}
 
 

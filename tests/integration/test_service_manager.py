@@ -50,7 +50,7 @@ def test_start_reload_and_stop(vitalsd: Daemon, manager: ServiceManager) -> None
     while "reloaded" in refused["STATUS"]:
         refused = manager.hear("READY")
     assert refused.keys() == {"READY", "STATUS"}
-    assert "invalid, the previous one stays in force: " in refused["STATUS"]
+    assert "invalid, keeping the previous configuration: " in refused["STATUS"]
     assert "probes[0].STOPPING" in refused["STATUS"]
 
     daemon.end()

@@ -258,7 +258,7 @@ class Vitalsd(Server):
 
     def hang_up(self, *, successful: bool = True) -> None:
         """Sends SIGHUP without changing the file. Returns when the daemon has handled it."""
-        outcome = "configuration is in force" if successful else "configuration"
+        outcome = "configuration loaded" if successful else "configuration"
         before = len(self.log_lines(outcome))
         os.kill(self.pid, signal.SIGHUP)
         wait_until(

@@ -1,6 +1,7 @@
 // Kind `cert-manager`: expiry, renewal and readiness of the certificates that cert-manager manages.
-// Names and labels are those of cert-manager (pkg/metrics). Unlike there, a certificate that was
-// never issued has no dates: cert-manager reports 0, which reads as expired in 1970.
+// Names and labels are those of cert-manager (pkg/metrics). There is one difference: a certificate
+// that was never issued has no dates here, but cert-manager reports 0, which means an expiry in
+// 1970.
 #include "probes/kubernetes/objects/certificate_object.hpp"
 #include "probes/kubernetes/watch/faulty_objects.hpp"
 #include "probes/kubernetes/watch/scope.hpp"

@@ -16,8 +16,8 @@ constexpr std::size_t kMaxStored = std::size_t{64} << 20;
 constexpr std::string_view kStartFamily = "container_start_time_seconds";
 constexpr std::string_view kErrorFamily = "container_scrape_error";
 constexpr std::string_view kLimitFamily = "container_spec_memory_limit_bytes";
-/// A limit from here on means no limit. cAdvisor uses the same bound; cgroup v1 reports 2^63 - 4096
-/// without a limit.
+/// A limit of at least this value means no limit. cAdvisor uses the same bound; cgroup v1 reports
+/// 2^63 - 4096 if there is no limit.
 constexpr double kNoLimit = 0x1p62;
 
 }  // namespace
@@ -85,7 +85,7 @@ std::vector<ContainerMetrics> CadvisorReader::finish() {
     return std::tie(instance.metrics.namespace_name, instance.metrics.pod,
                     instance.metrics.container);
   };
-  // Oldest instance first; an instance without a start time counts as oldest.
+  // The oldest instance comes first. An instance without a start time is considered the oldest.
   const auto order = [&](const Instance& instance) {
     return std::tuple_cat(name(instance), std::tie(instance.started, instance.metrics.values));
   };

@@ -27,15 +27,15 @@ struct ContainerMetrics {
 
 /// Skips rows of anything but containers (sums over pods and slices, pause containers), rows of a
 /// single core (`cpu` other than "total"), values that are not finite, memory limits that mean no
-/// limit (0, or more than any machine has), and all timestamps. After a restart the kubelet lists
-/// the old instance for some time; the instance with the latest container_start_time_seconds
-/// counts.
+/// limit (0, or more memory than any machine has), and all timestamps. After a restart the kubelet
+/// lists the old instance for some time; only the instance with the latest
+/// container_start_time_seconds counts.
 class CadvisorReader {
  public:
   /// `families` must have one row for each container. The names must outlive the reader.
   explicit CadvisorReader(std::span<const std::string_view> families);
 
-  /// Takes a piece of the page. Throws ProbeError(protocol) with the line number for a line longer
+  /// Parses a piece of the page. Throws ProbeError(protocol) with the line number for a line longer
   /// than 64 KiB, for a line that is not a sample (labels and value are checked in the selected
   /// families only), and for a page over 128 MiB or over 64 MiB of containers.
   void feed(std::string_view bytes);
@@ -59,7 +59,7 @@ class CadvisorReader {
     using is_transparent = void;  // NOLINT(*-identifier-naming)
   };
 
-  /// `text`: the line after the family's name.
+  /// `text` is the line after the family's name.
   void read_row(std::string_view text);
   Instance& instance(const Labels& labels);
 
@@ -70,7 +70,7 @@ class CadvisorReader {
   std::size_t stored_ = 0;  // bytes of instances_ and index_, approximately
   std::string key_;         // buffer for a key of index_
 
-  // The family of the last line. Looked up once for many lines, because a family's lines are
+  // The family of the last line. One look-up serves many lines, because the lines of a family are
   // adjacent.
   std::string family_;
   std::size_t column_ = 0;  // in families_; its size if the family is not selected

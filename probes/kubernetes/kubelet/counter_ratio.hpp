@@ -1,5 +1,5 @@
-// The growth of one counter over the growth of another: CPU time used over CPU time available,
-// throttled periods over periods. Pure.
+// The increase of one counter divided by the increase of another one: CPU time used by CPU time
+// available, throttled periods by periods. Pure.
 #pragma once
 
 #include <chrono>
@@ -15,7 +15,7 @@ class CounterRatio {
   /// is mostly noise.
   static constexpr std::chrono::seconds kWindow{60};
 
-  /// Takes the value of both counters at one time. A counter that decreased belongs to a new
+  /// Adds the values of both counters at one time. A counter that decreased belongs to a new
   /// instance of the container; the measurement restarts.
   void update(Clock::time_point now, double part, double whole) {
     if (!is_started_ || part < part_ || whole < whole_) {

@@ -1,6 +1,6 @@
 // Kind `kubelet`: file systems, volumes, pods and containers as each node's kubelet reports them,
 // fetched at the node's own address (permissions: nodes/stats for the summary, nodes/metrics for
-// cAdvisor). One part for each node, so a kubelet that fails affects its own node only.
+// cAdvisor). Each node is a part, so a kubelet that fails affects its own node only.
 #include "probes/kubernetes/kubelet/cadvisor.hpp"
 #include "probes/kubernetes/kubelet/kubelet_client.hpp"
 #include "probes/kubernetes/kubelet/kubelet_samples.hpp"
@@ -38,7 +38,7 @@ constexpr net::kubernetes::Resource kNodes{.group = "", .version = "v1", .plural
 constexpr KubeletPage kSummaryPage{.path = "/stats/summary", .permission = "nodes/stats"};
 constexpr KubeletPage kCadvisorPage{.path = "/metrics/cadvisor", .permission = "nodes/metrics"};
 
-/// What is kept of a node between runs.
+/// The state of a node that is kept between runs.
 struct NodeState {
   bool has_failed = false;  // in the last run, or its request is still in flight
   kubernetes::NodeCounters counters;
@@ -69,7 +69,7 @@ class KubeletProbe final : public Probe {
       namespaces_.insert(name);
     }
     if (!summary_ && !cadvisor_) {
-      options.error("summary", "summary and cadvisor must not both be false");
+      options.error("summary", "at least one of summary and cadvisor must be true");
     }
   }
 
@@ -82,8 +82,8 @@ class KubeletProbe final : public Probe {
     co_await client_.load_credentials();
     std::erase_if(states_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
     std::vector<Node> nodes;
-    // Nodes that failed before come last: if many hang, such as those of a lost zone, the others
-    // must not wait for them.
+    // Nodes that failed in the last run come last: if many nodes hang, such as those of a lost
+    // zone, the others must not wait for them.
     for (const bool has_failed : {false, true}) {
       nodes_->for_each([&](const Node& node) {
         if (states_[node.name].has_failed == has_failed) nodes.push_back(node);
@@ -147,8 +147,8 @@ class KubeletProbe final : public Probe {
     }
   }
 
-  /// Queries one kubelet; `limit` applies to each of the two requests. A page that fails does not
-  /// affect the samples of the other. Throws the first ProbeError.
+  /// Queries one kubelet. `limit` applies to each of the two requests. A page that fails does not
+  /// affect the samples of the other page. Throws the first ProbeError.
   asio::awaitable<void> query(const Run& run, const Node& node, config::Duration limit,
                               Part& part) {
     NodeSamples samples(node, namespaces_, states_[node.name].counters, part);
@@ -178,7 +178,7 @@ class KubeletProbe final : public Probe {
         if (!failure) failure = error;
       }
     }
-    // Rendered now, which spreads the work over the run.
+    // The samples are rendered here, which spreads the work over the run.
     Rendering rendering;
     std::size_t duplicates = 0;
     samples.samples().render(rendering, run.out.constant_labels(), duplicates);

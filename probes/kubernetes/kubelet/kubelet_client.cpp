@@ -29,8 +29,8 @@ asio::awaitable<void> KubeletClient::load_credentials() {
 asio::awaitable<void> KubeletClient::get(const Node& node, const KubeletPage& page,
                                          config::Duration limit, OnData on_data) const {
   if (node.addresses.empty()) throw ProbeError(Reason::config, "the node has no address");
-  // The other addresses are tried only if no connection is possible, such as to an IPv6 address
-  // from a pod that has an IPv4 address only. The first error is the one to report.
+  // The other addresses are tried only if no connection is possible, for example to an IPv6 address
+  // from a pod that has an IPv4 address only. If all attempts fail, the first error is reported.
   const auto deadline = std::chrono::steady_clock::now() + limit;
   std::optional<ProbeError> first_error;
   for (const std::string& address : node.addresses) {

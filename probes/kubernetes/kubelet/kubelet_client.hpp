@@ -18,7 +18,7 @@
 
 namespace vitalsd::kubernetes {
 
-/// A resource of the kubelet's HTTP server.
+/// A path of the kubelet's HTTP server.
 struct KubeletPage {
   std::string_view path;        ///< "/stats/summary"
   std::string_view permission;  ///< what RBAC must allow to get: "nodes/stats"
@@ -26,7 +26,7 @@ struct KubeletPage {
 
 class KubeletClient {
  public:
-  /// Takes a piece of the body. May throw; the exception leaves get().
+  /// Receives a piece of the body. May throw; get() throws the exception.
   using OnData = std::function<void(std::string_view)>;
 
   /// A CA and a client certificate in `tls` take precedence over those of the Kubernetes client.
@@ -44,8 +44,8 @@ class KubeletClient {
   asio::awaitable<void> get(const Node& node, const KubeletPage& page, config::Duration limit,
                             OnData on_data) const;
 
-  /// Whether the error of a get() shows that the kubelet responded. Its other pages may then be
-  /// fine; after any other error they would use up the time of the run.
+  /// Whether the error of a get() shows that the kubelet responded. Other pages of the kubelet may
+  /// then work. After any other error, requests for them would use up the time of the run.
   static bool has_responded(const ProbeError& error);
 
  private:

@@ -112,7 +112,7 @@ constexpr auto kFamilies = [] {
   return names;
 }();
 
-/// The place of a family in ContainerMetrics::values, which has the order of kFamilies.
+/// The index of a family in ContainerMetrics::values, which has the order of kFamilies.
 consteval std::size_t column_of(std::string_view family) {
   const auto* const found = std::ranges::find(kFamilies, family);
   lint::require(found != kFamilies.end(), "no such family");
@@ -181,12 +181,15 @@ constexpr std::array<const Check*, 7> kChecks = {&kDiskUsed,      &kVolumeUsed, 
                                                  &kNodeMemory,    &kContainerMemory, &kThrottled,
                                                  &kUnmatchedCheck};
 
-// Whether two file systems of the summary are the same one. The kubelet does not name devices, and
-// disks of equal size are common, so all numbers that both have must agree. The kubelet measures
-// one after the other while processes write, so free space may differ a little.
+// Whether two entries of the summary describe the same file system. The kubelet does not name
+// devices, and disks of equal size are common, so all numbers that both entries have must agree.
+// The kubelet measures one entry after the other while processes write, so free space may differ a
+// little.
 bool is_same(const FsStats& a, const FsStats& b) {
-  constexpr double kMaxChange = 0.02;        // of the size: image pulls between two measurements
-  constexpr double kMaxInodeChange = 0.005;  // of the inodes, which XFS derives from free space
+  // Share of the size: image pulls between two measurements.
+  constexpr double kMaxChange = 0.02;
+  // Share of the inodes, which XFS derives from free space.
+  constexpr double kMaxInodeChange = 0.005;
   const auto agree = [](const std::optional<double>& left, const std::optional<double>& right,
                         double max) { return !left || !right || std::abs(*left - *right) <= max; };
   return agree(a.capacity_bytes, b.capacity_bytes, 0) &&
@@ -205,7 +208,8 @@ void NodeSamples::add_summary(const KubeletSummary& summary) {
   kNode.add(samples_, summary.usage, node_.name);
   add_file_systems(summary);
   check_node(summary.usage);
-  std::set<std::pair<std::string_view, std::string_view>> claims;  // several pods may mount one
+  // Several pods may mount the same claim.
+  std::set<std::pair<std::string_view, std::string_view>> claims;
   for (const PodSummary& pod : summary.pods) {
     if (!is_selected(pod.namespace_name)) continue;
     kPod.add(samples_, pod.usage, pod.namespace_name, pod.name, node_.name);
@@ -218,7 +222,7 @@ void NodeSamples::add_summary(const KubeletSummary& summary) {
 
 void NodeSamples::add_file_systems(const KubeletSummary& summary) {
   add_file_system("/", summary.fs);
-  // Usually all three are the same file system, which must be counted once.
+  // Usually all three entries describe the same file system, which must be counted once.
   if (!is_same(summary.image_fs, summary.fs)) add_file_system("imagefs", summary.image_fs);
   if (!is_same(summary.container_fs, summary.fs) &&
       !is_same(summary.container_fs, summary.image_fs)) {
@@ -269,7 +273,7 @@ void NodeSamples::add_volume(const VolumeSummary& volume) {
 }
 
 void NodeSamples::add_containers(const std::vector<ContainerMetrics>& containers) {
-  std::map<std::string, CounterRatio> throttled;  // of the containers that still exist
+  std::map<std::string, CounterRatio> throttled;  // for the containers that still exist
   for (const ContainerMetrics& container : containers) {
     if (!is_selected(container.namespace_name)) continue;
     kContainer.add(samples_, container, container.namespace_name, container.pod,

@@ -24,7 +24,7 @@ extern const std::span<const Check* const> kKubeletChecks;
 /// The families of /metrics/cadvisor that CadvisorReader must read for add_containers().
 extern const std::span<const std::string_view> kCadvisorFamilies;
 
-/// What is kept of a node's counters between runs.
+/// The state of a node's counters that is kept between runs.
 struct NodeCounters {
   CounterRatio cpu;
   std::map<std::string, CounterRatio> throttled;  ///< by container: "namespace/pod (container)"
@@ -32,8 +32,8 @@ struct NodeCounters {
 
 class NodeSamples {
  public:
-  /// Readings of checks go to `checks`. Pods of other namespaces are skipped; empty `namespaces`
-  /// selects all. The references must outlive this object.
+  /// Readings of checks are added to `checks`. Pods of other namespaces are skipped; empty
+  /// `namespaces` selects all. The references must outlive this object.
   NodeSamples(const Node& node, const std::set<std::string>& namespaces, NodeCounters& counters,
               Part& checks)
       : node_(node), namespaces_(namespaces), counters_(counters), checks_(checks) {

@@ -116,9 +116,9 @@ ProbeError bad_summary(const std::string& why) {
   return {Reason::protocol, "/stats/summary: " + why};
 }
 
-/// Receives the parser's events. Tracks the path of member names ("/pods/containers/memory"), in
-/// which arrays have no index: an element of "/pods" is appended when it starts, so paths below it
-/// refer to the last element.
+/// Receives the parser's events. Tracks the path of member names ("/pods/containers/memory").
+/// Arrays have no index in the path: an element of "/pods" is appended when it starts, so paths
+/// below it refer to the last element.
 class Handler {
  public:
   // Limits that basic_parser requires.
@@ -220,7 +220,7 @@ class Handler {
     return found != kPlaces.end() && found->path == path_ ? found : nullptr;
   }
 
-  /// `value`: the type that was found.
+  /// `value` is the type that was found.
   [[noreturn]] void refuse(const Place& current, std::string_view value) {
     constexpr std::array<std::string_view, 3> kExpected = {"an object", "a string", "a number"};
     const Target target = current.target != nullptr ? current.target(summary) : Target();
@@ -293,7 +293,7 @@ void SummaryReader::feed(std::string_view bytes) {
 KubeletSummary SummaryReader::finish() {
   state_->write(false, {});
   KubeletSummary& summary = state_->parser.handler().summary;
-  // An error response of the API server is valid JSON, too.
+  // An error response of the API server is valid JSON, but has no node.
   if (summary.node.empty()) throw bad_summary("node/nodeName is missing");
   return std::move(summary);
 }

@@ -65,7 +65,7 @@ class SummaryReader {
   SummaryReader(const SummaryReader&) = delete;
   SummaryReader& operator=(const SummaryReader&) = delete;
 
-  /// Takes a piece of the document. Throws ProbeError(protocol) for invalid JSON (with the offset
+  /// Parses a piece of the document. Throws ProbeError(protocol) for invalid JSON (with the offset
   /// in bytes), for a member in use that has the wrong type or is not in 0 to 2^64 (with its path),
   /// and for a document over the limits: 32 MiB, 32 levels, 50,000 pods, containers and volumes
   /// together. After an exception the reader must not be used.

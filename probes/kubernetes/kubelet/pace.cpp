@@ -10,10 +10,11 @@ using namespace std::chrono_literals;
 constexpr int kRequests = 2;                // to each kubelet, one after the other
 constexpr config::Duration kMinLimit = 3s;  // of limit_; in a short run 40% of it
 
-// The HTTP client takes a limit of 0 as no limit. A run that is shorter ends at its own deadline.
+// The HTTP client interprets a limit of 0 as no limit. A run that is shorter than this ends at its
+// own deadline.
 constexpr config::Duration kMinRun = 100ms;
 
-// The remaining tenth is for the end of the run.
+// The last tenth of the run is reserved for its end.
 config::Duration usable(config::Duration time) { return time * 9 / 10; }
 
 }  // namespace

@@ -13,12 +13,12 @@ class Pace {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// For a run of length `whole` that queries `kubelets`, `concurrency` at a time.
+  /// For a run of length `whole` that queries `kubelets` nodes, `concurrency` of them at a time.
   Pace(Clock::time_point started, config::Duration whole, std::size_t kubelets,
        std::size_t concurrency);
 
-  /// When to query the kubelet with this index: immediately if all fit into `concurrency`, else
-  /// spread over half of the run.
+  /// When to query the kubelet with this index: immediately if all fit into `concurrency`,
+  /// otherwise spread over half of the run.
   [[nodiscard]] Clock::time_point due(std::size_t index) const;
 
   /// The limit of each request to the kubelet with this index, if its query starts at `now`. A
@@ -27,7 +27,8 @@ class Pace {
   [[nodiscard]] config::Duration limit(std::size_t index, Clock::time_point now) const;
 
  private:
-  /// How many kubelets one worker still has to query, if those from this index on are left.
+  /// The number of kubelets that one worker still has to query, if those from this index on are
+  /// left.
   [[nodiscard]] long rows(std::size_t index) const;
 
   Clock::time_point started_;
@@ -35,7 +36,7 @@ class Pace {
   std::size_t kubelets_;
   std::size_t concurrency_;
   config::Duration spread_{0};
-  config::Duration limit_{0};  // of queries that start on time
+  config::Duration limit_{0};  // for queries that start on time
 };
 
 }  // namespace vitalsd::kubernetes

@@ -15,7 +15,8 @@ using net::kubernetes::Api;
 constexpr net::kubernetes::Resource kPods{.group = "", .version = "v1", .plural = "pods"};
 
 constexpr auto kResponseSilence = 15s;
-// A quiet log and a broken connection look the same, so a silent stream is renewed.
+// A log without new lines and a broken connection look the same, so a stream that receives nothing
+// for this time is opened again.
 constexpr auto kStreamSilence = 5min;
 // The time for the rest of a log whose pod is deleted.
 constexpr auto kDrainTime = 10s;
@@ -68,7 +69,8 @@ void ContainerLog::enqueue() {
 // ---- the pod ------------------------------------------------------------------------------------
 
 void ContainerLog::update(const Instance& instance) {
-  if (std::exchange(pod_deleted_, false)) start_silence_timer();  // the pod left the selector
+  // The pod is selected again, or was created again.
+  if (std::exchange(pod_deleted_, false)) start_silence_timer();
   if (instance_ == instance) return;
   const bool same_pod = instance_.uid == instance.uid;
   instance_ = instance;
@@ -114,7 +116,7 @@ void ContainerLog::send_request() {
   start_silence_timer();
 }
 
-// The next piece must arrive before this timer expires.
+// The stream is closed if no piece arrives before this timer expires.
 void ContainerLog::start_silence_timer() {
   environment_.wheel.arm_after(timer_, step_ == Step::follow ? Clock::duration(kStreamSilence)
                                                              : Clock::duration(kResponseSilence));
@@ -158,7 +160,7 @@ void ContainerLog::on_end(const Stream::End& end) {
   close(end);
 }
 
-// After the end of a stream, or after a failed attempt to open one.
+// Called after the end of a stream, or after a failed attempt to open one.
 void ContainerLog::close(const Stream::End& end) {
   const bool was_open = state_ == State::open;
   stream_.reset();
@@ -175,8 +177,8 @@ void ContainerLog::close(const Stream::End& end) {
     set_state(State::idle);
     return;
   }
-  // The end of an open stream is not a failure, and neither is a log that does not exist yet or any
-  // more. A log that exists and cannot be read is one.
+  // The end of an open stream is not a failure. A log that does not exist yet, or no longer exists,
+  // is not a failure. A log that exists and cannot be read is a failure.
   const bool is_absent = end.status == kBadRequest || end.status == kNotFound;
   const std::string& complaint = reader_.complaint();
   if (!was_open && end.failure) {

@@ -30,7 +30,7 @@ namespace vitalsd::kubernetes {
 class ContainerLog {
  public:
   enum class State : unsigned char {
-    idle,     ///< read to its end; there is nothing to read until the container starts again
+    idle,     ///< read to its end; the next lines come after the container starts again
     queued,   ///< waits for open()
     opening,  ///< the existing lines are being read
     open,     ///< followed
@@ -54,12 +54,12 @@ class ContainerLog {
     Owner& operator=(const Owner&) = delete;
 
     /// In state `queued` the owner calls open() when a stream is available, but not from within
-    /// this call: it may come from libcurl, which cannot start a transfer then.
+    /// this call: libcurl may be the caller, and cannot start a transfer from a callback.
     virtual void state_changed(ContainerLog& log, State from) = 0;
     virtual void bytes_received(std::size_t count) = 0;
     /// A new line is longer than LogReader::kMaxLine.
     virtual void line_truncated() = 0;
-    /// The pod was deleted and its log is read to the end. Destroys the log.
+    /// The pod was deleted and its log has been read to the end. The owner destroys the log.
     virtual void finished(ContainerLog& log) = 0;
   };
 
@@ -72,17 +72,18 @@ class ContainerLog {
 
   [[nodiscard]] const std::string& key() const { return key_; }
   [[nodiscard]] State state() const { return state_; }
-  /// Whether an attempt to read the log has succeeded or failed.
+  /// Whether an attempt to read the log has ended, with success or failure.
   [[nodiscard]] bool tried() const { return tried_; }
   /// Why the log cannot be read.
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
 
-  /// The watch reports the container's instance. Queues the log if it is a new one.
+  /// Called when the watch reports an instance of the container. Queues the log if the instance is
+  /// new.
   void update(const Instance& instance);
-  /// The pod was deleted. Returns true if the rest of the log is still being read; then finished()
-  /// follows. False: there is nothing more to read.
+  /// Called when the pod was deleted. Returns true if the rest of the log is still being read;
+  /// finished() is called afterwards. Returns false if there is nothing more to read.
   bool drain();
-  /// In state `queued`: requests the log.
+  /// Requests the log. Must be called in state `queued`.
   void open();
 
  private:
@@ -111,13 +112,13 @@ class ContainerLog {
   LogReader reader_;
 
   Instance instance_;
-  Instance requested_;  // what instance_ was at the time of the request
+  Instance requested_;  // instance_ at the time of the request
   bool pod_deleted_ = false;
   State state_ = State::idle;
   Step step_ = Step::previous;
   bool tried_ = false;
   std::optional<Failure> failure_;
-  int previous_failures_ = 0;  // of step `previous`, in a row
+  int previous_failures_ = 0;  // failures in a row, in the step `previous`
   net::kubernetes::Backoff backoff_;
   Clock::time_point opened_{};
   std::unique_ptr<Stream> stream_;

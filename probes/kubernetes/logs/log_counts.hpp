@@ -54,26 +54,26 @@ class LogCounts final : public Notes {
   explicit LogCounts(std::vector<LogPattern> patterns) : patterns_(std::move(patterns)) {}
 
   [[nodiscard]] const std::vector<LogPattern>& patterns() const { return patterns_; }
-  /// Replaces the patterns. A pattern keeps its counts if there was one with the same name.
+  /// Replaces the patterns. A pattern keeps its counts if an old pattern has the same name.
   void set_patterns(std::vector<LogPattern> patterns);
 
-  /// Lines with a timestamp from `now` (nanoseconds since 1970) on are counted. Has no effect if
-  /// counting has started before, also if that was restored.
+  /// Starts counting: lines with a timestamp from `now` (nanoseconds since 1970) on are counted.
+  /// Has no effect if counting has already started, even before a restart.
   void start(std::int64_t now);
 
   [[nodiscard]] const Rows& rows() const { return rows_; }
-  /// The row; a new one starts at 0. The reference is valid while the row has containers.
+  /// Returns the row; a new row starts at 0. The reference is valid while the row has containers.
   Row& row(const std::string& namespace_name, const std::string& container);
   void count(Row& row, std::string_view line);
 
-  /// The position in the log of a container ("namespace/pod/name"); a new one if there is none. The
+  /// Returns the position in the log of a container ("namespace/pod/name"), or a new one. The
   /// reference is valid until forget().
   LogPosition& position(const std::string& container);
-  /// The container does not exist at `now` (Unix seconds). Its position is removed
-  /// kPositionRetention later, by another call, unless position() is called before.
+  /// Records that the container no longer exists at `now` (Unix seconds). A later call removes its
+  /// position after kPositionRetention, unless position() is called before.
   void forget(const std::string& container, std::int64_t now);
-  /// The same for all containers for which `exists` returns false. A restored position is kept as
-  /// long as after forget(): when the container was deleted is unknown.
+  /// Calls forget() for all containers for which `exists` returns false. A restored position is
+  /// kept for the whole kPositionRetention, because it is unknown when the container was deleted.
   void forget_unless(const std::function<bool(const std::string&)>& exists, std::int64_t now);
 
   std::string serialize() override;
@@ -92,7 +92,8 @@ class LogCounts final : public Notes {
     std::optional<std::int64_t> forgotten{};  // Unix seconds
   };
   std::map<std::string, Position> positions_;
-  std::deque<std::pair<std::int64_t, std::string>> forgotten_;  // also if used again since then
+  // May contain containers that were used again since then.
+  std::deque<std::pair<std::int64_t, std::string>> forgotten_;
   std::optional<std::int64_t> started_;
   std::uint64_t version_ = 0;
 };

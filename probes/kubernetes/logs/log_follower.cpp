@@ -17,7 +17,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr net::kubernetes::Resource kPods{.group = "", .version = "v1", .plural = "pods"};
 
-// Requests without a complete response at a time, so that a start does not overload the API server.
+// The maximum number of requests whose response is not complete, so that a start does not overload
+// the API server.
 constexpr std::size_t kMaxOpening = 32;
 
 std::int64_t unix_nanoseconds() {
@@ -125,7 +126,7 @@ void LogFollower::list_ended(const Source& source) {
     if (pod->second.source == &source && pod->second.list != source.list()) deleted(pod);
   }
   if (!std::ranges::all_of(sources_, &Source::has_listed)) return;
-  // Positions that were restored for pods that were deleted while vitalsd was not running.
+  // Removes restored positions of pods that were deleted while vitalsd was not running.
   const auto exists = [&](const std::string& log_key) {
     return logs_.contains(log_key) || pods_.contains(pod_key_of(log_key));
   };
@@ -149,7 +150,8 @@ void LogFollower::finished(ContainerLog& log) {
   schedule_opening();
 }
 
-// Not immediately: the caller may be a callback of libcurl, which cannot start a transfer then.
+// Posted to the loop, because the caller may be a callback of libcurl, which cannot start a
+// transfer there.
 void LogFollower::schedule_opening() { environment_.wheel.arm_after(open_timer_, 0s); }
 
 bool LogFollower::is_full() const {
@@ -166,7 +168,7 @@ void LogFollower::open_queued() {
 
 // ---- runs ---------------------------------------------------------------------------------------
 
-// Whether a log for which a stream is available has not been read yet.
+// Whether a log that has not been read yet can get a stream.
 bool LogFollower::has_untried() const {
   if (count(State::opening) + count(State::queued) == 0) return false;
   const bool full = is_full();

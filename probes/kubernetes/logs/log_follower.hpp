@@ -1,5 +1,5 @@
-// Follows the logs of the containers of all pods of a scope, with one stream for each container,
-// and chooses which of them to open when there are more logs than streams. Probe loop only.
+// Follows the logs of the containers of all pods of a scope, with one stream for each container. If
+// there are more logs than streams, it chooses which logs to follow. Probe loop only.
 #pragma once
 
 #include "probes/kubernetes/logs/container_log.hpp"
@@ -34,9 +34,9 @@ class LogFollower : private ContainerLog::Owner {
   void set_max_streams(std::size_t max) { max_streams_ = max; }
   [[nodiscard]] LogCounts& counts() { return counts_; }
 
-  /// Subscribes to the pods if that has not been done. Fails `run` or its parts if the pods are
-  /// stale or if logs cannot be read. Waits for the first attempts to read new logs, up to half of
-  /// the run's time limit.
+  /// Subscribes to the pods if that has not been done. Fails `run` or its parts if the list of pods
+  /// is stale or if logs cannot be read. Waits for the first attempts to read new logs, up to half
+  /// of the run's time limit.
   asio::awaitable<void> judge(SampleSet& run);
 
   /// The number of logs that are followed.
@@ -56,7 +56,7 @@ class LogFollower : private ContainerLog::Owner {
   };
   using Pods = std::map<std::string, PodEntry>;  // by "namespace/name"
 
-  /// One pass over all pods, and only if their number is published.
+  /// Counts the pods by source. Visits all pods, so it is called only if the counts are published.
   [[nodiscard]] std::map<const Source*, std::size_t> count_pods() const;
   void updated(Source& source, const Pod& pod);
   void deleted(const Pod& pod);

@@ -57,7 +57,8 @@ bool LogPosition::take(std::int64_t at) {
     --repeated_;
     return false;
   }
-  // Repeated lines come first. If some of them are missing, they are in a file that was rotated.
+  // Repeated lines come first. If some of them are missing, they are in a file that has been
+  // rotated.
   repeated_ = 0;
   const std::int64_t ahead = at / kSecond - last_ / kSecond;
   if (in_second_ == 0 || ahead > 1) {

@@ -14,7 +14,7 @@ namespace vitalsd::kubernetes {
 /// Splits a stream that arrives in pieces of any size into lines.
 class LogReader {
  public:
-  /// Bytes, timestamp included. Longer lines are truncated, and reported as such.
+  /// Bytes, including the timestamp. Longer lines are truncated and reported as truncated.
   static constexpr std::size_t kMaxLine = std::size_t{16} << 10;
 
   /// `at` is in nanoseconds since 1970. The text is valid during the call.
@@ -25,8 +25,8 @@ class LogReader {
   /// Starts a new stream and discards an incomplete line.
   void reset();
 
-  /// The beginning of the last line if that has no timestamp: it is then a message of the kubelet
-  /// that explains why there are no more lines. Else empty.
+  /// The beginning of the last line if that line has no timestamp. It is then a message of the
+  /// kubelet that explains why there are no more lines. Otherwise empty.
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
 
  private:
@@ -39,10 +39,10 @@ class LogReader {
 };
 
 /// The position up to which a container's log has been read, over all instances of the container.
-/// The API returns lines from a whole second on. Lines of that second that have been read before
-/// are returned again, in the same order, so the position counts them. The timestamp of the last
-/// line is not sufficient: timestamps do not strictly increase, because the runtime writes standard
-/// output and standard error concurrently.
+/// The API returns lines from the start of a whole second. It therefore returns lines of that
+/// second again, in the same order, so the position counts them. The timestamp of the last line is
+/// not sufficient: timestamps do not strictly increase, because the runtime writes standard output
+/// and standard error concurrently.
 class LogPosition {
  public:
   static constexpr std::int64_t kSecond = 1'000'000'000;
@@ -53,13 +53,14 @@ class LogPosition {
   /// The time from which lines must be requested, in seconds since 1970.
   [[nodiscard]] std::int64_t since() const;
 
-  /// A new stream starts: the next line is the first one from since() on.
+  /// Must be called when a new stream starts: its first line is the first one from since() on.
   void rewind() { repeated_ = in_second_ + in_second_before_; }
 
-  /// Processes the next line, with this timestamp. Returns whether it has not been read before.
+  /// Processes the next line, which has this timestamp. Returns whether the line has not been read
+  /// before.
   bool take(std::int64_t at);
 
-  /// What is saved.
+  /// The saved state.
   struct State {
     std::int64_t last = 0;               ///< the latest timestamp of a line
     std::uint64_t in_second = 0;         ///< lines read in the second of `last`

@@ -2,7 +2,7 @@
 // once, across restarts of streams, containers and vitalsd. PromQL returns the count of a period:
 // sum by (pattern) (increase(vitalsd_log_lines_total[24h])).
 //
-// Counting starts with the first start of the probe: earlier lines are skipped. Pods that are
+// Counting starts when the probe runs for the first time: earlier lines are skipped. Pods that are
 // created later are counted from their first line. A count is published when it has been saved, up
 // to ten seconds later if `state` is configured.
 #include "probes/kubernetes/logs/log_follower.hpp"

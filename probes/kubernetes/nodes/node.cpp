@@ -129,7 +129,7 @@ class NodeProbe final : public Probe {
                           ? node.name
                           : node.name + " (" + ready->reason.get() + ')');
       }
-      // Every condition type other than Ready is a fault if it is true.
+      // Every condition type except Ready indicates a fault if it is true.
       for (const Condition& other : node.conditions) {
         if (other.type.get() != "Ready" && other.status.get() == "True") {
           pressure.add(node.name + " (" + other.type.get() + ')');

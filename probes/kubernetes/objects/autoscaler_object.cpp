@@ -139,7 +139,7 @@ void read_source(std::string_view message, std::uint32_t kind, const MetricField
   if (!reading.metric.empty()) read_values(values, fields, std::move(reading), out);
 }
 
-// The field `type` names the source, but it is not needed: only one source is present.
+// The field `type` names the source, but only one source is present, so `type` is not needed.
 void read_metric(std::string_view message, const MetricFields& fields,
                  std::vector<AutoscalerReading>& out) {
   for_each_field(message, [&](Field& field) {
@@ -150,7 +150,7 @@ void read_metric(std::string_view message, const MetricFields& fields,
   });
 }
 
-// v1 has CPU only: a percentage instead of the list of metrics in later versions.
+// autoscaling/v1 knows only CPU: it has a percentage instead of the list of metrics.
 void read_metrics(Field& field, const MetricFields& fields, std::vector<AutoscalerReading>& out) {
   if (field.has_bytes()) {
     read_metric(field.bytes(), fields, out);

@@ -1,4 +1,4 @@
-// The kept fields of a HorizontalPodAutoscaler. Field numbers are from
+// The fields of a HorizontalPodAutoscaler that probes use. Field numbers are from
 // k8s.io/api/autoscaling/v2/generated.proto. v2beta2 has the same numbers, v1 a subset. Pure.
 #pragma once
 
@@ -16,7 +16,8 @@ struct AutoscalerReading {
   std::string metric;     ///< "cpu"
   std::string_view type;  ///< "value", "average", "utilization"
   double value = 0;       ///< in base units; utilization in percent of the request
-  // They distinguish metrics of one name. Empty if they do not apply.
+  // The following fields distinguish metrics with the same name. They are empty if they do not
+  // apply.
   std::string container{};  ///< of a container's resource
   std::string object{};     ///< the object that the metric describes: "Ingress/main"
   std::string selector{};   ///< of the metric, as for kubectl: "queue=orders,tier in (a,b)"
@@ -37,7 +38,8 @@ struct Autoscaler {
   std::vector<Condition> conditions;  ///< empty in v1
 
   [[nodiscard]] std::string key() const { return meta.key(); }
-  /// Whether it wants the maximum number of replicas. False if minimum and maximum are equal.
+  /// Whether the autoscaler wants the maximum number of replicas. False if minimum and maximum are
+  /// equal.
   [[nodiscard]] bool at_max() const { return max > min && desired >= max; }
   bool operator==(const Autoscaler&) const = default;
 };

@@ -1,4 +1,4 @@
-// The kept fields of a Certificate of cert-manager.io/v1, in JSON
+// The fields of a Certificate of cert-manager.io/v1 that probes use, in JSON
 // (https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.Certificate). Pure.
 #pragma once
 

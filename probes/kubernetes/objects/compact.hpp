@@ -25,7 +25,7 @@ class SharedText {
  private:
   using Value = boost::flyweight<std::string, boost::flyweights::no_locking>;
 
-  // The empty text is the most frequent one and needs no lookup.
+  // The empty text is the most frequent one, so it is found without a look-up.
   static const Value& empty() {
     static const Value value;
     return value;
@@ -34,7 +34,7 @@ class SharedText {
   Value value_;
 };
 
-/// An optional value on the heap, in the size of a pointer. Copies are deep.
+/// An optional value on the heap. The object itself has the size of a pointer. Copies are deep.
 template <class T>
 class Boxed {
  public:

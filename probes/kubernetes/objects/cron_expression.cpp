@@ -50,7 +50,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kDescript
     {"@hourly", "0 * * * *"},
 }};
 
-/// The pieces of the text between separators, including empty pieces unless `skip_empty` is set.
+/// Splits the text at separators. Empty pieces are included unless `skip_empty` is set.
 std::vector<std::string_view> split(std::string_view text, std::string_view separators,
                                     bool skip_empty) {
   std::vector<std::string_view> pieces;
@@ -105,7 +105,7 @@ std::expected<std::uint64_t, std::string> parse_item(std::string_view item, cons
   } else {
     if (bounds.size() > 2) return invalid("not a valid range");
     first = to_value(bounds[0], rule);
-    // "5/10" extends to the maximum, "5" does not.
+    // "5/10" means 5 to the maximum; "5" means 5 only.
     if (bounds.size() == 2) {
       last = to_value(bounds[1], rule);
     } else if (parts.size() == 1) {

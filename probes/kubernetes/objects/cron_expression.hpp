@@ -23,8 +23,8 @@ struct CronExpression {
   }
   [[nodiscard]] bool has_star(Field field) const { return (fields[field] & kStar) != 0; }
 
-  /// Returns the expression, or what is wrong with the text. A field that lists nothing (",") is an
-  /// error; the controller accepts it and never runs the job.
+  /// Returns the expression, or an error message. A field that lists nothing (",") is an error
+  /// here; the controller accepts it and never runs the job.
   static std::expected<CronExpression, std::string> parse(std::string_view schedule);
 };
 

@@ -37,11 +37,11 @@ std::expected<CronSchedule, std::string> CronSchedule::parse(std::string_view sc
   return result;
 }
 
-/// Steps forward from a time to the first one that matches: by months, then by days, hours, minutes
-/// and seconds. When a field wraps around, the search continues with the months. Steps of an hour
-/// or less are elapsed time. So when a clock is set back, it shows some hours twice, and the
-/// schedule matches both times; when it is set forward, it skips some, and the schedule skips them
-/// too.
+/// Moves forward from a time to the first time that matches: by months, then by days, hours,
+/// minutes and seconds. When a field wraps around, the search continues with the months. Steps of
+/// an hour or less are elapsed time. When clocks are set back, some hours occur twice, and the
+/// schedule matches both times; when clocks are set forward, some hours are skipped, and the
+/// schedule does not match in them.
 class CronSchedule::Search {
  public:
   Search(const CronSchedule& schedule, sys_seconds from) : schedule_(schedule) { go_to(from); }
@@ -57,8 +57,7 @@ class CronSchedule::Search {
 
  private:
   // Enough for the days of 6 years plus hours and minutes. The limit is needed where a zone skips a
-  // whole day (Samoa in 2011): Go maps this day to the day before, so the original never ends
-  // there.
+  // whole day (Samoa in 2011): Go maps this day to the day before, so Go's search never ends there.
   static constexpr int kMaxSteps = 20'000;
 
   void go_to(sys_seconds time) {
@@ -67,8 +66,8 @@ class CronSchedule::Search {
     ++steps_;
   }
 
-  /// Goes to the start of a unit of time before the first step. After the first step the search
-  /// always is at such a start.
+  /// Moves to the start of a unit of time before the first step. After the first step the search is
+  /// always at such a start.
   void start_at(sys_seconds time) {
     if (!std::exchange(started_, true)) go_to(time);
   }
@@ -81,7 +80,7 @@ class CronSchedule::Search {
     return schedule_.expression_.matches(field, value);
   }
 
-  /// If both fields for days are restricted, one of them must match, else both.
+  /// If both day fields are restricted, one of them must match; otherwise both must match.
   [[nodiscard]] bool day_matches() const {
     const bool of_month = matches(CronExpression::day, now_.day());
     const bool of_week = matches(CronExpression::weekday, now_.weekday());
@@ -90,8 +89,8 @@ class CronSchedule::Search {
     return has_star ? of_month && of_week : of_month || of_week;
   }
 
-  /// Returns false if a field wrapped around. Fields that matched are not checked again, not even
-  /// if a missing midnight led to another day: the original does the same.
+  /// Returns false if a field wrapped around. Fields that matched are not checked again, even if a
+  /// missing midnight led to another day, because the controller does not check them either.
   bool step_to_match() {
     while (!matches(CronExpression::month, now_.month())) {
       start_at(local(sys_days(now_.date.year() / now_.date.month() / 1), seconds(0)));

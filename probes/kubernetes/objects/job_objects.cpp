@@ -61,7 +61,7 @@ const CronJob::ActiveJob* find_active(const CronJob& job, std::string_view name)
   return found == job.active.end() ? nullptr : &*found;
 }
 
-// Whether a run has ended and none has succeeded since its scheduled time.
+// Whether a run has ended and no run has succeeded since its scheduled time.
 bool has_failed(const CronJob& job) {
   return job.ended_run && (!job.last_success || *job.last_success < *job.ended_run);
 }
@@ -93,7 +93,7 @@ void CronJob::inherit(const CronJob& previous, double now) {
       if (known != nullptr) job.scheduled = known->scheduled;
     }
     // One update can report the end of a run and the start of the next one. With the policy
-    // "Replace", the controller may have deleted the run, which is no failure.
+    // "Replace", the controller may have deleted the run, which is not a failure.
     for (const ActiveJob& job : previous.active) {
       if (concurrency_policy == "Replace" || find_active(*this, job.name) != nullptr) continue;
       if (!ended_run || ended_run < job.scheduled) ended_run = job.scheduled;

@@ -1,6 +1,6 @@
-// The kept fields of Jobs and CronJobs. Field numbers are from k8s.io/api/batch/v1/generated.proto.
-// v1beta1 has the same for CronJobs. Pure, except that a schedule may read the file of its time
-// zone.
+// The fields of Jobs and CronJobs that probes use. Field numbers are from
+// k8s.io/api/batch/v1/generated.proto. CronJobs of v1beta1 have the same numbers. Pure, except that
+// a schedule may read the file of its time zone.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"
@@ -20,7 +20,7 @@ struct Job {
   bool suspended = false;
   std::optional<double> started;
   std::optional<double> completed;
-  std::int64_t active = 0;  ///< pods, like the next two
+  std::int64_t active = 0;  ///< a number of pods, like the next two fields
   std::int64_t succeeded = 0;
   std::int64_t failed = 0;
   std::optional<std::int64_t> ready;
@@ -28,14 +28,14 @@ struct Job {
 
   [[nodiscard]] std::string key() const { return meta.key(); }
   [[nodiscard]] const Condition* condition(std::string_view type) const;
-  [[nodiscard]] bool is(std::string_view condition_type) const;  ///< its status is "True"
+  [[nodiscard]] bool is(std::string_view condition_type) const;  ///< whether its status is "True"
   bool operator==(const Job&) const = default;
 };
 
 struct CronJob {
   struct ActiveJob {
     std::string name;
-    std::optional<double> scheduled;  ///< the time of the schedule for which it runs, if known
+    std::optional<double> scheduled;  ///< the scheduled time of this run, if known
     bool operator==(const ActiveJob&) const = default;
   };
 
@@ -48,32 +48,33 @@ struct CronJob {
   std::vector<ActiveJob> active;  ///< the running Jobs
   std::optional<double> last_schedule;
   std::optional<double> last_success;
-  /// The first time of the schedule after the last run, or after the creation, and after `resumed`.
-  /// Empty if the schedule is invalid or has no such time.
+  /// The first scheduled time after the last run, or after the creation if there was no run, and
+  /// after `resumed`. Empty if the schedule is invalid or has no such time.
   std::optional<double> next_schedule;
   std::string schedule_fault;  ///< why the schedule is invalid; empty: it is valid
 
-  // The status does not contain the next three: inherit() keeps them from update to update.
-  std::optional<double> resumed;        ///< when `suspended` was seen to become false
+  // The status does not contain the next three fields: inherit() copies them from update to update.
+  std::optional<double> resumed;        ///< when `suspended` became false, as observed
   std::optional<double> ended_run;      ///< the scheduled time of the newest run that has ended
-  std::optional<double> failing_since;  ///< when the failure of a run was first seen, if it was
+  std::optional<double> failing_since;  ///< when the failure of a run was first observed
 
   [[nodiscard]] std::string key() const { return meta.key(); }
-  /// Takes over what an earlier state of the same CronJob shows and this one does not: the result
-  /// of the last run while another run is active, and the end of a suspension. `now`: Unix seconds.
+  /// Copies from an earlier state of the same CronJob what this state does not show: the result of
+  /// the last run while another run is active, and the end of a suspension. `now`: Unix seconds.
   void inherit(const CronJob& previous, double now);
-  /// Whether no run has succeeded since the time of the last run that has ended. While a run is
-  /// active, the result is that of the run before. False while it is suspended, and in the `grace`
-  /// seconds after the failure was first seen: before Kubernetes 1.31, the controller reports the
-  /// end of a run and its success in two updates.
+  /// Whether no run has succeeded since the scheduled time of the last run that has ended. While a
+  /// run is active, this is the result of the run before. False while the CronJob is suspended, and
+  /// in the `grace` seconds after the failure was first observed, because the controller reports
+  /// the end of a run and its success in two updates before Kubernetes 1.31.
   [[nodiscard]] bool last_run_failed(double now, double grace) const;
   /// The number of scheduled times that passed more than `grace` seconds ago without a run, at most
-  /// `max`. 0 while it is suspended, and while a Job runs and the concurrency policy is "Forbid".
+  /// `max`. 0 while the CronJob is suspended, and while a Job runs and the concurrency policy is
+  /// "Forbid".
   [[nodiscard]] int missed_runs(double now, double grace, int max) const;
   bool operator==(const CronJob&) const = default;
 };
 
-/// They throw ProbeError(protocol) for malformed bytes.
+/// These functions throw ProbeError(protocol) for malformed bytes.
 Job read_job(std::string_view message);
 CronJob read_cron_job(std::string_view message);
 

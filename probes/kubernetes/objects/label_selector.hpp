@@ -16,13 +16,13 @@ class LabelSelector {
  public:
   LabelSelector() = default;  ///< selects all objects
 
-  /// Rejects what the API server would reject.
+  /// Rejects text that the API server would reject.
   static config::Parsed<LabelSelector> parse(std::string_view text);
 
   [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] bool empty() const { return text_.empty(); }
 
-  /// Whether no object can match both selectors. Decided from the selectors alone.
+  /// Whether no object can match both selectors, as far as the selectors alone show.
   [[nodiscard]] bool disjoint(const LabelSelector& other) const;
 
   bool operator==(const LabelSelector& other) const { return text_ == other.text_; }

@@ -61,7 +61,7 @@ std::optional<double> read_time(std::string_view message) {
     if (field.tag() == 1) seconds = field.integer();
     if (field.tag() == 2) nanoseconds = field.integer();
   });
-  // An empty message is the zero time. The API writes it for "none" in a required field.
+  // An empty message is the zero time. The API writes it if a required field has no time.
   if (seconds <= 0) return std::nullopt;
   constexpr std::int64_t kSecond = 1'000'000'000;
   return static_cast<double>(seconds) +

@@ -25,7 +25,7 @@ struct Metadata {
   std::int64_t generation = 0;
   std::optional<double> created;  ///< Unix seconds
   std::optional<double> deleted;  ///< deletionTimestamp, Unix seconds
-  std::string owner_kind;         ///< of the controller; empty: there is none
+  std::string owner_kind;         ///< of the controller; empty if there is none
   std::string owner_name;
 
   [[nodiscard]] std::string key() const { return namespace_name + '/' + name; }
@@ -34,14 +34,14 @@ struct Metadata {
 
 Metadata read_metadata(std::string_view message);
 
-/// Reads a metav1.Time in Unix seconds. The zero time means that there is none: the result is
-/// empty.
+/// Reads a metav1.Time in Unix seconds. Returns nothing for the zero time, which means that there
+/// is no time.
 std::optional<double> read_time(std::string_view message);
 
 /// A ResourceList: resources and their amounts in base units (cores, bytes).
 using Amounts = std::vector<std::pair<std::string, double>>;
 
-/// Adds an entry of a map<string, Quantity>. Invalid quantities are left out.
+/// Adds an entry of a map<string, Quantity>. Ignores invalid quantities.
 void read_amount(std::string_view entry, Amounts& amounts);
 
 /// The label value ("nvidia_com_gpu") and the unit ("core", "byte", "integer") that
@@ -58,7 +58,8 @@ struct Condition {
   bool operator==(const Condition&) const = default;
 };
 
-/// Field numbers that differ between kinds of conditions. The type is always 1, the status 2.
+/// The field numbers that differ between kinds of conditions. The type is always field 1, the
+/// status field 2.
 struct ConditionFields {
   std::uint32_t reason;
   std::uint32_t last_transition;

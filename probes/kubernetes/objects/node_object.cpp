@@ -40,8 +40,8 @@ Address read_address(std::string_view message) {
   return address;
 }
 
-// Prometheus uses the same order. The first address of a type is the primary one; a second one has
-// the other IP family.
+// Prometheus uses the same order. The first address of a type is the primary one; a second address
+// is of the other IP family.
 void sort_addresses(const std::vector<Address>& addresses, Node& node) {
   constexpr std::array<std::string_view, 5> kTypes = {"InternalIP", "InternalDNS", "ExternalIP",
                                                       "ExternalDNS", "Hostname"};

@@ -1,4 +1,5 @@
-// The kept fields of a node. Field numbers are from k8s.io/api/core/v1/generated.proto. Pure.
+// The fields of a Node that probes use. Field numbers are from k8s.io/api/core/v1/generated.proto.
+// Pure.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"
@@ -26,8 +27,9 @@ struct Node {
   Amounts capacity;
   Amounts allocatable;
   std::vector<Condition> conditions;
-  std::string internal_ip;             ///< the first one
-  std::vector<std::string> addresses;  ///< to connect to: all internal IPs, or what else there is
+  std::string internal_ip;  ///< the first one
+  /// Addresses to connect to: all internal IPs, or the other addresses if there are none.
+  std::vector<std::string> addresses;
   std::uint16_t kubelet_port = 0;
   std::string kubelet_version;
   std::string kernel_version;

@@ -19,7 +19,7 @@ struct Terminated {
   }
 };
 
-// Which containers the kubelet restarts after a success.
+// The policies that decide which containers the kubelet restarts after a success.
 struct RestartPolicies {
   bool always = false;  // of the pod
   std::vector<std::string_view> sidecars;

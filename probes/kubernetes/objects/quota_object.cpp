@@ -11,7 +11,8 @@ std::optional<double> amount_of(const Amounts& amounts, std::string_view resourc
   return found->second;
 }
 
-// A protobuf map has any order and may repeat a key. This makes equal maps compare equal.
+// The entries of a protobuf map have any order, and a key may be repeated. After this, equal maps
+// compare equal.
 void normalize(Amounts& amounts) {
   std::ranges::sort(amounts);
   const auto duplicates = std::ranges::unique(amounts, {}, &Amounts::value_type::first);

@@ -1,5 +1,5 @@
-// The kept fields of a ResourceQuota. Field numbers are from k8s.io/api/core/v1/generated.proto.
-// Pure.
+// The fields of a ResourceQuota that probes use. Field numbers are from
+// k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"

@@ -1,4 +1,4 @@
-// The kept fields of Deployments, StatefulSets and DaemonSets. Field numbers are from
+// The fields of Deployments, StatefulSets and DaemonSets that probes use. Field numbers are from
 // k8s.io/api/apps/v1/generated.proto. Pure.
 #pragma once
 
@@ -46,12 +46,12 @@ struct StatefulSet {
   bool operator==(const StatefulSet&) const = default;
 };
 
-/// All numbers count nodes.
+/// All counts are numbers of nodes.
 struct DaemonSet {
   Metadata meta;
   std::int64_t observed_generation = 0;
-  std::int64_t scheduled = 0;     ///< run the pod and should
-  std::int64_t misscheduled = 0;  ///< run the pod and should not
+  std::int64_t scheduled = 0;     ///< nodes that should run the pod and do
+  std::int64_t misscheduled = 0;  ///< nodes that run the pod but should not
   std::int64_t wanted = 0;
   std::int64_t ready = 0;
   std::int64_t updated = 0;
@@ -62,7 +62,7 @@ struct DaemonSet {
   bool operator==(const DaemonSet&) const = default;
 };
 
-/// They throw ProbeError(protocol) for malformed bytes.
+/// These functions throw ProbeError(protocol) for malformed bytes.
 Deployment read_deployment(std::string_view message);
 StatefulSet read_stateful_set(std::string_view message);
 DaemonSet read_daemon_set(std::string_view message);

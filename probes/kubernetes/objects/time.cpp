@@ -12,12 +12,12 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/// Consumes a text from its start. After a mismatch everything else fails too.
+/// Reads a text from its start. After a mismatch all further reads fail.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : rest_(text) {}
 
-  /// Consumes exactly `digits` digits.
+  /// Reads exactly `digits` digits.
   int number(std::size_t digits) {
     int value = 0;
     if (rest_.size() < digits) return fail();
@@ -29,7 +29,7 @@ class Scanner {
     return value;
   }
 
-  /// Consumes and returns one of `characters`.
+  /// Reads one of `characters` and returns it.
   char one_of(std::string_view characters) {
     const char c = rest_.empty() ? '\0' : rest_.front();
     if (c == '\0' || !characters.contains(c)) return static_cast<char>(fail());
@@ -37,7 +37,7 @@ class Scanner {
     return c;
   }
 
-  /// Consumes and returns "." and digits, or nothing.
+  /// Reads and returns "." and digits, or returns an empty text.
   std::string_view fraction() {
     if (!rest_.starts_with('.')) return {};
     std::size_t size = 1;
@@ -63,7 +63,7 @@ class Scanner {
 
 struct Time {
   std::chrono::sys_seconds second;
-  std::string_view fraction;  // "." and digits, or nothing
+  std::string_view fraction;  // "." and digits, or empty
 };
 
 std::optional<Time> parse_rfc3339(std::string_view text) {
@@ -108,7 +108,7 @@ std::optional<Time> parse_rfc3339(std::string_view text) {
 std::optional<double> parse_time(std::string_view text) {
   const std::optional<Time> time = parse_rfc3339(text);
   if (!time) return std::nullopt;
-  // Digits beyond the precision of a double leave the fraction unchanged.
+  // Digits beyond the precision of a double have no effect.
   double fraction = 0;
   std::from_chars(time->fraction.data(), time->fraction.data() + time->fraction.size(), fraction);
   return static_cast<double>(time->second.time_since_epoch().count()) + fraction;

@@ -1,5 +1,5 @@
-// The kept fields of PersistentVolumes and PersistentVolumeClaims. Field numbers are from
-// k8s.io/api/core/v1/generated.proto. Pure.
+// The fields of PersistentVolumes and PersistentVolumeClaims that probes use. Field numbers are
+// from k8s.io/api/core/v1/generated.proto. Pure.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"
@@ -16,7 +16,7 @@ struct Volume {
   std::optional<double> created;
   std::optional<double> capacity;  ///< bytes
   std::string claim_namespace;
-  std::string claim_name;  ///< empty: not bound
+  std::string claim_name;  ///< empty if it is not bound
   std::string storage_class;
   SharedText phase;   ///< "Pending", "Available", "Bound", "Released", "Failed"
   SharedText reason;  ///< "RecyclerFailed"; usually empty
@@ -29,7 +29,7 @@ struct Claim {
   Metadata meta;
   std::optional<double> requested;  ///< bytes
   std::optional<double> capacity;   ///< bytes of the bound volume
-  std::string volume;               ///< empty: not bound
+  std::string volume;               ///< empty if it is not bound
   std::string storage_class;
   SharedText phase;  ///< "Pending", "Bound", "Lost"
 
@@ -37,7 +37,7 @@ struct Claim {
   bool operator==(const Claim&) const = default;
 };
 
-/// They throw ProbeError(protocol) for malformed bytes.
+/// These functions throw ProbeError(protocol) for malformed bytes.
 Volume read_volume(std::string_view message);
 Claim read_claim(std::string_view message);
 

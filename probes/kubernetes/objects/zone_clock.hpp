@@ -1,7 +1,7 @@
 // Local times in a time zone, computed as Go does. Zones are those of the system's database
-// (/usr/share/zoneinfo); reads local files only, no network. The files must list their changes
-// explicitly up to the year 2037, as Debian's files do: Howard Hinnant's date 3.0 ignores the rule
-// at the end of a file, which is all that "zic -b slim" writes.
+// (/usr/share/zoneinfo). Reads local files only, no network. The files must list their changes
+// explicitly up to the year 2037, as Debian's files do. Howard Hinnant's date 3.0 ignores the rule
+// at the end of a file, and files written by "zic -b slim" contain little else.
 #pragma once
 
 #include <chrono>
@@ -42,8 +42,8 @@ struct WallClock {
 /// A null `zone` means UTC, here and below.
 WallClock wall_clock(const date::time_zone* zone, std::chrono::sys_seconds time);
 
-/// The time at which clocks in the zone show this date and time. If they show it twice or never,
-/// the result is the same as of Go's time.Date.
+/// The time at which clocks in the zone show this date and time. If clocks show it twice or never,
+/// the result is the same as that of Go's time.Date.
 std::chrono::sys_seconds time_at(const date::time_zone* zone, std::chrono::sys_days date,
                                  std::chrono::seconds time);
 

@@ -1,6 +1,6 @@
-// Kind `pod`: phases, conditions and restarts of pods and their containers, from one watch for
-// each namespace of the scope. `families: all` publishes what kube-state-metrics does; the default
-// is what alert rules use.
+// Kind `pod`: phases, conditions and restarts of pods and their containers, from one watch for each
+// namespace of the scope. `families: all` publishes the same families as kube-state-metrics; the
+// default is those that alert rules use.
 #include "probes/kubernetes/objects/pod_object.hpp"
 #include "probes/kubernetes/pods/pod_checks.hpp"
 #include "probes/kubernetes/pods/pod_samples.hpp"
@@ -67,7 +67,7 @@ class PodProbe final : public Probe {
       }
       part.complete();
     }
-    // A check must not outlive the readings that it is computed from.
+    // Without fresh readings there is no check, so a check never outlives its readings.
     if (!fresh.empty()) check(out, fresh);
     selection.report(out);
   }
@@ -83,7 +83,7 @@ class PodProbe final : public Probe {
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<PodProbe&>(predecessor);
-    // The rendered lines of a source depend on all three.
+    // The rendered lines depend on scope, detail and phases.
     if (old.scope_ == scope_ && old.detail_ == detail_ && old.phases_ == phases_) {
       sources_ = std::move(old.sources_);
     }

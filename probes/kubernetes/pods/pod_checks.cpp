@@ -57,18 +57,19 @@ std::string key_with(const Pod& pod, const std::string& detail) {
   return pod.key() + " (" + detail + ')';
 }
 
-// While the kubelet prepares the containers. Other reasons are faults of a container.
+// Whether the container waits because the kubelet prepares it. Other reasons are faults of the
+// container.
 bool is_starting(std::string_view waiting_reason) {
   return waiting_reason == "ContainerCreating" || waiting_reason == "PodInitializing";
 }
 
-// A step that a pod passes quickly, and when the step began.
+// A step that a pod should complete quickly, and when the step began.
 struct Step {
   std::string name;
   double since;
 };
 
-// Empty if the pod is in no such step, or if another check reports why it does not start.
+// Returns nothing if the pod is in no such step, or if another check reports why it does not start.
 std::optional<Step> current_step(const Pod& pod, double now) {
   if (pod.deleted) return Step{"Terminating", *pod.deleted};
   if (pod.phase.get() != "Pending") return std::nullopt;
@@ -77,7 +78,7 @@ std::optional<Step> current_step(const Pod& pod, double now) {
     return Step{"Pending", pod.unscheduled_since ? *pod.unscheduled_since : now};
   Step step{"Pending", scheduled->since.value_or(now)};
   if (scheduled->status.get() != "True") {
-    // A gate is deliberate: a controller removes it, such as that of a queue.
+    // A scheduling gate is intentional: a controller, such as that of a queue, removes it.
     const std::string& reason = scheduled->reason.get();
     if (reason == "Unschedulable" || reason == "SchedulingGated") return std::nullopt;
     return step;
@@ -89,7 +90,7 @@ std::optional<Step> current_step(const Pod& pod, double now) {
     }
     if (step.name == "Pending" && !waiting.empty()) step.name = waiting;
   }
-  // A pod starts again after a restart of its node. It is then not ready since that time.
+  // After a restart of its node, a pod starts again and has been not ready since then.
   const Condition* ready = pod.condition("Ready");
   if (ready != nullptr) step.since = std::max(step.since, ready->since.value_or(step.since));
   return step;
@@ -135,7 +136,7 @@ void PodFaults::examine_container(const Pod& pod, const ContainerStatus& contain
   const std::string& name = container.name.get();
   const std::string& waiting = container.waiting_reason.get();
   const bool ended = pod.phase.get() == "Succeeded" || pod.phase.get() == "Failed";
-  // The status of a container may say "waiting" after its pod has ended.
+  // The status of a container may be "waiting" even though its pod has ended.
   if (!ended) {
     if (container.crash_looping(now_)) {
       crash_looping_.add(key_with(pod, name));

@@ -1,4 +1,4 @@
-// The checks of kind `pod`: each counts the pods or containers with one fault. Pure.
+// The checks of kind `pod`: each check counts the pods or containers with one fault. Pure.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"

@@ -38,7 +38,7 @@ void put_condition(const PodView& view, std::string_view type, const Put& put) {
   put(status == "Unknown", "unknown");
 }
 
-// Unix seconds; empty unless the condition is true.
+// The time in Unix seconds; empty if the condition is not true.
 std::optional<double> true_since(const PodView& view, std::string_view type) {
   const Condition* condition = view.pod.condition(type);
   if (condition == nullptr || condition->status.get() != "True") return std::nullopt;
@@ -140,8 +140,8 @@ constexpr MetricTable kDetail(
 
 // ---- containers ---------------------------------------------------------------------------------
 
-/// A row or table for containers and its twin for init containers. The families of a pair differ in
-/// name and help only.
+/// A row or table for containers together with the same for init containers. The families of a pair
+/// differ in name and help only.
 template <class T>
 struct Twins {
   T app;

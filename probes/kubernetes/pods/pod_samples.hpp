@@ -15,8 +15,9 @@ namespace vitalsd::kubernetes {
 inline constexpr std::array<std::string_view, 5> kPodPhases = {"Pending", "Running", "Succeeded",
                                                                "Failed", "Unknown"};
 
-/// `detail` basic: only the families that alert rules use, and only the series with value 1 of a
-/// family whose series are 0 or 1 by state. `pod` must have been read with the same `detail`.
+/// With `detail` basic, adds only the families that alert rules use, and for a family whose series
+/// are 0 or 1 by state only the series with value 1. `pod` must have been read with the same
+/// `detail`.
 void add_pod_samples(Part& out, const Pod& pod, PodDetail detail);
 
 /// All metrics of the kind.

@@ -14,19 +14,19 @@ namespace vitalsd::kubernetes {
 
 class PatchableFragment {
  public:
-  /// The number of objects. With eight, the lines of a family are long enough for a slab of their
-  /// own and short enough to be copied for one event.
+  /// The number of objects. Eight objects make the lines of a family long enough for their own slab
+  /// and short enough to be copied for one event.
   static constexpr std::uint32_t kSlots = 8;
 
   /// New lines of some objects. A patch can be reused for many fragments: clear() keeps its memory.
   class Patch {
    public:
     void clear();
-    /// Replaces the samples of the object in `slot`; without samples its lines are removed. At most
-    /// one call per slot.
+    /// Replaces the samples of the object in `slot`. If there are no samples, its lines are
+    /// removed. At most one call per slot.
     void set(std::uint32_t slot, const Part& samples, std::string_view constant_labels);
     /// The number of samples that were left out since clear() because another sample of the object
-    /// had the same metric and labels.
+    /// has the same metric and labels.
     [[nodiscard]] std::size_t duplicates() const { return duplicates_; }
 
    private:

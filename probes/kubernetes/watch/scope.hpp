@@ -10,8 +10,9 @@
 
 namespace vitalsd::kubernetes {
 
-/// Which objects of a resource are observed. Each named namespace has a watch of its own, so that
-/// permissions in these namespaces are sufficient. Without names, one watch covers all namespaces.
+/// The objects of a resource that are observed. Each configured namespace has its own watch, so
+/// that permissions in these namespaces are sufficient. Without configured namespaces, one watch
+/// covers all namespaces.
 struct Scope {
   std::vector<std::string> namespaces;
   LabelSelector selector;

@@ -1,6 +1,6 @@
-// How many objects each namespace and selector of a configuration selects. A typo in either selects
-// nothing, and nothing else would show it: the API server lists a namespace that does not exist
-// without an error.
+// The number of objects that each namespace and selector of a configuration selects. A typing error
+// in either selects nothing without any error, because the API server returns an empty list for a
+// namespace that does not exist.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -23,11 +23,11 @@ inline constexpr Check kUnmatchedCheck{
 
 class Selection {
  public:
-  /// Whether the objects of a watch are counted: not those of a watch of the whole resource.
+  /// Whether the objects of a watch are counted. A watch of the whole resource is not counted.
   static bool counts(const net::kubernetes::Query& query);
 
-  /// Adds the objects of one watch, if they are counted.
-  /// `is_divided`: other processes have a share of them.
+  /// Adds the objects of one watch, if they are counted. `is_divided`: other processes observe a
+  /// share of the objects.
   void add(const net::kubernetes::Query& query, std::size_t objects, bool is_divided);
 
   /// Publishes the counts, and the check unless other processes may have the objects.

@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-// Nothing may occupy the probe loop for more than 2 ms.
+// No handler may occupy the probe loop for more than 2 ms.
 constexpr auto kMaxTimeSlice = 1ms;
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The objects of one resource that a probe keeps. The Kubernetes client's watch updates them, and
-// the probe publishes them in small buckets. A run renders only objects that changed since the last
-// run, so its cost depends on the number of changes and not of objects. Probe loop only.
+// the probe publishes them in small buckets. A run renders only objects that have changed since the
+// last run, so its cost depends on the number of changes and not on the number of objects. Probe
+// loop only.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -31,8 +32,8 @@ namespace vitalsd::kubernetes {
 /// Published by every kind that has a watch.
 extern const Metric<1> kLastHeard;
 
-/// The subscription to the objects of a resource in one namespace or in all: the part of Watched
-/// that does not depend on the type of the objects.
+/// The subscription to the objects of a resource in one namespace or in all namespaces: the part of
+/// Watched that does not depend on the type of the objects.
 class ResourceWatch {
  public:
   ResourceWatch(const Environment& environment, net::kubernetes::Query query)
@@ -48,7 +49,7 @@ class ResourceWatch {
   asio::awaitable<bool> judge(SampleSet& run, Part& part, net::kubernetes::Listener& listener);
 
   [[nodiscard]] const net::kubernetes::Query& query() const { return query_; }
-  /// Whether other processes have a share of the objects.
+  /// Whether other processes observe a share of the objects.
   [[nodiscard]] bool is_divided() const { return environment_.shard.divided(); }
 
  private:
@@ -66,11 +67,12 @@ class LoopYield {
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
 };
 
-/// The kept fields of an object. key() identifies it within its resource ("namespace/name").
-/// Objects that compare equal have equal samples. An optional member suspect() returns whether a
-/// check may fail for the object, now or later: for_each_suspect() visits only these objects. An
-/// optional member inherit(previous, now) is called with the previous state of the object and Unix
-/// seconds before an update is compared with that state: for facts that no single state contains.
+/// The fields of an object that probes use. key() identifies it within its resource
+/// ("namespace/name"). Objects that compare equal have equal samples. An optional member suspect()
+/// returns whether a check may fail for the object, now or later: for_each_suspect() visits only
+/// these objects. An optional member inherit(previous, now) copies facts that no single state
+/// contains: when an update arrives, it is called with the previous state of the object and the
+/// time in Unix seconds, before both states are compared.
 template <class Object>
 concept Watchable = std::equality_comparable<Object> && requires(const Object& object) {
   { object.key() } -> std::convertible_to<std::string>;
@@ -79,7 +81,7 @@ concept Watchable = std::equality_comparable<Object> && requires(const Object& o
 template <Watchable Object>
 class Watched final : public net::kubernetes::Listener {
  public:
-  /// Parses an object from its encoded form. Empty: the object is ignored.
+  /// Parses an object from its encoded form. Returns nothing if the object is to be ignored.
   using Read = std::function<std::optional<Object>(std::string_view)>;
 
   Watched(const Environment& environment, net::kubernetes::Query query, Read read)
@@ -87,7 +89,7 @@ class Watched final : public net::kubernetes::Listener {
 
   void join() { watch_.join(*this); }
 
-  /// See ResourceWatch::judge.
+  /// The same as ResourceWatch::judge.
   asio::awaitable<bool> judge(SampleSet& run, Part& part) { return watch_.judge(run, part, *this); }
 
   /// Attaches the samples of all objects to `part`. `render(Part&, const Object&)` adds the samples
@@ -129,7 +131,7 @@ class Watched final : public net::kubernetes::Listener {
     }
   }
 
-  /// Like for_each, for the objects whose suspect() returned true.
+  /// Like for_each, but only for objects whose suspect() returned true.
   template <class Do>
   void for_each_suspect(const Do& action) const {
     for (const Bucket& bucket : buckets_) {

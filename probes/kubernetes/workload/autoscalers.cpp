@@ -1,7 +1,7 @@
 // HorizontalPodAutoscalers. Names and labels are those of kube-state-metrics
 // (docs/metrics/workload/horizontalpodautoscaler-metrics.md). The labels container, metric_object
-// and metric_selector are additions: without them, metrics of one name are the same series. They
-// are empty for most metrics, and Prometheus treats an empty label as a missing one.
+// and metric_selector are additions: without them, metrics with the same name would be the same
+// series. They are empty for most metrics, and Prometheus treats an empty label as a missing one.
 #include "probes/kubernetes/objects/autoscaler_object.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -111,7 +111,7 @@ class Autoscalers final : public WatchedSection<Autoscaler> {
       }
       for (const Condition& condition : object.conditions) {
         const std::string& type = condition.type.get();
-        // Scaling to 0 by hand is the documented way to disable autoscaling, so it is no fault.
+        // Scaling to 0 by hand is the documented way to disable autoscaling, so it is not a fault.
         if ((type == "ScalingActive" || type == "AbleToScale") &&
             condition.status.get() == "False" && condition.reason.get() != "ScalingDisabled") {
           inactive.add(object.key() + " (" + condition.reason.get() + ')');

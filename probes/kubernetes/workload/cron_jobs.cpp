@@ -1,7 +1,7 @@
 // CronJobs. Names and labels are those of kube-state-metrics
 // (docs/metrics/workload/cronjob-metrics.md). Missed runs are computed from the schedule and its
-// time zone. The result of the last run is that of the CronJob's own status, because its Jobs may
-// be deleted when they end.
+// time zone. The result of the last run is taken from the CronJob's own status, because its Jobs
+// may be deleted when they end.
 #include "probes/kubernetes/objects/job_objects.hpp"
 #include "probes/kubernetes/workload/section.hpp"
 
@@ -13,7 +13,7 @@ namespace {
 constexpr net::kubernetes::Resource kCronJobs{
     .group = "batch", .version = "v1", .plural = "cronjobs", .older_versions = {"v1beta1"}};
 
-constexpr double kGrace = 120;  // seconds; the controller is always a few seconds late
+constexpr double kGrace = 120;  // seconds; the controller starts runs a few seconds late
 constexpr int kMaxMissed = 100;
 constexpr double kResultGrace = 10;  // seconds between the end of a run and its result
 
@@ -55,7 +55,7 @@ constexpr MetricTable kTable(
                                .help = "When the CronJob was created, in Unix seconds."}),
               [](const CronJob& job) { return job.meta.created; }});
 
-// Depends on the time, so check() adds it.
+// The value depends on the time, so check() adds it.
 constexpr Metric kMissed = cron_job_metric(
     {.name = "vitalsd_cronjob_missed_runs",
      .help = "Scheduled times since the last run of the CronJob that passed without a run, at most "

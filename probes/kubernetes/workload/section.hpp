@@ -1,4 +1,4 @@
-// One resource of kind `workload`: its metrics, checks and watches. Each resource is a file that
+// One resource of kind `workload`: its metrics, checks and watches. Each resource has a file that
 // defines a SectionKind, and a row in workload.cpp. Probe loop only.
 #pragma once
 
@@ -28,7 +28,8 @@ class Section {
   Section(const Section&) = delete;
   Section& operator=(const Section&) = delete;
 
-  /// Joins all watches without waiting, so that the lists of all sections load at the same time.
+  /// Joins all watches without waiting, so that the lists of all sections are loaded at the same
+  /// time.
   virtual void join() = 0;
   /// Publishes each watch as a part of `out`, and the checks on `out` itself.
   virtual asio::awaitable<void> observe(SampleSet& out) = 0;
@@ -50,8 +51,8 @@ std::unique_ptr<Section> make_section(const Environment& environment, const Scop
   return std::make_unique<S>(environment, scope);
 }
 
-/// Calls `put(value, status)` for each status of a condition, in the spelling that
-/// kube-state-metrics uses as a label.
+/// Calls `put(value, status)` for each status of a condition. `status` has the spelling that
+/// kube-state-metrics uses in a label.
 template <class Put>
 void put_statuses(const Condition& condition, const Put& put) {
   const std::string& status = condition.status.get();
@@ -101,8 +102,8 @@ class WatchedSection : public Section {
  protected:
   /// Adds the samples of one object. They stay published until the object changes.
   virtual void add(Part& out, const Object& object) const = 0;
-  /// Adds what depends on other objects or on the time: checks, and samples that change without
-  /// an event. Called in each run that has fresh objects; `now`: Unix seconds.
+  /// Adds what depends on other objects or on the time: checks, and samples that change without an
+  /// event. Called in each run that has fresh objects. `now`: Unix seconds.
   virtual void check(Part& out, double now) const = 0;
 
   /// Visits the objects of all fresh watches.
@@ -121,7 +122,7 @@ class WatchedSection : public Section {
   std::vector<Watch> watches_;
 };
 
-/// A reader that skips objects of other shards, by their UID.
+/// Returns a reader that skips objects of other shards, by their UID.
 template <class Object>
 Watched<Object>::Read read_own(Object (*read)(std::string_view), const Shard& shard) {
   return [read, shard](std::string_view message) -> std::optional<Object> {

@@ -49,8 +49,8 @@ constexpr Check kFailed{.name = "volume_failed",
                         .critical = 0,
                         .help = "failed volumes, including those that could not be reclaimed"};
 
-// Volumes belong to no namespace. With a list of namespaces, only volumes that reference a claim in
-// one of them are kept.
+// Volumes are not in a namespace. If namespaces are configured, only volumes that reference a claim
+// in one of them are kept.
 std::optional<Volume> read_own_volume(std::string_view message,
                                       const std::vector<std::string>& namespaces,
                                       const Shard& shard) {

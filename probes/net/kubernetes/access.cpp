@@ -67,7 +67,8 @@ std::expected<Access, std::string> in_cluster() {
 
 // A kubeconfig (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/). Unknown keys are
 // ignored, because other programs use the file too. Unsupported keys that select another server or
-// another identity are errors: a request that ignored them would have another meaning.
+// another identity are errors: without them, a request would go to a server, or use an identity,
+// that the user did not configure.
 class Kubeconfig {
  public:
   Kubeconfig(std::string file, config::Value root)
@@ -108,7 +109,7 @@ class Kubeconfig {
     return found != nullptr && found->kind == config::Value::Kind::scalar ? found->text : "";
   }
 
-  // The mapping `inside` of the entry with this name in the list `list`; null: there is none.
+  // Returns the mapping `inside` in the entry of `list` that has this name; null if there is none.
   [[nodiscard]] const config::Value* entry(std::string_view list, std::string_view name,
                                            std::string_view inside) const {
     const config::Value* entries = child(root_, list);
@@ -144,7 +145,8 @@ class Kubeconfig {
     return true;
   }
 
-  // An error if `value` has one of `keys` with a value. `owner` and `reason` are for the message.
+  // Returns an error if `value` has a non-empty value for one of `keys`. `owner` and `reason` are
+  // for the message.
   [[nodiscard]] Result reject(const config::Value& value, const std::string& owner,
                               std::initializer_list<std::string_view> keys,
                               std::string_view reason) const {
@@ -162,7 +164,7 @@ class Kubeconfig {
     return (std::filesystem::path(file_).parent_path() / path).string();
   }
 
-  // The PEM text in KEY-data, else the path in KEY, else an empty text.
+  // Returns the PEM text in KEY-data; otherwise the path in KEY; otherwise an empty text.
   [[nodiscard]] Text pem(const config::Value& value, const std::string& key) const {
     const std::string data = text(value, key + "-data");
     if (data.empty()) {

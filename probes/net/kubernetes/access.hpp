@@ -1,5 +1,5 @@
-// The address of the Kubernetes API and the credentials: from the service account of the pod that
-// vitalsd runs in, or from a kubeconfig. They are read again for each request, so that rotated
+// The address of the Kubernetes API and the credentials: from the service account of the pod in
+// which vitalsd runs, or from a kubeconfig. They are read again for each request, so that rotated
 // tokens, certificates and CAs are used. Probe loop only.
 #pragma once
 
@@ -23,7 +23,7 @@ struct AccessOptions {
   bool operator==(const AccessOptions&) const = default;
 };
 
-/// What a connection needs.
+/// The values that a connection needs.
 struct Access {
   config::Url server;
   TlsOptions tls;
@@ -36,11 +36,11 @@ struct Access {
 /// $VITALSD_SERVICE_ACCOUNT overrides it, for tests and for pods that mount it elsewhere.
 std::string service_account_directory();
 
-/// Throws ProbeError: config, with what is wrong, where, and what to do; and those of
-/// ConfiguredFiles.
+/// Throws ProbeError: config, with what is wrong, where, and how to correct it; and the exceptions
+/// of ConfiguredFiles.
 asio::awaitable<Access> read_access(ConfiguredFiles& files, AccessOptions options);
 
-/// The access that the content of a kubeconfig describes, or an error message. No I/O.
+/// Returns the access that the content of a kubeconfig describes, or an error message. No I/O.
 std::expected<Access, std::string> read_kubeconfig(const AccessOptions& options,
                                                    std::string_view content);
 

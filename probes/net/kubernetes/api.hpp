@@ -39,7 +39,7 @@ struct Resource {
 /// "pods", "cronjobs.batch": the name that kubectl uses.
 std::string name_of(const Resource& resource);
 
-/// The objects to follow.
+/// The objects to list and watch.
 struct Query {
   Resource resource;
   std::string namespace_name{};  ///< empty: all namespaces
@@ -54,8 +54,8 @@ struct Query {
 /// ProbeError(protocol) if the text is not an APIResourceList.
 bool lists_resource(std::string_view api_resource_list, std::string_view plural);
 
-/// The API server's error response. reason(): auth (401), permission (403), mismatch (404, 410),
-/// overload (429), unready (5xx), else protocol.
+/// An error response of the API server. reason(): auth (401), permission (403), mismatch (404,
+/// 410), overload (429), unready (5xx), otherwise protocol.
 class ApiError : public ProbeError {
  public:
   ApiError(const std::string& what, Status status);
@@ -72,11 +72,11 @@ class Api {
 
   Api(ConfiguredFiles& files, HttpClient& http) : files_(files), http_(http) {}
 
-  /// The server and credentials for all requests from now on.
+  /// Sets the server and credentials for all further requests.
   void set_access(AccessOptions options) { options_ = std::move(options); }
   [[nodiscard]] const AccessOptions& options() const { return options_; }
 
-  /// Reads the credentials. Throws as read_access() does.
+  /// Reads the credentials. Throws the exceptions of read_access().
   [[nodiscard]] asio::awaitable<Access> access() const;
 
   struct Call {
@@ -89,7 +89,7 @@ class Api {
     OnData on_data{};    ///< see HttpRequest::on_data
     std::size_t max_body = std::size_t{4} << 20;
   };
-  /// Throws ApiError for an error response, else ProbeError as HttpClient does.
+  /// Throws ApiError for an error response, otherwise the exceptions of HttpClient.
   asio::awaitable<HttpResponse> call(Call call, SampleSet& out) const;
 
   /// "/apis/apps/v1/namespaces/web/deployments"; an empty name selects all namespaces.

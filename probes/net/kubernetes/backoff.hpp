@@ -1,4 +1,4 @@
-// The delay between attempts that fail one after another. Pure.
+// The delay between attempts after failures in a row. Pure.
 #pragma once
 
 #include <chrono>
@@ -18,10 +18,10 @@ class Backoff {
 
   /// Counts a failure and returns the delay before the next attempt. `jitter` is a factor for the
   /// computed delay (1: none), so that clients that failed together do not retry together.
-  /// `retry_after`, if the server sent one, is a lower bound that is not jittered.
+  /// `retry_after`, if the server sent one, is a lower bound to which jitter does not apply.
   Delay next(double jitter = 1, std::optional<std::chrono::seconds> retry_after = std::nullopt);
 
-  /// After a success: the next failure starts again at the minimum.
+  /// Must be called after a success: the next failure starts again at the minimum.
   void reset() { failures_ = 0; }
 
  private:

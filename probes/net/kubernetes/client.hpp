@@ -20,8 +20,7 @@ class Client {
          const Timeouts& timeouts = {})
       : api_(files, http), context_{loop, wheel, api_, timeouts} {}
 
-  /// The API server and credentials from now on. If they change, all watches start over with a
-  /// list.
+  /// Sets the API server and the credentials. If they change, all watches start over with a list.
   void set_access(const AccessOptions& options);
 
   [[nodiscard]] const Api& api() const { return api_; }
@@ -45,7 +44,7 @@ class Client {
     Listener& listener_;
   };
 
-  /// Cancels all watches and streams for good. Afterwards the loop must run until running() is 0.
+  /// Cancels all watches and streams permanently. The loop must then run until running() is 0.
   void stop();
   /// The number of attempts and streams that have not unwound yet.
   [[nodiscard]] int running() const { return context_.running; }

@@ -1,4 +1,4 @@
-// What the reflectors and streams of one API server share.
+// The objects that the reflectors and streams of one API server share.
 #pragma once
 
 #include "probes/net/kubernetes/api.hpp"
@@ -22,8 +22,8 @@ struct Timeouts {
   /// the maximum.
   Time min_delay = std::chrono::seconds(1);
   Time max_delay = std::chrono::seconds(10);
-  /// The time without a byte after which the resource's probes fail. It is long enough for two
-  /// bookmarks: a single missing one is not a failure.
+  /// The time without a byte after which the probes that use the resource fail. It is long enough
+  /// for two bookmarks: a single missing bookmark is not a failure.
   Time stale = std::chrono::minutes(2);
   /// The time without a byte after which the readings of these probes are removed.
   Time expired = std::chrono::minutes(5);

@@ -25,7 +25,8 @@ constexpr auto kPageSize = "500";
 constexpr std::string_view kListAccept = "application/vnd.kubernetes.protobuf";
 constexpr std::string_view kWatchAccept = "application/vnd.kubernetes.protobuf;stream=watch";
 
-// Resource versions of one store increase. Versions that are not numbers cannot be compared.
+// Whether a resource version has decreased. Resource versions of one store increase. Versions that
+// are not numbers cannot be compared.
 bool decreased(std::string_view from, std::string_view to) {
   const auto number = [](std::string_view text) -> std::optional<std::uint64_t> {
     std::uint64_t value = 0;
@@ -38,8 +39,8 @@ bool decreased(std::string_view from, std::string_view to) {
   return a && b && *b < *a;
 }
 
-// A server without WatchList rejects its parameters. A server whose store does not support it
-// accepts the watch and then sends this error in it.
+// A server without WatchList rejects its parameters. A server that knows WatchList but whose store
+// does not support it accepts the watch and then sends this error in the stream.
 bool is_watch_list_unsupported(const ApiError& error) {
   const int code = error.status().code;
   return code == 400 || code == 422 ||
@@ -99,7 +100,7 @@ asio::awaitable<void> ListWatch::list_and_watch() {
 
 // ---- requests -----------------------------------------------------------------------------------
 
-// Calls the API. The owner is valid after a return: after cancel() this throws.
+// Calls the API. When this returns, the owner is valid; after cancel() it throws instead.
 asio::awaitable<HttpResponse> ListWatch::call(Api::Call call) {
   HttpResponse response;
   std::exception_ptr error;
@@ -132,7 +133,8 @@ Api::Call ListWatch::request(std::string_view verb) const {
 }
 
 // Runs in each attempt, because servers are upgraded. A resource with one version needs no
-// discovery. A version that the server has can lack the resource: CronJobs came to batch/v1 later.
+// discovery. A version that the server knows may not contain the resource: batch/v1 got CronJobs
+// later.
 asio::awaitable<void> ListWatch::discover_version() {
   const std::vector<std::string_view> versions = query_.resource.versions();
   if (versions.size() == 1) co_return;
@@ -156,8 +158,9 @@ asio::awaitable<void> ListWatch::discover_version() {
                                          " in any of the supported versions: " + tried);
 }
 
-// After a failure or a silence the store may be another one. A watch from a revision that is higher
-// than the store's would not report deletions. A list of one object returns the store's revision.
+// After a failure or a time without data, the server may have another store. If the watch started
+// from a revision that is higher than the store's revision, it would not report deletions. A list
+// of one object returns the store's revision.
 asio::awaitable<void> ListWatch::check_revision() {
   Api::Call first_page = request("list");
   first_page.parameters.emplace_back("limit", "1");
@@ -195,7 +198,7 @@ asio::awaitable<void> ListWatch::list_pages() {
     try {
       co_await call(std::move(page));
     } catch (const ApiError& refusal) {
-      // The continue token has expired: the store has compacted the list's revision. The next
+      // The continue token has expired: the store has compacted the revision of the list. The next
       // request lists all objects at once.
       if (refusal.status().code != kGone || token.empty()) throw;
       token.clear();
@@ -219,7 +222,7 @@ void ListWatch::end_list() {
 
 // ---- watches ------------------------------------------------------------------------------------
 
-// `with_list`: the watch first sends all objects as events (KEP-3157, WatchList).
+// With `with_list`, the watch first sends all objects as events (KEP-3157, WatchList).
 asio::awaitable<void> ListWatch::watch(bool with_list) {
   bool listing = with_list;
   WatchReader events(query_.resource.format,

@@ -28,19 +28,20 @@ class StoreReplaced : public ProbeError {
       : ProbeError(Reason::unready, "the revision of the API server's store decreased") {}
 };
 
-/// What one attempt leaves for the next.
+/// The state that one attempt passes to the next.
 struct WatchPosition {
-  std::string_view api_version;  ///< of the resource, as the server has it
+  std::string_view api_version;  ///< of the resource, as the server serves it
   std::string resource_version;  ///< of the last list or event
   bool listed = false;           ///< all subscribers have the objects as of resource_version
-  bool verify_revision = false;  ///< the store may have been replaced since then
+  bool verify_revision = false;  ///< the store may have been replaced since resource_version
 };
 
 class ListWatch : public std::enable_shared_from_this<ListWatch> {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// What an attempt reports to. Every call is made before cancel(), and each may call cancel().
+  /// Receives the reports of an attempt. Every call is made before cancel(), and each of them may
+  /// call cancel().
   class Owner {
    public:
     Owner() = default;
@@ -48,7 +49,7 @@ class ListWatch : public std::enable_shared_from_this<ListWatch> {
     Owner(const Owner&) = delete;
     Owner& operator=(const Owner&) = delete;
 
-    /// The server sent something; the next piece must arrive within `max_silence`.
+    /// The server has sent data; the next piece must arrive within `max_silence`.
     virtual void received(Clock::duration max_silence) = 0;
     virtual void list_started() = 0;
     /// Returns whether all subscribers have a complete list.
@@ -70,7 +71,7 @@ class ListWatch : public std::enable_shared_from_this<ListWatch> {
   ListWatch& operator=(const ListWatch&) = delete;
 
   void start();
-  /// Ends the attempt without a report to the owner. The object stays alive until its coroutine has
+  /// Ends the attempt without a report to the owner. The object exists until its coroutine has
   /// unwound.
   void cancel();
   /// Ends the attempt with an error because the server sent nothing for too long.
@@ -78,7 +79,7 @@ class ListWatch : public std::enable_shared_from_this<ListWatch> {
 
   [[nodiscard]] bool timed_out() const { return timed_out_; }
   [[nodiscard]] Clock::time_point started() const { return started_; }
-  /// The step that the HTTP client is at, for error messages.
+  /// The current step of the HTTP client, for error messages.
   [[nodiscard]] const std::string& step() const { return steps_.step(); }
 
  private:

@@ -26,8 +26,8 @@ class Field {
     return reader_.wire_type() == protozero::pbf_wire_type::length_delimited;
   }
 
-  /// A string or a message; valid as long as the whole message. Throws ProbeError(protocol) for
-  /// another type, as all the functions below do.
+  /// Returns a string or a message; valid as long as the whole message. Like all the functions
+  /// below, throws ProbeError(protocol) for another type.
   std::string_view bytes() {
     expect(protozero::pbf_wire_type::length_delimited);
     const protozero::data_view view = reader_.get_view();

@@ -63,7 +63,7 @@ void Reflector::restart() {
   if (!idle()) start();
 }
 
-// After a call in which the last listener may have unsubscribed.
+// Must be called after a call in which the last listener may have unsubscribed.
 void Reflector::stop_if_idle() {
   if (idle()) stop();
 }
@@ -121,7 +121,7 @@ void Reflector::attempt_ended(const std::exception_ptr& error) {
   const auto attempt = std::exchange(attempt_, nullptr);
   silence_timer_.disarm();
   subscribers_.abort_list();
-  // A server that ends every watch immediately must not get requests without a pause.
+  // A server that ends every watch immediately must not receive requests without a pause.
   const Clock::duration pause = std::max<Clock::duration>(
       attempt->started() + context_.timeouts.min_delay - Clock::now(), 0s);
   if (!error) {  // the server ended the watch, as it does every few minutes
@@ -154,7 +154,8 @@ void Reflector::attempt_ended(const std::exception_ptr& error) {
   } catch (const boost::system::system_error& failure) {
     if (attempt->timed_out() && position_.listed && last_received_ > attempt->started()) {
       // A server whose store does not report progress sends no bookmarks for a resource that never
-      // changes. The silence is not a failure if the server responds to the next request.
+      // changes. A time without data is then not a failure if the server responds to the next
+      // request.
       position_.verify_revision = true;
       start_after(pause);
     } else if (attempt->timed_out()) {

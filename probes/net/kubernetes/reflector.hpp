@@ -30,10 +30,10 @@ class Reflector : private ListWatch::Owner {
   Reflector(const Reflector&) = delete;
   Reflector& operator=(const Reflector&) = delete;
 
-  /// From now on `listener` receives the objects, starting with a list.
+  /// Adds a listener, which receives the objects from now on, starting with a list.
   void add(Listener& listener);
   void remove(const Listener& listener);
-  /// Whether nobody needs this reflector. It must exist while it calls a listener.
+  /// Whether no listener needs this reflector. It must exist while it calls a listener.
   [[nodiscard]] bool idle() const { return subscribers_.empty() && !subscribers_.calling(); }
   [[nodiscard]] const Query& query() const { return query_; }
 
@@ -44,16 +44,16 @@ class Reflector : private ListWatch::Owner {
   /// Returns when `listener` is synced, or when an attempt has failed.
   asio::awaitable<void> wait(const Listener& listener);
 
-  /// Why the last attempt failed. Empty while the watch is up, and while it is renewed after the
-  /// server ended it normally.
+  /// Why the last attempt failed. Empty while a watch is established, and while it is renewed after
+  /// the server ended it normally.
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
-  /// When the API server last sent anything about the resource. Before that: when the reflector was
-  /// created.
+  /// When the API server last sent data about the resource; the creation time of the reflector if
+  /// it has sent none.
   [[nodiscard]] Clock::time_point last_received() const { return last_received_; }
   /// The same in Unix seconds; 0 before the first response.
   [[nodiscard]] double last_received_unix() const { return last_received_unix_; }
 
-  /// Starts over with a list, for another API server.
+  /// Starts over with a list. For another API server.
   void restart();
   /// Cancels the attempt and the retry. No listener is called afterwards.
   void stop();

@@ -10,7 +10,8 @@
 
 namespace vitalsd::net::kubernetes {
 
-// The request in progress. It outlives a stream that is stopped, until its coroutine has unwound.
+// The request in progress. If the stream is stopped, this object exists until its coroutine has
+// unwound.
 struct Stream::Attempt {
   Attempt(ClientContext& client_context, OnData data, OnEnd end)
       : context(client_context), on_data(std::move(data)), on_end(std::move(end)) {

@@ -1,5 +1,5 @@
 // One request whose response is processed piece by piece as it arrives, for any length of time and
-// independent of runs: a log that is followed. Probe loop only.
+// independent of runs, such as a log that is followed. Probe loop only.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -16,15 +16,15 @@ namespace vitalsd::net::kubernetes {
 
 class Stream {
  public:
-  /// How the stream ended. Without a failure the response was complete.
+  /// How the stream ended. If there is no failure, the response was complete.
   struct End {
     std::optional<Failure> failure;
-    int status = 0;  ///< HTTP status of the API server's error response; 0: there is none
+    int status = 0;  ///< HTTP status of the API server's error response; 0 if there is none
     std::optional<std::chrono::seconds> retry_after;
   };
   /// Called with an empty piece when the response starts, then with each piece. Must not throw.
   using OnData = std::function<void(std::string_view)>;
-  /// Called once, unless the stream is stopped or destroyed before; may destroy the stream.
+  /// Called once, unless the stream is stopped or destroyed before. May destroy the stream.
   using OnEnd = std::function<void(const End&)>;
 
   /// Sends the request. Must not be called from within another stream's OnData.
@@ -35,7 +35,7 @@ class Stream {
 
   /// Cancels the request. No callback is called afterwards.
   void stop();
-  /// The step that the HTTP client is at, for error messages.
+  /// The current step of the HTTP client, for error messages.
   [[nodiscard]] const std::string& step() const;
 
  private:

@@ -7,7 +7,7 @@ namespace vitalsd::net::kubernetes {
 
 template <class Call>
 void Subscribers::for_each(const Call& call) {
-  struct Calling {  // also if a listener throws
+  struct Calling {  // the destructor also runs if a listener throws
     explicit Calling(Subscribers& of) : subscribers(of) { ++subscribers.calls_; }
     ~Calling() {
       if (--subscribers.calls_ > 0) return;
@@ -18,7 +18,7 @@ void Subscribers::for_each(const Call& call) {
     Calling& operator=(const Calling&) = delete;
     Subscribers& subscribers;
   } const calling(*this);
-  for (std::size_t i = 0; i < subscribers_.size(); ++i) {  // not a range: it may grow
+  for (std::size_t i = 0; i < subscribers_.size(); ++i) {  // by index, because the vector may grow
     if (subscribers_[i].listener != nullptr) call(subscribers_[i]);
   }
 }

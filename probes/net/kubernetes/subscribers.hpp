@@ -1,5 +1,5 @@
-// The listeners of one reflector, and which of them have a complete list. A listener may add and
-// remove listeners, also itself, while it is called. Probe loop only.
+// The listeners of one reflector, and which of them have a complete list. While a listener is
+// called, it may add and remove listeners, also itself. Probe loop only.
 #pragma once
 
 #include <string_view>
@@ -8,9 +8,9 @@
 namespace vitalsd::net::kubernetes {
 
 /// Receives the objects of a resource. A listener that keeps objects marks those that it receives
-/// after list_started() and removes the others at list_ended(): no object is missing in between.
-/// Objects are valid during the call. updated() and deleted() may throw ProbeError for bytes that
-/// are malformed: the attempt fails, and the reflector retries.
+/// after list_started() and removes the others at list_ended(), so that no object is missing in
+/// between. Objects are valid during the call. updated() and deleted() may throw ProbeError for
+/// malformed bytes: the attempt then fails, and the reflector retries.
 class Listener {
  public:
   Listener() = default;
@@ -20,7 +20,7 @@ class Listener {
 
   virtual void list_started() = 0;
   virtual void updated(std::string_view object) = 0;  ///< created, changed or listed
-  virtual void deleted(std::string_view object) = 0;  ///< its last state
+  virtual void deleted(std::string_view object) = 0;  ///< with its last state
   virtual void list_ended() = 0;
 };
 
@@ -41,11 +41,11 @@ class Subscribers {
   /// The list is complete. Returns whether all subscribers have received a complete list: one that
   /// subscribed after list_started() has not.
   bool list_ended();
-  /// The list in progress will not be completed.
+  /// The list in progress has ended before it was complete.
   void abort_list();
 
-  /// Passes an object on. An object of a list (`listing`) is for the subscribers that receive the
-  /// list, a later event for those that are synced.
+  /// Passes an object to the listeners. An object of a list (`listing`) is for the subscribers that
+  /// receive the list; a later event is for those that are synced.
   void updated(std::string_view object, bool listing);
   void deleted(std::string_view object, bool listing);
 

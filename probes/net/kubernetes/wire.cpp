@@ -246,7 +246,7 @@ void ListReader::feed(std::string_view bytes) {
   at_ = 0;
 }
 
-// Reads the next item of a protobuf list. Returns false if it needs more bytes for it.
+// Reads the next item of a protobuf list. Returns false if the item is not complete yet.
 bool ListReader::read_item() {
   const std::string_view rest = std::string_view(buffer_).substr(at_);
   if (!magic_read_) {
@@ -352,7 +352,7 @@ void WatchReader::feed(std::string_view bytes) {
   if (buffer_.empty()) buffer_ = {};  // releases the memory of a large event
 }
 
-// Reads the complete events at the start. Returns the number of bytes that they have.
+// Reads the complete events at the start. Returns their size in bytes.
 std::size_t WatchReader::read_events(std::string_view bytes) {
   std::size_t at = 0;
   while (true) {

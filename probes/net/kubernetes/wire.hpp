@@ -48,7 +48,7 @@ class ListReader {
   void finish();
 
   [[nodiscard]] const std::string& resource_version() const { return resource_version_; }
-  /// Identifies the next page; empty: this was the last page.
+  /// Identifies the next page; empty after the last page.
   [[nodiscard]] const std::string& continue_token() const { return continue_; }
 
  private:

@@ -281,11 +281,11 @@ TEST_F(AppTest, KeepsTheConfigurationIfTheNewOneIsInvalid) {
   EXPECT_TRUE(Daemon::until([&] { return daemon.value("vitalsd_target_up", "probe", kEarly); }));
   write("probes: [" + probe(kAlsoEarly) + ", {name: b, kind: tcp}]\n");
   const std::string outcome = daemon.reload();
-  EXPECT_TRUE(outcome.starts_with("Configuration is invalid, the previous one stays in force:"))
+  EXPECT_TRUE(outcome.starts_with("Configuration is invalid, keeping the previous configuration:"))
       << outcome;
   EXPECT_TRUE(outcome.contains("probes[1]")) << outcome;
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 0);
-  EXPECT_TRUE(daemon.request("/").contains("the previous one stays in force"));
+  EXPECT_TRUE(daemon.request("/").contains("keeping the previous configuration"));
   EXPECT_EQ(daemon.value("vitalsd_target_up", "probe", kEarly), 1);
   EXPECT_EQ(daemon.value("vitalsd_probes", "kind", "tcp"), 1);
   write("probes: [" + probe(kEarly) + "]\n");

@@ -82,11 +82,11 @@ TEST_F(ReloadTest, InstallsNothingOfAnInvalidFile) {
   std::string problem;
   reloader.on_reloaded = [&](const std::string& why) { problem = why; };
   write(config("second") + "web: 5\n");
-  EXPECT_EQ(reload(), "bad: Configuration is invalid, the previous one stays in force:\n" + file +
-                          ":2:6: web: must be a mapping of keys, not text\n");
+  EXPECT_EQ(reload(), "bad: Configuration is invalid, keeping the previous configuration:\n" +
+                          file + ":2:6: web: must be a mapping of keys, not text\n");
   EXPECT_EQ(installed, "");
   EXPECT_EQ(last_reload_successful(), 0);
-  EXPECT_EQ(problem, "the configuration is invalid, the previous one stays in force: " + file +
+  EXPECT_EQ(problem, "the configuration is invalid, keeping the previous configuration: " + file +
                          ":2:6: web: must be a mapping of keys, not text");
   write(config("third"));
   EXPECT_TRUE(reload().starts_with("good"));
@@ -156,7 +156,7 @@ TEST_F(ReloadTest, FailsIfInstallingFails) {
   });
   ASSERT_TRUE(test::run_until(loop, [&] { return answer.has_value(); }));
   EXPECT_EQ(*answer,
-            "bad: Cannot load the configuration, the previous one stays in force: no memory\n");
+            "bad: Cannot load the configuration, keeping the previous configuration: no memory\n");
   EXPECT_EQ(last_reload_successful(), 0);
 }
 

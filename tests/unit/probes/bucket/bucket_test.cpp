@@ -105,7 +105,7 @@ TEST_F(BucketTest, ShowsNoIncompleteCountAsTheWhole) {
   EXPECT_EQ(run.value("vitalsd_bucket_usage_pages", kWhere), 2);
   run = house.observe("bucket", options(", quota: 1KiB, max_pages: 2"));
   EXPECT_EQ(run.reading("quota"), std::nullopt);
-  EXPECT_THAT(run.failure(), HasSubstr("config: the count ended after max_pages: 2"));
+  EXPECT_THAT(run.failure(), HasSubstr("config: cannot check the quota: there are more than max_pages (2)"));
   // But 200 bytes are more than 150, whatever else there is.
   run = house.observe("bucket", options(", quota: 150B, max_pages: 2"));
   EXPECT_EQ(run.failure(), "");

@@ -106,8 +106,8 @@ TEST(QueryResult, IsUnknownIfEmptyOrNotFinite) {
 
 TEST(QueryResult, IsRefusedIfItIsNotOneNumber) {
   EXPECT_EQ(value(R"({"resultType":"vector","result":[{"value":[1,"1"]},{"value":[1,"2"]}]})"),
-            "config: the result has 2 samples, not one: aggregate them, for example by sum(...) or "
-            "max(...)");
+            "config: the result has 2 samples, not one: aggregate them, for example with sum(...) "
+            "or max(...)");
   EXPECT_THAT(value(R"({"resultType":"matrix","result":[{"values":[[1,"1"]]}]})"),
               HasSubstr("config: the result is a matrix, not a number"));
   EXPECT_THAT(value(R"({"resultType":"string","result":[1,"a"]})"),
