@@ -130,7 +130,7 @@ class Daemon {
   // Polls without a pause: each condition sends a request, which takes long enough.
   template <class Condition>
   [[nodiscard]] static bool until(const Condition& condition) {
-    const auto deadline = test::Clock::now() + test::kPatience;
+    const auto deadline = test::Clock::now() + test::kTimeLimit;
     while (!condition()) {
       if (test::Clock::now() > deadline) return false;
     }

@@ -136,7 +136,7 @@ class Candidate {
     for (;;) {
       const test::HttpCall call = co_await test::read_http(line);
       calls.push_back(call.method + ' ' + call.target);
-      if (is_cut_off_) co_await line.be_silent();
+      if (is_cut_off_) co_await line.discard_input();
       const std::string answer = refusal ? *refusal : store.answer(call);
       if (call.method != "GET" && write_takes > 0ms) {
         asio::steady_timer timer(loop_, write_takes);

@@ -68,14 +68,14 @@ asio::awaitable<std::string> get(HttpClient& client, std::uint16_t port, SampleS
 }
 
 TEST(HttpClientDeadlineTest, TimesOutIfTheServerStopsResponding) {
-  test::JobFixture house;
-  ProbeServices services(house.loop, {});
-  test::Peer peer(house.loop, &answer);
+  test::JobFixture fixture;
+  ProbeServices services(fixture.loop, {});
+  test::Peer peer(fixture.loop, &answer);
   constexpr std::size_t kBody = 4;
   const auto conversation = [&](std::uint16_t port, SampleSet& out) {
     return get(services.http, port, out);
   };
-  EXPECT_EQ(test::run_with_stall(house, peer, kBody, conversation),
+  EXPECT_EQ(test::run_with_stall(fixture, peer, kBody, conversation),
             "timeout: no response within 50ms while waiting for a response from 127.0.0.1:" +
                 std::to_string(peer.port()));
 }

@@ -36,7 +36,7 @@ class Mount {
   }
   bool wait_until_left() {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, test::kPatience, [&] { return inside_ == 0; });
+    return changed_.wait_for(lock, test::kTimeLimit, [&] { return inside_ == 0; });
   }
   void recover() {
     const std::lock_guard lock(mutex_);
@@ -121,7 +121,7 @@ TEST_F(OffloadTest, SetsTheStopFlagWhenCancelled) {
   const auto stopped_in_time = std::make_shared<std::promise<bool>>();
   auto answer = stopped_in_time->get_future();
   const auto work = [stopped_in_time](const StopFlag& stop) {
-    const auto deadline = test::Clock::now() + test::kPatience;
+    const auto deadline = test::Clock::now() + test::kTimeLimit;
     while (!stop.stopped() && test::Clock::now() < deadline) std::this_thread::yield();
     stopped_in_time->set_value(stop.stopped());
     return 0;

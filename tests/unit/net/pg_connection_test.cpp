@@ -257,15 +257,15 @@ asio::awaitable<std::string> query_at(const Environment& environment, std::uint1
 }
 
 TEST(PgConnectionDeadlineTest, TimesOutIfTheServerStopsResponding) {
-  test::JobFixture house;
-  ProbeServices services(house.loop, {});
+  test::JobFixture fixture;
+  ProbeServices services(fixture.loop, {});
   Server server;
-  test::Peer peer(house.loop, [&server](Wire& wire) { return serve(wire, server); });
+  test::Peer peer(fixture.loop, [&server](Wire& wire) { return serve(wire, server); });
   constexpr std::size_t kRow = 9;
   const auto conversation = [&](std::uint16_t port, SampleSet& out) {
     return query_at(services.environment, port, out);
   };
-  EXPECT_EQ(test::run_with_stall(house, peer, kRow, conversation),
+  EXPECT_EQ(test::run_with_stall(fixture, peer, kRow, conversation),
             "timeout: no response within 50ms while connecting to 127.0.0.1:" +
                 std::to_string(peer.port()));
 }

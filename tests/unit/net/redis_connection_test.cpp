@@ -175,14 +175,14 @@ asio::awaitable<void> pong(test::Wire& wire) {
 }
 
 TEST(RedisConnectionDeadlineTest, TimesOutIfTheServerStopsResponding) {
-  test::JobFixture house;
-  ProbeServices services(house.loop, {});
-  test::Peer peer(house.loop, &pong);
+  test::JobFixture fixture;
+  ProbeServices services(fixture.loop, {});
+  test::Peer peer(fixture.loop, &pong);
   constexpr std::size_t kReply = 2;
   const auto conversation = [&](std::uint16_t port, SampleSet& out) {
     return ping(services.environment, port, out);
   };
-  EXPECT_EQ(test::run_with_stall(house, peer, kReply, conversation),
+  EXPECT_EQ(test::run_with_stall(fixture, peer, kReply, conversation),
             "timeout: no response within 50ms while connecting to 127.0.0.1:" +
                 std::to_string(peer.port()));
 }

@@ -54,7 +54,7 @@ class Line {
     co_await asio::async_write(socket_, asio::buffer(bytes), asio::use_awaitable);
   }
   /// Sends nothing, and discards received data, until the client closes the connection.
-  asio::awaitable<void> be_silent() {
+  asio::awaitable<void> discard_input() {
     std::array<char, 4096> ignored{};
     for (;;) co_await socket_.async_read_some(asio::buffer(ignored), asio::use_awaitable);
   }

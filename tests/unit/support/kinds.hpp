@@ -118,18 +118,18 @@ class Observation {
 };
 
 /// The loop and the services that probes share. Only names in the hosts file resolve.
-struct KindHouse {
+struct ProbeFixture {
   /// `timeouts` apply to the Kubernetes client.
-  explicit KindHouse(const net::kubernetes::Timeouts& timeouts = {})
+  explicit ProbeFixture(const net::kubernetes::Timeouts& timeouts = {})
       : services(loop, {names.endpoint()}, {}, timeouts) {
     log::configure({config::LogLevel::error, config::LogFormat::logfmt});
   }
-  ~KindHouse() {
+  ~ProbeFixture() {
     services.wheel.stop();
     services.wind_down();
   }
-  KindHouse(const KindHouse&) = delete;
-  KindHouse& operator=(const KindHouse&) = delete;
+  ProbeFixture(const ProbeFixture&) = delete;
+  ProbeFixture& operator=(const ProbeFixture&) = delete;
 
   /// Creates a probe. `options` are the options of the kind: "url: 'http://a', method: HEAD".
   /// Throws std::runtime_error with the problems if the configuration is invalid.

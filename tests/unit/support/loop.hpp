@@ -22,13 +22,13 @@ namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
 /// The default time limit for a condition. It is much longer than any condition needs.
-inline constexpr std::chrono::seconds kPatience{10};
+inline constexpr std::chrono::seconds kTimeLimit{10};
 
-/// Runs `loop` until `condition` holds. Returns false if it does not hold within `patience`.
+/// Runs `loop` until `condition` holds. Returns false if it does not hold within `time_limit`.
 template <class Condition>
 bool run_until(asio::io_context& loop, const Condition& condition,
-               Clock::duration patience = kPatience) {
-  const auto deadline = Clock::now() + patience;
+               Clock::duration time_limit = kTimeLimit) {
+  const auto deadline = Clock::now() + time_limit;
   while (!condition()) {
     if (Clock::now() >= deadline) return false;
     loop.restart();
@@ -82,8 +82,8 @@ class Task {
   [[nodiscard]] bool done() const { return state_->completions > 0; }
   [[nodiscard]] int completions() const { return state_->completions; }
 
-  /// Runs the loop until the coroutine ends, at most kPatience. Returns the result, or rethrows the
-  /// exception of the coroutine.
+  /// Runs the loop until the coroutine ends, at most kTimeLimit. Returns the result, or rethrows
+  /// the exception of the coroutine.
   T get() {
     if (!run_until(loop_, [this] { return done(); }))
       throw std::runtime_error("the coroutine did not end within the time limit");

@@ -26,8 +26,8 @@ class NotifySocket {
       throw std::runtime_error("the socket name is too long");
     std::ranges::copy(name, address.sun_path);
     if (name.front() == '@') address.sun_path[0] = '\0';
-    const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
-    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    const timeval time_limit{.tv_sec = kTimeLimit.count(), .tv_usec = 0};
+    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &time_limit, sizeof(time_limit));
     const auto length = offsetof(sockaddr_un, sun_path) + name.size();
     if (bind(socket_, reinterpret_cast<const sockaddr*>(&address),
              static_cast<socklen_t>(length)) != 0) {
@@ -40,7 +40,7 @@ class NotifySocket {
 
   /// Returns the next message, or std::nullopt if none has been received yet.
   std::optional<std::string> poll() { return receive(MSG_DONTWAIT); }
-  /// Waits for the next message. Returns std::nullopt if none is received within kPatience.
+  /// Waits for the next message. Returns std::nullopt if none is received within kTimeLimit.
   std::optional<std::string> wait() { return receive(0); }
 
  private:

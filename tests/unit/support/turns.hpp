@@ -11,12 +11,12 @@
 
 namespace vitalsd::test {
 
-/// Runs `loop` until `condition` holds, at most kPatience. Returns the CPU time of the longest
+/// Runs `loop` until `condition` holds, at most kTimeLimit. Returns the CPU time of the longest
 /// handler, which does not depend on other processes.
 template <class Condition>
 std::chrono::nanoseconds longest_turn(asio::io_context& loop, const Condition& condition) {
   std::chrono::nanoseconds longest{0};
-  const auto deadline = Clock::now() + kPatience;
+  const auto deadline = Clock::now() + kTimeLimit;
   while (!condition() && Clock::now() < deadline) {
     const auto begun = net::thread_cpu_time();
     loop.restart();

@@ -83,7 +83,7 @@ class Client {
  private:
   template <class Start>
   void wait(Start&& start) {
-    stream_.expires_after(test::kPatience);
+    stream_.expires_after(test::kTimeLimit);
     auto result = start();
     io_.restart();
     io_.run();
@@ -298,7 +298,7 @@ TEST_F(HttpServerTest, ClosesConnectionsThatDoNotRead) {
   Client non_reader = connect();
   non_reader.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   // While the server sends this page, no slot is free for another connection.
-  const auto deadline = test::Clock::now() + test::kPatience;
+  const auto deadline = test::Clock::now() + test::kTimeLimit;
   bool served = false;
   while (!served && test::Clock::now() < deadline) {
     try {
@@ -319,7 +319,7 @@ TEST_F(HttpServerTest, ClosesASlowReaderOfALargePageForANewPage) {
     non_readers.emplace_back(port());
     daemon.scraped_bytes = 0;
     non_readers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
-    const auto deadline = test::Clock::now() + test::kPatience;
+    const auto deadline = test::Clock::now() + test::kTimeLimit;
     while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
   }
   EXPECT_TRUE(non_readers.front().is_closed());
@@ -336,7 +336,7 @@ TEST_F(HttpServerTest, LimitsSimultaneousLargePages) {
     non_readers.emplace_back(port());
     daemon.scraped_bytes = 0;
     non_readers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
-    const auto deadline = test::Clock::now() + test::kPatience;
+    const auto deadline = test::Clock::now() + test::kTimeLimit;
     while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
   }
   Client next = connect();
@@ -360,7 +360,7 @@ TEST_F(HttpServerTest, LimitsTheMemoryOfSlowReaders) {
     non_readers.emplace_back(port());
     daemon.scraped_bytes = 0;
     non_readers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
-    const auto deadline = test::Clock::now() + test::kPatience;
+    const auto deadline = test::Clock::now() + test::kTimeLimit;
     while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
     daemon.publish(kSamples, 3 + i);
   }
@@ -375,7 +375,7 @@ TEST_F(HttpServerTest, SendsAConsistentPage) {
   daemon.publish(kSamples, 1);
   Client client = connect();
   client.send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
-  const auto deadline = test::Clock::now() + test::kPatience;
+  const auto deadline = test::Clock::now() + test::kTimeLimit;
   while (daemon.scraped_bytes == 0 && test::Clock::now() < deadline) std::this_thread::yield();
   daemon.publish(kSamples, 2);
   daemon.publish(1, 3);

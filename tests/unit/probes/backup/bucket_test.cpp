@@ -49,13 +49,13 @@ class BackupBucket : public testing::Test {
   }
   std::unique_ptr<Probe> make(const std::string& more = "") {
     const std::string secret = "{file: '" + directory.file("secret", "hush") + "'}";
-    return house.make("backup", "s3: {bucket: b, prefix: db/, endpoint: 'http://" +
-                                    peer.endpoint() + "', access_key: " + secret +
-                                    ", secret_key: " + secret + '}' + more);
+    return fixture.make("backup", "s3: {bucket: b, prefix: db/, endpoint: 'http://" +
+                                      peer.endpoint() + "', access_key: " + secret +
+                                      ", secret_key: " + secret + '}' + more);
   }
-  test::Observation observe(const std::string& more = "") { return house.observe(*make(more)); }
+  test::Observation observe(const std::string& more = "") { return fixture.observe(*make(more)); }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   test::TempDirectory directory;
   std::string page_one = page("");
   std::string page_two = page("");
@@ -63,7 +63,7 @@ class BackupBucket : public testing::Test {
   std::string date = "Wed, 03 Jan 2024 00:00:00 GMT";
   int status = 200;
   std::vector<std::string> targets;
-  test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
+  test::Conversation peer{fixture.loop, [this](test::Line& line) { return serve(line); }};
 };
 
 constexpr double kNewYear2024 = 1704067200;
@@ -229,9 +229,9 @@ TEST_F(BackupBucket, ParsesAPageOutsideOfTheLoop) {
   EXPECT_EQ(net::parse_s3_page(page_one).objects.size(), 1000U);
   const auto cost = net::thread_cpu_time() - begun;
   const auto probe = make();
-  const test::Task<test::Observation> run = house.begin(*probe);
-  ASSERT_TRUE(house.until([&] { return !targets.empty(); }));  // the server has made the response
-  EXPECT_LT(test::longest_turn(house.loop, [&] { return run.done(); }), cost);
+  const test::Task<test::Observation> run = fixture.begin(*probe);
+  ASSERT_TRUE(fixture.until([&] { return !targets.empty(); }));  // the server has made the response
+  EXPECT_LT(test::longest_turn(fixture.loop, [&] { return run.done(); }), cost);
 }
 
 }  // namespace

@@ -45,10 +45,10 @@ class BackupDirectory : public testing::Test {
     return "directory: '" + directory.path("") + '\'' + more;
   }
   test::Observation observe(const std::string& more = "") {
-    return house.observe("backup", options(more));
+    return fixture.observe("backup", options(more));
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   test::TempDirectory directory;
   std::time_t now = std::time(nullptr);
 };
@@ -90,7 +90,7 @@ TEST_F(BackupDirectory, NamesTheOtherLayout) {
 
 TEST_F(BackupDirectory, PublishesNothingIfItCannotBeRead) {
   const test::Observation run =
-      house.observe("backup", "directory: '" + directory.path("missing") + '\'');
+      fixture.observe("backup", "directory: '" + directory.path("missing") + '\'');
   EXPECT_EQ(run.reason(), "mismatch");
   EXPECT_TRUE(run.failure().ends_with("No such file or directory")) << run.failure();
   EXPECT_TRUE(run.threw());
@@ -148,15 +148,15 @@ TEST_F(BackupDirectory, IgnoresRecentlyChangedFiles) {
 
 // rsync --inplace sets the modification time of the source.
 TEST_F(BackupDirectory, IgnoresGrowingFiles) {
-  const auto probe = house.make("backup", options());
+  const auto probe = fixture.make("backup", options());
   const double good = file("a", "x", 5h);
   const double newer = file("b", "x", 2h);
-  EXPECT_EQ(house.observe(*probe).value(kLast), newer);
+  EXPECT_EQ(fixture.observe(*probe).value(kLast), newer);
   file("b", "xx", 2h);
-  const test::Observation grown = house.observe(*probe);
+  const test::Observation grown = fixture.observe(*probe);
   EXPECT_EQ(grown.value(kLast), good);
   EXPECT_EQ(objects(grown, "being_written"), 1);
-  EXPECT_EQ(house.observe(*probe).value(kLast), newer);
+  EXPECT_EQ(fixture.observe(*probe).value(kLast), newer);
 }
 
 TEST_F(BackupDirectory, ChecksTheAge) {
@@ -192,19 +192,19 @@ TEST_F(BackupDirectory, ReportsWhyFilesAreBroken) {
 }
 
 TEST_F(BackupDirectory, VerifiesAChangedFileAgain) {
-  const auto probe = house.make("backup", options(", verify: gzip"));
+  const auto probe = fixture.make("backup", options(", verify: gzip"));
   file("a.gz", "no gzip", 2h);
-  EXPECT_EQ(house.observe(*probe).value(kLast), 0);
+  EXPECT_EQ(fixture.observe(*probe).value(kLast), 0);
   const double fixed = file("a.gz", test::gzip("data"), 1h);
-  house.observe(*probe);  // the changed size counts as being written
-  EXPECT_EQ(house.observe(*probe).value(kLast), fixed);
+  fixture.observe(*probe);  // the changed size counts as being written
+  EXPECT_EQ(fixture.observe(*probe).value(kLast), fixed);
 }
 
 TEST_F(BackupDirectory, InheritsVerifiedFiles) {
-  const auto old = house.make("backup", options(", verify: gzip"));
+  const auto old = fixture.make("backup", options(", verify: gzip"));
   const double first = file("a.gz", test::gzip("data"), 2h);
-  EXPECT_EQ(house.observe(*old).value(kLast), first);
-  const auto successor = house.make("backup", options(", verify: gzip, max_age: 2d"));
+  EXPECT_EQ(fixture.observe(*old).value(kLast), first);
+  const auto successor = fixture.make("backup", options(", verify: gzip, max_age: 2d"));
   successor->inherit(*old);
   // Name, inode, size and time stay the same, so the file is not verified again.
   const std::string path = directory.path("a.gz");
@@ -215,7 +215,7 @@ TEST_F(BackupDirectory, InheritsVerifiedFiles) {
   const std::array<timespec, 2> times = {timespec{static_cast<std::time_t>(first), 0},
                                          timespec{static_cast<std::time_t>(first), 0}};
   ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times.data(), 0), 0);
-  EXPECT_EQ(house.observe(*successor).value(kLast), first);
+  EXPECT_EQ(fixture.observe(*successor).value(kLast), first);
 }
 
 TEST_F(BackupDirectory, IgnoresFilesFromTheFuture) {
@@ -231,9 +231,9 @@ TEST_F(BackupDirectory, IgnoresFilesFromTheFuture) {
 
 TEST_F(BackupDirectory, ReturnsTheNewestOfManyFiles) {
   for (int i = 0; i < 3000; ++i) file("many-" + std::to_string(i), "x", 2h + i * 1s);
-  const auto probe = house.make("backup", options());
-  test::Task<test::Observation> begun = house.begin(*probe);
-  const auto on_loop = test::longest_turn(house.loop, [&] { return begun.done(); });
+  const auto probe = fixture.make("backup", options());
+  test::Task<test::Observation> begun = fixture.begin(*probe);
+  const auto on_loop = test::longest_turn(fixture.loop, [&] { return begun.done(); });
   const test::Observation run = begun.get();
   EXPECT_EQ(objects(run, "good"), 3000);
   EXPECT_EQ(run.value(kLast), static_cast<double>(now - 7200));
@@ -352,13 +352,13 @@ TEST_F(BackupDirectories, CountsADirectoryThatCannotBeRead) {
 }
 
 TEST_F(BackupDirectories, IgnoresADirectoryThatGrows) {
-  const auto probe = house.make("backup", options(", layout: directories"));
+  const auto probe = fixture.make("backup", options(", layout: directories"));
   const double good = nested("1/a", "x", 5h);
   const double newer = nested("2/a", "x", 2h);
-  EXPECT_EQ(house.observe(*probe).value(kLast), newer);
+  EXPECT_EQ(fixture.observe(*probe).value(kLast), newer);
   nested("2/b", "x", 3h);
-  EXPECT_EQ(house.observe(*probe).value(kLast), good);
-  EXPECT_EQ(house.observe(*probe).value(kLast), newer);
+  EXPECT_EQ(fixture.observe(*probe).value(kLast), good);
+  EXPECT_EQ(fixture.observe(*probe).value(kLast), newer);
 }
 
 TEST_F(BackupDirectories, RejectsADirectoryThatIsNoBackup) {

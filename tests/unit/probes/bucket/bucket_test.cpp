@@ -51,35 +51,35 @@ class BucketTest : public testing::Test {
   }
   std::string problems(const std::string& options) {
     try {
-      house.make("bucket", options);
+      fixture.make("bucket", options);
     } catch (const std::runtime_error& error) {
       return error.what();
     }
     return "";
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   int pages = 3;
   int bad_page = 0;
   std::string refusal;
   std::vector<std::string> targets;
-  test::Conversation peer{house.loop, script()};
+  test::Conversation peer{fixture.loop, script()};
 };
 
 TEST_F(BucketTest, ListsOneObject) {
-  const test::Observation run = house.observe("bucket", options());
+  const test::Observation run = fixture.observe("bucket", options());
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.names().size(), 0U);
   ASSERT_EQ(targets.size(), 1U);
   EXPECT_EQ(targets[0], "/data?encoding-type=url&list-type=2&max-keys=1&prefix=in%2F");
   refusal = "AccessDenied";
-  EXPECT_EQ(house.observe("bucket", options()).reason(), "permission");
+  EXPECT_EQ(fixture.observe("bucket", options()).reason(), "permission");
 }
 
 TEST_F(BucketTest, CountsAllObjects) {
-  const auto probe = house.make("bucket", options(", quota: 400B"));
+  const auto probe = fixture.make("bucket", options(", quota: 400B"));
   EXPECT_EQ(probe->target(), "s3://data/in/");
-  test::Observation run = house.observe(*probe);
+  test::Observation run = fixture.observe(*probe);
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.value("s3_objects", kWhere), 3);
   EXPECT_EQ(run.value("s3_objects_size_sum_bytes", kWhere), 300);
@@ -90,33 +90,33 @@ TEST_F(BucketTest, CountsAllObjects) {
   EXPECT_EQ(run.reading("quota"), 0.75);
   // The count stays until the next one.
   const std::size_t asked = targets.size();
-  run = house.observe(*probe);
+  run = fixture.observe(*probe);
   EXPECT_EQ(targets.size(), asked + 1);
   EXPECT_EQ(run.value("s3_objects", kWhere), 3);
 }
 
 TEST_F(BucketTest, ShowsNoIncompleteCountAsTheWhole) {
   pages = 1000;
-  test::Observation run = house.observe("bucket", options(", usage: true, max_pages: 2"));
+  test::Observation run = fixture.observe("bucket", options(", usage: true, max_pages: 2"));
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("s3_objects"), 0U);
   EXPECT_EQ(run.count("s3_objects_size_sum_bytes"), 0U);
   EXPECT_EQ(run.value("vitalsd_bucket_usage_complete", kWhere), 0);
   EXPECT_EQ(run.value("vitalsd_bucket_usage_pages", kWhere), 2);
-  run = house.observe("bucket", options(", quota: 1KiB, max_pages: 2"));
+  run = fixture.observe("bucket", options(", quota: 1KiB, max_pages: 2"));
   EXPECT_EQ(run.reading("quota"), std::nullopt);
   EXPECT_THAT(run.failure(), HasSubstr("config: cannot check the quota: there are more than max_pages (2)"));
   // But 200 bytes are more than 150, whatever else there is.
-  run = house.observe("bucket", options(", quota: 150B, max_pages: 2"));
+  run = fixture.observe("bucket", options(", quota: 150B, max_pages: 2"));
   EXPECT_EQ(run.failure(), "");
   EXPECT_GT(run.reading("quota").value_or(0), 1);
 }
 
 TEST_F(BucketTest, KeepsTheFailureOfACountUntilTheNextOne) {
   bad_page = 2;
-  const auto probe = house.make("bucket", options(", usage: true"));
+  const auto probe = fixture.make("bucket", options(", usage: true"));
   for (int i = 0; i < 2; ++i) {
-    const test::Observation run = house.observe(*probe);
+    const test::Observation run = fixture.observe(*probe);
     EXPECT_FALSE(run.threw());
     EXPECT_EQ(run.failure(), "mismatch: counting: status 400, InvalidArgument");
   }
@@ -124,16 +124,16 @@ TEST_F(BucketTest, KeepsTheFailureOfACountUntilTheNextOne) {
 }
 
 TEST_F(BucketTest, InheritsTheCount) {
-  const auto old = house.make("bucket", options(", quota: 400B"));
-  house.observe(*old);
-  const auto successor = house.make("bucket", options(", quota: 600B"));
+  const auto old = fixture.make("bucket", options(", quota: 400B"));
+  fixture.observe(*old);
+  const auto successor = fixture.make("bucket", options(", quota: 600B"));
   successor->inherit(*old);
   const std::size_t asked = targets.size();
-  EXPECT_EQ(house.observe(*successor).reading("quota"), 0.5);
+  EXPECT_EQ(fixture.observe(*successor).reading("quota"), 0.5);
   EXPECT_EQ(targets.size(), asked + 1);
-  const auto limited = house.make("bucket", options(", quota: 600B, max_pages: 1"));
+  const auto limited = fixture.make("bucket", options(", quota: 600B, max_pages: 1"));
   limited->inherit(*successor);
-  EXPECT_EQ(house.observe(*limited).reading("quota"), std::nullopt);
+  EXPECT_EQ(fixture.observe(*limited).reading("quota"), std::nullopt);
 }
 
 TEST_F(BucketTest, RefusesInvalidOptions) {

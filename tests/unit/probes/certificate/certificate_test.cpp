@@ -18,10 +18,10 @@ namespace fs = std::filesystem;
 class CertificateFiles : public testing::Test {
  protected:
   test::Observation observe(const std::string& name) {
-    return house.observe("certificate", "files: ['" + directory.path(name) + "']");
+    return fixture.observe("certificate", "files: ['" + directory.path(name) + "']");
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   test::TempDirectory directory;
 };
 
@@ -42,7 +42,7 @@ TEST_F(CertificateFiles, AreReadCompletelyAndOnce) {
   const std::string path = directory.file("1.pem", both);
   std::ignore = directory.file("2.pem", test::make_certificate("c").certificate);
   const test::Observation run =
-      house.observe("certificate", "files: ['" + directory.path("*.pem") + "', '" + path + "']");
+      fixture.observe("certificate", "files: ['" + directory.path("*.pem") + "', '" + path + "']");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("cert_expiry_timestamp"), 3U);
   EXPECT_EQ(run.parts(), 2U);

@@ -82,7 +82,7 @@ class TlsServer {
 class HandshakeTest : public testing::Test {
  protected:
   test::Observation observe(const std::string& endpoint, const std::string& more = "") {
-    return house.observe("certificate", "endpoint: '" + endpoint + '\'' + more);
+    return fixture.observe("certificate", "endpoint: '" + endpoint + '\'' + more);
   }
   [[nodiscard]] std::string trusting(const test::Certificate& root, const std::string& more = "") {
     return ", tls: {ca: '" + directory.file("ca.pem", root.certificate) + '\'' + more + '}';
@@ -103,14 +103,14 @@ class HandshakeTest : public testing::Test {
     };
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   test::TempDirectory directory;
   test::Certificate ca = test::make_certificate("test CA");
   test::Certificate certificate = test::make_certificate("shop.example", ca);
 };
 
 TEST_F(HandshakeTest, AcceptsACertificateThatVerifies) {
-  const TlsServer server(house.loop, certificate);
+  const TlsServer server(fixture.loop, certificate);
   const test::Observation run =
       observe(server.endpoint(), trusting(ca, ", server_name: shop.example"));
   EXPECT_EQ(run.failure(), "");
@@ -124,7 +124,7 @@ TEST_F(HandshakeTest, AcceptsACertificateThatVerifies) {
 }
 
 TEST_F(HandshakeTest, PublishesTheDateIfVerificationFails) {
-  const TlsServer server(house.loop, certificate);
+  const TlsServer server(fixture.loop, certificate);
   const auto expect_fault = [&](const test::Observation& run, const std::string& fault) {
     EXPECT_EQ(run.value("cert_verified", {{"source", server.endpoint()}}), 0) << fault;
     EXPECT_EQ(run.value("cert_verify_fault", {{"source", server.endpoint()}, {"fault", fault}}), 1)
@@ -142,7 +142,7 @@ TEST_F(HandshakeTest, PublishesTheDateIfVerificationFails) {
 }
 
 TEST_F(HandshakeTest, DetectsASelfSignedCertificate) {
-  const TlsServer server(house.loop, ca);
+  const TlsServer server(fixture.loop, ca);
   const test::Certificate other = test::make_certificate("another CA");
   const test::Observation run = observe(server.endpoint(), trusting(other));
   EXPECT_EQ(
@@ -150,7 +150,7 @@ TEST_F(HandshakeTest, DetectsASelfSignedCertificate) {
 }
 
 TEST_F(HandshakeTest, SkipsVerificationIfConfigured) {
-  const TlsServer server(house.loop, certificate);
+  const TlsServer server(fixture.loop, certificate);
   const test::Observation run = observe(server.endpoint(), ", tls: {verify: false}");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("cert_verified"), 0U);
@@ -158,7 +158,7 @@ TEST_F(HandshakeTest, SkipsVerificationIfConfigured) {
 }
 
 TEST_F(HandshakeTest, ReadsTheCertificateOfAServerThatRequiresAClientCertificate) {
-  TlsServer server(house.loop, certificate);
+  TlsServer server(fixture.loop, certificate);
   server.require_client_certificate();
   const test::Observation run =
       observe(server.endpoint(), trusting(ca, ", server_name: shop.example"));
@@ -182,7 +182,7 @@ TEST_F(HandshakeTest, RequestsTlsInEachProtocol) {
          co_await asio::async_write(socket, asio::buffer("S", 1), asio::use_awaitable);
        }}};
   for (const auto& [name, preface] : protocols) {
-    const TlsServer server(house.loop, certificate, preface);
+    const TlsServer server(fixture.loop, certificate, preface);
     const test::Observation run = observe(
         server.endpoint(), ", starttls: " + name + trusting(ca, ", server_name: shop.example"));
     EXPECT_EQ(run.failure(), "") << name;
@@ -213,7 +213,7 @@ TEST_F(HandshakeTest, AcceptsResponsesOfSeveralLines) {
             "220-mail\r\n220-no spam\r\n220 ready\r\n",
             {{"EHLO vitalsd", "250-mail\r\n250-PIPELINING\r\n250 STARTTLS\r\n"},
              {"STARTTLS", "220-well,\r\n220 go\r\n"}}}}) {
-    const TlsServer server(house.loop, certificate, speech(test_case.greeting, test_case.turns));
+    const TlsServer server(fixture.loop, certificate, speech(test_case.greeting, test_case.turns));
     const test::Observation run =
         observe(server.endpoint(),
                 ", starttls: " + test_case.protocol + trusting(ca, ", server_name: shop.example"));
@@ -225,7 +225,7 @@ TEST_F(HandshakeTest, ReportsUnexpectedResponsesOfAnImapServer) {
   const auto failure = [&](const std::string& greeting, const std::string& answer) {
     std::vector<std::pair<std::string, std::string>> turns;
     if (!answer.empty()) turns.emplace_back("a STARTTLS", answer);
-    const TlsServer server(house.loop, certificate, speech(greeting, turns));
+    const TlsServer server(fixture.loop, certificate, speech(greeting, turns));
     return observe(server.endpoint(), ", starttls: imap").failure();
   };
   EXPECT_EQ(failure("* BYE full\r\n", ""), "mismatch: unexpected greeting: '* BYE full'");
@@ -241,12 +241,12 @@ TEST_F(HandshakeTest, ReportsUnexpectedResponsesOfAnImapServer) {
 
 TEST_F(HandshakeTest, ReportsAServerThatRejectsTheRequestForTls) {
   const TlsServer smtp(
-      house.loop, certificate,
+      fixture.loop, certificate,
       speech("220 ready\r\n", {{"EHLO vitalsd", "250 mail\r\n"}, {"STARTTLS", "502 what?\r\n"}}));
   EXPECT_EQ(observe(smtp.endpoint(), ", starttls: smtp").failure(),
             "mismatch: unexpected response to STARTTLS: '502 what?'");
   const TlsServer postgres(
-      house.loop, certificate, [](tcp::socket& socket) -> asio::awaitable<void> {
+      fixture.loop, certificate, [](tcp::socket& socket) -> asio::awaitable<void> {
         co_await asio::async_write(socket, asio::buffer("N", 1), asio::use_awaitable);
       });
   EXPECT_EQ(observe(postgres.endpoint(), ", starttls: postgres").failure(),
@@ -254,18 +254,18 @@ TEST_F(HandshakeTest, ReportsAServerThatRejectsTheRequestForTls) {
 }
 
 TEST_F(HandshakeTest, LimitsTheLengthOfResponses) {
-  const TlsServer line(house.loop, certificate, speech(std::string(10'000, 'x'), {}));
+  const TlsServer line(fixture.loop, certificate, speech(std::string(10'000, 'x'), {}));
   EXPECT_EQ(observe(line.endpoint(), ", starttls: imap").failure(),
             "protocol: the server sent a line of more than 4096 bytes");
   std::string lines;
   for (int i = 0; i < 200; ++i) lines += "220-more\r\n";
-  const TlsServer answer(house.loop, certificate, speech(lines, {}));
+  const TlsServer answer(fixture.loop, certificate, speech(lines, {}));
   EXPECT_EQ(observe(answer.endpoint(), ", starttls: smtp").failure(),
             "protocol: the server sent a response of more than 100 lines");
 }
 
 TEST_F(HandshakeTest, ReportsAServerWithoutTls) {
-  const TlsServer server(house.loop, certificate, speech("SSH-2.0-OpenSSH_9.2\r\n", {}));
+  const TlsServer server(fixture.loop, certificate, speech("SSH-2.0-OpenSSH_9.2\r\n", {}));
   const test::Observation run = observe(server.endpoint());
   EXPECT_EQ(run.reason(), "tls");
   EXPECT_TRUE(run.threw());

@@ -43,15 +43,15 @@ class DnsTest : public testing::Test {
     answer = [records](const DnsScript::Query&) { return DnsScript::Answer{.records = records}; };
   }
   test::Observation observe(const std::string& type, const std::string& more = "") {
-    return house.observe(
+    return fixture.observe(
         "dns", "query: shop.example, server: '" + server.endpoint() + "', type: " + type + more);
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   DnsScript::Script answer = [](const DnsScript::Query&) {
     return DnsScript::Answer{.records = {{kA, "\x0a\x01\x01\x01"}, {kA, "\x0a\x01\x01\x02"}}};
   };
-  DnsScript server{house.loop, script()};
+  DnsScript server{fixture.loop, script()};
 };
 
 TEST_F(DnsTest, CountsTheRecords) {
@@ -205,9 +205,9 @@ TEST_F(DnsTest, ExpectsNxdomain) {
 
 TEST_F(DnsTest, RejectsOnionNames) {
   for (const std::string query : {"a.onion", "a.Onion."}) {
-    EXPECT_THROW(house.make("dns", "expect: nxdomain, query: " + query), std::runtime_error);
+    EXPECT_THROW(fixture.make("dns", "expect: nxdomain, query: " + query), std::runtime_error);
   }
-  std::ignore = house.make("dns", "query: a.onion.example");
+  std::ignore = fixture.make("dns", "query: a.onion.example");
 }
 
 TEST_F(DnsTest, ExpectsNodata) {
@@ -249,11 +249,11 @@ TEST_F(DnsTest, ReportsANameWithoutSuchARecordAsMismatch) {
 }
 
 TEST_F(DnsTest, YieldsToOtherWorkWhileReadingManyResponses) {
-  asio::ip::udp::socket flood(house.loop, {asio::ip::address_v4::loopback(), 0});
-  const auto probe = house.make("dns", "query: shop.example, server: '127.0.0.1:" +
-                                           std::to_string(flood.local_endpoint().port()) + '\'');
-  auto run = house.begin(*probe);
-  ASSERT_TRUE(house.until([&] { return flood.available() > 0; }));
+  asio::ip::udp::socket flood(fixture.loop, {asio::ip::address_v4::loopback(), 0});
+  const auto probe = fixture.make("dns", "query: shop.example, server: '127.0.0.1:" +
+                                             std::to_string(flood.local_endpoint().port()) + '\'');
+  auto run = fixture.begin(*probe);
+  ASSERT_TRUE(fixture.until([&] { return flood.available() > 0; }));
   std::array<char, 512> bytes{};
   asio::ip::udp::endpoint client;
   const std::size_t size = flood.receive_from(asio::buffer(bytes), client);
@@ -267,11 +267,11 @@ TEST_F(DnsTest, YieldsToOtherWorkWhileReadingManyResponses) {
   int turns = 0;
   std::function<void()> turn = [&] {
     ++turns;
-    if (!run.done()) asio::post(house.loop, turn);
+    if (!run.done()) asio::post(fixture.loop, turn);
   };
-  asio::post(house.loop, turn);
-  ASSERT_TRUE(house.until([&] { return run.done(); }));
-  test::settle(house.loop);
+  asio::post(fixture.loop, turn);
+  ASSERT_TRUE(fixture.until([&] { return run.done(); }));
+  test::settle(fixture.loop);
   EXPECT_EQ(run.get().reason(), "mismatch");
   EXPECT_GE(turns, 6);
 }
@@ -316,8 +316,8 @@ TEST_F(DnsTest, QueriesTheReverseNameOfAnAddress) {
   };
   const auto queried_name = [&](const std::string& query) {
     const test::Observation run =
-        house.observe("dns", "type: PTR, answers: [web.example], query: '" + query +
-                                 "', server: '" + server.endpoint() + '\'');
+        fixture.observe("dns", "type: PTR, answers: [web.example], query: '" + query +
+                                   "', server: '" + server.endpoint() + '\'');
     EXPECT_EQ(run.failure(), "") << query;
     return server.queries().back().name;
   };
@@ -364,34 +364,37 @@ TEST_F(DnsTest, CountsThousandsOfRecords) {
 
 TEST_F(DnsTest, ReportsAConnectionFailure) {
   const test::ClosedPort closed;
-  const test::Observation run = house.observe(
+  const test::Observation run = fixture.observe(
       "dns", "query: shop.example, protocol: tcp, server: '" + closed.endpoint() + '\'');
   EXPECT_EQ(run.reason(), "connect");
 }
 
 TEST_F(DnsTest, IsCancelledWhileTheServerIsSilent) {
   answer = [](const DnsScript::Query&) { return DnsScript::Answer{.silent = true}; };
-  const auto probe = house.make("dns", "query: shop.example, server: '" + server.endpoint() + '\'');
-  auto task = house.begin(*probe);
-  ASSERT_TRUE(house.until([&] { return !server.queries().empty(); }));
+  const auto probe =
+      fixture.make("dns", "query: shop.example, server: '" + server.endpoint() + '\'');
+  auto task = fixture.begin(*probe);
+  ASSERT_TRUE(fixture.until([&] { return !server.queries().empty(); }));
   task.cancel();
-  ASSERT_TRUE(house.until([&] { return task.done(); }));
+  ASSERT_TRUE(fixture.until([&] { return task.done(); }));
   EXPECT_THROW(task.get(), boost::system::system_error);
   answer_records({{kA, "\x0a\x01\x01\x01"}});
-  EXPECT_EQ(house.observe(*probe).value("probe_dns_answer_rrs"), 1);
+  EXPECT_EQ(fixture.observe(*probe).value("probe_dns_answer_rrs"), 1);
 }
 
 TEST_F(DnsTest, UsesAnIpv6Server) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
-  const DnsScript other(house.loop, script(), asio::ip::address_v6::loopback());
-  const auto probe = house.make("dns", "query: shop.example, server: '" + other.endpoint() + '\'');
-  EXPECT_EQ(house.observe(*probe).value("probe_dns_answer_rrs"), 2);
+  const DnsScript other(fixture.loop, script(), asio::ip::address_v6::loopback());
+  const auto probe =
+      fixture.make("dns", "query: shop.example, server: '" + other.endpoint() + '\'');
+  EXPECT_EQ(fixture.observe(*probe).value("probe_dns_answer_rrs"), 2);
   EXPECT_EQ(probe->target(), "shop.example A at " + other.endpoint());
   EXPECT_EQ(probe->endpoint(), other.endpoint());
 }
 
 TEST_F(DnsTest, ReportsThatTheServersNameDoesNotResolve) {
-  EXPECT_EQ(house.observe("dns", "query: a.example, server: 'nowhere.invalid:53'").reason(), "dns");
+  EXPECT_EQ(fixture.observe("dns", "query: a.example, server: 'nowhere.invalid:53'").reason(),
+            "dns");
 }
 
 }  // namespace

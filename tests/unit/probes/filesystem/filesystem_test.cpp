@@ -27,11 +27,11 @@ class FilesystemTest : public testing::Test {
             {"node", "n1"}};
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
 };
 
 TEST_F(FilesystemTest, MeasuresTheRootByDefault) {
-  const test::Observation run = house.observe("filesystem", "node: n1");
+  const test::Observation run = fixture.observe("filesystem", "node: n1");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.parts(), 1U);
   const test::Labels root = labels(mount_at("/"), "/");
@@ -52,7 +52,7 @@ TEST_F(FilesystemTest, MeasuresTheRootByDefault) {
 }
 
 TEST_F(FilesystemTest, PublishesNoSpaceForProc) {
-  const test::Observation run = house.observe("filesystem", "mounts: [/proc], node: n1");
+  const test::Observation run = fixture.observe("filesystem", "mounts: [/proc], node: n1");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("node_filesystem_readonly"), 1U);
   EXPECT_EQ(run.count("node_filesystem_size_bytes"), 0U);
@@ -63,7 +63,7 @@ TEST_F(FilesystemTest, PublishesNoSpaceForProc) {
 
 TEST_F(FilesystemTest, ReportsPatternsWithoutAMount) {
   const test::Observation run =
-      house.observe("filesystem", "mounts: [/, /nowhere, '/proc/nothing*'], node: n1");
+      fixture.observe("filesystem", "mounts: [/, /nowhere, '/proc/nothing*'], node: n1");
   EXPECT_EQ(run.failure("/"), "");
   EXPECT_EQ(run.failure("/nowhere"), "mismatch: nothing is mounted there");
   EXPECT_EQ(run.failure("/proc/nothing*"), "mismatch: nothing is mounted there");
@@ -73,7 +73,7 @@ TEST_F(FilesystemTest, ReportsPatternsWithoutAMount) {
 
 TEST_F(FilesystemTest, MeasuresAMountOnceIfSeveralPatternsMatch) {
   const test::Observation run =
-      house.observe("filesystem", "mounts: [/proc, '/pro*', '/p??c'], node: n1");
+      fixture.observe("filesystem", "mounts: [/proc, '/pro*', '/p??c'], node: n1");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("node_filesystem_readonly"), 1U);
   EXPECT_EQ(run.duplicates(), 0U);
@@ -81,7 +81,7 @@ TEST_F(FilesystemTest, MeasuresAMountOnceIfSeveralPatternsMatch) {
 
 // As in a shell, "/*" matches the entries of / but not paths below them.
 TEST_F(FilesystemTest, MatchesWithinOnePathComponent) {
-  const test::Observation run = house.observe("filesystem", "mounts: ['/*'], node: n1");
+  const test::Observation run = fixture.observe("filesystem", "mounts: ['/*'], node: n1");
   std::size_t expected = 0;
   for (const Mount& mount : read_mount_table()) {
     const std::string& path = mount.mountpoint;
@@ -91,7 +91,8 @@ TEST_F(FilesystemTest, MatchesWithinOnePathComponent) {
 }
 
 TEST_F(FilesystemTest, RemovesThePrefixOfTheHostsRoot) {
-  const test::Observation run = house.observe("filesystem", "mounts: [/], root: /proc/, node: n1");
+  const test::Observation run =
+      fixture.observe("filesystem", "mounts: [/], root: /proc/, node: n1");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.parts(), 1U);
   EXPECT_EQ(run.value("node_filesystem_readonly", labels(mount_at("/proc"), "/")),
@@ -100,14 +101,14 @@ TEST_F(FilesystemTest, RemovesThePrefixOfTheHostsRoot) {
 
 TEST_F(FilesystemTest, MatchesTheHostsRootByWholeComponents) {
   const test::Observation run =
-      house.observe("filesystem", "mounts: ['/*', /], root: /pro, node: n1");
+      fixture.observe("filesystem", "mounts: ['/*', /], root: /pro, node: n1");
   EXPECT_EQ(run.names().size(), 0U);  // /proc only starts with /pro
   EXPECT_EQ(run.reason(), "mismatch");
 }
 
 TEST_F(FilesystemTest, ReadsTheNodeFromTheEnvironment) {
   const test::Variable name("NODE_NAME", "worker-7");
-  const test::Observation run = house.observe("filesystem", "mounts: [/proc]");
+  const test::Observation run = fixture.observe("filesystem", "mounts: [/proc]");
   test::Labels expected = labels(mount_at("/proc"), "/proc");
   expected["node"] = "worker-7";
   EXPECT_TRUE(run.value("node_filesystem_readonly", expected));

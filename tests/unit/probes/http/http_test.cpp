@@ -48,16 +48,16 @@ class HttpTest : public testing::Test {
   }
   [[nodiscard]] static std::string quoted(const std::string& text) { return '\'' + text + '\''; }
   test::Observation observe(const std::string& more = "", const std::string& target = "/") {
-    return house.observe("http", "url: " + quoted(url(target)) + more);
+    return fixture.observe("http", "url: " + quoted(url(target)) + more);
   }
   static std::string redirect(int status, const std::string& location) {
     return http_answer(status, "", "Location: " + location + "\r\n");
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   Answer answer = [](const HttpCall&) { return http_answer(200, "hello"); };
   std::vector<HttpCall> calls;
-  test::Conversation peer{house.loop, script()};
+  test::Conversation peer{fixture.loop, script()};
 };
 
 TEST_F(HttpTest, PublishesTheResponse) {
@@ -81,19 +81,19 @@ TEST_F(HttpTest, PublishesTheResponse) {
 TEST_F(HttpTest, PublishesAHistogramIfAsked) {
   EXPECT_FALSE(observe().text().contains("vitalsd_http_request_duration_seconds"));
   const std::string options = "url: " + quoted(url()) + ", histogram: true";
-  const auto probe = house.make("http", options);
+  const auto probe = fixture.make("http", options);
   const auto count = [](const test::Observation& run) {
     return run.value("vitalsd_http_request_duration_seconds_count");
   };
-  EXPECT_EQ(count(house.observe(*probe)), 1);
+  EXPECT_EQ(count(fixture.observe(*probe)), 1);
   answer_always(http_answer(500, ""));  // a response too
-  const test::Observation run = house.observe(*probe);
+  const test::Observation run = fixture.observe(*probe);
   EXPECT_EQ(count(run), 2);
   EXPECT_EQ(run.value("vitalsd_http_request_duration_seconds_bucket", {{"le", "+Inf"}}), 2);
   EXPECT_EQ(run.count("vitalsd_http_request_duration_seconds_bucket"), 12U);
-  const auto next = house.make("http", options + ", method: HEAD");
+  const auto next = fixture.make("http", options + ", method: HEAD");
   next->inherit(*probe);
-  EXPECT_EQ(count(house.observe(*next)), 3);
+  EXPECT_EQ(count(fixture.observe(*next)), 3);
 }
 
 TEST_F(HttpTest, SendsTheConfiguredRequest) {
@@ -111,19 +111,19 @@ TEST_F(HttpTest, SendsTheConfiguredRequest) {
 
 TEST_F(HttpTest, ConnectsToAnIpv6Literal) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
-  const test::Conversation other(house.loop, script(), asio::ip::address_v6::loopback());
-  const auto probe = house.make("http", "url: 'http://" + other.endpoint() + "/x'");
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  const test::Conversation other(fixture.loop, script(), asio::ip::address_v6::loopback());
+  const auto probe = fixture.make("http", "url: 'http://" + other.endpoint() + "/x'");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(calls.at(0).header("host"), other.endpoint());
   EXPECT_EQ(probe->endpoint(), other.endpoint());
   EXPECT_EQ(probe->target(), "http://" + other.endpoint() + "/x");
 }
 
 TEST_F(HttpTest, HidesTheQuery) {
-  const auto probe = house.make("http", "url: 'http://h/x?token=hush'");
+  const auto probe = fixture.make("http", "url: 'http://h/x?token=hush'");
   EXPECT_EQ(probe->target(), "http://h/x?…");
   EXPECT_EQ(probe->endpoint(), "h:80");
-  EXPECT_EQ(house.make("http", "url: 'https://h'")->endpoint(), "h:443");
+  EXPECT_EQ(fixture.make("http", "url: 'https://h'")->endpoint(), "h:443");
 }
 
 // ---- expected responses -------------------------------------------------------------------------
@@ -185,7 +185,7 @@ TEST_F(HttpTest, ExpectsStrictTransportSecurityOverTls) {
   });
   const auto failure = [&](const std::string& value) {
     policy = value.empty() ? "" : "Strict-Transport-Security: " + value + "\r\n";
-    return house
+    return fixture
         .observe("http",
                  "tls: {verify: false}, expect: {security_headers: true}, url: "
                  "'https://127.0.0.1:" +
@@ -237,7 +237,7 @@ TEST_F(HttpTest, AcceptsAResponseToHeadWithoutABody) {
 
 TEST_F(HttpTest, ReportsAConnectionFailure) {
   const test::ClosedPort closed;
-  const test::Observation run = house.observe("http", "url: 'http://" + closed.endpoint() + "/'");
+  const test::Observation run = fixture.observe("http", "url: 'http://" + closed.endpoint() + "/'");
   EXPECT_EQ(run.reason(), "connect");
   EXPECT_TRUE(run.threw());
   EXPECT_EQ(run.names().size(), 0U);
@@ -245,7 +245,7 @@ TEST_F(HttpTest, ReportsAConnectionFailure) {
 }
 
 TEST_F(HttpTest, ReportsThatANameDoesNotResolve) {
-  EXPECT_EQ(house.observe("http", "url: 'http://nowhere.invalid/'").reason(), "dns");
+  EXPECT_EQ(fixture.observe("http", "url: 'http://nowhere.invalid/'").reason(), "dns");
 }
 
 TEST_F(HttpTest, RejectsAResponseThatIsNotHttp) {
@@ -260,11 +260,11 @@ TEST_F(HttpTest, RejectsAResponseThatIsNotHttp) {
 }
 
 TEST_F(HttpTest, ReportsAServerWithoutTls) {
-  const test::Conversation plain(house.loop, [](test::Line& line) -> asio::awaitable<void> {
+  const test::Conversation plain(fixture.loop, [](test::Line& line) -> asio::awaitable<void> {
     co_await line.write("SSH-2.0-OpenSSH_9.2\r\n");
-    co_await line.be_silent();
+    co_await line.discard_input();
   });
-  EXPECT_EQ(house.observe("http", "url: 'https://" + plain.endpoint() + "/'").reason(), "tls");
+  EXPECT_EQ(fixture.observe("http", "url: 'https://" + plain.endpoint() + "/'").reason(), "tls");
 }
 
 TEST_F(HttpTest, RejectsABodyLargerThanMaxBody) {
@@ -294,10 +294,10 @@ TEST_F(HttpCredentials, AreSent) {
 }
 
 TEST_F(HttpCredentials, AreReadInEachRun) {
-  const auto probe = house.make("http", "url: " + quoted(url()) + basic());
-  house.observe(*probe);
+  const auto probe = fixture.make("http", "url: " + quoted(url()) + basic());
+  fixture.observe(*probe);
   std::ignore = directory.file("secret", "rotated");
-  house.observe(*probe);
+  fixture.observe(*probe);
   EXPECT_EQ(calls.at(1).header("authorization"), "Basic bWU6cm90YXRlZA==");
 }
 
@@ -309,7 +309,7 @@ TEST_F(HttpCredentials, PreventTheRequestIfTheyCannotBeRead) {
 }
 
 TEST_F(HttpCredentials, AreNotSentToAnotherOrigin) {
-  const test::Conversation other_server(house.loop, script());
+  const test::Conversation other_server(fixture.loop, script());
   const std::string destination = "http://" + other_server.endpoint() + "/target";
   answer = [&](const HttpCall& call) {
     return call.target == "/target" ? http_answer(200, "") : redirect(302, destination);
@@ -329,7 +329,7 @@ TEST_F(HttpCredentials, AreNotSentToAnotherOrigin) {
 
 // The other origin could choose the path.
 TEST_F(HttpCredentials, AreNotSentAfterARedirectBack) {
-  const test::Conversation other_server(house.loop, script());
+  const test::Conversation other_server(fixture.loop, script());
   answer = [&](const HttpCall& call) {
     if (call.target == "/") return redirect(302, "http://" + other_server.endpoint() + "/target");
     if (call.target == "/target") return redirect(302, url("/back"));
@@ -402,15 +402,15 @@ TEST_F(HttpTest, FollowsADowngradeOnlyIfAllowed) {
   });
   const std::string start =
       "tls: {verify: false}, url: 'https://127.0.0.1:" + std::to_string(server.port()) + "/a'";
-  EXPECT_EQ(house.observe("http", start).failure(), "");
-  EXPECT_EQ(house.observe("http", start + ", allow_downgrade: true").failure(), "");
+  EXPECT_EQ(fixture.observe("http", start).failure(), "");
+  EXPECT_EQ(fixture.observe("http", start + ", allow_downgrade: true").failure(), "");
   EXPECT_EQ(calls.size(), 2U);
-  const test::Observation run = house.observe("http", start + ", allow_downgrade: false");
+  const test::Observation run = fixture.observe("http", start + ", allow_downgrade: false");
   EXPECT_EQ(run.failure(), "mismatch: redirected from https to http, to 'http://" +
                                peer.endpoint() + "', which allow_downgrade forbids");
   EXPECT_EQ(calls.size(), 2U);  // no request is sent
   // Neither the maximum of redirects nor a redirect from http to http is reported as a downgrade.
-  EXPECT_EQ(house.observe("http", start + ", allow_downgrade: false, redirects: 1").failure(),
+  EXPECT_EQ(fixture.observe("http", start + ", allow_downgrade: false, redirects: 1").failure(),
             "mismatch: status 302, expected 2xx");
   EXPECT_EQ(observe(", allow_downgrade: false").failure(), "");
 }
@@ -448,7 +448,7 @@ TEST_F(HttpTest, RemovesContentHeadersWithTheBody) {
 }
 
 TEST_F(HttpTest, SendsNoBodyToAnotherOrigin) {
-  const test::Conversation other_server(house.loop, script());
+  const test::Conversation other_server(fixture.loop, script());
   int status_of_redirect = 0;
   answer = [&](const HttpCall& call) {
     if (call.target == "/") {
@@ -500,7 +500,7 @@ TEST_F(HttpTest, RejectsARedirectToAnotherScheme) {
 TEST_F(HttpTest, ReportsARequiredClientCertificateAsTls) {
   test::TlsServer server(test::make_certificate("shop.test"), [](test::TlsLine&) {});
   server.require_client_certificate();
-  const test::Observation run = house.observe(
+  const test::Observation run = fixture.observe(
       "http",
       "tls: {verify: false}, url: 'https://127.0.0.1:" + std::to_string(server.port()) + "/'");
   EXPECT_EQ(run.reason(), "tls") << run.failure();
@@ -516,11 +516,11 @@ TEST_F(HttpTest, JudgesALargeBodyOutsideOfTheLoop) {
   EXPECT_TRUE(boost::json::parse(body).is_object());
   const auto cost = net::thread_cpu_time() - begun;
   answer_always(http_answer(200, body));
-  const auto probe = house.make(
+  const auto probe = fixture.make(
       "http", "url: " + quoted(url()) + ", expect: {json: {/a/b: 8, /list/1: 1.25}, body: 'x$'}");
-  test::Task<test::Observation> run = house.begin(*probe);
-  ASSERT_TRUE(house.until([&] { return !calls.empty(); }));
-  EXPECT_LT(test::longest_turn(house.loop, [&] { return run.done(); }), cost);
+  test::Task<test::Observation> run = fixture.begin(*probe);
+  ASSERT_TRUE(fixture.until([&] { return !calls.empty(); }));
+  EXPECT_LT(test::longest_turn(fixture.loop, [&] { return run.done(); }), cost);
   EXPECT_EQ(run.get().failure(),
             "mismatch: the body does not match 'x$'; the JSON value /a/b is '7', expected '8'");
 }
@@ -534,7 +534,7 @@ class HttpJudging : public HttpTest {
       const std::lock_guard wait(mutex);
       return 0;
     };
-    waiting.push_back(std::make_unique<test::Task<int>>(house.loop, pool.run(resource, work)));
+    waiting.push_back(std::make_unique<test::Task<int>>(fixture.loop, pool.run(resource, work)));
   }
   void release() {
     held.unlock();
@@ -549,7 +549,7 @@ class HttpJudging : public HttpTest {
 
 TEST_F(HttpJudging, DoesNotWaitForHangingFiles) {
   for (std::size_t i = 0; i < net::Offload::kMaxThreads; ++i) {
-    occupy(house.services.offload, std::to_string(i));
+    occupy(fixture.services.offload, std::to_string(i));
   }
   answer_always(large);
   EXPECT_EQ(observe(", expect: {body: 'x$'}").failure(), "");
@@ -557,21 +557,21 @@ TEST_F(HttpJudging, DoesNotWaitForHangingFiles) {
 }
 
 TEST_F(HttpJudging, FailsWithInternalIfNoThreadIsFree) {
-  occupy(house.services.computing, "another");
+  occupy(fixture.services.computing, "another");
   answer_always(large);
   EXPECT_EQ(observe(", expect: {body: 'x$'}").reason(), "internal");
   release();
 }
 
 TEST_F(HttpJudging, IsNotPartOfTheDuration) {
-  occupy(house.services.computing, "another");
+  occupy(fixture.services.computing, "another");
   answer_always(large);
-  const auto probe = house.make("http", "url: " + quoted(url()) + ", expect: {body: 'x$'}");
-  test::Task<test::Observation> run = house.begin(*probe);
-  ASSERT_TRUE(house.until([&] { return !calls.empty(); }));
+  const auto probe = fixture.make("http", "url: " + quoted(url()) + ", expect: {body: 'x$'}");
+  test::Task<test::Observation> run = fixture.begin(*probe);
+  ASSERT_TRUE(fixture.until([&] { return !calls.empty(); }));
   const auto called = test::Clock::now();
   constexpr std::chrono::milliseconds kWait{500};
-  ASSERT_TRUE(house.until([&] { return test::Clock::now() - called > kWait; }));
+  ASSERT_TRUE(fixture.until([&] { return test::Clock::now() - called > kWait; }));
   EXPECT_FALSE(run.done());
   release();
   const test::Observation& observed = run.get();

@@ -129,13 +129,13 @@ class JobKindTest : public testing::Test {
     return status;
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   static constexpr std::string_view kOptions = "schedule: '@every 1h', token: none";
 };
 
 TEST_F(JobKindTest, PublishesWhatIsKnown) {
-  const auto probe = house.make("job", kOptions);
-  const test::Observation unknown = house.observe(*probe);
+  const auto probe = fixture.make("job", kOptions);
+  const test::Observation unknown = fixture.observe(*probe);
   EXPECT_EQ(unknown.failure(), "");
   EXPECT_EQ(unknown.names(), (std::set<std::string>{"job_runs_total"}));
   EXPECT_FALSE(unknown.reading("overdue"));
@@ -143,7 +143,7 @@ TEST_F(JobKindTest, PublishesWhatIsKnown) {
   EXPECT_EQ(unknown.value("job_runs_total", {{"outcome", "ok"}}), 0);
   EXPECT_EQ(send(*probe, "/start", "rid=7"), 200);
   EXPECT_EQ(send(*probe, "/exit/3", "rid=7", "pg_dump: error"), 200);
-  const test::Observation run = house.observe(*probe);
+  const test::Observation run = fixture.observe(*probe);
   EXPECT_TRUE(run.value("job_last_start_timestamp_seconds"));
   EXPECT_TRUE(run.value("job_last_failure_timestamp_seconds"));
   EXPECT_FALSE(run.value("job_last_success_timestamp_seconds"));
@@ -157,35 +157,36 @@ TEST_F(JobKindTest, PublishesWhatIsKnown) {
 }
 
 TEST_F(JobKindTest, RefusesInvalidRequests) {
-  const auto probe = house.make("job", kOptions);
+  const auto probe = fixture.make("job", kOptions);
   EXPECT_EQ(send(*probe, "/stop"), 404);
   EXPECT_EQ(send(*probe, "/exit/x"), 400);
-  EXPECT_EQ(house.observe(*probe).value("job_runs_total", {{"outcome", "ok"}}), 0);
+  EXPECT_EQ(fixture.observe(*probe).value("job_runs_total", {{"outcome", "ok"}}), 0);
 }
 
 TEST_F(JobKindTest, KeepsTheHistoryWhenItsOptionsChange) {
-  const auto probe = house.make("job", kOptions);
+  const auto probe = fixture.make("job", kOptions);
   send(*probe, "");
-  const auto next = house.make("job", "schedule: '0 3 * * *', token: none, max_duration: 5m");
+  const auto next = fixture.make("job", "schedule: '0 3 * * *', token: none, max_duration: 5m");
   EXPECT_EQ(next->target(), probe->target());
   next->inherit(*probe);
-  EXPECT_EQ(house.observe(*next).value("job_runs_total", {{"outcome", "ok"}}), 1);
+  EXPECT_EQ(fixture.observe(*next).value("job_runs_total", {{"outcome", "ok"}}), 1);
 }
 
 TEST_F(JobKindTest, HasARoute) {
-  const auto open = house.make("job", kOptions);
+  const auto open = fixture.make("job", kOptions);
   EXPECT_EQ(open->target(), "/api/v1/jobs/p");
   EXPECT_EQ(open->receiver()->route().prefix, "/api/v1/jobs/");
   EXPECT_FALSE(open->receiver()->route().token);
-  const auto closed = house.make("job", "schedule: '@every 1h', token: {env: JOB_TOKEN}");
+  const auto closed = fixture.make("job", "schedule: '@every 1h', token: {env: JOB_TOKEN}");
   EXPECT_TRUE(closed->receiver()->route().token);
-  EXPECT_EQ(house.observe(*closed).failure(), "config: environment variable JOB_TOKEN is not set");
+  EXPECT_EQ(fixture.observe(*closed).failure(),
+            "config: environment variable JOB_TOKEN is not set");
 }
 
 TEST_F(JobKindTest, RefusesInvalidOptions) {
   const auto problem = [&](std::string_view options) {
     try {
-      house.make("job", options);
+      fixture.make("job", options);
     } catch (const std::runtime_error& error) {
       return std::string(error.what());
     }

@@ -117,7 +117,7 @@ class PostgresTest : public testing::Test {
   [[nodiscard]] std::string options(const std::string& more = "") const {
     return "url: 'postgresql://monitor@" + peer.endpoint() + "/postgres?sslmode=disable'" + more;
   }
-  test::Observation observe() { return house.observe("postgres", options()); }
+  test::Observation observe() { return fixture.observe("postgres", options()); }
 
   static std::size_t size_of(const std::string& bytes) {
     std::size_t size = 0;
@@ -167,8 +167,8 @@ class PostgresTest : public testing::Test {
   int queries = 0;
   int size_queries = 0;
 
-  test::KindHouse house;
-  test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
+  test::ProbeFixture fixture;
+  test::Conversation peer{fixture.loop, [this](test::Line& line) { return serve(line); }};
 };
 
 TEST_F(PostgresTest, PublishesServerSettings) {
@@ -292,10 +292,10 @@ TEST_F(PostgresTest, ChecksWalThatWaitsToBeArchived) {
 }
 
 TEST_F(PostgresTest, MeasuresWaitingWalFromTheLastRunWithoutAny) {
-  const auto probe = house.make("postgres", options());
-  house.observe(*probe);
+  const auto probe = fixture.make("postgres", options());
+  fixture.observe(*probe);
   archiver.at(0, "waiting") = "t";  // the server was idle until now
-  const auto waiting = house.observe(*probe).reading("wal_archive_age");
+  const auto waiting = fixture.observe(*probe).reading("wal_archive_age");
   ASSERT_TRUE(waiting);
   EXPECT_LT(*waiting, 60);
 }
@@ -346,19 +346,19 @@ TEST_F(PostgresTest, KeepsDatabaseNamesUnchanged) {
 }
 
 TEST_F(PostgresTest, ReadsSizesOncePerSizeInterval) {
-  const auto probe = house.make("postgres", options());
-  house.observe(*probe);
+  const auto probe = fixture.make("postgres", options());
+  fixture.observe(*probe);
   sizes.at(1, "size") = "5";
-  const test::Observation run = house.observe(*probe);
+  const test::Observation run = fixture.observe(*probe);
   EXPECT_EQ(queries, 2);
   EXPECT_EQ(size_queries, 1);
   EXPECT_EQ(run.value("pg_database_size_bytes", {{"datname", "shop"}}), 1e12);  // the kept value
 }
 
 TEST_F(PostgresTest, KeepsItsConnection) {
-  const auto probe = house.make("postgres", options());
-  house.observe(*probe);
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  const auto probe = fixture.make("postgres", options());
+  fixture.observe(*probe);
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 1);
   // The server's timeout equals the run's time limit.
   EXPECT_TRUE(timeout.contains("statement_timeout = 10000")) << timeout;
@@ -367,23 +367,23 @@ TEST_F(PostgresTest, KeepsItsConnection) {
 }
 
 TEST_F(PostgresTest, ReconnectsAfterAFailure) {
-  const auto probe = house.make("postgres", options());
+  const auto probe = fixture.make("postgres", options());
   query_error = error("ERROR", "57014", "canceling statement due to statement timeout");
-  EXPECT_TRUE(house.observe(*probe).failure().starts_with("timeout: "));
+  EXPECT_TRUE(fixture.observe(*probe).failure().starts_with("timeout: "));
   query_error.clear();
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 2);
 }
 
 TEST_F(PostgresTest, ReconnectsAfterACancelledRun) {
-  const auto probe = house.make("postgres", options());
-  house.observe(*probe);
-  auto task = house.begin(*probe);
-  ASSERT_TRUE(house.until([&] { return queries == 2; }));
+  const auto probe = fixture.make("postgres", options());
+  fixture.observe(*probe);
+  auto task = fixture.begin(*probe);
+  ASSERT_TRUE(fixture.until([&] { return queries == 2; }));
   task.cancel();
-  ASSERT_TRUE(house.until([&] { return task.done(); }));
+  ASSERT_TRUE(fixture.until([&] { return task.done(); }));
   EXPECT_THROW(task.get(), boost::system::system_error);
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 2);
 }
 
@@ -399,9 +399,9 @@ TEST_F(PostgresTest, KeepsTheStatisticsIfTheConnectionFailsBeforeTheSizes) {
 // is up nevertheless.
 TEST_F(PostgresTest, ReportsOverloadIfReadingSizesTakesTooLong) {
   size_error = error("ERROR", "57014", "canceling statement due to statement timeout");
-  const auto probe = house.make("postgres", options());
+  const auto probe = fixture.make("postgres", options());
   for (int i = 0; i < 2; ++i) {  // the second run does not query the sizes; the failure remains
-    const test::Observation run = house.observe(*probe);
+    const test::Observation run = fixture.observe(*probe);
     EXPECT_FALSE(run.threw());
     EXPECT_TRUE(run.failure().starts_with("overload: database sizes: ")) << run.failure();
     EXPECT_EQ(run.value("pg_stat_activity_count", {{"datname", "shop"}}), 55);
@@ -413,10 +413,10 @@ TEST_F(PostgresTest, ReportsOverloadIfReadingSizesTakesTooLong) {
 TEST_F(PostgresTest, ConcealsThePasswordOnAKeptConnection) {
   const std::string with_password =
       "url: 'postgresql://monitor:hunter2@" + peer.endpoint() + "/postgres?sslmode=disable'";
-  const auto probe = house.make("postgres", with_password);
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  const auto probe = fixture.make("postgres", with_password);
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   query_error = error("ERROR", "XX000", "syntax error near hunter2");
-  const std::string failure = house.observe(*probe).failure();
+  const std::string failure = fixture.observe(*probe).failure();
   EXPECT_TRUE(failure.contains("syntax error near ")) << failure;
   EXPECT_FALSE(failure.contains("hunter2")) << failure;
   EXPECT_EQ(peer.accepted(), 1);
@@ -474,37 +474,37 @@ TEST_F(PostgresTest, RejectsUnsupportedServerVersions) {
 
 TEST_F(PostgresTest, ReportsAConnectionFailure) {
   const test::ClosedPort closed;
-  const test::Observation run = house.observe(
+  const test::Observation run = fixture.observe(
       "postgres", "url: 'postgresql://monitor@" + closed.endpoint() + "?sslmode=disable'");
   EXPECT_EQ(run.reason(), "connect");
   EXPECT_EQ(run.reading("connections"), std::nullopt);
 }
 
 TEST_F(PostgresTest, InheritsTheConnectionOfTheSameUserOnly) {
-  const auto first = house.make("postgres", options());
-  house.observe(*first);
-  const auto same = house.make("postgres", options(", size_interval: 1h"));
+  const auto first = fixture.make("postgres", options());
+  fixture.observe(*first);
+  const auto same = fixture.make("postgres", options(", size_interval: 1h"));
   same->inherit(*first);
-  house.observe(*same);
+  fixture.observe(*same);
   EXPECT_EQ(peer.accepted(), 1);
-  const auto other = house.make(
+  const auto other = fixture.make(
       "postgres", "url: 'postgresql://admin@" + peer.endpoint() + "/postgres?sslmode=disable'");
   other->inherit(*same);
-  house.observe(*other);
+  fixture.observe(*other);
   EXPECT_EQ(peer.accepted(), 2);
 }
 
 // The connection may lead to a server that is no longer trusted, or use a password that is no
 // longer valid.
 TEST_F(PostgresTest, InheritsNoConnectionIfConnectionOptionsDiffer) {
-  const auto first = house.make("postgres", options());
-  house.observe(*first);
+  const auto first = fixture.make("postgres", options());
+  fixture.observe(*first);
   int connections = 1;
   for (const char* option : {", channel_binding: disable", ", allow_cleartext_password: true",
                              ", password: {env: VITALSD_TEST_NONE}"}) {
-    const auto next = house.make("postgres", options(option));
+    const auto next = fixture.make("postgres", options(option));
     next->inherit(*first);
-    house.observe(*next);
+    fixture.observe(*next);
     connections += std::string_view(option).contains("env") ? 0 : 1;  // the password cannot be read
     EXPECT_EQ(peer.accepted(), connections) << option;
   }
@@ -513,11 +513,11 @@ TEST_F(PostgresTest, InheritsNoConnectionIfConnectionOptionsDiffer) {
 TEST_F(PostgresTest, ConnectsToAnIpv6Literal) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
   const test::Conversation other(
-      house.loop, [this](test::Line& line) { return serve(line); },
+      fixture.loop, [this](test::Line& line) { return serve(line); },
       asio::ip::address_v6::loopback());
-  const auto probe = house.make(
+  const auto probe = fixture.make(
       "postgres", "url: 'postgresql://monitor@" + other.endpoint() + "?sslmode=disable'");
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(probe->target(), other.endpoint() + "/monitor");  // libpq's default
 }
 

@@ -52,8 +52,8 @@ class PrometheusTest : public testing::Test {
   }
   // The checks of queries belong to the probe, so it outlives the observation.
   test::Observation observe(const std::string& more = "") {
-    observed = house.make("prometheus", options(more));
-    return house.observe(*observed);
+    observed = fixture.make("prometheus", options(more));
+    return fixture.observe(*observed);
   }
   test::Observation query(const std::string& answer, const std::string& more = "") {
     answers["/api/v1/query"] = answer;
@@ -61,20 +61,20 @@ class PrometheusTest : public testing::Test {
   }
   std::string problems(const std::string& more) {
     try {
-      house.make("prometheus", "url: 'http://h'" + more);
+      fixture.make("prometheus", "url: 'http://h'" + more);
     } catch (const std::runtime_error& error) {
       return error.what();
     }
     return "";
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   std::map<std::string, std::string> answers{{"/api/v1/targets", success(kTargets)},
                                              {"/api/v1/rules", success(kRules)},
                                              {"/api/v1/alertmanagers", success(kAlertmanagers)},
                                              {"/metrics", page(0, 0)}};
   std::vector<HttpCall> calls;
-  test::Conversation peer{house.loop, script()};
+  test::Conversation peer{fixture.loop, script()};
   std::unique_ptr<Probe> observed;
 };
 
@@ -107,17 +107,17 @@ TEST_F(PrometheusTest, PublishesTargetsRulesAndAlertmanagers) {
 }
 
 TEST_F(PrometheusTest, CountsNotificationsThatFailWhileItRuns) {
-  const auto probe = house.make("prometheus", options());
+  const auto probe = fixture.make("prometheus", options());
   answers["/metrics"] = page(5, 3);
-  EXPECT_EQ(house.observe(*probe).reading("notifications_dropped"), std::nullopt);
+  EXPECT_EQ(fixture.observe(*probe).reading("notifications_dropped"), std::nullopt);
   answers["/metrics"] = page(6, 5);
-  const auto successor = house.make("prometheus", options(", targets: false"));
+  const auto successor = fixture.make("prometheus", options(", targets: false"));
   successor->inherit(*probe);
-  const test::Observation run = house.observe(*successor);
+  const test::Observation run = fixture.observe(*successor);
   EXPECT_EQ(run.reading("notifications_dropped"), 0);  // for no time until now
   EXPECT_EQ(run.reading("notification_errors", "http://m"), 1);
   answers["/metrics"] = page(7, 6);
-  EXPECT_GT(house.observe(*successor).reading("notifications_dropped").value_or(0), 0);
+  EXPECT_GT(fixture.observe(*successor).reading("notifications_dropped").value_or(0), 0);
 }
 
 TEST_F(PrometheusTest, NeedsAnAlertmanagerOnlyForAlerts) {
@@ -160,7 +160,7 @@ TEST_F(PrometheusTest, SendsCredentialsBelowThePathPrefix) {
       "/prefix/', targets: false, alerting: false, bearer_token: hush-hush, "
       "queries: [{name: q, expr: 'sum(a{b=\"c\"})'}]";
   const test::Observation run =
-      house.observe("prometheus", "url: 'http://" + peer.endpoint() + more);
+      fixture.observe("prometheus", "url: 'http://" + peer.endpoint() + more);
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(calls.at(0).header("authorization"), "Bearer hush-hush");
   EXPECT_THAT(calls.at(0).target,

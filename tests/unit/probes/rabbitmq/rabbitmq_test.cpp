@@ -68,7 +68,7 @@ class RabbitmqTest : public testing::Test {
 
   /// A server that returns these bodies, and 404 for other paths.
   std::unique_ptr<HttpScript> serve(Bodies& bodies) {
-    return std::make_unique<HttpScript>(house.loop, [&bodies](const std::string& target) {
+    return std::make_unique<HttpScript>(fixture.loop, [&bodies](const std::string& target) {
       const auto found = bodies.find(target.substr(0, target.find('?')));
       return HttpScript::Reply{found == bodies.end() ? test::http_answer(404, "Not Found")
                                                      : test::http_answer(200, found->second)};
@@ -83,7 +83,7 @@ class RabbitmqTest : public testing::Test {
     return {{"queue", name}, {"vhost", vhost}};
   }
   std::unique_ptr<Probe> make(const std::string& options) {
-    return house.make("rabbitmq", options);
+    return fixture.make("rabbitmq", options);
   }
   std::string error_of(const std::string& options) {
     try {
@@ -94,13 +94,13 @@ class RabbitmqTest : public testing::Test {
     return "";
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
 };
 
 TEST_F(RabbitmqTest, ReadsEverythingFromTheManagementApi) {
   Bodies bodies = management();
   const auto server = serve(bodies);
-  const Observation seen = house.observe(*make("url: '" + server->url() + "', user: watch"));
+  const Observation seen = fixture.observe(*make("url: '" + server->url() + "', user: watch"));
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_unacked", queue("a")), 2);
@@ -128,7 +128,7 @@ TEST_F(RabbitmqTest, TheHealthCheckKnowsAlarmsBeforeTheNodesDo) {
   bodies["/api/health/checks/alarms"] =
       R"({"status":"failed","alarms":[{"node":"rabbit@a","resource":"memory"}]})";
   const auto server = serve(bodies);
-  const Observation seen = house.observe(*make("url: '" + server->url() + "', user: watch"));
+  const Observation seen = fixture.observe(*make("url: '" + server->url() + "', user: watch"));
   EXPECT_EQ(seen.value("rabbitmq_alarms_memory_used_watermark", {{"node", "rabbit@a"}}), 1);
   EXPECT_EQ(seen.value("rabbitmq_alarms_free_disk_space_watermark", {{"node", "rabbit@a"}}), 0);
   EXPECT_EQ(seen.reading("alarms"), 1);
@@ -138,7 +138,7 @@ TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
   std::vector<std::string> pages = {queue_list(item("a", kCounts), 1, 2, 2),
                                     queue_list(item("b", kCounts), 2, 2, 2)};
   const Bodies bodies = management();
-  HttpScript server(house.loop, [&](const std::string& target) {
+  HttpScript server(fixture.loop, [&](const std::string& target) {
     if (target.starts_with("/api/health") || target.starts_with("/api/overview"))
       return HttpScript::Reply{test::http_answer(404, "")};
     if (!target.starts_with("/api/queues?page="))
@@ -150,17 +150,17 @@ TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
     return HttpScript::Reply{test::http_answer(200, pages[page])};
   });
   const auto probe = make("url: '" + server.url() + "', user: watch");
-  Observation seen = house.observe(*probe);
+  Observation seen = fixture.observe(*probe);
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 2U);
   // A queue was deleted while the pages were read, so the second page does not exist. Which queue
   // it was is not known yet.
   pages.pop_back();
-  seen = house.observe(*probe);
+  seen = fixture.observe(*probe);
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 2U);
   pages = {queue_list(item("a", kCounts))};
-  seen = house.observe(*probe);
+  seen = fixture.observe(*probe);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 1U);  // a deleted queue is gone at once
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
 }
@@ -169,13 +169,13 @@ TEST_F(RabbitmqTest, AUserWithoutTheTagMonitoringLacksAPermission) {
   Bodies bodies = management(R"(["policymaker","management"])");
   const auto server = serve(bodies);
   const auto probe = make("url: '" + server->url() + "', user: watch");
-  Observation seen = house.observe(*probe);
+  Observation seen = fixture.observe(*probe);
   EXPECT_THAT(seen.failure(),
               HasSubstr("permission: the user watch has the tags policymaker, management"));
   EXPECT_THAT(seen.failure(), HasSubstr("rabbitmqctl set_user_tags watch policymaker monitoring"));
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 0U);
   bodies = management();
-  seen = house.observe(*probe);  // the next run notices the tag
+  seen = fixture.observe(*probe);  // the next run notices the tag
   EXPECT_EQ(seen.failure(), "");
 }
 
@@ -186,13 +186,13 @@ TEST_F(RabbitmqTest, AUserWithoutAPermissionOnAVirtualHostLacksItsQueues) {
   const auto server = serve(bodies);
   const auto probe = make("url: '" + server->url() + "', user: watch");
   for (int run = 0; run < 2; ++run) {
-    const Observation seen = house.observe(*probe);
+    const Observation seen = fixture.observe(*probe);
     EXPECT_THAT(seen.failure(), HasSubstr("permission: the user watch sees 1 of 3 queues"));
     EXPECT_THAT(seen.failure(), HasSubstr("rabbitmqctl set_permissions -p shop watch '' '' ''"));
     EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 0U);
   }
   bodies["/api/vhosts"] = R"([{"name":"/"}])";  // the queues were declared after the list was read
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
 }
 
 TEST_F(RabbitmqTest, AnEmptyVirtualHostIsNotHidden) {
@@ -209,48 +209,49 @@ TEST_F(RabbitmqTest, AnEmptyVirtualHostIsNotHidden) {
     };
   };
   // The second queue is declared after the list was read.
-  const HttpScript declares(house.loop, with("/api/overview", [&] {
+  const HttpScript declares(fixture.loop, with("/api/overview", [&] {
                               bodies["/api/queues"] =
                                   queue_list(item("a", kCounts) + ',' + item("b", kCounts));
                             }));
-  EXPECT_EQ(house.observe("rabbitmq", "url: '" + declares.url() + "', user: watch").failure(), "");
+  EXPECT_EQ(fixture.observe("rabbitmq", "url: '" + declares.url() + "', user: watch").failure(),
+            "");
   // A queue is deleted after it was counted.
   bodies["/api/queues"] = queue_list(item("a", kCounts));
-  const HttpScript deletes(house.loop, with("/api/overview", [&] {
+  const HttpScript deletes(fixture.loop, with("/api/overview", [&] {
                              bodies["/api/overview"] = R"({"object_totals":{"queues":1}})";
                            }));
-  EXPECT_EQ(house.observe("rabbitmq", "url: '" + deletes.url() + "', user: watch").failure(), "");
+  EXPECT_EQ(fixture.observe("rabbitmq", "url: '" + deletes.url() + "', user: watch").failure(), "");
 }
 
 TEST_F(RabbitmqTest, A503ThatIsNoHealthCheckIsUnready) {
   Bodies bodies = management();
   std::string answer = test::http_answer(503, "<html>Service Unavailable</html>");
-  const HttpScript server(house.loop, [&](const std::string& target) {
+  const HttpScript server(fixture.loop, [&](const std::string& target) {
     if (target.starts_with("/api/health")) return HttpScript::Reply{answer};
     const auto found = bodies.find(target.substr(0, target.find('?')));
     return HttpScript::Reply{found == bodies.end() ? test::http_answer(404, "")
                                                    : test::http_answer(200, found->second)};
   });
   const auto probe = make("url: '" + server.url() + "', user: watch");
-  EXPECT_EQ(house.observe(*probe).failure(), "unready: " + server.url() + ": status 503");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "unready: " + server.url() + ": status 503");
   answer = test::http_answer(
       503, R"({"status":"failed","alarms":[{"node":"rabbit@a","resource":"memory"}]})");
-  const Observation seen = house.observe(*probe);
+  const Observation seen = fixture.observe(*probe);
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.value("rabbitmq_alarms_memory_used_watermark", {{"node", "rabbit@a"}}), 1);
 }
 
 TEST_F(RabbitmqTest, AUserWithoutAnyTagIsNotRejectedCredentials) {
   std::string reason = "Not management user";
-  HttpScript server(house.loop, [&](const std::string&) {
+  HttpScript server(fixture.loop, [&](const std::string&) {
     return HttpScript::Reply{
         test::http_answer(401, R"({"error":"not_authorised","reason":")" + reason + "\"}")};
   });
   const auto probe = make("url: '" + server.url() + "', user: watch");
-  EXPECT_THAT(house.observe(*probe).failure(),
+  EXPECT_THAT(fixture.observe(*probe).failure(),
               HasSubstr("permission: the user watch has no tag, "));
   reason = "Login failed";
-  EXPECT_EQ(house.observe(*probe).failure(),
+  EXPECT_EQ(fixture.observe(*probe).failure(),
             "auth: " + server.url() + ": status 401: Login failed");
 }
 
@@ -260,7 +261,7 @@ TEST_F(RabbitmqTest, ReadsCountsFromThePluginOfEveryNode) {
   const auto one = serve(a);
   const auto other = serve(b);
   const auto probe = make("urls: ['" + one->url() + "', '" + other->url() + "']");
-  Observation seen = house.observe(*probe);
+  Observation seen = fixture.observe(*probe);
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(one->targets.at(0),
             "/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count");
@@ -280,7 +281,7 @@ TEST_F(RabbitmqTest, ReadsCountsFromThePluginOfEveryNode) {
 
   // A queue that moves is reported twice; its series exists once.
   a["/metrics/detailed"] = node_page("rabbit@a", {{"y", 2}});
-  seen = house.observe(*probe);
+  seen = fixture.observe(*probe);
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("y")), 5);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 2U);  // the queue x of "/" was deleted
 }
@@ -291,16 +292,16 @@ TEST_F(RabbitmqTest, TheQueuesOfAMissingNodeAreUnknown) {
   const auto one = serve(a);
   auto other = serve(b);
   const auto probe = make("urls: ['" + one->url() + "', '" + other->url() + "']");
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   other.reset();
-  Observation seen = house.observe(*probe);
+  Observation seen = fixture.observe(*probe);
   // Some nodes respond: the cluster is up.
   EXPECT_THAT(seen.failure(), HasSubstr("mismatch: 1 of 2 nodes respond; the queues of rabbit@b"));
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("y")), 5);
   EXPECT_EQ(seen.value("rabbitmq_node_up", {{"node", "rabbit@b"}}), 0);
   EXPECT_EQ(seen.count("rabbitmq_queues"), 0U);
   EXPECT_EQ(seen.count("rabbitmq_other_queues"), 0U);
-  seen = house.observe(*probe);
+  seen = fixture.observe(*probe);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 1U);
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("x")), 3);
 }
@@ -308,21 +309,21 @@ TEST_F(RabbitmqTest, TheQueuesOfAMissingNodeAreUnknown) {
 TEST_F(RabbitmqTest, NoResponseAtAllIsAnError) {
   Bodies none;
   const auto server = serve(none);
-  const Observation seen = house.observe("rabbitmq", "urls: ['" + server->url() + "']");
+  const Observation seen = fixture.observe("rabbitmq", "urls: ['" + server->url() + "']");
   EXPECT_TRUE(seen.threw());
   EXPECT_THAT(seen.failure(),
               HasSubstr("mismatch: " + server->url() + " has no /metrics/detailed"));
-  EXPECT_EQ(house.observe("rabbitmq", "urls: ['http://127.0.0.1:1']").reason(), "connect");
-  EXPECT_EQ(house.observe("rabbitmq", "urls: ['http://nowhere.test:1']").reason(), "dns");
+  EXPECT_EQ(fixture.observe("rabbitmq", "urls: ['http://127.0.0.1:1']").reason(), "connect");
+  EXPECT_EQ(fixture.observe("rabbitmq", "urls: ['http://nowhere.test:1']").reason(), "dns");
 }
 
 TEST_F(RabbitmqTest, ALoadBalancerIsRefused) {
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", {{"x", 3}})}};
   const auto server = serve(bodies);
   const auto probe = make("urls: ['" + server->url() + "']");
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   bodies["/metrics/detailed"] = node_page("rabbit@b", {{"y", 5}});
-  const Observation seen = house.observe(*probe);
+  const Observation seen = fixture.observe(*probe);
   EXPECT_TRUE(seen.threw());
   EXPECT_THAT(seen.failure(), HasSubstr("headless Service"));
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 0U);
@@ -339,7 +340,7 @@ TEST_F(RabbitmqTest, TheManagementApiAddsAttributesToTheCountsOfThePlugin) {
   const auto api = serve(bodies);
   const auto probe =
       make("urls: ['" + node->url() + "'], management: '" + api->url() + "', user: watch");
-  Observation seen = house.observe(*probe);
+  Observation seen = fixture.observe(*probe);
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 2U);
   EXPECT_EQ(seen.value("rabbitmq_other_queues", {{"group", "temporary"}}), 1);
@@ -349,7 +350,7 @@ TEST_F(RabbitmqTest, TheManagementApiAddsAttributesToTheCountsOfThePlugin) {
   EXPECT_EQ(seen.value("rabbitmq_partitions", {{"node", "rabbit@a"}}), 0);
   const std::size_t requests = api->targets.size();
   EXPECT_THAT(api->targets, testing::Contains(HasSubstr("disable_stats=true")));
-  seen = house.observe(*probe);  // within the interval of the management API
+  seen = fixture.observe(*probe);  // within the interval of the management API
   EXPECT_EQ(api->targets.size(), requests);
   EXPECT_EQ(seen.count("rabbitmq_queue_info"), 2U);
   EXPECT_EQ(seen.reading("alarms"), 1);
@@ -362,13 +363,13 @@ TEST_F(RabbitmqTest, CountsStayWhileTheManagementApiFails) {
   const auto api = serve(bodies);
   const auto probe = make("urls: ['" + node->url() + "'], management: '" + api->url() +
                           "', user: watch, management_interval: 0s");
-  Observation seen = house.observe(*probe);
+  Observation seen = fixture.observe(*probe);
   EXPECT_FALSE(seen.threw());
   EXPECT_THAT(seen.failure(), HasSubstr("permission: management API: the user watch has the tag"));
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("x")), 3);
   EXPECT_EQ(seen.count("rabbitmq_queue_info"), 0U);
   bodies.clear();
-  seen = house.observe(*probe);
+  seen = fixture.observe(*probe);
   EXPECT_THAT(seen.failure(), HasSubstr("mismatch: management API: " + api->url()));
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("x")), 3);
 }
@@ -383,12 +384,12 @@ TEST_F(RabbitmqTest, AttributesStayWhileTheManagementApiFails) {
   const std::string options = "urls: ['" + node->url() + "'], management: '" + api->url() +
                               "', user: watch, management_interval: 0s";
   const auto probe = make(options);
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   bodies.erase("/api/nodes");
   const auto successor = make(options + ", max_queues: 9");
   for (Probe* const each : {probe.get(), successor.get()}) {
     if (each != probe.get()) each->inherit(*probe);
-    const Observation seen = house.observe(*each);
+    const Observation seen = fixture.observe(*each);
     EXPECT_THAT(seen.failure(), HasSubstr("mismatch: management API: "));
     EXPECT_EQ(seen.reading("unconsumed"), 0);
     EXPECT_EQ(seen.value("rabbitmq_other_queues", {{"group", "temporary"}}), 1);
@@ -404,13 +405,13 @@ TEST_F(RabbitmqTest, AQueueOfUnknownTypeMayBeAStream) {
   const auto api = serve(bodies);
   const auto probe =
       make("urls: ['" + node->url() + "'], management: '" + api->url() + "', user: watch");
-  Observation seen = house.observe(*probe);
+  Observation seen = fixture.observe(*probe);
   EXPECT_EQ(seen.reading("unconsumed", "log"), std::nullopt);
   EXPECT_EQ(seen.reading("unconsumed"), std::nullopt);
   EXPECT_EQ(seen.reading("queue_depth", "log"), 9);
   bodies = management();
   bodies["/api/queues"] = queue_list(item("log", R"("type":"quorum")"));
-  seen = house.observe(*probe);
+  seen = fixture.observe(*probe);
   EXPECT_EQ(seen.reading("unconsumed", "log"), 9);
 }
 
@@ -421,8 +422,8 @@ TEST_F(RabbitmqTest, ParsesALongListOnAThread) {
   bodies["/api/queues"] = queue_list(item("a", kCounts + ",\"more\":[" + numbers + ']'));
   const auto server = serve(bodies);
   const auto probe = make("url: '" + server->url() + "', user: watch");
-  test::Task<Observation> run = house.begin(*probe);
-  const auto on_loop = test::longest_turn(house.loop, [&] { return run.done(); });
+  test::Task<Observation> run = fixture.begin(*probe);
+  const auto on_loop = test::longest_turn(fixture.loop, [&] { return run.done(); });
   const Observation seen = run.get();
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.value("rabbitmq_queues"), 1);
@@ -442,10 +443,10 @@ TEST_F(RabbitmqTest, ANodeOfOtherUrlsIsNotInherited) {
     return "urls: ['" + one->url() + "', '" + other->url() + "']";
   };
   const auto probe = make(urls(first, second));
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   const auto successor = make(urls(first, third));
   successor->inherit(*probe);
-  const Observation seen = house.observe(*successor);
+  const Observation seen = fixture.observe(*successor);
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.value("rabbitmq_queues"), 2);
   EXPECT_EQ(seen.count("rabbitmq_node_up"), 2U);
@@ -455,13 +456,13 @@ TEST_F(RabbitmqTest, AUrlMayBeThatOfThePlugin) {
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", {{"x", 3}})}};
   const auto server = serve(bodies);
   const auto probe = make("url: '" + server->url() + "'");
-  EXPECT_EQ(house.observe(*probe).failure(), "");
-  const Observation seen = house.observe(*probe);
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
+  const Observation seen = fixture.observe(*probe);
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("x")), 3);
   EXPECT_EQ(server->targets.size(), 3U);  // /api/whoami once
   bodies = management();
-  EXPECT_EQ(house.observe(*probe).reason(), "mismatch");
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).reason(), "mismatch");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
 }
 
 TEST_F(RabbitmqTest, KeepsTheDeepestQueuesAndSumsTheRest) {
@@ -469,7 +470,7 @@ TEST_F(RabbitmqTest, KeepsTheDeepestQueuesAndSumsTheRest) {
                     node_page("rabbit@a", {{"a", 0}, {"b", 5}, {"c", 9}, {"d", 5}, {"e", 1}})}};
   const auto server = serve(bodies);
   const Observation seen =
-      house.observe("rabbitmq", "urls: ['" + server->url() + "'], max_queues: 2");
+      fixture.observe("rabbitmq", "urls: ['" + server->url() + "'], max_queues: 2");
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 2U);
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("b")), 5);
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("c")), 9);
@@ -484,7 +485,7 @@ TEST_F(RabbitmqTest, TemporaryQueuesHaveSeriesOnRequest) {
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", {{"amq.gen-1", 4}})}};
   const auto server = serve(bodies);
   const Observation seen =
-      house.observe("rabbitmq", "urls: ['" + server->url() + "'], temporary_queues: true");
+      fixture.observe("rabbitmq", "urls: ['" + server->url() + "'], temporary_queues: true");
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("amq.gen-1")), 4);
   EXPECT_EQ(seen.value("rabbitmq_other_queues", {{"group", "temporary"}}), 0);
 }
@@ -493,7 +494,7 @@ TEST_F(RabbitmqTest, SomeQueuesNeedNoConsumer) {
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", {{"dlq", 4, 0}, {"work", 1, 0}})}};
   const auto server = serve(bodies);
   const Observation seen =
-      house.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: '^dlq$'");
+      fixture.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: '^dlq$'");
   EXPECT_EQ(seen.reading("unconsumed", "work"), 1);
   EXPECT_EQ(seen.reading("queue_depth", "dlq"), 4);
 }
@@ -502,7 +503,7 @@ TEST_F(RabbitmqTest, HasTheNamesOfKbuddeOnRequest) {
   Bodies bodies = management();
   const auto server = serve(bodies);
   const Observation seen =
-      house.observe("rabbitmq", "url: '" + server->url() + "', user: watch, names: kbudde");
+      fixture.observe("rabbitmq", "url: '" + server->url() + "', user: watch, names: kbudde");
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_unacknowledged", queue("a")), 2);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_unacked"), 0U);
@@ -519,7 +520,7 @@ TEST_F(RabbitmqTest, PublishesTenThousandQueues) {
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", rows)}};
   const auto server = serve(bodies);
   const Observation seen =
-      house.observe("rabbitmq", "urls: ['" + server->url() + "'], max_queues: 10000");
+      fixture.observe("rabbitmq", "urls: ['" + server->url() + "'], max_queues: 10000");
   EXPECT_EQ(seen.failure(), "");
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 10'000U);
   EXPECT_EQ(seen.duplicates(), 0U);

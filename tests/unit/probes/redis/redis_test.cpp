@@ -60,14 +60,14 @@ class RedisTest : public testing::Test {
     set_info(text);
   }
   test::Observation observe(const std::string& more = "") {
-    return house.observe("redis", options("", more));
+    return fixture.observe("redis", options("", more));
   }
   [[nodiscard]] std::string options(const std::string& path = "",
                                     const std::string& more = "") const {
     return "url: 'redis://" + peer.endpoint() + path + '\'' + more;
   }
 
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   std::map<std::string, std::string> replies{{"INFO", bulk(kInfo)}};
   // Without the commands of the slow lane, which slow_lane_test.cpp tests.
   [[nodiscard]] std::vector<std::string> quick_commands() const {
@@ -81,7 +81,7 @@ class RedisTest : public testing::Test {
 
   std::vector<std::string> commands;
   bool hangs_up = false;  // after the last reply of the first run on a connection
-  test::Conversation peer{house.loop, [this](test::Line& line) { return serve(line); }};
+  test::Conversation peer{fixture.loop, [this](test::Line& line) { return serve(line); }};
 };
 
 TEST_F(RedisTest, PublishesTheFieldsOfInfo) {
@@ -193,8 +193,8 @@ TEST_F(RedisTest, AuthenticatesAndSelectsTheDatabase) {
   replies["AUTH monitor hush hush"] = replies["SELECT 3"] = "+OK\r\n";
   replies["LLEN q"] = ":5\r\n";
   const test::Observation run =
-      house.observe("redis", "url: 'redis://monitor@" + peer.endpoint() +
-                                 "/3', password: {file: '" + secret + "'}, lists: [q]");
+      fixture.observe("redis", "url: 'redis://monitor@" + peer.endpoint() +
+                                   "/3', password: {file: '" + secret + "'}, lists: [q]");
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(quick_commands(), (std::vector<std::string>{"AUTH monitor hush hush", "SELECT 3",
                                                         "INFO", "CONFIG GET save", "LLEN q"}));
@@ -255,11 +255,11 @@ TEST_F(RedisTest, ChecksTheAgeOfASnapshotWithNewerWrites) {
 // The age of the snapshot of an idle server is not the age of a write that has just been made.
 TEST_F(RedisTest, MeasuresUnsavedWritesFromTheLastRunWithoutAny) {
   replies["CONFIG GET save"] = config_save("3600 1");
-  const auto probe = house.make("redis", options());
+  const auto probe = fixture.make("redis", options());
   set_info(with_snapshot("500000", "0"));
-  EXPECT_EQ(house.observe(*probe).reading("snapshot_age"), 0);
+  EXPECT_EQ(fixture.observe(*probe).reading("snapshot_age"), 0);
   set_info(with_snapshot("500010", "1"));
-  const auto waiting = house.observe(*probe).reading("snapshot_age");
+  const auto waiting = fixture.observe(*probe).reading("snapshot_age");
   ASSERT_TRUE(waiting);
   EXPECT_LT(*waiting, 60);
 }
@@ -278,63 +278,63 @@ TEST_F(RedisTest, ChecksNoSnapshotOfAServerThatSavesNone) {
 
 // Each refusal would be an entry in the server's ACL LOG.
 TEST_F(RedisTest, DoesNotRepeatARefusedCommandInEachRun) {
-  const auto probe = house.make("redis", options());
-  house.observe(*probe);
-  house.observe(*probe);
+  const auto probe = fixture.make("redis", options());
+  fixture.observe(*probe);
+  fixture.observe(*probe);
   EXPECT_EQ(quick_commands(), (std::vector<std::string>{"INFO", "CONFIG GET save", "INFO"}));
 }
 
 TEST_F(RedisTest, KeepsItsConnection) {
-  const auto probe = house.make("redis", options());
-  EXPECT_EQ(house.observe(*probe).failure(), "");
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  const auto probe = fixture.make("redis", options());
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 1);
 }
 
 TEST_F(RedisTest, ReconnectsAfterTheServerClosedTheConnection) {
-  const auto probe = house.make("redis", options());
+  const auto probe = fixture.make("redis", options());
   hangs_up = true;
-  EXPECT_EQ(house.observe(*probe).failure(), "");
-  test::run_for(house.loop, std::chrono::milliseconds(
-                                5));  // until the probe receives the end of the connection
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
+  test::run_for(fixture.loop, std::chrono::milliseconds(
+                                  5));  // until the probe receives the end of the connection
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 2);
 }
 
 TEST_F(RedisTest, ReconnectsAfterACancelledRun) {
-  const auto probe = house.make("redis", options());
+  const auto probe = fixture.make("redis", options());
   replies["INFO"] = "";  // no reply
-  auto task = house.begin(*probe);
-  ASSERT_TRUE(house.until([&] { return commands.size() == 1; }));
+  auto task = fixture.begin(*probe);
+  ASSERT_TRUE(fixture.until([&] { return commands.size() == 1; }));
   task.cancel();
   EXPECT_THROW(task.get(), boost::system::system_error);
   set_info(
       kInfo);  // a late reply on the old connection would be taken for the reply to another command
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(peer.accepted(), 2);
 }
 
 TEST_F(RedisTest, PublishesTheHitRateWithoutItsOwnLookUps) {
   replies["LLEN q"] = ":3\r\n";
-  const auto probe = house.make("redis", options("", ", lists: [q]"));
-  EXPECT_EQ(house.observe(*probe).count("redis_cache_hit_rate"), 0U);
+  const auto probe = fixture.make("redis", options("", ", lists: [q]"));
+  EXPECT_EQ(fixture.observe(*probe).count("redis_cache_hit_rate"), 0U);
   std::string text = kInfo;  // 5 more hits, one of them by the probe, and 12 more misses
   text.replace(text.find("keyspace_hits:100"), 17, "keyspace_hits:105");
   text.replace(text.find("keyspace_misses:50"), 18, "keyspace_misses:62");
   set_info(text);
-  const test::Observation run = house.observe(*probe);
+  const test::Observation run = fixture.observe(*probe);
   EXPECT_EQ(run.value("redis_cache_hit_rate"), 0.25);
   EXPECT_EQ(run.reading("hit_rate"), 0.25);
 }
 
 TEST_F(RedisTest, InheritsTheConnectionAndTheHitRate) {
-  const auto old = house.make("redis", options());
-  house.observe(*old);
-  const auto successor = house.make("redis", options("", ", lists: [q]"));
+  const auto old = fixture.make("redis", options());
+  fixture.observe(*old);
+  const auto successor = fixture.make("redis", options("", ", lists: [q]"));
   replies["LLEN q"] = ":0\r\n";
   successor->inherit(*old);
   set_field("keyspace_hits", "130");
-  EXPECT_EQ(house.observe(*successor).value("redis_cache_hit_rate"), 1);
+  EXPECT_EQ(fixture.observe(*successor).value("redis_cache_hit_rate"), 1);
   EXPECT_EQ(peer.accepted(), 1);
 }
 
@@ -346,7 +346,7 @@ TEST_F(RedisTest, ReportsASentinelAsMismatch) {
 TEST_F(RedisTest, AuthenticatesAUserWithoutAPassword) {
   replies["AUTH guest "] = "+OK\r\n";
   const test::Observation run =
-      house.observe("redis", "url: 'redis://guest@" + peer.endpoint() + '\'');
+      fixture.observe("redis", "url: 'redis://guest@" + peer.endpoint() + '\'');
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(commands.front(), "AUTH guest ");
 }
@@ -355,8 +355,8 @@ TEST_F(RedisTest, AuthenticatesAUserWithoutAPassword) {
 TEST_F(RedisTest, SkipsAuthenticationIfTheServerHasNoUsers) {
   replies["AUTH guest "] = "-ERR wrong number of arguments for 'auth' command\r\n";
   for (const char* user : {"guest", "default"}) {
-    const test::Observation run =
-        house.observe("redis", "url: 'redis://" + std::string(user) + '@' + peer.endpoint() + '\'');
+    const test::Observation run = fixture.observe(
+        "redis", "url: 'redis://" + std::string(user) + '@' + peer.endpoint() + '\'');
     EXPECT_EQ(run.failure(), "") << user;
   }
   EXPECT_EQ(quick_commands(), (std::vector<std::string>{"AUTH guest ", "INFO", "CONFIG GET save",
@@ -365,42 +365,42 @@ TEST_F(RedisTest, SkipsAuthenticationIfTheServerHasNoUsers) {
 
 TEST_F(RedisTest, ConcealsThePasswordOnAKeptConnection) {
   replies["AUTH hunter2"] = "+OK\r\n";
-  const auto probe = house.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  const auto probe = fixture.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   replies["INFO"] = "-ERR unexpected hunter2\r\n";
-  const std::string failure = house.observe(*probe).failure();
+  const std::string failure = fixture.observe(*probe).failure();
   EXPECT_TRUE(failure.contains("unexpected ")) << failure;
   EXPECT_FALSE(failure.contains("hunter2")) << failure;
   EXPECT_EQ(peer.accepted(), 1);
 }
 
 TEST_F(RedisTest, InheritsNoConnectionIfThePasswordDiffers) {
-  const auto old = house.make("redis", options());
-  house.observe(*old);
+  const auto old = fixture.make("redis", options());
+  fixture.observe(*old);
   replies["AUTH hunter2"] = "+OK\r\n";
-  const auto successor = house.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
+  const auto successor = fixture.make("redis", "url: 'redis://:hunter2@" + peer.endpoint() + '\'');
   successor->inherit(*old);
-  house.observe(*successor);
+  fixture.observe(*successor);
   EXPECT_EQ(peer.accepted(), 2);
 }
 
 TEST_F(RedisTest, InheritsNoConnectionIfTheUserDiffers) {
-  const auto old = house.make("redis", options());
-  house.observe(*old);
-  const auto successor = house.make("redis", "url: 'redis://other@" + peer.endpoint() + '\'');
+  const auto old = fixture.make("redis", options());
+  fixture.observe(*old);
+  const auto successor = fixture.make("redis", "url: 'redis://other@" + peer.endpoint() + '\'');
   successor->inherit(*old);
-  house.observe(*successor);
+  fixture.observe(*successor);
   EXPECT_EQ(peer.accepted(), 2);
 }
 
 TEST_F(RedisTest, ConnectsToAnIpv6Literal) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
   const test::Conversation other(
-      house.loop, [this](test::Line& line) { return serve(line); },
+      fixture.loop, [this](test::Line& line) { return serve(line); },
       asio::ip::address_v6::loopback());
-  const auto probe = house.make("redis", "url: 'redis://" + other.endpoint() + "/2'");
+  const auto probe = fixture.make("redis", "url: 'redis://" + other.endpoint() + "/2'");
   replies["SELECT 2"] = "+OK\r\n";
-  EXPECT_EQ(house.observe(*probe).failure(), "");
+  EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(probe->target(), other.endpoint() + "/2");
 }
 

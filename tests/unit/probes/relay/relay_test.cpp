@@ -18,8 +18,8 @@ class RelayTest : public testing::Test {
   [[nodiscard]] std::string options() const { return "url: '" + server.url() + "'"; }
 
   std::string page = "a 1\n";
-  test::KindHouse house;
-  test::HttpScript server{house.loop, [this](const std::string&) {
+  test::ProbeFixture fixture;
+  test::HttpScript server{fixture.loop, [this](const std::string&) {
                             return test::HttpScript::Reply{
                                 test::http_answer(200, page, "Content-Type: text/plain\r\n")};
                           }};
@@ -32,7 +32,7 @@ TEST_F(RelayTest, NoRelayedLineIsOneOfTheProbe) {
     EXPECT_TRUE(is_reserved_name(metric->name)) << metric->name;
   }
   page = "# TYPE relay_up gauge\nrelay_up 7\n";
-  const test::Observation run = house.observe("relay", options());
+  const test::Observation run = fixture.observe("relay", options());
   EXPECT_EQ(run.count("relay_up"), 1U);
   EXPECT_EQ(run.count("exported_relay_up"), 1U);
 }
@@ -44,7 +44,7 @@ TEST_F(RelayTest, NoRelayedLineIsAFactAboutAProbe) {
     EXPECT_EQ(is_reserved_name(metric->name), metric->name != "job_runs_total") << metric->name;
   }
   page = "probe_success 0\njob_overdue{check=\"x\"} 1\n# TYPE pg_up gauge\npg_up 0\n";
-  const test::Observation run = house.observe("relay", options());
+  const test::Observation run = fixture.observe("relay", options());
   EXPECT_EQ(run.count("probe_success") + run.count("job_overdue"), 0U);
   EXPECT_EQ(run.count("exported_probe_success"), 1U);
   EXPECT_EQ(run.count("exported_job_overdue"), 1U);
@@ -53,15 +53,15 @@ TEST_F(RelayTest, NoRelayedLineIsAFactAboutAProbe) {
 
 // The ledger frees the page of a target that fails. The probe must not keep it.
 TEST_F(RelayTest, ProbeDoesNotOwnThePage) {
-  const auto probe = house.make("relay", options());
+  const auto probe = fixture.make("relay", options());
   {
-    const test::Observation run = house.observe(*probe);
+    const test::Observation run = fixture.observe(*probe);
     EXPECT_EQ(run.count("a"), 1U);
-    EXPECT_EQ(house.services.foreign.size(), 1U);
+    EXPECT_EQ(fixture.services.foreign.size(), 1U);
   }
-  EXPECT_EQ(house.services.foreign.size(), 0U);
+  EXPECT_EQ(fixture.services.foreign.size(), 0U);
   page = "# TYPE a counter\na 1\n";  // the name and the type are free
-  EXPECT_EQ(house.observe(*probe).count("a"), 1U);
+  EXPECT_EQ(fixture.observe(*probe).count("a"), 1U);
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ std::string summary(const std::string& fs, const std::string& image_fs = "{}",
 class KubeletTest : public testing::Test {
  protected:
   KubeletTest() {
-    house.services.kubernetes.set_access(
+    fixture.services.kubernetes.set_access(
         {.kubeconfig = scratch.file("kubeconfig", test::kubeconfig_of(server.url())),
          .context = ""});
   }
@@ -53,7 +53,7 @@ class KubeletTest : public testing::Test {
       answers = {{"/stats/summary", std::move(of_summary)},
                  {"/metrics/cadvisor", std::move(of_cadvisor)}};
     }
-    return house.observe("kubelet", "tls: {verify: false}");
+    return fixture.observe("kubelet", "tls: {verify: false}");
   }
 
   // The published sizes by mount point, if the kubelet reports this summary.
@@ -82,7 +82,7 @@ class KubeletTest : public testing::Test {
   std::mutex mutex;
   std::map<std::string, std::string, std::less<>> answers;
   test::TempDirectory scratch;
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   test::TlsServer kubelet{
       test::make_certificate("kubelet"), [this](test::TlsLine& line) {
         for (std::string request = line.read(); !request.empty(); request = line.read()) {
@@ -93,7 +93,7 @@ class KubeletTest : public testing::Test {
         }
       }};
   HttpScript server{
-      house.loop, [this](const std::string& target) -> HttpScript::Reply {
+      fixture.loop, [this](const std::string& target) -> HttpScript::Reply {
         if (target.contains("sendInitialEvents")) return {http_answer(400, "no")};
         if (target.contains("watch=1")) return {test::http_stream(), true};
         const Message node =

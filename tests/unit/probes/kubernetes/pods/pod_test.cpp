@@ -55,7 +55,7 @@ Message terminated(std::string_view reason, std::chrono::seconds ago) {
 class PodTest : public testing::Test {
  protected:
   PodTest() {
-    house.services.kubernetes.set_access(
+    fixture.services.kubernetes.set_access(
         {.kubeconfig = scratch.file("kubeconfig", test::kubeconfig_of(server.url())),
          .context = ""});
   }
@@ -77,16 +77,16 @@ class PodTest : public testing::Test {
   std::string silent_namespace;
   std::optional<Message> listed;  // replaces the listed pod
   test::TempDirectory scratch;
-  test::KindHouse house{short_delays()};
-  HttpScript server{house.loop, [this](const std::string& target) { return answer(target); }};
+  test::ProbeFixture fixture{short_delays()};
+  HttpScript server{fixture.loop, [this](const std::string& target) { return answer(target); }};
 };
 
 TEST_F(PodTest, ChecksDoNotOutliveTheirReadings) {
   silent_namespace = "/pods";
-  const auto probe = house.make("pod", "checks: {}");
-  EXPECT_EQ(house.observe(*probe).reading("crash_looping", "a/p (c)"), 1);
-  EXPECT_TRUE(house.until([&] {
-    const test::Observation run = house.observe(*probe);
+  const auto probe = fixture.make("pod", "checks: {}");
+  EXPECT_EQ(fixture.observe(*probe).reading("crash_looping", "a/p (c)"), 1);
+  EXPECT_TRUE(fixture.until([&] {
+    const test::Observation run = fixture.observe(*probe);
     return run.count("kube_pod_status_phase") == 0 && run.reason() == "timeout" &&
            !run.reading("crash_looping", "a/p (c)") && !run.reading("crash_looping");
   }));
@@ -94,10 +94,10 @@ TEST_F(PodTest, ChecksDoNotOutliveTheirReadings) {
 
 TEST_F(PodTest, ChecksCoverFreshNamespacesOnly) {
   silent_namespace = "/namespaces/b/";
-  const auto probe = house.make("pod", "namespaces: [a, b]");
-  EXPECT_EQ(house.observe(*probe).reading("crash_looping", "a/p (c), b/p (c)"), 2);
-  EXPECT_TRUE(house.until([&] {
-    const test::Observation run = house.observe(*probe);
+  const auto probe = fixture.make("pod", "namespaces: [a, b]");
+  EXPECT_EQ(fixture.observe(*probe).reading("crash_looping", "a/p (c), b/p (c)"), 2);
+  EXPECT_TRUE(fixture.until([&] {
+    const test::Observation run = fixture.observe(*probe);
     return run.count("kube_pod_status_phase") == 1 &&
            run.failure("pods in b").contains("no data received") &&
            run.failure("pods in a").empty() && run.reading("crash_looping", "a/p (c)") == 1;
@@ -122,7 +122,7 @@ TEST_F(PodTest, CountsOomKillsWithoutRestart) {
   };
   for (const auto& [pod, killed] : cases) {
     listed = pod;
-    test::KindHouse another;
+    test::ProbeFixture another;
     const HttpScript other_server(another.loop,
                                   [this](const std::string& target) { return answer(target); });
     another.services.kubernetes.set_access(

@@ -22,8 +22,8 @@ std::string nightly(std::int64_t last_schedule, bool active) {
 }
 
 TEST(Watched, AnUpdateInheritsFromThePreviousState) {
-  test::KindHouse house;
-  Watched<CronJob> watched(house.services.environment, {}, &read_cron_job);
+  test::ProbeFixture fixture;
+  Watched<CronJob> watched(fixture.services.environment, {}, &read_cron_job);
   const auto fails = [&] { return watched.find("shop/nightly")->last_run_failed(1e12, 10); };
   watched.list_started();
   watched.updated(nightly(7200, false));

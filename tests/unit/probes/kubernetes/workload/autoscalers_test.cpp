@@ -31,10 +31,10 @@ Message external_metric(std::string_view queue, std::string_view value) {
 }
 
 test::Observation observe(const Message& spec) {
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   const test::TempDirectory scratch;
   const Message autoscaler = Message().message(1, test::metadata("web")).message(2, spec);
-  const HttpScript server(house.loop, [&](const std::string& target) -> HttpScript::Reply {
+  const HttpScript server(fixture.loop, [&](const std::string& target) -> HttpScript::Reply {
     if (target.contains("sendInitialEvents")) return {http_answer(400, "not known")};
     if (target.contains("watch=1")) return {test::http_stream(), true};
     if (!target.contains("horizontalpodautoscalers")) {  // which versions the server has
@@ -42,9 +42,9 @@ test::Observation observe(const Message& spec) {
     }
     return {http_answer(200, test::kubernetes_list({autoscaler}, 7))};
   });
-  house.services.kubernetes.set_access(
+  fixture.services.kubernetes.set_access(
       {.kubeconfig = scratch.file("kubeconfig", test::kubeconfig_of(server.url())), .context = ""});
-  return house.observe("workload", "resources: [horizontalpodautoscalers]");
+  return fixture.observe("workload", "resources: [horizontalpodautoscalers]");
 }
 
 Labels labels(std::string_view metric, std::string_view type, std::string_view container,
