@@ -1,7 +1,5 @@
 #include "probes/net/tls.hpp"
 
-#include "config/problems.hpp"
-#include "config/yaml.hpp"
 #include "probes/error.hpp"
 #include "probes/net/configured_files.hpp"
 #include "probes/net/timer_wheel.hpp"
@@ -17,6 +15,7 @@
 
 #include "unit/support/certificate.hpp"
 #include "unit/support/loop.hpp"
+#include "unit/support/readers.hpp"
 #include "unit/support/temp_directory.hpp"
 #include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
@@ -35,25 +34,15 @@ using testing::StartsWith;
 
 // ---- options ------------------------------------------------------------------------------------
 
-// The section `tls` of a probe's options, and its problems.
-std::pair<TlsOptions, std::string> read_options(std::string_view yaml) {
-  config::Problems problems("f");
-  config::Value tree = config::parse_yaml(yaml, problems);
-  config::Node node(tree, "", problems);
-  TlsOptions options = TlsOptions::read(node);
-  node.finish();
-  return {std::move(options), problems.text()};
-}
-
 TEST(TlsOptionsTest, VerifyByDefault) {
-  const auto [options, problems] = read_options("{}");
+  const auto [options, problems] = test::read_options<TlsOptions>("{}");
   EXPECT_EQ(problems, "");
   EXPECT_EQ(options, TlsOptions());
   EXPECT_TRUE(options.verify);
 }
 
 TEST(TlsOptionsTest, ReadAllKeysOfTheSection) {
-  const auto [options, problems] = read_options(
+  const auto [options, problems] = test::read_options<TlsOptions>(
       "{tls: {ca: /ca, verify: false, server_name: db, certificate: /cert, key: /key}}");
   EXPECT_EQ(problems, "");
   EXPECT_EQ(options.ca, "/ca");
@@ -64,9 +53,9 @@ TEST(TlsOptionsTest, ReadAllKeysOfTheSection) {
 }
 
 TEST(TlsOptionsTest, RequireCertificateAndKeyTogether) {
-  EXPECT_THAT(read_options("{tls: {certificate: /cert}}").second,
+  EXPECT_THAT(test::read_options<TlsOptions>("{tls: {certificate: /cert}}").second,
               HasSubstr("certificate and key must be set together"));
-  EXPECT_THAT(read_options("{tls: {key: /key}}").second,
+  EXPECT_THAT(test::read_options<TlsOptions>("{tls: {key: /key}}").second,
               HasSubstr("certificate and key must be set together"));
 }
 

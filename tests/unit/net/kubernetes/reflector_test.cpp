@@ -2,175 +2,33 @@
 // at every byte of a response.
 #include "probes/net/kubernetes/reflector.hpp"
 
-#include "exporter/model/foreign.hpp"
-#include "probes/kubernetes/watch/watched.hpp"
-#include "probes/net/configured_files.hpp"
-#include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
-#include "probes/net/kubernetes/message.hpp"
-#include "probes/net/offload.hpp"
-#include "probes/net/resolver.hpp"
-#include "probes/net/timer_wheel.hpp"
-#include "probes/net/tls.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "unit/net/kubernetes/scripted_cluster.hpp"
 #include "unit/support/http_script.hpp"
 #include "unit/support/kubernetes_script.hpp"
 #include "unit/support/loop.hpp"
-#include "unit/support/protobuf.hpp"
-#include "unit/support/temp_directory.hpp"
-#include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace vitalsd::net::kubernetes {
 namespace {
 
+using namespace scripted;
 using namespace std::chrono_literals;
-using test::http_answer;
 using test::http_piece;
 using test::http_stream;
 using test::http_stream_end;
-using test::HttpScript;
-using test::kubernetes_envelope;
-using test::Message;
 using testing::HasSubstr;
-using Names = std::set<std::string>;
-
-constexpr Resource kMaps{.group = "", .version = "v1", .plural = "configmaps"};
-
-// ---- responses of the server
-// ----------------------------------------------------------------------
-
-Message object(std::string_view name, int version) {
-  return Message().message(1, Message().text(1, name).text(6, std::to_string(version)));
-}
-
-std::string list(const Names& names, int version, std::string_view token = "") {
-  std::vector<Message> objects;
-  objects.reserve(names.size());
-  for (const std::string& name : names) objects.push_back(object(name, version));
-  return test::kubernetes_list(objects, version, token);
-}
-
-Message status(int code, std::string_view reason) {
-  return Message().text(2, "Failure").text(3, "scripted").text(4, reason).number(6, code);
-}
-
-std::string event(std::string_view type, const Message& object) {
-  const std::string frame =
-      Message().text(1, type).message(2, Message().text(1, kubernetes_envelope(object))).bytes();
-  std::string out;
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    out += static_cast<char>(frame.size() >> static_cast<unsigned>(shift) & 0xff);
-  }
-  return out + frame;
-}
-
-// ---- the listener -------------------------------------------------------------------------------
-
-std::string name_of_object(std::string_view bytes) {
-  std::string name;
-  for_each_field(bytes, [&](Field& field) {
-    if (field.tag() != 1) return;
-    for_each_field(field.bytes(), [&](Field& meta) {
-      if (meta.tag() == 1) name = meta.bytes();
-    });
-  });
-  return name;
-}
-
-// Implements the contract of Listener: an object that is missing from a list is removed at its end.
-class KeptNames final : public Listener {
- public:
-  Names names;
-  int lists = 0;  // completed
-
-  void list_started() override { listed_.clear(); }
-  void updated(std::string_view object) override {
-    names.insert(name_of_object(object));
-    listed_.insert(name_of_object(object));
-  }
-  void deleted(std::string_view object) override { names.erase(name_of_object(object)); }
-  void list_ended() override {
-    names = listed_;
-    ++lists;
-  }
-
- private:
-  Names listed_;
-};
-
-// What several clusters share, so that a test with many of them is not slower.
-struct Shared {
-  asio::io_context loop;
-  TimerWheel wheel{loop};
-  Resolver resolver{loop, wheel, {}};
-  ConfiguredFiles files{loop, wheel};
-  TlsContexts tls{files};
-  HttpClient http{loop, wheel, resolver, tls};
-};
-
-Timeouts short_timeouts() {
-  Timeouts timeouts;
-  timeouts.response = timeouts.watch = 5s;
-  timeouts.min_delay = timeouts.max_delay = 1ms;
-  return timeouts;
-}
-
-// A server and its client.
-class Cluster {
- public:
-  Cluster(Shared& shared, HttpScript::Script script, const Timeouts& timeouts = short_timeouts())
-      : server(shared.loop, std::move(script)),
-        client(shared.loop, shared.wheel, shared.files, shared.http, timeouts),
-        loop_(shared.loop) {
-    client.set_access({.kubeconfig = scratch_.file("kubeconfig", test::kubeconfig_of(server.url())),
-                       .context = ""});
-  }
-  ~Cluster() {
-    subscription_.reset();
-    client.stop();
-    EXPECT_TRUE(until([this] { return client.running() == 0; }));
-  }
-  Cluster(const Cluster&) = delete;
-  Cluster& operator=(const Cluster&) = delete;
-
-  void follow() { subscription_.emplace(client, Query{.resource = kMaps}, kept); }
-  template <class Condition>
-  [[nodiscard]] bool until(const Condition& condition) {
-    return test::run_until(loop_, condition);
-  }
-  [[nodiscard]] const std::optional<Failure>& failure() const {
-    return subscription_->reflector().failure();
-  }
-
-  HttpScript server;
-  KeptNames kept;
-  Client client;
-
- private:
-  asio::io_context& loop_;
-  test::TempDirectory scratch_;
-  std::optional<Client::Subscription> subscription_;
-};
-
-bool has(std::string_view target, std::string_view parameter) { return target.contains(parameter); }
-
-// The response of a server without WatchList.
-const HttpScript::Reply kNoWatchList{http_answer(400, "sendInitialEvents is forbidden")};
-
-// ---- tests --------------------------------------------------------------------------------------
 
 // Ends its own subscription in the n-th call.
 class Leaving final : public Listener {
@@ -437,126 +295,6 @@ TEST(Reflector, FailsWhenTheServerStopsResponding) {
   EXPECT_THAT(cluster.failure()->detail, HasSubstr("no data received for configmaps while "));
   ASSERT_TRUE(cluster.until([&] { return cluster.kept.names.contains("b"); }));
   EXPECT_EQ(cluster.kept.lists, 1);
-}
-
-struct Object {
-  std::string name;
-  [[nodiscard]] std::string key() const { return name; }
-  bool operator==(const Object&) const = default;
-};
-
-// The state of a probe with a server that returns one list, and `later` from then on.
-class WatchedTest : public testing::Test {
- protected:
-  using Freshness = std::pair<bool, std::optional<Failure>>;
-
-  explicit WatchedTest(const Timeouts& timeouts = with_expiry()) : timeouts_(timeouts) {}
-
-  static Timeouts with_expiry() {
-    Timeouts timeouts = short_timeouts();
-    timeouts.stale = 150ms;
-    timeouts.expired = 600ms;
-    return timeouts;
-  }
-  Freshness judge() {
-    SampleSet run;
-    const auto work = [&]() -> asio::awaitable<bool> {
-      co_return co_await watched.judge(run, run);
-    };
-    const bool publishable = test::Task(shared.loop, work()).get();
-    return {publishable, run.failure()};
-  }
-  [[nodiscard]] bool becomes(bool publishable, Reason reason, std::string_view detail) {
-    return cluster.until([&] {
-      const auto [publishable_now, failure] = judge();
-      return publishable_now == publishable && failure && failure->reason == reason &&
-             failure->detail.contains(detail);
-    });
-  }
-
-  Timeouts timeouts_;
-  Shared shared;
-  bool reject_all = false;
-  HttpScript::Reply later{"", true};  // to all requests but the first list
-  int requests = 0;
-  Cluster cluster{shared,
-                  [this](const std::string& target) -> HttpScript::Reply {
-                    if (reject_all) return later;
-                    if (has(target, "sendInitialEvents")) return kNoWatchList;
-                    if (!has(target, "watch=1")) {
-                      return ++requests == 1 ? HttpScript::Reply{http_answer(200, list({"a"}, 7))}
-                                             : later;
-                    }
-                    return later.stays ? HttpScript::Reply{http_stream(), true} : later;
-                  },
-                  timeouts_};
-  Offload offload{shared.loop};
-  ForeignFamilies foreign;
-  const Environment environment{.loop = shared.loop,
-                                .wheel = shared.wheel,
-                                .offload = offload,
-                                .connecting = offload,
-                                .computing = offload,
-                                .files = shared.files,
-                                .resolver = shared.resolver,
-                                .tls = shared.tls,
-                                .http = shared.http,
-                                .kubernetes = cluster.client,
-                                .foreign = foreign,
-                                .shard = {}};
-  vitalsd::kubernetes::Watched<Object> watched{
-      environment, Query{.resource = kMaps},
-      [](std::string_view bytes) { return Object{name_of_object(bytes)}; }};
-};
-
-// The server does not respond again.
-TEST_F(WatchedTest, BecomesStaleThenExpires) {
-  const auto [publishable, failure] = judge();
-  EXPECT_TRUE(publishable);
-  EXPECT_FALSE(failure.has_value());
-  constexpr std::string_view kStale = "no data received for configmaps in the last";
-  EXPECT_TRUE(becomes(true, Reason::timeout, kStale));
-  EXPECT_EQ(watched.size(), 1U);
-  EXPECT_TRUE(becomes(false, Reason::timeout, kStale));
-}
-
-// With the default times until the data is stale and expired, which a test does not reach.
-class FreshWatchedTest : public WatchedTest {
- protected:
-  FreshWatchedTest() : WatchedTest(short_timeouts()) {}
-};
-
-TEST_F(FreshWatchedTest, IsOverloadedWhileFresh) {
-  later = {http_answer(429, "slow down")};
-  EXPECT_TRUE(judge().first);
-  EXPECT_TRUE(becomes(true, Reason::overload, "429"));
-}
-
-TEST_F(FreshWatchedTest, IsOverloadedWithoutAnyData) {
-  reject_all = true;
-  later = {http_answer(429, "slow down")};
-  EXPECT_TRUE(becomes(false, Reason::overload, "429"));
-}
-
-TEST_F(WatchedTest, IsUnreadyInsteadOfOverloadedWhenStale) {
-  later = {http_answer(429, "slow down")};
-  EXPECT_TRUE(judge().first);
-  EXPECT_TRUE(becomes(true, Reason::unready, "no data received for configmaps in the last "));
-  EXPECT_THAT(judge().second->detail, HasSubstr("429"));
-  EXPECT_TRUE(becomes(false, Reason::unready, "429"));
-}
-
-// After a restart of vitalsd, with an overloaded server.
-TEST_F(WatchedTest, IsUnreadyInsteadOfOverloadedWithoutAnyData) {
-  reject_all = true;
-  later = {http_answer(429, "slow down")};
-  EXPECT_TRUE(becomes(false, Reason::unready, "429"));
-}
-
-TEST_F(WatchedTest, KeepsOtherReasonsWhenStale) {
-  later = {http_answer(403, "no")};
-  EXPECT_TRUE(judge().first);
-  EXPECT_TRUE(becomes(false, Reason::permission, "403"));
 }
 
 }  // namespace

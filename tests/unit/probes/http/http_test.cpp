@@ -3,62 +3,25 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <string_view>
-#include <tuple>
 #include <vector>
 
+#include "unit/probes/http/http_fixture.hpp"
 #include "unit/support/conversation.hpp"
 #include "unit/support/http_script.hpp"
 #include "unit/support/kinds.hpp"
-#include "unit/support/temp_directory.hpp"
 #include "unit/support/tls_server.hpp"
 #include "unit/support/turns.hpp"
 #include <boost/json/parse.hpp>
-#include <boost/json/value.hpp>
 #include <gtest/gtest.h>
 
 namespace vitalsd {
 namespace {
 
 using test::http_answer;
-using test::HttpCall;
-
-class HttpTest : public testing::Test {
- protected:
-  using Answer = std::function<std::string(const HttpCall&)>;
-
-  // Reads one request per connection, because the probe sends only one.
-  test::Conversation::Script script() {
-    return [this](test::Line& line) -> asio::awaitable<void> {
-      calls.push_back(co_await test::read_http(line));
-      co_await line.write(answer(calls.back()));
-    };
-  }
-  void answer_always(const std::string& bytes) {
-    answer = [bytes](const HttpCall&) { return bytes; };
-  }
-
-  [[nodiscard]] std::string url(const std::string& target = "/") const {
-    return "http://" + peer.endpoint() + target;
-  }
-  [[nodiscard]] static std::string quoted(const std::string& text) { return '\'' + text + '\''; }
-  test::Observation observe(const std::string& more = "", const std::string& target = "/") {
-    return fixture.observe("http", "url: " + quoted(url(target)) + more);
-  }
-  static std::string redirect(int status, const std::string& location) {
-    return http_answer(status, "", "Location: " + location + "\r\n");
-  }
-
-  test::ProbeFixture fixture;
-  Answer answer = [](const HttpCall&) { return http_answer(200, "hello"); };
-  std::vector<HttpCall> calls;
-  test::Conversation peer{fixture.loop, script()};
-};
+using test::HttpTest;
 
 TEST_F(HttpTest, PublishesTheResponse) {
   const test::Observation run = observe();
@@ -274,229 +237,6 @@ TEST_F(HttpTest, RejectsABodyLargerThanMaxBody) {
   EXPECT_EQ(observe(", max_body: 1KiB").failure(), "");
 }
 
-// ---- credentials --------------------------------------------------------------------------------
-
-class HttpCredentials : public HttpTest {
- protected:
-  [[nodiscard]] std::string basic() const {
-    return ", user: me, password: {file: " + quoted(secret) + '}';
-  }
-
-  test::TempDirectory directory;
-  std::string secret = directory.file("secret", "hush\n");
-};
-
-TEST_F(HttpCredentials, AreSent) {
-  EXPECT_EQ(observe(basic()).failure(), "");
-  EXPECT_EQ(calls.at(0).header("authorization"), "Basic bWU6aHVzaA==");
-  EXPECT_EQ(observe(", bearer_token: {file: " + quoted(secret) + '}').failure(), "");
-  EXPECT_EQ(calls.at(1).header("authorization"), "Bearer hush");
-}
-
-TEST_F(HttpCredentials, AreReadInEachRun) {
-  const auto probe = fixture.make("http", "url: " + quoted(url()) + basic());
-  fixture.observe(*probe);
-  std::ignore = directory.file("secret", "rotated");
-  fixture.observe(*probe);
-  EXPECT_EQ(calls.at(1).header("authorization"), "Basic bWU6cm90YXRlZA==");
-}
-
-TEST_F(HttpCredentials, PreventTheRequestIfTheyCannotBeRead) {
-  const test::Observation run =
-      observe(", user: me, password: {file: " + quoted(directory.path("missing")) + '}');
-  EXPECT_EQ(run.reason(), "config");
-  EXPECT_EQ(peer.accepted(), 0);
-}
-
-TEST_F(HttpCredentials, AreNotSentToAnotherOrigin) {
-  const test::Conversation other_server(fixture.loop, script());
-  const std::string destination = "http://" + other_server.endpoint() + "/target";
-  answer = [&](const HttpCall& call) {
-    return call.target == "/target" ? http_answer(200, "") : redirect(302, destination);
-  };
-  const test::Observation run =
-      observe(basic() + ", headers: {Cookie: session=hush, X-Api-Key: hush, Host: h.test}");
-  EXPECT_EQ(run.failure(), "");
-  ASSERT_EQ(calls.size(), 2U);
-  EXPECT_EQ(calls[0].header("cookie"), "session=hush");
-  EXPECT_EQ(calls[0].header("x-api-key"), "hush");
-  EXPECT_EQ(calls[0].header("host"), "h.test");
-  EXPECT_EQ(calls[1].header("authorization"), "");
-  EXPECT_EQ(calls[1].header("x-api-key"), "");
-  EXPECT_EQ(calls[1].header("cookie"), "");
-  EXPECT_EQ(calls[1].header("host"), other_server.endpoint());
-}
-
-// The other origin could choose the path.
-TEST_F(HttpCredentials, AreNotSentAfterARedirectBack) {
-  const test::Conversation other_server(fixture.loop, script());
-  answer = [&](const HttpCall& call) {
-    if (call.target == "/") return redirect(302, "http://" + other_server.endpoint() + "/target");
-    if (call.target == "/target") return redirect(302, url("/back"));
-    return http_answer(200, "");
-  };
-  EXPECT_EQ(observe(basic() + ", headers: {X-Api-Key: hush}").failure(), "");
-  EXPECT_EQ(calls.at(2).target, "/back");
-  EXPECT_EQ(calls.at(2).header("authorization"), "");
-  EXPECT_EQ(calls.at(2).header("x-api-key"), "");
-}
-
-TEST_F(HttpCredentials, AreSentAfterARedirectToTheSameOrigin) {
-  answer = [&](const HttpCall& call) {
-    return call.target == "/target" ? http_answer(200, "") : redirect(301, "/target");
-  };
-  EXPECT_EQ(observe(basic() + ", headers: {X-Api-Key: hush}").failure(), "");
-  EXPECT_EQ(calls.at(1).header("authorization"), calls.at(0).header("authorization"));
-  EXPECT_EQ(calls.at(1).header("x-api-key"), "hush");
-}
-
-TEST_F(HttpCredentials, AreConcealedInMessages) {
-  answer_always(http_answer(401, "who?"));
-  EXPECT_EQ(observe(basic(), "/?token=hush").failure(), "mismatch: status 401, expected 2xx");
-  answer_always("nonsense\r\n\r\n");
-  const test::Observation run = observe(basic(), "/?token=hush");
-  EXPECT_TRUE(run.threw());
-  EXPECT_FALSE(run.text().contains("hush")) << run.text();
-}
-
-// ---- redirects ----------------------------------------------------------------------------------
-
-TEST_F(HttpTest, FollowsRedirects) {
-  answer = [&](const HttpCall& call) {
-    if (call.target == "/a/b") return redirect(301, "c");
-    if (call.target == "/a/c") return redirect(308, url("/d?x=1"));
-    return http_answer(200, "arrived");
-  };
-  const test::Observation run = observe("", "/a/b");
-  EXPECT_EQ(run.failure(), "");
-  EXPECT_EQ(calls.at(2).target, "/d?x=1");
-  EXPECT_EQ(run.value("probe_http_redirects"), 2);
-  EXPECT_EQ(run.value("probe_http_status_code"), 200);
-  EXPECT_EQ(run.value("probe_http_uncompressed_body_length"), 7);
-}
-
-TEST_F(HttpTest, StopsAfterTheMaximumOfRedirects) {
-  answer_always(redirect(302, "/"));
-  const test::Observation run = observe(", redirects: 3");
-  EXPECT_EQ(calls.size(), 4U);
-  EXPECT_EQ(run.value("probe_http_redirects"), 3);
-  EXPECT_EQ(run.failure(), "mismatch: status 302, expected 2xx");
-}
-
-TEST_F(HttpTest, EncodesALocationAsBrowsersDo) {
-  answer = [&](const HttpCall& call) {
-    return call.target == "/" ? redirect(302, "/my café?ids[]=1|2") : http_answer(200, "");
-  };
-  EXPECT_EQ(observe().failure(), "");
-  EXPECT_EQ(calls.at(1).target, "/my%20caf%C3%A9?ids%5B%5D=1%7C2");
-}
-
-TEST_F(HttpTest, FollowsADowngradeOnlyIfAllowed) {
-  answer = [&](const HttpCall& call) {
-    return call.target.starts_with("/target") ? http_answer(200, "") : redirect(302, "/target");
-  };
-  const std::string destination = url("/target") + "?token=hush";
-  const test::TlsServer server(test::make_certificate("shop.test"), [&](test::TlsLine& line) {
-    const bool first = line.read().starts_with("GET /a ");
-    line.write(redirect(302, first ? "/b" : destination));
-  });
-  const std::string start =
-      "tls: {verify: false}, url: 'https://127.0.0.1:" + std::to_string(server.port()) + "/a'";
-  EXPECT_EQ(fixture.observe("http", start).failure(), "");
-  EXPECT_EQ(fixture.observe("http", start + ", allow_downgrade: true").failure(), "");
-  EXPECT_EQ(calls.size(), 2U);
-  const test::Observation run = fixture.observe("http", start + ", allow_downgrade: false");
-  EXPECT_EQ(run.failure(), "mismatch: redirected from https to http, to 'http://" +
-                               peer.endpoint() + "', which allow_downgrade forbids");
-  EXPECT_EQ(calls.size(), 2U);  // no request is sent
-  // Neither the maximum of redirects nor a redirect from http to http is reported as a downgrade.
-  EXPECT_EQ(fixture.observe("http", start + ", allow_downgrade: false, redirects: 1").failure(),
-            "mismatch: status 302, expected 2xx");
-  EXPECT_EQ(observe(", allow_downgrade: false").failure(), "");
-}
-
-TEST_F(HttpTest, FollowsNoRedirectIfRedirectsIsZero) {
-  answer_always(redirect(302, "/login"));
-  EXPECT_EQ(observe(", redirects: 0, expect: {status: 302}").failure(), "");
-  EXPECT_EQ(calls.size(), 1U);
-}
-
-TEST_F(HttpTest, ChangesTheMethodToGetByStatus) {
-  int status_of_redirect = 0;
-  answer = [&](const HttpCall& call) {
-    return call.target == "/" ? redirect(status_of_redirect, "/target") : http_answer(200, "");
-  };
-  for (const int status : {301, 302, 303, 307, 308}) {
-    status_of_redirect = status;
-    calls.clear();
-    EXPECT_EQ(observe(", method: POST, body: data").failure(), "");
-    const bool keeps_method = status >= 307;
-    EXPECT_EQ(calls.at(1).method, keeps_method ? "POST" : "GET") << status;
-    EXPECT_EQ(calls.at(1).body, keeps_method ? "data" : "") << status;
-  }
-}
-
-TEST_F(HttpTest, RemovesContentHeadersWithTheBody) {
-  answer = [&](const HttpCall& call) {
-    return call.target == "/" ? redirect(302, "/target") : http_answer(200, "");
-  };
-  EXPECT_EQ(
-      observe(", method: POST, body: '{}', headers: {Content-Type: application/json}").failure(),
-      "");
-  EXPECT_EQ(calls.at(0).header("content-type"), "application/json");
-  EXPECT_EQ(calls.at(1).header("content-type"), "");
-}
-
-TEST_F(HttpTest, SendsNoBodyToAnotherOrigin) {
-  const test::Conversation other_server(fixture.loop, script());
-  int status_of_redirect = 0;
-  answer = [&](const HttpCall& call) {
-    if (call.target == "/") {
-      return redirect(status_of_redirect,
-                      "http://" + other_server.endpoint() + "/target?token=hush");
-    }
-    return http_answer(200, "");
-  };
-  const std::string failure =
-      "mismatch: redirected to 'http://" + other_server.endpoint() +
-      "', another origin: only GET and HEAD without a body follow such a redirect";
-  for (const int status : {307, 308}) {
-    status_of_redirect = status;
-    EXPECT_EQ(observe(", method: POST, body: hush").failure(), failure);
-    EXPECT_EQ(observe(", method: DELETE").failure(), failure);
-    EXPECT_EQ(observe(", body: hush").failure(), failure);
-    EXPECT_EQ(other_server.accepted(), 0);
-  }
-  for (const int status : {301, 302, 303}) {
-    status_of_redirect = status;
-    calls.clear();
-    EXPECT_EQ(observe(", method: POST, body: hush").failure(), "");
-    EXPECT_EQ(calls.at(1).method, "GET");
-    EXPECT_EQ(calls.at(1).body, "");
-  }
-  status_of_redirect = 307;
-  calls.clear();
-  EXPECT_EQ(observe(", method: HEAD").failure(), "");
-  EXPECT_EQ(calls.at(1).method, "HEAD");
-}
-
-TEST_F(HttpTest, KeepsTheMethodHead) {
-  answer = [&](const HttpCall& call) {
-    return call.target == "/" ? redirect(303, "/target") : http_answer(200, "");
-  };
-  EXPECT_EQ(observe(", method: HEAD").failure(), "");
-  EXPECT_EQ(calls.at(1).method, "HEAD");
-}
-
-TEST_F(HttpTest, RejectsARedirectToAnotherScheme) {
-  answer_always(redirect(302, "file:///etc/passwd"));
-  const test::Observation run = observe();
-  EXPECT_EQ(run.reason(), "mismatch");
-  EXPECT_TRUE(run.failure().contains("file:///etc/passwd")) << run.failure();
-  EXPECT_EQ(calls.size(), 1U);
-}
-
-// In TLS 1.3, the server's alert arrives after the client's handshake.
 TEST_F(HttpTest, ReportsARequiredClientCertificateAsTls) {
   test::TlsServer server(test::make_certificate("shop.test"), [](test::TlsLine&) {});
   server.require_client_certificate();

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "unit/support/readers.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,13 +18,7 @@ using testing::HasSubstr;
 
 template <class Read>
 std::string error_of(const Read& read, std::string_view body) {
-  try {
-    read(body);
-  } catch (const ProbeError& error) {
-    EXPECT_EQ(error.reason(), Reason::protocol);
-    return error.what();
-  }
-  return "";
+  return test::protocol_error_of([&] { read(body); });
 }
 
 TEST(ManagementUser, SeesAllWithTheTagMonitoringOrAdministrator) {

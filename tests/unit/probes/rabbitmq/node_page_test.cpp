@@ -2,11 +2,11 @@
 
 #include "probes/error.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
 
+#include "unit/support/readers.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,21 +21,11 @@ const std::string kIdentity =
     "rabbitmq_cluster_permanent_id=\"id\"} 1\n";
 
 NodePage read(std::string_view text, std::size_t piece = std::string_view::npos) {
-  NodePageReader reader;
-  for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) {
-    reader.feed(text.substr(0, piece));
-  }
-  return reader.finish();
+  return test::read_in_pieces(NodePageReader(), text, piece);
 }
 
 std::string error_of(std::string_view text) {
-  try {
-    read(text);
-  } catch (const ProbeError& error) {
-    EXPECT_EQ(error.reason(), Reason::protocol);
-    return error.what();
-  }
-  return "";
+  return test::protocol_error_of([&] { read(text); });
 }
 
 std::string line(std::string_view family, std::string_view queue, std::string_view value) {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "unit/support/readers.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -39,21 +40,11 @@ constexpr std::array<std::string_view, 1> kLimit = {"container_spec_memory_limit
 std::vector<ContainerMetrics> read(std::string_view text,
                                    std::span<const std::string_view> families = kUsage,
                                    std::size_t piece = std::string_view::npos) {
-  CadvisorReader reader(families);
-  for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) {
-    reader.feed(text.substr(0, piece));
-  }
-  return reader.finish();
+  return test::read_in_pieces(CadvisorReader(families), text, piece);
 }
 
 std::string error_of(std::string_view text) {
-  try {
-    read(text);
-  } catch (const ProbeError& error) {
-    EXPECT_EQ(error.reason(), Reason::protocol);
-    return error.what();
-  }
-  return "";
+  return test::protocol_error_of([&] { read(text); });
 }
 
 std::string sample() {

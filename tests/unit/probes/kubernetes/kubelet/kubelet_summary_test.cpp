@@ -2,7 +2,6 @@
 
 #include "probes/error.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <fstream>
 #include <iterator>
@@ -10,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "unit/support/readers.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,21 +19,11 @@ namespace {
 using testing::HasSubstr;
 
 KubeletSummary read(std::string_view text, std::size_t piece = std::string_view::npos) {
-  SummaryReader reader;
-  for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) {
-    reader.feed(text.substr(0, piece));
-  }
-  return reader.finish();
+  return test::read_in_pieces(SummaryReader(), text, piece);
 }
 
 std::string error_of(std::string_view text) {
-  try {
-    read(text);
-  } catch (const ProbeError& error) {
-    EXPECT_EQ(error.reason(), Reason::protocol);
-    return error.what();
-  }
-  return "";
+  return test::protocol_error_of([&] { read(text); });
 }
 
 std::string sample() {
