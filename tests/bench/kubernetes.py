@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import Row, cpu_seconds, get, memory_mb, running, timed  # noqa: E402
 from support import process, wait_until  # noqa: E402
-from support.kubernetes import ApiServer, Client, built  # noqa: E402
+from support.kubernetes import ApiServer, built  # noqa: E402
+from support.kubernetes_client import Client  # noqa: E402
 from support.vitalsd import Vitalsd  # noqa: E402
 
 NODES, PODS = 1_000, 20_000

@@ -14,7 +14,8 @@ import yaml
 from support import REPOSITORY, wait_until
 from support.chart import CHART, one, rendered
 from support.install import NAMESPACE, Installation, blocks
-from support.kubernetes import Object, built, reference
+from support.kubernetes import built
+from support.kubernetes_client import Object, reference
 from support.kubernetes_node import BUSYBOX, Node
 from support.process import server_directory
 from support.prometheus import Labels, Prometheus, cluster_configuration

@@ -26,7 +26,7 @@ from bench.bench import (
 )
 from support import wait_until
 from support.install import APPLICATION, BUILDAH, DAY, HOUR, NAMESPACE, Installation
-from support.kubernetes import ApiError, Object, reference
+from support.kubernetes_client import ApiError, Object, reference
 from support.kubernetes_node import Node
 from support.waiting import PATIENCE
 

@@ -18,7 +18,7 @@ import pytest
 
 import shorten_rules
 from support import wait_until
-from support.kubernetes import Object, reference
+from support.kubernetes_client import Object, reference
 from support.kubernetes_node import Node
 from support.prometheus import SHIPPED, Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd

@@ -14,7 +14,8 @@ import yaml
 
 from support import REPOSITORY, wait_until
 from support.chart import CHART, helm, one, rendered
-from support.kubernetes import ApiServer, Object, built
+from support.kubernetes import ApiServer, built
+from support.kubernetes_client import Object
 from support.vitalsd import Vitalsd, binary
 
 KUBERNETES = REPOSITORY / "deploy" / "kubernetes"

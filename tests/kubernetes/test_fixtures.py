@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from support import process, wait_until
-from support.kubernetes import ApiError, ApiServer, Object, built, reference
-from support.kubernetes_node import Node, control_group_hierarchies
+from support.control_groups import control_group_hierarchies
+from support.kubernetes import ApiServer, built
+from support.kubernetes_client import ApiError, Object, reference
+from support.kubernetes_node import Node
 from support.prometheus import Prometheus
 
 READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from support import REPOSITORY, wait_until
-from support.kubernetes import Object, ServiceAccount, reference
+from support.kubernetes import ServiceAccount
+from support.kubernetes_client import Object, reference
 from support.kubernetes_node import Node
 from support.prometheus import Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from kubernetes.test_watch import pod
 from support import REPOSITORY, wait_until
-from support.kubernetes import ApiServer, reference
+from support.kubernetes import ApiServer
+from support.kubernetes_client import reference
 from support.vitalsd import TEXT, Vitalsd
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from support import REPOSITORY, wait_until
-from support.kubernetes import ApiServer, Object, ServiceAccount
+from support.kubernetes import ApiServer, ServiceAccount
+from support.kubernetes_client import Object
 from support.kubernetes_node import Node
 from support.vitalsd import Vitalsd
 

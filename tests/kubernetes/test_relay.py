@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from support.http_peer import HttpPeer, answer
-from support.kubernetes import ApiServer, Object, reference
+from support.kubernetes import ApiServer
+from support.kubernetes_client import Object, reference
 from support.kubernetes_node import Node
 from support.vitalsd import Vitalsd
 from support.waiting import wait_until

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from support.certificates import DAY, Authority, Certificate
-from support.kubernetes import ApiServer, Object, reference
+from support.kubernetes import ApiServer
+from support.kubernetes_client import Object, reference
 from support.vitalsd import Vitalsd
 
 StartVitalsd = Callable[..., Vitalsd]

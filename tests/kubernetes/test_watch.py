@@ -13,7 +13,8 @@ import yaml
 
 from support import wait_until
 from support.fault_proxy import FaultProxy
-from support.kubernetes import ApiServer, Object, reference
+from support.kubernetes import ApiServer
+from support.kubernetes_client import Object, reference
 from support.vitalsd import Vitalsd
 
 RESTARTS = "kube_pod_container_status_restarts_total"

@@ -4,7 +4,6 @@ receive its notifications."""
 from __future__ import annotations
 
 import copy
-import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import yaml
 
 from support import REPOSITORY
 from support.http_peer import HttpPeer, Request, answer
+from support.http_request import request
 from support.process import Server, free_port
 
 SHIPPED = REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yaml"
@@ -98,14 +98,9 @@ class Alertmanager(Server):
         )
 
     def _request(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            headers = {"Content-Type": "application/json"}
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        headers = {"Content-Type": "application/json"}
+        content = json.dumps(body) if body else None
+        return request(self.port, method, path, content, headers=headers)
 
     def post(self, *alerts: Mapping[str, str], resolved: bool = False) -> None:
         """Sends alerts with these labels, as Prometheus does."""

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from support import REPOSITORY
-from support.kubernetes import Object, built
+from support.kubernetes import built
+from support.kubernetes_client import Object
 
 CHART = REPOSITORY / "deploy" / "kubernetes" / "chart"
 

@@ -15,6 +15,7 @@ import dns.rdatatype
 import dns.rrset
 
 from support.process import free_port
+from support.serving import serve
 
 
 @dataclass
@@ -41,8 +42,8 @@ class DnsServer:
         self._udp = socket.socket(type=socket.SOCK_DGRAM)
         self._udp.bind(("127.0.0.1", self.port))
         self._tcp = socket.create_server(("127.0.0.1", self.port))
-        for serve in (self._serve_udp, self._serve_tcp):
-            threading.Thread(target=serve, daemon=True).start()
+        threading.Thread(target=self._serve_udp, daemon=True).start()
+        serve(self._tcp, self._converse)
 
     @property
     def address(self) -> str:
@@ -86,14 +87,6 @@ class DnsServer:
                         pass  # closed in the meantime
 
             threading.Thread(target=answer, daemon=True).start()
-
-    def _serve_tcp(self) -> None:
-        while True:
-            try:
-                connection, _ = self._tcp.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:

@@ -10,6 +10,7 @@ import threading
 from urllib.parse import urlsplit
 
 from support.process import free_port, listener
+from support.serving import serve, stop
 
 
 class ForwardProxy:
@@ -22,23 +23,14 @@ class ForwardProxy:
         self.password = secrets.token_hex(8)
         self.heads: list[str] = []
         self._listener = listener(self.port)
-        threading.Thread(target=self._serve, daemon=True).start()
+        serve(self._listener, self._converse)
 
     @property
     def url(self) -> str:
         return f"http://{self.user}@127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+        stop(self._listener)
 
     def _converse(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):

@@ -6,11 +6,11 @@ It handles one request per connection, each in a separate thread.
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from support.process import free_port, listener
+from support.serving import serve, stop
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,13 @@ class HttpPeer:
 
     def __post_init__(self) -> None:
         self._listener = listener(self.port)
-        threading.Thread(target=self._serve, daemon=True).start()
+        serve(self._listener, self._converse)
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+        stop(self._listener)
 
     def _converse(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:

@@ -19,15 +19,8 @@ import shorten_rules
 from support import REPOSITORY, process, wait_until
 from support.alertmanager import Alertmanager, Receivers
 from support.certificates import Authority
-from support.kubernetes import (
-    NODE_ADDRESS,
-    ApiError,
-    Object,
-    ServiceAccount,
-    built,
-    program,
-    reference,
-)
+from support.kubernetes import NODE_ADDRESS, ServiceAccount, built, program
+from support.kubernetes_client import ApiError, Object, reference
 from support.kubernetes_node import Node
 from support.nginx import Nginx
 from support.postgres import Postgres

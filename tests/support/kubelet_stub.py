@@ -15,7 +15,7 @@ from typing import Any
 from support import REPOSITORY
 from support.certificates import Certificate
 from support.http_peer import answer
-from support.kubernetes import Object, reference
+from support.kubernetes_client import Object, reference
 from support.process import free_port
 
 SUMMARY, CADVISOR = "/stats/summary", "/metrics/cadvisor"

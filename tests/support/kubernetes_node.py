@@ -9,42 +9,35 @@ too, see Node.inside(). Needs root.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ctypes
 import json
 import os
-import re
 import secrets
 import shutil
 import socket
-import struct
 import subprocess
-import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from support import images, process
 from support.certificates import Certificate
+from support.control_groups import make_groups, remove_groups, sweep_groups
+from support.forwarder import Forwarder
 from support.kubernetes import (
     ADMINISTRATORS,
     NODE_ADDRESS,
     SERVICE_ADDRESS,
     ApiServer,
-    Object,
     missing,
     program,
-    reference,
 )
+from support.kubernetes_client import Object, reference
 from support.process import Server
 from support.waiting import PATIENCE, wait_until
 
-T = TypeVar("T")
-
-CLONE_NEWNET = 0x40000000
 BUSYBOX, PAUSE = "localhost/busybox:1", "localhost/pause:1"
 PLUGINS = Path("/usr/lib/cni")
 
@@ -119,162 +112,6 @@ nodeStatusReportFrequency: 10s
 evictionHard: {{memory.available: 1Mi, nodefs.available: 1%, imagefs.available: 1%}}
 imageGCHighThresholdPercent: 100
 """
-
-
-class Forwarder:
-    """Forwards local loopback ports to ports of a network namespace, in a separate thread."""
-
-    def __init__(self, namespace: Path) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._servers: list[asyncio.Server] = []
-        self._served: set[asyncio.Task[None]] = set()
-        self._failure = 0
-        started = threading.Event()
-
-        def run() -> None:
-            # The thread is in the namespace, so its connections are too. The listening sockets are
-            # created outside, so accepted connections are outside.
-            libc = ctypes.CDLL(None, use_errno=True)
-            with namespace.open() as handle:
-                if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
-                    self._failure = ctypes.get_errno()
-            started.set()
-            self._loop.run_forever()
-
-        self._thread = threading.Thread(target=run, daemon=True)
-        self._thread.start()
-        started.wait()
-        if self._failure:
-            self.close()
-            raise OSError(self._failure, f"setns: {os.strerror(self._failure)}")
-
-    def forward(self, port: int, target: int) -> None:
-        self._accept(socket.create_server(("127.0.0.1", port)), target)
-
-    def expose(self, address: str, port: int) -> None:
-        """Forwards a loopback port of the namespace to another address there."""
-        self._accept(self.listener(address, port), port)
-
-    def listener(self, address: str, port: int) -> socket.socket:
-        """Returns a listening socket in the namespace. Any process can accept its connections."""
-
-        async def listen() -> socket.socket:
-            return socket.create_server((address, port))
-
-        return self._do(listen())
-
-    def _accept(self, listener: socket.socket, target: int) -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task
-            self._served.add(task)
-            try:
-                await self._converse(target, reader, writer)
-            except OSError:
-                # Reset the connection, as if the target did not exist.
-                raw = writer.get_extra_info("socket")
-                with contextlib.suppress(OSError):
-                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                writer.transport.abort()
-            except asyncio.CancelledError:
-                writer.transport.abort()
-            finally:
-                self._served.discard(task)
-
-        async def begin() -> None:
-            self._servers.append(await asyncio.start_server(serve, sock=listener))
-
-        self._do(begin())
-
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
-
-    async def _converse(
-        self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", target)
-        try:
-            await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
-        finally:
-            inner_writer.close()
-            writer.close()
-
-    @staticmethod
-    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(65536):
-            writer.write(piece)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-
-    def close(self) -> None:
-        async def end() -> None:
-            for server in self._servers:
-                server.close()
-            served = list(self._served)
-            for task in served:
-                task.cancel()
-            await asyncio.gather(*served, return_exceptions=True)
-
-        self._do(end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-# ---- control groups -----------------------------------------------------------------------------
-
-
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
-
-
-def control_group_hierarchies(mounts: str) -> list[Path]:
-    """Returns the control group hierarchies that kubelet and runc use, from the text of
-    /proc/self/mounts: one of version 2, or one per controller of version 1. Containers and chroots
-    on this machine can mount the same hierarchies again elsewhere."""
-    found = {}
-    for line in mounts.splitlines():
-        _, place, kind, *_ = line.split()
-        path = Path(place)
-        if kind in ("cgroup", "cgroup2") and CONTROL_GROUPS in (path, path.parent):
-            found[path] = None  # a mount can be hidden by another one
-    return list(found)
-
-
-def _hierarchies() -> list[Path]:
-    return control_group_hierarchies(Path("/proc/self/mounts").read_text())
-
-
-def _make_groups(name: str) -> None:
-    for hierarchy in _hierarchies():
-        (hierarchy / name).mkdir()
-        controllers = hierarchy / "cgroup.controllers"
-        if controllers.exists():  # version 2: enable the controllers for children
-            wanted = " ".join(f"+{each}" for each in controllers.read_text().split())
-            (hierarchy / "cgroup.subtree_control").write_text(wanted)
-            (hierarchy / name / "cgroup.subtree_control").write_text(wanted)
-
-
-def _remove_groups(name: str) -> None:
-    """Removes a group and its children when their processes have ended."""
-
-    def removed() -> bool:
-        for hierarchy in _hierarchies():
-            for path, _, _ in os.walk(hierarchy / name, topdown=False):
-                os.rmdir(path)
-        return True
-
-    wait_until(removed, what=f"the end of the control groups {name}")
-
-
-def _sweep_groups() -> None:
-    """Removes the groups of killed sessions."""
-    for hierarchy in _hierarchies():
-        for group in hierarchy.glob("vitalsd-node-*"):
-            owner = re.fullmatch(r"vitalsd-node-(\d+)-\w+", group.name)
-            if owner and not Path(f"/proc/{owner[1]}").exists():
-                with contextlib.suppress(AssertionError):
-                    _remove_groups(group.name)
 
 
 # ---- its servers --------------------------------------------------------------------------------
@@ -429,10 +266,10 @@ class Node:
             raise
 
     def _start(self, options: Sequence[str], period: str, gates: dict[str, bool]) -> None:
-        _sweep_groups()
+        sweep_groups()
         self._cgroup = f"vitalsd-node-{os.getpid()}-{secrets.token_hex(3)}"
-        self._closers.callback(_remove_groups, self._cgroup)
-        _make_groups(self._cgroup)
+        self._closers.callback(remove_groups, self._cgroup)
+        make_groups(self._cgroup)
         self.namespaces = Namespaces()
         self._closers.callback(self.namespaces.close)
         self._closers.callback(self.namespaces.kill)

@@ -12,7 +12,6 @@ certificates that can be replaced while it runs, redirects, authentication, slow
 
 from __future__ import annotations
 
-import http.client
 import secrets
 import signal
 import socket
@@ -21,6 +20,7 @@ import subprocess
 from pathlib import Path
 
 from support.certificates import Authority, Certificate
+from support.http_request import request
 from support.process import Server, accepts_connections, children, free_port
 from support.waiting import wait_until
 
@@ -217,13 +217,7 @@ class Nginx(Server):
                 return connection.getpeercert(binary_form=True) or b""
 
     def get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        return request(self.port, "GET", path)
 
     def url(self, path: str = "/health/ready", *, tls: bool = False) -> str:
         scheme, port = ("https", self.tls_port) if tls else ("http", self.port)

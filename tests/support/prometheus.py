@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import http.client
 import itertools
 import json
 import re
@@ -17,6 +16,7 @@ from urllib.parse import urlencode
 import yaml
 
 from support import REPOSITORY
+from support.http_request import request
 from support.process import Server, free_port
 from support.waiting import wait_until
 
@@ -107,13 +107,7 @@ class Prometheus(Server):
         )
 
     def _get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        return request(self.port, "GET", path)
 
     def api(self, path: str, **parameters: str) -> Any:
         query = f"?{urlencode(parameters)}" if parameters else ""

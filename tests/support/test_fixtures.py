@@ -12,7 +12,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from support.postgres import Postgres
 from support.prometheus import Prometheus
 from support.redis import Redis
 from support.s3 import S3
+from support.serving import serve
 
 
 def exchange(port: int, message: bytes = b"hello", timeout: float = 0.3) -> bytes:
@@ -57,15 +57,7 @@ class Echo:
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+        serve(self.listener, self._echo)
 
     @staticmethod
     def _echo(connection: socket.socket) -> None:
