@@ -1,6 +1,5 @@
-// `vitalsd rules absent`: prints alert rules that fire if a series is missing that documented rules
-// read, because a rule without a series never fires. The configured kinds determine which series
-// must exist.
+// `vitalsd rules absent`: prints alert rules for missing series. Documented rules read these series
+// and never fire without them. The configured kinds determine which series must exist.
 #pragma once
 
 #include "probes/probe.hpp"

@@ -54,7 +54,7 @@ class Run : public std::enable_shared_from_this<Run> {
   void abandon();
 
   [[nodiscard]] bool has_started() const { return has_started_; }
-  /// Whether the coroutine has not ended. It may have been cancelled.
+  /// Whether the coroutine is still running, possibly after it has been cancelled.
   [[nodiscard]] bool is_observing() const { return has_started_ && !is_over_; }
   /// Whether the coroutine was cancelled so recently that it may still be unwinding normally.
   [[nodiscard]] bool is_unwinding(Clock::time_point now) const;

@@ -32,7 +32,7 @@ ServiceManager::ServiceManager(net::TimerWheel& wheel)
     : wheel_(wheel), timer_([this] { beat(); }), socket_(environment("NOTIFY_SOCKET")) {
   if (socket_.empty() || socket_.size() >= sizeof(sockaddr_un::sun_path)) return;
   descriptor_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  // The process may have inherited the variables from its parent, whose watchdog they describe.
+  // A process inherits the variables of its parent, but the watchdog may apply to the parent only.
   if (!environment("WATCHDOG_PID").empty() && number("WATCHDOG_PID") != getpid()) return;
   watchdog_interval_ =
       std::chrono::microseconds(std::max<std::int64_t>(number("WATCHDOG_USEC"), 0) / 2);

@@ -10,7 +10,7 @@
 //   it returns                        observed, and healthy
 //   it called out.fail() and returns  observed, and not healthy; all samples are kept
 //   it throws ProbeError              not observed; the samples that were added before are kept
-// It needs no timeouts: at the deadline it is cancelled in whatever it awaits.
+// It needs no timeouts: at the deadline, the operation that it awaits is cancelled.
 #pragma once
 
 #include "config/node.hpp"

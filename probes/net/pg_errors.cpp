@@ -101,7 +101,7 @@ Reason pg_reason(std::string_view sqlstate) {
 }
 
 std::string_view pg_sqlstate(std::string_view message) {
-  // "FATAL:  53300: sorry, too many clients already", the first word in the server's language.
+  // The format is "FATAL:  53300: sorry, too many clients already". "FATAL" may be translated.
   constexpr std::string_view kBefore = ":  ";
   constexpr std::size_t kSize = 5;
   for (std::size_t at = message.find(kBefore); at != std::string_view::npos;

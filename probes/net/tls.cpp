@@ -34,8 +34,8 @@ bool add_certificates(X509_STORE& store, const std::string& pem) {
   return count > 0;
 }
 
-// Whether two contents are equal. The content of a file is the same object as long as it does not
-// change, so the objects are compared first. A PEM text from a kubeconfig is not.
+// Whether two contents are equal. An unchanged file is the same object, but a PEM text from a
+// kubeconfig is a new object at each read, so its text is compared.
 bool is_same(const FileText& a, const FileText& b) { return a == b || (a && b && *a == *b); }
 
 bool are_same(const TlsTexts& a, const TlsTexts& b) {

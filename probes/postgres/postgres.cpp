@@ -251,7 +251,7 @@ class PostgresProbe final : public Probe {
   postgres::CustomQueries queries_;
   std::optional<net::PgConnection> connection_;
   Backlog unarchived_;                                                  // WAL files
-  std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or the last attempt
+  std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or when it was last attempted
   std::vector<std::pair<std::string, std::optional<double>>> sizes_;    // bytes by database
   std::optional<Failure> size_failure_;
 };

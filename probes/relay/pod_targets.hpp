@@ -1,4 +1,4 @@
-// The pages of pods, which namespaces and a label selector select. A watch reports new and deleted
+// The pages of the pods that namespaces and a label selector select. A watch reports new and deleted
 // pods. Probes of other kinds with the same namespaces and selector share the watch.
 #pragma once
 

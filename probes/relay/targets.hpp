@@ -28,7 +28,7 @@ struct Target {
 /// The pages of `url`, `urls` and `each_address`.
 class UrlTargets {
  public:
-  /// Reads the keys.
+  /// Reads the keys `url`, `urls` and `each_address`.
   explicit UrlTargets(config::Node& options);
 
   [[nodiscard]] bool empty() const { return urls_.empty(); }

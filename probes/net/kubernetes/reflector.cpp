@@ -31,7 +31,7 @@ Reflector::~Reflector() { stop(); }
 void Reflector::add(Listener& listener) {
   const bool listing = subscribers_.listing();
   subscribers_.add(listener);
-  if (listing) return;  // another list follows the one in progress
+  if (listing) return;  // another list starts after the one in progress
   position_.listed = false;
   if (retry_timer_.armed() && failure_) return;
   stop();
