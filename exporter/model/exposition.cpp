@@ -10,7 +10,7 @@ namespace {
 // Extra capacity of a slab, for lines that change to longer ones.
 constexpr std::size_t kReserve = Exposition::kSlabSize / 16;
 
-constexpr std::uint32_t kMaxSize = UINT32_MAX >> 1;  // of the lines of a chunk
+constexpr std::uint32_t kMaxSize = UINT32_MAX >> 1;  // of the lines of a slab
 
 // Reserves `size` bytes. The capacity doubles up to a full slab, because most families stay small.
 // A full slab gets only what it needs; std::string would double it again.
@@ -162,17 +162,25 @@ void Exposition::place(Owner owner, Change& change, bool foreign) {
   Entry& entry = slab.entries.emplace_back();
   entry.id = chunk.id;
   entry.owner = owner;
-  entry.size = static_cast<std::uint32_t>(size) & kMaxSize;
+  entry.end = static_cast<std::uint32_t>(slab.view().size()) & kMaxSize;
   entry.foreign = foreign ? 1 : 0;
 }
 
 // The index of a chunk's entry in its slab, and the offset of its lines.
 std::pair<std::size_t, std::size_t> Exposition::find(const Chunk& chunk) const {
-  const Slab& slab = *families_[chunk.family]->slabs[chunk.slab];
-  std::size_t at = 0;
-  std::size_t index = 0;
-  for (; slab.entries[index].id != chunk.id; ++index) at += slab.entries[index].size;
-  return {index, at};
+  const std::vector<Entry>& entries = families_[chunk.family]->slabs[chunk.slab]->entries;
+  const auto entry = std::ranges::lower_bound(entries, chunk.id, {}, &Entry::id);
+  const auto index = static_cast<std::size_t>(entry - entries.begin());
+  return {index, index == 0 ? 0 : entries[index - 1].end};
+}
+
+// Records that the lines of an entry have become longer or shorter.
+void Exposition::move_ends(Slab& slab, std::size_t first, std::size_t old_size, std::size_t size) {
+  if (size == old_size) return;
+  for (std::size_t i = first; i < slab.entries.size(); ++i) {
+    slab.entries[i].end =
+        static_cast<std::uint32_t>(slab.entries[i].end - old_size + size) & kMaxSize;
+  }
 }
 
 void Exposition::replace(Owner owner, Change& change) {
@@ -184,7 +192,7 @@ void Exposition::replace(Owner owner, Change& change) {
     Slab& slab = writable(*families_[chunk.family], chunk.slab);
     slab.kept = change.lines;
     slab.keeper = std::move(change.keeper);
-    slab.entries.front().size = static_cast<std::uint32_t>(size) & kMaxSize;
+    slab.entries.front().end = static_cast<std::uint32_t>(size) & kMaxSize;
     return;
   }
   const auto [index, at] = find(chunk);
@@ -197,21 +205,22 @@ void Exposition::replace(Owner owner, Change& change) {
     return;
   }
   const Slab& slab_before = *families_[chunk.family]->slabs[chunk.slab];
-  const std::size_t old_size = slab_before.entries[index].size;
+  const std::size_t old_size = slab_before.entries[index].end - at;
   if (slab_before.view().substr(at, old_size) == change.lines) return;
   Slab& slab = writable(*families_[chunk.family], chunk.slab);
   reserve_bytes(slab.text, slab.text.size() - old_size + size);
   slab.text.replace(at, old_size, change.lines);
-  slab.entries[index].size = static_cast<std::uint32_t>(size) & kMaxSize;
+  move_ends(slab, index, old_size, size);
 }
 
 void Exposition::remove(Chunk& chunk) {
   Family& family = *families_[chunk.family];
   const auto [index, at] = find(chunk);
   Slab& slab = writable(family, chunk.slab);
-  const auto entry = slab.entries.begin() + static_cast<std::ptrdiff_t>(index);
-  if (!slab.keeper) slab.text.erase(at, entry->size);
-  slab.entries.erase(entry);
+  const std::size_t size = slab.entries[index].end - at;
+  if (!slab.keeper) slab.text.erase(at, size);
+  move_ends(slab, index, size, 0);
+  slab.entries.erase(slab.entries.begin() + static_cast<std::ptrdiff_t>(index));
   if (slab.entries.empty()) {
     family.slabs[chunk.slab] = nullptr;
     family.free.push_back(chunk.slab);
@@ -313,9 +322,9 @@ void Exposition::Page::add_family(const View& family, Format format) {
     for (const Entry& entry : slabs_[i]->entries) {
       if (!is_selected(entry)) {
         if (end > begin) add_lines(lines.substr(begin, end - begin));
-        begin = end + entry.size;
+        begin = entry.end;
       }
-      end += entry.size;
+      end = entry.end;
     }
     if (end > begin) add_lines(lines.substr(begin, end - begin));
   }

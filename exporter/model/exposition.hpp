@@ -101,14 +101,15 @@ class Exposition {
   struct Entry {
     std::uint32_t id;
     Owner owner;
-    std::uint32_t size : 31;
+    std::uint32_t
+        end : 31;  // of its lines in the slab; they begin at the end of the previous entry
     std::uint32_t foreign : 1;
   };
   struct Slab {
     std::string text;
     std::string_view kept;               // in place of `text`: the only chunk of this slab
     std::shared_ptr<const void> keeper;  // owns the memory of `kept`
-    std::vector<Entry> entries;
+    std::vector<Entry> entries;          // in the order of their ids
     std::uint32_t next_id = 0;
     int pins = 0;  // pages that use this slab; guarded by the mutex, like all members
 
@@ -128,6 +129,7 @@ class Exposition {
   [[nodiscard]] std::pair<std::size_t, std::size_t> find(const Chunk& chunk) const;
   void replace(Owner owner, Change& change);
   void remove(Chunk& chunk);
+  static void move_ends(Slab& slab, std::size_t first, std::size_t old_size, std::size_t size);
   static std::uint32_t free_place(Family& family);
   static bool has_own_slab(const Change& change);
 

@@ -88,29 +88,32 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
       }
     }
   }
-  std::erase_if(state.lines, [&](Line& line) {
-    if (std::ranges::find(families, line.metric, &Rendering::Family::metric) != families.end()) {
-      return false;
-    }
-    if (!contains(added, line.metric) && survives(line, state, ending, now)) return false;
-    batch.removed.push_back(line.chunk);
-    return true;
-  });
+  std::size_t expected = 0;  // index of a line: mostly, the families are those of the last run
   for (std::size_t i = 0; i < families.size(); ++i) {
-    const Rendering::Family& family = families[i];
-    auto line = std::ranges::find(state.lines, family.metric, &Line::metric);
+    const MetricInfo* const metric = families[i].metric;
+    auto line = state.lines.begin() + static_cast<std::ptrdiff_t>(expected);
+    if (expected == state.lines.size() || line->metric != metric) {
+      line = std::ranges::find(state.lines, metric, &Line::metric);
+    }
     if (line == state.lines.end()) {
       // The number of families rarely changes, so the capacity is exact.
       if (state.lines.capacity() == state.lines.size()) {
         state.lines.reserve(std::max(families.size(), state.lines.size() + 1));
       }
-      state.lines.push_back(Line{.metric = family.metric, .chunk = {}});
+      state.lines.push_back(Line{.metric = metric, .chunk = {}});
       line = state.lines.end() - 1;
     }
     line->renewed = now;
     line->missed = false;
     line->pending = static_cast<std::uint32_t>(first + i) & kNothingPending;
+    expected = static_cast<std::size_t>(line - state.lines.begin()) + 1;
   }
+  std::erase_if(state.lines, [&](Line& line) {
+    if (line.pending != kNothingPending) return false;  // renewed
+    if (!contains(added, line.metric) && survives(line, state, ending, now)) return false;
+    batch.removed.push_back(line.chunk);
+    return true;
+  });
   if (!part.fragments().empty() || !state.attached.empty()) {
     for (const Rendering::Family& family : families) added.push_back(family.metric);
     apply_fragments(state, part, added, ending, now, batch);
@@ -252,6 +255,7 @@ void Ledger::publish(const SampleSet& set, const std::optional<Failure>& thrown,
   Batch batch;
   RenderedLabels rendered;
   RenderedLabels* const seen_labels = set.parts().empty() ? nullptr : &rendered;
+  batch.rendering.families.reserve(framework_.lines.size() + parts_.front().lines.size());
   apply(framework_, framework, Ending::succeeded, now, batch);
   apply(parts_.front(), set, ending_of(thrown ? thrown : set.failure()), now, batch, seen_labels);
 

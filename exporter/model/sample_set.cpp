@@ -1,8 +1,10 @@
 #include "exporter/model/sample_set.hpp"
 
 #include "exporter/model/text_format.hpp"
+#include "exporter/model/text_writer.hpp"
 
 #include <algorithm>
+#include <bitset>
 #include <cassert>
 #include <cmath>
 
@@ -26,6 +28,33 @@ std::string with_instance(std::string_view constant_labels, std::string_view ins
   append_label(labels, "instance", instance);
   return labels;
 }
+
+// The most bytes of a line. `labels` is the size of its own label values.
+std::size_t max_line(const MetricInfo& metric, std::string_view constant_labels,
+                     std::size_t labels) {
+  constexpr std::size_t kPunctuation = 4;  // of the line without its own labels, and of each label
+  std::size_t size = metric.name.size() + constant_labels.size() + kPunctuation + kMaxNumber;
+  for (std::size_t i = 0; i < metric.label_count; ++i) {
+    size += metric.label_names[i].size() + kPunctuation;
+  }
+  return size + 2 * labels;  // with escapes
+}
+
+// Whether a metric has been added: "no" is certain, "yes" must be verified.
+class MetricFilter {
+ public:
+  void add(const MetricInfo* metric) { bits_.set(bit_of(metric)); }
+  [[nodiscard]] bool may_contain(const MetricInfo* metric) const {
+    return bits_.test(bit_of(metric));
+  }
+
+ private:
+  static std::size_t bit_of(const MetricInfo* metric) {
+    constexpr std::uint64_t kFactor = 0x9e3779b97f4a7c15;  // spreads addresses over the upper bits
+    return (std::hash<const MetricInfo*>{}(metric)*kFactor) >> (64 - 8);
+  }
+  std::bitset<256> bits_;
+};
 
 }  // namespace
 
@@ -80,17 +109,27 @@ Sample Part::sample(std::size_t index) const {
 
 void append_line(std::string& out, const MetricInfo& metric, std::string_view constant_labels,
                  std::string_view labels, double value) {
-  out += metric.name;
-  out += '{';
-  out += constant_labels;
-  for (std::size_t i = 0; i < metric.label_count; ++i) {
-    const std::size_t end = labels.find('\0');
-    append_label(out, metric.label_names[i], labels.substr(0, end));
-    labels.remove_prefix(end + 1);
-  }
-  out += "} ";
-  append_number(out, value);
-  out += '\n';
+  const std::size_t before = out.size();
+  const auto write = [&](char* text, std::size_t) {
+    char* at = write_text(text + before, metric.name);
+    *at++ = '{';
+    at = write_text(at, constant_labels);
+    bool is_first = constant_labels.empty();
+    for (std::size_t i = 0; i < metric.label_count; ++i) {
+      const std::size_t end = labels.find('\0');
+      if (!std::exchange(is_first, false)) *at++ = ',';
+      at = write_text(at, metric.label_names[i]);
+      at = write_text(at, "=\"");
+      at = write_label_value(at, labels.substr(0, end));
+      *at++ = '"';
+      labels.remove_prefix(end + 1);
+    }
+    at = write_text(at, "} ");
+    at = write_number(at, value);
+    *at++ = '\n';
+    return at - text;
+  };
+  out.resize_and_overwrite(before + max_line(metric, constant_labels, labels.size()), write);
 }
 
 void Part::render(Rendering& out, std::string_view constant_labels, std::size_t& duplicates,
@@ -101,44 +140,64 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
     own_labels = with_instance(constant_labels, instance_);
     constant_labels = own_labels;
   }
-  // Families in the order of their first sample. A linear search from the end is the fastest,
-  // because a probe has few families and samples of one family are mostly consecutive.
-  const std::size_t first = out.families.size();
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> order;  // family and entry
-  order.reserve(entries_.size());
+  // The entries of each family, linked in their order. Families in order of first appearance.
+  struct Group {
+    std::uint32_t first;
+    std::uint32_t last;
+    std::uint32_t count;
+  };
+  const std::size_t first_family = out.families.size();
+  std::vector<Group> groups;
+  groups.reserve(entries_.size());
+  std::vector<std::uint32_t> next(entries_.size());  // in the same family; not of the last entry
+  MetricFilter known;
   std::size_t bytes = out.text.size();
+  std::size_t group = 0;
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
-    std::size_t family = out.families.size();
-    while (family > first && out.families[family - 1].metric != entry.metric) --family;
-    if (family == first) {
-      out.families.push_back({entry.metric, 0, 0});
-      family = out.families.size();
+    bytes += max_line(*entry.metric, constant_labels, entry.labels_size);
+    const auto has_metric = [&](const Rendering::Family& family) {
+      return family.metric == entry.metric;
+    };
+    const std::span families = std::span(out.families).subspan(first_family);
+    // Samples of one family, or of the rows of a table, follow each other.
+    if (group < families.size() && !has_metric(families[group])) ++group;
+    if (group >= families.size() || !has_metric(families[group])) {
+      const auto found = known.may_contain(entry.metric)
+                             ? std::ranges::find_if(families, has_metric)
+                             : families.end();
+      group = static_cast<std::size_t>(found - families.begin());
     }
-    order.emplace_back(family - 1, i);
-    constexpr std::size_t kPerLine = 40;  // braces, number, names of labels
-    bytes += entry.metric->name.size() + constant_labels.size() + entry.labels_size + kPerLine;
+    if (group == families.size()) {
+      known.add(entry.metric);
+      out.families.push_back({entry.metric, 0, 0});
+      groups.push_back({i, i, 1});
+    } else {
+      next[groups[group].last] = i;
+      groups[group].last = i;
+      ++groups[group].count;
+    }
   }
   out.text.reserve(bytes);
-  if (!std::ranges::is_sorted(order)) std::ranges::sort(order);
-  for (auto next = order.begin(); next != order.end();) {
-    Rendering::Family& family = out.families[next->first];
-    const auto begin = next;
-    const auto end = std::ranges::find_if(
-        begin, order.end(), [&](const auto& place) { return place.first != begin->first; });
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    Rendering::Family& family = out.families[first_family + i];
     family.begin = out.text.size();
-    std::unordered_set<std::string_view> labels_of_part;
-    auto& seen = rendered != nullptr ? (*rendered)[{family.metric, instance_}] : labels_of_part;
-    const auto is_duplicate = [&](const Sample& sample) {
-      constexpr auto kFew = 16;
-      if (rendered != nullptr || end - begin > kFew) return !seen.insert(sample.labels).second;
-      return std::any_of(begin, next, [&](const auto& earlier) {
-        return this->sample(earlier.second).labels == sample.labels;
-      });
+    const auto& [first, last, count] = groups[i];
+    std::optional<std::unordered_set<std::string_view>> labels_of_part;
+    auto* seen = rendered != nullptr ? &(*rendered)[{family.metric, instance_}] : nullptr;
+    constexpr std::uint32_t kFew = 16;
+    if (seen == nullptr && count > kFew) seen = &labels_of_part.emplace();
+    const auto is_duplicate = [&](std::uint32_t place, std::string_view labels) {
+      if (seen != nullptr) return !seen->insert(labels).second;
+      for (std::uint32_t earlier = first; earlier != place; earlier = next[earlier]) {
+        if (sample(earlier).labels == labels) return true;
+      }
+      return false;
     };
-    for (; next != end; ++next) {
-      const Sample current = sample(next->second);
-      if (is_duplicate(current)) {
+    std::uint32_t place = first;
+    for (std::uint32_t n = 0; n < count; ++n, place = next[place]) {
+      const Sample current = sample(place);
+      if (is_duplicate(place, current.labels)) {
         ++duplicates;
       } else {
         append_line(out.text, *current.metric, constant_labels, current.labels, current.value);

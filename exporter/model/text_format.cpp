@@ -1,5 +1,7 @@
 #include "exporter/model/text_format.hpp"
 
+#include "exporter/model/text_writer.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -39,44 +41,42 @@ std::size_t utf8_length(std::string_view text) {
 
 }  // namespace
 
-void append_number(std::string& out, double value) {
-  if (std::isnan(value)) {
-    out += "NaN";
-    return;
-  }
-  if (std::isinf(value)) {
-    out += value > 0 ? "+Inf" : "-Inf";
-    return;
-  }
+char* write_number(char* at, double value) {
+  if (std::isnan(value)) return write_text(at, "NaN");
+  if (std::isinf(value)) return write_text(at, value > 0 ? "+Inf" : "-Inf");
   constexpr double kLargestExactInteger = 9007199254740992.0;  // 2^53
-  std::array<char, 32> buffer{};
-  char* const end = buffer.data() + buffer.size();
+  char* const end = at + kMaxNumber;
   const bool integer = std::trunc(value) == value && std::fabs(value) <= kLargestExactInteger;
-  const auto result = integer ? std::to_chars(buffer.data(), end, static_cast<std::int64_t>(value))
-                              : std::to_chars(buffer.data(), end, value);
-  out.append(buffer.data(), result.ptr);
+  const auto result = integer ? std::to_chars(at, end, static_cast<std::int64_t>(value))
+                              : std::to_chars(at, end, value);
+  return result.ptr;
 }
 
-void append_label_value(std::string& out, std::string_view value) {
+void append_number(std::string& out, double value) {
+  std::array<char, kMaxNumber> buffer{};
+  out.append(buffer.data(), write_number(buffer.data(), value));
+}
+
+char* write_label_value(char* at, std::string_view value) {
   // Almost no value needs escaping. The loop has no early exit, so that the compiler vectorizes it.
   unsigned special = 0;
   for (const char c : value) {
     special |= static_cast<unsigned>(c == '\\') | static_cast<unsigned>(c == '"') |
                static_cast<unsigned>(c == '\n');
   }
-  if (special == 0) {
-    out += value;
-    return;
+  if (special == 0) return write_text(at, value);
+  for (const char c : value) {
+    if (c == '\\' || c == '"' || c == '\n') *at++ = '\\';
+    *at++ = c == '\n' ? 'n' : c;
   }
-  constexpr std::string_view kSpecial = "\\\"\n";
-  while (!value.empty()) {
-    const std::size_t plain = std::min(value.find_first_of(kSpecial), value.size());
-    out += value.substr(0, plain);
-    if (plain == value.size()) return;
-    out += '\\';
-    out += value[plain] == '\n' ? 'n' : value[plain];
-    value.remove_prefix(plain + 1);
-  }
+  return at;
+}
+
+void append_label_value(std::string& out, std::string_view value) {
+  const std::size_t before = out.size();
+  out.resize_and_overwrite(before + 2 * value.size(), [&](char* text, std::size_t) {
+    return write_label_value(text + before, value) - text;
+  });
 }
 
 void append_label(std::string& out, std::string_view name, std::string_view value) {

@@ -123,7 +123,12 @@ class HttpProbe final : public Probe {
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
-    net::HttpRequest request = co_await first_request(out);
+    net::HttpRequest request = co_await access_.request(environment_.files, out);
+    request.method = method_;
+    request.headers = headers_;
+    request.body = body_;
+    request.http2 = http2_;
+    request.max_body = max_body_.value;
     const auto start = std::chrono::steady_clock::now();
     Result result;
     for (;; ++result.redirects) {
@@ -162,16 +167,6 @@ class HttpProbe final : public Probe {
            std::ranges::all_of(
                name, [&](char c) { return c > 0x20 && c < 0x7f && !kSeparators.contains(c); }) &&
            !value.contains('\n') && !value.contains('\r');
-  }
-
-  [[nodiscard]] asio::awaitable<net::HttpRequest> first_request(SampleSet& out) const {
-    net::HttpRequest request = co_await access_.request(environment_.files, out);
-    request.method = method_;
-    request.headers = headers_;
-    request.body = body_;
-    request.http2 = http2_;
-    request.max_body = max_body_.value;
-    co_return request;
   }
 
   // The same rule as in curl. A redirect from http to https also changes the origin.

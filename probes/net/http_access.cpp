@@ -47,12 +47,13 @@ asio::awaitable<HttpRequest> HttpAccess::request(ConfiguredFiles& files, SampleS
   HttpRequest request;
   request.url = url;
   request.proxy = proxy;
-  request.proxy_password = co_await files.read(proxy_password, out);
+  // Most probes have no secret.
+  if (proxy_password) request.proxy_password = co_await files.read(proxy_password, out);
   request.ip = ip;
   request.tls = tls;
   request.user = user;
-  request.password = co_await files.read(password, out);
-  request.bearer = co_await files.read(bearer, out);
+  if (password) request.password = co_await files.read(password, out);
+  if (bearer) request.bearer = co_await files.read(bearer, out);
   co_return request;
 }
 

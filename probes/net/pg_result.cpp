@@ -22,6 +22,7 @@ int PgResult::rows() const { return PQntuples(static_cast<PGresult*>(result_)); 
 std::vector<std::string_view> PgResult::column_names() const {
   const auto* result = static_cast<PGresult*>(result_);
   std::vector<std::string_view> names;
+  names.reserve(static_cast<std::size_t>(PQnfields(result)));
   for (int column = 0; column < PQnfields(result); ++column) {
     names.emplace_back(PQfname(result, column));
   }

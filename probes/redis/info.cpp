@@ -31,9 +31,16 @@ RedisInfo::RedisInfo(std::string text) : text_(std::move(text)) {
 
 std::string_view RedisInfo::text(std::string_view field) const {
   // A linear search: most names differ in length, so few bytes are compared. Sorting the fields
-  // would cost more than all look-ups of a run.
-  const auto it = std::ranges::find(fields_, field, &Field::first);
-  return it != fields_.end() ? it->second : std::string_view();
+  // would cost more than all look-ups of a run. It starts after the last field that was found,
+  // because the fields of a section are mostly read one after another.
+  const auto start = fields_.begin() + static_cast<std::ptrdiff_t>(next_);
+  auto it = std::ranges::find(start, fields_.end(), field, &Field::first);
+  if (it == fields_.end()) {
+    it = std::ranges::find(fields_.begin(), start, field, &Field::first);
+    if (it == start) return {};
+  }
+  next_ = static_cast<std::size_t>(it - fields_.begin()) + 1;
+  return it->second;
 }
 
 std::optional<double> RedisInfo::number(std::string_view field) const {
@@ -57,7 +64,9 @@ std::vector<RedisInfo::Field> RedisInfo::prefixed(std::string_view prefix) const
 std::vector<RedisInfo::Field> RedisInfo::numbered(std::string_view prefix) const {
   std::vector<Field> found;
   for (const auto& [field, value] : fields_) {
-    if (!field.starts_with(prefix) || field.size() == prefix.size()) continue;
+    // Most fields differ in their first character, and starts_with() calls a function.
+    if (field.size() <= prefix.size() || field.front() != prefix.front()) continue;
+    if (!field.starts_with(prefix)) continue;
     const std::string_view number = field.substr(prefix.size());
     if (std::ranges::all_of(number, [](char c) { return c >= '0' && c <= '9'; })) {
       found.emplace_back(field, value);

@@ -1,6 +1,7 @@
 // The response to INFO: lines of "field:value" under "# Section" headings. Pure.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +36,8 @@ class RedisInfo {
 
  private:
   std::string text_;
-  std::vector<Field> fields_;  // views of text_
+  std::vector<Field> fields_;     // views of text_
+  mutable std::size_t next_ = 0;  // index of the field after the last one that was found
 };
 
 /// The value of `name` in a compound field such as "keys=12,expires=3"; empty if it is missing.

@@ -44,6 +44,23 @@ TEST_F(LedgerTest, SuccessReplacesWholeFamilies) {
   EXPECT_EQ(published(), "object_fact{probe=\"p\",name=\"b\"} 3\n");
 }
 
+TEST_F(LedgerTest, FamiliesMayHaveAnotherOrder) {
+  returned([](SampleSet& out) {
+    out.add(kReading, 1);
+    out.add(kOther, 2);
+    out.add(kObject, 3, "a");
+  });
+  returned([](SampleSet& out) {
+    out.add(kObject, 4, "b");
+    out.add(kFact, 5);
+    out.add(kReading, 6);
+  });
+  EXPECT_EQ(published(),
+            "fact{probe=\"p\"} 5\n"
+            "object_fact{probe=\"p\",name=\"b\"} 4\n"
+            "reading{probe=\"p\"} 6\n");
+}
+
 // ---- a run that failed --------------------------------------------------------------------------
 
 TEST_F(LedgerTest, ReadingsSurviveOneFailedRun) {

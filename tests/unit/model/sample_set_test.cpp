@@ -1,11 +1,18 @@
 #include "exporter/model/sample_set.hpp"
 
+#include "exporter/model/text_format.hpp"
+
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <random>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -79,6 +86,48 @@ TEST(Part, GroupsFamiliesInTheOrderOfTheirFirstSamples) {
             "locks_held{probe=\"p\",mode=\"row\"} 1\n"
             "locks_held{probe=\"p\",mode=\"table\"} 2\n"
             "server_up{probe=\"p\"} 1\n");
+}
+
+// Against a simple model: rows of tables, families that are apart, and duplicates.
+TEST(Part, GroupsFamiliesInAnyOrder) {
+  std::mt19937 random(1);  // NOLINT(*-msc51-cpp): the same sequence in each run
+  const auto below = [&](std::size_t count) { return random() % count; };
+  const std::array<const MetricInfo*, 3> metrics = {&kUp, &kSize, &kLocks};
+  for (int round = 0; round < 200; ++round) {
+    Part part;
+    std::vector<std::pair<const MetricInfo*, std::string>> expected;
+    std::set<std::string> lines;
+    std::size_t duplicates = 0;
+    const std::size_t values = 1 + below(40);
+    for (std::size_t left = below(100); left > 0; --left) {
+      const MetricInfo* const metric = metrics.at(below(3));
+      const std::string value = std::to_string(below(values));
+      const std::vector<std::string_view> labels(metric->label_count, value);
+      part.add_values(*metric, 1, labels);
+      std::string line = std::string(metric->name) + "{probe=\"p\"";
+      for (std::size_t i = 0; i < labels.size(); ++i) {
+        append_label(line, metric->label_names.at(i), value);
+      }
+      line += "} 1\n";
+      if (lines.insert(line).second) {
+        expected.emplace_back(metric, line);
+      } else {
+        ++duplicates;
+      }
+    }
+    std::vector<const MetricInfo*> order;
+    for (const auto& [metric, line] : expected) {
+      if (std::ranges::find(order, metric) == order.end()) order.push_back(metric);
+    }
+    std::string text;
+    for (const MetricInfo* const family : order) {
+      for (const auto& [metric, line] : expected) text += metric == family ? line : "";
+    }
+    const Rendered out = render(part);
+    EXPECT_EQ(out.lines, text);
+    EXPECT_EQ(out.families, order.size());
+    EXPECT_EQ(out.duplicates, duplicates);
+  }
 }
 
 TEST(Part, DropsAndCountsDuplicates) {

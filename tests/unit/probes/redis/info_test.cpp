@@ -17,6 +17,14 @@ TEST(RedisInfoTest, FindsFieldsBetweenHeadingsAndBlankLines) {
   EXPECT_FALSE(info.empty());
 }
 
+TEST(RedisInfoTest, FindsFieldsInAnyOrder) {
+  const RedisInfo info("a:1\nb:2\nc:3\n");
+  const std::string_view order = "cacbaaxbc";
+  std::string values;
+  for (std::size_t i = 0; i < order.size(); ++i) values += info.text(order.substr(i, 1));
+  EXPECT_EQ(values, "31321123");  // nothing for x
+}
+
 TEST(RedisInfoTest, KeepsColonsInValues) {
   const RedisInfo info("executable:/usr/bin/redis:7\nmaster_host:::1\n");
   EXPECT_EQ(info.text("executable"), "/usr/bin/redis:7");
