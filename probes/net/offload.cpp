@@ -16,7 +16,7 @@
 #include <boost/asio/post.hpp>
 #include <openssl/crypto.h>
 #include <pthread.h>
-#include <sys/resource.h>
+#include <sched.h>
 #include <unistd.h>
 
 namespace vitalsd::net {
@@ -189,14 +189,15 @@ void Offload::check_stall() {
   });
 }
 
-// At the lowest priority, an abandoned call that computes does not slow down other work.
+// At the lowest priority, an abandoned call that computes does not slow down other work, also of a
+// process that itself has a low priority.
 void Offload::abandon(const StopFlag& stop) {
-  constexpr int kLowestPriority = 19;
   const std::lock_guard lock(shared_->mutex);
   stop.stop();
   const auto task = std::ranges::find(shared_->running, stop, &Shared::Task::stop);
   if (task != shared_->running.end()) {
-    setpriority(PRIO_PROCESS, static_cast<id_t>((*task)->thread), kLowestPriority);
+    const sched_param no_priority{};
+    sched_setscheduler((*task)->thread, SCHED_IDLE, &no_priority);
   }
   // A new thread replaces the abandoned one.
   if (shared_->idle < shared_->queue.size() && !shared_->full()) Shared::start_thread(shared_);

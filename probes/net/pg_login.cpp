@@ -127,6 +127,11 @@ class TlsCopies {
   std::list<MemoryFile> files_;
 };
 
+// What a thread may hang on.
+std::string resource_of(const PgOptions& options) {
+  return "connecting to " + options.endpoint.text() + " as " + options.user;
+}
+
 template <std::size_t Size>
 ssize_t peek(int socket, std::array<char, Size>& into) {
   return recv(socket, into.data(), into.size(), MSG_PEEK | MSG_DONTWAIT);
@@ -229,8 +234,8 @@ asio::awaitable<PostgresPollingStatusType> Login::step(std::optional<FrozenInput
     return next;
   };
   const std::size_t unread = session_.unread();
-  const PostgresPollingStatusType next = co_await environment_.connecting.run(
-      "connecting to " + options_.endpoint.text() + " as " + options_.user, std::move(poll));
+  const PostgresPollingStatusType next =
+      co_await environment_.connecting.run(resource_of(options_), std::move(poll));
   watchdog.done();
   session_.has_read(unread);
   if (next == PGRES_POLLING_FAILED && watchdog.exceeded_limit()) throw too_many_bytes();
@@ -270,6 +275,8 @@ asio::awaitable<std::unique_ptr<PgSession>> pg_log_in(const Environment& environ
     const TlsTexts texts = co_await environment.tls.texts(with_copies.tls);
     copies = std::make_shared<const TlsCopies>(texts, with_copies.tls);
   }
+  // Throws while a thread still computes for this server, which must not see a connection then.
+  co_await environment.connecting.run(resource_of(options), [](const StopFlag&) { return true; });
   const PgParameters parameters(with_copies, password, addresses);
   auto session = std::make_unique<PgSession>(environment.loop);
   session->password = password;

@@ -69,8 +69,14 @@ boost::asio::awaitable<Fragment> read_rows(const CustomQuery& query, const net::
   const std::vector<std::string_view> columns = result.column_names();
   std::vector<std::pair<std::string, int>> labels;  // name and column
   for (const std::string& label : query.labels) {
-    const bool clashes = (',' + constant_labels).contains(',' + label + "=\"");
-    labels.emplace_back((clashes ? "exported_" : "") + label, find_column(columns, label));
+    std::string name = label;
+    const auto clashes = [&] {
+      const bool is_another =
+          name != label && std::ranges::find(query.labels, name) != query.labels.end();
+      return is_another || (',' + constant_labels).contains(',' + name + "=\"");
+    };
+    while (clashes()) name.insert(0, "exported_");
+    labels.emplace_back(std::move(name), find_column(columns, label));
   }
   std::vector<int> places;
   for (const ValueColumn& value : query.values) {

@@ -65,6 +65,9 @@ SOURCES = {
 }
 
 
+TENANTS = {"name": "tenants", "sql": "SELECT count(*) AS n FROM tenants", "values": ["n"]}
+
+
 # ---- targets ------------------------------------------------------------------------------------
 
 
@@ -135,6 +138,8 @@ def platform(
     }
     for store in stores.values():
         store.add(HOUR)
+    _postgres.execute("CREATE TABLE IF NOT EXISTS tenants (id int)", _postgres.database)
+    _postgres.execute("GRANT SELECT ON tenants TO monitor", _postgres.database)
     ports = [_nginx.serve_tls(name, certificates.issue("api.test")) for name in ("front", "back")]
     with ExitStack() as closing:
         mounts = Mounts()
@@ -142,7 +147,7 @@ def platform(
         disks = Disks(tmp_path_factory.mktemp("host"), mounts)
         healthy = {"status": 200, "json": {"/status": "ok"}}
         probes = [
-            database("main-db", _postgres, "MAIN") | {"labels": OWN},
+            database("main-db", _postgres, "MAIN") | {"labels": OWN, "queries": [TENANTS]},
             database("other-db", _other_postgres, "OTHER"),
             cache("cache", _redis_server, "CACHE"),
             broker("broker", _rabbitmq, "BROKER", interval="1s", timeout="1s"),
@@ -355,9 +360,24 @@ def test_a_broker_that_blocks_its_publishers(watch: Watch, rabbitmq: Rabbitmq) -
     alert = watch.fires("RabbitmqAlarm", "broker")
     assert alert["labels"]["node"] == rabbitmq.node
     assert alert["labels"]["severity"] == "critical"
+    assert " is short of memory, " in alert["annotations"]["summary"]
     rabbitmq.set_memory_limit(1024 * MIB)
     watch.becomes_silent("RabbitmqAlarm")
     watch.becomes_silent("CheckCritical")
+
+
+def test_a_query_that_fails(watch: Watch, postgres: Postgres) -> None:
+    """DatabaseQueryFailing of the additional rules."""
+    watch.holds('tenants_n{probe="main-db"} == 0')
+    postgres.execute("ALTER TABLE tenants RENAME TO customers", postgres.database)
+    try:
+        alert = watch.fires("DatabaseQueryFailing", "main-db")
+        assert alert["labels"]["query"] == "tenants"
+        watch.is_silent("DatabaseDown")
+        assert 'relation "tenants" does not exist' in watch.daemon.page("/").replace("&quot;", '"')
+    finally:
+        postgres.execute("ALTER TABLE customers RENAME TO tenants", postgres.database)
+    watch.becomes_silent("DatabaseQueryFailing")
 
 
 # ---- the API and its certificates ---------------------------------------------------------------

@@ -68,6 +68,9 @@ def array_of_arrays(connection: socket.socket, _: Tls) -> None:
     flood(connection, b"", b"*1\r\n")
 
 
+# Over verified TLS nothing can see the request before libpq does. libpq 15 has no limit of iterations.
+COMPUTES = Trick("postgres", scram_under_tls, "postgresql", "app?sslmode=verify-full")
+
 PLAIN, SECURE = "app?sslmode=disable", "app?sslmode=require"
 
 TRICKS = {

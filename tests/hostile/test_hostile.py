@@ -3,80 +3,28 @@
 from __future__ import annotations
 
 import itertools
-import socket
-import threading
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 
+from hostile.databases import COMPUTES
 from hostile.name_servers import by_name
-from hostile.trick import PASSWORD, Asked, Tls, Trick
+from hostile.servers import Hostile
+from hostile.trick import PASSWORD, Tls, Trick
 from hostile.tricks import TRICKS
 from support import wait_until
 from support.certificates import Authority
-from support.process import free_port, listener
+from support.postgres import Postgres
 from support.vitalsd import Vitalsd, sanitized
+from support.watching import database
 
 SECRET = "hunter2-hunter2"
 TARGETS = 8
-
-
-class Hostile:
-    """One trick on its own port, for each client."""
-
-    def __init__(self, trick: Trick, tls: Tls) -> None:
-        self.trick, self.tls = trick, tls
-        self.port = free_port()
-        self.sockets = [listener(self.port)]
-        threading.Thread(target=self._serve, daemon=True).start()
-        if trick.answer:
-            self.sockets.append(self._datagrams())
-            threading.Thread(target=self._answer, daemon=True).start()
-
-    def close(self) -> None:
-        for each in self.sockets:
-            with suppress(OSError):  # the error of a socket without a peer
-                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
-            each.close()
-
-    def _datagrams(self) -> socket.socket:
-        made = socket.socket(type=socket.SOCK_DGRAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(("127.0.0.1", self.port))
-        return made
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self.sockets[0].accept()
-                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-
-    def _converse(self, connection: socket.socket) -> None:
-        with suppress(OSError, IndexError), connection:
-            if self.trick.act:
-                self.trick.act(connection, self.tls)
-                return
-            while size := connection.recv(2, socket.MSG_WAITALL):
-                query = connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
-                self.trick.ask(Asked(query, connection))
-
-    def _answer(self) -> None:
-        with suppress(OSError):
-            while True:
-                query, peer = self.sockets[1].recvfrom(4096)
-                if not query:
-                    return
-                threading.Thread(target=self._send, args=(query, peer), daemon=True).start()
-
-    def _send(self, query: bytes, peer: tuple[str, int]) -> None:
-        # The socket reports the end of the connection only with a single client.
-        with suppress(OSError), self._datagrams() as connected:
-            connected.connect(peer)
-            self.trick.ask(Asked(query, connected))
 
 
 def runs(daemon: Vitalsd) -> Counter[str]:
@@ -99,6 +47,21 @@ def hostile(tls: Tls) -> Iterator[Callable[[Trick], Hostile]]:
         yield lambda trick: stack.enter_context(closing(Hostile(trick, tls)))
 
 
+def policies(daemon: Vitalsd) -> list[int]:
+    """Returns the scheduling policies of its threads."""
+    return [os.sched_getscheduler(int(each)) for each in os.listdir(f"/proc/{daemon.pid}/task")]
+
+
+def canary_of(closes: Hostile, interval: int, timeout: int) -> dict[str, Any]:
+    return {
+        "name": "canary",
+        "kind": "tcp",
+        "endpoint": f"127.0.0.1:{closes.port}",
+        "interval": f"{interval}ms",
+        "timeout": f"{timeout}ms",
+    }
+
+
 @pytest.mark.serial
 @pytest.mark.parametrize("group", TRICKS)
 def test_nothing_that_servers_do_disturbs_the_others(
@@ -118,13 +81,7 @@ def test_nothing_that_servers_do_disturbs_the_others(
     if sanitized():
         interval, timeout, most_memory = 1000, 1000, 800 << 20
     closes = hostile(Trick("tcp", lambda _connection, _tls: None))
-    canary = {
-        "name": "canary",
-        "kind": "tcp",
-        "endpoint": f"127.0.0.1:{closes.port}",
-        "interval": f"{interval}ms",
-        "timeout": f"{timeout}ms",
-    }
+    canary = canary_of(closes, interval, timeout)
     sections: dict[str, Any] = {}
     if "names" in group:
         resolver = hostile(Trick("dns", answer=by_name))
@@ -163,6 +120,68 @@ def test_nothing_that_servers_do_disturbs_the_others(
     log = daemon.log()
     assert len(log) < 32 << 10
     assert SECRET not in log + daemon.page()
+
+    ended = time.monotonic()
+    daemon.end()
+    assert time.monotonic() - ended < 6
+
+
+@pytest.mark.serial
+def test_four_servers_that_make_libpq_compute(
+    vitalsd: Callable[..., Vitalsd],
+    hostile: Callable[[Trick], Hostile],
+    postgres: Postgres,
+    certificates: Authority,
+) -> None:
+    """As many servers as there are threads that connect. Each computation takes 20 minutes or more."""
+    interval, timeout = (1000, 1000) if sanitized() else (200, 150)
+    closes = hostile(Trick("tcp", lambda _connection, _tls: None))
+    servers = [hostile(COMPUTES) for _ in range(4)]
+    targets = [
+        COMPUTES.probe(f"computes.{number}", server.port, certificates.path)
+        | {"tls": {"ca": str(certificates.path)}}
+        for number, server in enumerate(servers)
+    ]
+    daemon = vitalsd(
+        [
+            canary_of(closes, interval, timeout),
+            database("main-db", postgres, "MONITOR_PASSWORD"),
+            *targets,
+        ],
+        interval="1s",
+        timeout="900ms",
+        environment={
+            PASSWORD["env"]: SECRET,
+            "MONITOR_PASSWORD": postgres.passwords["monitor"],
+        },
+    )
+    before, began = runs(daemon), time.monotonic()
+    daemon.wait_for("vitalsd_hanging_threads", 4)
+    assert policies(daemon).count(os.SCHED_IDLE) == 4
+
+    # A server whose connection ends is connected to again while the four compute.
+    for _ in range(3):
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'monitor'"
+        )
+        daemon.wait_runs("main-db", 2)
+        assert daemon.value("pg_up", probe="main-db") == 1
+    due = (time.monotonic() - began) * 1000 / interval
+    served = runs(daemon)["canary"] - before["canary"]
+    assert served >= 0.9 * due - 1, f"{served} of {due:.0f} runs"
+    assert daemon.failures("canary") == {}
+    assert daemon.failures("main-db") == {}
+
+    # The four are not connected to again, and the status says why.
+    for number, server in enumerate(servers):
+        name = f"computes.{number}"
+        assert server.accepted == 1
+        assert daemon.runs(name) >= 3
+        assert set(daemon.failures(name)) == {"timeout"}
+        (status,) = [each for each in daemon.status()["probes"] if each["name"] == name]
+        assert "still hangs from an earlier run" in status["error"]
+    assert daemon.value("vitalsd_hanging_threads") == 4
+    assert daemon.get("/-/healthy")[0] == 200
 
     ended = time.monotonic()
     daemon.end()

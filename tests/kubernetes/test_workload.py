@@ -295,6 +295,25 @@ def test_the_last_run_of_a_cron_job_is_that_of_its_status(
     check(daemon, "last_run_failed", 0)
 
 
+def test_cron_jobs_without_a_recorded_success(
+    vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
+) -> None:
+    """The controllers before Kubernetes 1.22 do not write lastSuccessfulTime."""
+    due = time.time() - 60
+    made_jobs = {"well": "Complete", "failing": "Failed"}
+    cron_jobs = api_server.apply([cron_job(namespace, name, last=due) for name in made_jobs])
+    jobs = [
+        job(namespace, f"{owner['metadata']['name']}-1", ended, owner)
+        for owner, ended in zip(cron_jobs, made_jobs.values(), strict=True)
+    ]
+    api_server.apply(jobs)
+    daemon = follow(vitalsd, api_server, namespace, "cronjobs")
+    check(daemon, "last_run_failed", 2)
+    check(daemon, "last_run_unknown", 0)
+    page = daemon.page("/")
+    assert f"{namespace}/failing" in page and f"{namespace}/well" not in page
+
+
 def test_cron_jobs_that_did_not_run(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
 ) -> None:

@@ -201,6 +201,11 @@ class Nginx(Server):
         )
         return port
 
+    def use_certificate(self, certificate: Certificate) -> None:
+        """Replaces the certificate of `tls_port`."""
+        self._install("main", certificate)
+        self.reload()
+
     def proxy_tls(self, name: str, upstream: int) -> int:
         """Returns a TLS port in front of the plain HTTP server on the port `upstream`."""
         port = free_port()

@@ -106,6 +106,18 @@ bool CronJob::last_run_failed(double now, double grace) const {
   return !suspended && has_failed(*this) && now - failing_since.value_or(0) >= grace;
 }
 
+LastRun CronJob::result_by_jobs(const EndedRun* newest, bool records_success, double now,
+                                double grace) const {
+  // The controller creates the Job after its scheduled time; its clock may differ from that of the
+  // API server, which writes the time of the creation. Schedules have whole minutes.
+  constexpr double kClockDifference = 30;
+  if (newest != nullptr && newest->created >= *ended_run - kClockDifference) {
+    return newest->succeeded ? LastRun::not_failed : LastRun::failed;
+  }
+  if (!records_success) return LastRun::unknown;
+  return last_run_failed(now, grace) ? LastRun::failed : LastRun::not_failed;
+}
+
 int CronJob::missed_runs(double now, double grace, int max) const {
   if (suspended || !next_schedule || *next_schedule + grace > now) return 0;
   if (concurrency_policy == "Forbid" && !active.empty()) return 0;
@@ -121,6 +133,17 @@ Job read_job(std::string_view message) {
     if (field.tag() == 3) read_job_status(field.bytes(), job);
   });
   return job;
+}
+
+std::optional<EndedRun> read_ended_run(std::string_view message) {
+  const Job job = read_job(message);
+  const bool succeeded = job.is("Complete");
+  if (job.meta.owner_kind != "CronJob" || !job.meta.created) return std::nullopt;
+  if (!succeeded && !job.is("Failed")) return std::nullopt;
+  return EndedRun{.name = job.key(),
+                  .cron_job = job.meta.namespace_name + '/' + job.meta.owner_name,
+                  .created = *job.meta.created,
+                  .succeeded = succeeded};
 }
 
 CronJob read_cron_job(std::string_view message) {

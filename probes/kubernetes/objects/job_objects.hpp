@@ -1,6 +1,6 @@
-// The fields of Jobs and CronJobs that probes use. Field numbers are from
-// k8s.io/api/batch/v1/generated.proto. CronJobs of v1beta1 have the same numbers. Pure, except that
-// a schedule may read the file of its time zone.
+// The fields of Jobs and CronJobs that probes use, and the result of a CronJob's last run. Field
+// numbers are from k8s.io/api/batch/v1/generated.proto. CronJobs of v1beta1 have the same numbers.
+// Pure, except that a schedule may read the file of its time zone.
 #pragma once
 
 #include "probes/kubernetes/objects/metadata.hpp"
@@ -31,6 +31,20 @@ struct Job {
   [[nodiscard]] bool is(std::string_view condition_type) const;  ///< whether its status is "True"
   bool operator==(const Job&) const = default;
 };
+
+/// A Job of a CronJob that has ended.
+struct EndedRun {
+  std::string name;      ///< with the namespace
+  std::string cron_job;  ///< with the namespace
+  double created = 0;    ///< Unix seconds
+  bool succeeded = false;
+
+  [[nodiscard]] const std::string& key() const { return name; }
+  bool operator==(const EndedRun&) const = default;
+};
+
+/// What is known about the last run of a CronJob that has ended.
+enum class LastRun : unsigned char { not_failed, failed, unknown };
 
 struct CronJob {
   struct ActiveJob {
@@ -67,6 +81,14 @@ struct CronJob {
   /// in the `grace` seconds after the failure was first observed, because the controller reports
   /// the end of a run and its success in two updates before Kubernetes 1.31.
   [[nodiscard]] bool last_run_failed(double now, double grace) const;
+  /// Whether the status does not contain the result of the last run that has ended: no success is
+  /// recorded. Controllers before Kubernetes 1.22 never record one.
+  [[nodiscard]] bool needs_jobs() const { return !suspended && ended_run && !last_success; }
+  /// The result if needs_jobs(). `newest` is the newest of its Jobs that has ended, null if none
+  /// exists. Without a Job of that run, the absence of a success is a failure only if the
+  /// controller records successes.
+  [[nodiscard]] LastRun result_by_jobs(const EndedRun* newest, bool records_success, double now,
+                                       double grace) const;
   /// The number of scheduled times that passed more than `grace` seconds ago without a run, at most
   /// `max`. 0 while the CronJob is suspended, and while a Job runs and the concurrency policy is
   /// "Forbid".
@@ -77,5 +99,7 @@ struct CronJob {
 /// These functions throw ProbeError(protocol) for malformed bytes.
 Job read_job(std::string_view message);
 CronJob read_cron_job(std::string_view message);
+/// Reads a Job. Nothing if it has not ended or is not that of a CronJob.
+std::optional<EndedRun> read_ended_run(std::string_view message);
 
 }  // namespace vitalsd::kubernetes

@@ -49,6 +49,10 @@ class ResourceWatch {
   asio::awaitable<bool> judge(SampleSet& run, Part& part, net::kubernetes::Listener& listener);
 
   [[nodiscard]] const net::kubernetes::Query& query() const { return query_; }
+  /// The version of the resource that the server has, or the preferred one before the first list.
+  [[nodiscard]] std::string_view version() const {
+    return subscription_ ? subscription_->reflector().version() : query_.resource.version;
+  }
   /// Whether other processes observe a share of the objects.
   [[nodiscard]] bool is_divided() const { return environment_.shard.divided(); }
 
@@ -149,6 +153,8 @@ class Watched final : public net::kubernetes::Listener {
     return found == slots_by_key_.end() ? nullptr : &*slot(found->second).object;
   }
   [[nodiscard]] const net::kubernetes::Query& query() const { return watch_.query(); }
+  /// See ResourceWatch::version.
+  [[nodiscard]] std::string_view version() const { return watch_.version(); }
 
   void list_started() override { ++list_; }
 

@@ -90,7 +90,9 @@ class WatchedSection : public Section {
       part.complete();
     }
     const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-    if (any_fresh) check(out, now.count());
+    if (!any_fresh) co_return;
+    co_await prepare_check(out);
+    check(out, now.count());
   }
 
   void count(Selection& selection) const override {
@@ -102,9 +104,17 @@ class WatchedSection : public Section {
  protected:
   /// Adds the samples of one object. They stay published until the object changes.
   virtual void add(Part& out, const Object& object) const = 0;
+  /// Reads what check() needs in addition to the objects.
+  virtual asio::awaitable<void> prepare_check(SampleSet& /*out*/) { co_return; }
   /// Adds what depends on other objects or on the time: checks, and samples that change without an
   /// event. Called in each run that has fresh objects. `now`: Unix seconds.
   virtual void check(Part& out, double now) const = 0;
+
+  /// Whether the server has the preferred version of the resource. All watches have one server.
+  [[nodiscard]] bool is_preferred_version() const {
+    const Watched<Object>& objects = *watches_.front().objects;
+    return objects.version() == objects.query().resource.version;
+  }
 
   /// Visits the objects of all fresh watches.
   template <class Do>

@@ -36,6 +36,8 @@ class Reflector : private ListWatch::Owner {
   /// Whether no listener needs this reflector. It must exist while it calls a listener.
   [[nodiscard]] bool idle() const { return subscribers_.empty() && !subscribers_.calling(); }
   [[nodiscard]] const Query& query() const { return query_; }
+  /// The version of the resource that the server has, or the preferred one before the first list.
+  [[nodiscard]] std::string_view version() const { return position_.api_version; }
 
   /// Whether `listener` has received a complete list.
   [[nodiscard]] bool synced(const Listener& listener) const {

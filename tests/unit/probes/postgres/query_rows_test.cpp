@@ -94,6 +94,14 @@ TEST_F(QueryRowsTest, RenamesALabelThatTheProbeHas) {
   EXPECT_TRUE(read().contains(",exported_env=\"a\"} 1.5")) << read();
 }
 
+TEST_F(QueryRowsTest, NoTwoLabelsHaveOneName) {
+  names = {"env", "n", "exported_env"};
+  query.labels = {"env", "exported_env"};
+  query.values.pop_back();
+  rows = {{"a", "1.5", "b"}};
+  EXPECT_TRUE(read().ends_with(",exported_exported_env=\"a\",exported_env=\"b\"} 1.5\n")) << read();
+}
+
 TEST_F(QueryRowsTest, ReportsWhatDoesNotFit) {
   rows[1][1] = "2026-01-01 00:00:00";
   EXPECT_EQ(read(),

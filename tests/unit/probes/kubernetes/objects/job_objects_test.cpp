@@ -249,6 +249,57 @@ TEST(JobObjects, AnotherCronJobOfTheSameNameInheritsNothing) {
   EXPECT_EQ(job, unchanged);
 }
 
+// Servers up to 1.20 send v1beta1, which has no lastSuccessfulTime; 1.21 has it and leaves it
+// empty.
+LastRun result(const Cron& cron, const EndedRun* newest, bool records_success = false) {
+  const CronJob job = cron.read();
+  EXPECT_TRUE(job.needs_jobs());
+  return job.result_by_jobs(newest, records_success, 1e9, 10);
+}
+
+TEST(JobObjects, WithoutRecordedSuccessesTheJobsHaveTheResult) {
+  const Cron cron{.last = 7200, .success = 0};
+  EndedRun run{
+      .name = "shop/nightly-1", .cron_job = "shop/nightly", .created = 7201, .succeeded = true};
+  EXPECT_EQ(result(cron, &run), LastRun::not_failed);
+  EXPECT_EQ(result(cron, &run, true), LastRun::not_failed) << "since an upgrade without a run";
+  run.succeeded = false;
+  EXPECT_EQ(result(cron, &run), LastRun::failed);
+  run.created = 7199;
+  EXPECT_EQ(result(cron, &run), LastRun::failed) << "the clocks differ";
+  run.created = 3601;
+  EXPECT_EQ(result(cron, &run), LastRun::unknown) << "a Job of the run before the last";
+  EXPECT_EQ(result(cron, nullptr), LastRun::unknown) << "its Jobs are deleted when they end";
+  EXPECT_EQ(result(cron, nullptr, true), LastRun::failed) << "it has never succeeded";
+}
+
+TEST(JobObjects, NeedsJobsOnlyForAResultThatTheStatusLacks) {
+  EXPECT_FALSE(Cron{}.read().needs_jobs()) << "no run yet";
+  EXPECT_FALSE((Cron{.last = 7200}.read().needs_jobs()));
+  EXPECT_FALSE((Cron{.last = 7200, .active = 1, .success = 0}.read().needs_jobs()));
+  EXPECT_FALSE((Cron{.suspended = 1, .last = 7200, .success = 0}.read().needs_jobs()));
+  EXPECT_TRUE((Cron{.last = 7200, .success = 0}.read().needs_jobs()));
+}
+
+TEST(JobObjects, ReadsARunThatHasEnded) {
+  const auto failed = read_ended_run(job().bytes());
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->key(), "shop/nightly-1");
+  EXPECT_EQ(failed->cron_job, "shop/nightly");
+  EXPECT_EQ(failed->created, 1000);
+  EXPECT_FALSE(failed->succeeded);
+  const Message owner = Message().text(1, "CronJob").text(3, "nightly").number(6, 1);
+  const auto run = [&](const Message& status, bool owned) {
+    Message meta = metadata("nightly-1");
+    if (owned) meta.message(13, owner);
+    return read_ended_run(Message().message(1, meta).message(3, status).bytes());
+  };
+  const Message complete = Message().message(1, job_condition("Complete", "True", ""));
+  EXPECT_TRUE(run(complete, true)->succeeded);
+  EXPECT_FALSE(run(complete, false)) << "not that of a CronJob";
+  EXPECT_FALSE(run(Message().number(4, 1), true)) << "it runs";
+}
+
 TEST(JobObjects, RejectsMalformedBytes) {
   test::expect_hostile_bytes_refused(job().bytes(), &read_job);
   test::expect_hostile_bytes_refused(Cron{.last = 3600, .active = 1}.message().bytes(),
