@@ -44,18 +44,16 @@ std::string_view to_text(const std::optional<bool>& flag) {
 }
 
 void add_samples(Part& part, const Queue& queue, bool kbudde) {
-  const auto put = [&](const Metric<2>& metric, const std::optional<double>& value) {
-    part.add(metric, value, queue.vhost, queue.name);
-  };
-  put(kReady, queue.ready);
-  put(kbudde ? kUnacknowledged : kUnacked, queue.unacked);
-  put(kMessages, queue.messages);
-  put(kConsumers, queue.consumers);
   const QueueAttributes& is = queue.attributes;
+  if (kbudde) {
+    kKbuddeQueueTable.add(part, queue, queue.vhost, queue.name, to_text(is.durable), is.policy,
+                          kSelf);
+  } else {
+    kQueueTable.add(part, queue, queue.vhost, queue.name);
+  }
   if (!is.type.empty()) {
     part.add(kQueueInfo, 1, queue.vhost, queue.name, is.type, to_text(is.durable), is.policy);
   }
-  if (!is.state.empty()) part.add(kQueueState, 1, queue.vhost, queue.name, is.state);
 }
 
 void keep_worse(const Queue*& worst, const Queue* queue) {
@@ -70,7 +68,7 @@ bool is_judged(const Queue& queue, const QueueOptions& options) {
 /// Messages stay in a stream after they have been consumed.
 bool lacks_consumer(const Queue& queue, const QueueOptions& options) {
   return queue.consumers == 0.0 && is_judged(queue, options) && queue.attributes.type != "stream" &&
-         !options.no_consumers.matches(queue.name);
+         !options.no_consumers.matches_name(queue.name);
 }
 
 }  // namespace

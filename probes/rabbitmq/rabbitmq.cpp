@@ -9,13 +9,13 @@
 #include "probes/rabbitmq/client.hpp"
 #include "probes/rabbitmq/cluster.hpp"
 #include "probes/rabbitmq/metrics.hpp"
+#include "probes/rabbitmq/node_samples.hpp"
 #include "probes/rabbitmq/queue_samples.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,21 +35,12 @@ using Clock = std::chrono::steady_clock;
 /// up.
 Reason partial(Reason reason) { return is_up(reason) == false ? Reason::mismatch : reason; }
 
-void set_alarms(std::vector<ManagedNode>& nodes, const std::vector<Alarm>& alarms) {
-  for (ManagedNode& node : nodes) {
-    if (!node.running) continue;
-    const auto has = [&](std::string_view resource) {
-      return std::ranges::any_of(alarms, [&](const Alarm& alarm) {
-        return alarm.node == node.name && alarm.resource == resource;
-      });
-    };
-    node.memory_alarm = has("memory");
-    node.disk_alarm = has("disk");
-  }
-}
-
 net::Pattern default_pattern() {
-  return *config::Scalar<net::Pattern>::parse("(?i)(dead|dlq|dlx|parking|retry|delay)");
+  // The alert QueueWithoutConsumers has the same pattern. The words of the second line are parts of
+  // other words, too: deadlines.
+  return *config::Scalar<net::Pattern>::parse(
+      "(?i)(.*(dead.?letter|dlq|dlx|parking.?lot|retry|retries).*"
+      "|(.*[^a-z])?(dead|parking|delay|delayed)([^a-z].*)?)");
 }
 
 class RabbitmqProbe final : public Probe {
@@ -82,10 +73,12 @@ class RabbitmqProbe final : public Probe {
             .kbudde = options.choice("names", {"plugin", "kbudde"},
                                      "names of metrics: those of the Prometheus plug-in, or of "
                                      "rabbitmq_exporter (kbudde)") == "kbudde",
-            .no_consumers = options.get<net::Pattern>(
-                "no_consumers", default_pattern(),
-                "queues that need no consumer, such as those of dead letters; with urls and "
-                "without management also streams, which the plug-in does not tell apart")} {
+            .no_consumers =
+                options.get<net::Pattern>("no_consumers", default_pattern(),
+                                          "queues whose whole name matches need no consumer, such "
+                                          "as those of dead letters; with "
+                                          "urls and without management also streams, which the "
+                                          "plug-in does not tell apart")} {
     client_.user = options.get<std::string>("user", "", "a user with the tag monitoring");
     client_.tls = net::TlsOptions::read(options);
     read_urls(options);
@@ -135,7 +128,6 @@ class RabbitmqProbe final : public Probe {
   void read_urls(config::Node& options);
 
   // ---- all from the management API
-  // ---------------------------------------------------------------
 
   asio::awaitable<void> observe_by_management(SampleSet& out, Clock::time_point deadline) {
     out.doing("waiting for a response from " + url_->text());
@@ -150,13 +142,12 @@ class RabbitmqProbe final : public Probe {
     if (is_due) co_await expect_all(*url_, all.queues, deadline);
     std::vector<std::vector<Queue>*> before;
     if (all.has_shifted) before.push_back(&listed_);
-    add_nodes(out, {});
+    add_nodes(*managed_, {}, queues_.kbudde, out);
     co_await add_queues(queues_, co_await merge({&all.queues}, std::move(before)), true, out);
     listed_ = std::move(all.queues);
   }
 
   // ---- counts from the plug-in
-  // -------------------------------------------------------------------
 
   asio::awaitable<void> observe_nodes(SampleSet& out, Clock::time_point start) {
     // A node or a management API that hangs must not use up the time of the run.
@@ -177,7 +168,7 @@ class RabbitmqProbe final : public Probe {
     if (failure) {
       out.fail(partial(failure->reason()), "management API: " + std::string(failure->what()));
     }
-    add_nodes(out, cluster_.nodes());
+    add_nodes(managed_.value_or(std::vector<ManagedNode>()), cluster_.nodes(), queues_.kbudde, out);
     for (std::vector<Queue>* queues : cluster_.current()) {
       co_await set_attributes(*queues, attributes_);
     }
@@ -254,7 +245,6 @@ class RabbitmqProbe final : public Probe {
   }
 
   // ---- nodes and attributes
-  // ----------------------------------------------------------------------
 
   /// If a request fails, the attributes stay as they were read last: without them a stream would
   /// count as a queue without a consumer.
@@ -297,34 +287,6 @@ class RabbitmqProbe final : public Probe {
     managed_ = std::move(nodes);
     managed_due_ = Clock::now() + management_interval_;
     co_return true;
-  }
-
-  /// `responding`: which nodes respond, if they were asked.
-  void add_nodes(SampleSet& out, std::map<std::string, bool> responding) const {
-    if (managed_) {
-      double alarms = 0;
-      double partitions = 0;
-      bool knows_alarms = false;
-      bool knows_partitions = false;
-      for (const ManagedNode& node : *managed_) {
-        responding.try_emplace(node.name, node.running);
-        if (queues_.kbudde) {
-          kKbuddeNodeTable.add(out, node, node.name);
-        } else {
-          kNodeTable.add(out, node, node.name);
-        }
-        out.add(kPartitions, node.partitions, node.name);
-        knows_alarms = knows_alarms || node.memory_alarm || node.disk_alarm;
-        knows_partitions = knows_partitions || node.partitions;
-        alarms += node.memory_alarm.value_or(false) + node.disk_alarm.value_or(false);
-        partitions += node.partitions.value_or(0) > 0;
-      }
-      if (knows_alarms) out.check(kAlarmsCheck, alarms);
-      if (knows_partitions) out.check(kPartitionsCheck, partitions);
-    }
-    for (const auto& [name, runs] : responding) {
-      out.add(queues_.kbudde ? kRunning : kNodeUp, runs ? 1 : 0, name);
-    }
   }
 
   const Environment& environment_;

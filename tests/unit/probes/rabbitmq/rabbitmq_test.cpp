@@ -298,6 +298,7 @@ TEST_F(RabbitmqTest, TheQueuesOfAMissingNodeAreUnknown) {
   EXPECT_THAT(seen.failure(), HasSubstr("mismatch: 1 of 2 nodes respond; the queues of rabbit@b"));
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("y")), 5);
   EXPECT_EQ(seen.value("rabbitmq_node_up", {{"node", "rabbit@b"}}), 0);
+  EXPECT_EQ(seen.reading("nodes_down", "rabbit@b"), 1);
   EXPECT_EQ(seen.count("rabbitmq_queues"), 0U);
   EXPECT_EQ(seen.count("rabbitmq_other_queues"), 0U);
   seen = house.observe(*probe);
@@ -493,23 +494,82 @@ TEST_F(RabbitmqTest, SomeQueuesNeedNoConsumer) {
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", {{"dlq", 4, 0}, {"work", 1, 0}})}};
   const auto server = serve(bodies);
   const Observation seen =
-      house.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: '^dlq$'");
+      house.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: dlq");
   EXPECT_EQ(seen.reading("unconsumed", "work"), 1);
   EXPECT_EQ(seen.reading("queue_depth", "dlq"), 4);
 }
 
+TEST_F(RabbitmqTest, NoConsumersMatchesWholeNames) {
+  Bodies bodies = {
+      {"/metrics/detailed", node_page("rabbit@a", {{"audit", 9, 0}, {"audit-mails", 4, 0}})}};
+  const auto server = serve(bodies);
+  const Observation seen =
+      house.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: 'audit|mails'");
+  EXPECT_EQ(seen.reading("unconsumed", "audit-mails"), 4);
+}
+
+TEST_F(RabbitmqTest, NamesOfDeadLettersAndDelaysNeedNoConsumer) {
+  Bodies bodies;
+  const auto server = serve(bodies);
+  const auto unconsumed = [&](const std::string& name) {
+    bodies["/metrics/detailed"] = node_page("rabbit@a", {{name, 4, 0}});
+    return house.observe("rabbitmq", "urls: ['" + server->url() + "']").reading("unconsumed", name);
+  };
+  for (const std::string name :
+       {"dead", "Reports.DLQ", "reports_dlq", "ordersDlx", "DeadLetterQueue", "dead-letters",
+        "orders.dead", "parking", "orders-parking", "parkingLot", "orders.retry.5s", "OrderRetry",
+        "mails_retries", "delay", "nsb.delay-level-00", "orders.delayed", "Delay_5s"}) {
+    EXPECT_EQ(unconsumed(name), std::nullopt) << name;
+  }
+  for (const std::string name :
+       {"deadlines", "contract-deadline", "undelayed", "delays.flights", "carparking", "orders"}) {
+    EXPECT_EQ(unconsumed(name), 4) << name;
+  }
+}
+
+TEST_F(RabbitmqTest, NamesTheNodesThatDoNotRun) {
+  Bodies bodies = management();
+  bodies["/api/nodes"] =
+      R"([{"name":"rabbit@a","running":true},{"name":"rabbit@b","running":false}])";
+  const auto server = serve(bodies);
+  const Observation seen = house.observe(*make("url: '" + server->url() + "', user: watch"));
+  EXPECT_EQ(seen.failure(), "");
+  EXPECT_EQ(seen.reading("nodes_down", "rabbit@b"), 1);
+  EXPECT_EQ(seen.value("rabbitmq_node_up", {{"node", "rabbit@b"}}), 0);
+}
+
 TEST_F(RabbitmqTest, HasTheNamesOfKbuddeOnRequest) {
   Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(
+      item("a", kCounts) + ',' +
+      item("b", R"("messages_ready":1,"state":"down","policy":"ha-all","durable":false)"));
   const auto server = serve(bodies);
   const Observation seen =
       house.observe("rabbitmq", "url: '" + server->url() + "', user: watch, names: kbudde");
-  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
-  EXPECT_EQ(seen.value("rabbitmq_queue_messages_unacknowledged", queue("a")), 2);
+  const auto labels = [](const std::string& name, const std::string& durable,
+                         const std::string& policy) {
+    return test::Labels{
+        {"queue", name}, {"vhost", "/"}, {"durable", durable}, {"policy", policy}, {"self", "1"}};
+  };
+  const test::Labels a = labels("a", "true", "");
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", a), 7);
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_unacknowledged", a), 2);
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages", a), 9);
+  EXPECT_EQ(seen.value("rabbitmq_queue_consumers", a), 0);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_unacked"), 0U);
-  EXPECT_EQ(seen.value("rabbitmq_running", {{"node", "rabbit@a"}}), 1);
-  EXPECT_EQ(seen.value("rabbitmq_node_mem_used", {{"node", "rabbit@a"}}), 100);
-  EXPECT_EQ(seen.value("rabbitmq_node_disk_free_alarm", {{"node", "rabbit@a"}}), 1);
-  EXPECT_EQ(seen.value("rabbitmq_partitions", {{"node", "rabbit@a"}}), 0);
+  const test::Labels b = labels("b", "false", "ha-all");
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", b), 1);
+  const auto state = [](test::Labels of, const std::string& name) {
+    of["state"] = name;
+    return of;
+  };
+  EXPECT_EQ(seen.value("rabbitmq_queue_state", state(a, "running")), 1);
+  EXPECT_EQ(seen.value("rabbitmq_queue_state", state(b, "down")), 0);
+  const test::Labels node = {{"node", "rabbit@a"}, {"self", "1"}};
+  EXPECT_EQ(seen.value("rabbitmq_running", node), 1);
+  EXPECT_EQ(seen.value("rabbitmq_node_mem_used", node), 100);
+  EXPECT_EQ(seen.value("rabbitmq_node_disk_free_alarm", node), 1);
+  EXPECT_EQ(seen.value("rabbitmq_partitions", node), 0);
   EXPECT_EQ(seen.count("rabbitmq_node_up"), 0U);
 }
 
