@@ -31,7 +31,8 @@ void add_nodes(const std::vector<ManagedNode>& managed, std::map<std::string, bo
   bool knows_alarms = false;
   bool knows_partitions = false;
   for (const ManagedNode& node : managed) {
-    up.try_emplace(node.name, node.running);
+    bool& is_up = up[node.name];
+    is_up = is_up || node.running;
     if (kbudde) {
       kKbuddeNodeTable.add(out, node, node.name, kSelf);
     } else {

@@ -14,7 +14,8 @@ namespace vitalsd::rabbitmq {
 void set_alarms(std::vector<ManagedNode>& nodes, const std::vector<Alarm>& alarms);
 
 /// `managed`: the nodes according to the management API; empty if unknown. `up`: which nodes
-/// respond, if they were asked; it overrides what the management API says. `kbudde`: its names.
+/// respond, if they were asked. A node is up if it responds or runs: its plug-in may be
+/// unreachable. `kbudde`: its names.
 void add_nodes(const std::vector<ManagedNode>& managed, std::map<std::string, bool> up, bool kbudde,
                SampleSet& out);
 

@@ -30,6 +30,12 @@ void add(QueueSum& sum, const Queue& queue) {
   add(sum.consumers, queue.consumers);
 }
 
+/// The sums of a group without queues are 0. Those of queues without counts are unknown.
+QueueSum or_zero(const QueueSum& sum) {
+  if (sum.queues > 0) return sum;
+  return {.ready = 0, .unacked = 0, .messages = 0, .consumers = 0};
+}
+
 /// The deepest first. The order of queues of one depth does not change between runs.
 bool is_deeper(const Queue* a, const Queue* b) {
   const auto order = [](const Queue* queue) {
@@ -128,9 +134,8 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
                                  SampleSet& out) {
   Yield yield;
   if (complete) out.add(kQueues, static_cast<double>(queues.size()));
-  // Both groups are always there, so that a sum of 0 differs from an unknown sum.
-  QueueSum temporary{.ready = 0, .unacked = 0, .messages = 0, .consumers = 0};
-  QueueSum rest = temporary;
+  QueueSum temporary;
+  QueueSum rest;
   const Queue* deepest = nullptr;
   const Queue* unconsumed = nullptr;
   bool has_judged = false;
@@ -163,8 +168,9 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
     co_await yield.yield_if_due();
   }
   if (complete) {
-    kOtherTable.add(out, temporary, "temporary");
-    kOtherTable.add(out, rest, "over_max_queues");
+    // Both groups are always there, so that a sum of 0 differs from an unknown sum.
+    kOtherTable.add(out, or_zero(temporary), "temporary");
+    kOtherTable.add(out, or_zero(rest), "over_max_queues");
   }
 
   // Rendered here, in steps, and not by the ledger in one.

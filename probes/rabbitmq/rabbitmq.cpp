@@ -138,8 +138,18 @@ class RabbitmqProbe final : public Probe {
       co_return;
     }
     is_management_ = true;
-    AllQueues all = co_await client_.queues(*url_, true, deadline);
+    if (is_due) has_statistics_ = (co_await client_.overview(*url_, deadline)).has_statistics;
+    AllQueues all = co_await client_.queues(
+        *url_, has_statistics_ ? Columns::all : Columns::no_stats, deadline);
     if (is_due) co_await expect_all(*url_, all.queues, deadline);
+    if (!has_statistics_) {
+      out.fail(Reason::mismatch,
+               url_->text() +
+                   " has no statistics, so the consumers of queues are unknown, because "
+                   "management_agent.disable_metrics_collector or management.disable_stats is "
+                   "true in rabbitmq.conf: set urls to the Prometheus plug-in of each node (port "
+                   "15692), and management to this URL");
+    }
     std::vector<std::vector<Queue>*> before;
     if (all.has_shifted) before.push_back(&listed_);
     add_nodes(*managed_, {}, queues_.kbudde, out);
@@ -153,7 +163,9 @@ class RabbitmqProbe final : public Probe {
     // A node or a management API that hangs must not use up the time of the run.
     const auto limit = out.time_limit();
     out.doing("waiting for the nodes");
-    co_await ask_nodes(start + limit / 2);
+    const std::optional<ProbeError> silence = co_await ask_nodes(start + limit / 2);
+    if (silence && !management_) throw ProbeError(*silence);
+    if (silence) managed_.reset();  // whether the cluster is up must be known now
     std::optional<ProbeError> failure;
     if (management_) {
       try {
@@ -163,6 +175,7 @@ class RabbitmqProbe final : public Probe {
         failure = error;
       }
     }
+    if (silence && failure) throw ProbeError(*silence);
     cluster_.end_run(managed_ ? &*managed_ : nullptr, Clock::now());
     if (!cluster_.problem().empty()) out.fail(Reason::mismatch, cluster_.problem());
     if (failure) {
@@ -176,8 +189,9 @@ class RabbitmqProbe final : public Probe {
                         cluster_.problem().empty(), out);
   }
 
-  /// Asks every address of every URL. Throws if none responds, or if one cannot be trusted.
-  asio::awaitable<void> ask_nodes(Clock::time_point deadline) {
+  /// Asks every address of every URL. Returns the first error if none responds. Throws if one
+  /// cannot be trusted.
+  asio::awaitable<std::optional<ProbeError>> ask_nodes(Clock::time_point deadline) {
     cluster_.begin_run();
     Answers answers;
     std::vector<asio::awaitable<void>> tasks;
@@ -201,7 +215,7 @@ class RabbitmqProbe final : public Probe {
       }
     }
     if (distrust) throw ProbeError(*distrust);
-    if (responses == 0 && first_error) throw ProbeError(*first_error);
+    co_return responses == 0 ? first_error : std::nullopt;
   }
 
   struct Answer {
@@ -256,7 +270,7 @@ class RabbitmqProbe final : public Probe {
                                                " has no management API: is the plug-in "
                                                "rabbitmq_management enabled?");
       }
-      const AllQueues all = co_await client_.queues(*management_, false, deadline);
+      const AllQueues all = co_await client_.queues(*management_, Columns::attributes, deadline);
       attributes_ = co_await map_attributes(all.queues);
       co_await expect_all(*management_, all.queues, deadline);
     } catch (const ProbeError&) {
@@ -303,6 +317,7 @@ class RabbitmqProbe final : public Probe {
   std::vector<Queue> listed_;  // the last list of the management API
   // What the management API says, at its slower interval.
   std::optional<std::vector<ManagedNode>> managed_;
+  bool has_statistics_ = true;
   Clock::time_point managed_due_{};
   AttributeMap attributes_;  // only if the counts come from the plug-in
 };
@@ -317,6 +332,13 @@ void RabbitmqProbe::read_urls(config::Node& options) {
     if (url.host.empty()) return;
     if (url.scheme != "http" && url.scheme != "https") {
       options.error(key, "the scheme must be http or https, not " + config::quoted(url.scheme));
+    }
+    constexpr std::uint16_t kAmqp = 5672;
+    constexpr std::uint16_t kAmqps = 5671;
+    if (const auto port = net::port_of(url); port == kAmqp || port == kAmqps) {
+      options.warning(key, "the port " + std::to_string(port) +
+                               " is usually that of AMQP: the management API has 15672, the "
+                               "Prometheus plug-in 15692");
     }
     if (!url.user.empty() || !url.password.empty()) {
       options.error(key, "must not have a user or a password: use the keys user and password");

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from support import wait_until
+from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.process import listener, unused_port
 from support.rabbitmq import Consumer, Rabbitmq
@@ -133,6 +134,87 @@ def test_many_queues_and_names_of_every_kind(watch: Daemon, rabbitmq: Rabbitmq) 
         daemon.wait_for("rabbitmq_other_queues", 518, probe=probe, group="over_max_queues")
         assert len(daemon.samples("rabbitmq_queue_messages_ready", probe=probe)) == 4
         assert daemon.value("rabbitmq_running", probe=probe, self="1") == 1
+
+
+def test_tls_and_ipv6(watch: Daemon, rabbitmq: Rabbitmq, certificates: Authority) -> None:
+    rabbitmq.declare("work")
+    url = {plugin: f"https://[::1]:{port}" for plugin, port in rabbitmq.tls_ports.items()}
+    trusted = {"tls": {"ca": str(certificates.path)}}
+    daemon = watch(
+        managed(rabbitmq, url=url["management"], **trusted),
+        broker(
+            "plugin",
+            rabbitmq,
+            "MONITOR",
+            urls=[url["prometheus"]],
+            management=url["management"],
+            **trusted,
+        ),
+        {"name": "distrustful", "kind": "rabbitmq", "urls": [url["prometheus"]]},
+    )
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=probe, queue="work")
+        daemon.wait_ok(probe)
+    assert set(daemon.failures("distrustful")) == {"tls"}
+
+
+# ---- a source that is missing -------------------------------------------------------------------
+
+
+def test_no_queues(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    daemon = watch(*sources(rabbitmq))
+    for probe in SOURCES:
+        daemon.wait_ok(probe)
+        daemon.wait_for("rabbitmq_queues", 0, probe=probe)
+        daemon.wait_for("rabbitmq_other_queue_messages", 0, probe=probe, group="temporary")
+    assert daemon.samples("rabbitmq_queue_messages") == []
+
+
+def test_a_management_api_without_statistics(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    """It knows no consumers, so a healthy page would hide a queue without one."""
+    rabbitmq.declare("work")
+    rabbitmq.publish("work", 3)
+    rabbitmq.set_statistics(False)
+    try:
+        daemon = watch(*sources(rabbitmq))
+        assert set(daemon.failures("broker")) == {"mismatch"}
+        assert "has no statistics" in daemon.page("/api/v1/status")
+        for probe in SOURCES:
+            daemon.wait_for("rabbitmq_queue_messages_ready", 3, probe=probe, queue="work")
+            assert daemon.value("rabbitmq_up", probe=probe) == 1
+        assert daemon.samples("rabbitmq_queue_consumers", probe="broker") == []
+        assert daemon.value("rabbitmq_queue_consumers", probe="plugin", queue="work") == 0
+        daemon.wait_ok("plugin")
+    finally:
+        rabbitmq.set_statistics(True)
+    daemon.wait_ok("broker")
+
+
+@pytest.mark.long
+def test_a_plug_in_that_is_disabled(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    rabbitmq.declare("work")
+    daemon = watch(*sources(rabbitmq))
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=probe, queue="work")
+    try:
+        rabbitmq.plugins("disable", "rabbitmq_prometheus")
+        daemon.wait_failed("plugin", "mismatch")
+        daemon.wait_for("rabbitmq_queue_messages_ready", None, probe="plugin", queue="work")
+        # The management API responds: the cluster is up.
+        assert daemon.value("rabbitmq_up", probe="plugin") == 1
+        assert daemon.value("rabbitmq_node_up", probe="plugin") == 1
+        assert daemon.value("vitalsd_check_status", probe="plugin", check="alarms") == 0
+        daemon.wait_ok("broker")
+        rabbitmq.plugins("enable", "rabbitmq_prometheus")
+        daemon.wait_ok("plugin")
+        rabbitmq.plugins("disable", "rabbitmq_management")
+        daemon.wait_failed("broker", "connect")
+        daemon.wait_failed("plugin", "mismatch")
+        assert daemon.value("rabbitmq_queue_messages_ready", probe="plugin", queue="work") == 0
+    finally:
+        rabbitmq.plugins("enable", "rabbitmq_prometheus", "rabbitmq_management")
+    for probe in SOURCES:
+        daemon.wait_ok(probe)
 
 
 # ---- rights -------------------------------------------------------------------------------------
@@ -317,7 +399,7 @@ def test_every_node_of_a_cluster(
         daemon.wait_ok(probe)
     # The management API knows the node that `urls` omits.
     assert set(daemon.failures("half")) == {"mismatch"}
-    assert daemon.value("rabbitmq_node_up", probe="half", node=peer.node) == 0
+    assert daemon.value("rabbitmq_node_up", probe="half", node=peer.node) == 1
     assert daemon.value("rabbitmq_queues", probe="half") is None
 
     peer.freeze()

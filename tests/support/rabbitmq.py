@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pika
 
+from support.certificates import Authority
 from support.process import Server, accepts_connections, account, free_port
 
 BIN = "/usr/lib/rabbitmq/bin"  # the wrappers in /usr/sbin lose the environment
@@ -29,10 +30,19 @@ prometheus.tcp.ip = {metrics_address}
 prometheus.tcp.port = {metrics_port}
 default_user = admin
 default_pass = {password}
-collect_statistics_interval = 200
+collect_statistics_interval = {statistics_interval}
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 1MB
 log.file.level = info
+"""
+
+# Both plug-ins with TLS and over IPv6.
+TLS_CONFIGURATION = """
+{plugin}.ssl.ip = ::1
+{plugin}.ssl.port = {port}
+{plugin}.ssl.certfile = {directory}/server.pem
+{plugin}.ssl.keyfile = {directory}/server.key
+{plugin}.ssl.cacertfile = {authority}
 """
 
 # The management API shows the statistics of a second ago, and not of five seconds ago. Quorum queues
@@ -66,9 +76,16 @@ class Rabbitmq(Server):
     name = "rabbitmq"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, *, join: Rabbitmq | None = None) -> None:
-        """Starts a node. With `join`, it becomes a member of that node's cluster, and its Prometheus
-        plug-in has the same port at another address, as in pods."""
+    def __init__(
+        self,
+        *,
+        authority: Authority | None = None,
+        join: Rabbitmq | None = None,
+        quick_statistics: bool = True,
+    ) -> None:
+        """Starts a node. With `authority`, it also has TLS listeners. With `join`, it becomes a member
+        of that node's cluster, and its Prometheus plug-in has the same port at another address, as in
+        pods. Without `quick_statistics` it collects statistics as often as by default."""
         super().__init__()
         self.epmd = join.epmd if join else Epmd()
         self.owns_epmd = join is None
@@ -86,13 +103,28 @@ class Rabbitmq(Server):
             metrics_address=self.metrics_address,
             metrics_port=self.metrics_port,
             password=self.passwords["admin"],
+            statistics_interval=200 if quick_statistics else 5000,
         )
+        self.tls_ports: dict[str, int] = {}  # by plug-in
+        if authority:
+            certificate = authority.issue("rabbitmq.test", ["rabbitmq.test", "::1"])
+            certificate.install(self.directory / "server.pem", self.directory / "server.key")
+            (self.directory / "ca.pem").write_bytes(authority.path.read_bytes())
+            for plugin in ("management", "prometheus"):
+                self.tls_ports[plugin] = free_port()
+                text += TLS_CONFIGURATION.format(
+                    plugin=plugin,
+                    port=self.tls_ports[plugin],
+                    directory=self.directory,
+                    authority=self.directory / "ca.pem",
+                )
         if join:
             text += "cluster_formation.peer_discovery_backend = classic_config\n"
             text += f"cluster_formation.classic_config.nodes.1 = {join.node}\n"
             text += f"cluster_formation.classic_config.nodes.2 = {self.node}\n"
         (self.directory / "rabbitmq.conf").write_text(text)
-        (self.directory / "advanced.config").write_text(ADVANCED_CONFIGURATION)
+        advanced = ADVANCED_CONFIGURATION if quick_statistics else "[]."
+        (self.directory / "advanced.config").write_text(advanced)
         (self.directory / "enabled_plugins").write_text(
             "[rabbitmq_management,rabbitmq_prometheus].\n"
         )
@@ -211,9 +243,12 @@ class Rabbitmq(Server):
 
     def control(self, *command: str) -> str:
         """Runs rabbitmqctl."""
+        return self._run("rabbitmqctl", *command)
+
+    def _run(self, program: str, *command: str) -> str:
         user = account("rabbitmq")
         done = subprocess.run(
-            [f"{BIN}/rabbitmqctl", "-n", self.node, *command],
+            [f"{BIN}/{program}", "-n", self.node, *command],
             env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self.environment},
             user=user.pw_uid if user else None,
             group=user.pw_gid if user else None,
@@ -225,6 +260,17 @@ class Rabbitmq(Server):
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def plugins(self, *command: str) -> None:
+        """Runs rabbitmq-plugins."""
+        self._run("rabbitmq-plugins", *command)
+
+    def set_statistics(self, enabled: bool) -> None:
+        """Sets management.disable_stats of rabbitmq.conf."""
+        disabled = str(not enabled).lower()
+        self.control(
+            "eval", f"application:set_env(rabbitmq_management, disable_management_stats, {disabled})."
+        )
 
     def set_memory_limit(self, size: int) -> None:
         """Sets the memory from which the alarm is raised, in bytes."""

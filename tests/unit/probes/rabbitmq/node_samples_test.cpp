@@ -59,11 +59,16 @@ TEST(NodeSamples, AClusterWithoutAMajorityIsCritical) {
             (Judged{2, "a, b", Status::warning}));
 }
 
-TEST(NodeSamples, ANodeThatDoesNotRespondIsDownEvenIfItRuns) {
-  EXPECT_EQ(
-      judged({node("a", true), node("b", true), node("c", true)}, {{"a", true}, {"b", false}}),
-      (Judged{1, "b", Status::warning}));
+TEST(NodeSamples, ANodeThatRespondsOrRunsIsUp) {
+  const auto both = [](bool runs, bool responds) {
+    return judged({node("a", true), node("b", runs), node("c", true)}, {{"b", responds}});
+  };
+  EXPECT_EQ(both(true, false), (Judged{0, "", Status::ok}));  // its plug-in does not respond
+  EXPECT_EQ(both(false, true), (Judged{0, "", Status::ok}));
+  EXPECT_EQ(both(false, false), (Judged{1, "b", Status::warning}));
+  // Without the management API.
   EXPECT_EQ(judged({}, {{"a", true}, {"b", true}}), (Judged{0, "", Status::ok}));
+  EXPECT_EQ(judged({}, {{"a", true}, {"b", false}}), (Judged{1, "b", Status::critical}));
 }
 
 }  // namespace

@@ -135,8 +135,9 @@ TEST_F(RabbitmqTest, TheHealthCheckKnowsAlarmsBeforeTheNodesDo) {
 }
 
 TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
-  std::vector<std::string> pages = {queue_list(item("a", kCounts), 1, 2, 2),
-                                    queue_list(item("b", kCounts), 2, 2, 2)};
+  constexpr int kMany = 100'000;  // too large to be read at once
+  std::vector<std::string> pages = {queue_list(item("a", kCounts), 1, 2, kMany),
+                                    queue_list(item("b", kCounts), 2, 2, kMany)};
   const Bodies bodies = management();
   HttpScript server(house.loop, [&](const std::string& target) {
     if (target.starts_with("/api/health") || target.starts_with("/api/overview"))
@@ -163,6 +164,23 @@ TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
   seen = house.observe(*probe);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 1U);  // a deleted queue is gone at once
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
+}
+
+TEST_F(RabbitmqTest, ReadsAListThatFitsAtOnce) {
+  Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(item("a", kCounts), 1, 2, 2);
+  const std::string whole = '[' + item("a", kCounts) + ',' + item("b", kCounts) + ']';
+  const HttpScript server(house.loop, [&](const std::string& target) {
+    const auto found = bodies.find(target.substr(0, target.find('?')));
+    const bool is_whole = target.starts_with("/api/queues?columns=");
+    return HttpScript::Reply{found == bodies.end() ? test::http_answer(404, "")
+                             : is_whole            ? test::http_answer(200, whole)
+                                                   : test::http_answer(200, found->second)};
+  });
+  const Observation seen = house.observe(*make("url: '" + server.url() + "', user: watch"));
+  EXPECT_EQ(seen.failure(), "");
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("b")), 7);
+  EXPECT_EQ(seen.value("rabbitmq_queues"), 2);
 }
 
 TEST_F(RabbitmqTest, AUserWithoutTheTagMonitoringLacksAPermission) {
@@ -315,6 +333,60 @@ TEST_F(RabbitmqTest, NoResponseAtAllIsAnError) {
               HasSubstr("mismatch: " + server->url() + " has no /metrics/detailed"));
   EXPECT_EQ(house.observe("rabbitmq", "urls: ['http://127.0.0.1:1']").reason(), "connect");
   EXPECT_EQ(house.observe("rabbitmq", "urls: ['http://nowhere.test:1']").reason(), "dns");
+}
+
+TEST_F(RabbitmqTest, APlugInThatDoesNotRespondIsNotADeadCluster) {
+  Bodies bodies = management();
+  const auto api = serve(bodies);
+  const auto probe =
+      make("urls: ['http://127.0.0.1:1'], management: '" + api->url() + "', user: watch");
+  for (int run = 0; run < 2; ++run) {
+    const Observation seen = house.observe(*probe);
+    EXPECT_FALSE(seen.threw());
+    EXPECT_THAT(seen.failure(), HasSubstr("mismatch: 0 of 1 nodes respond; the queues of rabbit@a "
+                                          "are unknown; http://127.0.0.1:1: "));
+    EXPECT_EQ(seen.value("rabbitmq_node_up", {{"node", "rabbit@a"}}), 1);
+    EXPECT_EQ(seen.reading("nodes_down"), 0);
+    EXPECT_EQ(seen.reading("alarms"), 1);
+    EXPECT_EQ(seen.count("rabbitmq_queues"), 0U);
+  }
+  bodies.clear();  // within management_interval
+  const Observation seen = house.observe(*probe);
+  EXPECT_TRUE(seen.threw());
+  EXPECT_EQ(seen.reason(), "connect");
+}
+
+TEST_F(RabbitmqTest, AManagementApiWithoutStatisticsHasTotalsOnly) {
+  Bodies bodies = management();
+  bodies["/api/overview"] = R"({"disable_stats":true,"object_totals":{"queues":2}})";
+  bodies["/api/queues"] = queue_list(
+      item("a", R"("messages_ready":7,"messages_unacknowledged":2,"messages":9,"type":"classic")") +
+      ',' + item("log", R"("type":"stream")"));
+  const auto server = serve(bodies);
+  const auto probe = make("url: '" + server->url() + "', user: watch");
+  for (int run = 0; run < 2; ++run) {
+    const Observation seen = house.observe(*probe);
+    EXPECT_FALSE(seen.threw());
+    EXPECT_THAT(seen.failure(), HasSubstr("mismatch: " + server->url() + " has no statistics"));
+    EXPECT_THAT(seen.failure(), HasSubstr("set urls to the Prometheus plug-in"));
+    EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
+    EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 1U);
+    EXPECT_EQ(seen.count("rabbitmq_queue_consumers"), 0U);
+    EXPECT_EQ(seen.reading("queue_depth", "a"), 7);
+  }
+  EXPECT_THAT(server->targets,
+              testing::Contains(testing::AllOf(HasSubstr("enable_queue_totals=true"),
+                                               HasSubstr("messages_ready"))));
+}
+
+TEST_F(RabbitmqTest, SumsOfUnknownCountsAreUnknown) {
+  Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(item("a", R"("type":"classic","exclusive":true)"));
+  const auto server = serve(bodies);
+  const Observation seen = house.observe(*make("url: '" + server->url() + "', user: watch"));
+  EXPECT_EQ(seen.value("rabbitmq_other_queues", {{"group", "temporary"}}), 1);
+  EXPECT_EQ(seen.value("rabbitmq_other_queue_messages", {{"group", "temporary"}}), std::nullopt);
+  EXPECT_EQ(seen.value("rabbitmq_other_queue_messages", {{"group", "over_max_queues"}}), 0);
 }
 
 TEST_F(RabbitmqTest, ALoadBalancerIsRefused) {
