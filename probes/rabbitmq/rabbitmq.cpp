@@ -76,9 +76,9 @@ class RabbitmqProbe final : public Probe {
             .no_consumers =
                 options.get<net::Pattern>("no_consumers", default_pattern(),
                                           "queues whose whole name matches need no consumer, such "
-                                          "as those of dead letters; with "
-                                          "urls and without management also streams, which the "
-                                          "plug-in does not tell apart")} {
+                                          "as those of dead letters; with urls and without "
+                                          "management also streams, which the plug-in does not "
+                                          "tell apart")} {
     client_.user = options.get<std::string>("user", "", "a user with the tag monitoring");
     client_.tls = net::TlsOptions::read(options);
     read_urls(options);
@@ -175,7 +175,7 @@ class RabbitmqProbe final : public Probe {
         failure = error;
       }
     }
-    if (silence && failure) throw ProbeError(*silence);
+    if (silence && failure && is_up(failure->reason()) != true) throw ProbeError(*silence);
     cluster_.end_run(managed_ ? &*managed_ : nullptr, Clock::now());
     if (!cluster_.problem().empty()) out.fail(Reason::mismatch, cluster_.problem());
     if (failure) {

@@ -350,6 +350,8 @@ TEST_F(RabbitmqTest, APlugInThatDoesNotRespondIsNotADeadCluster) {
     EXPECT_EQ(seen.reading("alarms"), 1);
     EXPECT_EQ(seen.count("rabbitmq_queues"), 0U);
   }
+  bodies = management(R"(["management"])");  // a refusal is a response, too
+  EXPECT_FALSE(house.observe(*probe).threw());
   bodies.clear();  // within management_interval
   const Observation seen = house.observe(*probe);
   EXPECT_TRUE(seen.threw());
