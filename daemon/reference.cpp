@@ -78,12 +78,22 @@ std::string threshold(const Check& check, const std::optional<double>& value) {
   return value ? format_reading(check.unit, *value) : "";
 }
 
+/// As code in a cell of a table, whose end is a vertical bar, also within code.
+std::string code(std::string_view text) {
+  std::string out = "`";
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out + '`';
+}
+
 std::string options_table(const std::vector<config::Option>& options) {
   std::string out = "| key | type | default | meaning |\n|---|---|---|---|\n";
   for (const config::Option& option : options) {
     const std::string fallback = option.required           ? "required"
                                  : option.fallback.empty() ? ""
-                                                           : "`" + option.fallback + "`";
+                                                           : code(option.fallback);
     out +=
         fmt::format("| `{}` | {} | {} | {} |\n", option.path, option.type, fallback, option.help);
   }
@@ -153,7 +163,8 @@ std::string configuration_reference() {
       "and sizes (`512B`, `10kB`, `1MiB`) need a unit, ratios are `80%` or `0.8`. A secret is "
       "`{file: PATH}`,\n"
       "`{env: NAME}` or `{credential: NAME}` (of systemd), read at each connection; plain text "
-      "is\naccepted with a warning.\n\n"
+      "is\naccepted with a warning. A regular expression is RE2; that of a name matches the "
+      "whole name, as in\nPrometheus, and that of a line or a body matches any part.\n\n"
       "## Top level\n\n";
   out += options_table(config::describe_settings());
   for (const ProbeKind* kind : probe_kinds()) {

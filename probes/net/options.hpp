@@ -34,8 +34,13 @@ std::map<std::string, std::string> read_parameters(config::Node& options, std::s
 struct Pattern {
   std::string text;
   std::shared_ptr<const RE2> regex;
+  /// Whether a part of the text matches: for lines and bodies.
   [[nodiscard]] bool matches(std::string_view in) const {
     return RE2::PartialMatch(re2::StringPiece(in.data(), in.size()), *regex);
+  }
+  /// Whether the whole name matches, as with the label matchers of Prometheus.
+  [[nodiscard]] bool matches_name(std::string_view name) const {
+    return RE2::FullMatch(re2::StringPiece(name.data(), name.size()), *regex);
   }
 };
 

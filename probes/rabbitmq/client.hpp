@@ -29,6 +29,13 @@ struct AllQueues {
   bool has_shifted = false;
 };
 
+/// What a list of queues has.
+enum class Columns : unsigned char {
+  all,         ///< messages, consumers and attributes, which the server must collect
+  no_stats,    ///< messages, but not of streams, and attributes; without statistics
+  attributes,  ///< what a declaration sets
+};
+
 class Client {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -54,6 +61,8 @@ class Client {
 
   /// The user, if `api` is a management API. Nothing if the server has no such path (404).
   asio::awaitable<std::optional<User>> whoami(const config::Url& api, Time deadline) const;
+  /// Assumes statistics if the server does not say.
+  asio::awaitable<Overview> overview(const config::Url& api, Time deadline) const;
   asio::awaitable<std::vector<ManagedNode>> nodes(const config::Url& api, Time deadline) const;
   /// Nothing if the server is too old for this check.
   asio::awaitable<std::optional<std::vector<Alarm>>> alarms(const config::Url& api,
@@ -62,19 +71,17 @@ class Client {
   /// `monitoring`, a user sees the queues of those alone on which it has a permission.
   asio::awaitable<void> expect_all(const config::Url& api, const std::vector<Queue>& listed,
                                    Time deadline) const;
-  /// `with_counts`: messages and consumers, too, which the server must collect.
-  asio::awaitable<AllQueues> queues(const config::Url& api, bool with_counts, Time deadline) const;
+  asio::awaitable<AllQueues> queues(const config::Url& api, Columns columns, Time deadline) const;
 
  private:
   [[nodiscard]] net::HttpRequest request(const config::Url& url, Time deadline) const;
+  /// `max_body` in bytes; 0: enough for a page of queues.
   asio::awaitable<net::HttpResponse> get(const config::Url& api, std::string_view path,
-                                         const std::string& query, Time deadline) const;
-  /// The queues of the cluster; 0 if the server does not count them.
-  asio::awaitable<std::size_t> count_queues(const config::Url& api, Time deadline) const;
+                                         const std::string& query, Time deadline,
+                                         std::size_t max_body = 0) const;
   /// Parses a large response on a thread.
   template <class Result>
-  asio::awaitable<Result> parse(const net::HttpResponse& response,
-                                Result (*read)(std::string_view)) const;
+  asio::awaitable<Result> parse(net::HttpResponse response, Result (*read)(std::string_view)) const;
   [[nodiscard]] ProbeError refused(const config::Url& url, const net::HttpResponse& response) const;
 
   const Environment& environment_;

@@ -14,6 +14,7 @@
 
 namespace vitalsd::rabbitmq {
 
+constexpr std::string_view kOverviewColumns = "object_totals,disable_stats";
 constexpr std::string_view kNodeColumns =
     "name,running,mem_alarm,disk_free_alarm,partitions,mem_used,mem_limit,disk_free,"
     "disk_free_limit,fd_used,fd_total";
@@ -189,13 +190,16 @@ std::vector<Alarm> read_alarms(std::string_view body) {
   return alarms;
 }
 
-std::optional<std::size_t> read_queue_count(std::string_view body) {
+Overview read_overview(std::string_view body) {
   json::monotonic_resource memory;
   const json::value value = parse("/api/overview", body, memory);
   const json::object* const object = value.if_object();
-  const json::value* const totals = object != nullptr ? member(*object, "object_totals") : nullptr;
-  if (totals == nullptr || !totals->is_object()) return std::nullopt;
-  return count(totals->get_object(), "queues");
+  if (object == nullptr) return {};
+  Overview out{.queues = std::nullopt,
+               .has_statistics = !flag(*object, "disable_stats").value_or(false)};
+  const json::value* const totals = member(*object, "object_totals");
+  if (totals != nullptr && totals->is_object()) out.queues = count(totals->get_object(), "queues");
+  return out;
 }
 
 std::vector<std::string> read_vhosts(std::string_view body) {

@@ -52,7 +52,15 @@ struct QueueList {
   std::size_t total = 0;  ///< queues on all pages
 };
 
-/// The columns of /api/nodes and /api/queues that the readers use.
+/// What /api/overview says of the cluster.
+struct Overview {
+  std::optional<std::size_t> queues;
+  /// Whether the management API collects statistics: consumers of queues, memory of nodes.
+  bool has_statistics = true;
+};
+
+/// The columns of /api/overview, /api/nodes and /api/queues that the readers use.
+extern const std::string_view kOverviewColumns;
 extern const std::string_view kNodeColumns;
 extern const std::string_view kQueueColumns;
 extern const std::string_view kAttributeColumns;  ///< without the counts
@@ -62,9 +70,7 @@ extern const std::string_view kAttributeColumns;  ///< without the counts
 User read_user(std::string_view body);
 std::vector<ManagedNode> read_nodes(std::string_view body);
 std::vector<Alarm> read_alarms(std::string_view body);
-/// Reads the number of queues of the cluster from /api/overview. Returns nothing if the server does
-/// not count them.
-std::optional<std::size_t> read_queue_count(std::string_view body);
+Overview read_overview(std::string_view body);
 /// The names in a response of /api/vhosts.
 std::vector<std::string> read_vhosts(std::string_view body);
 QueueList read_queues(std::string_view body);

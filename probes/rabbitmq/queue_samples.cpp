@@ -30,6 +30,12 @@ void add(QueueSum& sum, const Queue& queue) {
   add(sum.consumers, queue.consumers);
 }
 
+/// The sums of a group without queues are 0. Those of queues without counts are unknown.
+QueueSum or_zero(const QueueSum& sum) {
+  if (sum.queues > 0) return sum;
+  return {.ready = 0, .unacked = 0, .messages = 0, .consumers = 0};
+}
+
 /// Sorts the deepest queues first. Queues of the same depth have the same order in all runs.
 bool is_deeper(const Queue* a, const Queue* b) {
   const auto order = [](const Queue* queue) {
@@ -44,18 +50,16 @@ std::string_view to_text(const std::optional<bool>& flag) {
 }
 
 void add_samples(Part& part, const Queue& queue, bool kbudde) {
-  const auto put = [&](const Metric<2>& metric, const std::optional<double>& value) {
-    part.add(metric, value, queue.vhost, queue.name);
-  };
-  put(kReady, queue.ready);
-  put(kbudde ? kUnacknowledged : kUnacked, queue.unacked);
-  put(kMessages, queue.messages);
-  put(kConsumers, queue.consumers);
   const QueueAttributes& is = queue.attributes;
+  if (kbudde) {
+    kKbuddeQueueTable.add(part, queue, queue.vhost, queue.name, to_text(is.durable), is.policy,
+                          kSelf);
+  } else {
+    kQueueTable.add(part, queue, queue.vhost, queue.name);
+  }
   if (!is.type.empty()) {
     part.add(kQueueInfo, 1, queue.vhost, queue.name, is.type, to_text(is.durable), is.policy);
   }
-  if (!is.state.empty()) part.add(kQueueState, 1, queue.vhost, queue.name, is.state);
 }
 
 void keep_worse(const Queue*& worst, const Queue* queue) {
@@ -70,7 +74,7 @@ bool is_judged(const Queue& queue, const QueueOptions& options) {
 /// Messages stay in a stream after they have been consumed.
 bool lacks_consumer(const Queue& queue, const QueueOptions& options) {
   return queue.consumers == 0.0 && is_judged(queue, options) && queue.attributes.type != "stream" &&
-         !options.no_consumers.matches(queue.name);
+         !options.no_consumers.matches_name(queue.name);
 }
 
 }  // namespace
@@ -130,9 +134,8 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
                                  SampleSet& out) {
   Yield yield;
   if (complete) out.add(kQueues, static_cast<double>(queues.size()));
-  // Both groups are always added, so that a sum of 0 differs from an unknown sum.
-  QueueSum temporary{.ready = 0, .unacked = 0, .messages = 0, .consumers = 0};
-  QueueSum rest = temporary;
+  QueueSum temporary;
+  QueueSum rest;
   const Queue* deepest = nullptr;
   const Queue* unconsumed = nullptr;
   bool has_judged = false;
@@ -165,8 +168,9 @@ asio::awaitable<void> add_queues(const QueueOptions& options, Queues queues, boo
     co_await yield.yield_if_due();
   }
   if (complete) {
-    kOtherTable.add(out, temporary, "temporary");
-    kOtherTable.add(out, rest, "over_max_queues");
+    // Both groups are always added, so that a sum of 0 differs from an unknown sum.
+    kOtherTable.add(out, or_zero(temporary), "temporary");
+    kOtherTable.add(out, or_zero(rest), "over_max_queues");
   }
 
   // Rendered here in steps, because the ledger would render all queues in one step.

@@ -9,13 +9,13 @@
 #include "probes/rabbitmq/client.hpp"
 #include "probes/rabbitmq/cluster.hpp"
 #include "probes/rabbitmq/metrics.hpp"
+#include "probes/rabbitmq/node_samples.hpp"
 #include "probes/rabbitmq/queue_samples.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,21 +35,12 @@ using Clock = std::chrono::steady_clock;
 /// up.
 Reason partial(Reason reason) { return is_up(reason) == false ? Reason::mismatch : reason; }
 
-void set_alarms(std::vector<ManagedNode>& nodes, const std::vector<Alarm>& alarms) {
-  for (ManagedNode& node : nodes) {
-    if (!node.running) continue;
-    const auto has = [&](std::string_view resource) {
-      return std::ranges::any_of(alarms, [&](const Alarm& alarm) {
-        return alarm.node == node.name && alarm.resource == resource;
-      });
-    };
-    node.memory_alarm = has("memory");
-    node.disk_alarm = has("disk");
-  }
-}
-
 net::Pattern default_pattern() {
-  return *config::Scalar<net::Pattern>::parse("(?i)(dead|dlq|dlx|parking|retry|delay)");
+  // The alert QueueWithoutConsumers has the same pattern. The words of the second line are parts of
+  // other words, too: deadlines.
+  return *config::Scalar<net::Pattern>::parse(
+      "(?i)(.*(dead.?letter|dlq|dlx|parking.?lot|retry|retries).*"
+      "|(.*[^a-z])?(dead|parking|delay|delayed)([^a-z].*)?)");
 }
 
 class RabbitmqProbe final : public Probe {
@@ -82,10 +73,12 @@ class RabbitmqProbe final : public Probe {
             .kbudde = options.choice("names", {"plugin", "kbudde"},
                                      "names of metrics: those of the Prometheus plug-in, or of "
                                      "rabbitmq_exporter (kbudde)") == "kbudde",
-            .no_consumers = options.get<net::Pattern>(
-                "no_consumers", default_pattern(),
-                "queues that need no consumer, such as those of dead letters; with urls and "
-                "without management also streams, which the plug-in does not tell apart")} {
+            .no_consumers =
+                options.get<net::Pattern>("no_consumers", default_pattern(),
+                                          "queues whose whole name matches need no consumer, such "
+                                          "as those of dead letters; with urls and without "
+                                          "management also streams, which the plug-in does not "
+                                          "tell apart")} {
     client_.user = options.get<std::string>("user", "", "a user with the tag monitoring");
     client_.tls = net::TlsOptions::read(options);
     read_urls(options);
@@ -135,7 +128,6 @@ class RabbitmqProbe final : public Probe {
   void read_urls(config::Node& options);
 
   // ---- all from the management API
-  // ---------------------------------------------------------------
 
   asio::awaitable<void> observe_by_management(SampleSet& out, Clock::time_point deadline) {
     out.doing("waiting for a response from " + url_->text());
@@ -146,23 +138,34 @@ class RabbitmqProbe final : public Probe {
       co_return;
     }
     is_management_ = true;
-    AllQueues all = co_await client_.queues(*url_, true, deadline);
+    if (is_due) has_statistics_ = (co_await client_.overview(*url_, deadline)).has_statistics;
+    AllQueues all = co_await client_.queues(
+        *url_, has_statistics_ ? Columns::all : Columns::no_stats, deadline);
     if (is_due) co_await expect_all(*url_, all.queues, deadline);
+    if (!has_statistics_) {
+      out.fail(Reason::mismatch,
+               url_->text() +
+                   " has no statistics, so the consumers of queues are unknown, because "
+                   "management_agent.disable_metrics_collector or management.disable_stats is "
+                   "true in rabbitmq.conf: set urls to the Prometheus plug-in of each node (port "
+                   "15692), and management to this URL");
+    }
     std::vector<std::vector<Queue>*> before;
     if (all.has_shifted) before.push_back(&listed_);
-    add_nodes(out, {});
+    add_nodes(*managed_, {}, queues_.kbudde, out);
     co_await add_queues(queues_, co_await merge({&all.queues}, std::move(before)), true, out);
     listed_ = std::move(all.queues);
   }
 
   // ---- counts from the plug-in
-  // -------------------------------------------------------------------
 
   asio::awaitable<void> observe_nodes(SampleSet& out, Clock::time_point start) {
     // A node or a management API that hangs must not use up the time of the run.
     const auto limit = out.time_limit();
     out.doing("waiting for the nodes");
-    co_await ask_nodes(start + limit / 2);
+    const std::optional<ProbeError> silence = co_await ask_nodes(start + limit / 2);
+    if (silence && !management_) throw ProbeError(*silence);
+    if (silence) managed_.reset();  // whether the cluster is up must be known now
     std::optional<ProbeError> failure;
     if (management_) {
       try {
@@ -172,12 +175,13 @@ class RabbitmqProbe final : public Probe {
         failure = error;
       }
     }
+    if (silence && failure && is_up(failure->reason()) != true) throw ProbeError(*silence);
     cluster_.end_run(managed_ ? &*managed_ : nullptr, Clock::now());
     if (!cluster_.problem().empty()) out.fail(Reason::mismatch, cluster_.problem());
     if (failure) {
       out.fail(partial(failure->reason()), "management API: " + std::string(failure->what()));
     }
-    add_nodes(out, cluster_.nodes());
+    add_nodes(managed_.value_or(std::vector<ManagedNode>()), cluster_.nodes(), queues_.kbudde, out);
     for (std::vector<Queue>* queues : cluster_.current()) {
       co_await set_attributes(*queues, attributes_);
     }
@@ -185,9 +189,9 @@ class RabbitmqProbe final : public Probe {
                         cluster_.problem().empty(), out);
   }
 
-  /// Requests the page of every address of every URL. Throws if none responds, or if one of them
-  /// cannot be trusted.
-  asio::awaitable<void> ask_nodes(Clock::time_point deadline) {
+  /// Requests the page of every address of every URL. Returns the first error if none responds.
+  /// Throws if one of them cannot be trusted.
+  asio::awaitable<std::optional<ProbeError>> ask_nodes(Clock::time_point deadline) {
     cluster_.begin_run();
     Answers answers;
     std::vector<asio::awaitable<void>> tasks;
@@ -211,7 +215,7 @@ class RabbitmqProbe final : public Probe {
       }
     }
     if (distrust) throw ProbeError(*distrust);
-    if (responses == 0 && first_error) throw ProbeError(*first_error);
+    co_return responses == 0 ? first_error : std::nullopt;
   }
 
   struct Answer {
@@ -255,7 +259,6 @@ class RabbitmqProbe final : public Probe {
   }
 
   // ---- nodes and attributes
-  // ----------------------------------------------------------------------
 
   /// If a request fails, the attributes stay as they were read last: without them a stream would
   /// count as a queue without a consumer.
@@ -267,7 +270,7 @@ class RabbitmqProbe final : public Probe {
                                                " has no management API: is the plug-in "
                                                "rabbitmq_management enabled?");
       }
-      const AllQueues all = co_await client_.queues(*management_, false, deadline);
+      const AllQueues all = co_await client_.queues(*management_, Columns::attributes, deadline);
       attributes_ = co_await map_attributes(all.queues);
       co_await expect_all(*management_, all.queues, deadline);
     } catch (const ProbeError&) {
@@ -300,34 +303,6 @@ class RabbitmqProbe final : public Probe {
     co_return true;
   }
 
-  /// `responding`: which nodes respond, if they were asked.
-  void add_nodes(SampleSet& out, std::map<std::string, bool> responding) const {
-    if (managed_) {
-      double alarms = 0;
-      double partitions = 0;
-      bool knows_alarms = false;
-      bool knows_partitions = false;
-      for (const ManagedNode& node : *managed_) {
-        responding.try_emplace(node.name, node.running);
-        if (queues_.kbudde) {
-          kKbuddeNodeTable.add(out, node, node.name);
-        } else {
-          kNodeTable.add(out, node, node.name);
-        }
-        out.add(kPartitions, node.partitions, node.name);
-        knows_alarms = knows_alarms || node.memory_alarm || node.disk_alarm;
-        knows_partitions = knows_partitions || node.partitions;
-        alarms += node.memory_alarm.value_or(false) + node.disk_alarm.value_or(false);
-        partitions += node.partitions.value_or(0) > 0;
-      }
-      if (knows_alarms) out.check(kAlarmsCheck, alarms);
-      if (knows_partitions) out.check(kPartitionsCheck, partitions);
-    }
-    for (const auto& [name, runs] : responding) {
-      out.add(queues_.kbudde ? kRunning : kNodeUp, runs ? 1 : 0, name);
-    }
-  }
-
   const Environment& environment_;
   std::optional<config::Url> url_;
   std::vector<config::Url> urls_;
@@ -343,6 +318,7 @@ class RabbitmqProbe final : public Probe {
   std::vector<Queue> listed_;  // the last list from the management API
   // The last data from the management API, which has a longer interval.
   std::optional<std::vector<ManagedNode>> managed_;
+  bool has_statistics_ = true;
   Clock::time_point managed_due_{};
   AttributeMap attributes_;  // only if the counts come from the plug-in
 };
@@ -357,6 +333,13 @@ void RabbitmqProbe::read_urls(config::Node& options) {
     if (url.host.empty()) return;
     if (url.scheme != "http" && url.scheme != "https") {
       options.error(key, "the scheme must be http or https, not " + config::quoted(url.scheme));
+    }
+    constexpr std::uint16_t kAmqp = 5672;
+    constexpr std::uint16_t kAmqps = 5671;
+    if (const auto port = net::port_of(url); port == kAmqp || port == kAmqps) {
+      options.warning(key, "the port " + std::to_string(port) +
+                               " is usually that of AMQP: the management API has 15672, the "
+                               "Prometheus plug-in 15692");
     }
     if (!url.user.empty() || !url.password.empty()) {
       options.error(key, "must not have a user or a password: use the keys user and password");

@@ -42,7 +42,7 @@ std::string_view bound_label(Type type, Role role, std::string_view family) {
 
 bool Rules::selects(std::string_view family) const {
   const auto matches = [&](const net::Pattern& pattern) {
-    return RE2::FullMatch(re2::StringPiece(family.data(), family.size()), *pattern.regex);
+    return pattern.matches_name(family);
   };
   return (keep.empty() || std::ranges::any_of(keep, matches)) &&
          std::ranges::none_of(drop, matches);

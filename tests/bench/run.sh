@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the peers, builds vitalsd, measures both and writes docs/benchmarks.md. Takes about six
-# minutes on an idle machine, ten the first time. Telegraf is built if Go 1.26 is installed.
+# Installs the peers, builds vitalsd, measures both and writes docs/benchmarks.md. Takes about twelve
+# minutes on an idle machine, sixteen the first time. Telegraf is built if Go 1.26 is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -29,6 +29,7 @@ remarks=$(sed -n '/^## /,$p' docs/benchmarks.md)
 result=$(mktemp)
 /usr/bin/python3 tests/bench/bench.py ${telegraf:+$([ -x "$telegraf" ] && echo "--telegraf=$telegraf")} \
   "$@" | tee "$result"
+[ $# -gt 0 ] || /usr/bin/python3 tests/bench/rabbitmq.py | tee -a "$result"
 if [ $# -eq 0 ] && command -v go >/dev/null; then
   tests/kubernetes/binaries/build.sh >/dev/null
   /usr/bin/python3 tests/bench/kubernetes.py | tee -a "$result"

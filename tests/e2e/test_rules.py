@@ -101,6 +101,13 @@ def test_every_rule_tells_what_to_do() -> None:
         assert (REPOSITORY / "docs" / "runbooks" / f"{rule['alert']}.md").exists()
 
 
+def test_a_queue_without_consumers_is_the_same_in_the_rule_and_in_the_check() -> None:
+    reference = (REPOSITORY / "docs" / "configuration.md").read_text()
+    (default,) = re.findall(r"(?m)^\| `no_consumers` \| regular expression \| `(.*?)` \|", reference)
+    (rule,) = [r for r in rules_of(SHIPPED / "vitalsd.yaml") if r["alert"] == "QueueWithoutConsumers"]
+    assert 'queue!~"' + default.replace("\\|", "|") + '"' in rule["expr"]
+
+
 def test_shortened_rules_differ_in_durations_only(tmp_path: Path) -> None:
     for file in [*RULE_FILES, SHIPPED / "prometheus.yaml"]:
         text = file.read_text()

@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             text);
   read_json(rabbitmq::read_nodes, text);
   read_json(rabbitmq::read_alarms, text);
-  read_json(rabbitmq::read_queue_count, text);
+  read_json(rabbitmq::read_overview, text);
   read_json(rabbitmq::read_vhosts, text);
   read_json(rabbitmq::read_queues, text);
   (void)rabbitmq::read_reason(text);

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from support import wait_until
+from support.certificates import Authority
 from support.dns_server import DnsServer
 from support.process import listener, unused_port
 from support.rabbitmq import Consumer, Rabbitmq
@@ -47,80 +48,173 @@ def managed(server: Rabbitmq, user: str = "monitor", **options: object) -> dict:
     }
 
 
-@pytest.fixture(params=["management", "plugin"])
-def probe(request: pytest.FixtureRequest, rabbitmq: Rabbitmq) -> dict:
-    """The two sources of the counts."""
-    if request.param == "management":
-        return managed(rabbitmq)
-    return broker("broker", rabbitmq, "MONITOR", management_interval="500ms")
+# The two sources of the counts. Most tests observe both at the same time.
+SOURCES = ("broker", "plugin")
+
+
+def sources(server: Rabbitmq, **options: object) -> list[dict]:
+    return [
+        managed(server, **options),
+        broker("plugin", server, "MONITOR", management_interval="500ms", **options),
+    ]
 
 
 # ---- queues -------------------------------------------------------------------------------------
 
 
-def test_queues(watch: Daemon, rabbitmq: Rabbitmq, probe: dict) -> None:
+def test_queues(watch: Daemon, rabbitmq: Rabbitmq) -> None:
     """Messages that are ready and unacknowledged, a consumer that goes, types, and a queue that is
     deleted."""
     rabbitmq.declare("emissions", "reports")
     rabbitmq.declare("events", arguments={"x-queue-type": "stream"})
+    rabbitmq.declare("orders", arguments={"x-queue-type": "quorum"})
     rabbitmq.declare("dead-letters")
-    for queue in ("events", "dead-letters"):
+    for queue in ("events", "orders", "dead-letters"):
         rabbitmq.publish(queue, 3)
     rabbitmq.publish("emissions", 1200)
-    consumer = Consumer(rabbitmq, "emissions", prefetch=5)
+    consumers = [Consumer(rabbitmq, "emissions", prefetch=5), Consumer(rabbitmq, "orders")]
     own = rabbitmq.connect()
     own.channel().queue_declare("", exclusive=True)
-    daemon = watch(probe)
+    daemon = watch(*sources(rabbitmq))
     emissions = {"queue": "emissions", "vhost": "/"}
-    daemon.wait_for("rabbitmq_queue_messages_ready", 1195, **emissions)
-    daemon.wait_for("rabbitmq_queue_messages_unacked", 5, **emissions)
-    daemon.wait_for("rabbitmq_queue_messages", 1200, **emissions)
-    daemon.wait_for("rabbitmq_queue_consumers", 1, **emissions)
-    daemon.wait_for("rabbitmq_queue_messages_ready", 3, queue="events")
-    daemon.wait_for("rabbitmq_other_queues", 1, group="temporary")
-    daemon.wait_for("rabbitmq_queues", 5)
-    assert daemon.value("rabbitmq_queue_info", queue="events", queue_type="stream") == 1
-    assert daemon.value("rabbitmq_queue_state", queue="reports", state="running") == 1
+    for probe in SOURCES:
+        at = {"probe": probe}
+        daemon.wait_for("rabbitmq_queue_messages_ready", 1195, **at, **emissions)
+        daemon.wait_for("rabbitmq_queue_messages_unacked", 5, **at, **emissions)
+        daemon.wait_for("rabbitmq_queue_messages", 1200, **at, **emissions)
+        daemon.wait_for("rabbitmq_queue_consumers", 1, **at, **emissions)
+        daemon.wait_for("rabbitmq_queue_messages_ready", 3, **at, queue="events")
+        daemon.wait_for("rabbitmq_queue_messages_ready", 2, **at, queue="orders")
+        daemon.wait_for("rabbitmq_queue_consumers", 1, **at, queue="orders")
+        daemon.wait_for("rabbitmq_other_queues", 1, **at, group="temporary")
+        daemon.wait_for("rabbitmq_queues", 6, **at)
+        for queue, kind in (("events", "stream"), ("orders", "quorum")):
+            assert daemon.value("rabbitmq_queue_info", **at, queue=queue, queue_type=kind) == 1
+        assert daemon.value("rabbitmq_queue_state", **at, queue="reports", state="running") == 1
+        daemon.wait_for("vitalsd_check_status", 1, **at, check="queue_depth")
+        # The stream and the dead letters need no consumer.
+        assert daemon.value("vitalsd_check_status", **at, check="unconsumed") == 0
+        assert daemon.value("vitalsd_check_status", **at, check="nodes_down") == 0
+        assert daemon.value("rabbitmq_up", **at) == 1
     assert not [s for s in daemon.samples("rabbitmq_queue_messages") if "amq.gen" in str(s.labels)]
-    daemon.wait_for("vitalsd_check_status", 1, check="queue_depth")
-    # The stream and the dead letters need no consumer.
-    assert daemon.value("vitalsd_check_status", check="unconsumed") == 0
-    assert daemon.value("rabbitmq_up") == 1
 
-    consumer.close()
-    daemon.wait_for("rabbitmq_queue_consumers", 0, **emissions)
-    daemon.wait_for("vitalsd_check_status", 1, check="unconsumed")
+    for consumer in consumers:
+        consumer.close()
     own.close()
-    daemon.wait_for("rabbitmq_other_queues", 0, group="temporary")
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_queue_consumers", 0, probe=probe, **emissions)
+        daemon.wait_for("vitalsd_check_status", 1, probe=probe, check="unconsumed")
+        daemon.wait_for("rabbitmq_other_queues", 0, probe=probe, group="temporary")
     rabbitmq.delete("emissions")
-    daemon.wait_for("rabbitmq_queue_messages_ready", None, **emissions)
-    daemon.wait_for("vitalsd_check_status", 0, check="queue_depth")
-    daemon.wait_ok("broker")
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_queue_messages_ready", None, probe=probe, **emissions)
+        daemon.wait_for("vitalsd_check_status", 0, probe=probe, check="queue_depth")
+        daemon.wait_ok(probe)
 
 
 def test_many_queues_and_names_of_every_kind(watch: Daemon, rabbitmq: Rabbitmq) -> None:
     """More queues than one page of the management API has, of which the deepest are published."""
-    strange = 'a/b "c" \\ {d="e"} ü'
-    rabbitmq.declare(strange)
-    rabbitmq.publish(strange, 7)
-    with rabbitmq.connect() as connection:
+    strange = {'a/b "c" \\ {d="e"} ü': 7, 245 * "x" + "-long": 5}
+    vhost = "shop/ \"a\"\\b"
+    rabbitmq.add_vhost(vhost)
+    for name, messages in strange.items():
+        rabbitmq.declare(name, vhost=vhost)
+        rabbitmq.publish(name, messages, vhost=vhost)
+    with rabbitmq.connect(vhost) as connection:  # deleted at once, with the virtual host
         channel = connection.channel()
         for number in range(520):
             channel.queue_declare(f"q{number:03}", durable=False)
-    broad = {"max_queues": 2, "names": "kbudde"}
+    daemon = watch(*sources(rabbitmq, max_queues=4, names="kbudde"), interval="2s", timeout="2s")
+    for probe in SOURCES:
+        for name, messages in strange.items():
+            labels = {"probe": probe, "vhost": vhost, "queue": name, "durable": "true", "self": "1"}
+            daemon.wait_for("rabbitmq_queue_messages_ready", messages, **labels)
+            assert daemon.value("rabbitmq_queue_messages_unacknowledged", **labels) == 0
+        daemon.wait_for("rabbitmq_queues", 522, probe=probe)
+        daemon.wait_for("rabbitmq_other_queues", 518, probe=probe, group="over_max_queues")
+        assert len(daemon.samples("rabbitmq_queue_messages_ready", probe=probe)) == 4
+        assert daemon.value("rabbitmq_running", probe=probe, self="1") == 1
+
+
+def test_tls_and_ipv6(watch: Daemon, rabbitmq: Rabbitmq, certificates: Authority) -> None:
+    rabbitmq.declare("work")
+    url = {plugin: f"https://[::1]:{port}" for plugin, port in rabbitmq.tls_ports.items()}
+    trusted = {"tls": {"ca": str(certificates.path)}}
     daemon = watch(
-        managed(rabbitmq, **broad),
-        broker("plugin", rabbitmq, "MONITOR", management_interval="500ms", **broad),
-        interval="2s",
-        timeout="2s",
+        managed(rabbitmq, url=url["management"], **trusted),
+        broker(
+            "plugin",
+            rabbitmq,
+            "MONITOR",
+            urls=[url["prometheus"]],
+            management=url["management"],
+            **trusted,
+        ),
+        {"name": "distrustful", "kind": "rabbitmq", "urls": [url["prometheus"]]},
     )
-    for name in ("broker", "plugin"):
-        daemon.wait_for("rabbitmq_queue_messages_ready", 7, probe=name, queue=strange)
-        daemon.wait_for("rabbitmq_queues", 521, probe=name)
-        daemon.wait_for("rabbitmq_other_queues", 519, probe=name, group="over_max_queues")
-        assert len(daemon.samples("rabbitmq_queue_messages_ready", probe=name)) == 2
-        assert daemon.value("rabbitmq_queue_messages_unacknowledged", probe=name, queue=strange) == 0
-        assert daemon.value("rabbitmq_running", probe=name) == 1
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=probe, queue="work")
+        daemon.wait_ok(probe)
+    assert set(daemon.failures("distrustful")) == {"tls"}
+
+
+# ---- a source that is missing -------------------------------------------------------------------
+
+
+def test_no_queues(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    daemon = watch(*sources(rabbitmq))
+    for probe in SOURCES:
+        daemon.wait_ok(probe)
+        daemon.wait_for("rabbitmq_queues", 0, probe=probe)
+        daemon.wait_for("rabbitmq_other_queue_messages", 0, probe=probe, group="temporary")
+    assert daemon.samples("rabbitmq_queue_messages") == []
+
+
+def test_a_management_api_without_statistics(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    """It knows no consumers, so a healthy page would hide a queue without one."""
+    rabbitmq.declare("work")
+    rabbitmq.publish("work", 3)
+    rabbitmq.set_statistics(False)
+    try:
+        daemon = watch(*sources(rabbitmq))
+        assert set(daemon.failures("broker")) == {"mismatch"}
+        assert "has no statistics" in daemon.page("/api/v1/status")
+        for probe in SOURCES:
+            daemon.wait_for("rabbitmq_queue_messages_ready", 3, probe=probe, queue="work")
+            assert daemon.value("rabbitmq_up", probe=probe) == 1
+        assert daemon.samples("rabbitmq_queue_consumers", probe="broker") == []
+        assert daemon.value("rabbitmq_queue_consumers", probe="plugin", queue="work") == 0
+        daemon.wait_ok("plugin")
+    finally:
+        rabbitmq.set_statistics(True)
+    daemon.wait_ok("broker")
+
+
+@pytest.mark.long
+def test_a_plug_in_that_is_disabled(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    rabbitmq.declare("work")
+    daemon = watch(*sources(rabbitmq))
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=probe, queue="work")
+    try:
+        rabbitmq.plugins("disable", "rabbitmq_prometheus")
+        daemon.wait_failed("plugin", "mismatch")
+        daemon.wait_for("rabbitmq_queue_messages_ready", None, probe="plugin", queue="work")
+        # The management API responds: the cluster is up.
+        assert daemon.value("rabbitmq_up", probe="plugin") == 1
+        assert daemon.value("rabbitmq_node_up", probe="plugin") == 1
+        assert daemon.value("vitalsd_check_status", probe="plugin", check="alarms") == 0
+        daemon.wait_ok("broker")
+        rabbitmq.plugins("enable", "rabbitmq_prometheus")
+        daemon.wait_ok("plugin")
+        rabbitmq.plugins("disable", "rabbitmq_management")
+        daemon.wait_failed("broker", "connect")
+        daemon.wait_failed("plugin", "mismatch")
+        assert daemon.value("rabbitmq_queue_messages_ready", probe="plugin", queue="work") == 0
+    finally:
+        rabbitmq.plugins("enable", "rabbitmq_prometheus", "rabbitmq_management")
+    for probe in SOURCES:
+        daemon.wait_ok(probe)
 
 
 # ---- rights -------------------------------------------------------------------------------------
@@ -155,63 +249,76 @@ def test_who_is_let_in(watch: Daemon, rabbitmq: Rabbitmq) -> None:
         daemon.wait_for("rabbitmq_queue_info", 1, probe=name, queue="work")
 
 
-def test_a_virtual_host_without_a_permission(
-    watch: Daemon, rabbitmq: Rabbitmq, probe: dict
-) -> None:
+def test_a_virtual_host_without_a_permission(watch: Daemon, rabbitmq: Rabbitmq) -> None:
     """Even with the tag `monitoring`, the list omits the queues of such a virtual host."""
     rabbitmq.call("PUT", "/api/vhosts/shop")
     rabbitmq.call("PUT", "/api/permissions/shop/admin", configure=".*", write=".*", read=".*")
     rabbitmq.declare("work")
     rabbitmq.declare("hidden", vhost="shop")
-    daemon = watch(probe)
-    daemon.wait_failed("broker", "permission")
+    daemon = watch(*sources(rabbitmq))
     command = "rabbitmqctl set_permissions -p shop monitor"
-    wait_until(lambda: command in daemon.page("/api/v1/status"), what="the command")
-    assert daemon.value("rabbitmq_up") == 1
+    for probe in SOURCES:
+        daemon.wait_failed(probe, "permission")
+        assert daemon.value("rabbitmq_up", probe=probe) == 1
+    wait_until(lambda: daemon.page("/api/v1/status").count(command) >= 2, what="the command")
     rabbitmq.control(*command.split()[1:], "", "", "")
-    daemon.wait_ok("broker")
-    daemon.wait_for("rabbitmq_queue_messages_ready", 0, queue="hidden", vhost="shop")
+    for probe in SOURCES:
+        daemon.wait_ok(probe)
+        daemon.wait_for(
+            "rabbitmq_queue_messages_ready", 0, probe=probe, queue="hidden", vhost="shop"
+        )
 
 
 # ---- alarms, and a server that is frozen or restarts --------------------------------------------
 
 
-def test_an_alarm(watch: Daemon, rabbitmq: Rabbitmq, probe: dict) -> None:
-    daemon = watch(probe)
-    daemon.wait_for("rabbitmq_alarms_memory_used_watermark", 0, node=rabbitmq.node)
-    assert daemon.value("rabbitmq_partitions", node=rabbitmq.node) == 0
-    used = daemon.value("rabbitmq_process_resident_memory_bytes")
-    assert used is not None and used > 20 * MIB
+def test_an_alarm(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    daemon = watch(*sources(rabbitmq))
+    for probe in SOURCES:
+        at = {"probe": probe, "node": rabbitmq.node}
+        daemon.wait_for("rabbitmq_alarms_memory_used_watermark", 0, **at)
+        assert daemon.value("rabbitmq_partitions", **at) == 0
+        used = daemon.value("rabbitmq_process_resident_memory_bytes", **at)
+        assert used is not None and used > 20 * MIB
     rabbitmq.set_memory_limit(20 * MIB)
-    daemon.wait_for("rabbitmq_alarms_memory_used_watermark", 1)
-    daemon.wait_for("rabbitmq_resident_memory_limit_bytes", 20 * MIB)
-    daemon.wait_for("vitalsd_check_status", 2, check="alarms")
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_alarms_memory_used_watermark", 1, probe=probe)
+        daemon.wait_for("rabbitmq_resident_memory_limit_bytes", 20 * MIB, probe=probe)
+        daemon.wait_for("vitalsd_check_status", 2, probe=probe, check="alarms")
     rabbitmq.set_memory_limit(1024 * MIB)
-    daemon.wait_for("rabbitmq_alarms_memory_used_watermark", 0)
-    daemon.wait_for("vitalsd_check_status", 0, check="alarms")
+    for probe in SOURCES:
+        daemon.wait_for("rabbitmq_alarms_memory_used_watermark", 0, probe=probe)
+        daemon.wait_for("vitalsd_check_status", 0, probe=probe, check="alarms")
 
 
-def test_a_server_that_hangs_and_restarts(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+def test_a_server_that_hangs(watch: Daemon, rabbitmq: Rabbitmq) -> None:
     """Readings survive one failed run, and then they are unknown, not 0."""
     rabbitmq.declare("work")
-    daemon = watch(managed(rabbitmq), broker("plugin", rabbitmq, "MONITOR"))
-    names = ("broker", "plugin")
-    for name in names:
+    daemon = watch(*sources(rabbitmq))
+    for name in SOURCES:
         daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=name, queue="work")
     rabbitmq.freeze()
-    for name in names:
+    for name in SOURCES:
         daemon.wait_failed(name, "timeout")
         daemon.wait_for("rabbitmq_queue_messages_ready", None, probe=name, queue="work")
         assert daemon.value("rabbitmq_up", probe=name) == 0
     rabbitmq.thaw()
-    for name in names:
+    for name in SOURCES:
         daemon.wait_ok(name)
         daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=name, queue="work")
+
+
+@pytest.mark.long
+def test_a_server_that_restarts(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    rabbitmq.declare("work")
+    daemon = watch(*sources(rabbitmq))
+    for name in SOURCES:
+        daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=name, queue="work")
     rabbitmq.kill()
-    for name in names:
+    for name in SOURCES:
         daemon.wait_failed(name, "connect")
     rabbitmq.start()
-    for name in names:
+    for name in SOURCES:
         daemon.wait_ok(name)
         daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=name, queue="work")
 
@@ -292,7 +399,7 @@ def test_every_node_of_a_cluster(
         daemon.wait_ok(probe)
     # The management API knows the node that `urls` omits.
     assert set(daemon.failures("half")) == {"mismatch"}
-    assert daemon.value("rabbitmq_node_up", probe="half", node=peer.node) == 0
+    assert daemon.value("rabbitmq_node_up", probe="half", node=peer.node) == 1
     assert daemon.value("rabbitmq_queues", probe="half") is None
 
     peer.freeze()
@@ -300,6 +407,7 @@ def test_every_node_of_a_cluster(
         daemon.wait_failed(probe, "mismatch")
         daemon.wait_for("rabbitmq_queue_messages_ready", None, probe=probe, queue="there")
         daemon.wait_for("rabbitmq_node_up", 0, probe=probe, node=peer.node)
+        assert daemon.value("vitalsd_check_status", probe=probe, check="nodes_down") == 2
         assert daemon.value("rabbitmq_queue_messages_ready", probe=probe, queue="here") == 0
         assert daemon.value("rabbitmq_up", probe=probe) == 1
     assert f"the queues of {peer.node} are unknown" in daemon.page("/api/v1/status")
@@ -307,6 +415,7 @@ def test_every_node_of_a_cluster(
     for probe in ("listed", "named"):
         daemon.wait_ok(probe)
         daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=probe, queue="there")
+        assert daemon.value("vitalsd_check_status", probe=probe, check="nodes_down") == 0
 
 
 def test_a_load_balancer_hides_nodes(watch: Daemon, rabbitmq: Rabbitmq, peer: Rabbitmq) -> None:
@@ -324,3 +433,25 @@ def test_a_load_balancer_hides_nodes(watch: Daemon, rabbitmq: Rabbitmq, peer: Ra
         daemon.wait_for("rabbitmq_node_up", None, node=peer.node)
     finally:
         balancer.close()
+
+
+def test_a_node_that_is_stopped(watch: Daemon, rabbitmq: Rabbitmq, peer: Rabbitmq) -> None:
+    """Of two nodes, no majority runs. The cluster itself is up. The node is not started again, so this
+    is the last test."""
+    daemon = watch(
+        managed(rabbitmq),
+        broker("listed", rabbitmq, "MONITOR", urls=[rabbitmq.metrics, peer.metrics]),
+    )
+    down = {"check": "nodes_down"}
+    for probe in ("broker", "listed"):
+        daemon.wait_for("rabbitmq_node_up", 1, probe=probe, node=peer.node)
+        daemon.wait_for("vitalsd_check_status", 0, probe=probe, **down)
+    peer.kill()
+    for probe in ("broker", "listed"):
+        daemon.wait_for("rabbitmq_node_up", 0, probe=probe, node=peer.node)
+        daemon.wait_for("vitalsd_check_status", 2, probe=probe, **down)
+        assert daemon.value("rabbitmq_node_up", probe=probe, node=rabbitmq.node) == 1
+        assert daemon.value("rabbitmq_up", probe=probe) == 1
+    for row in daemon.status()["probes"]:
+        (check,) = [check for check in row["checks"] if check["name"] == "nodes_down"]
+        assert check["object"] == peer.node

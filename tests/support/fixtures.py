@@ -134,8 +134,8 @@ def redis_server(_redis_server: Redis) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def _rabbitmq() -> Iterator[Rabbitmq]:
-    yield from _opened(Rabbitmq)
+def _rabbitmq(certificates: Authority) -> Iterator[Rabbitmq]:
+    yield from _opened(Rabbitmq, authority=certificates)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pika
 
+from support.certificates import Authority
 from support.process import Server, accepts_connections, account, free_port
 
 BIN = "/usr/lib/rabbitmq/bin"  # the wrappers in /usr/sbin lose the environment
@@ -29,10 +30,27 @@ prometheus.tcp.ip = {metrics_address}
 prometheus.tcp.port = {metrics_port}
 default_user = admin
 default_pass = {password}
-collect_statistics_interval = 1000
+collect_statistics_interval = {statistics_interval}
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 1MB
 log.file.level = info
+"""
+
+# Both plug-ins with TLS and over IPv6.
+TLS_CONFIGURATION = """
+{plugin}.ssl.ip = ::1
+{plugin}.ssl.port = {port}
+{plugin}.ssl.certfile = {directory}/server.pem
+{plugin}.ssl.keyfile = {directory}/server.key
+{plugin}.ssl.cacertfile = {authority}
+"""
+
+# The management API shows the statistics of a second ago, and not of five seconds ago. Quorum queues
+# and streams report as often as the others.
+ADVANCED_CONFIGURATION = """
+[{rabbitmq_management_agent, [{sample_retention_policies,
+    [{global, [{60, 1}]}, {basic, [{60, 1}]}, {detailed, [{10, 1}]}]}]},
+ {rabbit, [{quorum_tick_interval, 200}, {stream_tick_interval, 200}]}].
 """
 
 # Its users, with the tag of each.
@@ -58,9 +76,16 @@ class Rabbitmq(Server):
     name = "rabbitmq"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, *, join: Rabbitmq | None = None) -> None:
-        """Starts a node. With `join`, it becomes a member of that node's cluster, and its Prometheus
-        plug-in has the same port at another address, as in pods."""
+    def __init__(
+        self,
+        *,
+        authority: Authority | None = None,
+        join: Rabbitmq | None = None,
+        quick_statistics: bool = True,
+    ) -> None:
+        """Starts a node. With `authority`, it also has TLS listeners. With `join`, it becomes a member
+        of that node's cluster, and its Prometheus plug-in has the same port at another address, as in
+        pods. Without `quick_statistics` it collects statistics as often as by default."""
         super().__init__()
         self.epmd = join.epmd if join else Epmd()
         self.owns_epmd = join is None
@@ -78,12 +103,28 @@ class Rabbitmq(Server):
             metrics_address=self.metrics_address,
             metrics_port=self.metrics_port,
             password=self.passwords["admin"],
+            statistics_interval=200 if quick_statistics else 5000,
         )
+        self.tls_ports: dict[str, int] = {}  # by plug-in
+        if authority:
+            certificate = authority.issue("rabbitmq.test", ["rabbitmq.test", "::1"])
+            certificate.install(self.directory / "server.pem", self.directory / "server.key")
+            (self.directory / "ca.pem").write_bytes(authority.path.read_bytes())
+            for plugin in ("management", "prometheus"):
+                self.tls_ports[plugin] = free_port()
+                text += TLS_CONFIGURATION.format(
+                    plugin=plugin,
+                    port=self.tls_ports[plugin],
+                    directory=self.directory,
+                    authority=self.directory / "ca.pem",
+                )
         if join:
             text += "cluster_formation.peer_discovery_backend = classic_config\n"
             text += f"cluster_formation.classic_config.nodes.1 = {join.node}\n"
             text += f"cluster_formation.classic_config.nodes.2 = {self.node}\n"
         (self.directory / "rabbitmq.conf").write_text(text)
+        advanced = ADVANCED_CONFIGURATION if quick_statistics else "[]."
+        (self.directory / "advanced.config").write_text(advanced)
         (self.directory / "enabled_plugins").write_text(
             "[rabbitmq_management,rabbitmq_prometheus].\n"
         )
@@ -117,6 +158,7 @@ class Rabbitmq(Server):
             "RABBITMQ_LOG_BASE": str(directory / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
             "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_PID_FILE": str(directory / "pid"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
@@ -132,13 +174,6 @@ class Rabbitmq(Server):
             environment=self.environment,
             deadline=180,  # 7 s on an idle machine
         )
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def stop(self, deadline: float = 40) -> int:
-        return super().stop(deadline)
 
     def close(self) -> None:
         """Kills it, because an orderly stop takes 6 s."""
@@ -194,15 +229,26 @@ class Rabbitmq(Server):
         assert status < 300, f"{method} {path}: {status} {answer}"
         return answer
 
+    def add_vhost(self, name: str) -> None:
+        """Adds a virtual host that `admin` and `monitor` may use."""
+        path = quote(name, safe="")
+        self.call("PUT", f"/api/vhosts/{path}")
+        for user, pattern in (("admin", ".*"), ("monitor", "")):
+            rights = dict.fromkeys(("configure", "write", "read"), pattern)
+            self.call("PUT", f"/api/permissions/{path}/{user}", **rights)
+
     def set_tag(self, user: str, tag: str) -> None:
         path = f"/api/users/{user}"
         self.call("PUT", path, password=self.passwords[user], tags=tag)
 
     def control(self, *command: str) -> str:
         """Runs rabbitmqctl."""
+        return self._run("rabbitmqctl", *command)
+
+    def _run(self, program: str, *command: str) -> str:
         user = account("rabbitmq")
         done = subprocess.run(
-            [f"{BIN}/rabbitmqctl", "-n", self.node, *command],
+            [f"{BIN}/{program}", "-n", self.node, *command],
             env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self.environment},
             user=user.pw_uid if user else None,
             group=user.pw_gid if user else None,
@@ -215,6 +261,17 @@ class Rabbitmq(Server):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def plugins(self, *command: str) -> None:
+        """Runs rabbitmq-plugins."""
+        self._run("rabbitmq-plugins", *command)
+
+    def set_statistics(self, enabled: bool) -> None:
+        """Sets management.disable_stats of rabbitmq.conf."""
+        disabled = str(not enabled).lower()
+        self.control(
+            "eval", f"application:set_env(rabbitmq_management, disable_management_stats, {disabled})."
+        )
+
     def set_memory_limit(self, size: int) -> None:
         """Sets the memory from which the alarm is raised, in bytes."""
         self.control("set_vm_memory_high_watermark", "absolute", str(size))
@@ -224,10 +281,10 @@ class Rabbitmq(Server):
 
     def restore(self) -> None:
         """Deletes all queues and other virtual hosts, also after a test that froze or stopped it."""
-        if not self.running:
+        self.thaw()
+        if not self.running or not accepts_connections(self.management_port):
             self.kill()
             self.start()
-        self.thaw()
         for vhost in self.call("GET", "/api/vhosts"):
             if vhost["name"] != "/":
                 self.request("DELETE", f"/api/vhosts/{quote(vhost['name'], safe='')}")
@@ -239,9 +296,9 @@ class Rabbitmq(Server):
 
     # ---- clients -------------------------------------------------------------------------------
 
-    def connect(self) -> pika.BlockingConnection:
+    def connect(self, vhost: str = "/") -> pika.BlockingConnection:
         login = pika.PlainCredentials("admin", self.passwords["admin"])
-        parameters = pika.ConnectionParameters("127.0.0.1", self.port, credentials=login)
+        parameters = pika.ConnectionParameters("127.0.0.1", self.port, vhost, login)
         return pika.BlockingConnection(parameters)
 
     def declare(self, *names: str, vhost: str = "/", **options: object) -> None:
@@ -250,12 +307,13 @@ class Rabbitmq(Server):
             path = f"/api/queues/{quote(vhost, safe='')}/{quote(name, safe='')}"
             self.call("PUT", path, **{"durable": True, "node": self.node, **options})
 
-    def publish(self, queue: str, count: int) -> None:
-        with self.connect() as connection:
+    def publish(self, queue: str, count: int, vhost: str = "/") -> None:
+        with self.connect(vhost) as connection:
             channel = connection.channel()
-            channel.confirm_delivery()
-            for _ in range(count):
-                channel.basic_publish("", queue, b"message", mandatory=True)
+            for _ in range(count - 1):
+                channel.basic_publish("", queue, b"message")
+            channel.confirm_delivery()  # of the last one, which comes after the others
+            channel.basic_publish("", queue, b"message", mandatory=True)
 
     def purge(self, queue: str) -> None:
         self.call("DELETE", f"/api/queues/%2F/{quote(queue, safe='')}/contents")

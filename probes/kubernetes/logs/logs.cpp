@@ -57,9 +57,9 @@ std::vector<LogPattern> read_patterns(config::Node& options) {
     LogPattern pattern{
         .name = section.required<std::string>("name", "the value of the label `pattern`"),
         .match = section.required<net::Pattern>("match",
-                                                "regular expression (RE2) for the lines to count"),
+                                                "counts lines of which a part matches"),
         .exclude = section.find<net::Pattern>("exclude",
-                                              "regular expression (RE2) for lines to leave out"),
+                                              "leaves out lines of which a part matches"),
     };
     if (section.has("name") && !is_pattern_name(pattern.name)) {
       section.error("name", config::quoted(pattern.name) +

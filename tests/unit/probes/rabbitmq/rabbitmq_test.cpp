@@ -135,8 +135,9 @@ TEST_F(RabbitmqTest, TheHealthCheckKnowsAlarmsBeforeTheNodesDo) {
 }
 
 TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
-  std::vector<std::string> pages = {queue_list(item("a", kCounts), 1, 2, 2),
-                                    queue_list(item("b", kCounts), 2, 2, 2)};
+  constexpr int kMany = 100'000;  // too large to be read at once
+  std::vector<std::string> pages = {queue_list(item("a", kCounts), 1, 2, kMany),
+                                    queue_list(item("b", kCounts), 2, 2, kMany)};
   const Bodies bodies = management();
   HttpScript server(fixture.loop, [&](const std::string& target) {
     if (target.starts_with("/api/health") || target.starts_with("/api/overview"))
@@ -163,6 +164,23 @@ TEST_F(RabbitmqTest, ReadsAllPagesAndNamesTheColumns) {
   seen = fixture.observe(*probe);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 1U);  // a deleted queue is gone at once
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
+}
+
+TEST_F(RabbitmqTest, ReadsAListThatFitsAtOnce) {
+  Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(item("a", kCounts), 1, 2, 2);
+  const std::string whole = '[' + item("a", kCounts) + ',' + item("b", kCounts) + ']';
+  const HttpScript server(fixture.loop, [&](const std::string& target) {
+    const auto found = bodies.find(target.substr(0, target.find('?')));
+    const bool is_whole = target.starts_with("/api/queues?columns=");
+    return HttpScript::Reply{found == bodies.end() ? test::http_answer(404, "")
+                             : is_whole            ? test::http_answer(200, whole)
+                                                   : test::http_answer(200, found->second)};
+  });
+  const Observation seen = fixture.observe(*make("url: '" + server.url() + "', user: watch"));
+  EXPECT_EQ(seen.failure(), "");
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("b")), 7);
+  EXPECT_EQ(seen.value("rabbitmq_queues"), 2);
 }
 
 TEST_F(RabbitmqTest, AUserWithoutTheTagMonitoringLacksAPermission) {
@@ -299,6 +317,7 @@ TEST_F(RabbitmqTest, TheQueuesOfAMissingNodeAreUnknown) {
   EXPECT_THAT(seen.failure(), HasSubstr("mismatch: 1 of 2 nodes respond; the queues of rabbit@b"));
   EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("y")), 5);
   EXPECT_EQ(seen.value("rabbitmq_node_up", {{"node", "rabbit@b"}}), 0);
+  EXPECT_EQ(seen.reading("nodes_down", "rabbit@b"), 1);
   EXPECT_EQ(seen.count("rabbitmq_queues"), 0U);
   EXPECT_EQ(seen.count("rabbitmq_other_queues"), 0U);
   seen = fixture.observe(*probe);
@@ -315,6 +334,62 @@ TEST_F(RabbitmqTest, NoResponseAtAllIsAnError) {
               HasSubstr("mismatch: " + server->url() + " has no /metrics/detailed"));
   EXPECT_EQ(fixture.observe("rabbitmq", "urls: ['http://127.0.0.1:1']").reason(), "connect");
   EXPECT_EQ(fixture.observe("rabbitmq", "urls: ['http://nowhere.test:1']").reason(), "dns");
+}
+
+TEST_F(RabbitmqTest, APlugInThatDoesNotRespondIsNotADeadCluster) {
+  Bodies bodies = management();
+  const auto api = serve(bodies);
+  const auto probe =
+      make("urls: ['http://127.0.0.1:1'], management: '" + api->url() + "', user: watch");
+  for (int run = 0; run < 2; ++run) {
+    const Observation seen = fixture.observe(*probe);
+    EXPECT_FALSE(seen.threw());
+    EXPECT_THAT(seen.failure(), HasSubstr("mismatch: 0 of 1 nodes respond; the queues of rabbit@a "
+                                          "are unknown; http://127.0.0.1:1: "));
+    EXPECT_EQ(seen.value("rabbitmq_node_up", {{"node", "rabbit@a"}}), 1);
+    EXPECT_EQ(seen.reading("nodes_down"), 0);
+    EXPECT_EQ(seen.reading("alarms"), 1);
+    EXPECT_EQ(seen.count("rabbitmq_queues"), 0U);
+  }
+  bodies = management(R"(["management"])");  // a refusal is a response, too
+  EXPECT_FALSE(house.observe(*probe).threw());
+  bodies.clear();  // within management_interval
+  const Observation seen = fixture.observe(*probe);
+  EXPECT_TRUE(seen.threw());
+  EXPECT_EQ(seen.reason(), "connect");
+}
+
+TEST_F(RabbitmqTest, AManagementApiWithoutStatisticsHasTotalsOnly) {
+  Bodies bodies = management();
+  bodies["/api/overview"] = R"({"disable_stats":true,"object_totals":{"queues":2}})";
+  bodies["/api/queues"] = queue_list(
+      item("a", R"("messages_ready":7,"messages_unacknowledged":2,"messages":9,"type":"classic")") +
+      ',' + item("log", R"("type":"stream")"));
+  const auto server = serve(bodies);
+  const auto probe = make("url: '" + server->url() + "', user: watch");
+  for (int run = 0; run < 2; ++run) {
+    const Observation seen = fixture.observe(*probe);
+    EXPECT_FALSE(seen.threw());
+    EXPECT_THAT(seen.failure(), HasSubstr("mismatch: " + server->url() + " has no statistics"));
+    EXPECT_THAT(seen.failure(), HasSubstr("set urls to the Prometheus plug-in"));
+    EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
+    EXPECT_EQ(seen.count("rabbitmq_queue_messages_ready"), 1U);
+    EXPECT_EQ(seen.count("rabbitmq_queue_consumers"), 0U);
+    EXPECT_EQ(seen.reading("queue_depth", "a"), 7);
+  }
+  EXPECT_THAT(server->targets,
+              testing::Contains(testing::AllOf(HasSubstr("enable_queue_totals=true"),
+                                               HasSubstr("messages_ready"))));
+}
+
+TEST_F(RabbitmqTest, SumsOfUnknownCountsAreUnknown) {
+  Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(item("a", R"("type":"classic","exclusive":true)"));
+  const auto server = serve(bodies);
+  const Observation seen = fixture.observe(*make("url: '" + server->url() + "', user: watch"));
+  EXPECT_EQ(seen.value("rabbitmq_other_queues", {{"group", "temporary"}}), 1);
+  EXPECT_EQ(seen.value("rabbitmq_other_queue_messages", {{"group", "temporary"}}), std::nullopt);
+  EXPECT_EQ(seen.value("rabbitmq_other_queue_messages", {{"group", "over_max_queues"}}), 0);
 }
 
 TEST_F(RabbitmqTest, ALoadBalancerIsRefused) {
@@ -494,23 +569,82 @@ TEST_F(RabbitmqTest, SomeQueuesNeedNoConsumer) {
   Bodies bodies = {{"/metrics/detailed", node_page("rabbit@a", {{"dlq", 4, 0}, {"work", 1, 0}})}};
   const auto server = serve(bodies);
   const Observation seen =
-      fixture.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: '^dlq$'");
+      fixture.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: dlq");
   EXPECT_EQ(seen.reading("unconsumed", "work"), 1);
   EXPECT_EQ(seen.reading("queue_depth", "dlq"), 4);
 }
 
+TEST_F(RabbitmqTest, NoConsumersMatchesWholeNames) {
+  Bodies bodies = {
+      {"/metrics/detailed", node_page("rabbit@a", {{"audit", 9, 0}, {"audit-mails", 4, 0}})}};
+  const auto server = serve(bodies);
+  const Observation seen =
+      fixture.observe("rabbitmq", "urls: ['" + server->url() + "'], no_consumers: 'audit|mails'");
+  EXPECT_EQ(seen.reading("unconsumed", "audit-mails"), 4);
+}
+
+TEST_F(RabbitmqTest, NamesOfDeadLettersAndDelaysNeedNoConsumer) {
+  Bodies bodies;
+  const auto server = serve(bodies);
+  const auto unconsumed = [&](const std::string& name) {
+    bodies["/metrics/detailed"] = node_page("rabbit@a", {{name, 4, 0}});
+    return fixture.observe("rabbitmq", "urls: ['" + server->url() + "']").reading("unconsumed", name);
+  };
+  for (const std::string name :
+       {"dead", "Reports.DLQ", "reports_dlq", "ordersDlx", "DeadLetterQueue", "dead-letters",
+        "orders.dead", "parking", "orders-parking", "parkingLot", "orders.retry.5s", "OrderRetry",
+        "mails_retries", "delay", "nsb.delay-level-00", "orders.delayed", "Delay_5s"}) {
+    EXPECT_EQ(unconsumed(name), std::nullopt) << name;
+  }
+  for (const std::string name :
+       {"deadlines", "contract-deadline", "undelayed", "delays.flights", "carparking", "orders"}) {
+    EXPECT_EQ(unconsumed(name), 4) << name;
+  }
+}
+
+TEST_F(RabbitmqTest, NamesTheNodesThatDoNotRun) {
+  Bodies bodies = management();
+  bodies["/api/nodes"] =
+      R"([{"name":"rabbit@a","running":true},{"name":"rabbit@b","running":false}])";
+  const auto server = serve(bodies);
+  const Observation seen = fixture.observe(*make("url: '" + server->url() + "', user: watch"));
+  EXPECT_EQ(seen.failure(), "");
+  EXPECT_EQ(seen.reading("nodes_down", "rabbit@b"), 1);
+  EXPECT_EQ(seen.value("rabbitmq_node_up", {{"node", "rabbit@b"}}), 0);
+}
+
 TEST_F(RabbitmqTest, HasTheNamesOfKbuddeOnRequest) {
   Bodies bodies = management();
+  bodies["/api/queues"] = queue_list(
+      item("a", kCounts) + ',' +
+      item("b", R"("messages_ready":1,"state":"down","policy":"ha-all","durable":false)"));
   const auto server = serve(bodies);
   const Observation seen =
       fixture.observe("rabbitmq", "url: '" + server->url() + "', user: watch, names: kbudde");
-  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", queue("a")), 7);
-  EXPECT_EQ(seen.value("rabbitmq_queue_messages_unacknowledged", queue("a")), 2);
+  const auto labels = [](const std::string& name, const std::string& durable,
+                         const std::string& policy) {
+    return test::Labels{
+        {"queue", name}, {"vhost", "/"}, {"durable", durable}, {"policy", policy}, {"self", "1"}};
+  };
+  const test::Labels a = labels("a", "true", "");
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", a), 7);
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_unacknowledged", a), 2);
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages", a), 9);
+  EXPECT_EQ(seen.value("rabbitmq_queue_consumers", a), 0);
   EXPECT_EQ(seen.count("rabbitmq_queue_messages_unacked"), 0U);
-  EXPECT_EQ(seen.value("rabbitmq_running", {{"node", "rabbit@a"}}), 1);
-  EXPECT_EQ(seen.value("rabbitmq_node_mem_used", {{"node", "rabbit@a"}}), 100);
-  EXPECT_EQ(seen.value("rabbitmq_node_disk_free_alarm", {{"node", "rabbit@a"}}), 1);
-  EXPECT_EQ(seen.value("rabbitmq_partitions", {{"node", "rabbit@a"}}), 0);
+  const test::Labels b = labels("b", "false", "ha-all");
+  EXPECT_EQ(seen.value("rabbitmq_queue_messages_ready", b), 1);
+  const auto state = [](test::Labels of, const std::string& name) {
+    of["state"] = name;
+    return of;
+  };
+  EXPECT_EQ(seen.value("rabbitmq_queue_state", state(a, "running")), 1);
+  EXPECT_EQ(seen.value("rabbitmq_queue_state", state(b, "down")), 0);
+  const test::Labels node = {{"node", "rabbit@a"}, {"self", "1"}};
+  EXPECT_EQ(seen.value("rabbitmq_running", node), 1);
+  EXPECT_EQ(seen.value("rabbitmq_node_mem_used", node), 100);
+  EXPECT_EQ(seen.value("rabbitmq_node_disk_free_alarm", node), 1);
+  EXPECT_EQ(seen.value("rabbitmq_partitions", node), 0);
   EXPECT_EQ(seen.count("rabbitmq_node_up"), 0U);
 }
 
