@@ -352,7 +352,7 @@ TEST_F(RabbitmqTest, APlugInThatDoesNotRespondIsNotADeadCluster) {
     EXPECT_EQ(seen.count("rabbitmq_queues"), 0U);
   }
   bodies = management(R"(["management"])");  // a refusal is a response, too
-  EXPECT_FALSE(house.observe(*probe).threw());
+  EXPECT_FALSE(fixture.observe(*probe).threw());
   bodies.clear();  // within management_interval
   const Observation seen = fixture.observe(*probe);
   EXPECT_TRUE(seen.threw());

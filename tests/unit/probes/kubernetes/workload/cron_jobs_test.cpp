@@ -35,9 +35,9 @@ Message job(std::string_view name, std::string_view owner, std::string_view ende
 // `version`: that of CronJobs.
 test::Observation observe(std::string_view version, const std::vector<Message>& cron_jobs,
                           const std::vector<Message>& jobs, int jobs_status = 200) {
-  test::KindHouse house;
+  test::ProbeFixture fixture;
   const test::TempDirectory scratch;
-  const HttpScript server(house.loop, [&](const std::string& target) -> HttpScript::Reply {
+  const HttpScript server(fixture.loop, [&](const std::string& target) -> HttpScript::Reply {
     if (target.contains("sendInitialEvents")) return {http_answer(400, "not known")};
     if (target.contains("watch=1")) return {test::http_stream(), true};
     if (target.contains("/jobs")) {
@@ -50,9 +50,9 @@ test::Observation observe(std::string_view version, const std::vector<Message>& 
     return {http_answer(200, has ? R"({"resources": [{"name": "jobs"}, {"name": "cronjobs"}]})"
                                  : R"({"resources": [{"name": "jobs"}]})")};
   });
-  house.services.kubernetes.set_access(
+  fixture.services.kubernetes.set_access(
       {.kubeconfig = scratch.file("kubeconfig", test::kubeconfig_of(server.url())), .context = ""});
-  return house.observe("workload", "resources: [cronjobs]");
+  return fixture.observe("workload", "resources: [cronjobs]");
 }
 
 TEST(CronJobs, OfAnOldServerAreJudgedByTheirJobs) {
