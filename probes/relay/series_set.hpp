@@ -45,12 +45,12 @@ inline std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) {
   return fold(fold(low ^ kFirst, high ^ hash), kSecond);
 }
 
-/// Open addressing, eight bytes for each place, at most two thirds of them used.
+/// Open addressing, eight bytes for each place, at most half of them used.
 class SeriesSet {
  public:
   /// Returns false if the set already has the hash.
   bool insert(std::uint64_t hash) {
-    if (3 * (size_ + 1) > 2 * places_.size()) grow(2 * size_ + 1);
+    if (2 * (size_ + 1) > places_.size()) grow(2 * size_ + 1);
     std::uint64_t& place = find(hash | 1U);
     if (place != 0) return false;
     place = hash | 1U;
@@ -63,7 +63,7 @@ class SeriesSet {
   }
   /// Prepares for so many hashes.
   void reserve(std::size_t count) {
-    if (3 * count > 2 * places_.size()) grow(count);
+    if (2 * count > places_.size()) grow(count);
   }
   [[nodiscard]] std::size_t size() const { return size_; }
 
@@ -79,7 +79,7 @@ class SeriesSet {
   }
   void grow(std::size_t count) {
     constexpr std::size_t kFirst = 16;
-    std::vector<std::uint64_t> old(std::max(kFirst, count + count / 2 + 1));
+    std::vector<std::uint64_t> old(std::max(kFirst, 2 * count));
     old.swap(places_);
     for (const std::uint64_t hash : old) {
       if (hash != 0) find(hash) = hash;

@@ -249,6 +249,14 @@ TEST_F(PageReaderTest, AcceptsTheSyntaxOfBothFormats) {
   EXPECT_EQ(dropped, DroppedCounts{});
 }
 
+TEST_F(PageReaderTest, NoBlankOfALineIsPublished) {
+  for (const std::string line :
+       {"a{b =\"1\"} 1", "a{b= \"1\"} 1", "a{ b=\"1\"} 1", "a{b=\"1\" } 1", "a {b=\"1\"} 1",
+        "a{b=\"1\"}1", "a{b=\"1\"}\t1", "a{b=\"1\"}  1 "}) {
+    EXPECT_EQ(lines(line + '\n'), "a{i=\"x\",b=\"1\"} 1\n") << line;
+  }
+}
+
 TEST_F(PageReaderTest, UnknownEscapeIsABackslash) {
   EXPECT_EQ(lines("a{path=\"C:\\dir\\new\",b=\"c\"} 1\n"),
             "a{i=\"x\",path=\"C:\\\\dir\\new\",b=\"c\"} 1\n");
