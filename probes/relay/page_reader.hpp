@@ -97,8 +97,13 @@ class PageReader {
     std::uint64_t group = 0;
     const std::string_view* bound = nullptr;  // see GroupCheck::take
   };
-  struct Hash : std::hash<std::string_view> {
+  // Not noexcept, so that libstdc++ stores the hash of each key beside it, and does not hash all
+  // keys of a bucket again for each search.
+  struct Hash {
     using is_transparent = void;  // NOLINT(*-identifier-naming)
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
   };
   template <class T>
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
