@@ -8,6 +8,16 @@ namespace vitalsd::relay {
 namespace {
 
 std::optional<double> to_double(std::string_view text) {
+  // Most are short and have only digits.
+  constexpr std::size_t kExactDigits = 15;
+  if (text.size() <= kExactDigits) {
+    std::uint64_t number = 0;
+    std::size_t digits = 0;
+    for (; digits < text.size() && text[digits] >= '0' && text[digits] <= '9'; ++digits) {
+      number = 10 * number + static_cast<std::uint64_t>(text[digits] - '0');
+    }
+    if (digits == text.size() && digits > 0) return static_cast<double>(number);
+  }
   if (text.starts_with('+')) text.remove_prefix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

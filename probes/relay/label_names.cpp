@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 
 namespace vitalsd::relay {
 namespace {
@@ -34,6 +35,7 @@ LabelNames::LabelNames(std::string_view constant_labels, const Renames& renames)
         std::ranges::any_of(renames_, [&](const auto& rename) { return rename.first == name; });
     if (!is_renamed) renames_.emplace_back(name, exported(name));
   }
+  for (const auto& rename : renames_) renamed_.add(rename.first);
 }
 
 std::string_view LabelNames::published(std::string_view name) const {
@@ -43,21 +45,20 @@ std::string_view LabelNames::published(std::string_view name) const {
   return name;
 }
 
-bool LabelNames::apply(SampleLine& line) const {
-  bool is_same = true;
-  for (LineLabel& label : line.labels()) {
-    std::string_view name = published(label.name);
-    if (name.data() == label.name.data()) continue;
-    is_same = false;
+void LabelNames::apply(SampleLine& line) const {
+  if (!line.names().overlaps(renamed_)) return;
+  const std::span<const LineLabel> labels = line.labels();
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    std::string_view name = published(labels[i].name);
+    if (name.data() == labels[i].name.data()) continue;
     const auto is_taken = [&](const LineLabel& other) {
-      return &other != &label && published(other.name) == other.name && other.name == name;
+      return &other != &labels[i] && published(other.name) == other.name && other.name == name;
     };
-    while (std::ranges::any_of(line.labels(), is_taken)) {
+    while (std::ranges::any_of(labels, is_taken)) {
       name = line.keep(std::string(kExported) + std::string(name));
     }
-    label.name = name;
+    line.rename(i, name);
   }
-  return is_same;
 }
 
 }  // namespace vitalsd::relay

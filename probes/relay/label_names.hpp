@@ -21,13 +21,14 @@ class LabelNames {
   /// scrape configurations interpret exported_instance as the instance.
   LabelNames(std::string_view constant_labels, const Renames& renames);
 
-  /// Renames the labels of a line. Returns whether there was nothing to rename.
-  bool apply(SampleLine& line) const;
+  /// Renames the labels of a line.
+  void apply(SampleLine& line) const;
 
  private:
   [[nodiscard]] std::string_view published(std::string_view name) const;
 
   Renames renames_;
+  NameFilter renamed_;  // of the names that change
 };
 
 }  // namespace vitalsd::relay

@@ -53,13 +53,17 @@ PageReader::PageReader(const Rules& rules, ForeignFamilies& foreign, std::string
     : rules_(rules),
       foreign_(foreign),
       constant_labels_(std::move(constant_labels)),
+      first_labels_('{' + constant_labels_ + ','),
       label_names_(constant_labels_, rules.rename_labels),
       openmetrics_(openmetrics),
       previous_(std::move(previous)) {
   if (!previous_) return;
+  std::size_t series = 0;  // about so many
   for (const FragmentFamily& family : *previous_) {
     previous_families_.emplace(family.metric->name, &family);
+    series += family.lines.size() / (family.lines.find('\n') + 1);
   }
+  series_.reserve(std::min(series, rules_.max_series));
 }
 
 // ---- lines --------------------------------------------------------------------------------------
@@ -83,9 +87,11 @@ void PageReader::feed(std::string_view bytes) {
     } else {
       partial_line_ += piece;
       read_line(partial_line_);
+      follows_ = false;
       partial_line_.clear();
     }
   }
+  follows_ = false;
 }
 
 void PageReader::read_line(std::string_view line) {
@@ -194,22 +200,25 @@ std::size_t PageReader::add_family(const std::string& raw_name, std::string name
   if (!rules_.selects(name)) return kNone;
   const std::size_t index = families_.size();
   if (index >= kMaxFamilies) return kTooMany;
-  Family& family = families_.emplace_back();
-  family.name = std::move(name);
-  family.type = type;
-  family.exported = is_reserved_name(family.name);
-  family.help = help;
-  family.unit = unit;
-  const auto previous = previous_families_.find(family.name);
-  if (previous != previous_families_.end()) {
-    const std::size_t size = previous->second->lines.size();
-    family.text.reserve(size + size / 16);
-  }
-  by_name_.try_emplace(family.name, index);
+  by_name_.try_emplace(name, index);
+  if (!families_.empty()) families_.back().lines.shrink();  // is mostly complete
+  const FragmentFamily* const previous = previous_of(exported_name(name));
+  const bool is_exported = is_reserved_name(name);
+  families_.push_back({.name = std::move(name),
+                       .type = type,
+                       .help = help,
+                       .unit = unit,
+                       .exported = is_exported,
+                       .lines = FamilyLines(previous)});
   return index;
 }
 
-PageReader::Entry PageReader::entry_of(std::string_view name) {
+const FragmentFamily* PageReader::previous_of(std::string_view name) const {
+  const auto found = previous_families_.find(name);
+  return found == previous_families_.end() ? nullptr : found->second;
+}
+
+const PageReader::Entry& PageReader::entry_of(std::string_view name) {
   if (name == last_name_) return last_entry_;
   const auto found = entries_.find(name);
   if (found != entries_.end()) {
@@ -222,13 +231,16 @@ PageReader::Entry PageReader::entry_of(std::string_view name) {
     entries_.try_emplace(text, last_entry_);
   }
   last_name_ = name;
+  const bool is_exported =
+      last_entry_.family < families_.size() && families_[last_entry_.family].exported;
+  last_name_hash_ = hash_of(std::string(is_exported ? kExported : "") + last_name_);
   return last_entry_;
 }
 
 // ---- samples ------------------------------------------------------------------------------------
 
 void PageReader::read_sample(std::string_view line) {
-  if (!line_.parse(line)) {
+  if (!line_.parse(line, std::exchange(follows_, true))) {
     count(Dropped::invalid);
     return;
   }
@@ -245,64 +257,71 @@ void PageReader::read_sample(std::string_view line) {
   if (entry.family == kTooMany) count(Dropped::limit);
   if (entry.family >= families_.size()) return;
   Family& family = families_[entry.family];
-  const bool is_verbatim = label_names_.apply(line_);
+  label_names_.apply(line_);
   const std::optional<Identity> identity = identify(family, entry.role);
   if (!identity) {
     count(Dropped::invalid);
-  } else if (family.is_cut || series_.size() >= rules_.max_series) {
+    return;
+  }
+  if (family.is_cut || series_.size() >= rules_.max_series) {
     count(Dropped::limit);
     cut(family);
-  } else if (!series_.insert(identity->series)) {
-    count(Dropped::duplicate);
-  } else {
-    family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
-    append(family, is_verbatim);
+    return;
   }
+  // The place in the set arrives in the cache while the line is written.
+  series_.prefetch(identity->series);
+  const std::string_view published = published_line(family);
+  if (!series_.insert(identity->series)) {
+    count(Dropped::duplicate);
+    return;
+  }
+  family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
+  family.lines.add(published);
 }
 
 // Removes a family that is not complete, because a part of a histogram or a summary is wrong.
 void PageReader::cut(Family& family) {
   if (family.type != Type::histogram && family.type != Type::summary) return;
-  count(Dropped::limit, family.lines);
-  cut_series_ += std::exchange(family.lines, 0);
-  family.text = {};
+  count(Dropped::limit, family.lines.count());
+  cut_series_ += family.lines.count();
+  family.lines.clear();
   family.is_cut = true;
 }
 
 // Nothing if two labels have the same name. The order of labels does not matter.
 std::optional<PageReader::Identity> PageReader::identify(const Family& family, Role role) {
-  Identity out;
-  const std::string_view bound_name = bound_label(family.type, role, family.name);
   const std::span<const LineLabel> labels = line_.labels();
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const LineLabel& label = labels[i];
+  for (std::size_t i = 0; line_.may_repeat_name() && i < labels.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
-      if (labels[j].name == label.name) return std::nullopt;
-    }
-    const std::uint64_t hash = hash_of(label.name, label.value);
-    out.series += hash;
-    if (!bound_name.empty() && label.name == bound_name) {
-      out.bound = &label.value;
-    } else {
-      out.group += hash;
+      if (labels[j].name == labels[i].name) return std::nullopt;
     }
   }
-  out.series +=
-      hash_of(family.exported ? line_.keep(std::string(kExported) + std::string(line_.name()))
-                              : line_.name());
+  Identity out;
+  const std::string_view bound_name = bound_label(family.type, role, family.name);
+  for (const LineLabel& label : labels) {
+    if (!bound_name.empty() && label.name == bound_name) {
+      out.bound = &label.value;
+      out.series += label.hash;
+    } else {
+      out.group += label.hash;
+    }
+  }
+  out.series += out.group + last_name_hash_;
   return out;
 }
 
-void PageReader::append(Family& family, bool is_verbatim) {
-  std::string& out = family.text;
+// The line as it is published, until the next call.
+std::string_view PageReader::published_line(const Family& family) {
+  std::string& out = published_;
+  out.clear();
   if (family.exported) out += kExported;
   out += line_.name();
-  out += '{';
-  out += constant_labels_;
-  if (is_verbatim && !line_.label_text().empty()) {
-    out += ',';
-    out += line_.label_text();
+  if (const std::string_view rest = line_.label_text_and_value(); !rest.empty()) {
+    out += first_labels_;
+    out += rest;
   } else {
+    out += '{';
+    out += constant_labels_;
     for (const LineLabel& label : line_.labels()) {
       out += ',';
       out += label.name;
@@ -310,11 +329,11 @@ void PageReader::append(Family& family, bool is_verbatim) {
       out += label.value;
       out += '"';
     }
+    out += "} ";
+    out += line_.value();
   }
-  out += "} ";
-  out += line_.value();
   out += '\n';
-  ++family.lines;
+  return out;
 }
 
 // ---- the end ------------------------------------------------------------------------------------
@@ -328,8 +347,8 @@ Fragment PageReader::finish() {
   }
   auto out = std::make_shared<std::vector<FragmentFamily>>();
   for (Family& family : families_) {
-    if (family.lines > 0) publish(family, *out);
-    family.text = {};
+    if (family.lines.count() > 0) publish(family, *out);
+    family.lines.clear();
   }
   if (out->empty()) return nullptr;
   return out;
@@ -343,50 +362,38 @@ void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
   };
   const bool has_total = family.type != Type::counter || family.name.ends_with("_total");
   if (family.check.finish() || !has_total) {
-    publish(declaration(family.name, family.type), std::move(family.text), family.lines, out);
+    publish(declaration(family.name, family.type), family.lines, out);
     return;
   }
   if (family.type != Type::histogram && family.type != Type::summary) {
-    publish(declaration(family.name, Type::unknown), std::move(family.text), family.lines, out);
+    publish(declaration(family.name, Type::unknown), family.lines, out);
     return;
   }
-  struct Single {
-    std::string text;
-    std::size_t lines = 0;
-  };
-  ByName<Single> singles;
-  for (std::string_view rest = family.text; !rest.empty();) {
+  ByName<FamilyLines> singles;
+  const std::string text = family.lines.take_text();
+  for (std::string_view rest = text; !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n') + 1);
-    Single& single = singles[std::string(line.substr(0, line.find('{')))];
-    single.text += line;
-    ++single.lines;
+    const std::string_view name = line.substr(0, line.find('{'));
+    singles.try_emplace(std::string(name), previous_of(name)).first->second.add(line);
     rest.remove_prefix(line.size());
   }
-  for (auto& [name, single] : singles) {
-    publish(declaration(name, Type::unknown), std::move(single.text), single.lines, out);
+  for (auto& [name, lines] : singles) {
+    publish(declaration(name, Type::unknown), lines, out);
   }
 }
 
-void PageReader::publish(const ForeignDeclaration& declaration, std::string text, std::size_t lines,
+void PageReader::publish(const ForeignDeclaration& declaration, FamilyLines& lines,
                          std::vector<FragmentFamily>& out) {
   const auto metric = foreign_.intern(declaration);
-  if (!metric) {
-    using Clash = ForeignFamilies::Clash;
-    count(metric.error() == Clash::type   ? Dropped::type
-          : metric.error() == Clash::name ? Dropped::name
-                                          : Dropped::declared,
-          lines);
+  if (metric) {
+    out.push_back(lines.take(*metric));
     return;
   }
-  const auto previous = previous_families_.find((*metric)->name);
-  if (previous != previous_families_.end() && previous->second->metric == *metric &&
-      previous->second->lines == text) {
-    out.push_back(*previous->second);
-    return;
-  }
-  if (text.capacity() > text.size() + text.size() / 4) text.shrink_to_fit();
-  const auto keeper = std::make_shared<const std::string>(std::move(text));
-  out.push_back({*metric, *keeper, keeper});
+  using Clash = ForeignFamilies::Clash;
+  count(metric.error() == Clash::type   ? Dropped::type
+        : metric.error() == Clash::name ? Dropped::name
+                                        : Dropped::declared,
+        lines.count());
 }
 
 }  // namespace vitalsd::relay

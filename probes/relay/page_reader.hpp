@@ -6,6 +6,7 @@
 #include "exporter/model/foreign.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/net/options.hpp"
+#include "probes/relay/family_lines.hpp"
 #include "probes/relay/group_check.hpp"
 #include "probes/relay/label_names.hpp"
 #include "probes/relay/sample_line.hpp"
@@ -82,8 +83,7 @@ class PageReader {
     std::string unit;
     bool exported = false;  // published as exported_NAME
     bool is_cut = false;    // a histogram or summary that exceeds max_series
-    std::string text;       // the lines
-    std::size_t lines = 0;
+    FamilyLines lines;
     GroupCheck check{};
   };
   // The family and the role of the samples with one name.
@@ -97,8 +97,13 @@ class PageReader {
     std::uint64_t group = 0;
     const std::string_view* bound = nullptr;  // see GroupCheck::take
   };
-  struct Hash : std::hash<std::string_view> {
+  // Not noexcept, so that libstdc++ stores the hash of each key beside it, and does not hash all
+  // keys of a bucket again for each search.
+  struct Hash {
     using is_transparent = void;  // NOLINT(*-identifier-naming)
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
   };
   template <class T>
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
@@ -110,18 +115,20 @@ class PageReader {
   void read_comment(std::string_view line);
   void read_sample(std::string_view line);
   void declare(const std::string& name, std::string_view type_word);
-  Entry entry_of(std::string_view name);
+  const Entry& entry_of(std::string_view name);
   void cut(Family& family);
   std::optional<Identity> identify(const Family& family, Role role);
-  void append(Family& family, bool is_verbatim);
+  std::string_view published_line(const Family& family);
   std::size_t add_family(const std::string& raw_name, std::string name, Type type);
   void publish(Family& family, std::vector<FragmentFamily>& out);
-  void publish(const ForeignDeclaration& declaration, std::string text, std::size_t lines,
+  void publish(const ForeignDeclaration& declaration, FamilyLines& lines,
                std::vector<FragmentFamily>& out);
+  [[nodiscard]] const FragmentFamily* previous_of(std::string_view name) const;
 
   const Rules& rules_;
   ForeignFamilies& foreign_;
   std::string constant_labels_;
+  std::string first_labels_;  // an opening brace, the constant labels, a comma
   LabelNames label_names_;
   bool openmetrics_;
   Fragment previous_;
@@ -131,11 +138,15 @@ class PageReader {
   bool skipping_ = false;     // the rest of a line that is too long
   bool ended_ = false;        // # EOF
   SampleLine line_;
+  std::string published_;  // the last line that was published
+  bool follows_ = false;   // the bytes of the previous sample line still exist
   std::vector<Family> families_;
   ByName<std::size_t> by_name_;  // indices of families
   ByName<Entry> entries_;        // by the name of samples
-  std::string last_name_;        // adjacent lines mostly have one name
+  // Adjacent lines mostly have one name.
+  std::string last_name_;
   Entry last_entry_;
+  std::uint64_t last_name_hash_ = 0;  // of the name that is published
   // HELP and UNIT lines precede or follow the TYPE line of their family.
   std::string meta_name_;  // of the last HELP, TYPE or UNIT line
   std::string meta_help_;

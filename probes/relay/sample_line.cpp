@@ -1,12 +1,15 @@
 #include "probes/relay/sample_line.hpp"
 
 #include "exporter/model/text_format.hpp"
+#include "probes/relay/series_set.hpp"
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cctype>
 #include <charconv>
 #include <cstddef>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -33,17 +36,27 @@ bool is(char c, unsigned classes) {
   return (kClasses[static_cast<unsigned char>(c)] & classes) != 0;
 }
 
-// Takes an unquoted name from the front of `text`. Empty if there is none.
-std::string_view take_name(std::string_view& text, Class start, Class part) {
-  if (text.empty() || !is(text.front(), start)) return {};
-  std::size_t size = 1;
-  while (size < text.size() && is(text[size], part)) ++size;
-  const std::string_view name = text.substr(0, size);
-  text.remove_prefix(size);
-  return name;
+// The end of the characters of a name.
+const char* end_of_part(const char* at, const char* end, Class part) {
+  while (at != end && is(*at, part)) ++at;
+  return at;
+}
+
+// The end of an unquoted name; `at` if there is none.
+const char* end_of_name(const char* at, const char* end, Class start, Class part) {
+  return at == end || !is(*at, start) ? at : end_of_part(at + 1, end, part);
+}
+
+std::string_view between(const char* begin, const char* end) {
+  return {begin, static_cast<std::size_t>(end - begin)};
 }
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+const char* skip_blanks(const char* at, const char* end) {
+  while (at != end && is_blank(*at)) ++at;
+  return at;
+}
 
 // `name` without its escapes and with '_' for each character that is not valid without quotes.
 // Empty if it is empty.
@@ -65,13 +78,42 @@ std::string escape_name(std::string_view name, Class start, Class part) {
   return out;
 }
 
-// Whether the text is ASCII without NUL. Without an early exit, so that the compiler vectorizes it.
-bool is_plain(std::string_view text) {
-  unsigned other = 0;
-  for (const char c : text) {
-    other |= static_cast<unsigned>(c == 0) | static_cast<unsigned>((c & 0x80) != 0);
+// What the bytes of a text are.
+struct Content {
+  bool is_plain = true;      // ASCII without NUL
+  bool has_escapes = false;  // a backslash
+};
+
+// Bytes on which the compiler's operators work at once.
+constexpr std::size_t kBlock = 16;
+using Block [[gnu::vector_size(kBlock)]] = unsigned char;
+
+bool has_high_bit(const Block& bytes) {
+  std::array<std::uint64_t, 2> words{};
+  std::memcpy(words.data(), &bytes, kBlock);
+  return ((words[0] | words[1]) & 0x8080808080808080U) != 0;
+}
+
+Content content_of(std::string_view text) {
+  Block bytes = Block{} + 'x';
+  Block other{};  // highest bit: not plain
+  Block backslash{};
+  const auto add = [&] {
+    other |= bytes | reinterpret_cast<Block>(bytes == 0);
+    backslash |= reinterpret_cast<Block>(bytes == '\\');
+  };
+  std::size_t at = 0;
+  for (; at + kBlock <= text.size(); at += kBlock) {
+    std::memcpy(&bytes, text.data() + at, kBlock);
+    add();
   }
-  return other == 0;
+  if (at > 0) {  // the last block overlaps
+    std::memcpy(&bytes, text.data() + text.size() - kBlock, kBlock);
+  } else {
+    std::memcpy(&bytes, text.data(), text.size());
+  }
+  add();
+  return {.is_plain = !has_high_bit(other), .has_escapes = has_high_bit(backslash)};
 }
 
 }  // namespace
@@ -114,7 +156,13 @@ bool is_number(std::string_view text) {
 }
 
 std::string take_metric_name(std::string_view& text) {
-  if (!text.starts_with('"')) return std::string(take_name(text, kNameStart, kName));
+  if (!text.starts_with('"')) {
+    const char* const begin = text.data();
+    const std::string_view name =
+        between(begin, end_of_name(begin, begin + text.size(), kNameStart, kName));
+    text.remove_prefix(name.size());
+    return std::string(name);
+  }
   for (std::size_t end = 1; end < text.size(); ++end) {
     if (text[end] == '\\') {
       ++end;
@@ -141,136 +189,171 @@ std::string unescape_help(std::string_view text, bool openmetrics) {
   return out;
 }
 
-// Whether there were blanks.
-bool SampleLine::skip_blanks() {
-  std::size_t size = 0;
-  while (size < rest_.size() && is_blank(rest_[size])) ++size;
-  rest_.remove_prefix(size);
-  return size > 0;
-}
-
-std::string_view SampleLine::take_word() {
-  std::size_t size = 0;
-  while (size < rest_.size() && !is_blank(rest_[size])) ++size;
-  const std::string_view word = rest_.substr(0, size);
-  rest_.remove_prefix(size);
-  return word;
-}
-
-bool SampleLine::parse(std::string_view line) {
-  labels_.clear();
-  if (!texts_.empty()) texts_.clear();
+bool SampleLine::parse(std::string_view line, bool follows) {
+  // Labels that cannot be copied are read again.
+  known_ = follows && !label_text_.empty() ? size_ : 0;
+  const std::string_view known_name = known_ > 0 ? name_ : std::string_view();
+  size_ = 0;
   label_text_ = {};
+  names_ = {};
+  may_repeat_name_ = false;
   verbatim_ = true;
-  rest_ = line;
-  if (!is_plain(line) && !is_printable_utf8(line)) return false;
-  skip_blanks();
-  name_ = take_name(rest_, kNameStart, kName);
-  skip_blanks();
-  if (rest_.starts_with('{')) {
-    if (!parse_labels()) return false;
-  }
-  return !name_.empty() && parse_end();
+  if (!texts_.empty()) texts_.clear();
+  const Content content = content_of(line);
+  if (!content.is_plain && !is_printable_utf8(line)) return false;
+  has_escapes_ = content.has_escapes;
+  const char* at = line.data();
+  const char* const end = at + line.size();
+  at = skip_blanks(at, end);
+  const char* const begin = at;
+  at = !known_name.empty() && between(at, end).starts_with(known_name)
+           ? end_of_part(at + known_name.size(), end, kName)
+           : end_of_name(at, end, kNameStart, kName);
+  name_ = between(begin, at);
+  at = skip_blanks(at, end);
+  if (at != end && *at == '{') at = parse_labels(at + 1, end);
+  return at != nullptr && !name_.empty() && parse_end(at, end);
 }
 
-bool SampleLine::parse_labels() {
-  rest_.remove_prefix(1);
-  const char* const begin = rest_.data();
-  const char* end = begin;  // of the last label
-  for (;;) {
-    if (skip_blanks()) verbatim_ = false;
-    if (rest_.empty()) return false;
-    if (rest_.front() == '}') break;
-    if (!parse_label()) return false;
-    end = rest_.data();
-    if (skip_blanks()) verbatim_ = false;
-    if (rest_.starts_with(',')) {
-      rest_.remove_prefix(1);
-    } else if (!rest_.starts_with('}')) {
-      return false;
+void SampleLine::rename(std::size_t label, std::string_view name) {
+  labels_[label].name = name;
+  labels_[label].hash = hash_of(labels_[label].value, hash_of(name));
+  may_repeat_name_ = true;
+  label_text_ = {};
+}
+
+std::string_view SampleLine::label_text_and_value() const {
+  if (label_text_.empty()) return {};
+  const char* const end = label_text_.data() + label_text_.size();
+  if (value_.data() != end + 2 || end[0] != '}' || end[1] != ' ') return {};
+  return between(label_text_.data(), value_.data() + value_.size());
+}
+
+// After the opening brace, to the end of the closing one.
+const char* SampleLine::parse_labels(const char* at, const char* end) {
+  const auto skip = [&] {
+    if (at == end || !is_blank(*at)) return;
+    verbatim_ = false;
+    at = skip_blanks(at, end);
+  };
+  const char* const begin = at;
+  const char* end_of_last = at;
+  for (bool is_first = true;; is_first = false) {
+    skip();
+    if (at == end) return nullptr;
+    if (!is_first && *at == ',') {
+      ++at;
+      skip();
+      if (at == end) return nullptr;
+    } else if (!is_first && *at != '}') {
+      return nullptr;
     }
+    if (*at == '}') break;
+    if (!take_known_label(at, end)) at = parse_label(at, end);
+    if (at == nullptr) return nullptr;
+    end_of_last = at;
   }
-  rest_.remove_prefix(1);
-  if (verbatim_) label_text_ = {begin, static_cast<std::size_t>(end - begin)};
+  if (verbatim_) label_text_ = between(begin, end_of_last);
+  return at + 1;
+}
+
+// Whether the line has the label of the previous line at this place.
+bool SampleLine::take_known_label(const char*& at, const char* end) {
+  if (size_ >= known_) return false;
+  const LineLabel& label = labels_[size_];
+  const std::size_t size =
+      label.name.size() + std::string_view("=\"\"").size() + label.value.size();
+  if (static_cast<std::size_t>(end - at) < size) return false;
+  if (std::memcmp(at, label.name.data(), size) != 0) return false;
+  at += size;
+  may_repeat_name_ |= names_.add(label.name);
+  ++size_;
   return true;
 }
 
 // A label, or the quoted name of the metric.
-bool SampleLine::parse_label() {
+const char* SampleLine::parse_label(const char* at, const char* end) {
   std::string_view name;
-  if (rest_.front() == '"') {
+  if (*at == '"') {
     verbatim_ = false;
-    if (!parse_quoted(name)) return false;
-    if (skip_blanks(); !rest_.starts_with('=')) {
-      if (!name_.empty()) return false;
+    at = parse_quoted(at + 1, end, name);
+    if (at == nullptr) return nullptr;
+    at = skip_blanks(at, end);
+    if (at == end || *at != '=') {
+      if (!name_.empty()) return nullptr;
       name_ = keep(escape_name(name, kNameStart, kName));
-      return !name_.empty();
+      return name_.empty() ? nullptr : at;
     }
     name = keep(escape_name(name, kLabelStart, kLabel));
   } else {
-    name = take_name(rest_, kLabelStart, kLabel);
-    if (skip_blanks()) verbatim_ = false;
+    const char* const begin = at;
+    at = end_of_name(at, end, kLabelStart, kLabel);
+    name = between(begin, at);
   }
-  if (name.empty() || !rest_.starts_with('=')) return false;
-  rest_.remove_prefix(1);
-  if (skip_blanks()) verbatim_ = false;
-  if (!rest_.starts_with('"') || labels_.size() == kMaxLabels) return false;
+  const char* const equals = skip_blanks(at, end);
+  if (name.empty() || equals == end || *equals != '=') return nullptr;
+  const char* const quote = skip_blanks(equals + 1, end);
+  if (quote == end || *quote != '"' || size_ == kMaxLabels) return nullptr;
+  if (quote != at + 1) verbatim_ = false;
   std::string_view value;
-  if (!parse_quoted(value)) return false;
+  at = parse_quoted(quote + 1, end, value);
+  if (at == nullptr) return nullptr;
   if (value.empty()) {
     verbatim_ = false;
-  } else {
-    labels_.push_back({name, value});
+    return at;
   }
-  return true;
+  may_repeat_name_ |= names_.add(name);
+  labels_[size_] = {.name = name, .value = value, .hash = hash_of(value, hash_of(name))};
+  ++size_;
+  return at;
 }
 
-// A quoted text. An unknown escape means the backslash itself.
-bool SampleLine::parse_quoted(std::string_view& text) {
-  rest_.remove_prefix(1);
-  std::size_t end = rest_.find('"');
-  if (end == std::string_view::npos) return false;
-  text = rest_.substr(0, end);
-  if (!text.contains('\\')) {
-    rest_.remove_prefix(end + 1);
-    return true;
-  }
+// A text after its opening quote, to the end of the closing one. An unknown escape means the
+// backslash itself.
+const char* SampleLine::parse_quoted(const char* at, const char* end, std::string_view& text) {
+  const char* const begin = at;
+  if (at == end) return nullptr;
+  const auto size = static_cast<std::size_t>(end - at);
+  const char* const quote = static_cast<const char*>(std::memchr(at, '"', size));
+  if (quote == nullptr) return nullptr;
+  text = between(begin, quote);
+  if (!has_escapes_ || !text.contains('\\')) return quote + 1;
   std::string valid;
   bool has_unknown = false;
-  for (end = 0; end < rest_.size() && rest_[end] != '"'; ++end) {
-    const char c = rest_[end];
-    if (c == '\\') {
-      if (end + 1 == rest_.size()) return false;
-      const char escaped = rest_[end + 1];
+  for (; at != end && *at != '"'; ++at) {
+    if (*at == '\\') {
+      if (at + 1 == end) return nullptr;
+      const char escaped = *++at;
       const bool is_known = escaped == '\\' || escaped == '"' || escaped == 'n';
       has_unknown = has_unknown || !is_known;
       valid += is_known ? "\\" : "\\\\";
-      valid += escaped;
-      ++end;
-    } else {
-      valid += c;
     }
+    valid += *at;
   }
-  if (end >= rest_.size()) return false;
-  text = rest_.substr(0, end);
+  if (at == end) return nullptr;
+  text = between(begin, at);
   if (has_unknown) {
     verbatim_ = false;
     text = keep(std::move(valid));
   }
-  rest_.remove_prefix(end + 1);
-  return true;
+  return at + 1;
 }
 
 // Value, timestamp and exemplar.
-bool SampleLine::parse_end() {
-  skip_blanks();
+bool SampleLine::parse_end(const char* at, const char* end) {
+  const auto take_word = [&] {
+    const char* const begin = at;
+    while (at != end && !is_blank(*at)) ++at;
+    return between(begin, at);
+  };
+  at = skip_blanks(at, end);
   value_ = take_word();
   if (!is_number(value_)) return false;
-  skip_blanks();
-  if (rest_.empty() || rest_.front() == '#') return true;
+  at = skip_blanks(at, end);
+  if (at == end || *at == '#') return true;
   if (!is_number(take_word())) return false;
-  skip_blanks();
-  return rest_.empty() || rest_.front() == '#';
+  at = skip_blanks(at, end);
+  return at == end || *at == '#';
 }
 
 }  // namespace vitalsd::relay

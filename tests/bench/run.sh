@@ -10,25 +10,14 @@ tests/install-test-dependencies.sh
 cmake --preset release -DVITALSD_TESTS=ON >/dev/null
 cmake --build --preset release >/dev/null
 
-version=v1.37.2
-telegraf=${XDG_CACHE_HOME:-$HOME/.cache}/vitalsd/telegraf-$version
-if [ ! -x "$telegraf" ] && command -v go >/dev/null; then
-  # Build in Telegraf's own module because its go.sum has the checksums of all dependencies.
-  source=$(mktemp -d)
-  trap 'chmod -R u+w "$source"; rm -rf "$source"' EXIT
-  cp -r "$(cd "$source" && go mod download -json "github.com/influxdata/telegraf@$version" |
-    sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')/." "$source"
-  chmod -R u+w "$source"
-  (cd "$source" && go build -o "$telegraf" \
-    -tags custom,inputs.http_response,inputs.net_response,outputs.prometheus_client \
-    ./cmd/telegraf) >&2
-fi
+version=$(tests/bench/peers.sh version)
+telegraf=
+if command -v go >/dev/null; then telegraf=$(tests/bench/peers.sh telegraf); fi
 
 # Keep the remarks below the figures.
 remarks=$(sed -n '/^## /,$p' docs/benchmarks.md)
 result=$(mktemp)
-/usr/bin/python3 tests/bench/bench.py ${telegraf:+$([ -x "$telegraf" ] && echo "--telegraf=$telegraf")} \
-  "$@" | tee "$result"
+/usr/bin/python3 tests/bench/bench.py ${telegraf:+"--telegraf=$telegraf"} "$@" | tee "$result"
 [ $# -gt 0 ] || /usr/bin/python3 tests/bench/rabbitmq.py | tee -a "$result"
 if [ $# -eq 0 ] && command -v go >/dev/null; then
   tests/kubernetes/binaries/build.sh >/dev/null

@@ -89,7 +89,7 @@ class Trick:
             case "backup":
                 keys = {"access_key": PASSWORD, "secret_key": PASSWORD}
                 probe["s3"] = {"bucket": "backups", "endpoint": f"http://{at}", **keys}
-            case "http":
+            case "http" | "relay":
                 probe["url"] = f"{self.scheme}://{at}/{self.suffix}"
             case _:
                 probe |= {"url": f"{self.scheme}://{USER}@{at}/{self.suffix}", "password": PASSWORD}

@@ -12,6 +12,7 @@ TRICKS: dict[str, dict[str, Trick]] = {
     "http": web.HTTP,
     "json": web.JSON,
     "prometheus": web.PROMETHEUS,
+    "relay": web.RELAY,
     "dns": name_servers.TRICKS,
     "names": name_servers.NAMES,
     "late-names": name_servers.LATE_NAMES,

@@ -1,4 +1,4 @@
-"""HTTP, JSON bodies, and the API of Prometheus."""
+"""HTTP, JSON bodies, the API of Prometheus, and pages of metrics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import itertools
 import socket
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 
 from hostile.trick import Act, Tls, Trick, answer, flood
@@ -133,4 +134,53 @@ PROMETHEUS = {
     "prometheus-alertmanagers": prometheus(
         b"/metrics", new_lines('prometheus_notifications_sent_total{alertmanager="%d"} 1\n')
     ),
+}
+
+# ---- pages of metrics ---------------------------------------------------------------------------
+
+
+MOST = {"max_body": "1MB"}  # as other kinds read; the test must not need the whole CPU
+
+
+def page(pieces: Pieces) -> Trick:
+    """Responds with pieces without end."""
+
+    def act(connection: socket.socket, _: Tls) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\n")
+        for piece in pieces():
+            connection.sendall(piece)
+
+    return Trick("relay", act, "http", "metrics", MOST)
+
+
+def compressed_page(body: bytes) -> Trick:
+    """Responds with a compressed body that is sent again and again, as one stream."""
+
+    def act(connection: socket.socket, _: Tls) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        compressor = zlib.compressobj(wbits=31)
+        while True:
+            connection.sendall(compressor.compress(body) + compressor.flush(zlib.Z_SYNC_FLUSH))
+
+    return Trick("relay", act, "http", "metrics", MOST)
+
+
+TYPES = b"".join(
+    b"# TYPE t %s\nt 1\n" % word for word in (b"gauge", b"counter", b"histogram", b"summary")
+)
+RELAY = {
+    "relay-line": page(after(b"x", b"x")),
+    "relay-series": page(new_lines('s{n="%d"} 1\n')),
+    "relay-families": page(new_lines("f%d 1\n")),
+    "relay-types": page(after(b"", TYPES)),
+    "relay-labels": page(after(b"l{", b'a="b",')),
+    "relay-nul": page(after(b"", b"n\0 1\r\n")),
+    "relay-buckets": page(
+        lambda: itertools.chain(
+            [b"# TYPE h histogram\n"], new_lines('h_bucket{le="%d"} 1\n')()
+        )
+    ),
+    "relay-bomb": compressed_page(b"b 1\n" * (1 << 20)),
 }

@@ -488,7 +488,7 @@ def test_large_pages_are_bounded(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     block = b"".join(line % i for i in range(100_000))
 
     def series(_: Request) -> bytes:
-        return page(b"".join(block.replace(b'n="', b'n="%d-' % i) for i in range(25)))
+        return page(b"".join(block.replace(b'n="', b'n="%d-' % i) for i in range(100)))
 
     http_peer.answers |= {
         "/series": series,
@@ -498,7 +498,14 @@ def test_large_pages_are_bounded(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     }
     daemon = vitalsd(
         [
-            relay("series", http_peer.url("/series"), max_series=5_000),
+            relay(
+                "series",
+                http_peer.url("/series"),
+                max_series=5_000,
+                max_body="1GB",
+                interval="20s",
+                timeout="20s",
+            ),
             relay("line", http_peer.url("/line")),
             relay("large", http_peer.url("/large"), max_body="10MB"),
             relay("small", http_peer.url("/small")),
@@ -509,7 +516,7 @@ def test_large_pages_are_bounded(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     for name in ("series", "small"):
         daemon.wait_ok(name)
     assert len(daemon.samples("many", probe="series")) == 5_000
-    assert dropped(daemon, "series")["limit"] >= 2_495_000
+    assert dropped(daemon, "series")["limit"] >= 9_995_000
     assert set(daemon.failures("line")) == {"protocol"}
     assert set(daemon.failures("large")) == {"protocol"}
     assert "max_body" in error(daemon, "large")

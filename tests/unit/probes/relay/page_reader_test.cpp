@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -248,6 +249,14 @@ TEST_F(PageReaderTest, AcceptsTheSyntaxOfBothFormats) {
   EXPECT_EQ(dropped, DroppedCounts{});
 }
 
+TEST_F(PageReaderTest, NoBlankOfALineIsPublished) {
+  for (const std::string line :
+       {"a{b =\"1\"} 1", "a{b= \"1\"} 1", "a{ b=\"1\"} 1", "a{b=\"1\" } 1", "a {b=\"1\"} 1",
+        "a{b=\"1\"}1", "a{b=\"1\"}\t1", "a{b=\"1\"}  1 "}) {
+    EXPECT_EQ(lines(line + '\n'), "a{i=\"x\",b=\"1\"} 1\n") << line;
+  }
+}
+
 TEST_F(PageReaderTest, UnknownEscapeIsABackslash) {
   EXPECT_EQ(lines("a{path=\"C:\\dir\\new\",b=\"c\"} 1\n"),
             "a{i=\"x\",path=\"C:\\\\dir\\new\",b=\"c\"} 1\n");
@@ -399,6 +408,49 @@ TEST_F(PageReaderTest, ResultDoesNotDependOnThePieces) {
   for (const std::size_t piece : {1, 2, 3, 7, 20}) EXPECT_EQ(read(page, false, piece), whole);
 }
 
+// A line is compared with the one before it and with the page before; both are shortcuts only.
+TEST_F(PageReaderTest, ResultDoesNotDependOnAdjacentLinesAndThePageBefore) {
+  std::mt19937 random(19);
+  const auto any = [&](const std::vector<std::string>& of) { return of[random() % of.size()]; };
+  const auto random_page = [&] {
+    std::string page = "# TYPE h histogram\n";
+    for (int i = 0; i < 30; ++i) {
+      page += any({"h_bucket", "h_sum", "h_count", "h", "hh", "{\"h\",", " h"});
+      if (!page.ends_with(',')) page += any({"{", "{", "{", " {", ""});
+      for (auto n = random() % 4; n > 0 && !page.ends_with('h'); --n) {
+        page += any({"a", "aa", "le", "i", "\"a\"", "a "}) + "=\"";
+        page += any({"", "1", "1", "11", "\\\"", "\\x", "\xc3\xa9", "\xff", "x\\"}) + '"';
+        page += any({",", ",", ",", " ,", "", "}"});
+      }
+      page += any({"} ", "} ", "}", ",} ", " "}) + any({"1", "2", "1 5", "x", "1 # {}"}) + '\n';
+    }
+    return page;
+  };
+  rules.rename_labels = {{"aa", "b"}};
+  for (int i = 0; i < 300; ++i) {
+    const std::string page = random_page();
+    previous = nullptr;
+    const auto whole = read(page);
+    const DroppedCounts counts = dropped;
+    // No line is in one piece with the one before it.
+    EXPECT_EQ(read(page, false, 1), whole) << page;
+    EXPECT_EQ(dropped, counts) << page;
+    for (const std::string& before : {page, page.substr(page.size() / 2), page + page,
+                                      page.substr(0, page.size() / 2), random_page()}) {
+      fragment = nullptr;
+      ForeignFamilies other;  // so that no type of the page before is in the way
+      std::swap(families, other);
+      previous = nullptr;
+      read(before);
+      previous = fragment;
+      std::swap(families, other);
+      EXPECT_EQ(read(page), whole) << before << "\nthen\n" << page;
+      EXPECT_EQ(dropped, counts);
+      previous = fragment = nullptr;
+    }
+  }
+}
+
 TEST_F(PageReaderTest, OpenMetricsEndsWithEof) {
   EXPECT_THROW(read("a 1\n", true), ProbeError);
   EXPECT_THROW(read("", true), ProbeError);
@@ -454,6 +506,15 @@ TEST_F(PageReaderTest, SharesLinesThatHaveNotChanged) {
   EXPECT_EQ((*fragment)[0].keeper, (*previous)[0].keeper);
   EXPECT_EQ((*fragment)[0].lines.data(), (*previous)[0].lines.data());
   EXPECT_NE((*fragment)[1].keeper, (*previous)[1].keeper);
+}
+
+TEST_F(PageReaderTest, SharesNothingWhenALineIsAddedOrRemoved) {
+  read("a{b=\"1\"} 1\na{b=\"2\"} 2\n");
+  previous = fragment;
+  EXPECT_EQ(lines("a{b=\"1\"} 1\n"), "a{i=\"x\",b=\"1\"} 1\n");
+  EXPECT_EQ(lines("a{b=\"1\"} 1\na{b=\"2\"} 2\na{b=\"3\"} 3\n"),
+            "a{i=\"x\",b=\"1\"} 1\na{i=\"x\",b=\"2\"} 2\na{i=\"x\",b=\"3\"} 3\n");
+  EXPECT_EQ(lines("a{b=\"2\"} 2\n"), "a{i=\"x\",b=\"2\"} 2\n");
 }
 
 // The page before still has the names of the samples.

@@ -14,6 +14,7 @@ TEST(SeriesSet, HasWhatWasInserted) {
   std::mt19937_64 random(19);
   std::set<std::uint64_t> expected;
   SeriesSet set;
+  set.reserve(100);
   for (int i = 0; i < 20'000; ++i) {
     const std::uint64_t hash = random() % 30'000 * 0x9e3779b97f4a7c15U | 1U;
     EXPECT_EQ(set.insert(hash), expected.insert(hash).second);
