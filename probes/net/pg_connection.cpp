@@ -120,9 +120,9 @@ std::string PgConnection::begin(std::chrono::milliseconds limit,
 
 asio::awaitable<std::expected<PgResult, PgRefusal>> PgConnection::ask(
     const std::string& statement, std::chrono::milliseconds limit,
-    std::chrono::milliseconds lock_limit) {
+    std::chrono::milliseconds lock_limit, std::string_view search_path) {
   PGconn* const connection = session_->connection.get();
-  const std::string settings = begin(limit, "pg_catalog, public, pg_temp") +
+  const std::string settings = begin(limit, search_path) +
                                "; SET LOCAL lock_timeout = " + std::to_string(lock_limit.count()) +
                                "; SAVEPOINT vitalsd";
   co_await send(settings);
@@ -200,6 +200,11 @@ asio::awaitable<std::vector<PgResult>> PgConnection::receive(std::optional<PgRef
 }
 
 void PgConnection::conceal_secrets(SampleSet& out) const { out.conceal(session_->password); }
+
+std::string PgConnection::user() const {
+  const char* const user = PQuser(session_->connection.get());
+  return user == nullptr ? std::string() : user;
+}
 
 int PgConnection::server_version() const { return PQserverVersion(session_->connection.get()); }
 

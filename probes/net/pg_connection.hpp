@@ -45,18 +45,20 @@ class PgConnection {
   asio::awaitable<std::vector<PgResult>> query(std::string_view statements,
                                                std::chrono::milliseconds limit);
 
-  /// Runs one statement that vitalsd did not write, in a read-only transaction with the search path
-  /// "pg_catalog, public". The server cancels it after `limit`, and after `lock_limit` if it waits
+  /// Runs one statement, such as one that vitalsd did not write, in a read-only transaction. The
+  /// server cancels it after `limit`, and after `lock_limit` if it waits
   /// for a lock. A savepoint reverts every setting that the statement changes. Several statements
   /// are refused. After a refusal the connection can still be used. Throws ProbeError if the
   /// connection is lost, or if the statement ends the transaction.
   asio::awaitable<std::expected<PgResult, PgRefusal>> ask(const std::string& statement,
                                                           std::chrono::milliseconds limit,
-                                                          std::chrono::milliseconds lock_limit);
+                                                          std::chrono::milliseconds lock_limit,
+                                                          std::string_view search_path);
 
   /// For a run that uses a connection opened by an earlier run.
   void conceal_secrets(SampleSet& out) const;
 
+  [[nodiscard]] std::string user() const;
   /// 150004 for 15.4.
   [[nodiscard]] int server_version() const;
   /// Whether the server has closed this idle connection, or has sent data without a query.

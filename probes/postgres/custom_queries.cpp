@@ -1,6 +1,9 @@
 #include "probes/postgres/custom_queries.hpp"
 
+#include "exporter/model/text_format.hpp"
 #include "probes/postgres/query_rows.hpp"
+#include "probes/postgres/slow_lane.hpp"
+#include "probes/postgres/slow_metrics.hpp"
 
 #include <algorithm>
 #include <expected>
@@ -47,6 +50,16 @@ CustomQueries::CustomQueries(config::Node& options, const Environment& environme
   for (CustomQuery& query : read_queries(options, environment.foreign)) {
     states_.push_back(State{.query = std::move(query), .executed_at = {}});
   }
+  const auto interval =
+      options.get<config::Duration>("slow_interval", 5min,
+                                    "time between two readings of tables, sequences, indexes, "
+                                    "settings, WAL files and statements; "
+                                    "0s: none",
+                                    {0s, 24h});
+  if (interval == config::Duration::zero()) return;
+  for (CustomQuery& query : slow_queries(interval)) {
+    states_.push_back(State{.query = std::move(query), .executed_at = {}});
+  }
 }
 
 // Runs are not exactly periodic, so a query is due slightly before the end of its interval.
@@ -81,6 +94,11 @@ boost::asio::awaitable<void> CustomQueries::run(std::optional<net::PgConnection>
     // The server has to cancel the statement before the run's deadline.
     std::chrono::milliseconds limit = (out.time_limit() - elapsed) * 3 / 4;
     if (limit < kMinLimit) break;
+    if (state->query.collector != nullptr) {
+      // Several statements: a late one must not fail the run. It has time in the next one.
+      if (elapsed > out.time_limit() / 2) continue;
+      limit /= 2;
+    }
     if (state->query.timeout) limit = std::min(limit, *state->query.timeout);
     bool is_lost = false;
     try {
@@ -97,9 +115,7 @@ boost::asio::awaitable<void> CustomQueries::run(std::optional<net::PgConnection>
     connection.reset();
     connection = co_await connect();
   }
-  for (const State& state : states_) {
-    if (state.query.supports(version)) publish(state, out);
-  }
+  publish_all(version, connection->user(), out);
 }
 
 // Throws ProbeError if the connection is lost.
@@ -109,15 +125,29 @@ boost::asio::awaitable<void> CustomQueries::execute(State& state, net::PgConnect
   out.doing("waiting for the query " + state.query.name);
   const auto start = Clock::now();
   state.executed_at = start;
-  const auto answer = co_await connection.ask(state.query.sql, limit, lock_limit(limit));
+  auto answer = co_await ask(state.query, connection, limit);
   state.duration = Clock::now() - start;
   if (!answer) {
     state.failure = failure_of(state.query, answer.error(), limit);
     co_return;
   }
+  state.is_absent = !answer->has_value();
+  if (state.is_absent) {
+    state.labels = out.constant_labels();
+    state.readings.reset();
+    state.failure.reset();
+    co_return;
+  }
   try {
-    state.readings =
-        co_await read_rows(state.query, *answer, environment_.foreign, out.constant_labels());
+    if (state.query.collector != nullptr) {
+      Collected collected = collect(*state.query.collector, **answer, out.constant_labels());
+      state.readings = std::move(collected.readings);
+      state.checks = std::move(collected.checks);
+      state.lacks = std::move(collected.lacks);
+    } else {
+      state.readings =
+          co_await read_rows(state.query, **answer, environment_.foreign, out.constant_labels());
+    }
     state.labels = out.constant_labels();
     state.failure.reset();
   } catch (const ProbeError& error) {
@@ -125,16 +155,56 @@ boost::asio::awaitable<void> CustomQueries::execute(State& state, net::PgConnect
   }
 }
 
+boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusal>>
+CustomQueries::ask(const CustomQuery& query, net::PgConnection& connection,
+                   std::chrono::milliseconds limit) {
+  if (query.collector != nullptr) {
+    co_return co_await ask_collector(query, connection, limit, lock_limit(limit));
+  }
+  auto result =
+      co_await connection.ask(query.sql, limit, lock_limit(limit), "pg_catalog, public, pg_temp");
+  if (!result) co_return std::unexpected(std::move(result.error()));
+  co_return std::optional(std::move(*result));
+}
+
+void CustomQueries::publish_all(int version, const std::string& role, SampleSet& out) const {
+  std::string message;
+  bool has_error = false;
+  for (const State& state : states_) {
+    if (!state.query.supports(version)) continue;
+    publish(state, out);
+    has_error = has_error || state.failure;
+    if (state.query.collector == nullptr) continue;
+    std::string problem = state.failure ? state.failure->detail : state.lacks;
+    if (!state.executed_at) problem = "no run had time for it";
+    if (problem.empty()) continue;
+    if (state.failure && state.failure->reason == Reason::permission) {
+      problem += ": GRANT pg_monitor TO {role}";
+    }
+    message += (message.empty() ? "" : "\n") + ("not read by " + state.query.name) + ": " +
+               printable_utf8(with_role(std::move(problem), role));
+  }
+  out.add(kScrapeError, has_error ? 1 : 0);
+  if (!message.empty()) out.show(std::move(message));
+}
+
 // Readings survive one failed execution, as those of a part survive one failed run.
 void CustomQueries::publish(const State& state, SampleSet& out) {
-  if (!state.executed_at) return;  // no run had time for it yet
-  Part& part = out.part("query " + state.query.name);
-  part.add(kQueryDuration, state.duration.count(), state.query.name);
-  part.add(kQuerySuccess, state.failure ? 0 : 1, state.query.name);
+  if (!state.executed_at || state.is_absent) return;  // or no run had time for it yet
+  const bool is_custom = state.query.collector == nullptr;
+  Part& part = out.part((is_custom ? "query " : "collector ") + state.query.name);
+  part.add(is_custom ? kQueryDuration : kCollectorDuration, state.duration.count(),
+           state.query.name);
+  part.add(is_custom ? kQuerySuccess : kCollectorSuccess, state.failure ? 0 : 1, state.query.name);
   const bool has_readings = !state.failure || (state.failures == 1 && !state.is_new);
   const bool fits = state.labels == out.constant_labels();
   part.attach(has_readings && fits ? state.readings : nullptr);
-  if (state.failure) part.fail(state.failure->reason, state.failure->detail);
+  if (has_readings) {
+    for (const CheckResult& result : state.checks) {
+      part.check(*result.check, result.reading, result.object, result.thresholds);
+    }
+  }
+  if (is_custom && state.failure) part.fail(state.failure->reason, state.failure->detail);
   part.complete();
 }
 

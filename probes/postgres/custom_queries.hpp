@@ -1,4 +1,5 @@
-// Runs the custom queries of one server when they are due. Each is a part of the run.
+// Runs the custom queries and the slow lane of one server when they are due. Each is a part of the
+// run.
 #pragma once
 
 #include "exporter/model/metric_table.hpp"
@@ -8,6 +9,7 @@
 #include "probes/probe.hpp"
 
 #include <chrono>
+#include <expected>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,11 +34,12 @@ class CustomQueries {
   using Clock = std::chrono::steady_clock;
   using Connect = std::function<boost::asio::awaitable<net::PgConnection>()>;
 
-  /// Reads the option `queries`.
+  /// Reads the options `queries` and `slow_interval`.
   CustomQueries(config::Node& options, const Environment& environment);
 
   /// Executes the queries that are due, as many as the run that began at `start` has time for, and
-  /// adds a part for each query of the server's version. A query that fails fails its part only.
+  /// adds a part for each query of the server's version. A query that fails fails its part only. A
+  /// collector of the slow lane that fails is told by its metric and by the message of the probe.
   /// `connection` is replaced by a new one if it is empty or lost; throws ProbeError if that fails,
   /// because the server is then down.
   boost::asio::awaitable<void> run(std::optional<net::PgConnection>& connection,
@@ -51,6 +54,9 @@ class CustomQueries {
     std::optional<Clock::time_point> executed_at;  // the start of the last execution
     std::chrono::duration<double> duration{};      // of the last execution
     Fragment readings{};                           // of the last successful one
+    std::vector<CheckResult> checks{};             // as the readings
+    std::string lacks{};                           // see Collector::read
+    bool is_absent = false;                        // the database lacks the extension
     std::string labels{};                          // constant labels of the readings
     std::optional<Failure> failure{};              // of the last execution
     int failures = 0;                              // in a row
@@ -60,6 +66,9 @@ class CustomQueries {
   [[nodiscard]] static bool is_due(const State& state, const std::string& labels);
   boost::asio::awaitable<void> execute(State& state, net::PgConnection& connection,
                                        std::chrono::milliseconds limit, SampleSet& out);
+  boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusal>> ask(
+      const CustomQuery& query, net::PgConnection& connection, std::chrono::milliseconds limit);
+  void publish_all(int version, const std::string& role, SampleSet& out) const;
   static void publish(const State& state, SampleSet& out);
 
   const Environment& environment_;

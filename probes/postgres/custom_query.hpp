@@ -22,6 +22,8 @@ struct ValueColumn {
   bool operator==(const ValueColumn&) const = default;
 };
 
+struct Collector;
+
 struct CustomQuery {
   std::string name;
   std::string sql;
@@ -32,6 +34,7 @@ struct CustomQuery {
   int min_version = 0;                       ///< major versions of the server
   int max_version = 0;
   std::size_t max_rows = 0;
+  const Collector* collector = nullptr;  ///< a statement of vitalsd, with its declared metrics
   bool operator==(const CustomQuery&) const = default;
 
   [[nodiscard]] bool supports(int version) const {

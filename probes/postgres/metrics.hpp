@@ -6,19 +6,15 @@
 #include "exporter/model/metric_table.hpp"
 #include "exporter/model/outcome.hpp"
 #include "probes/postgres/custom_queries.hpp"
+#include "probes/postgres/fast_metrics.hpp"
 #include "probes/postgres/rows.hpp"
+#include "probes/postgres/slow_metrics.hpp"
 
 #include <array>
 #include <optional>
 #include <string_view>
 
 namespace vitalsd::postgres {
-
-/// Reads a metric's value from a column.
-struct Column {
-  std::string_view name;
-  std::optional<double> operator()(const Row& row) const { return row.number(name); }
-};
 
 /// A row of the databases, with what other results contain about the database.
 struct Database : Row {
@@ -29,7 +25,6 @@ struct Database : Row {
 
 inline constexpr std::string_view kRatioRule =
     "HighDatabaseConnections divides a series of this name by pg_settings_max_connections";
-inline constexpr std::string_view kExporter = "postgres_exporter uses this name";
 
 inline constexpr Metric kUp(
     {.name = "pg_up", .help = "Whether the server is up (1), even if it is full, or down (0)."});
@@ -130,6 +125,12 @@ inline constexpr MetricTable kDatabaseTable(
                       .waiver = kExporter},
                      "datname"),
               Column("temp_bytes")},
+    MetricRow{Metric({.name = "pg_stat_database_temp_files",
+                      .type = Type::counter,
+                      .help = "Temporary files that queries of a database wrote.",
+                      .waiver = kExporter},
+                     "datname"),
+              Column("temp_files")},
     MetricRow{
         Metric({.name = "pg_locks_waiting", .help = "Locks awaited in a database."}, "datname"),
         [](const Database& database) { return database.waiting_locks; }});
@@ -156,12 +157,24 @@ inline constexpr MetricTable kLockTable(MetricRow{
     Column("locks")});
 
 /// Labels: application_name, client_addr.
-inline constexpr MetricTable kStandbyTable(MetricRow{
-    Metric({.name = "pg_stat_replication_pg_wal_lsn_diff",
-            .help = "Bytes of WAL that a connected standby has not replayed yet; the "
-                    "most of all standbys with the same name and address."},
-           "application_name", "client_addr"),
-    Column("lag_bytes")});
+inline constexpr MetricTable kStandbyTable(
+    MetricRow{Metric({.name = "pg_stat_replication_pg_wal_lsn_diff",
+                      .help = "Bytes of WAL that a connected standby has not replayed yet; the "
+                              "most of all standbys with the same name and address."},
+                     "application_name", "client_addr"),
+              Column("lag_bytes")},
+    MetricRow{Metric({.name = "pg_stat_replication_flush_lag_seconds",
+                      .unit = Unit::seconds,
+                      .help = "Time until a connected standby reported that recent WAL was on its "
+                              "disk; absent while nothing is written."},
+                     "application_name", "client_addr"),
+              Column("flush_lag")},
+    MetricRow{Metric({.name = "pg_stat_replication_replay_lag_seconds",
+                      .unit = Unit::seconds,
+                      .help = "Time until a connected standby reported that recent WAL was "
+                              "replayed; absent while nothing is written."},
+                     "application_name", "client_addr"),
+              Column("replay_lag")});
 
 inline constexpr Metric kStandbys({.name = "pg_stat_replication_standbys",
                                    .help = "Standbys that are connected."});
@@ -202,9 +215,14 @@ inline constexpr Metric kSize({.name = "pg_database_size_bytes",
                                .help = "Disk space that a database uses."},
                               "datname");
 
-inline constexpr auto kMetrics =
-    metric_list(kServerTable, kDatabaseTable, kActivityTable, kLockTable, kStandbyTable, kStandbys,
-                kArchiverTable, kSize, kQueryDuration, kQuerySuccess);
+inline constexpr auto kMetrics = metric_list(
+    kServerTable, kDatabaseTable, kActivityTable, kLockTable, kStandbyTable, kStandbys,
+    kArchiverTable, kSize, kWraparoundTable, kSlotTable, kSlotStateTable, kBlockedTable,
+    kTransactionTable, kRecoveryTable, kBackgroundWriterTable, kOldCheckpointTable,
+    kCheckpointerTable, kChecksumTable, kUserTables, kOtherTables, kSequenceUsed,
+    kUnreadableSequences, kInvalidIndexSize, kInvalidIndexes, kSettings, kPendingRestart, kWalTable,
+    kArchiveReady, kStatementTable, kAllStatementCalls, kAllStatementSeconds, kOtherStatements,
+    kCollectorDuration, kCollectorSuccess, kScrapeError, kQueryDuration, kQuerySuccess);
 
 inline constexpr Check kConnectionsCheck{.name = "connections",
                                          .unit = Unit::ratio,
@@ -219,6 +237,11 @@ inline constexpr Check kArchiveCheck{
     .help =
         "time for which a complete WAL file has been waiting to be archived, if the server "
         "archives"};
-inline constexpr std::array<const Check*, 2> kChecks = {&kConnectionsCheck, &kArchiveCheck};
+inline constexpr std::array kChecks = {
+    &kConnectionsCheck,       &kArchiveCheck,    &kWraparoundCheck,
+    &kSlotWalCheck,           &kSlotStatusCheck, &kLockWaitCheck,
+    &kIdleInTransactionCheck, &kPreparedCheck,   &kReplicationLagCheck,
+    &kWalReceiverCheck,       &kVacuumCheck,     &kSequenceCheck,
+    &kInvalidIndexCheck};
 
 }  // namespace vitalsd::postgres

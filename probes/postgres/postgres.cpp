@@ -6,6 +6,7 @@
 #include "probes/net/pg_connection.hpp"
 #include "probes/net/unix_socket.hpp"
 #include "probes/postgres/custom_queries.hpp"
+#include "probes/postgres/fast_lane.hpp"
 #include "probes/postgres/metrics.hpp"
 #include "probes/postgres/rows.hpp"
 #include "probes/postgres/statements.hpp"
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +27,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr int kPerMajor = 10'000;
 constexpr int kOldestVersion = 100000;  // 10: backend_type, pg_monitor, the names of WAL functions
 
 // The host of a URL, or the directory of a Unix socket. As in libpq, a parameter replaces the part
@@ -171,9 +174,11 @@ class PostgresProbe final : public Probe {
       throw ProbeError(Reason::config, "PostgreSQL before 10 is not supported");
     }
     out.doing("waiting for the statistics");
+    const int version = connection->server_version() / kPerMajor;
     const std::vector<net::PgResult> results =
-        co_await connection->query(postgres::kStatements, out.time_limit());
+        co_await connection->query(postgres::fast_statements(version), out.time_limit());
     postgres::add_statistics(results, unarchived_, out);
+    postgres::add_fast_lane(std::span(results).subspan(postgres::kStatementCount), version, out);
     const auto now = std::chrono::steady_clock::now();
     const config::Duration wait =
         size_failure_ ? std::min(size_interval_, kRetryAfterFailure) : size_interval_;

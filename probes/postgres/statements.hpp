@@ -27,7 +27,8 @@ SELECT current_setting('max_connections') AS max_connections,
          (SELECT count(*) FROM pg_stat_wal_receiver
           WHERE coalesce(status, 'streaming') = 'streaming') END AS streaming_receivers;
 SELECT d.datname, s.numbackends, s.xact_commit, s.xact_rollback, s.blks_read, s.blks_hit,
-       s.deadlocks, s.conflicts, s.temp_bytes, d.datname = current_database() AS is_current
+       s.deadlocks, s.conflicts, s.temp_bytes, s.temp_files,
+       d.datname = current_database() AS is_current
 FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid
 WHERE d.datallowconn AND NOT d.datistemplate;
 SELECT datname, coalesce(state, 'unknown') AS state, count(*) AS connections,
@@ -41,7 +42,8 @@ WHERE l.pid <> pg_backend_pid() GROUP BY d.datname, l.mode;
 SELECT application_name, coalesce(host(client_addr), 'local') AS client_address,
        max(CASE WHEN pg_is_in_recovery() THEN pg_wal_lsn_diff(pg_last_wal_receive_lsn(), replay_lsn)
                 ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END) AS lag_bytes,
-       count(*) AS standbys
+       max(extract(epoch FROM flush_lag)) AS flush_lag,
+       max(extract(epoch FROM replay_lag)) AS replay_lag, count(*) AS standbys
 FROM pg_stat_replication GROUP BY application_name, coalesce(host(client_addr), 'local');
 SELECT a.archived_count, a.failed_count, m.archives,
        extract(epoch FROM a.last_archived_time) AS last_archived_time,

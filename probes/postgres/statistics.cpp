@@ -65,7 +65,7 @@ void check_archive(const Row& archiver, Backlog& unarchived, SampleSet& out) {
 
 void add_statistics(const std::vector<net::PgResult>& results, Backlog& unarchived,
                     SampleSet& out) {
-  if (results.size() != kStatementCount) {
+  if (results.size() < kStatementCount) {
     throw ProbeError(Reason::protocol, "results are missing from the response");
   }
   const Statistics statistics(results);

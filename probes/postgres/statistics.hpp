@@ -1,4 +1,4 @@
-// The results of kStatements as samples.
+// The first results of a run, those of kStatements, as samples.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"

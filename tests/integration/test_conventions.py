@@ -53,6 +53,7 @@ def every_kind(
     dns_server.set("api.test", "127.0.0.1")
     http_peer.answers["/metrics"] = answer(Content_Type="text/plain")  # names of its own are not ours
     rabbitmq.declare("work")
+    postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
     (tmp_path / "today.dump").write_bytes(b"a backup")
     targets = [{"targets": [f"127.0.0.1:{nginx.port}"]}]
     watched = prometheus(

@@ -188,7 +188,7 @@ using Answer = std::expected<PgResult, PgRefusal>;
 
 asio::awaitable<std::optional<Answer>> ask_one(PgConnection& connection) {
   using std::chrono_literals::operator""ms;
-  co_return co_await connection.ask("SELECT n", 1234ms, 123ms);
+  co_return co_await connection.ask("SELECT n", 1234ms, 123ms, "pg_catalog, public, pg_temp");
 }
 
 std::string parsed_and_bound() { return message('1', "") + message('2', ""); }

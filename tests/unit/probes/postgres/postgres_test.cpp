@@ -101,21 +101,25 @@ class PostgresTest : public testing::Test {
       return result(sizes) + message('C', text("COMMIT")) + kReady;
     }
     ++queries;
-    for (const Table* table : {&server, &databases, &activity, &locks, &standbys, &archiver}) {
+    std::vector<const Table*> tables = {&server,   &databases,    &activity, &locks,
+                                        &standbys, &archiver,     &ages,     &slots,
+                                        &blocked,  &transactions, &recovery};
+    tables.push_back(version.starts_with("17") ? &checkpointer : &background_writer);
+    if (!version.starts_with("10")) tables.push_back(&checksums);
+    for (const Table* table : tables) {
       for (const std::string& column : table->columns)
         EXPECT_TRUE(query.contains(column)) << column;
     }
     if (!query_error.empty()) return query_error + kReady;
     std::string out;
-    for (const Table* table : {&server, &databases, &activity, &locks, &standbys, &archiver}) {
-      out += result(*table);
-    }
+    for (const Table* table : tables) out += result(*table);
     if (lacks_results) out = result(server);
     return out + message('C', text("COMMIT")) + kReady;
   }
 
   [[nodiscard]] std::string options(const std::string& more = "") const {
-    return "url: 'postgresql://monitor@" + peer.endpoint() + "/postgres?sslmode=disable'" + more;
+    return "slow_interval: 0s, url: 'postgresql://monitor@" + peer.endpoint() +
+           "/postgres?sslmode=disable'" + more;
   }
   test::Observation observe() { return fixture.observe("postgres", options()); }
 
@@ -133,9 +137,9 @@ class PostgresTest : public testing::Test {
                 kNull}}};
   Table databases = {
       .columns = {"datname", "numbackends", "xact_commit", "xact_rollback", "blks_read", "blks_hit",
-                  "deadlocks", "conflicts", "temp_bytes", "is_current"},
-      .rows = {{"postgres", "2", "10", "1", "100", "900", "0", "0", "0", "t"},
-               {"shop", "60", "5000", "7", "11", "22", "2", "3", "4096", "f"}}};
+                  "deadlocks", "conflicts", "temp_bytes", "temp_files", "is_current"},
+      .rows = {{"postgres", "2", "10", "1", "100", "900", "0", "0", "0", "0", "t"},
+               {"shop", "60", "5000", "7", "11", "22", "2", "3", "4096", "4", "f"}}};
   Table activity = {.columns = {"datname", "state", "connections", "longest_transaction"},
                     .rows = {{"shop", "active", "20", "1.5"},
                              {"shop", "idle", "30", kNull},
@@ -144,13 +148,43 @@ class PostgresTest : public testing::Test {
   Table locks = {
       .columns = {"datname", "mode", "locks", "waiting"},
       .rows = {{"shop", "AccessShareLock", "12", "0"}, {"shop", "ExclusiveLock", "3", "2"}}};
-  Table standbys = {
-      .columns = {"application_name", "client_address", "lag_bytes", "standbys"},
-      .rows = {{"replica", "10.0.0.2", "1024", "2"}, {"backup", "local", kNull, "1"}}};
+  Table standbys = {.columns = {"application_name", "client_address", "lag_bytes", "flush_lag",
+                                "replay_lag", "standbys"},
+                    .rows = {{"replica", "10.0.0.2", "1024", "0.5", "1.5", "2"},
+                             {"backup", "local", kNull, kNull, kNull, "1"}}};
   Table archiver = {
       .columns = {"archived_count", "failed_count", "last_archived_time", "last_failed_time",
                   "archived_age", "archives", "failing", "waiting"},
       .rows = {{"500", "6", "1700000100", "1700000050", "2000", "t", "f", "f"}}};
+  Table ages = {.columns = {"datname", "xid_age", "mxid_age", "in_recovery"},
+                .rows = {{"postgres", "200", "0", "f"}, {"shop", "1073741824", "7", "f"}}};
+  Table slots = {.columns = {"slot_name", "database", "slot_type", "active", "retained",
+                             "wal_status", "safe_wal_size", "inactive_since"},
+                 .rows = {{"standby_1", "", "physical", "t", "4096", "reserved", kNull, kNull},
+                          {"old", "shop", "logical", "f", "1048576", "lost", "-1", "1700000000"}}};
+  Table blocked = {
+      .columns = {"blocked", "blocking", "longest", "blocked_by_worst", "worst_pid", "worst_user",
+                  "worst_application", "worst_state"},
+      .rows = {{"3", "1", "12.5", "2", "4711", "app", "worker", "idle in transaction"}}};
+  Table transactions = {
+      .columns = {"txid", "wal_position", "prepared", "oldest_prepared", "session_xmin_age",
+                  "standby_xmin_age", "prepared_xmin_age", "slot_xmin_age", "oldest_idle",
+                  "oldest_idle_pid"},
+      .rows = {{"5000", "1000000", "1", "90", "10", kNull, "30", "0", "600", "4712"}}};
+  Table recovery = {
+      .columns = {"follows_primary", "replay_paused", "receivers", "apply_delay", "lag"},
+      .rows = {{kNull, kNull, kNull, "0", kNull}}};
+  Table background_writer = {
+      .columns = {"checkpoints_timed", "checkpoints_req", "checkpoint_write_time",
+                  "checkpoint_sync_time", "buffers_checkpoint", "buffers_clean", "maxwritten_clean",
+                  "buffers_backend", "buffers_backend_fsync", "buffers_alloc"},
+      .rows = {{"10", "2", "300", "4", "5", "6", "7", "8", "9", "11"}}};
+  Table checkpointer = {
+      .columns = {"buffers_clean", "maxwritten_clean", "buffers_alloc", "num_timed",
+                  "num_requested", "restartpoints_timed", "restartpoints_req", "restartpoints_done",
+                  "write_time", "sync_time", "buffers_written"},
+      .rows = {{"6", "7", "11", "10", "2", "0", "0", "0", "300", "4", "5"}}};
+  Table checksums = {.columns = {"datname", "checksum_failures"}, .rows = {{"shop", "1"}}};
   Table sizes = {.columns = {"datname", "size"},
                  .rows = {{"postgres", "8000000"}, {"shop", "1000000000000"}}};
 
@@ -184,13 +218,18 @@ TEST_F(PostgresTest, PublishesServerSettings) {
 
 TEST_F(PostgresTest, PublishesEachDatabase) {
   const test::Observation run = observe();
-  const std::map<std::string, double> shop = {
-      {"pg_stat_activity_count", 55},         {"pg_settings_max_connections", 100},
-      {"pg_stat_database_xact_commit", 5000}, {"pg_stat_database_xact_rollback", 7},
-      {"pg_stat_database_blks_read", 11},     {"pg_stat_database_blks_hit", 22},
-      {"pg_stat_database_deadlocks", 2},      {"pg_stat_database_conflicts", 3},
-      {"pg_stat_database_temp_bytes", 4096},  {"pg_locks_waiting", 2},
-      {"pg_database_size_bytes", 1e12}};
+  const std::map<std::string, double> shop = {{"pg_stat_activity_count", 55},
+                                              {"pg_settings_max_connections", 100},
+                                              {"pg_stat_database_xact_commit", 5000},
+                                              {"pg_stat_database_xact_rollback", 7},
+                                              {"pg_stat_database_blks_read", 11},
+                                              {"pg_stat_database_blks_hit", 22},
+                                              {"pg_stat_database_deadlocks", 2},
+                                              {"pg_stat_database_conflicts", 3},
+                                              {"pg_stat_database_temp_bytes", 4096},
+                                              {"pg_stat_database_temp_files", 4},
+                                              {"pg_locks_waiting", 2},
+                                              {"pg_database_size_bytes", 1e12}};
   for (const auto& [name, value] : shop) {
     EXPECT_EQ(run.value(name, {{"datname", "shop"}}), value) << name;
     EXPECT_EQ(run.count(name), 2U) << name;
@@ -244,7 +283,7 @@ TEST_F(PostgresTest, CountsBackendsWithoutPgMonitor) {
 TEST_F(PostgresTest, OmitsNullValues) {
   server.at(0, "reserved_connections") = kNull;                        // before PostgreSQL 16
   archiver.rows = {{"0", "0", kNull, kNull, kNull, "f", "f", kNull}};  // archive_mode is off
-  databases.rows[1] = {"shop", kNull, kNull, kNull, kNull, kNull, kNull, kNull, kNull, "f"};
+  databases.rows[1] = {"shop", kNull, kNull, kNull, kNull, kNull, kNull, kNull, kNull, kNull, "f"};
   const test::Observation run = observe();
   EXPECT_EQ(run.failure(), "");
   EXPECT_EQ(run.count("pg_settings_reserved_connections"), 0U);
@@ -312,6 +351,89 @@ TEST_F(PostgresTest, ChecksNoWalOfAServerThatDoesNotArchive) {
   EXPECT_EQ(observe().reading("wal_archive_age"), std::nullopt);
 }
 
+TEST_F(PostgresTest, ChecksTheIdsThatAreUsedUp) {
+  EXPECT_EQ(observe().reading("wraparound", "transaction ids of shop"), 0.5);
+  ages.rows = {{"shop", "200", "2147483647", "f"}};
+  const test::Observation run = observe();
+  EXPECT_GT(*run.reading("wraparound", "multixact ids of shop"), 0.99);
+  EXPECT_EQ(run.value("pg_database_wraparound_age_datminmxid_seconds", {{"datname", "shop"}}),
+            2147483647);
+  ages.rows = {{"shop", "1073741824", "0", "t"}};  // the primary has the same ids
+  EXPECT_EQ(observe().reading("wraparound"), std::nullopt);
+}
+
+TEST_F(PostgresTest, ChecksReplicationSlots) {
+  test::Observation run = observe();
+  EXPECT_EQ(run.value("pg_replication_slots_active", {{"slot_name", "old"}, {"database", "shop"}}),
+            0);
+  EXPECT_EQ(run.value("pg_replication_slots_wal_status",
+                      {{"slot_name", "old"}, {"slot_type", "logical"}, {"wal_status", "lost"}}),
+            1);
+  EXPECT_EQ(run.reading("slot_wal", "old"), 1048576);
+  EXPECT_EQ(run.reading("slot_status", "old"), 2);
+  slots.at(1, "wal_status") = "unreserved";
+  EXPECT_EQ(observe().reading("slot_status", "old"), 1);
+  slots.at(0, "wal_status") = slots.at(1, "wal_status") = kNull;  // before PostgreSQL 13
+  run = observe();
+  EXPECT_EQ(run.reading("slot_status"), std::nullopt);
+  EXPECT_EQ(run.count("pg_replication_slots_wal_status"), 0U);
+  slots.rows.clear();
+  EXPECT_EQ(observe().reading("slot_wal"), std::nullopt);
+}
+
+TEST_F(PostgresTest, NamesTheSessionThatBlocksOthers) {
+  test::Observation run = observe();
+  EXPECT_EQ(run.value("pg_blocked_sessions"), 3);
+  EXPECT_EQ(run.reading("lock_wait", "PID 4711 of app (worker), idle in transaction, blocks 2"),
+            12.5);
+  blocked.rows = {{"1", "1", "8", "1", "0", kNull, kNull, kNull}};
+  EXPECT_EQ(observe().reading("lock_wait", "a prepared transaction blocks 1"), 8);
+  blocked.rows = {{"0", "0", "0", kNull, kNull, kNull, kNull, kNull}};
+  EXPECT_EQ(observe().reading("lock_wait"), 0);
+  blocked.at(0, "longest") = kNull;  // before PostgreSQL 14
+  EXPECT_EQ(observe().reading("lock_wait"), std::nullopt);
+}
+
+TEST_F(PostgresTest, ChecksTransactionsThatNobodyEnds) {
+  test::Observation run = observe();
+  EXPECT_EQ(run.reading("idle_in_transaction", "PID 4712"), 600);
+  EXPECT_EQ(run.reading("prepared_transaction_age"), 90);
+  EXPECT_EQ(run.value("pg_xmin_horizon_age", {{"holder", "prepared"}}), 30);
+  EXPECT_EQ(run.count("pg_xmin_horizon_age"), 3U);  // that of standbys is not known
+  transactions.at(0, "oldest_idle") = transactions.at(0, "oldest_idle_pid") = kNull;
+  EXPECT_EQ(observe().reading("idle_in_transaction"), std::nullopt);  // it sees no other sessions
+}
+
+TEST_F(PostgresTest, ChecksAStandbyThatFollowsAPrimary) {
+  EXPECT_EQ(observe().reading("wal_receiver"), std::nullopt);
+  recovery.rows = {{"t", "f", "1", "60", "70"}};
+  test::Observation run = observe();
+  EXPECT_EQ(run.reading("wal_receiver"), 0);
+  EXPECT_EQ(run.reading("replication_lag"), 10);  // recovery_min_apply_delay is 60 s
+  EXPECT_EQ(run.value("pg_replication_replay_paused"), 0);
+  recovery.rows = {{"t", "t", "0", "0", kNull}};
+  run = observe();
+  EXPECT_EQ(run.reading("wal_receiver"), 1);
+  EXPECT_EQ(run.reading("replication_lag"), std::nullopt);
+  EXPECT_EQ(run.value("pg_replication_replay_paused"), 1);
+  recovery.rows = {{"f", "f", "0", "0", "7200"}};  // it replays an archive of an idle primary
+  run = observe();
+  EXPECT_EQ(run.reading("wal_receiver"), std::nullopt);
+  EXPECT_EQ(run.reading("replication_lag"), std::nullopt);
+}
+
+TEST_F(PostgresTest, ReadsCheckpointsOfEachVersion) {
+  test::Observation run = observe();
+  EXPECT_EQ(run.value("pg_stat_bgwriter_checkpoints_req_total"), 2);
+  EXPECT_EQ(run.count("pg_stat_checkpointer_num_requested_total"), 0U);
+  version = "17.2";
+  run = observe();
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("pg_stat_checkpointer_num_requested_total"), 2);
+  EXPECT_EQ(run.value("pg_stat_bgwriter_buffers_alloc_total"), 11);
+  EXPECT_EQ(run.count("pg_stat_bgwriter_checkpoints_req_total"), 0U);
+}
+
 TEST_F(PostgresTest, AcceptsEmptyResults) {
   standbys.rows.clear();
   activity.rows.clear();
@@ -330,7 +452,7 @@ TEST_F(PostgresTest, PublishesManyDatabases) {
   sizes.rows.clear();
   for (int i = 0; i < 500; ++i) {
     databases.rows.push_back(
-        {"db " + std::to_string(i), "1", "1", "1", "1", "1", "1", "1", "1", "f"});
+        {"db " + std::to_string(i), "1", "1", "1", "1", "1", "1", "1", "1", "1", "f"});
     sizes.rows.push_back({"db " + std::to_string(i), std::to_string(i)});
   }
   const test::Observation run = observe();
@@ -411,8 +533,8 @@ TEST_F(PostgresTest, ReportsOverloadIfReadingSizesTakesTooLong) {
 }
 
 TEST_F(PostgresTest, ConcealsThePasswordOnAKeptConnection) {
-  const std::string with_password =
-      "url: 'postgresql://monitor:hunter2@" + peer.endpoint() + "/postgres?sslmode=disable'";
+  const std::string with_password = "slow_interval: 0s, url: 'postgresql://monitor:hunter2@" +
+                                    peer.endpoint() + "/postgres?sslmode=disable'";
   const auto probe = fixture.make("postgres", with_password);
   EXPECT_EQ(fixture.observe(*probe).failure(), "");
   query_error = error("ERROR", "XX000", "syntax error near hunter2");
@@ -487,8 +609,8 @@ TEST_F(PostgresTest, InheritsTheConnectionOfTheSameUserOnly) {
   same->inherit(*first);
   fixture.observe(*same);
   EXPECT_EQ(peer.accepted(), 1);
-  const auto other = fixture.make(
-      "postgres", "url: 'postgresql://admin@" + peer.endpoint() + "/postgres?sslmode=disable'");
+  const auto other = fixture.make("postgres", "slow_interval: 0s, url: 'postgresql://admin@" +
+                                                peer.endpoint() + "/postgres?sslmode=disable'");
   other->inherit(*same);
   fixture.observe(*other);
   EXPECT_EQ(peer.accepted(), 2);
@@ -515,8 +637,8 @@ TEST_F(PostgresTest, ConnectsToAnIpv6Literal) {
   const test::Conversation other(
       fixture.loop, [this](test::Line& line) { return serve(line); },
       asio::ip::address_v6::loopback());
-  const auto probe = fixture.make(
-      "postgres", "url: 'postgresql://monitor@" + other.endpoint() + "?sslmode=disable'");
+  const auto probe = fixture.make("postgres", "slow_interval: 0s, url: 'postgresql://monitor@" +
+                                                other.endpoint() + "?sslmode=disable'");
   EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(probe->target(), other.endpoint() + "/monitor");  // libpq's default
 }
