@@ -115,7 +115,6 @@ class PrometheusProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = Clock::now();
     has_answered_ = false;
-    co_await conceal_secrets(out);
     if (reads_targets_) {
       Part& part = out.part("targets");
       co_await guard(part, read_targets(part, out));
@@ -141,13 +140,6 @@ class PrometheusProbe final : public Probe {
   static constexpr std::chrono::milliseconds kNoLimit{0};  // but the deadline of the run
   static constexpr std::chrono::milliseconds kMinLimit{1};
   static constexpr std::size_t kConcurrent = 4;
-
-  // A proxy may quote the credentials in its error.
-  asio::awaitable<void> conceal_secrets(SampleSet& out) const {
-    const net::HttpRequest request = co_await access_.request(environment_.files, out);
-    out.conceal(request.password);
-    out.conceal(request.bearer);
-  }
 
   // Reads one part. If the server refuses it, the others are still read. Throws ProbeError if the
   // server is down.

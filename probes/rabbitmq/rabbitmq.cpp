@@ -66,8 +66,10 @@ class RabbitmqProbe final : public Probe {
             "addresses")),
         management_(options.find<config::Url>(
             "management", "the management API (port 15672) of any node, in addition to urls")),
-        password_(options.secret("password", "of the user")),
-        client_(environment, password_),
+        client_(environment,
+                net::HttpAccess::read_ways(
+                    options, {{"url", url_}, {"urls", urls_}, {"management", management_}},
+                    "a user with the tag monitoring")),
         management_interval_(options.get<config::Duration>(
             "management_interval", std::chrono::seconds(60),
             "between readings of nodes, alarms and attributes of queues",
@@ -86,8 +88,6 @@ class RabbitmqProbe final : public Probe {
                 "no_consumers", default_pattern(),
                 "queues that need no consumer, such as those of dead letters; with urls and "
                 "without management also streams, which the plug-in does not tell apart")} {
-    client_.user = options.get<std::string>("user", "", "a user with the tag monitoring");
-    client_.tls = net::TlsOptions::read(options);
     read_urls(options);
   }
 
@@ -225,7 +225,7 @@ class RabbitmqProbe final : public Probe {
     constexpr std::size_t kMaxAddresses = 64;
     net::Addresses addresses;
     try {
-      addresses = co_await environment_.resolver.resolve(url.host);
+      addresses = co_await environment_.resolver.resolve(url.host, client_.access().target_ip());
       if (addresses.size() > kMaxAddresses) {
         throw ProbeError(Reason::mismatch, url.host + " has more than 64 addresses");
       }
@@ -331,7 +331,6 @@ class RabbitmqProbe final : public Probe {
   std::optional<config::Url> url_;
   std::vector<config::Url> urls_;
   std::optional<config::Url> management_;
-  config::Secret password_;
   Client client_;
   config::Duration management_interval_;
   QueueOptions queues_;
@@ -351,26 +350,13 @@ void RabbitmqProbe::read_urls(config::Node& options) {
   } else if (!url_ && urls_.empty() && !options.has("url") && !options.has("urls")) {
     options.error("url", "url or urls is required: the management API, or the Prometheus plug-in");
   }
-  const auto check = [&](std::string_view key, const config::Url& url) {
-    if (url.host.empty()) return;
-    if (url.scheme != "http" && url.scheme != "https") {
-      options.error(key, "the scheme must be http or https, not " + config::quoted(url.scheme));
-    }
-    if (!url.user.empty() || !url.password.empty()) {
-      options.error(key, "must not have a user or a password: use the keys user and password");
-    }
-  };
-  if (url_) check("url", *url_);
-  if (management_) check("management", *management_);
   for (std::size_t i = 0; i < urls_.size(); ++i) {
-    check("urls", urls_[i]);
     const auto same = [&](const config::Url& other) { return other.text() == urls_[i].text(); };
     if (std::any_of(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i), same)) {
       options.error("urls", urls_[i].text() + " is listed twice");
     }
   }
-  if (password_ && client_.user.empty()) options.error("password", "requires user");
-  if (management_ && client_.user.empty())
+  if (management_ && !client_.access().has_credentials())
     options.error("user", "the key user is required with management");
   if (url_ && management_) urls_ = {*url_};
   queues_.has_types = management_.has_value();

@@ -75,7 +75,9 @@ std::string labels_of(const std::string& labels, const Target& target) {
 class RelayProbe final : public Probe {
  public:
   RelayProbe(config::Node& options, const Environment& environment)
-      : environment_(environment), urls_(options), client_(options, environment) {
+      : environment_(environment),
+        urls_(options),
+        client_(options, environment, {urls_.key(), urls_.urls()}) {
     if (config::Node* pods =
             options.find_section("pods", "the pages of pods, with the labels namespace and pod")) {
       pods_.emplace(*pods, environment);
@@ -108,7 +110,7 @@ class RelayProbe final : public Probe {
           Failure{Reason::timeout, "the API server has not sent the list of pods"});
       throw ProbeError(failure.reason, failure.detail);
     }
-    co_await urls_.find(environment_, out, found);
+    co_await urls_.find(environment_.resolver, client_.access().target_ip(), out, found);
     const std::vector<Target> targets = in_order(std::move(found));
     out.doing("reading " + std::to_string(targets.size()) + " pages");
     Run run{.out = out,

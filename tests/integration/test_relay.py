@@ -29,6 +29,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from support.dns_server import DnsServer
+from support.forward_proxy import ForwardProxy
 from support.http_peer import HttpPeer, Request, answer
 from support.process import free_port, unused_port
 from support.vitalsd import TEXT, Vitalsd
@@ -265,6 +266,33 @@ def test_credentials(vitalsd: Daemon, http_peer: HttpPeer) -> None:
         assert set(daemon.failures(name)) == {reason}
         assert daemon.value("relay_up", probe=name) == 0
     assert "content type text/html" in error(daemon, "html")
+
+
+def test_through_a_proxy(
+    vitalsd: Daemon, application: Application, forward_proxy: ForwardProxy, dns_server: DnsServer
+) -> None:
+    """The options proxy and ip apply to each page."""
+    dns_server.set_records("apps.test", {"A": ["127.0.0.1"], "AAAA": ["::1"]})
+    way = {"proxy": forward_proxy.address, "proxy_password": {"env": "PROXY"}}
+    port = application.port
+    daemon = vitalsd(
+        [
+            relay("proxied", application.url, **way),
+            relay("refused", application.url, **way | {"proxy_password": {"env": "WRONG"}}),
+            relay("each", f"http://apps.test:{port}", each_address=True, ip="4"),
+            relay("six", f"http://apps.test:{port}", ip="6", interval="1s", timeout="1s"),
+        ],
+        environment={"PROXY": forward_proxy.password, "WRONG": "not-the-password"},
+        dns={"servers": [dns_server.address]},
+    )
+    daemon.wait_for("app_queue_size", -2.5, probe="proxied", instance=f"127.0.0.1:{port}")
+    assert application.url in {request.target for request in forward_proxy.requests}
+    daemon.wait_failed("refused", "connect")
+    assert f"the proxy 127.0.0.1:{forward_proxy.port} refuses" in error(daemon, "refused")
+    daemon.wait_for("relay_up", 1, probe="each", instance=f"127.0.0.1:{port}")
+    assert len(daemon.samples("relay_up", probe="each")) == 1
+    daemon.wait_failed("six", "connect")  # the application has no IPv6
+    assert "Connection refused" in error(daemon, "six")
 
 
 def test_two_pages_of_one_server(vitalsd: Daemon, http_peer: HttpPeer) -> None:
