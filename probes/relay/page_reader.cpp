@@ -30,14 +30,6 @@ std::optional<Type> to_type(std::string_view word) {
   return std::nullopt;
 }
 
-// The label that distinguishes the lines of a group.
-std::string_view bound_label(Type type, Role role, std::string_view family) {
-  if (type == Type::stateset) return family;
-  if (type == Type::histogram && role == Role::bucket) return "le";
-  if (type == Type::summary && role == Role::value) return "quantile";
-  return {};
-}
-
 }  // namespace
 
 bool Rules::selects(std::string_view family) const {
@@ -73,7 +65,7 @@ void PageReader::feed(std::string_view bytes) {
     if (skipping_) {
       skipping_ = !is_complete;
     } else if (partial_line_.size() + piece.size() > kMaxLine) {
-      count(Dropped::invalid);
+      dropped_.add(Dropped::invalid);
       partial_line_.clear();
       skipping_ = !is_complete;
     } else if (!is_complete) {
@@ -108,7 +100,7 @@ void PageReader::read_comment(std::string_view line) {
   if (keyword != "HELP" && keyword != "TYPE" && keyword != "UNIT") return;
   const std::string name = take_metric_name(line);
   if (name.empty()) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
     return;
   }
   line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
@@ -137,7 +129,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   if (type_word == "gaugehistogram") return;
   const std::optional<Type> type = to_type(type_word);
   if (!type) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
     return;
   }
   std::string family_name = name;
@@ -145,7 +137,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   if (openmetrics_ && is_counter && !name.ends_with("_total")) family_name += "_total";
   if (*type == Type::info && !name.ends_with("_info")) family_name += "_info";
   if (const auto known = by_name_.find(family_name); known != by_name_.end()) {
-    if (families_[known->second].type != *type) count(Dropped::invalid);
+    if (families_[known->second].type != *type) dropped_.add(Dropped::invalid);
     return;
   }
   if (entries_.contains(family_name)) return;  // of another family
@@ -227,7 +219,7 @@ PageReader::Entry PageReader::entry_of(std::string_view name) {
 
 void PageReader::read_sample(std::string_view line) {
   if (!line_.parse(line)) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
     return;
   }
   // The next HELP line is that of another family, even if it has the same name: OpenMetrics pages
@@ -240,28 +232,29 @@ void PageReader::read_sample(std::string_view line) {
                      "it from the probe");
   }
   const Entry entry = entry_of(line_.name());
-  if (entry.family == kTooMany) count(Dropped::limit);
+  if (entry.family == kTooMany) dropped_.add(Dropped::limit);
   if (entry.family >= families_.size()) return;
   Family& family = families_[entry.family];
   const bool is_verbatim = label_names_.apply(line_);
   const std::optional<Identity> identity = identify(family, entry.role);
   if (!identity) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
   } else if (family.is_cut || series_.size() >= rules_.max_series) {
-    count(Dropped::limit);
+    dropped_.add(Dropped::limit, 1, family.name);
     cut(family);
   } else if (!series_.insert(identity->series)) {
-    count(Dropped::duplicate);
+    dropped_.add(Dropped::duplicate, 1, family.name);
   } else {
     family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
-    append(family, is_verbatim);
+    mend_count(family);
+    append(family, is_verbatim, entry.role);
   }
 }
 
 // A part of a histogram or a summary is wrong, not merely incomplete.
 void PageReader::cut(Family& family) {
   if (family.type != Type::histogram && family.type != Type::summary) return;
-  count(Dropped::limit, family.lines);
+  dropped_.add(Dropped::limit, family.lines, family.name);
   cut_series_ += std::exchange(family.lines, 0);
   family.text = {};
   family.is_cut = true;
@@ -270,7 +263,7 @@ void PageReader::cut(Family& family) {
 // Nothing if two labels have the same name. The order of labels does not matter.
 std::optional<PageReader::Identity> PageReader::identify(const Family& family, Role role) {
   Identity out;
-  const std::string_view bound_name = bound_label(family.type, role, family.name);
+  const std::string_view bound_name = GroupCheck::bound_label(family.type, role, family.name);
   const std::span<const LineLabel> labels = line_.labels();
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const LineLabel& label = labels[i];
@@ -291,7 +284,7 @@ std::optional<PageReader::Identity> PageReader::identify(const Family& family, R
   return out;
 }
 
-void PageReader::append(Family& family, bool is_verbatim) {
+void PageReader::append(Family& family, bool is_verbatim, Role role) {
   std::string& out = family.text;
   if (family.exported) out += kExported;
   out += line_.name();
@@ -310,9 +303,19 @@ void PageReader::append(Family& family, bool is_verbatim) {
     }
   }
   out += "} ";
+  if (role == Role::count) family.count = {out.size(), line_.value().size()};
   out += line_.value();
   out += '\n';
   ++family.lines;
+}
+
+// Many targets count an event while they write the page, so that the count differs from the last
+// bucket, although both are the same by definition.
+void PageReader::mend_count(Family& family) {
+  const std::string count = family.check.take_count();
+  if (count.empty()) return;
+  family.text.replace(family.count.first, family.count.second, count);
+  dropped_.add(Dropped::count, 1, family.name);
 }
 
 // ---- the end ------------------------------------------------------------------------------------
@@ -340,7 +343,9 @@ void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
     return ForeignDeclaration{name, type, family.help, family.unit};
   };
   const bool has_total = family.type != Type::counter || family.name.ends_with("_total");
-  if (family.check.finish() || !has_total) {
+  const bool is_valid = family.check.finish();
+  mend_count(family);
+  if (is_valid || !has_total) {
     publish(declaration(family.name, family.type), std::move(family.text), family.lines, out);
     return;
   }
@@ -370,10 +375,10 @@ void PageReader::publish(const ForeignDeclaration& declaration, std::string text
   const auto metric = foreign_.intern(declaration);
   if (!metric) {
     using Clash = ForeignFamilies::Clash;
-    count(metric.error() == Clash::type   ? Dropped::type
-          : metric.error() == Clash::name ? Dropped::name
-                                          : Dropped::declared,
-          lines);
+    dropped_.add(metric.error() == Clash::type   ? Dropped::type
+                 : metric.error() == Clash::name ? Dropped::name
+                                                 : Dropped::declared,
+                 lines, declaration.name);
     return;
   }
   const auto previous = previous_families_.find((*metric)->name);

@@ -6,12 +6,12 @@
 #include "exporter/model/foreign.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/net/options.hpp"
+#include "probes/relay/dropped.hpp"
 #include "probes/relay/group_check.hpp"
 #include "probes/relay/label_names.hpp"
 #include "probes/relay/sample_line.hpp"
 #include "probes/relay/series_set.hpp"
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,19 +23,6 @@
 #include <vector>
 
 namespace vitalsd::relay {
-
-/// Why a line was left out.
-enum class Dropped : unsigned char {
-  invalid,    ///< not a valid line, or longer than the limit
-  duplicate,  ///< the page has the series twice
-  limit,      ///< the page has too many series or families
-  type,       ///< another target publishes the family with another type
-  name,       ///< another family has samples of the same name
-  declared,   ///< vitalsd declares the family with another type
-};
-constexpr std::array<std::string_view, 6> kDroppedNames = {"invalid", "duplicate", "limit",
-                                                           "type",    "name",      "declared"};
-using DroppedCounts = std::array<std::uint64_t, kDroppedNames.size()>;
 
 /// What to publish of a page.
 struct Rules {
@@ -67,7 +54,7 @@ class PageReader {
   /// Throws ProbeError(protocol) if the page is truncated, that is, OpenMetrics without its end.
   Fragment finish();
 
-  [[nodiscard]] const DroppedCounts& dropped() const { return dropped_; }
+  [[nodiscard]] const DroppedLines& dropped() const { return dropped_; }
   /// The number of lines that were read, and not left out before finish().
   [[nodiscard]] std::size_t series() const { return series_.size() - cut_series_; }
 
@@ -85,6 +72,7 @@ class PageReader {
     std::string text;       // the lines
     std::size_t lines = 0;
     GroupCheck check{};
+    std::pair<std::size_t, std::size_t> count{};  // the last _count in `text`: offset and size
   };
   // What the samples of a name are.
   struct Entry {
@@ -103,9 +91,6 @@ class PageReader {
   template <class T>
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
 
-  void count(Dropped reason, std::size_t lines = 1) {
-    dropped_[static_cast<std::size_t>(reason)] += lines;
-  }
   void read_line(std::string_view line);
   void read_comment(std::string_view line);
   void read_sample(std::string_view line);
@@ -113,7 +98,8 @@ class PageReader {
   Entry entry_of(std::string_view name);
   void cut(Family& family);
   std::optional<Identity> identify(const Family& family, Role role);
-  void append(Family& family, bool is_verbatim);
+  void append(Family& family, bool is_verbatim, Role role);
+  void mend_count(Family& family);
   std::size_t add_family(const std::string& raw_name, std::string name, Type type);
   void publish(Family& family, std::vector<FragmentFamily>& out);
   void publish(const ForeignDeclaration& declaration, std::string text, std::size_t lines,
@@ -143,7 +129,7 @@ class PageReader {
   std::size_t declared_ = kNone;  // the family of the TYPE line with this name
   SeriesSet series_;
   std::size_t cut_series_ = 0;  // of those, in families that were cut
-  DroppedCounts dropped_{};
+  DroppedLines dropped_;
 };
 
 }  // namespace vitalsd::relay

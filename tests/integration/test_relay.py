@@ -328,11 +328,34 @@ def test_its_own_page(vitalsd: Daemon) -> None:
 
 
 def test_lines_that_are_left_out_are_a_warning(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    http_peer.answers["/metrics"] = page("a 1\na 2\n")
+    http_peer.answers["/metrics"] = page("process_open_fds 1\n")
     daemon = vitalsd([relay("app", http_peer.url("/metrics"), interval="1s")])
     daemon.wait_for("vitalsd_check_status", 1, probe="app", check="dropped")
+    (row,) = daemon.status()["probes"]
+    assert "declared: process_open_fds" in str(row["checks"])
     http_peer.answers["/metrics"] = page("a 1\n")
     daemon.wait_for("vitalsd_check_status", 0, probe="app", check="dropped")
+
+
+def test_a_histogram_whose_count_is_torn(vitalsd: Daemon, http_peer: HttpPeer) -> None:
+    """Each second page has a count that differs from the last bucket. No run lacks a series."""
+    torn: list[bool] = []
+
+    def pages(_: Request) -> bytes:
+        torn.append(len(torn) % 2 == 1)
+        return page(
+            '# TYPE h histogram\nh_bucket{le="+Inf"} 5\nh_sum 1\n'
+            f"h_count {6 if torn[-1] else 5}\n"
+        )
+
+    http_peer.answers["/metrics"] = pages
+    daemon = vitalsd([relay("app", http_peer.url("/metrics"), interval="200ms")])
+    daemon.wait_for("h_count", 5)
+    while len(torn) < 12:
+        assert daemon.value("h_count") == 5
+        check_page(daemon)
+    assert dropped(daemon, "app").keys() == {"count"}
+    assert daemon.value("vitalsd_check_status", probe="app", check="dropped") == 0
 
 
 # ---- pages that a parser must survive -----------------------------------------------------------
