@@ -196,9 +196,8 @@ bool App::serve(const config::WebSettings& web) {
   options.on_request = [this](std::string_view route, int status) {
     metrics_.count_request(route, status);
   };
-  options.on_scrape = [this](std::chrono::duration<double> took, std::size_t bytes) {
-    metrics_.observe_scrape(took, bytes);
-  };
+  options.on_scrape = [this](std::string_view route, std::chrono::duration<double> took,
+                             std::size_t bytes) { metrics_.observe_scrape(route, took, bytes); };
   try {
     web_ = std::make_unique<HttpServer>(std::move(options));
     return true;

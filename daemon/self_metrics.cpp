@@ -198,11 +198,10 @@ SelfMetrics::SelfMetrics()
                        "Requests answered, by route and status.")),
       scrape_seconds_(family(registry_, prometheus::BuildHistogram(),
                              "vitalsd_scrape_duration_seconds",
-                             "Time to assemble the page of /metrics, including compression.")
-                          .Add({}, lag_buckets())),
+                             "Time to assemble a page of metrics, including compression, by "
+                             "path.")),
       scrape_bytes_(family(registry_, prometheus::BuildGauge(), "vitalsd_scrape_size_bytes",
-                           "Size of the last page of /metrics as sent.")
-                        .Add({})),
+                           "Size of the last page of metrics as sent, by path.")),
       running_(family(registry_, prometheus::BuildGauge(), "vitalsd_running_probes",
                       "Runs in progress, including cancelled runs that have not ended.")
                    .Add({})),
@@ -252,9 +251,11 @@ void SelfMetrics::forget_state() {
 void SelfMetrics::count_request(std::string_view route, int status) {
   requests_.Add({{"route", std::string(route)}, {"code", std::to_string(status)}}).Increment();
 }
-void SelfMetrics::observe_scrape(std::chrono::duration<double> took, std::size_t bytes) {
-  scrape_seconds_.Observe(took.count());
-  scrape_bytes_.Set(static_cast<double>(bytes));
+void SelfMetrics::observe_scrape(std::string_view route, std::chrono::duration<double> took,
+                                 std::size_t bytes) {
+  const prometheus::Labels labels = {{"route", std::string(route)}};
+  scrape_seconds_.Add(labels, lag_buckets()).Observe(took.count());
+  scrape_bytes_.Add(labels).Set(static_cast<double>(bytes));
 }
 void SelfMetrics::set_running(std::size_t runs) { running_.Set(static_cast<double>(runs)); }
 void SelfMetrics::set_hanging_threads(std::size_t threads) {

@@ -36,7 +36,8 @@ class SelfMetrics {
   /// Removes the series of set_state_saved().
   void forget_state();
   void count_request(std::string_view route, int status);
-  void observe_scrape(std::chrono::duration<double> took, std::size_t bytes);
+  void observe_scrape(std::string_view route, std::chrono::duration<double> took,
+                      std::size_t bytes);
   void set_running(std::size_t runs);
   void set_hanging_threads(std::size_t threads);
 
@@ -53,8 +54,8 @@ class SelfMetrics {
   prometheus::Gauge& reload_successful_;
   prometheus::Gauge& reload_timestamp_;
   prometheus::Family<prometheus::Counter>& requests_;
-  prometheus::Histogram& scrape_seconds_;
-  prometheus::Gauge& scrape_bytes_;
+  prometheus::Family<prometheus::Histogram>& scrape_seconds_;
+  prometheus::Family<prometheus::Gauge>& scrape_bytes_;
   prometheus::Gauge& running_;
   prometheus::Gauge& hanging_threads_;
 };

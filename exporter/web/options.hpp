@@ -70,7 +70,8 @@ struct WebOptions {
   std::function<void(WebPush, PushDone)> push;
 
   std::function<void(std::string_view route, int status)> on_request;
-  std::function<void(std::chrono::duration<double>, std::size_t bytes)> on_scrape;
+  std::function<void(std::string_view route, std::chrono::duration<double>, std::size_t bytes)>
+      on_scrape;
 
   // Limits of the resources of clients.
   std::size_t max_connections = 256;
