@@ -43,7 +43,8 @@ class SelfMetrics {
 
   /// Returns all metrics, including those of the process (process_cpu_seconds_total etc.), as
   /// families of the page.
-  [[nodiscard]] std::vector<Exposition::Extra> collect() const;
+  [[nodiscard]] std::vector<Exposition::Extra> collect(
+      const Exposition::SeriesStatus& series = {}) const;
 
  private:
   prometheus::Registry registry_;

@@ -358,6 +358,38 @@ def test_a_histogram_whose_count_is_torn(vitalsd: Daemon, http_peer: HttpPeer) -
     assert daemon.value("vitalsd_check_status", probe="app", check="dropped") == 0
 
 
+def test_the_limit_of_series(vitalsd: Daemon, http_peer: HttpPeer) -> None:
+    """The application with the most series loses those that exceed the limit of the process."""
+    size = [5]
+
+    def heavy(_: Request) -> bytes:
+        return page("small 1\n" + "".join(f'users{{id="{i}"}} 1\n' for i in range(size[0])))
+
+    http_peer.answers |= {"/light": page("light 1\n"), "/heavy": heavy}
+    probes = [relay(name, http_peer.url(f"/{name}"), interval="1s") for name in ("light", "heavy")]
+    daemon = vitalsd(probes, limits={"series": 200})
+    daemon.wait_for("users", 1, probe="heavy", id="4")
+    assert daemon.value("vitalsd_series_limit") == 200
+    assert daemon.samples("vitalsd_series_dropped") == []
+    assert daemon.value("vitalsd_series", page="relay") == 7
+
+    size[0] = 1000
+    daemon.wait_for("vitalsd_series_dropped", 1000, probe="heavy")
+    assert daemon.value("vitalsd_series", page="relay") == 1002
+    assert daemon.samples("users") == []
+    assert daemon.value("small") == daemon.value("light") == 1
+    assert daemon.value("vitalsd_relay_series", probe="heavy") == 1001
+    assert daemon.value("relay_up", probe="heavy") == 1
+    assert "users{" not in daemon.page("/metrics/relay")
+    assert daemon.page("/probes/heavy/metrics").count("users{") == 1000
+    check_page(daemon)
+
+    daemon.configuration["limits"] = {"series": 2000}
+    daemon.reload()
+    daemon.wait_for("vitalsd_series_dropped", None, probe="heavy")
+    assert len(daemon.samples("users")) == 1000
+
+
 # ---- pages that a parser must survive -----------------------------------------------------------
 
 # Each is valid for a lenient parser at most.
