@@ -66,6 +66,11 @@ LimitSettings read_limits(Node& node) {
   limits.per_endpoint =
       node.get<std::int64_t>("per_endpoint", limits.per_endpoint,
                              "maximum of concurrent runs against one host and port", {1, kMax});
+  limits.series = node.get<std::int64_t>(
+      "series", 0,
+      "maximum of series on a page, of all probes; relayed series are left out first, then others "
+      "of the probes with the most, never facts and those about probes; 0: no limit",
+      {0, 1'000'000'000});
   return limits;
 }
 

@@ -42,6 +42,7 @@ struct LogSettings {
 struct LimitSettings {
   std::int64_t running = 0;        ///< concurrent runs; 0: derived from the descriptor limit
   std::int64_t per_endpoint = 64;  ///< concurrent runs against one address and port
+  std::int64_t series = 0;         ///< on a page; 0: no limit
 };
 
 /// The Kubernetes API server and the credentials for it.

@@ -66,7 +66,7 @@ App::App(Options options)
     services_.foreign.declare(metric->name, metric->type);
   }
   // All other families of the process have reserved names.
-  for (const Exposition::Extra& extra : metrics_.collect()) {
+  for (const Exposition::Extra& extra : metrics_.collect({})) {
     if (extra.type_name.empty()) services_.foreign.declare(extra.name, extra.type);
   }
   const auto notice = [this](const std::string& about) {
@@ -175,7 +175,7 @@ bool App::serve(const config::WebSettings& web) {
   options.basic_auth = web.basic_auth;
   options.version = kVersion;
   options.exposition = &exposition_;
-  options.self_metrics = [this] { return metrics_.collect(); };
+  options.self_metrics = [this] { return metrics_.collect(exposition_.series()); };
   options.probes = [this] { return board_.views(); };
   options.notices = [this] { return board_.notices(); };
   options.healthy = [this] { return heartbeat_.is_recent(); };
@@ -198,9 +198,8 @@ bool App::serve(const config::WebSettings& web) {
   options.on_request = [this](std::string_view route, int status) {
     metrics_.count_request(route, status);
   };
-  options.on_scrape = [this](std::chrono::duration<double> took, std::size_t bytes) {
-    metrics_.observe_scrape(took, bytes);
-  };
+  options.on_scrape = [this](std::string_view route, std::chrono::duration<double> took,
+                             std::size_t bytes) { metrics_.observe_scrape(route, took, bytes); };
   try {
     web_ = std::make_unique<HttpServer>(std::move(options));
     return true;
@@ -220,6 +219,7 @@ void App::install(Loaded loaded) {
   services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
   gate_.set_limits(max_running(settings.limits),
                    static_cast<std::size_t>(settings.limits.per_endpoint));
+  exposition_.set_series_limit(static_cast<std::size_t>(settings.limits.series));
   state_.set_directory(settings.state_directory);
   web_->set_routes(to_web(std::move(loaded.routes)));
   if (!(settings.web == web_settings_)) {

@@ -56,7 +56,8 @@ std::vector<Row> rows_of_process() {
   metrics.set_probes("", 0);
   metrics.schedule_lag("");
   metrics.count_request("", 0);
-  for (const Exposition::Extra& extra : metrics.collect()) {
+  metrics.observe_scrape("", {}, 0);
+  for (const Exposition::Extra& extra : metrics.collect({.limit = 1, .dropped = {{"", 1}}})) {
     rows.push_back({extra.name, extra.type_name.empty() ? type_name(extra.type) : extra.type_name,
                     extra.help});
   }

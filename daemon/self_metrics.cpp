@@ -172,6 +172,39 @@ void add_process_metrics(std::vector<Exposition::Extra>& out) {
   }
 }
 
+void append_series(Exposition::Extra& extra, std::string_view label, std::string_view value,
+                   std::size_t count) {
+  extra.lines += extra.name + '{';
+  append_label(extra.lines, label, value);
+  extra.lines += "} ";
+  append_number(extra.lines, static_cast<double>(count));
+  extra.lines += '\n';
+}
+
+void add_series_metrics(std::vector<Exposition::Extra>& out,
+                        const Exposition::SeriesStatus& series) {
+  Exposition::Extra all{"vitalsd_series",
+                        "Series of all probes, including those that limits.series leaves out, on "
+                        "/metrics/core and on /metrics/relay.",
+                        Type::gauge,
+                        {},
+                        {}};
+  const auto [kept, declared, foreign] = series.counts;
+  append_series(all, "page", "core", kept + declared);
+  append_series(all, "page", "relay", foreign);
+  out.push_back(std::move(all));
+  if (series.limit == 0) return;
+  add_single(out, "vitalsd_series_limit", "The value of limits.series, if it is set.", Type::gauge,
+             static_cast<double>(series.limit));
+  Exposition::Extra dropped{"vitalsd_series_dropped",
+                            "Series of a probe that limits.series leaves out of the page.",
+                            Type::gauge,
+                            {},
+                            {}};
+  for (const auto& [probe, count] : series.dropped) append_series(dropped, "probe", probe, count);
+  if (!dropped.lines.empty()) out.push_back(std::move(dropped));
+}
+
 }  // namespace
 
 SelfMetrics::SelfMetrics()
@@ -198,11 +231,10 @@ SelfMetrics::SelfMetrics()
                        "Requests answered, by route and status.")),
       scrape_seconds_(family(registry_, prometheus::BuildHistogram(),
                              "vitalsd_scrape_duration_seconds",
-                             "Time to assemble the page of /metrics, including compression.")
-                          .Add({}, lag_buckets())),
+                             "Time to assemble a page of metrics, including compression, by "
+                             "path.")),
       scrape_bytes_(family(registry_, prometheus::BuildGauge(), "vitalsd_scrape_size_bytes",
-                           "Size of the last page of /metrics as sent.")
-                        .Add({})),
+                           "Size of the last page of metrics as sent, by path.")),
       running_(family(registry_, prometheus::BuildGauge(), "vitalsd_running_probes",
                       "Runs in progress, including cancelled runs that have not ended.")
                    .Add({})),
@@ -252,21 +284,24 @@ void SelfMetrics::forget_state() {
 void SelfMetrics::count_request(std::string_view route, int status) {
   requests_.Add({{"route", std::string(route)}, {"code", std::to_string(status)}}).Increment();
 }
-void SelfMetrics::observe_scrape(std::chrono::duration<double> took, std::size_t bytes) {
-  scrape_seconds_.Observe(took.count());
-  scrape_bytes_.Set(static_cast<double>(bytes));
+void SelfMetrics::observe_scrape(std::string_view route, std::chrono::duration<double> took,
+                                 std::size_t bytes) {
+  const prometheus::Labels labels = {{"route", std::string(route)}};
+  scrape_seconds_.Add(labels, lag_buckets()).Observe(took.count());
+  scrape_bytes_.Add(labels).Set(static_cast<double>(bytes));
 }
 void SelfMetrics::set_running(std::size_t runs) { running_.Set(static_cast<double>(runs)); }
 void SelfMetrics::set_hanging_threads(std::size_t threads) {
   hanging_threads_.Set(static_cast<double>(threads));
 }
 
-std::vector<Exposition::Extra> SelfMetrics::collect() const {
+std::vector<Exposition::Extra> SelfMetrics::collect(const Exposition::SeriesStatus& series) const {
   std::vector<Exposition::Extra> out;
   for (const prometheus::MetricFamily& family : registry_.Collect()) {
     if (!family.metric.empty()) out.push_back(to_extra(family));
   }
   add_process_metrics(out);
+  add_series_metrics(out, series);
   return out;
 }
 

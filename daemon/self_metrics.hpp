@@ -36,13 +36,15 @@ class SelfMetrics {
   /// Removes the series of set_state_saved().
   void forget_state();
   void count_request(std::string_view route, int status);
-  void observe_scrape(std::chrono::duration<double> took, std::size_t bytes);
+  void observe_scrape(std::string_view route, std::chrono::duration<double> took,
+                      std::size_t bytes);
   void set_running(std::size_t runs);
   void set_hanging_threads(std::size_t threads);
 
   /// Returns all metrics, including those of the process (process_cpu_seconds_total etc.), as
   /// families of the page.
-  [[nodiscard]] std::vector<Exposition::Extra> collect() const;
+  [[nodiscard]] std::vector<Exposition::Extra> collect(
+      const Exposition::SeriesStatus& series = {}) const;
 
  private:
   prometheus::Registry registry_;
@@ -53,8 +55,8 @@ class SelfMetrics {
   prometheus::Gauge& reload_successful_;
   prometheus::Gauge& reload_timestamp_;
   prometheus::Family<prometheus::Counter>& requests_;
-  prometheus::Histogram& scrape_seconds_;
-  prometheus::Gauge& scrape_bytes_;
+  prometheus::Family<prometheus::Histogram>& scrape_seconds_;
+  prometheus::Family<prometheus::Gauge>& scrape_bytes_;
   prometheus::Gauge& running_;
   prometheus::Gauge& hanging_threads_;
 };

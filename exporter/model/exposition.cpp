@@ -28,11 +28,11 @@ Exposition::Owner Exposition::add_owner(std::string name) {
   Owner owner;
   if (free_owners_.empty()) {
     owner = static_cast<Owner>(owners_.size());
-    owners_.push_back(name);
+    owners_.push_back({name, {}});
   } else {
     owner = free_owners_.back();
     free_owners_.pop_back();
-    owners_[owner] = name;
+    owners_[owner].name = name;
   }
   owner_names_.emplace(std::move(name), owner);
   return owner;
@@ -40,8 +40,8 @@ Exposition::Owner Exposition::add_owner(std::string name) {
 
 void Exposition::remove_owner(Owner owner) {
   const std::lock_guard lock(mutex_);
-  owner_names_.erase(owners_[owner]);
-  owners_[owner].clear();
+  owner_names_.erase(owners_[owner].name);
+  owners_[owner].name.clear();
   free_owners_.push_back(owner);
 }
 
@@ -51,6 +51,9 @@ bool Exposition::has_owner(std::string_view name) const {
 }
 
 void Exposition::publish(Owner owner, std::span<Change> changes) {
+  for (Change& change : changes) {
+    change.series = static_cast<std::uint32_t>(std::ranges::count(change.lines, '\n'));
+  }
   const std::lock_guard lock(mutex_);
   for (Change& change : changes) {
     const bool empty = change.lines.empty();
@@ -164,6 +167,15 @@ void Exposition::place(Owner owner, Change& change, bool foreign) {
   entry.owner = owner;
   entry.end = static_cast<std::uint32_t>(slab.view().size()) & kMaxSize;
   entry.foreign = foreign ? 1 : 0;
+  count(entry, family, change.series);
+}
+
+// Sets the number of series of an entry.
+void Exposition::count(Entry& entry, const Family& family, std::uint32_t series) {
+  const SeriesRank rank = entry.foreign != 0 ? SeriesRank::foreign : rank_of(*family.metric);
+  std::size_t& sum = owners_[entry.owner].series[static_cast<std::size_t>(rank)];
+  sum += series;
+  sum -= std::exchange(entry.series, series);
 }
 
 // The index of a chunk's entry in its slab, and the offset of its lines.
@@ -193,6 +205,7 @@ void Exposition::replace(Owner owner, Change& change) {
     slab.kept = change.lines;
     slab.keeper = std::move(change.keeper);
     slab.entries.front().end = static_cast<std::uint32_t>(size) & kMaxSize;
+    count(slab.entries.front(), *families_[chunk.family], change.series);
     return;
   }
   const auto [index, at] = find(chunk);
@@ -211,6 +224,7 @@ void Exposition::replace(Owner owner, Change& change) {
   reserve_bytes(slab.text, slab.text.size() - old_size + size);
   slab.text.replace(at, old_size, change.lines);
   move_ends(slab, index, old_size, size);
+  count(slab.entries[index], *families_[chunk.family], change.series);
 }
 
 void Exposition::remove(Chunk& chunk) {
@@ -218,6 +232,7 @@ void Exposition::remove(Chunk& chunk) {
   const auto [index, at] = find(chunk);
   Slab& slab = writable(family, chunk.slab);
   const std::size_t size = slab.entries[index].end - at;
+  count(slab.entries[index], family, 0);
   if (!slab.keeper) slab.text.erase(at, size);
   move_ends(slab, index, size, 0);
   slab.entries.erase(slab.entries.begin() + static_cast<std::ptrdiff_t>(index));
@@ -229,144 +244,9 @@ void Exposition::remove(Chunk& chunk) {
   chunk = {};
 }
 
-std::unique_ptr<const Exposition::Page> Exposition::page(Format format, const Selection& selection,
-                                                         std::vector<Extra> extras) const {
-  return std::make_unique<const Page>(*this, format, selection, std::move(extras));
-}
-
-// ---- pages --------------------------------------------------------------------------------------
-
-Exposition::Page::Page(const Exposition& exposition, Format format, const Selection& selection,
-                       std::vector<Extra> extras)
-    : exposition_(exposition), selected_(selection.families), extras_(std::move(extras)) {
-  std::ranges::sort(extras_, {}, &Extra::name);
-  pin(selection);
-  // A family without a selected line has no header on this page, so an Extra with the same name
-  // writes the header.
-  std::erase_if(families_, [this](const View& family) {
-    const std::span slabs(slabs_.begin() + static_cast<std::ptrdiff_t>(family.begin),
-                          family.end - family.begin);
-    return std::ranges::none_of(slabs, [this](const std::shared_ptr<Slab>& slab) {
-      return std::ranges::any_of(slab->entries,
-                                 [this](const Entry& entry) { return is_selected(entry); });
-    });
-  });
-  pieces_.reserve(slabs_.size() + families_.size() + 2 * extras_.size() + 1);
-  auto extra = extras_.begin();
-  for (const View& family : families_) {
-    while (extra != extras_.end() && extra->name < family.metric->name) {
-      add_extra(*extra++, format, false);
-    }
-    add_family(family, format);
-    if (extra != extras_.end() && extra->name == family.metric->name) {
-      add_extra(*extra++, format, true);
-    }
-  }
-  while (extra != extras_.end()) add_extra(*extra++, format, false);
-  add(end_of_page(format));
-}
-
-Exposition::Page::~Page() {
-  // The lock makes all reads of this page happen before the next write to a slab that is no longer
-  // pinned.
-  const std::lock_guard lock(exposition_.mutex_);
-  for (const std::shared_ptr<Slab>& slab : slabs_) --slab->pins;
-}
-
-void Exposition::Page::pin(const Selection& selection) {
-  const std::lock_guard lock(exposition_.mutex_);
-  if (selection.owner) {
-    const auto it = exposition_.owner_names_.find(*selection.owner);
-    if (it == exposition_.owner_names_.end()) return;
-    owner_ = it->second;
-  }
-  for (const auto& [name, id] : exposition_.by_name_) {
-    const Family& family = *exposition_.families_[id];
-    const bool reading = family.metric->keep == Keep::reading;
-    if (!(reading ? selection.readings : selection.facts)) continue;
-    const std::size_t begin = slabs_.size();
-    for (const std::shared_ptr<Slab>& slab : family.slabs) {
-      if (!slab || slab->entries.empty()) continue;
-      ++slab->pins;
-      slabs_.push_back(slab);
-    }
-    if (slabs_.size() > begin) families_.push_back({family.metric, begin, slabs_.size()});
-  }
-}
-
-void Exposition::Page::add(std::string_view piece) {
-  if (piece.empty()) return;
-  pieces_.push_back(piece);
-  size_ += piece.size();
-}
-
-void Exposition::Page::add_family(const View& family, Format format) {
-  bool first = true;
-  const auto add_lines = [&](std::string_view lines) {
-    if (std::exchange(first, false)) {
-      const std::string_view type =
-          shown_type(family.metric->name, type_name(family.metric->type), format);
-      append_header(texts_.emplace_back(), *family.metric, type, format);
-      add(texts_.back());
-    }
-    add(lines);
-  };
-  for (std::size_t i = family.begin; i < family.end; ++i) {
-    const std::string_view lines = slabs_[i]->view();
-    if (!owner_ && selected_ == Families::all) {
-      add_lines(lines);
-      continue;
-    }
-    std::size_t begin = 0;  // of adjacent entries that are selected
-    std::size_t end = 0;
-    for (const Entry& entry : slabs_[i]->entries) {
-      if (!is_selected(entry)) {
-        if (end > begin) add_lines(lines.substr(begin, end - begin));
-        begin = entry.end;
-      }
-      end = entry.end;
-    }
-    if (end > begin) add_lines(lines.substr(begin, end - begin));
-  }
-}
-
-bool Exposition::Page::is_selected(const Entry& entry) const {
-  if (owner_ && entry.owner != *owner_) return false;
-  return selected_ == Families::all || (selected_ == Families::foreign) == (entry.foreign != 0);
-}
-
-void Exposition::Page::add_extra(Extra& extra, Format format, bool has_header) {
-  std::string& text = texts_.emplace_back();
-  if (!has_header) {
-    MetricInfo info;
-    info.name = extra.name;
-    info.help = extra.help;
-    info.type = extra.type;
-    const std::string_view type = extra.type_name.empty() ? type_name(extra.type) : extra.type_name;
-    append_header(text, info, shown_type(extra.name, type, format), format);
-  }
-  text += extra.lines;
-  add(text);
-}
-
-bool Exposition::Page::has_family(std::string_view name) const {
-  const auto name_of = [](const View& view) { return view.metric->name; };
-  return std::ranges::binary_search(families_, name, {}, name_of) ||
-         std::ranges::binary_search(
-             extras_, name, {}, [](const Extra& extra) -> std::string_view { return extra.name; });
-}
-
-// OpenMetrics reserves the name of a counter without its suffix, and with _created in its place. Go
-// programs have go_memstats_alloc_bytes and go_memstats_alloc_bytes_total, for example. A counter
-// whose reserved name is another family becomes type unknown.
-std::string_view Exposition::Page::shown_type(std::string_view name, std::string_view type,
-                                              Format format) const {
-  if (format != Format::openmetrics) return type;
-  const std::string_view base = openmetrics_base(name, type);
-  if (base == name) return type;
-  const bool clashes =
-      has_family(base) || (type == "counter" && has_family(std::string(base) + "_created"));
-  return clashes ? "unknown" : type;
+void Exposition::set_series_limit(std::size_t limit) {
+  const std::lock_guard lock(mutex_);
+  limit_ = limit;
 }
 
 }  // namespace vitalsd

@@ -10,6 +10,7 @@
 
 #include "exporter/model/metric.hpp"
 #include "exporter/model/metric_ref.hpp"
+#include "exporter/model/series_limit.hpp"
 #include "exporter/model/text_format.hpp"
 
 #include <cstddef>
@@ -52,6 +53,7 @@ class Exposition {
     MetricRef metric{};  ///< the family, if the chunk has no position yet
     std::string_view lines{};
     std::shared_ptr<const void> keeper{};  ///< owns the memory of `lines`; null: they are copied
+    std::uint32_t series = 0;              ///< in `lines`; set by publish()
   };
 
   /// A family that the caller renders at each scrape: a metric of the process.
@@ -75,6 +77,13 @@ class Exposition {
     Families families = Families::all;
   };
 
+  /// The series of all owners.
+  struct SeriesStatus {
+    SeriesCounts counts{};  ///< including those that are left out
+    std::size_t limit = 0;
+    std::vector<std::pair<std::string, std::size_t>> dropped;  ///< that are left out, by owner
+  };
+
   /// A snapshot for one scrape. A later publish() does not change it.
   class Page;
 
@@ -92,6 +101,12 @@ class Exposition {
   /// returns.
   void publish(Owner owner, std::span<Change> changes);
 
+  /// Pages without Selection::owner have at most `limit` series of owners, without those of the
+  /// rank `kept`, which are always there. The lines of an owner in a family are left out together;
+  /// those of the families whose names come first have precedence. 0: no limit.
+  void set_series_limit(std::size_t limit);
+  [[nodiscard]] SeriesStatus series() const;
+
   /// All families with lines and `extras`, sorted by name, and the end of the page. The lines of an
   /// extra follow those of the family with the same name. The exposition must outlive the page.
   [[nodiscard]] std::unique_ptr<const Page> page(Format format, const Selection& selection,
@@ -104,6 +119,11 @@ class Exposition {
     std::uint32_t
         end : 31;  // of its lines in the slab; they begin at the end of the previous entry
     std::uint32_t foreign : 1;
+    std::uint32_t series = 0;
+  };
+  struct OwnerState {
+    std::string name;  // empty: a free index
+    SeriesCounts series{};
   };
   struct Slab {
     std::string text;
@@ -130,6 +150,7 @@ class Exposition {
   void replace(Owner owner, Change& change);
   void remove(Chunk& chunk);
   static void move_ends(Slab& slab, std::size_t first, std::size_t old_size, std::size_t size);
+  void count(Entry& entry, const Family& family, std::uint32_t series);
   static std::uint32_t free_place(Family& family);
   static bool has_own_slab(const Change& change);
 
@@ -137,9 +158,10 @@ class Exposition {
   std::vector<std::unique_ptr<Family>> families_;      // null: a free index
   std::vector<std::uint32_t> free_families_;           // the free indices
   std::map<std::string_view, std::uint32_t> by_name_;  // indices in families_, in page order
-  std::vector<std::string> owners_;                    // empty: a free index
+  std::vector<OwnerState> owners_;
   std::vector<Owner> free_owners_;
   std::map<std::string, Owner, std::less<>> owner_names_;
+  std::size_t limit_ = 0;  // series of a page; 0: none
 };
 
 class Exposition::Page {
@@ -154,17 +176,24 @@ class Exposition::Page {
   [[nodiscard]] std::span<const std::string_view> pieces() const { return pieces_; }
   /// Total bytes of the pieces.
   [[nodiscard]] std::size_t size() const { return size_; }
+  /// The series that the limit leaves out, by owner.
+  [[nodiscard]] const std::map<Owner, std::size_t>& dropped() const { return dropped_; }
 
  private:
   struct View {  // a family and the range of its slabs in slabs_
     MetricRef metric;
     std::size_t begin;
     std::size_t end;
+    std::vector<std::pair<Owner, SeriesRank>> hidden{};  // whose lines are left out
   };
 
   void pin(const Selection& selection);
+  void find_owners_over_limit();
+  void hide_over_limit();
+  void hide_over_limit(std::size_t family);
+  [[nodiscard]] static SeriesRank rank_of(const Entry& entry, const View& family);
   void add_family(const View& family, Format format);
-  [[nodiscard]] bool is_selected(const Entry& entry) const;
+  [[nodiscard]] bool is_selected(const Entry& entry, const View& family) const;
   void add_extra(Extra& extra, Format format, bool has_header);
   [[nodiscard]] std::string_view shown_type(std::string_view name, std::string_view type,
                                             Format format) const;
@@ -177,6 +206,8 @@ class Exposition::Page {
   std::vector<View> families_;
   std::vector<Extra> extras_;
   std::vector<std::shared_ptr<Slab>> slabs_;
+  std::map<Owner, SeriesCounts> over_limit_;  // that these owners may still have
+  std::map<Owner, std::size_t> dropped_;
   std::deque<std::string> texts_;  // headers and extras
   std::vector<std::string_view> pieces_;
   std::size_t size_ = 0;

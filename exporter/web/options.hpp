@@ -71,7 +71,8 @@ struct WebOptions {
   std::function<void(WebPush, PushDone)> push;
 
   std::function<void(std::string_view route, int status)> on_request;
-  std::function<void(std::chrono::duration<double>, std::size_t bytes)> on_scrape;
+  std::function<void(std::string_view route, std::chrono::duration<double>, std::size_t bytes)>
+      on_scrape;
 
   // Limits for all clients together.
   std::size_t max_connections = 256;

@@ -50,6 +50,17 @@ WebResponse plain(int status, std::string text, std::string_view route) {
   return response;
 }
 
+std::string_view route_of(Exposition::Families families) {
+  switch (families) {
+    case Exposition::Families::declared:
+      return "/metrics/core";
+    case Exposition::Families::foreign:
+      return "/metrics/relay";
+    default:
+      return "/metrics";
+  }
+}
+
 WebResponse gather(const WebOptions& options, const WebRequest& request,
                    const Exposition::Selection& wanted, bool leading) {
   const Format format = negotiate_format(request.accept);
@@ -58,7 +69,7 @@ WebResponse gather(const WebOptions& options, const WebRequest& request,
   selection.readings = leading && options.healthy();
   selection.facts = leading;
   WebResponse response;
-  response.route = wanted.owner ? "/probes" : "/metrics";
+  response.route = wanted.owner ? "/probes" : route_of(wanted.families);
   response.content_type = content_type(format);
   response.gzip = accepts_gzip(request.accept_encoding);
   std::vector<Exposition::Extra> extras;
@@ -84,7 +95,7 @@ WebResponse metrics(const WebOptions& options, const WebRequest& request,
   // suspended.
   if (leading && !is_leader(options)) response = gather(options, request, wanted, false);
   if (!wanted.owner) {
-    options.on_scrape(std::chrono::steady_clock::now() - start,
+    options.on_scrape(response.route, std::chrono::steady_clock::now() - start,
                       response.page ? response.page->size() : response.body.size());
   }
   return response;

@@ -2,45 +2,70 @@
 
 #include "probes/net/options.hpp"
 
+#include <utility>
+
 namespace vitalsd::net {
 
 HttpAccess HttpAccess::read(config::Node& options, std::string_view url_help) {
   HttpAccess access;
   access.url = options.required<config::Url>("url", url_help);
-  access.proxy = options.find<config::Url>(
+  access.read_way(options, {{"url", access.url}}, kUserHelp);
+  access.url.user.clear();
+  access.url.password.clear();
+  return access;
+}
+
+HttpAccess HttpAccess::read_ways(config::Node& options, std::initializer_list<UrlOption> urls,
+                                 std::string_view user_help) {
+  HttpAccess access;
+  for (const UrlOption& option : urls) {
+    for (const config::Url& each : option.urls) {
+      if (each.user.empty() && each.password.empty()) continue;
+      options.error(option.key,
+                    "must not have a user or a password: use the keys user and password");
+    }
+  }
+  access.read_way(options, urls, user_help);
+  return access;
+}
+
+// All keys but `url`.
+void HttpAccess::read_way(config::Node& options, std::initializer_list<UrlOption> urls,
+                          std::string_view user_help) {
+  proxy = options.find<config::Url>(
       "proxy",
       "http://USER@HOST:PORT of an HTTP proxy; environment variables such as HTTP_PROXY are "
       "not used");
-  access.proxy_password =
-      read_password(options, access.proxy.value_or(config::Url{}), "proxy_password", "proxy");
-  access.ip = read_ip(options, access.proxy ? "proxy" : "url",
-                      access.proxy ? access.proxy->host : access.url.host);
-  access.tls = TlsOptions::read(options);
-  access.user = access.url.user;
-  access.password = read_password(options, access.url);
-  access.bearer = options.secret("bearer_token", "sent as Authorization: Bearer");
-  if (const auto user = options.find<std::string>("user", "user for basic authentication"))
-    access.user = *user;
-  const std::string& scheme = access.url.scheme;
-  if (!access.url.host.empty() && scheme != "http" && scheme != "https") {
-    options.error("url", "the scheme must be http or https, not " + config::quoted(scheme));
+  proxy_password = read_password(options, proxy.value_or(config::Url{}), "proxy_password", "proxy");
+  ip = read_ip(options, "proxy", proxy ? proxy->host : "");
+  tls = TlsOptions::read(options);
+  user = url.user;
+  password = read_password(options, url);
+  bearer = options.secret("bearer_token", "sent as Authorization: Bearer");
+  if (const auto name = options.find<std::string>("user", user_help)) user = *name;
+  for (const UrlOption& option : urls) {
+    for (const config::Url& each : option.urls) {
+      if (each.host.empty()) continue;  // reported already
+      if (each.scheme != "http" && each.scheme != "https") {
+        options.error(option.key,
+                      "the scheme must be http or https, not " + config::quoted(each.scheme));
+      }
+      check_ip(options, target_ip(), option.key, each.host);
+    }
   }
-  if (access.bearer && !access.user.empty())
+  if (bearer && !user.empty())
     options.error("bearer_token", "user and bearer_token must not be set together");
-  if (access.password && access.user.empty()) options.error("password", "requires user");
-  if (access.proxy && access.proxy->scheme != "http") {
-    options.error("proxy", "the scheme must be http, not " + config::quoted(access.proxy->scheme));
+  if (password && user.empty()) options.error("password", "requires user");
+  if (proxy && proxy->scheme != "http") {
+    options.error("proxy", "the scheme must be http, not " + config::quoted(proxy->scheme));
   }
-  if (access.proxy && !(access.proxy->path.empty() || access.proxy->path == "/")) {
+  if (proxy && !(proxy->path.empty() || proxy->path == "/")) {
     options.error("proxy", "must have the form http://USER@HOST:PORT");
   }
-  if (access.proxy_password && !(access.proxy && !access.proxy->user.empty())) {
+  if (proxy_password && !(proxy && !proxy->user.empty())) {
     options.error("proxy_password", "requires a proxy with a user");
   }
-  access.url.user.clear();
-  access.url.password.clear();
-  if (access.proxy) access.proxy->password.clear();
-  return access;
+  if (proxy) proxy->password.clear();
 }
 
 asio::awaitable<HttpRequest> HttpAccess::request(ConfiguredFiles& files, SampleSet& out) const {
@@ -54,15 +79,19 @@ asio::awaitable<HttpRequest> HttpAccess::request(ConfiguredFiles& files, SampleS
   request.user = user;
   if (password) request.password = co_await files.read(password, out);
   if (bearer) request.bearer = co_await files.read(bearer, out);
+  // A server or a proxy may quote the credentials in its error.
+  for (const std::string& secret : {request.proxy_password, request.password, request.bearer}) {
+    out.conceal(secret);
+  }
   co_return request;
 }
 
-std::string HttpAccess::target() const {
-  config::Url shown = url;
-  shown.query.clear();
-  return shown.text() + (url.query.empty() ? "" : "?…");
-}
-
 std::string HttpAccess::endpoint() const { return config::Endpoint{url.host, port_of(url)}.text(); }
+
+std::string shown(config::Url url) {
+  const bool has_query = !url.query.empty();
+  url.query.clear();
+  return url.text() + (has_query ? "?…" : "");
+}
 
 }  // namespace vitalsd::net

@@ -1,4 +1,4 @@
-// The options of kinds that send requests to one HTTP server: its URL, the proxy, TLS and the
+// The options of kinds that send requests to HTTP servers: the URL, the proxy, TLS and the
 // credentials.
 #pragma once
 
@@ -10,7 +10,9 @@
 #include "probes/net/resolver.hpp"
 #include "probes/net/tls.hpp"
 
+#include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,8 +20,24 @@
 
 namespace vitalsd::net {
 
+/// The URL without its query, which may contain tokens.
+std::string shown(config::Url url);
+
+/// An option of one or several URLs, which the kind has read.
+struct UrlOption {
+  UrlOption(std::string_view with_key, std::span<const config::Url> all)
+      : key(with_key), urls(all) {}
+  UrlOption(std::string_view with_key, const config::Url& url)
+      : UrlOption(with_key, std::span(&url, 1)) {}
+  UrlOption(std::string_view with_key, const std::optional<config::Url>& url)
+      : UrlOption(with_key, url ? std::span(&*url, 1) : std::span<const config::Url>()) {}
+
+  std::string_view key;
+  std::span<const config::Url> urls;  ///< of the kind
+};
+
 struct HttpAccess {
-  config::Url url;                   ///< without user and password
+  config::Url url;                   ///< without user and password; empty after read_ways()
   std::optional<config::Url> proxy;  ///< without the password
   config::Secret proxy_password;
   IpVersion ip = IpVersion::any;
@@ -31,14 +49,28 @@ struct HttpAccess {
   /// Reads `url`, `proxy`, `proxy_password`, `ip`, `tls`, `user`, `password` and `bearer_token`.
   static HttpAccess read(config::Node& options, std::string_view url_help);
 
-  /// Creates a request to the URL with the credentials. Throws the exceptions of
-  /// ConfiguredFiles::read().
+  /// For a kind with several URLs: checks them, and reads the same keys without `url`. The
+  /// credentials are those for all URLs, so a user in one of them is an error.
+  static HttpAccess read_ways(config::Node& options, std::initializer_list<UrlOption> urls,
+                              std::string_view user_help = kUserHelp);
+
+  /// Creates a request to the URL with the credentials, which `out` then conceals. Throws the
+  /// exceptions of ConfiguredFiles::read().
   [[nodiscard]] asio::awaitable<HttpRequest> request(ConfiguredFiles& files, SampleSet& out) const;
 
-  /// The URL as the status page shows it: without the query, which may contain tokens.
-  [[nodiscard]] std::string target() const;
+  [[nodiscard]] bool has_credentials() const { return bearer || !user.empty(); }
+  /// The addresses to which a name in a URL resolves: `ip` is that of the proxy, if there is one.
+  [[nodiscard]] IpVersion target_ip() const { return proxy ? IpVersion::any : ip; }
+  /// The URL as the status page shows it.
+  [[nodiscard]] std::string target() const { return shown(url); }
   /// host:port.
   [[nodiscard]] std::string endpoint() const;
+
+ private:
+  static constexpr std::string_view kUserHelp = "user for basic authentication";
+
+  void read_way(config::Node& options, std::initializer_list<UrlOption> urls,
+                std::string_view user_help);
 };
 
 }  // namespace vitalsd::net

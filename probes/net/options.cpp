@@ -15,14 +15,19 @@ IpVersion read_ip(config::Node& options, std::string_view source, const std::str
   const IpVersion version = text == "4"   ? IpVersion::v4
                             : text == "6" ? IpVersion::v6
                                           : IpVersion::any;
+  check_ip(options, version, source, host);
+  if (is_unix(host) && options.has("ip")) options.error("ip", "a Unix socket has no IP address");
+  return version;
+}
+
+void check_ip(config::Node& options, IpVersion version, std::string_view source,
+              const std::string& host) {
   boost::system::error_code not_an_address;
   const auto address = asio::ip::make_address(host, not_an_address);
   if (!not_an_address && !is_of(version, address)) {
     options.error("ip", host + " in " + std::string(source) + " is an IPv" +
                             (address.is_v4() ? "4" : "6") + " address: remove ip");
   }
-  if (is_unix(host) && options.has("ip")) options.error("ip", "a Unix socket has no IP address");
-  return version;
 }
 
 std::map<std::string, std::string> read_parameters(config::Node& options, std::string_view query,

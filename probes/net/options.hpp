@@ -25,6 +25,10 @@ config::Secret read_password(config::Node& options, const config::Url& url,
 /// another version or the path of a Unix socket.
 IpVersion read_ip(config::Node& options, std::string_view source, const std::string& host);
 
+/// Reports an error for the option `ip` if `host` is an address of another version.
+void check_ip(config::Node& options, IpVersion version, std::string_view source,
+              const std::string& host);
+
 /// Returns the parameters in the query of the option `url`, decoded. Parameters that are not in
 /// `known` are errors.
 std::map<std::string, std::string> read_parameters(config::Node& options, std::string_view query,

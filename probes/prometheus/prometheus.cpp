@@ -116,7 +116,6 @@ class PrometheusProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = Clock::now();
     has_answered_ = false;
-    co_await conceal_secrets(out);
     if (reads_targets_) {
       Part& part = out.part("targets");
       co_await guard(part, read_targets(part, out));
@@ -142,13 +141,6 @@ class PrometheusProbe final : public Probe {
   static constexpr std::chrono::milliseconds kNoLimit{0};  // only the deadline of the run
   static constexpr std::chrono::milliseconds kMinLimit{1};
   static constexpr std::size_t kConcurrent = 4;
-
-  // Conceals the credentials, because a proxy may quote them in its error.
-  asio::awaitable<void> conceal_secrets(SampleSet& out) const {
-    const net::HttpRequest request = co_await access_.request(environment_.files, out);
-    out.conceal(request.password);
-    out.conceal(request.bearer);
-  }
 
   // Reads one part. If the server refuses one part, the other parts are still read. Throws
   // ProbeError if the server is down.

@@ -1,7 +1,6 @@
 #include "probes/rabbitmq/client.hpp"
 
 #include "config/scalar.hpp"
-#include "probes/net/configured_files.hpp"
 #include "probes/net/offload.hpp"
 
 #include <algorithm>
@@ -60,8 +59,7 @@ ProbeError lacks_tag(const User& user) {
 }
 
 asio::awaitable<void> Client::load_credentials(SampleSet& out) {
-  password_text_ = co_await environment_.files.read(password_, out);
-  out.conceal(password_text_);
+  authorized_ = co_await access_.request(environment_.files, out);
 }
 
 net::HttpRequest Client::request(const config::Url& url, Time deadline) const {
@@ -70,11 +68,8 @@ net::HttpRequest Client::request(const config::Url& url, Time deadline) const {
   if (left.count() <= 0) {
     throw ProbeError(Reason::timeout, url.text() + ": no time is left for the request");
   }
-  net::HttpRequest request;
+  net::HttpRequest request = authorized_;
   request.url = url;
-  request.tls = tls;
-  request.user = user;
-  request.password = password_text_;
   request.max_body = kMaxBody;
   request.limit = left;
   return request;
@@ -83,8 +78,8 @@ net::HttpRequest Client::request(const config::Url& url, Time deadline) const {
 ProbeError Client::refused(const config::Url& url, const net::HttpResponse& response) const {
   constexpr std::size_t kMaxReason = 200;
   const std::string reason = read_reason(response.body).substr(0, kMaxReason);
-  if (response.status == 401 && reason == kNotManagementUser) {
-    return lacks_tag({.name = user, .tags = {}});
+  if (response.status == 401 && reason == kNotManagementUser && !access_.user.empty()) {
+    return lacks_tag({.name = access_.user, .tags = {}});
   }
   return {reason_of(response.status), fmt::format("{}: status {}{}{}", url.text(), response.status,
                                                   reason.empty() ? "" : ": ", reason)};
@@ -193,12 +188,12 @@ asio::awaitable<void> Client::expect_all(const config::Url& api, const std::vect
   if (count <= again.queues.size()) co_return;
   drop_visible(again.queues);
   if (hidden.empty()) co_return;
-  throw ProbeError(
-      Reason::permission,
-      fmt::format("the user {0} sees {1} of {2} queues, because it has no permission "
-                  "on a virtual host; run, for each of {4}: "
-                  "rabbitmqctl set_permissions -p {3} {0} '' '' ''",
-                  user, again.queues.size(), count, hidden.front(), fmt::join(hidden, ", ")));
+  throw ProbeError(Reason::permission,
+                   fmt::format("the user {0} sees {1} of {2} queues, because it has no permission "
+                               "on a virtual host; run, for each of {4}: "
+                               "rabbitmqctl set_permissions -p {3} {0} '' '' ''",
+                               access_.user.empty() ? "USER" : access_.user, again.queues.size(),
+                               count, hidden.front(), fmt::join(hidden, ", ")));
 }
 
 asio::awaitable<AllQueues> Client::queues(const config::Url& api, Columns wanted,

@@ -2,10 +2,8 @@
 // management API. Probe loop only.
 #pragma once
 
-#include "config/secret.hpp"
 #include "config/url.hpp"
-#include "probes/net/http_client.hpp"
-#include "probes/net/tls.hpp"
+#include "probes/net/http_access.hpp"
 #include "probes/probe.hpp"
 #include "probes/rabbitmq/management.hpp"
 #include "probes/rabbitmq/node_page.hpp"
@@ -15,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -40,14 +39,13 @@ class Client {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// The references must outlive the client.
-  Client(const Environment& environment, const config::Secret& password)
-      : environment_(environment), password_(password) {}
+  /// `environment` must outlive the client.
+  Client(const Environment& environment, net::HttpAccess access)
+      : environment_(environment), access_(std::move(access)) {}
 
-  net::TlsOptions tls;
-  std::string user;  ///< empty: no authentication
+  [[nodiscard]] const net::HttpAccess& access() const { return access_; }
 
-  /// Reads the password again. Call it before the requests of a run. Throws what
+  /// Reads the secrets again. Call it before the requests of a run. Throws what
   /// ConfiguredFiles::read() throws.
   asio::awaitable<void> load_credentials(SampleSet& out);
 
@@ -85,8 +83,8 @@ class Client {
   [[nodiscard]] ProbeError refused(const config::Url& url, const net::HttpResponse& response) const;
 
   const Environment& environment_;
-  const config::Secret& password_;
-  std::string password_text_;
+  net::HttpAccess access_;
+  net::HttpRequest authorized_;  // with the secrets
 };
 
 /// The message for a user that lacks the tag `monitoring`.

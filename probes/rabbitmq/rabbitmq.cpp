@@ -57,8 +57,10 @@ class RabbitmqProbe final : public Probe {
             "addresses")),
         management_(options.find<config::Url>(
             "management", "the management API (port 15672) of any node, in addition to urls")),
-        password_(options.secret("password", "of the user")),
-        client_(environment, password_),
+        client_(environment,
+                net::HttpAccess::read_ways(
+                    options, {{"url", url_}, {"urls", urls_}, {"management", management_}},
+                    "a user with the tag monitoring")),
         management_interval_(options.get<config::Duration>(
             "management_interval", std::chrono::seconds(60),
             "between readings of nodes, alarms and attributes of queues",
@@ -79,8 +81,6 @@ class RabbitmqProbe final : public Probe {
                                           "as those of dead letters; with urls and without "
                                           "management also streams, which the plug-in does not "
                                           "tell apart")} {
-    client_.user = options.get<std::string>("user", "", "a user with the tag monitoring");
-    client_.tls = net::TlsOptions::read(options);
     read_urls(options);
   }
 
@@ -230,7 +230,7 @@ class RabbitmqProbe final : public Probe {
     constexpr std::size_t kMaxAddresses = 64;
     net::Addresses addresses;
     try {
-      addresses = co_await environment_.resolver.resolve(url.host);
+      addresses = co_await environment_.resolver.resolve(url.host, client_.access().target_ip());
       if (addresses.size() > kMaxAddresses) {
         throw ProbeError(Reason::mismatch, url.host + " has more than 64 addresses");
       }
@@ -307,7 +307,6 @@ class RabbitmqProbe final : public Probe {
   std::optional<config::Url> url_;
   std::vector<config::Url> urls_;
   std::optional<config::Url> management_;
-  config::Secret password_;
   Client client_;
   config::Duration management_interval_;
   QueueOptions queues_;
@@ -348,14 +347,12 @@ void RabbitmqProbe::read_urls(config::Node& options) {
   if (url_) check("url", *url_);
   if (management_) check("management", *management_);
   for (std::size_t i = 0; i < urls_.size(); ++i) {
-    check("urls", urls_[i]);
     const auto same = [&](const config::Url& other) { return other.text() == urls_[i].text(); };
     if (std::any_of(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i), same)) {
       options.error("urls", urls_[i].text() + " is listed twice");
     }
   }
-  if (password_ && client_.user.empty()) options.error("password", "requires user");
-  if (management_ && client_.user.empty())
+  if (management_ && !client_.access().has_credentials())
     options.error("user", "the key user is required with management");
   if (url_ && management_) urls_ = {*url_};
   queues_.has_types = management_.has_value();

@@ -5,13 +5,21 @@
 
 namespace vitalsd::relay {
 
+void FamilyLines::copy_previous() {
+  if (!text_.empty() || previous_ == nullptr) return;
+  const std::string_view lines = previous_->lines;
+  text_.reserve(lines.size() + lines.size() / 16);
+  text_ = lines.substr(0, same_);
+}
+
 void FamilyLines::add_other(std::string_view line) {
-  if (text_.empty() && previous_ != nullptr) {
-    const std::string_view lines = previous_->lines;
-    text_.reserve(lines.size() + lines.size() / 16);
-    text_ = lines.substr(0, same_);
-  }
+  copy_previous();
   text_ += line;
+}
+
+void FamilyLines::replace(std::size_t offset, std::size_t size, std::string_view bytes) {
+  copy_previous();
+  text_.replace(offset, size, bytes);
 }
 
 void FamilyLines::clear() {

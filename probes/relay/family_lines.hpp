@@ -29,6 +29,12 @@ class FamilyLines {
   /// The number of lines.
   [[nodiscard]] std::size_t count() const { return count_; }
 
+  /// The bytes of all lines.
+  [[nodiscard]] std::size_t size() const { return text_.empty() ? same_ : text_.size(); }
+
+  /// Replaces `size` bytes at `offset`.
+  void replace(std::size_t offset, std::size_t size, std::string_view bytes);
+
   /// Removes all lines.
   void clear();
 
@@ -43,6 +49,7 @@ class FamilyLines {
 
  private:
   void add_other(std::string_view line);
+  void copy_previous();
 
   const FragmentFamily* previous_;
   std::size_t same_ = 0;  // the lines begin with so many bytes of the previous ones

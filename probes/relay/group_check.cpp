@@ -33,6 +33,13 @@ bool is_count(double value) {
 
 }  // namespace
 
+std::string_view GroupCheck::bound_label(Type type, Role role, std::string_view family) {
+  if (type == Type::stateset) return family;
+  if (type == Type::histogram && role == Role::bucket) return "le";
+  if (type == Type::summary && role == Role::value) return "quantile";
+  return {};
+}
+
 void GroupCheck::take(Type type, Role role, std::uint64_t group, const std::string_view* bound,
                       std::string_view value) {
   if (!valid_) return;
@@ -56,7 +63,7 @@ void GroupCheck::take(Type type, Role role, std::uint64_t group, const std::stri
   switch (role) {
     case Role::bucket:
       require(is_count(*number));
-      take_bucket(bound, *number);
+      take_bucket(bound, *number, value);
       break;
     case Role::count:
       require(is_count(*number));
@@ -69,7 +76,7 @@ void GroupCheck::take(Type type, Role role, std::uint64_t group, const std::stri
   }
 }
 
-void GroupCheck::take_bucket(const std::string_view* bound, double value) {
+void GroupCheck::take_bucket(const std::string_view* bound, double value, std::string_view text) {
   const std::optional<double> limit = bound == nullptr ? std::nullopt : to_double(*bound);
   require(limit && !std::isnan(*limit));
   if (!valid_) return;
@@ -79,6 +86,7 @@ void GroupCheck::take_bucket(const std::string_view* bound, double value) {
   has_negative_bounds_ = has_negative_bounds_ || *limit < 0;
   bound_ = limit;
   buckets_ = value;
+  if (*limit == HUGE_VAL) last_bucket_ = text;
 }
 
 void GroupCheck::take_value(Type type, const std::string_view* bound, std::string_view value) {
@@ -108,9 +116,9 @@ void GroupCheck::take_value(Type type, const std::string_view* bound, std::strin
 void GroupCheck::close() {
   if (group_ && is_histogram_) {
     require(bound_ == HUGE_VAL);
-    require(!count_ || count_ == buckets_);
     require(has_sum_ == count_.has_value());
     require(!has_negative_bounds_ || !has_sum_);
+    if (valid_ && count_ && count_ != buckets_) other_count_ = last_bucket_;
   }
   group_.reset();
   bound_.reset();

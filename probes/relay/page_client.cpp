@@ -1,8 +1,6 @@
 #include "probes/relay/page_client.hpp"
 
 #include "config/endpoint.hpp"
-#include "probes/net/configured_files.hpp"
-#include "probes/net/http_client.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -54,32 +52,21 @@ Reason reason_of(int status) {
 
 }  // namespace
 
-PageClient::PageClient(config::Node& options, const Environment& environment)
+PageClient::PageClient(config::Node& options, const Environment& environment, net::UrlOption urls)
     : environment_(environment),
-      tls_(net::TlsOptions::read(options)),
-      user_(options.get<std::string>("user", "", "user for basic authentication")),
-      password_(options.secret("password", "of the user")),
-      bearer_(options.secret("bearer_token", "sent as Authorization: Bearer")),
+      access_(net::HttpAccess::read_ways(options, {urls})),
       max_body_(options.get<config::Bytes>("max_body", config::Bytes{64 << 20},
                                            "a larger page, before compression, is an error",
-                                           {config::Bytes{1}, config::Bytes{1 << 30}})) {
-  if (bearer_ && !user_.empty())
-    options.error("bearer_token", "user and bearer_token must not be set together");
-  if (password_ && user_.empty()) options.error("password", "requires user");
-}
+                                           {config::Bytes{1}, config::Bytes{1 << 30}})) {}
 
 asio::awaitable<std::unique_ptr<PageReader>> PageClient::get(const Target& target,
                                                              config::Duration limit, SampleSet& run,
                                                              const MakeReader& make) const {
-  net::HttpRequest request;
+  net::HttpRequest request = co_await access_.request(environment_.files, run);
   request.url = target.url;
-  request.tls = tls_;
   request.limit = limit;
   request.reuse_connection = true;
   request.accept_gzip = true;
-  request.user = user_;
-  request.password = co_await environment_.files.read(password_, run);
-  request.bearer = co_await environment_.files.read(bearer_, run);
   request.headers.emplace_back("Accept", kAccept);
   if (!target.host.empty()) {
     const config::Endpoint endpoint{target.host, target.url.port};
@@ -117,8 +104,6 @@ asio::awaitable<std::unique_ptr<PageReader>> PageClient::get(const Target& targe
   };
   // The run reports one step for all targets instead of one for each request.
   SampleSet steps;
-  run.conceal(request.password);
-  run.conceal(request.bearer);
   const net::HttpResponse response = co_await environment_.http.perform(request, steps);
   if (error) std::rethrow_exception(error);
   if (response.status < 200 || response.status > 299) {

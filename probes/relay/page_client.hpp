@@ -3,15 +3,13 @@
 
 #include "config/node.hpp"
 #include "config/scalar.hpp"
-#include "config/secret.hpp"
-#include "probes/net/tls.hpp"
+#include "probes/net/http_access.hpp"
 #include "probes/probe.hpp"
 #include "probes/relay/page_reader.hpp"
 #include "probes/relay/targets.hpp"
 
 #include <functional>
 #include <memory>
-#include <string>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -19,8 +17,10 @@ namespace vitalsd::relay {
 
 class PageClient {
  public:
-  /// Reads the options of requests: TLS, credentials, max_body.
-  PageClient(config::Node& options, const Environment& environment);
+  /// Reads the options of requests to `urls`: those of HttpAccess, and max_body.
+  PageClient(config::Node& options, const Environment& environment, net::UrlOption urls);
+
+  [[nodiscard]] const net::HttpAccess& access() const { return access_; }
 
   /// `make(openmetrics)` creates the reader of the page. Returns the reader after the last piece.
   /// Throws ProbeError: auth (401), permission (403), overload (429), unready (502 to 504),
@@ -32,10 +32,7 @@ class PageClient {
 
  private:
   const Environment& environment_;
-  net::TlsOptions tls_;
-  std::string user_;
-  config::Secret password_;
-  config::Secret bearer_;
+  net::HttpAccess access_;
   config::Bytes max_body_;
 };
 

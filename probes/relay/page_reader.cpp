@@ -30,20 +30,10 @@ std::optional<Type> to_type(std::string_view word) {
   return std::nullopt;
 }
 
-// The label that distinguishes the lines of a group.
-std::string_view bound_label(Type type, Role role, std::string_view family) {
-  if (type == Type::stateset) return family;
-  if (type == Type::histogram && role == Role::bucket) return "le";
-  if (type == Type::summary && role == Role::value) return "quantile";
-  return {};
-}
-
 }  // namespace
 
 bool Rules::selects(std::string_view family) const {
-  const auto matches = [&](const net::Pattern& pattern) {
-    return pattern.matches_name(family);
-  };
+  const auto matches = [&](const net::Pattern& pattern) { return pattern.matches_name(family); };
   return (keep.empty() || std::ranges::any_of(keep, matches)) &&
          std::ranges::none_of(drop, matches);
 }
@@ -77,7 +67,7 @@ void PageReader::feed(std::string_view bytes) {
     if (skipping_) {
       skipping_ = !is_complete;
     } else if (partial_line_.size() + piece.size() > kMaxLine) {
-      count(Dropped::invalid);
+      dropped_.add(Dropped::invalid);
       partial_line_.clear();
       skipping_ = !is_complete;
     } else if (!is_complete) {
@@ -114,7 +104,7 @@ void PageReader::read_comment(std::string_view line) {
   if (keyword != "HELP" && keyword != "TYPE" && keyword != "UNIT") return;
   const std::string name = take_metric_name(line);
   if (name.empty()) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
     return;
   }
   line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
@@ -144,7 +134,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   if (type_word == "gaugehistogram") return;
   const std::optional<Type> type = to_type(type_word);
   if (!type) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
     return;
   }
   std::string family_name = name;
@@ -152,7 +142,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   if (openmetrics_ && is_counter && !name.ends_with("_total")) family_name += "_total";
   if (*type == Type::info && !name.ends_with("_info")) family_name += "_info";
   if (const auto known = by_name_.find(family_name); known != by_name_.end()) {
-    if (families_[known->second].type != *type) count(Dropped::invalid);
+    if (families_[known->second].type != *type) dropped_.add(Dropped::invalid);
     return;
   }
   if (entries_.contains(family_name)) return;  // it belongs to another family
@@ -241,7 +231,7 @@ const PageReader::Entry& PageReader::entry_of(std::string_view name) {
 
 void PageReader::read_sample(std::string_view line) {
   if (!line_.parse(line, std::exchange(follows_, true))) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
     return;
   }
   // The next HELP line is that of another family, even if it has the same name: OpenMetrics pages
@@ -254,17 +244,17 @@ void PageReader::read_sample(std::string_view line) {
                      "remove the target from the probe");
   }
   const Entry entry = entry_of(line_.name());
-  if (entry.family == kTooMany) count(Dropped::limit);
+  if (entry.family == kTooMany) dropped_.add(Dropped::limit);
   if (entry.family >= families_.size()) return;
   Family& family = families_[entry.family];
   label_names_.apply(line_);
   const std::optional<Identity> identity = identify(family, entry.role);
   if (!identity) {
-    count(Dropped::invalid);
+    dropped_.add(Dropped::invalid);
     return;
   }
   if (family.is_cut || series_.size() >= rules_.max_series) {
-    count(Dropped::limit);
+    dropped_.add(Dropped::limit, 1, family.name);
     cut(family);
     return;
   }
@@ -272,17 +262,22 @@ void PageReader::read_sample(std::string_view line) {
   series_.prefetch(identity->series);
   const std::string_view published = published_line(family);
   if (!series_.insert(identity->series)) {
-    count(Dropped::duplicate);
+    dropped_.add(Dropped::duplicate, 1, family.name);
     return;
   }
   family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
+  mend_count(family);
+  if (entry.role == Role::count) {
+    const std::size_t size = line_.value().size();
+    family.count = {family.lines.size() + published.size() - size - 1, size};
+  }
   family.lines.add(published);
 }
 
 // Removes a family that is not complete, because a part of a histogram or a summary is wrong.
 void PageReader::cut(Family& family) {
   if (family.type != Type::histogram && family.type != Type::summary) return;
-  count(Dropped::limit, family.lines.count());
+  dropped_.add(Dropped::limit, family.lines.count(), family.name);
   cut_series_ += family.lines.count();
   family.lines.clear();
   family.is_cut = true;
@@ -297,7 +292,7 @@ std::optional<PageReader::Identity> PageReader::identify(const Family& family, R
     }
   }
   Identity out;
-  const std::string_view bound_name = bound_label(family.type, role, family.name);
+  const std::string_view bound_name = GroupCheck::bound_label(family.type, role, family.name);
   for (const LineLabel& label : labels) {
     if (!bound_name.empty() && label.name == bound_name) {
       out.bound = &label.value;
@@ -336,6 +331,15 @@ std::string_view PageReader::published_line(const Family& family) {
   return out;
 }
 
+// Many targets count an event while they write the page, so that the count differs from the last
+// bucket, although both are the same by definition.
+void PageReader::mend_count(Family& family) {
+  const std::string count = family.check.take_count();
+  if (count.empty()) return;
+  family.lines.replace(family.count.first, family.count.second, count);
+  dropped_.add(Dropped::count, 1, family.name);
+}
+
 // ---- the end ------------------------------------------------------------------------------------
 
 Fragment PageReader::finish() {
@@ -361,7 +365,9 @@ void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
     return ForeignDeclaration{name, type, family.help, family.unit};
   };
   const bool has_total = family.type != Type::counter || family.name.ends_with("_total");
-  if (family.check.finish() || !has_total) {
+  const bool is_valid = family.check.finish();
+  mend_count(family);
+  if (is_valid || !has_total) {
     publish(declaration(family.name, family.type), family.lines, out);
     return;
   }
@@ -390,10 +396,10 @@ void PageReader::publish(const ForeignDeclaration& declaration, FamilyLines& lin
     return;
   }
   using Clash = ForeignFamilies::Clash;
-  count(metric.error() == Clash::type   ? Dropped::type
-        : metric.error() == Clash::name ? Dropped::name
-                                        : Dropped::declared,
-        lines.count());
+  dropped_.add(metric.error() == Clash::type   ? Dropped::type
+               : metric.error() == Clash::name ? Dropped::name
+                                               : Dropped::declared,
+               lines.count(), declaration.name);
 }
 
 }  // namespace vitalsd::relay

@@ -6,13 +6,13 @@
 #include "exporter/model/foreign.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/net/options.hpp"
+#include "probes/relay/dropped.hpp"
 #include "probes/relay/family_lines.hpp"
 #include "probes/relay/group_check.hpp"
 #include "probes/relay/label_names.hpp"
 #include "probes/relay/sample_line.hpp"
 #include "probes/relay/series_set.hpp"
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -24,19 +24,6 @@
 #include <vector>
 
 namespace vitalsd::relay {
-
-/// Why a line was left out.
-enum class Dropped : unsigned char {
-  invalid,    ///< not a valid line, or longer than the limit
-  duplicate,  ///< the page has the series twice
-  limit,      ///< the page has too many series or families
-  type,       ///< another target publishes the family with another type
-  name,       ///< another family has samples of the same name
-  declared,   ///< vitalsd declares the family with another type
-};
-constexpr std::array<std::string_view, 6> kDroppedNames = {"invalid", "duplicate", "limit",
-                                                           "type",    "name",      "declared"};
-using DroppedCounts = std::array<std::uint64_t, kDroppedNames.size()>;
 
 /// What to publish of a page.
 struct Rules {
@@ -68,7 +55,7 @@ class PageReader {
   /// truncated.
   Fragment finish();
 
-  [[nodiscard]] const DroppedCounts& dropped() const { return dropped_; }
+  [[nodiscard]] const DroppedLines& dropped() const { return dropped_; }
   /// The number of lines that were read, and not left out before finish().
   [[nodiscard]] std::size_t series() const { return series_.size() - cut_series_; }
 
@@ -85,6 +72,8 @@ class PageReader {
     bool is_cut = false;    // a histogram or summary that exceeds max_series
     FamilyLines lines;
     GroupCheck check{};
+    std::pair<std::size_t, std::size_t> count{};  // the last _count in `lines`: offset and size
+    std::pair<std::size_t, std::size_t> count{};  // the last _count in `text`: offset and size
   };
   // The family and the role of the samples with one name.
   struct Entry {
@@ -108,9 +97,6 @@ class PageReader {
   template <class T>
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
 
-  void count(Dropped reason, std::size_t lines = 1) {
-    dropped_[static_cast<std::size_t>(reason)] += lines;
-  }
   void read_line(std::string_view line);
   void read_comment(std::string_view line);
   void read_sample(std::string_view line);
@@ -119,6 +105,7 @@ class PageReader {
   void cut(Family& family);
   std::optional<Identity> identify(const Family& family, Role role);
   std::string_view published_line(const Family& family);
+  void mend_count(Family& family);
   std::size_t add_family(const std::string& raw_name, std::string name, Type type);
   void publish(Family& family, std::vector<FragmentFamily>& out);
   void publish(const ForeignDeclaration& declaration, FamilyLines& lines,
@@ -154,7 +141,7 @@ class PageReader {
   std::size_t declared_ = kNone;  // the family of the TYPE line with this name
   SeriesSet series_;
   std::size_t cut_series_ = 0;  // of those, in families that were cut
-  DroppedCounts dropped_{};
+  DroppedLines dropped_;
 };
 
 }  // namespace vitalsd::relay

@@ -1,5 +1,5 @@
-// The pages of the pods that namespaces and a label selector select. A watch reports new and deleted
-// pods. Probes of other kinds with the same namespaces and selector share the watch.
+// The pages of the pods that namespaces and a label selector select. A watch reports new and
+// deleted pods. Probes of other kinds with the same namespaces and selector share the watch.
 #pragma once
 
 #include "config/node.hpp"

@@ -27,6 +27,7 @@ namespace vitalsd {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using relay::Dropped;
 using relay::PageReader;
 using relay::Target;
 
@@ -58,6 +59,7 @@ struct Result {
   Fragment page;
   std::size_t series = 0;
   std::optional<ProbeError> error;
+  bool is_hidden = false;  // another target has the same labels
 };
 
 // `labels` with the labels of the target, unless the user has set them, and with the instance of
@@ -75,7 +77,9 @@ std::string labels_of(const std::string& labels, const Target& target) {
 class RelayProbe final : public Probe {
  public:
   RelayProbe(config::Node& options, const Environment& environment)
-      : environment_(environment), urls_(options), client_(options, environment) {
+      : environment_(environment),
+        urls_(options),
+        client_(options, environment, {urls_.key(), urls_.urls()}) {
     if (config::Node* pods =
             options.find_section("pods", "the pages of pods, with the labels namespace and pod")) {
       pods_.emplace(*pods, environment);
@@ -97,6 +101,17 @@ class RelayProbe final : public Probe {
         if (is_label_name(name)) continue;
         options.error("rename_labels", config::quoted(name) + " is not a valid label name");
       }
+      for (const std::string_view name : {"le", "quantile"}) {
+        if (from != name && to != name) continue;
+        options.error("rename_labels", config::quoted(name) +
+                                           " cannot be renamed or used as a new name: it separates "
+                                           "the series of a histogram or a summary");
+      }
+      if (to == "probe" || to == "instance" || to.starts_with("__")) {
+        options.error(
+            "rename_labels",
+            config::quoted(to) + " is reserved for vitalsd and Prometheus: use another label name");
+      }
     }
   }
 
@@ -108,23 +123,26 @@ class RelayProbe final : public Probe {
           Failure{Reason::timeout, "the API server has not sent the list of pods"});
       throw ProbeError(failure.reason, failure.detail);
     }
-    co_await urls_.find(environment_, out, found);
+    co_await urls_.find(environment_.resolver, client_.access().target_ip(), out, found);
     const std::vector<Target> targets = in_order(std::move(found));
     out.doing("reading " + std::to_string(targets.size()) + " pages");
     Run run{.out = out,
             .targets = targets,
             .results = std::vector<Result>(targets.size()),
             .started = Clock::now()};
+    tell_apart(run);
     std::vector<asio::awaitable<void>> workers;
     for (std::size_t i = 0; i < std::min(concurrency_, targets.size()); ++i) {
       workers.push_back(work(run));
     }
     co_await net::concurrently(std::move(workers));
     for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
-    for (std::size_t i = 0; i < dropped_.size(); ++i) {
-      dropped_[i] += run.dropped[i];
-      out.add(kDropped, static_cast<double>(dropped_[i]), relay::kDroppedNames[i]);
-      out.check(kDroppedCheck, static_cast<double>(run.dropped[i]), relay::kDroppedNames[i]);
+    dropped_.add(run.dropped);
+    for (std::size_t i = 0; i < relay::kDroppedNames.size(); ++i) {
+      const auto reason = static_cast<Dropped>(i);
+      out.add(kDropped, static_cast<double>(dropped_[reason]), relay::kDroppedNames[i]);
+      if (reason == Dropped::count) continue;  // the histogram is complete
+      out.check(kDroppedCheck, static_cast<double>(run.dropped[reason]), run.dropped.text(reason));
     }
   }
 
@@ -147,9 +165,10 @@ class RelayProbe final : public Probe {
     SampleSet& out;
     const std::vector<Target>& targets;
     std::vector<Result> results;
+    std::vector<std::string> labels{};  // of the series of each target
     Clock::time_point started;
     std::size_t next = 0;
-    relay::DroppedCounts dropped{};
+    relay::DroppedLines dropped{};
   };
 
   static bool is_label_name(std::string_view name) {
@@ -178,15 +197,33 @@ class RelayProbe final : public Probe {
     return targets;
   }
 
+  // Two pods in the network of one node have the same instance, and the user's labels may replace
+  // those of the pods.
+  static void tell_apart(Run& run) {
+    std::map<std::string_view, std::size_t> known;
+    run.labels.reserve(run.targets.size());
+    for (std::size_t i = 0; i < run.targets.size(); ++i) {
+      run.labels.push_back(labels_of(run.out.constant_labels(), run.targets[i]));
+      const auto [first, is_new] = known.try_emplace(run.labels.back(), i);
+      if (is_new) continue;
+      run.results[i].error = ProbeError(
+          Reason::config, "the labels of the probe hide what tells the series of " +
+                              run.targets[first->second].name + " and " + run.targets[i].name +
+                              " apart: use other names than namespace and pod");
+      run.results[i].is_hidden = true;
+    }
+  }
+
   asio::awaitable<void> work(Run& run) {
     while (run.next < run.targets.size()) {
       const std::size_t index = run.next++;
       const Target& target = run.targets[index];
       Result& result = run.results[index];
+      if (result.is_hidden) continue;
       bool& has_failed = states_[target.name].has_failed;
       has_failed = true;
       try {
-        co_await read(run, target, limit_of(run, index), result);
+        co_await read(run, index, limit_of(run, index), result);
         has_failed = false;
       } catch (const ProbeError& error) {
         result.error = error;
@@ -203,19 +240,16 @@ class RelayProbe final : public Probe {
     return std::max(std::chrono::floor<config::Duration>(left) / static_cast<long>(rows), kMin);
   }
 
-  asio::awaitable<void> read(Run& run, const Target& target, config::Duration limit,
-                             Result& result) {
+  asio::awaitable<void> read(Run& run, std::size_t index, config::Duration limit, Result& result) {
+    const Target& target = run.targets[index];
     const auto make = [&](bool openmetrics) {
-      return std::make_unique<PageReader>(rules_, environment_.foreign,
-                                          labels_of(run.out.constant_labels(), target), openmetrics,
-                                          states_[target.name].page.lock());
+      return std::make_unique<PageReader>(rules_, environment_.foreign, run.labels[index],
+                                          openmetrics, states_[target.name].page.lock());
     };
     auto reader = co_await client_.get(target, limit, run.out, make);
     result.page = reader->finish();
-    const std::uint64_t invalid =
-        reader->dropped()[static_cast<std::size_t>(relay::Dropped::invalid)];
-    for (std::size_t i = 0; i < dropped_.size(); ++i) run.dropped[i] += reader->dropped()[i];
-    if (!result.page && reader->series() == 0 && invalid > 0) {
+    run.dropped.add(reader->dropped());
+    if (!result.page && reader->series() == 0 && reader->dropped()[Dropped::invalid] > 0) {
       throw ProbeError(Reason::protocol,
                        "no line of the page is valid in the Prometheus text format");
     }
@@ -232,8 +266,8 @@ class RelayProbe final : public Probe {
     if (!result.error) own.add(kSeries, static_cast<double>(result.series));
     Rendering lines;
     std::size_t duplicates = 0;
-    own.render(lines, labels_of(run.out.constant_labels(), target), duplicates);
-    part.attach(to_fragment(std::move(lines)));
+    own.render(lines, run.labels[index], duplicates);
+    if (!result.is_hidden) part.attach(to_fragment(std::move(lines)));
     if (result.error) {
       part.fail(result.error->reason(), result.error->what());
     } else {
@@ -250,7 +284,7 @@ class RelayProbe final : public Probe {
   relay::Rules rules_;
   std::size_t concurrency_ = 0;
   std::map<std::string, TargetState> states_;  // by the target's name
-  relay::DroppedCounts dropped_{};
+  relay::DroppedLines dropped_;
 };
 
 constexpr auto kMetrics =

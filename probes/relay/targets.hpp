@@ -5,9 +5,11 @@
 #include "config/node.hpp"
 #include "config/scalar.hpp"
 #include "exporter/model/sample_set.hpp"
+#include "probes/net/resolver.hpp"
 #include "probes/probe.hpp"
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,9 +35,12 @@ class UrlTargets {
 
   [[nodiscard]] bool empty() const { return urls_.empty(); }
   [[nodiscard]] const std::vector<config::Url>& urls() const { return urls_; }
+  /// The key that sets them.
+  [[nodiscard]] std::string_view key() const { return key_; }
 
-  /// Appends the pages. Throws ProbeError(dns) if a name of each_address does not resolve.
-  asio::awaitable<void> find(const Environment& environment, SampleSet& run,
+  /// Appends the pages. `ip`: of the addresses of each_address. Throws ProbeError(dns) if a name
+  /// does not resolve.
+  asio::awaitable<void> find(net::Resolver& resolver, net::IpVersion ip, SampleSet& run,
                              std::vector<Target>& out) const;
 
   /// "http://app:8080/metrics (and 2 more)".
@@ -43,6 +48,7 @@ class UrlTargets {
 
  private:
   std::vector<config::Url> urls_;
+  std::string_view key_;
   bool each_address_ = false;
 };
 

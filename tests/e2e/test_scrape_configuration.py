@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,10 @@ import yaml
 
 import shorten_rules
 from support.community_rules import community_rules
+from support.http_peer import HttpPeer, Request, answer
+from support.process import unused_port
 from support.prometheus import SHIPPED, Labels, Prometheus, shipped_configuration
+from support.vitalsd import Vitalsd
 
 PAGE = r"""
 vitalsd_build_info{version="1"} 1
@@ -39,8 +42,12 @@ vitalsd_probe_runs_total{probe="api",instance="api",outcome="ok"} 3
 kube_pod_container_status_restarts_total{probe="pods",instance="pods",namespace="vcci-production",pod="api-1"} 2
 node_memory_working_set_bytes{probe="kubelets",instance="n1",node="n1"} 7
 node_memory_working_set_bytes{probe="kubelets",instance="n2",node="n2"} 8
-up{probe="relayed",instance="10.1.1.1:80",job="api"} 0
 """
+RELAYED = r"""
+up{probe="relayed",instance="10.1.1.1:80",job="api"} 0
+app_jobs{probe="relayed",instance="10.1.1.1:80"} 5
+"""
+PAGES = {"/metrics/core": PAGE, "/metrics/relay": RELAYED}
 
 ATTACHED = {"namespace": "monitoring", "pod": "vitalsd-0", "container": "vitalsd", "node": "n1"}
 
@@ -50,7 +57,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
-        self.wfile.write(PAGE.encode())
+        self.wfile.write(PAGES[self.path].encode())
 
     def log_message(self, *_: object) -> None:
         """Logs nothing."""
@@ -73,10 +80,12 @@ def scraped(target: str, request: pytest.FixtureRequest) -> Iterator[Prometheus]
     # Without honor_labels, attached labels would replace those of the page.
     attached = ATTACHED if request.param else {}
     configuration = shipped_configuration([target], labels=attached)
-    configuration["scrape_configs"][0]["honor_labels"] = request.param
+    for scrape in configuration["scrape_configs"]:
+        scrape["honor_labels"] = request.param
     running = Prometheus(configuration, [rules])
     try:
-        running.wait_scraped()
+        for scrape in configuration["scrape_configs"]:
+            running.wait_scraped(scrape["job_name"])
         yield running
     finally:
         running.close()
@@ -106,6 +115,10 @@ def test_identities(scraped: Prometheus, target: str) -> None:
     own = 'up{job="vitalsd",probe=""}'  # without honor_labels a relayed `up` has this job, too
     assert labels_of(scraped, own)["instance"] == target
     assert scraped.value(own) == 1
+    # The relayed series have the job of the others, and Prometheus's own series have another one.
+    relayed = labels_of(scraped, "app_jobs")
+    assert (relayed["job"], relayed["instance"]) == ("vitalsd", "10.1.1.1:80")
+    assert labels_of(scraped, 'up{job="vitalsd-relay"}')["instance"] == target
     # honor_labels: a sample's namespace and pod override those of the target.
     restarts = labels_of(scraped, "kube_pod_container_status_restarts_total")
     assert (restarts["namespace"], restarts["pod"]) == ("vcci-production", "api-1")
@@ -136,7 +149,8 @@ def test_database_and_api_are_told_down(scraped: Prometheus) -> None:
 def community(target: str, request: pytest.FixtureRequest) -> Iterator[Prometheus]:
     rules = [shorten_rules.shorten(text, at_most="500ms") for text in community_rules("postgresql")]
     configuration = shipped_configuration([target])
-    configuration["scrape_configs"][0]["honor_labels"] = request.param
+    for scrape in configuration["scrape_configs"]:
+        scrape["honor_labels"] = request.param
     running = Prometheus(configuration, rules)
     try:
         running.wait_scraped()
@@ -151,6 +165,51 @@ def test_community_rules_name_the_server(community: Prometheus) -> None:
     assert full["labels"]["instance"] == "main-db"
     assert "main-db" in full["annotations"]["summary"]
     assert community.wait_firing("PostgresqlDown")["labels"]["instance"] == "main-db"
+
+
+def test_a_limit_costs_only_the_relayed_series(
+    vitalsd: Callable[..., Vitalsd], prometheus: Callable[..., Prometheus], http_peer: HttpPeer
+) -> None:
+    """One application exceeds the sample_limit of the relay job, and recovers."""
+    size = [3]
+
+    def page(_: Request) -> bytes:
+        lines = [f'app_jobs{{number="{number}"}} 1\n' for number in range(size[0])]
+        return answer("".join(lines), Content_Type="text/plain; version=0.0.4")
+
+    http_peer.answers["/metrics"] = page
+    down = {"name": "down", "kind": "tcp", "endpoint": f"127.0.0.1:{unused_port()}"}
+    app = {"name": "app", "kind": "relay", "url": http_peer.url("/metrics")}
+    daemon = vitalsd([app, down], interval="1s", timeout="900ms")
+    plain = vitalsd([down], interval="1s", timeout="900ms")
+    daemon.wait_for("app_jobs", 1, number="2")
+    rules = shorten_rules.shorten((SHIPPED / "vitalsd.yaml").read_text(), at_most="500ms")
+    configuration = shipped_configuration([daemon.address, plain.address])
+    (relay,) = (s for s in configuration["scrape_configs"] if s["job_name"] == "vitalsd-relay")
+    relay["sample_limit"] = 10
+    watch = prometheus(configuration, [rules])
+    watch.wait_for('count(app_jobs{job="vitalsd",probe="app"}) == 3')
+    watch.wait_firing("ProbeFailing", instance="down")
+    assert watch.alerts("RelayedSeriesMissing") == []
+    # Without relayed series, the page is empty, and its scrape succeeds.
+    where = f'job="vitalsd-relay",instance="{plain.address}"'
+    assert watch.value(f"up{{{where}}}") == 1
+    assert watch.value(f"scrape_samples_scraped{{{where}}}") == 0
+
+    size[0] = 50
+    alert = watch.wait_firing("RelayedSeriesMissing")
+    assert alert["labels"]["instance"] == daemon.address
+    # No sample is stored. Prometheus shows the last ones for some minutes.
+    age = 'time() - max(timestamp(app_jobs{probe="app"}))'
+    watch.wait_for(f"{age} > 2")
+    assert watch.value(f'up{{job="vitalsd",instance="{daemon.address}"}}') == 1
+    assert watch.value('vitalsd_relay_series{probe="app"}') == 50
+    assert watch.firing("ProbeFailing", instance="down")
+    assert watch.alerts("VitalsdDown") == []
+
+    size[0] = 3
+    watch.wait_for(f"{age} < 1")
+    watch.wait_silent("RelayedSeriesMissing")
 
 
 def test_both_files_load_beside_the_configuration(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.self_metrics = [] { return std::vector<Exposition::Extra>(); };
   options.probes = [] { return std::vector<ProbeView>(); };
   options.healthy = options.ready = [] { return true; };
-  options.on_scrape = [](auto, auto) {};
+  options.on_scrape = [](auto, auto, auto) {};
   const std::size_t half = text.size() / 2;
   respond(options, {"GET", text, "", ""});
   respond(options, {"GET", "/metrics", text.substr(0, half), text.substr(half)});

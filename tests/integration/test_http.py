@@ -342,7 +342,7 @@ def test_through_a_proxy(
     vitalsd: Daemon, nginx: Nginx, certificates: Authority, forward_proxy: ForwardProxy
 ) -> None:
     """The proxy of the option is used, and the proxies of the environment are not."""
-    way = {"proxy": forward_proxy.url, "proxy_password": {"env": "PROXY"}}
+    way = {"proxy": forward_proxy.address, "proxy_password": {"env": "PROXY"}}
     tls = {"ca": str(certificates.path)}
     trap = "http://127.0.0.1:1"
     daemon = vitalsd(
@@ -373,9 +373,9 @@ def test_through_a_proxy(
     assert error(daemon, "no-proxy") == "127.0.0.1:1: Connection refused"
     daemon.wait_failed("nowhere", "protocol")  # this proxy closes the connection
     # The proxy gets the address of the URL and no header for the origin.
-    connects = [head for head in forward_proxy.heads if head.startswith("CONNECT ")]
-    assert {head.split(" ")[1] for head in connects} == {f"127.0.0.1:{nginx.tls_port}"}
-    assert not any("X-Token" in head for head in connects)
+    connects = [each for each in forward_proxy.requests if each.method == "CONNECT"]
+    assert {each.target for each in connects} == {f"127.0.0.1:{nginx.tls_port}"}
+    assert not any("x-token" in each.headers for each in connects)
 
 
 @pytest.mark.threads

@@ -6,12 +6,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from support import wait_until
 from support.certificates import Authority
 from support.dns_server import DnsServer
+from support.forward_proxy import ForwardProxy
 from support.process import listener, unused_port
 from support.rabbitmq import Consumer, Rabbitmq
 from support.vitalsd import Vitalsd
@@ -30,7 +32,8 @@ def watch(vitalsd: Daemon, rabbitmq: Rabbitmq) -> Callable[..., Vitalsd]:
     passwords["WRONG"] = "not-this-one"
 
     def start(*probes: dict, **options: object) -> Vitalsd:
-        return vitalsd(probes, environment=passwords, **{**PACE, **options})
+        environment = passwords | options.pop("environment", {})
+        return vitalsd(probes, environment=environment, **{**PACE, **options})
 
     return start
 
@@ -247,6 +250,29 @@ def test_who_is_let_in(watch: Daemon, rabbitmq: Rabbitmq) -> None:
     for name in ("tenant", "plugin"):
         daemon.wait_ok(name)
         daemon.wait_for("rabbitmq_queue_info", 1, probe=name, queue="work")
+
+
+def test_through_a_proxy(watch: Daemon, rabbitmq: Rabbitmq, forward_proxy: ForwardProxy) -> None:
+    """Both sources of the counts, and a token of the wrong kind."""
+    password = {"env": "PROXY"}
+    way = {"proxy": forward_proxy.address, "proxy_password": password}
+    rabbitmq.declare("emissions")
+    daemon = watch(
+        managed(rabbitmq, **way),
+        broker("plugin", rabbitmq, "MONITOR", management_interval="500ms", **way),
+        {
+            "name": "token",
+            "kind": "rabbitmq",
+            "url": rabbitmq.management,
+            "bearer_token": {"env": "WRONG"},
+        },
+        environment={"PROXY": forward_proxy.password},
+    )
+    for name in ("broker", "plugin"):
+        daemon.wait_for("rabbitmq_queue_messages_ready", 0, probe=name, queue="emissions")
+    ports = {urlsplit(request.target).port for request in forward_proxy.requests}
+    assert ports == {urlsplit(url).port for url in (rabbitmq.management, rabbitmq.metrics)}
+    daemon.wait_failed("token", "auth")
 
 
 def test_a_virtual_host_without_a_permission(watch: Daemon, rabbitmq: Rabbitmq) -> None:

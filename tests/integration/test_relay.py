@@ -29,6 +29,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from support.dns_server import DnsServer
+from support.forward_proxy import ForwardProxy
 from support.http_peer import HttpPeer, Request, answer
 from support.process import free_port, unused_port
 from support.vitalsd import TEXT, Vitalsd
@@ -267,6 +268,33 @@ def test_credentials(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     assert "content type text/html" in error(daemon, "html")
 
 
+def test_through_a_proxy(
+    vitalsd: Daemon, application: Application, forward_proxy: ForwardProxy, dns_server: DnsServer
+) -> None:
+    """The options proxy and ip apply to each page."""
+    dns_server.set_records("apps.test", {"A": ["127.0.0.1"], "AAAA": ["::1"]})
+    way = {"proxy": forward_proxy.address, "proxy_password": {"env": "PROXY"}}
+    port = application.port
+    daemon = vitalsd(
+        [
+            relay("proxied", application.url, **way),
+            relay("refused", application.url, **way | {"proxy_password": {"env": "WRONG"}}),
+            relay("each", f"http://apps.test:{port}", each_address=True, ip="4"),
+            relay("six", f"http://apps.test:{port}", ip="6", interval="1s", timeout="1s"),
+        ],
+        environment={"PROXY": forward_proxy.password, "WRONG": "not-the-password"},
+        dns={"servers": [dns_server.address]},
+    )
+    daemon.wait_for("app_queue_size", -2.5, probe="proxied", instance=f"127.0.0.1:{port}")
+    assert application.url in {request.target for request in forward_proxy.requests}
+    daemon.wait_failed("refused", "connect")
+    assert f"the proxy 127.0.0.1:{forward_proxy.port} refuses" in error(daemon, "refused")
+    daemon.wait_for("relay_up", 1, probe="each", instance=f"127.0.0.1:{port}")
+    assert len(daemon.samples("relay_up", probe="each")) == 1
+    daemon.wait_failed("six", "connect")  # the application has no IPv6
+    assert "Connection refused" in error(daemon, "six")
+
+
 def test_two_pages_of_one_server(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     """Their instances have the path, which tells their series apart."""
     http_peer.answers |= {
@@ -300,11 +328,66 @@ def test_its_own_page(vitalsd: Daemon) -> None:
 
 
 def test_lines_that_are_left_out_are_a_warning(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    http_peer.answers["/metrics"] = page("a 1\na 2\n")
+    http_peer.answers["/metrics"] = page("process_open_fds 1\n")
     daemon = vitalsd([relay("app", http_peer.url("/metrics"), interval="1s")])
     daemon.wait_for("vitalsd_check_status", 1, probe="app", check="dropped")
+    (row,) = daemon.status()["probes"]
+    assert "declared: process_open_fds" in str(row["checks"])
     http_peer.answers["/metrics"] = page("a 1\n")
     daemon.wait_for("vitalsd_check_status", 0, probe="app", check="dropped")
+
+
+def test_a_histogram_whose_count_is_torn(vitalsd: Daemon, http_peer: HttpPeer) -> None:
+    """Each second page has a count that differs from the last bucket. No run lacks a series."""
+    torn: list[bool] = []
+
+    def pages(_: Request) -> bytes:
+        torn.append(len(torn) % 2 == 1)
+        return page(
+            '# TYPE h histogram\nh_bucket{le="+Inf"} 5\nh_sum 1\n'
+            f"h_count {6 if torn[-1] else 5}\n"
+        )
+
+    http_peer.answers["/metrics"] = pages
+    daemon = vitalsd([relay("app", http_peer.url("/metrics"), interval="200ms")])
+    daemon.wait_for("h_count", 5)
+    while len(torn) < 12:
+        assert daemon.value("h_count") == 5
+        check_page(daemon)
+    assert dropped(daemon, "app").keys() == {"count"}
+    assert daemon.value("vitalsd_check_status", probe="app", check="dropped") == 0
+
+
+def test_the_limit_of_series(vitalsd: Daemon, http_peer: HttpPeer) -> None:
+    """The application with the most series loses those that exceed the limit of the process."""
+    size = [5]
+
+    def heavy(_: Request) -> bytes:
+        return page("small 1\n" + "".join(f'users{{id="{i}"}} 1\n' for i in range(size[0])))
+
+    http_peer.answers |= {"/light": page("light 1\n"), "/heavy": heavy}
+    probes = [relay(name, http_peer.url(f"/{name}"), interval="1s") for name in ("light", "heavy")]
+    daemon = vitalsd(probes, limits={"series": 200})
+    daemon.wait_for("users", 1, probe="heavy", id="4")
+    assert daemon.value("vitalsd_series_limit") == 200
+    assert daemon.samples("vitalsd_series_dropped") == []
+    assert daemon.value("vitalsd_series", page="relay") == 7
+
+    size[0] = 1000
+    daemon.wait_for("vitalsd_series_dropped", 1000, probe="heavy")
+    assert daemon.value("vitalsd_series", page="relay") == 1002
+    assert daemon.samples("users") == []
+    assert daemon.value("small") == daemon.value("light") == 1
+    assert daemon.value("vitalsd_relay_series", probe="heavy") == 1001
+    assert daemon.value("relay_up", probe="heavy") == 1
+    assert "users{" not in daemon.page("/metrics/relay")
+    assert daemon.page("/probes/heavy/metrics").count("users{") == 1000
+    check_page(daemon)
+
+    daemon.configuration["limits"] = {"series": 2000}
+    daemon.reload()
+    daemon.wait_for("vitalsd_series_dropped", None, probe="heavy")
+    assert len(daemon.samples("users")) == 1000
 
 
 # ---- pages that a parser must survive -----------------------------------------------------------

@@ -105,16 +105,19 @@ def test_absence_is_alerted_for_what_is_configured(
 def test_monitors_relabel_as_the_scrape_configuration(monitor: str, endpoints: str) -> None:
     kind = f"{monitor[0].upper()}{monitor[1:]}"
     made = one(rendered({monitor: {"enabled": True}}), kind)
-    [endpoint] = made["spec"][endpoints]
-    [scrape] = yaml.safe_load((REPOSITORY / "deploy" / "prometheus" / "prometheus.yaml").read_text())[
-        "scrape_configs"
-    ]
-    assert endpoint["honorLabels"] == scrape["honor_labels"]
+    shipped = yaml.safe_load((REPOSITORY / "deploy" / "prometheus" / "prometheus.yaml").read_text())
     names = {"source_labels": "sourceLabels", "target_label": "targetLabel"}
-    assert endpoint["metricRelabelings"] == [
-        {names.get(key, key): value for key, value in entry.items()}
-        for entry in scrape["metric_relabel_configs"]
-    ]
+    for endpoint, scrape in zip(made["spec"][endpoints], shipped["scrape_configs"], strict=True):
+        assert endpoint["honorLabels"] == scrape["honor_labels"]
+        assert endpoint["path"] == scrape["metrics_path"]
+        assert endpoint["relabelings"][0] == {
+            "targetLabel": "job",
+            "replacement": scrape["job_name"],
+        }
+        assert endpoint["metricRelabelings"] == [
+            {names.get(key, key): value for key, value in entry.items()}
+            for entry in scrape["metric_relabel_configs"]
+        ]
 
 
 @every_values

@@ -61,6 +61,15 @@ def test_pods_of_a_selector(
     api_server.create(pod(namespace, "web-3", http_peer.port, "127.0.0.1"))
     daemon.wait_for("app_jobs", 4, pod="web-3")
 
+    api_server.create(pod(namespace, "web-4", http_peer.port, "127.0.0.1"))
+    daemon.wait_for("app_jobs", 4, pod="web-4")
+    daemon.configuration["probes"][0]["labels"] = {"namespace": "all", "pod": "any"}
+    daemon.reload()
+    daemon.wait_failed("web", "config")
+    assert f"{namespace}/web-3 and {namespace}/web-4 apart" in error(daemon)
+    assert len(daemon.samples("relay_up")) == len(daemon.samples("app_jobs")) == 1
+    del daemon.configuration["probes"][0]["labels"]
+
     daemon.configuration["probes"][0]["pods"]["port"] = "absent"
     daemon.reload()
     daemon.wait_failed("web", "mismatch")

@@ -188,7 +188,7 @@ def test_prometheus_sees_one_daemon(
     leader.wait_ok("pods")
     configuration = shipped_configuration([each.address for each in replicas])
     # A second job that labels the daemon, because the shipped job merges the series of the replicas.
-    (shipped,) = configuration["scrape_configs"]
+    shipped = configuration["scrape_configs"][0]
     label = {"source_labels": ["__address__"], "target_label": "daemon"}
     configuration["scrape_configs"].append(
         {**shipped, "job_name": "apart", "relabel_configs": [label]}

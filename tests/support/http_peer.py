@@ -5,9 +5,11 @@ It handles one request per connection, each in a separate thread.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from support.process import free_port, listener
 from support.serving import serve, stop
@@ -19,6 +21,16 @@ class Request:
     target: str
     headers: dict[str, str]  # with lower-case names
     body: bytes
+
+
+def read_request(stream: BinaryIO) -> Request:
+    """Reads one request. Raises ValueError for an invalid or incomplete one."""
+    method, target, _ = stream.readline().decode().split(" ", 2)
+    headers = {}
+    while (line := stream.readline().decode().strip()) != "":
+        name, value = line.split(":", 1)
+        headers[name.lower()] = value.strip()
+    return Request(method, target, headers, stream.read(int(headers.get("content-length", 0))))
 
 
 def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
@@ -50,16 +62,11 @@ class HttpPeer:
 
     def _converse(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
-            try:
-                method, target, _ = stream.readline().decode().split(" ", 2)
-                headers = {}
-                while (line := stream.readline().decode().strip()) != "":
-                    name, value = line.split(":", 1)
-                    headers[name.lower()] = value.strip()
-                body = stream.read(int(headers.get("content-length", 0)))
-                request = Request(method, target, headers, body)
+            with contextlib.suppress(OSError, ValueError):  # the client has closed the connection
+                request = read_request(stream)
                 self.requests.append(request)
-                reply = self.answers.get(target.split("?")[0], answer(status=404))
-                connection.sendall(reply(request) if callable(reply) else reply)
-            except (OSError, ValueError):
-                pass  # the peer has closed the connection
+                self._respond(connection, request)
+
+    def _respond(self, connection: socket.socket, request: Request) -> None:
+        reply = self.answers.get(request.target.split("?")[0], answer(status=404))
+        connection.sendall(reply(request) if callable(reply) else reply)

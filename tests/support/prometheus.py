@@ -42,8 +42,8 @@ def shipped_configuration(
     [alerting] = configuration["alerting"]["alertmanagers"]
     alerting["static_configs"] = [{"targets": list(alertmanagers)}]
     configuration["rule_files"] = [str(rule) for rule in rules]
-    scrape = configuration["scrape_configs"][0]
-    scrape["static_configs"] = [{"targets": list(targets), "labels": dict(labels or {})}]
+    for scrape in configuration["scrape_configs"]:
+        scrape["static_configs"] = [{"targets": list(targets), "labels": dict(labels or {})}]
     return configuration
 
 
@@ -57,10 +57,11 @@ def cluster_configuration(
     [alerting] = configuration["alerting"]["alertmanagers"]
     alerting["static_configs"] = [{"targets": list(alertmanagers)}]
     configuration["rule_files"] = []
-    [discovery] = configuration["scrape_configs"][0]["kubernetes_sd_configs"]
-    discovery["api_server"] = api
-    discovery["authorization"] = {"credentials_file": str(credentials / "token")}
-    discovery["tls_config"] = {"ca_file": str(credentials / "ca.crt")}
+    for scrape in configuration["scrape_configs"]:
+        [discovery] = scrape["kubernetes_sd_configs"]
+        discovery["api_server"] = api
+        discovery["authorization"] = {"credentials_file": str(credentials / "token")}
+        discovery["tls_config"] = {"ca_file": str(credentials / "ca.crt")}
     return configuration
 
 

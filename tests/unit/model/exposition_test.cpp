@@ -1,10 +1,15 @@
 #include "exporter/model/exposition.hpp"
 
+#include "exporter/model/foreign.hpp"
+
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <deque>
 #include <map>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -358,6 +363,118 @@ TEST(Exposition, MatchesASimpleModel) {
     bytes += expected.size();
   }
   EXPECT_EQ(samples(exposition).size(), bytes);
+}
+
+// ---- the limit of series ------------------------------------------------------------------------
+
+std::string lines_of(const std::string& name, int count) {
+  std::string out;
+  for (int i = 0; i < count; ++i) out += name + "{i=\"" + std::to_string(i) + "\"} 1\n";
+  return out;
+}
+
+std::size_t count_series(const Exposition& exposition) {
+  const std::string text = samples(exposition);
+  return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+}
+
+TEST(ExpositionLimit, TheLargestOwnerPays) {
+  Exposition exposition;
+  Publisher small(exposition, "small");
+  Publisher large(exposition, "large");
+  small.set(kAlpha, lines_of("alpha", 3));
+  small.set(kBeta, lines_of("beta_total", 2));
+  large.set(kAlpha, lines_of("alpha", 10));
+  large.set(kBeta, lines_of("beta_total", 40));
+  large.set(kFact, lines_of("cert_expiry", 5));
+  exposition.set_series_limit(60);
+  EXPECT_EQ(count_series(exposition), 60U);
+  EXPECT_TRUE(exposition.series().dropped.empty());
+  EXPECT_EQ(exposition.series().counts, (SeriesCounts{5, 55, 0}));
+
+  exposition.set_series_limit(59);
+  // Lines of a family go together, the first families stay, and facts always do.
+  EXPECT_EQ(samples(exposition), lines_of("alpha", 3) + lines_of("alpha", 10) +
+                                     lines_of("beta_total", 2) + lines_of("cert_expiry", 5));
+  EXPECT_EQ(exposition.series().dropped,
+            (std::vector<std::pair<std::string, std::size_t>>{{"large", 40}}));
+  // The page of a probe has all.
+  EXPECT_EQ(samples_of(page(exposition, {.owner = "large"})),
+            lines_of("alpha", 10) + lines_of("beta_total", 40) + lines_of("cert_expiry", 5));
+
+  large.set(kBeta, lines_of("beta_total", 39));
+  EXPECT_EQ(count_series(exposition), 59U);
+  exposition.set_series_limit(1);
+  EXPECT_EQ(samples(exposition), lines_of("cert_expiry", 5));
+  exposition.set_series_limit(0);
+  EXPECT_EQ(count_series(exposition), 59U);
+}
+
+TEST(ExpositionLimit, RelayedSeriesGoFirst) {
+  Exposition exposition;
+  ForeignFamilies families;
+  const auto intern = [&](std::string_view name) {
+    return families.intern({.name = name, .type = Type::gauge}).value();
+  };
+  Publisher p(exposition, "p");
+  Publisher relay(exposition, "relay");
+  p.set(kAlpha, lines_of("alpha", 30));
+  relay.set(intern("b"), lines_of("b", 4));
+  relay.set(intern("a"), lines_of("a", 9));
+  relay.set(intern("c"), lines_of("c", 2));
+  exposition.set_series_limit(40);
+  EXPECT_EQ(samples(exposition), lines_of("a", 9) + lines_of("alpha", 30));
+  exposition.set_series_limit(36);
+  EXPECT_EQ(samples(exposition), lines_of("alpha", 30) + lines_of("b", 4) + lines_of("c", 2));
+  EXPECT_EQ(samples_of(page(exposition, {.owner = {}, .families = Exposition::Families::foreign})),
+            lines_of("b", 4) + lines_of("c", 2));
+  EXPECT_EQ(exposition.series().counts, (SeriesCounts{0, 30, 15}));
+  relay.share(kAlpha, std::make_shared<const std::string>(lines_of("alpha", 1000)));
+  relay.share(kAlpha, std::make_shared<const std::string>(lines_of("alpha", 20)));
+  EXPECT_EQ(exposition.series().counts, (SeriesCounts{0, 50, 15}));
+}
+
+// The choice depends on the series alone, and the counts are right after any history.
+TEST(ExpositionLimit, SameSeriesGiveTheSamePage) {
+  constexpr int kOwners = 4;
+  std::mt19937 random(7);  // NOLINT(*-msc51-cpp): a fixed seed
+  const std::array<const MetricInfo*, 3> metrics = {&kAlpha, &kBeta, &kFact};
+  for (int round = 0; round < 50; ++round) {
+    Exposition worn;
+    Exposition fresh;
+    std::deque<Publisher> of_worn;
+    std::deque<Publisher> of_fresh;
+    std::map<std::pair<int, std::size_t>, std::string> last;
+    for (int i = 0; i < kOwners; ++i) {
+      of_worn.emplace_back(worn, std::to_string(i));
+      of_fresh.emplace_back(fresh, std::to_string(i));
+    }
+    for (int step = 0; step < 60; ++step) {
+      const int owner = static_cast<int>(random() % kOwners);
+      const std::size_t metric = random() % metrics.size();
+      std::string lines =
+          lines_of(std::string(metrics[metric]->name) + std::to_string(owner), random() % 90);
+      of_worn[static_cast<std::size_t>(owner)].set(*metrics[metric], lines);
+      last[{owner, metric}] = std::move(lines);
+    }
+    for (const auto& [where, lines] : last) {
+      of_fresh[static_cast<std::size_t>(where.first)].set(*metrics[where.second], lines);
+    }
+    EXPECT_EQ(worn.series().counts, fresh.series().counts);
+    for (const std::size_t limit : {1, 50, 100, 200, 400}) {
+      worn.set_series_limit(limit);
+      fresh.set_series_limit(limit);
+      const auto sorted = [](const Exposition& exposition) {
+        std::vector<std::string> lines;
+        std::istringstream in(samples(exposition));
+        for (std::string line; std::getline(in, line);) lines.push_back(line);
+        std::ranges::sort(lines);
+        return lines;
+      };
+      EXPECT_EQ(sorted(worn), sorted(fresh));
+      EXPECT_LE(count_series(worn), std::max(limit, worn.series().counts[0]));
+    }
+  }
 }
 
 }  // namespace

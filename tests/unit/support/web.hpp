@@ -44,7 +44,7 @@ class WebDaemon {
     options.healthy = [this] { return healthy.load(); };
     options.ready = [this] { return ready.load(); };
     options.on_request = [this](std::string_view, int) { ++requests; };
-    options.on_scrape = [this](std::chrono::duration<double>, std::size_t bytes) {
+    options.on_scrape = [this](std::string_view, std::chrono::duration<double>, std::size_t bytes) {
       scraped_bytes = bytes;
     };
   }

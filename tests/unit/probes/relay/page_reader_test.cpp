@@ -55,16 +55,14 @@ class PageReaderTest : public testing::Test {
     for (const std::string& family : read(page)) out += family.substr(family.find('\n') + 1);
     return out;
   }
-  [[nodiscard]] std::uint64_t count(Dropped reason) const {
-    return dropped[static_cast<std::size_t>(reason)];
-  }
+  [[nodiscard]] std::uint64_t count(Dropped reason) const { return dropped[reason]; }
 
   Rules rules;
   ForeignFamilies families;
   std::string_view labels = R"(i="x")";
   Fragment previous;
   Fragment fragment;
-  DroppedCounts dropped{};
+  DroppedLines dropped;
 };
 
 // ---- families -----------------------------------------------------------------------------------
@@ -106,7 +104,7 @@ TEST_F(PageReaderTest, ReadsAGaugeAndACounterThatDifferByTheirSuffix) {
               ElementsAre("gauge a\na{i=\"x\"} 1\n", "counter a_total\na_total{i=\"x\"} 2\n"));
   EXPECT_EQ((*fragment)[0].metric->help, "Bytes in use.");
   EXPECT_EQ((*fragment)[1].metric->help, "Bytes ever.");
-  EXPECT_EQ(dropped, DroppedCounts{});
+  EXPECT_EQ(dropped, DroppedLines{});
 }
 
 TEST_F(PageReaderTest, ReadsHelpBeforeAndAfterTheType) {
@@ -138,6 +136,27 @@ TEST_F(PageReaderTest, KeepsHistogramsWholeAndInOrder) {
                           "s_count{i=\"x\"} 2\n"));
 }
 
+// The target counts an event while it writes the page.
+TEST_F(PageReaderTest, TheCountOfAHistogramIsItsLastBucket) {
+  const std::string type = "# TYPE h histogram\n";
+  for (const std::string_view other : {"9", "11", "12345678901", "10.5e1"}) {
+    EXPECT_THAT(read(type + "h_count{a=\"1\"} " + std::string(other) +
+                     "\nh_bucket{a=\"1\",le=\"1\"} 3\nh_bucket{a=\"1\",le=\"+Inf\"} 10\n"
+                     "h_sum{a=\"1\"} 7\n"
+                     "h_bucket{a=\"2\",le=\"+Inf\"} 4\nh_sum{a=\"2\"} 1\nh_count{a=\"2\"} 4.0\n"
+                     "h_bucket{a=\"3\",le=\"+Inf\"} 8\nh_sum{a=\"3\"} 2\nh_count{a=\"3\"} 7\n"),
+                ElementsAre("histogram h\nh_count{i=\"x\",a=\"1\"} 10\n"
+                            "h_bucket{i=\"x\",a=\"1\",le=\"1\"} 3\n"
+                            "h_bucket{i=\"x\",a=\"1\",le=\"+Inf\"} 10\nh_sum{i=\"x\",a=\"1\"} 7\n"
+                            "h_bucket{i=\"x\",a=\"2\",le=\"+Inf\"} 4\nh_sum{i=\"x\",a=\"2\"} 1\n"
+                            "h_count{i=\"x\",a=\"2\"} 4.0\n"
+                            "h_bucket{i=\"x\",a=\"3\",le=\"+Inf\"} 8\nh_sum{i=\"x\",a=\"3\"} 2\n"
+                            "h_count{i=\"x\",a=\"3\"} 8\n"))
+        << other;
+    EXPECT_EQ(count(Dropped::count), 2U);
+  }
+}
+
 // A strict parser rejects the page for any of these.
 TEST_F(PageReaderTest, InvalidHistogramsBecomeUnknown) {
   const std::string good = "h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
@@ -145,7 +164,6 @@ TEST_F(PageReaderTest, InvalidHistogramsBecomeUnknown) {
   fragment.reset();
   for (const std::string_view bad : {
            "h_bucket{le=\"1\"} 1\nh_sum 3\nh_count 1\n",                            // no +Inf
-           "h_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 3\n",                         // another count
            "h_bucket{le=\"+Inf\"} 2\nh_count 2\n",                                  // no sum
            "h_bucket{le=\"+Inf\"} 2\nh_sum 2\n",                                    // no count
            "h_bucket{le=\"inf\"} 2\nh_sum 3\nh_count 2\n",                          // not canonical
@@ -195,7 +213,7 @@ TEST_F(PageReaderTest, DropsCreatedTimestampsAndExemplars) {
                           "h_sum 1\nh_count 1 # {} 1\nh_created 3\n"),
               ElementsAre("histogram h\nh_bucket{i=\"x\",le=\"+Inf\"} 1\nh_sum{i=\"x\"} 1\n"
                           "h_count{i=\"x\"} 1\n"));
-  EXPECT_EQ(dropped, DroppedCounts{});
+  EXPECT_EQ(dropped, DroppedLines{});
 }
 
 TEST_F(PageReaderTest, FirstTypeOfAPageStays) {
@@ -216,6 +234,8 @@ TEST_F(PageReaderTest, ClashesAreCountedByReason) {
   EXPECT_EQ(count(Dropped::type), 2U);
   EXPECT_EQ(count(Dropped::name), 1U);
   EXPECT_EQ(count(Dropped::declared), 3U);
+  EXPECT_EQ(dropped.text(Dropped::declared), "declared: pg_up");
+  EXPECT_EQ(dropped.text(Dropped::type), "type: taken");
 }
 
 TEST_F(PageReaderTest, ReservedNamesAreExported) {
@@ -246,7 +266,7 @@ TEST_F(PageReaderTest, AcceptsTheSyntaxOfBothFormats) {
   }
   EXPECT_EQ(lines("# a comment\n#\n\n  \n#TYPE a gauge\na 1"), "a{i=\"x\"} 1\n");
   EXPECT_EQ(lines("a 1\r\n# TYPE b gauge\r\nb 2\r\n"), "a{i=\"x\"} 1\nb{i=\"x\"} 2\n");
-  EXPECT_EQ(dropped, DroppedCounts{});
+  EXPECT_EQ(dropped, DroppedLines{});
 }
 
 TEST_F(PageReaderTest, NoBlankOfALineIsPublished) {
@@ -343,7 +363,7 @@ TEST_F(PageReaderTest, HistogramBeyondTheLimitIsLeftOutWhole) {
       "a 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\n"
       "h_count 1\n";
   EXPECT_THAT(read(page), testing::SizeIs(2));
-  EXPECT_EQ(dropped, DroppedCounts{});
+  EXPECT_EQ(dropped, DroppedLines{});
   const std::string more = "h_bucket{x=\"y\",le=\"+Inf\"} 1\nb 1\n";
   EXPECT_THAT(read(page + more), ElementsAre("unknown a\na{i=\"x\"} 1\n"));
   EXPECT_EQ(count(Dropped::limit), 6U);
@@ -383,7 +403,7 @@ TEST_F(PageReaderTest, FamiliesThatAreNotSelectedDoNotCount) {
   }
   EXPECT_THAT(read(page + "kept 1\n# TYPE kept2 summary\nkept2_sum 1\nkept2_count 1\n"),
               testing::SizeIs(2));
-  EXPECT_EQ(dropped, DroppedCounts{});
+  EXPECT_EQ(dropped, DroppedLines{});
   page.clear();
   for (int i = 0; i < 110'000; ++i) page += "a" + std::to_string(i) + " 1\n";
   EXPECT_THAT(read("kept 1\n" + page + "kept_late 1\n"), testing::SizeIs(1));
@@ -471,7 +491,7 @@ TEST_F(PageReaderTest, KeepAndDropSelectWholeFamilies) {
                    "a 1\nab 1\nabc 1\nxa 1\n"),
               ElementsAre(HasSubstr("histogram h\n"), "unknown a\na{i=\"x\"} 1\n",
                           "unknown abc\nabc{i=\"x\"} 1\n"));
-  EXPECT_EQ(dropped, DroppedCounts{});
+  EXPECT_EQ(dropped, DroppedLines{});
 }
 
 TEST_F(PageReaderTest, LabelsThatClashAreExported) {
@@ -520,7 +540,7 @@ TEST_F(PageReaderTest, SharesNothingWhenALineIsAddedOrRemoved) {
 // The page before still has the names of the samples.
 TEST_F(PageReaderTest, HistogramIsAbsentForOneRunWhenItsTypeChanges) {
   const std::string good = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
-  const std::string bad = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 2\n";
+  const std::string bad = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum -1\nh_count 1\n";
   const auto next = [&](const std::string& page) {
     previous = fragment;
     return read(page + "a 1\n");
