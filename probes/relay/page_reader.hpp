@@ -73,7 +73,6 @@ class PageReader {
     FamilyLines lines;
     GroupCheck check{};
     std::pair<std::size_t, std::size_t> count{};  // the last _count in `lines`: offset and size
-    std::pair<std::size_t, std::size_t> count{};  // the last _count in `text`: offset and size
   };
   // The family and the role of the samples with one name.
   struct Entry {
