@@ -298,6 +298,10 @@ void App::receive(WebPush push, WebOptions::PushDone done) {
     done(503, "This process does not run the probe: retry, another one or this one will.\n");
     return;
   }
+  if (job->second->waits_for_state()) {
+    done(503, "The saved state has not been read yet: retry.\n");
+    return;
+  }
   receiver->receive(
       {std::move(push.path), std::move(push.query), std::move(push.body)},
       [done = std::move(done)](PushAnswer answer) { done(answer.status, std::move(answer.text)); });
