@@ -5,8 +5,8 @@
 #include "config/scalar.hpp"
 #include "config/secret.hpp"
 #include "probes/net/tls.hpp"
+#include "probes/page/page_reader.hpp"
 #include "probes/probe.hpp"
-#include "probes/relay/page_reader.hpp"
 #include "probes/relay/targets.hpp"
 
 #include <functional>
@@ -16,6 +16,8 @@
 #include <boost/asio/awaitable.hpp>
 
 namespace vitalsd::relay {
+
+using page::PageReader;
 
 class PageClient {
  public:

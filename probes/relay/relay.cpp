@@ -6,8 +6,8 @@
 #include "probes/kubernetes/watch/watched.hpp"
 #include "probes/net/concurrently.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/page/page_reader.hpp"
 #include "probes/relay/page_client.hpp"
-#include "probes/relay/page_reader.hpp"
 #include "probes/relay/pod_targets.hpp"
 #include "probes/relay/targets.hpp"
 
@@ -27,7 +27,7 @@ namespace vitalsd {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using relay::PageReader;
+using page::PageReader;
 using relay::Target;
 
 constexpr Metric kUp({.name = "relay_up",
@@ -123,8 +123,8 @@ class RelayProbe final : public Probe {
     for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
     for (std::size_t i = 0; i < dropped_.size(); ++i) {
       dropped_[i] += run.dropped[i];
-      out.add(kDropped, static_cast<double>(dropped_[i]), relay::kDroppedNames[i]);
-      out.check(kDroppedCheck, static_cast<double>(run.dropped[i]), relay::kDroppedNames[i]);
+      out.add(kDropped, static_cast<double>(dropped_[i]), page::kDroppedNames[i]);
+      out.check(kDroppedCheck, static_cast<double>(run.dropped[i]), page::kDroppedNames[i]);
     }
   }
 
@@ -149,7 +149,7 @@ class RelayProbe final : public Probe {
     std::vector<Result> results;
     Clock::time_point started;
     std::size_t next = 0;
-    relay::DroppedCounts dropped{};
+    page::DroppedCounts dropped{};
   };
 
   static bool is_label_name(std::string_view name) {
@@ -212,7 +212,7 @@ class RelayProbe final : public Probe {
     auto reader = co_await client_.get(target, limit, run.out, make);
     result.page = reader->finish();
     const std::uint64_t invalid =
-        reader->dropped()[static_cast<std::size_t>(relay::Dropped::invalid)];
+        reader->dropped()[static_cast<std::size_t>(page::Dropped::invalid)];
     for (std::size_t i = 0; i < dropped_.size(); ++i) run.dropped[i] += reader->dropped()[i];
     if (!result.page && reader->series() == 0 && invalid > 0) {
       throw ProbeError(Reason::protocol,
@@ -246,10 +246,10 @@ class RelayProbe final : public Probe {
   relay::UrlTargets urls_;
   std::optional<relay::PodTargets> pods_;
   relay::PageClient client_;
-  relay::Rules rules_;
+  page::Rules rules_;
   std::size_t concurrency_ = 0;
   std::map<std::string, TargetState> states_;  // by the target's name
-  relay::DroppedCounts dropped_{};
+  page::DroppedCounts dropped_{};
 };
 
 constexpr auto kMetrics =

@@ -3,7 +3,7 @@
 //
 //   bench_relay [FILE]    writes the page to FILE, for other parsers
 #include "exporter/model/foreign.hpp"
-#include "probes/relay/page_reader.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -54,15 +54,15 @@ std::string make_page() {
 int main(int argc, char** argv) {
   const std::string page = make_page();
   if (argc > 1) std::ofstream(argv[1]) << page;
-  const relay::Rules rules{.keep = {}, .drop = {}, .rename_labels = {}, .max_series = 1'000'000};
+  const page::Rules rules{.keep = {}, .drop = {}, .rename_labels = {}, .max_series = 1'000'000};
   ForeignFamilies families;
   Fragment previous;
   double best = 1e9;
   std::size_t kept = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
     const auto start = std::chrono::steady_clock::now();
-    relay::PageReader reader(rules, families, R"(probe="app",instance="10.0.0.1:8080")", false,
-                             previous);
+    page::PageReader reader(rules, families, R"(probe="app",instance="10.0.0.1:8080")", false,
+                            previous);
     for (std::string_view rest = page; !rest.empty();
          rest.remove_prefix(std::min(kPiece, rest.size()))) {
       reader.feed(rest.substr(0, kPiece));

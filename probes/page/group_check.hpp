@@ -3,13 +3,13 @@
 #pragma once
 
 #include "exporter/model/metric.hpp"
-#include "probes/relay/series_set.hpp"
+#include "probes/page/series_set.hpp"
 
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 /// What a line of a family is.
 enum class Role : unsigned char { value, bucket, count, sum };
@@ -43,4 +43,4 @@ class GroupCheck {
   bool has_negative_bounds_ = false;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 /// 64 bits of two texts, fast rather than strong: a target that forges collisions loses its own
 /// lines.
@@ -65,4 +65,4 @@ class SeriesSet {
   std::size_t size_ = 0;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

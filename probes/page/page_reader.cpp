@@ -1,4 +1,4 @@
-#include "probes/relay/page_reader.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include "exporter/model/text_format.hpp"
 #include "probes/error.hpp"
@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 constexpr std::string_view kBlanks = " \t";
@@ -73,6 +73,7 @@ void PageReader::feed(std::string_view bytes) {
     if (skipping_) {
       skipping_ = !is_complete;
     } else if (partial_line_.size() + piece.size() > kMaxLine) {
+      ++line_number_;
       count(Dropped::invalid);
       partial_line_.clear();
       skipping_ = !is_complete;
@@ -89,6 +90,7 @@ void PageReader::feed(std::string_view bytes) {
 }
 
 void PageReader::read_line(std::string_view line) {
+  ++line_number_;
   if (line.ends_with('\r')) line.remove_suffix(1);
   line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
   if (line.empty() || ended_) return;
@@ -233,6 +235,7 @@ void PageReader::read_sample(std::string_view line) {
   // The next HELP line is that of another family, even if it has the same name: OpenMetrics pages
   // of Go programs have a gauge and a counter that differ only by _total.
   declared_ = kNone;
+  has_timestamps_ = has_timestamps_ || line_.has_timestamp();
   // The line of the probe about this target.
   if (line_.name() == "relay_up" && line_.label_text() == constant_labels_) {
     throw ProbeError(Reason::mismatch,
@@ -251,7 +254,7 @@ void PageReader::read_sample(std::string_view line) {
     count(Dropped::limit);
     cut(family);
   } else if (!series_.insert(identity->series)) {
-    count(Dropped::duplicate);
+    count(Dropped::duplicate, 1, family.name);
   } else {
     family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
     append(family, is_verbatim);
@@ -373,7 +376,7 @@ void PageReader::publish(const ForeignDeclaration& declaration, std::string text
     count(metric.error() == Clash::type   ? Dropped::type
           : metric.error() == Clash::name ? Dropped::name
                                           : Dropped::declared,
-          lines);
+          lines, declaration.name);
     return;
   }
   const auto previous = previous_families_.find((*metric)->name);
@@ -387,4 +390,4 @@ void PageReader::publish(const ForeignDeclaration& declaration, std::string text
   out.push_back({*metric, *keeper, keeper});
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,9 +1,9 @@
-#include "probes/relay/label_names.hpp"
+#include "probes/page/label_names.hpp"
 
 #include <algorithm>
 #include <cstddef>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 // The names in `a="1",b="2"`.
@@ -60,4 +60,4 @@ bool LabelNames::apply(SampleLine& line) const {
   return is_same;
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,4 +1,4 @@
-#include "probes/relay/page_reader.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include "exporter/model/foreign.hpp"
 #include "probes/error.hpp"
@@ -14,7 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 using testing::ElementsAre;
@@ -483,4 +483,4 @@ TEST_F(PageReaderTest, NothingStaysOfAPage) {
 }
 
 }  // namespace
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

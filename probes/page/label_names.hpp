@@ -1,14 +1,14 @@
 // The names that the labels of a page have once they are published. Pure.
 #pragma once
 
-#include "probes/relay/sample_line.hpp"
+#include "probes/page/sample_line.hpp"
 
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 constexpr std::string_view kExported = "exported_";
 
@@ -30,4 +30,4 @@ class LabelNames {
   Renames renames_;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,4 +1,4 @@
-#include "probes/relay/sample_line.hpp"
+#include "probes/page/sample_line.hpp"
 
 #include "exporter/model/text_format.hpp"
 
@@ -10,7 +10,7 @@
 #include <system_error>
 #include <utility>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 enum Class : unsigned char { kNone = 0, kLabelStart = 1, kLabel = 2, kNameStart = 4, kName = 8 };
@@ -267,10 +267,11 @@ bool SampleLine::parse_end() {
   value_ = take_word();
   if (!is_number(value_)) return false;
   skip_blanks();
-  if (rest_.empty() || rest_.front() == '#') return true;
+  has_timestamp_ = !rest_.empty() && rest_.front() != '#';
+  if (!has_timestamp_) return true;
   if (!is_number(take_word())) return false;
   skip_blanks();
   return rest_.empty() || rest_.front() == '#';
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -6,10 +6,10 @@
 #include "exporter/model/foreign.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/net/options.hpp"
-#include "probes/relay/group_check.hpp"
-#include "probes/relay/label_names.hpp"
-#include "probes/relay/sample_line.hpp"
-#include "probes/relay/series_set.hpp"
+#include "probes/page/group_check.hpp"
+#include "probes/page/label_names.hpp"
+#include "probes/page/sample_line.hpp"
+#include "probes/page/series_set.hpp"
 
 #include <array>
 #include <cstddef>
@@ -22,7 +22,7 @@
 #include <utility>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 /// Why a line was left out.
 enum class Dropped : unsigned char {
@@ -35,6 +35,12 @@ enum class Dropped : unsigned char {
 };
 constexpr std::array<std::string_view, 6> kDroppedNames = {"invalid", "duplicate", "limit",
                                                            "type",    "name",      "declared"};
+/// The first line that was left out.
+struct FirstDropped {
+  Dropped reason = Dropped::invalid;
+  std::size_t line = 0;  ///< its number, if the reason is one of the line itself
+  std::string family{};  ///< the name of its family, if it is known
+};
 using DroppedCounts = std::array<std::uint64_t, kDroppedNames.size()>;
 
 /// What to publish of a page.
@@ -68,6 +74,9 @@ class PageReader {
   Fragment finish();
 
   [[nodiscard]] const DroppedCounts& dropped() const { return dropped_; }
+  [[nodiscard]] const std::optional<FirstDropped>& first_dropped() const { return first_dropped_; }
+  /// Whether a line has a timestamp, which is not published.
+  [[nodiscard]] bool has_timestamps() const { return has_timestamps_; }
   /// The number of lines that were read, and not left out before finish().
   [[nodiscard]] std::size_t series() const { return series_.size() - cut_series_; }
 
@@ -103,8 +112,9 @@ class PageReader {
   template <class T>
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
 
-  void count(Dropped reason, std::size_t lines = 1) {
+  void count(Dropped reason, std::size_t lines = 1, std::string_view family = {}) {
     dropped_[static_cast<std::size_t>(reason)] += lines;
+    if (!first_dropped_) first_dropped_ = {reason, line_number_, std::string(family)};
   }
   void read_line(std::string_view line);
   void read_comment(std::string_view line);
@@ -144,6 +154,9 @@ class PageReader {
   SeriesSet series_;
   std::size_t cut_series_ = 0;  // of those, in families that were cut
   DroppedCounts dropped_{};
+  std::optional<FirstDropped> first_dropped_;
+  std::size_t line_number_ = 0;
+  bool has_timestamps_ = false;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 struct LineLabel {
   std::string_view name;
@@ -33,6 +33,7 @@ class SampleLine {
   /// Empty if there are none, or if the labels must be written one by one.
   [[nodiscard]] std::string_view label_text() const { return label_text_; }
   [[nodiscard]] std::string_view value() const { return value_; }
+  [[nodiscard]] bool has_timestamp() const { return has_timestamp_; }
 
   /// A text that lives as long as the views.
   std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
@@ -52,6 +53,7 @@ class SampleLine {
   std::deque<std::string> texts_;
   std::string_view rest_;
   bool verbatim_ = true;  // label_text_ can be used
+  bool has_timestamp_ = false;
 };
 
 /// Takes a metric name from the front of `text`: quoted, or [a-zA-Z_:][a-zA-Z0-9_:]*. Empty if
@@ -64,4 +66,4 @@ std::string unescape_help(std::string_view text, bool openmetrics);
 /// A decimal number in the syntax of both formats, or an infinity, or NaN.
 bool is_number(std::string_view text);
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page
