@@ -266,9 +266,10 @@ std::vector<WebRoute> App::to_web(std::vector<ProbeRoute> routes) {
   std::vector<WebRoute> out;
   for (ProbeRoute& entry : routes) {
     WebRoute& route = out.emplace_back();
-    route.path = entry.route.prefix + entry.probe;
+    route.path = std::move(entry.route.path);
     route.probe = std::move(entry.probe);
     route.max_body = entry.route.max_body;
+    route.methods = std::move(entry.route.methods);
     if (!entry.route.token) continue;
     route.token = [this, token = std::move(entry.route.token)](WebRoute::TokenDone done) {
       asio::post(loop_, [this, token, done = std::move(done)]() mutable {
@@ -300,8 +301,18 @@ void App::receive(WebPush push, WebOptions::PushDone done) {
     done(503, "This process does not run the probe: retry, another one or this one will.\n");
     return;
   }
+  if (job->second->waits_for_state()) {
+    done(503, "The saved state has not been read yet: retry.\n");
+    return;
+  }
   receiver->receive(
-      {std::move(push.path), std::move(push.query), std::move(push.body)},
+      {.method = std::move(push.method),
+       .route = std::move(push.route),
+       .path = std::move(push.path),
+       .query = std::move(push.query),
+       .content_type = std::move(push.content_type),
+       .content_encoding = std::move(push.content_encoding),
+       .body = std::move(push.body)},
       [done = std::move(done)](PushAnswer answer) { done(answer.status, std::move(answer.text)); });
   state_.save_soon();
 }

@@ -129,7 +129,7 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     check_labels(probe, *kind);
     check_backup(probe, document.settings().probes);
     if (Receiver* receiver = job.probe->receiver(); receiver != nullptr && routes != nullptr) {
-      routes->push_back({probe.name, receiver->route()});
+      for (PushRoute& route : receiver->routes()) routes->push_back({probe.name, std::move(route)});
     }
     // Another process runs it. It is built here too, so that all shards reject the same
     // configuration.

@@ -13,7 +13,7 @@
 
 namespace vitalsd {
 
-/// The route of a probe that receives requests.
+/// A route of a probe that receives requests.
 struct ProbeRoute {
   std::string probe;
   PushRoute route;

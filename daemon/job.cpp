@@ -17,6 +17,18 @@ using SystemClock = std::chrono::system_clock;
 // A reading that no run renews is dropped after this many intervals and one timeout.
 constexpr int kReadingIntervals = 3;
 
+// Runs in place of a probe whose notes have not been read.
+class WaitingProbe final : public Probe {
+ public:
+  asio::awaitable<void> observe(SampleSet& /*out*/) override {
+    throw ProbeError(Reason::internal,
+                     "waits for the saved state, which cannot be read: see the problem with the "
+                     "state file");
+    co_return;
+  }
+  [[nodiscard]] std::string target() const override { return {}; }
+};
+
 }  // namespace
 
 Job::Job(const JobServices& services, JobSpec spec)
@@ -80,6 +92,7 @@ void Job::install(JobSpec spec) {
     const Notes* const notes = probe_->notes();
     new_notes_ = notes != nullptr ? std::optional(notes->version()) : std::nullopt;
   }
+  waits_for_state_ = waits_for_state_ && probe_->notes() != nullptr;
   endpoint_ = probe_->endpoint();
   schedule_lag_ = &services_.metrics.schedule_lag(spec_.kind->name);
   // The published lines contain the labels, so they are kept only if neither target nor labels have
@@ -161,13 +174,13 @@ void Job::due() {
 
 void Job::start_run() {
   // The callback may use `this`: the destructor abandons the run.
-  const auto run =
-      std::make_shared<Run>(services_.loop, services_.wheel,
-                            Run::Options{.probe = probe_,
-                                         .endpoint = endpoint_,
-                                         .timeout = spec_.timeout,
-                                         .constant_labels = ledger_->constant_labels()},
-                            [this](const std::optional<Failure>& thrown) { end_run(thrown); });
+  const auto run = std::make_shared<Run>(
+      services_.loop, services_.wheel,
+      Run::Options{.probe = waits_for_state_ ? std::make_shared<WaitingProbe>() : probe_,
+                   .endpoint = endpoint_,
+                   .timeout = spec_.timeout,
+                   .constant_labels = ledger_->constant_labels()},
+      [this](const std::optional<Failure>& thrown) { end_run(thrown); });
   run_ = run;
   run->enter(services_.gate);
 }
@@ -314,6 +327,8 @@ void Job::restore(const JobMemory& memory) {
   }
   row_->update([&](ProbeView& view) { view.last_success = account_.last_success(); });
 }
+
+void Job::wait_for_state() { waits_for_state_ = probe_->notes() != nullptr; }
 
 void Job::restore_missing(JobMemory memory) {
   const Notes* const notes = probe_->notes();

@@ -107,6 +107,11 @@ class Job {
   /// Restores what the job does not know yet, neither from a run nor from restore(): facts and the
   /// last success if there are none, and notes if they are as new.
   void restore_missing(JobMemory memory);
+  /// Until end_wait(), the runs of a probe with notes fail: the earlier notes are not known, and
+  /// what the probe records would replace them.
+  void wait_for_state();
+  void end_wait() { waits_for_state_ = false; }
+  [[nodiscard]] bool waits_for_state() const { return waits_for_state_; }
   /// The last result of memory() is on the disk, or could not be saved.
   void mark_saved(bool saved);
   /// Reports that there is no state file to save memory() to.
@@ -133,7 +138,8 @@ class Job {
   std::string endpoint_;
   std::shared_ptr<Probe> probe_;
   std::optional<std::uint64_t> new_notes_;  // version of the probe's new notes, until restored
-  std::unique_ptr<JobSpec> next_spec_;      // installed when the run in progress has ended
+  bool waits_for_state_ = false;
+  std::unique_ptr<JobSpec> next_spec_;  // installed when the run in progress has ended
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Board::Row> row_;
   Schedule schedule_;

@@ -72,6 +72,7 @@ void StateKeeper::open() {
   if (directory_.empty()) {
     set_problem("");
     metrics_.forget_state();
+    end_waits();
     return;
   }
   file_ = std::make_shared<StateFile>(directory_, shard_);
@@ -112,6 +113,7 @@ void StateKeeper::read(const std::expected<SavedState, StateFile::Unusable>& sta
   } else if (state) {
     restore_late();
   }
+  if (is_readable_) end_waits();
 }
 
 void StateKeeper::time_out_reading() {
@@ -153,8 +155,16 @@ void StateKeeper::restore_late() {
   if (!scheduler_.jobs().empty()) loaded_.clear();
 }
 
+void StateKeeper::end_waits() {
+  for (const auto& [name, job] : scheduler_.jobs()) job->end_wait();
+}
+
 void StateKeeper::restore(Job& job) const {
-  if (const JobMemory* memory = saved_of(job)) job.restore(*memory);
+  if (file_ && !is_readable_) {
+    job.wait_for_state();
+  } else if (const JobMemory* memory = saved_of(job)) {
+    job.restore(*memory);
+  }
 }
 
 // Returns the saved state of the job. Null if there is none with the same kind and target.

@@ -61,7 +61,8 @@ class StateKeeper {
   /// Whether start() has called `done` and stop() has not been called afterwards.
   [[nodiscard]] bool has_started() const { return stage_ == Stage::started; }
 
-  /// Restores a new job from the state that was read, if kind and target are the same.
+  /// Restores a new job from the state that was read, if kind and target are the same. If it cannot
+  /// be read yet, a job with notes waits for it.
   void restore(Job& job) const;
   /// Discards the state that was read, after all jobs were restored.
   void discard_restored() { loaded_.clear(); }
@@ -94,6 +95,7 @@ class StateKeeper {
   bool set_problem(const std::string& problem);
   void time_out_reading();
   void restore_late();
+  void end_waits();
   void save();
   void refuse_saving();
   void report(const StateFile::Result& result);

@@ -8,25 +8,31 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace vitalsd {
 
-/// The requests that a probe receives: POST to `prefix` + its name, and to all paths below that.
+/// Requests that a probe receives: those to `path`, and to all paths below it.
 struct PushRoute {
-  std::string prefix;        ///< "/api/v1/jobs/"
+  std::string path;  ///< "/api/v1/jobs/nightly"
+  std::vector<std::string> methods{"POST"};
   std::size_t max_body = 0;  ///< bytes
   config::Secret token{};    ///< bearer token that every request must have; empty: none
 };
 
 struct Push {
-  std::string path;   ///< behind the name of the probe: "/start"; may be empty
+  std::string method;
+  std::string route;  ///< the path of the route
+  std::string path;   ///< behind that: "/start"; may be empty
   std::string query;  ///< "rid=7"; as the client sent it
-  std::string body;
+  std::string content_type{};
+  std::string content_encoding{};
+  std::string body{};
 };
 
 struct PushAnswer {
   int status = 200;  ///< 503: the client should retry
-  std::string text;  ///< ends with a newline
+  std::string text;  ///< ends with a newline, or is empty
 };
 
 class Receiver {
@@ -37,7 +43,7 @@ class Receiver {
   Receiver& operator=(const Receiver&) = delete;
 
   /// Constant. Any thread.
-  [[nodiscard]] virtual PushRoute route() const = 0;
+  [[nodiscard]] virtual std::vector<PushRoute> routes() const = 0;
 
   using Answer = std::function<void(PushAnswer)>;
   /// Processes a request. Calls `answer` once, immediately or later, for example when its Notes are

@@ -44,6 +44,7 @@ using asio::ip::tcp;
 constexpr std::size_t kMaxBodyBytes = 1024;  // for a request that is not passed to a probe
 constexpr std::size_t kLargePage = std::size_t{1} << 20;
 constexpr std::string_view kPushRoute = "/push";
+constexpr const char* kBusy = "Too many passwords are being checked.\n";
 
 std::string_view to_view(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -200,29 +201,47 @@ class HttpServer::Impl {
       enqueue(session, waiting_);
       http::status received = co_await read_header(connection, buffer, parser);
       std::optional<Pushes::Match> push;
+      std::optional<WebResponse> refusal;
+      bool has_ended = false;
       if (received == http::status::ok) {
         push = pushes_.find(to_request(parser.get()));
-        // The body of a request that is refused is read too: the next request follows it.
-        received =
-            co_await read_body(connection, buffer, parser, push ? push->max_body : kMaxBodyBytes);
+        if (push) {
+          enqueue(session, answering_);
+          refusal = co_await judge(parser.get(), *push);
+          enqueue(session, waiting_);
+          connection.expires_after(options_.request_timeout);
+        }
+        // The next request follows the body of a request that is refused. A large one is not read,
+        // so that only clients with the token can fill the memory.
+        received = co_await read_body(connection, buffer, parser,
+                                      push && !refusal ? push->max_body : kMaxBodyBytes);
+        has_ended = refusal && received == http::status::payload_too_large;
+        if (has_ended) received = http::status::ok;
       }
       if (received == http::status::unknown) co_return;
       if (received != http::status::ok) {
         connection.expires_after(options_.request_timeout);
-        const WebResponse refusal = refuse(received);
-        co_await write_response(connection, refusal, {});
+        const WebResponse error = refuse(received);
+        co_await write_response(connection, error, {});
         co_return;
       }
       const HttpRequest& request = parser.get();
       enqueue(session, answering_);
-      WebResponse response = co_await answer(request, std::move(push));
+      WebResponse response;
+      if (refusal) {
+        response = std::move(*refusal);
+      } else if (push) {
+        response = co_await forward(std::move(push->push), request);
+      } else {
+        response = co_await answer(request);
+      }
       const bool large = body_size(response) > kLargePage;
       if (large && !make_room_for_page()) response = busy("Too many pages are being sent.\n");
       enqueue(session, large ? large_pages_ : sending_);
       options_.on_request(response.route, response.status);
       connection.expires_after(options_.response_timeout);
       const ResponseFormat format{.version = request.version(),
-                                  .keep_alive = request.keep_alive(),
+                                  .keep_alive = request.keep_alive() && !has_ended,
                                   .with_body = request.method() != http::verb::head};
       co_await write_response(connection, response, format);
       if (!format.keep_alive) co_return;
@@ -242,52 +261,58 @@ class HttpServer::Impl {
             to_view(in[http::field::accept_encoding])};
   }
 
-  asio::awaitable<WebResponse> answer(const HttpRequest& in, std::optional<Pushes::Match> push) {
+  asio::awaitable<Passwords::Verdict> check_password(std::string_view authorization) {
+    if (!passwords_.required()) co_return Passwords::Verdict::accepted;
+    co_return co_await passwords_.check(std::string(authorization));
+  }
+
+  asio::awaitable<WebResponse> answer(const HttpRequest& in) {
     const WebRequest request = to_request(in);
-    const std::string_view authorization = to_view(in[http::field::authorization]);
-    std::optional<std::string> token;  // replaces the password
-    if (push) {
-      if (auto read = pushes_.token_of(push->route)) {
-        if (auto kept = pushes_.kept_token(push->route, std::chrono::steady_clock::now())) {
-          token = std::move(*kept);
-        } else {
-          auto result = co_await result_of<bool>(options_.request_timeout, std::move(read));
-          if (result && result->first) token = std::move(result->second);
-          pushes_.keep_token(push->route, token);
-        }
-        if (!token) {
-          co_return unavailable("The token of this route cannot be read; the log has the reason.\n",
-                                kPushRoute);
-        }
-      }
+    if (!is_health(request)) {
+      const auto verdict = co_await check_password(to_view(in[http::field::authorization]));
+      if (verdict == Passwords::Verdict::busy) co_return busy(kBusy);
+      if (verdict != Passwords::Verdict::accepted) co_return unauthorized();
     }
-    bool has_password = true;
-    if (passwords_.required() && !token && !is_health(request)) {
-      const Passwords::Verdict verdict = co_await passwords_.check(std::string(authorization));
-      if (verdict == Passwords::Verdict::busy) {
-        co_return busy("Too many passwords are being checked.\n");
-      }
-      has_password = verdict == Passwords::Verdict::accepted;
-    }
-    if (push) {
-      std::optional<WebResponse> refusal =
-          pushes_.judge(push->route, token, request.method, authorization, has_password,
-                        std::chrono::steady_clock::now());
-      if (refusal) co_return std::move(*refusal);
-      co_return co_await forward(std::move(push->push), in.body());
-    }
-    if (!has_password) co_return unauthorized();
     if (is_reload(options_, request)) co_return co_await reload();
     co_return respond(options_, request);
   }
 
+  // The response to a request for a probe that is not accepted.
+  asio::awaitable<std::optional<WebResponse>> judge(const HttpRequest& in,
+                                                    const Pushes::Match& push) {
+    const std::string_view authorization = to_view(in[http::field::authorization]);
+    std::optional<std::string> token;  // replaces the password
+    auto verdict = Passwords::Verdict::accepted;
+    if (auto read = pushes_.token_of(push.route)) {
+      if (auto kept = pushes_.kept_token(push.route, std::chrono::steady_clock::now())) {
+        token = std::move(*kept);
+      } else {
+        auto result = co_await result_of<bool>(options_.request_timeout, std::move(read));
+        if (result && result->first) token = std::move(result->second);
+        pushes_.keep_token(push.route, token);
+      }
+      if (!token) {
+        co_return unavailable("The token of this route cannot be read; the log has the reason.\n",
+                              kPushRoute);
+      }
+    } else {
+      verdict = co_await check_password(authorization);
+      if (verdict == Passwords::Verdict::busy) co_return busy(kBusy);
+    }
+    co_return pushes_.judge(push.route, token, to_view(in.method_string()), authorization,
+                            verdict == Passwords::Verdict::accepted,
+                            std::chrono::steady_clock::now());
+  }
+
   // Passes a request on to its probe. A standby has no probes.
-  asio::awaitable<WebResponse> forward(WebPush push, std::string body) {
+  asio::awaitable<WebResponse> forward(WebPush push, const HttpRequest& in) {
     if (!is_leader(options_)) {
       co_return unavailable("This replica is on standby: retry, another one is the leader.\n",
                             kPushRoute);
     }
-    push.body = std::move(body);
+    push.content_type = to_view(in[http::field::content_type]);
+    push.content_encoding = to_view(in[http::field::content_encoding]);
+    push.body = in.body();
     auto answer = co_await result_of<int>(options_.request_timeout, [&](auto done) {
       options_.push(std::move(push), std::move(done));
     });

@@ -16,11 +16,12 @@
 
 namespace vitalsd {
 
-/// A path for requests that are passed on to a probe: POST to the path and to all paths below it.
+/// A path for requests that are passed on to a probe: those to the path and to all paths below it.
 struct WebRoute {
   std::string path;          ///< "/api/v1/jobs/nightly"
   std::string probe;         ///< the name of the probe
   std::size_t max_body = 0;  ///< bytes
+  std::vector<std::string> methods{"POST"};
   /// Reads the bearer token that every request must have. Calls back on any thread with whether it
   /// is known and the token or the error, or never. Empty: requests need no token.
   using TokenDone = std::function<void(bool, std::string)>;
@@ -31,8 +32,12 @@ struct WebRoute {
 /// A request to a route.
 struct WebPush {
   std::string probe;
+  std::string method;
+  std::string route;  ///< the path of the route
   std::string path;   ///< behind the path of the route: "/start"; may be empty
   std::string query;  ///< behind the "?"; as the client sent it
+  std::string content_type;
+  std::string content_encoding;
   std::string body;
 };
 

@@ -72,10 +72,14 @@ std::optional<Pushes::Match> Pushes::find(const WebRequest& request) const {
   return Match{
       .route = route.path,
       .push = {.probe = route.probe,
+               .method = std::string(request.method),
+               .route = route.path,
                .path = std::string(path.substr(end)),
                .query = query == std::string_view::npos
                             ? std::string()
                             : std::string(request.target.substr(query + 1)),
+               .content_type = {},
+               .content_encoding = {},
                .body = {}},
       .max_body = route.max_body,
   };
@@ -119,9 +123,12 @@ std::optional<WebResponse> Pushes::judge(std::string_view path,
     response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"vitalsd\"");
     return response;
   }
-  if (method != "POST") {
-    WebResponse response = refuse(405, "Use POST.\n");
-    response.headers.emplace_back("Allow", "POST");
+  const std::vector<std::string>& methods = route.options.methods;
+  if (std::ranges::find(methods, method) == methods.end()) {
+    std::string list = methods.front();
+    for (std::size_t i = 1; i < methods.size(); ++i) list += ", " + methods[i];
+    WebResponse response = refuse(405, "Use " + list + ".\n");
+    response.headers.emplace_back("Allow", std::move(list));
     return response;
   }
   return std::nullopt;

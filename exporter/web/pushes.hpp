@@ -25,7 +25,7 @@ class Pushes {
   /// A request to a route.
   struct Match {
     std::string route;         ///< the path of the route
-    WebPush push;              ///< without the body
+    WebPush push;              ///< without the body and its headers
     std::size_t max_body = 0;  ///< bytes
   };
 

@@ -204,7 +204,9 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     response.headers.emplace_back("Allow", "POST");
     return response;
   }
-  if (path.starts_with("/api/v1/jobs/")) return unknown_job();
+  for (const std::string_view jobs : {"/api/v1/jobs/", "/metrics/job/", "/metrics/job@base64/"}) {
+    if (path.starts_with(jobs)) return unknown_job();
+  }
   const bool lacks_name = path == "/api/v1/jobs";  // 404 with the valid paths for all methods
   if (request.method != "GET" && request.method != "HEAD" && !lacks_name) {
     WebResponse response = plain(405, "Use GET or HEAD.\n", "other");
@@ -250,7 +252,8 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   return plain(
       404,
       "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, /probes/NAME/metrics, "
-      "/api/v1/status, /api/v1/jobs/NAME of a probe of kind job, /-/healthy and /-/ready.\n",
+      "/api/v1/status, /api/v1/jobs/NAME and /metrics/job/NAME of a probe of kind job, /-/healthy "
+      "and /-/ready.\n",
       "other");
 }
 

@@ -38,8 +38,8 @@ History::~History() {
 }
 
 void History::record(const Ping& ping, std::string message, double now, Receiver::Answer answer) {
-  if (waiting_.size() >= kMaxWaiting) {
-    answer({kUnavailable, "Too many requests wait until the state is saved: retry.\n"});
+  if (is_full()) {
+    answer(busy());
     return;
   }
   if (apply(ping, now)) {
@@ -48,10 +48,14 @@ void History::record(const Ping& ping, std::string message, double now, Receiver
     if (!message.empty() || ping.kind != Ping::Kind::start) facts_.message = std::move(message);
     drop_old_runs();
   }
+  answer_when_saved({200, "OK\n"}, std::move(answer));
+}
+
+void History::answer_when_saved(PushAnswer saved, Receiver::Answer answer) {
   if (version_ == saved_version_) {
-    answer({200, "OK\n"});  // a repetition
+    answer(std::move(saved));  // a repetition
   } else {
-    waiting_.push_back({version_, std::move(answer)});
+    waiting_.push_back({version_, std::move(saved), std::move(answer)});
   }
 }
 
@@ -153,6 +157,7 @@ std::string History::serialize() {
     put(entry, "start", run.start);
     entry["has_ended"] = run.has_ended;
   }
+  if (groups_.size() > 0) root["groups"] = groups_.to_json();
   return json::serialize(root);
 }
 
@@ -166,8 +171,17 @@ void History::settle(bool saved) {
                             std::make_move_iterator(rest.end()));
   waiting_.erase(rest.begin(), rest.end());
   for (const Waiting& waiting : done) {
-    waiting.answer(saved ? PushAnswer{200, "OK\n"}
+    waiting.answer(saved ? waiting.saved
                          : PushAnswer{kUnavailable, "The state cannot be saved: retry.\n"});
+  }
+}
+
+// The rest is good without them.
+void History::restore_groups(const json::value& saved) {
+  try {
+    groups_.restore(saved);
+  } catch (const std::exception&) {
+    groups_.clear();
   }
 }
 
@@ -193,6 +207,7 @@ void History::restore(std::string_view text) {
     }
     known_since_ = to_number(root, "known_since").value();
     ended_start_ = to_number(root, "ended_start");
+    if (const json::value* const groups = root.if_contains("groups")) restore_groups(*groups);
   } catch (const std::exception&) {  // another format, or damaged: the same as a first start
     return;
   }

@@ -2,6 +2,7 @@
 // answer waits until the state with its effect is saved. Probe loop only.
 #pragma once
 
+#include "probes/job/groups.hpp"
 #include "probes/job/ping.hpp"
 #include "probes/probe.hpp"
 #include "probes/receiver.hpp"
@@ -13,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vitalsd::job {
@@ -20,16 +22,29 @@ namespace vitalsd::job {
 /// Times are Unix seconds by the clock of this process.
 class History final : public Notes {
  public:
-  /// A job that is observed from `now` on.
-  explicit History(double now) : known_since_(now) {}
+  /// The job `name`, which is observed from `now` on.
+  explicit History(double now, std::string name = {})
+      : known_since_(now), groups_(std::move(name)) {}
   /// Asks the senders of requests without an answer to retry.
   ~History() override;
   History(const History&) = delete;
   History& operator=(const History&) = delete;
 
-  /// Records a request, unless too many have no answer yet. A request of a run that has been
+  /// Whether too many requests have no answer yet, and the answer to further ones.
+  [[nodiscard]] bool is_full() const { return waiting_.size() >= kMaxWaiting; }
+  static PushAnswer busy() {
+    return {503, "Too many requests wait until the state is saved: retry.\n"};
+  }
+
+  /// Records a request, unless is_full(). A request of a run that has been
   /// recorded already has no effect. `message` is the text for the status page.
   void record(const Ping& ping, std::string message, double now, Receiver::Answer answer);
+
+  /// What the job has pushed. Call change() after each change.
+  [[nodiscard]] Groups& groups() { return groups_; }
+  void change() { ++version_; }
+  /// Calls `answer` with `saved` when the current state is saved, and otherwise asks for a retry.
+  void answer_when_saved(PushAnswer saved, Receiver::Answer answer);
 
   [[nodiscard]] std::optional<double> last_start() const { return facts_.last_start; }
   [[nodiscard]] std::optional<double> last_success() const { return facts_.last_success; }
@@ -75,6 +90,7 @@ class History final : public Notes {
   };
   struct Waiting {
     std::uint64_t version;  // that must be saved
+    PushAnswer saved;
     Receiver::Answer answer;
   };
 
@@ -84,9 +100,11 @@ class History final : public Notes {
   [[nodiscard]] bool is_over(const Run& run) const;
   void drop_old_runs();
   void settle(bool saved);
+  void restore_groups(const boost::json::value& saved);
 
   double known_since_;
   Facts facts_;
+  Groups groups_;
   std::deque<Run> runs_;               // the oldest first
   std::optional<double> ended_start_;  // the latest start of a run that has ended
   std::array<double, 2> serialized_counts_{};

@@ -1,7 +1,9 @@
 // Kind `job`: a job that reports its runs over HTTP, and is late if it does not (a dead man's
-// switch). The requests are POST /api/v1/jobs/NAME, and /start, /fail and /exit/CODE below it.
+// switch). The requests are POST /api/v1/jobs/NAME, and /start, /fail and /exit/CODE below it, and
+// those of a Pushgateway.
 #include "probes/job/history.hpp"
 #include "probes/job/ping.hpp"
+#include "probes/job/push_api.hpp"
 #include "probes/job/timetable.hpp"
 #include "probes/net/configured_files.hpp"
 #include "probes/probe.hpp"
@@ -14,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace vitalsd {
 namespace {
@@ -67,7 +70,8 @@ constexpr Metric kBackup({.name = "job_backup_info",
                           .help = "The probe of kind backup that watches what the job writes; "
                                   "always 1."},
                          "backup");
-constexpr auto kMetrics = metric_list(kTable, kOverdue, kBackup);
+constexpr auto kMetrics = metric_list(kTable, kOverdue, kBackup, job::kPushTime,
+                                      job::kPushFailureTime, job::kPushDropped);
 
 constexpr Check kOverdueCheck{.name = "overdue",
                               .unit = Unit::seconds,
@@ -76,7 +80,8 @@ constexpr Check kOverdueCheck{.name = "overdue",
                               .help = "time since a run should have started or ended"};
 constexpr Check kFailedCheck{
     .name = "failed", .warn = 0, .critical = {}, .help = "failed runs since the last success"};
-constexpr std::array<const Check*, 2> kChecks = {&kOverdueCheck, &kFailedCheck};
+constexpr std::array<const Check*, 3> kChecks = {&kOverdueCheck, &kFailedCheck,
+                                                 &job::kUnpublishedCheck};
 
 double unix_now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -114,10 +119,12 @@ class JobProbe final : public Probe, public Receiver {
         timetable_(options),
         backup_(options.get<std::string>(
             "backup", "", "name of the probe of kind backup that watches what the job writes")),
-        history_(std::make_unique<History>(unix_now())) {}
+        push_api_(options, environment.foreign),
+        history_(std::make_unique<History>(unix_now(), name_)) {}
 
   asio::awaitable<void> observe(SampleSet& out) override {
-    const Timetable::Lateness late = timetable_.judge(*history_, unix_now());
+    const double now = unix_now();
+    const Timetable::Lateness late = timetable_.judge(*history_, now);
     kTable.add(out, *history_);
     // Nothing is known about a job that has never reported, unless it is late.
     const bool is_known =
@@ -128,6 +135,7 @@ class JobProbe final : public Probe, public Receiver {
     }
     if (is_known) out.check(kFailedCheck, history_->failures_in_a_row());
     if (!backup_.empty()) out.add(kBackup, 1, backup_);
+    push_api_.publish(out, *history_, now);
     out.show(history_->message());
     // All requests are refused while the token cannot be read.
     try {
@@ -140,18 +148,27 @@ class JobProbe final : public Probe, public Receiver {
   [[nodiscard]] std::string target() const override { return std::string(kPrefix) + name_; }
 
   void inherit(Probe& predecessor) override {
-    history_ = std::move(dynamic_cast<JobProbe&>(predecessor).history_);
+    auto& old = dynamic_cast<JobProbe&>(predecessor);
+    history_ = std::move(old.history_);
+    push_api_.inherit(old.push_api_);
   }
 
   Notes* notes() override { return history_.get(); }
   Receiver* receiver() override { return this; }
 
-  [[nodiscard]] PushRoute route() const override {
+  [[nodiscard]] std::vector<PushRoute> routes() const override {
     constexpr std::size_t kMaxBody = std::size_t{64} << 10;
-    return {.prefix = std::string(kPrefix), .max_body = kMaxBody, .token = token_};
+    std::vector<PushRoute> out = job::PushApi::routes(name_);
+    out.push_back({.path = target(), .max_body = kMaxBody});
+    for (PushRoute& route : out) route.token = token_;
+    return out;
   }
 
   void receive(Push push, Answer answer) override {
+    if (push.route != target()) {
+      push_api_.receive(push, *history_, unix_now(), std::move(answer));
+      return;
+    }
     const std::expected<Ping, PushAnswer> ping = job::parse_ping(push.path, push.query);
     if (!ping) {
       answer(ping.error());
@@ -168,6 +185,7 @@ class JobProbe final : public Probe, public Receiver {
   config::Secret token_;
   Timetable timetable_;
   std::string backup_;
+  job::PushApi push_api_;
   std::unique_ptr<History> history_;
 };
 
@@ -182,7 +200,8 @@ const ProbeKind job = {
         "`POST /api/v1/jobs/NAME`, and otherwise with `/start`, `/fail` or `/exit/CODE` (0 to "
         "255) behind that; `?rid=ID` (up to 64 letters, digits and `._:-`) names the run, so "
         "that a repeated request counts once. The status page shows the first 10,000 bytes of "
-        "the body, which may have 64 KiB. Responses and a script: docs/kubernetes.md.",
+        "the body, which may have 64 KiB. Responses and a script: docs/kubernetes.md. With `push`, "
+        "it also takes metrics as a Pushgateway does: docs/pushgateway.md.",
     .make = make_probe<JobProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

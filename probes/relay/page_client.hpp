@@ -4,8 +4,8 @@
 #include "config/node.hpp"
 #include "config/scalar.hpp"
 #include "probes/net/http_access.hpp"
+#include "probes/page/page_reader.hpp"
 #include "probes/probe.hpp"
-#include "probes/relay/page_reader.hpp"
 #include "probes/relay/targets.hpp"
 
 #include <functional>
@@ -14,6 +14,8 @@
 #include <boost/asio/awaitable.hpp>
 
 namespace vitalsd::relay {
+
+using page::PageReader;
 
 class PageClient {
  public:

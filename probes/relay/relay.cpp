@@ -6,8 +6,8 @@
 #include "probes/kubernetes/watch/watched.hpp"
 #include "probes/net/concurrently.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/page/page_reader.hpp"
 #include "probes/relay/page_client.hpp"
-#include "probes/relay/page_reader.hpp"
 #include "probes/relay/pod_targets.hpp"
 #include "probes/relay/targets.hpp"
 
@@ -27,8 +27,8 @@ namespace vitalsd {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using relay::Dropped;
-using relay::PageReader;
+using page::Dropped;
+using page::PageReader;
 using relay::Target;
 
 constexpr Metric kUp({.name = "relay_up",
@@ -138,9 +138,9 @@ class RelayProbe final : public Probe {
     co_await net::concurrently(std::move(workers));
     for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
     dropped_.add(run.dropped);
-    for (std::size_t i = 0; i < relay::kDroppedNames.size(); ++i) {
+    for (std::size_t i = 0; i < page::kDroppedNames.size(); ++i) {
       const auto reason = static_cast<Dropped>(i);
-      out.add(kDropped, static_cast<double>(dropped_[reason]), relay::kDroppedNames[i]);
+      out.add(kDropped, static_cast<double>(dropped_[reason]), page::kDroppedNames[i]);
       if (reason == Dropped::count) continue;  // the histogram is complete
       out.check(kDroppedCheck, static_cast<double>(run.dropped[reason]), run.dropped.text(reason));
     }
@@ -168,7 +168,7 @@ class RelayProbe final : public Probe {
     std::vector<std::string> labels{};  // of the series of each target
     Clock::time_point started;
     std::size_t next = 0;
-    relay::DroppedLines dropped{};
+    page::DroppedLines dropped{};
   };
 
   static bool is_label_name(std::string_view name) {
@@ -281,10 +281,10 @@ class RelayProbe final : public Probe {
   relay::UrlTargets urls_;
   std::optional<relay::PodTargets> pods_;
   relay::PageClient client_;
-  relay::Rules rules_;
+  page::Rules rules_;
   std::size_t concurrency_ = 0;
   std::map<std::string, TargetState> states_;  // by the target's name
-  relay::DroppedLines dropped_;
+  page::DroppedLines dropped_;
 };
 
 constexpr auto kMetrics =

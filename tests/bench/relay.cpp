@@ -6,7 +6,7 @@
 //   bench_relay [PASSES]
 //   bench_relay write FILE [SERIES [MORE]]    writes a page to FILE, with MORE added to each value
 #include "exporter/model/foreign.hpp"
-#include "probes/relay/page_reader.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -63,7 +63,7 @@ class Bench {
   // Returns the CPU seconds of a pass.
   double pass(std::string_view page, const Fragment& previous) {
     const double start = cpu_seconds();
-    relay::PageReader reader(rules_, families_, R"(probe="app",instance="10.0.0.1:8080")", false,
+    page::PageReader reader(rules_, families_, R"(probe="app",instance="10.0.0.1:8080")", false,
                              previous);
     for (std::string_view rest = page; !rest.empty();
          rest.remove_prefix(std::min(kPiece, rest.size()))) {
@@ -76,7 +76,7 @@ class Bench {
   [[nodiscard]] const Fragment& result() const { return result_; }
 
  private:
-  relay::Rules rules_{.keep = {}, .drop = {}, .rename_labels = {}, .max_series = 1'000'000};
+  page::Rules rules_{.keep = {}, .drop = {}, .rename_labels = {}, .max_series = 1'000'000};
   ForeignFamilies families_;
   Fragment result_;
 };

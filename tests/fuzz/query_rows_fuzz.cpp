@@ -6,7 +6,7 @@
 #include "probes/error.hpp"
 #include "probes/net/pg_result.hpp"
 #include "probes/postgres/query_rows.hpp"
-#include "probes/relay/sample_line.hpp"
+#include "probes/page/sample_line.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -63,7 +63,7 @@ net::PgResult make_result(std::vector<std::string> names, const std::vector<std:
 }
 
 void check(std::string_view family, std::string_view text, std::size_t rows) {
-  relay::SampleLine line;
+  page::SampleLine line;
   std::set<std::string, std::less<>> seen;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');

@@ -2,8 +2,8 @@
 // valid.
 #include "exporter/model/foreign.hpp"
 #include "probes/error.hpp"
-#include "probes/relay/page_reader.hpp"
-#include "probes/relay/sample_line.hpp"
+#include "probes/page/page_reader.hpp"
+#include "probes/page/sample_line.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -21,10 +21,10 @@ namespace {
 using Families = std::map<std::string, std::string, std::less<>>;
 
 std::optional<Families> read(std::string_view text, bool openmetrics, std::size_t piece) {
-  const relay::Rules rules;
+  const page::Rules rules;
   ForeignFamilies families;
   families.declare("probe_success", Type::gauge);
-  relay::PageReader reader(rules, families, R"(probe="p",instance="i:1")", openmetrics, nullptr);
+  page::PageReader reader(rules, families, R"(probe="p",instance="i:1")", openmetrics, nullptr);
   for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) {
     reader.feed(text.substr(0, piece));
   }
@@ -45,7 +45,7 @@ std::optional<Families> read(std::string_view text, bool openmetrics, std::size_
 
 void check(std::string_view family, std::string_view text) {
   text.remove_prefix(text.find('\n') + 1);
-  relay::SampleLine line;
+  page::SampleLine line;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
     if (end == std::string_view::npos) std::abort();

@@ -108,9 +108,10 @@ probes:
     config::Document document("f", text);
     std::vector<ProbeRoute> routes;
     jobs += build_jobs(document, services.environment, &routes).size();
-    ASSERT_EQ(routes.size(), 1U);
+    ASSERT_EQ(routes.size(), 4U);
     EXPECT_EQ(routes[0].probe, "nightly");
-    EXPECT_EQ(routes[0].route.prefix, "/api/v1/jobs/");
+    EXPECT_EQ(routes[0].route.path, "/metrics/job/nightly");
+    EXPECT_EQ(routes[3].route.path, "/api/v1/jobs/nightly");
   }
   EXPECT_EQ(jobs, 2U);
 }

@@ -383,6 +383,40 @@ TEST_F(StateKeeperNotesTest, RefusesToSaveWhileTheFileCannotBeRead) {
   }
 }
 
+// Regression: a request or a run before a late read of the file replaced the notes in it.
+TEST_F(StateKeeperNotesTest, ProbesWithNotesWaitUntilTheFileIsRead) {
+  std::ignore = directory.file("state.json",
+                               serialize_state({{"p", {"fake", "target", {{}, {}, "earlier"}}}}));
+  target.notes = &notes;
+  keeper->set_directory(directory.path(""));
+  {
+    const test::NoDescriptors none;
+    start();
+    ASSERT_TRUE(until([&] { return has_started && failures("internal") > 0; }));
+    EXPECT_TRUE(scheduler->jobs().at("p")->waits_for_state());
+    EXPECT_EQ(target.started, 0);
+    EXPECT_EQ(notes.text, "");
+  }
+  ASSERT_TRUE(until([&] {
+    keeper->save_if_due();
+    return value("fake_fact") == 1;
+  }));
+  EXPECT_EQ(notes.text, "earlier");
+}
+
+TEST_F(StateKeeperNotesTest, ProbesWithNotesDoNotWaitForAFileThatIsNoLongerConfigured) {
+  std::ignore = directory.file("state.json", state(7));
+  target.notes = &notes;
+  keeper->set_directory(directory.path(""));
+  {
+    const test::NoDescriptors none;
+    start();
+    ASSERT_TRUE(until([&] { return has_started; }));
+    test::on_loop(loop, [&] { keeper->set_directory(""); });
+  }
+  EXPECT_TRUE(until([&] { return value("fake_fact") == 1; }));
+}
+
 // Regression: without a state directory, the problem with the earlier one stayed forever.
 TEST_F(StateKeeperTest, ForgetsTheProblemOfADirectoryThatIsNotConfigured) {
   std::string problem;

@@ -73,7 +73,8 @@ class PushTest : public HttpServerTest {
 
   void set_route() {
     port();  // starts the server
-    WebRoute route{.path = "/jobs/n", .probe = "n", .max_body = 10, .token = {}};
+    WebRoute route{
+        .path = "/jobs/n", .probe = "n", .max_body = max_body, .methods = methods, .token = {}};
     if (has_token) {
       route.token = [this](WebRoute::TokenDone done) {
         if (token_is_known) {
@@ -96,6 +97,8 @@ class PushTest : public HttpServerTest {
            headers + "\r\n" + body;
   }
 
+  std::size_t max_body = 10;
+  std::vector<std::string> methods{"POST"};
   bool has_token = true;
   std::optional<bool> token_is_known = true;  // nothing: the callback is kept
   std::promise<WebRoute::TokenDone> kept_token;
@@ -127,6 +130,54 @@ TEST_F(PushTest, RefusedRequestsDoNotReachTheProbe) {
   client.send(request("/jobs/n", token));  // the same connection
   EXPECT_EQ(client.receive().result_int(), 200U);
   EXPECT_EQ(pushes.size(), 1U);
+}
+
+TEST_F(PushTest, PassesOnTheMethodAndTheHeadersOfTheBody) {
+  methods = {"POST", "PUT"};
+  Client client = connect_with_route();
+  client.send(
+      "PUT /jobs/n HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n"
+      "Content-Type: text/plain\r\n" +
+      token + "\r\nx");
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].method, "PUT");
+  EXPECT_EQ(pushes[0].route, "/jobs/n");
+  EXPECT_EQ(pushes[0].content_encoding, "gzip");
+  EXPECT_EQ(pushes[0].content_type, "text/plain");
+  client.send("DELETE /jobs/n HTTP/1.1\r\nHost: h\r\n" + token + "\r\n");
+  EXPECT_EQ(client.receive().result_int(), 405U);
+}
+
+// Otherwise anybody could fill the memory with bodies.
+TEST_F(PushTest, ALargeBodyIsNotReadWithoutTheToken) {
+  max_body = 100'000;
+  set_route();
+  for (const std::string& framing :
+       {std::string("Content-Length: 50000\r\n\r\n"),
+        "Transfer-Encoding: chunked\r\n\r\n1000\r\n" + std::string(4096, 'x') + "\r\n"}) {
+    Client client = connect();
+    client.send("POST /jobs/n HTTP/1.1\r\nHost: h\r\n" + framing);
+    EXPECT_EQ(client.receive().result_int(), 401U);
+    EXPECT_TRUE(client.is_closed());
+  }
+  Client client = connect();
+  client.send(request("/jobs/n", token, std::string(50'000, 'x')));
+  EXPECT_EQ(client.receive().result_int(), 200U);
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].body.size(), 50'000U);
+}
+
+TEST_F(PushTest, ASlowBodyEndsTheConnection) {
+  daemon.options.request_timeout = 50ms;
+  set_route();
+  for (const std::string& credentials : {token, std::string()}) {
+    Client client = connect();
+    client.send("POST /jobs/n HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n" + credentials +
+                "\r\n0");
+    EXPECT_TRUE(client.is_closed());
+  }
+  EXPECT_TRUE(pushes.empty());
 }
 
 TEST_F(PushTest, BodiesAreBounded) {

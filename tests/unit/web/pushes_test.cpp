@@ -56,6 +56,7 @@ TEST_F(PushesTest, FindsTheRouteOfAPath) {
   ASSERT_TRUE(own);
   EXPECT_EQ(own->route, "/api/v1/jobs/nightly");
   EXPECT_EQ(own->push.probe, "nightly");
+  EXPECT_EQ(own->push.route, own->route);
   EXPECT_EQ(own->push.path, "");
   EXPECT_EQ(own->push.query, "rid=7");
   EXPECT_EQ(own->max_body, 10U);
@@ -122,6 +123,22 @@ TEST_F(PushesTest, AcceptsPostOnly) {
     method = other;
     EXPECT_EQ(status("/api/v1/jobs/nightly"), 405) << other;
   }
+}
+
+TEST_F(PushesTest, ARouteMayHaveOtherMethods) {
+  WebRoute pushed = route("nightly");
+  pushed.methods = {"POST", "PUT", "DELETE"};
+  pushes.set({pushed});
+  for (const std::string_view valid : {"POST", "PUT", "DELETE"}) {
+    method = valid;
+    EXPECT_EQ(status("/api/v1/jobs/nightly"), 200) << valid;
+    EXPECT_EQ(find("/api/v1/jobs/nightly")->push.method, valid);
+  }
+  method = "GET";
+  const auto refusal = judge("/api/v1/jobs/nightly", kRight);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->status, 405);
+  EXPECT_EQ(refusal->headers.at(0).second, "POST, PUT, DELETE");
 }
 
 TEST_F(PushesTest, LimitsTheRequestsOfARoute) {

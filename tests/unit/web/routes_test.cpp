@@ -156,15 +156,18 @@ TEST_F(RoutesTest, UnknownPathsAreNotFound) {
   }
   EXPECT_EQ(get("/nothing").body,
             "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, "
-            "/probes/NAME/metrics, /api/v1/status, /api/v1/jobs/NAME of a probe of kind job, "
-            "/-/healthy and /-/ready.\n");
+            "/probes/NAME/metrics, /api/v1/status, /api/v1/jobs/NAME and /metrics/job/NAME of a "
+            "probe of kind job, /-/healthy and /-/ready.\n");
 }
 
 TEST_F(RoutesTest, UnknownJobsAreNotFound) {
-  for (const char* method : {"POST", "GET"}) {
-    const WebResponse response = send(method, "/api/v1/jobs/unknown/start");
-    EXPECT_EQ(response.status, 404);
-    EXPECT_EQ(response.body, "No probe of the kind job has this name: / lists all probes.\n");
+  for (const char* method : {"POST", "PUT", "DELETE", "GET"}) {
+    for (const char* path : {"/api/v1/jobs/unknown/start", "/metrics/job/unknown/a/b",
+                             "/metrics/job@base64/dW5rbm93bg"}) {
+      const WebResponse response = send(method, path);
+      EXPECT_EQ(response.status, 404);
+      EXPECT_EQ(response.body, "No probe of the kind job has this name: / lists all probes.\n");
+    }
   }
 }
 

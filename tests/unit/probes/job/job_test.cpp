@@ -122,7 +122,11 @@ class JobKindTest : public testing::Test {
   // Returns the status of the answer; 0: there is none yet.
   int send(Probe& probe, std::string path, std::string query = "", std::string body = "") {
     int status = 0;
-    probe.receiver()->receive({std::move(path), std::move(query), std::move(body)},
+    probe.receiver()->receive({.method = "POST",
+                               .route = "/api/v1/jobs/p",
+                               .path = std::move(path),
+                               .query = std::move(query),
+                               .body = std::move(body)},
                               [&](const PushAnswer& answer) { status = answer.status; });
     probe.notes()->serialize();
     probe.notes()->saved();
@@ -175,10 +179,16 @@ TEST_F(JobKindTest, KeepsTheHistoryWhenItsOptionsChange) {
 TEST_F(JobKindTest, HasARoute) {
   const auto open = fixture.make("job", kOptions);
   EXPECT_EQ(open->target(), "/api/v1/jobs/p");
-  EXPECT_EQ(open->receiver()->route().prefix, "/api/v1/jobs/");
-  EXPECT_FALSE(open->receiver()->route().token);
+  std::vector<std::string> paths;
+  for (const PushRoute& route : open->receiver()->routes()) {
+    paths.push_back(route.path);
+    EXPECT_FALSE(route.token);
+    EXPECT_EQ(route.methods.size(), route.path.starts_with("/metrics/") ? 3U : 1U);
+  }
+  EXPECT_EQ(paths, (std::vector<std::string>{"/metrics/job/p", "/metrics/job@base64/cA",
+                                             "/metrics/job@base64/cA==", "/api/v1/jobs/p"}));
   const auto closed = fixture.make("job", "schedule: '@every 1h', token: {env: JOB_TOKEN}");
-  EXPECT_TRUE(closed->receiver()->route().token);
+  for (const PushRoute& route : closed->receiver()->routes()) EXPECT_TRUE(route.token);
   EXPECT_EQ(fixture.observe(*closed).failure(),
             "config: environment variable JOB_TOKEN is not set");
 }

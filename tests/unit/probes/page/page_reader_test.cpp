@@ -1,4 +1,4 @@
-#include "probes/relay/page_reader.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include "exporter/model/foreign.hpp"
 #include "probes/error.hpp"
@@ -15,7 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 using testing::ElementsAre;
@@ -451,7 +451,7 @@ TEST_F(PageReaderTest, ResultDoesNotDependOnAdjacentLinesAndThePageBefore) {
     const std::string page = random_page();
     previous = nullptr;
     const auto whole = read(page);
-    const DroppedCounts counts = dropped;
+    const DroppedLines counts = dropped;
     // No line is in one piece with the one before it.
     EXPECT_EQ(read(page, false, 1), whole) << page;
     EXPECT_EQ(dropped, counts) << page;
@@ -564,4 +564,4 @@ TEST_F(PageReaderTest, NothingStaysOfAPage) {
 }
 
 }  // namespace
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,4 +1,4 @@
-#include "probes/relay/series_set.hpp"
+#include "probes/page/series_set.hpp"
 
 #include <cstdint>
 #include <random>
@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 TEST(SeriesSet, HasWhatWasInserted) {
@@ -37,4 +37,4 @@ TEST(SeriesSet, HashDependsOnEveryByte) {
 }
 
 }  // namespace
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,14 +1,14 @@
 // The names under which the labels of a page are published. Pure.
 #pragma once
 
-#include "probes/relay/sample_line.hpp"
+#include "probes/page/sample_line.hpp"
 
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 constexpr std::string_view kExported = "exported_";
 
@@ -31,4 +31,4 @@ class LabelNames {
   NameFilter renamed_;  // of the names that change
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

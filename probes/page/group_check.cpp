@@ -1,10 +1,10 @@
-#include "probes/relay/group_check.hpp"
+#include "probes/page/group_check.hpp"
 
 #include <charconv>
 #include <cmath>
 #include <system_error>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 std::optional<double> to_double(std::string_view text) {
@@ -132,4 +132,4 @@ bool GroupCheck::finish() {
   return valid_;
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,10 +1,10 @@
-#include "probes/relay/label_names.hpp"
+#include "probes/page/label_names.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <span>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 // The names in `a="1",b="2"`.
@@ -61,4 +61,4 @@ void LabelNames::apply(SampleLine& line) const {
   }
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -5,11 +5,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 /// Why a line was left out.
 enum class Dropped : unsigned char {
@@ -44,6 +45,12 @@ class DroppedLines {
     return counts_[static_cast<std::size_t>(reason)];
   }
 
+  /// The number of lines that are not published.
+  [[nodiscard]] std::uint64_t total() const {
+    const std::uint64_t all = std::accumulate(counts_.begin(), counts_.end(), std::uint64_t{0});
+    return all - (*this)[Dropped::count];  // these are published with another value
+  }
+
   /// The reason, with the first families: "declared: process_open_fds, pg_up".
   [[nodiscard]] std::string text(Dropped reason) const {
     const auto i = static_cast<std::size_t>(reason);
@@ -69,4 +76,4 @@ class DroppedLines {
   std::array<std::vector<std::string>, kDroppedNames.size()> families_;  // one more than is shown
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -6,12 +6,12 @@
 #include "exporter/model/foreign.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/net/options.hpp"
-#include "probes/relay/dropped.hpp"
-#include "probes/relay/family_lines.hpp"
-#include "probes/relay/group_check.hpp"
-#include "probes/relay/label_names.hpp"
-#include "probes/relay/sample_line.hpp"
-#include "probes/relay/series_set.hpp"
+#include "probes/page/dropped.hpp"
+#include "probes/page/family_lines.hpp"
+#include "probes/page/group_check.hpp"
+#include "probes/page/label_names.hpp"
+#include "probes/page/sample_line.hpp"
+#include "probes/page/series_set.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +23,14 @@
 #include <utility>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
+
+/// The first line that was left out.
+struct FirstDropped {
+  Dropped reason = Dropped::invalid;
+  std::size_t line = 0;  ///< its number, if the reason is one of the line itself
+  std::string family{};  ///< the name of its family, if it is known
+};
 
 /// What to publish of a page.
 struct Rules {
@@ -56,6 +63,9 @@ class PageReader {
   Fragment finish();
 
   [[nodiscard]] const DroppedLines& dropped() const { return dropped_; }
+  [[nodiscard]] const std::optional<FirstDropped>& first_dropped() const { return first_dropped_; }
+  /// Whether a line has a timestamp, which is not published.
+  [[nodiscard]] bool has_timestamps() const { return has_timestamps_; }
   /// The number of lines that were read, and not left out before finish().
   [[nodiscard]] std::size_t series() const { return series_.size() - cut_series_; }
 
@@ -96,6 +106,10 @@ class PageReader {
   template <class T>
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
 
+  void drop(Dropped reason, std::size_t lines = 1, std::string_view family = {}) {
+    dropped_.add(reason, lines, family);
+    if (!first_dropped_) first_dropped_ = {reason, line_number_, std::string(family)};
+  }
   void read_line(std::string_view line);
   void read_comment(std::string_view line);
   void read_sample(std::string_view line);
@@ -141,6 +155,9 @@ class PageReader {
   SeriesSet series_;
   std::size_t cut_series_ = 0;  // of those, in families that were cut
   DroppedLines dropped_;
+  std::optional<FirstDropped> first_dropped_;
+  std::size_t line_number_ = 0;
+  bool has_timestamps_ = false;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 /// 64 bits of a text and of `seed`, fast rather than strong: a target that forges collisions loses
 /// its own lines.
@@ -91,4 +91,4 @@ class SeriesSet {
   std::size_t size_ = 0;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

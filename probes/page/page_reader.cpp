@@ -1,4 +1,4 @@
-#include "probes/relay/page_reader.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include "exporter/model/text_format.hpp"
 #include "probes/error.hpp"
@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 constexpr std::string_view kBlanks = " \t";
@@ -67,7 +67,8 @@ void PageReader::feed(std::string_view bytes) {
     if (skipping_) {
       skipping_ = !is_complete;
     } else if (partial_line_.size() + piece.size() > kMaxLine) {
-      dropped_.add(Dropped::invalid);
+      ++line_number_;
+      drop(Dropped::invalid);
       partial_line_.clear();
       skipping_ = !is_complete;
     } else if (!is_complete) {
@@ -85,6 +86,7 @@ void PageReader::feed(std::string_view bytes) {
 }
 
 void PageReader::read_line(std::string_view line) {
+  ++line_number_;
   if (line.ends_with('\r')) line.remove_suffix(1);
   line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
   if (line.empty() || ended_) return;
@@ -104,7 +106,7 @@ void PageReader::read_comment(std::string_view line) {
   if (keyword != "HELP" && keyword != "TYPE" && keyword != "UNIT") return;
   const std::string name = take_metric_name(line);
   if (name.empty()) {
-    dropped_.add(Dropped::invalid);
+    drop(Dropped::invalid);
     return;
   }
   line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
@@ -134,7 +136,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   if (type_word == "gaugehistogram") return;
   const std::optional<Type> type = to_type(type_word);
   if (!type) {
-    dropped_.add(Dropped::invalid);
+    drop(Dropped::invalid);
     return;
   }
   std::string family_name = name;
@@ -142,7 +144,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   if (openmetrics_ && is_counter && !name.ends_with("_total")) family_name += "_total";
   if (*type == Type::info && !name.ends_with("_info")) family_name += "_info";
   if (const auto known = by_name_.find(family_name); known != by_name_.end()) {
-    if (families_[known->second].type != *type) dropped_.add(Dropped::invalid);
+    if (families_[known->second].type != *type) drop(Dropped::invalid);
     return;
   }
   if (entries_.contains(family_name)) return;  // it belongs to another family
@@ -231,12 +233,13 @@ const PageReader::Entry& PageReader::entry_of(std::string_view name) {
 
 void PageReader::read_sample(std::string_view line) {
   if (!line_.parse(line, std::exchange(follows_, true))) {
-    dropped_.add(Dropped::invalid);
+    drop(Dropped::invalid);
     return;
   }
   // The next HELP line is that of another family, even if it has the same name: OpenMetrics pages
   // of Go programs have a gauge and a counter that differ only by _total.
   declared_ = kNone;
+  has_timestamps_ = has_timestamps_ || line_.has_timestamp();
   // The line of the probe about this target.
   if (line_.name() == "relay_up" && line_.label_text() == constant_labels_) {
     throw ProbeError(Reason::mismatch,
@@ -244,17 +247,17 @@ void PageReader::read_sample(std::string_view line) {
                      "remove the target from the probe");
   }
   const Entry entry = entry_of(line_.name());
-  if (entry.family == kTooMany) dropped_.add(Dropped::limit);
+  if (entry.family == kTooMany) drop(Dropped::limit);
   if (entry.family >= families_.size()) return;
   Family& family = families_[entry.family];
   label_names_.apply(line_);
   const std::optional<Identity> identity = identify(family, entry.role);
   if (!identity) {
-    dropped_.add(Dropped::invalid);
+    drop(Dropped::invalid);
     return;
   }
   if (family.is_cut || series_.size() >= rules_.max_series) {
-    dropped_.add(Dropped::limit, 1, family.name);
+    drop(Dropped::limit, 1, family.name);
     cut(family);
     return;
   }
@@ -262,7 +265,7 @@ void PageReader::read_sample(std::string_view line) {
   series_.prefetch(identity->series);
   const std::string_view published = published_line(family);
   if (!series_.insert(identity->series)) {
-    dropped_.add(Dropped::duplicate, 1, family.name);
+    drop(Dropped::duplicate, 1, family.name);
     return;
   }
   family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
@@ -277,7 +280,7 @@ void PageReader::read_sample(std::string_view line) {
 // Removes a family that is not complete, because a part of a histogram or a summary is wrong.
 void PageReader::cut(Family& family) {
   if (family.type != Type::histogram && family.type != Type::summary) return;
-  dropped_.add(Dropped::limit, family.lines.count(), family.name);
+  drop(Dropped::limit, family.lines.count(), family.name);
   cut_series_ += family.lines.count();
   family.lines.clear();
   family.is_cut = true;
@@ -396,10 +399,10 @@ void PageReader::publish(const ForeignDeclaration& declaration, FamilyLines& lin
     return;
   }
   using Clash = ForeignFamilies::Clash;
-  dropped_.add(metric.error() == Clash::type   ? Dropped::type
-               : metric.error() == Clash::name ? Dropped::name
-                                               : Dropped::declared,
-               lines.count(), declaration.name);
+  drop(metric.error() == Clash::type   ? Dropped::type
+       : metric.error() == Clash::name ? Dropped::name
+                                       : Dropped::declared,
+       lines.count(), declaration.name);
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <utility>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 struct LineLabel {
   std::string_view name;
@@ -70,6 +70,7 @@ class SampleLine {
   [[nodiscard]] std::string_view value() const { return value_; }
   /// The label_text() and the value, if the line has them as `a="b"} 1`; otherwise empty.
   [[nodiscard]] std::string_view label_text_and_value() const;
+  [[nodiscard]] bool has_timestamp() const { return has_timestamp_; }
 
   /// A text that lives as long as the views.
   std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
@@ -93,6 +94,7 @@ class SampleLine {
   bool has_escapes_ = false;  // a backslash in the part that is read
   bool verbatim_ = false;     // label_text_ can be used
   std::deque<std::string> texts_;
+  bool has_timestamp_ = false;
 };
 
 /// Removes a metric name from the front of `text`: quoted, or [a-zA-Z_:][a-zA-Z0-9_:]*. Returns an
@@ -105,4 +107,4 @@ std::string unescape_help(std::string_view text, bool openmetrics);
 /// Whether the text is a decimal number in the syntax of both formats, or an infinity, or NaN.
 bool is_number(std::string_view text);
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,7 +1,7 @@
-#include "probes/relay/sample_line.hpp"
+#include "probes/page/sample_line.hpp"
 
 #include "exporter/model/text_format.hpp"
-#include "probes/relay/series_set.hpp"
+#include "probes/page/series_set.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@
 #include <system_error>
 #include <utility>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 namespace {
 
 enum Class : unsigned char { kNone = 0, kLabelStart = 1, kLabel = 2, kNameStart = 4, kName = 8 };
@@ -350,10 +350,11 @@ bool SampleLine::parse_end(const char* at, const char* end) {
   value_ = take_word();
   if (!is_number(value_)) return false;
   at = skip_blanks(at, end);
-  if (at == end || *at == '#') return true;
+  has_timestamp_ = at != end && *at != '#';
+  if (!has_timestamp_) return true;
   if (!is_number(take_word())) return false;
   at = skip_blanks(at, end);
   return at == end || *at == '#';
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 /// As long as all lines are those of the page before, in the same order, they are compared with
 /// them and not copied.
@@ -57,4 +57,4 @@ class FamilyLines {
   std::size_t count_ = 0;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,9 +1,9 @@
-#include "probes/relay/family_lines.hpp"
+#include "probes/page/family_lines.hpp"
 
 #include <memory>
 #include <utility>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 void FamilyLines::copy_previous() {
   if (!text_.empty() || previous_ == nullptr) return;
@@ -47,4 +47,4 @@ std::string FamilyLines::take_text() {
   return std::move(text_);
 }
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

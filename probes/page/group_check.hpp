@@ -3,7 +3,7 @@
 #pragma once
 
 #include "exporter/model/metric.hpp"
-#include "probes/relay/series_set.hpp"
+#include "probes/page/series_set.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -11,7 +11,7 @@
 #include <string_view>
 #include <utility>
 
-namespace vitalsd::relay {
+namespace vitalsd::page {
 
 /// What a line of a family is.
 enum class Role : unsigned char { value, bucket, count, sum };
@@ -55,4 +55,4 @@ class GroupCheck {
   std::string other_count_;
 };
 
-}  // namespace vitalsd::relay
+}  // namespace vitalsd::page

@@ -1,0 +1,358 @@
+#include "probes/job/groups.hpp"
+
+#include "config/problems.hpp"
+#include "exporter/model/text_format.hpp"
+#include "probes/error.hpp"
+#include "probes/page/page_reader.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include <boost/json/object.hpp>
+
+namespace vitalsd::job {
+
+namespace {
+
+namespace json = boost::json;
+using page::Dropped;
+using page::PageReader;
+
+const page::Rules& rules() {
+  static const page::Rules kRules{
+      .keep = {}, .drop = {}, .rename_labels = {}, .max_series = Groups::kMaxSeries};
+  return kRules;
+}
+
+std::unexpected<PushAnswer> refuse(int status, std::string text) {
+  return std::unexpected(PushAnswer{status, std::move(text) + '\n'});
+}
+
+// The labels of a group. The job's name is the default of `instance`, so it is no other group.
+std::string text_of(const std::string& name, const GroupLabels& labels) {
+  std::string out;
+  append_label(out, "job", name);
+  for (const auto& [label, value] : labels) {
+    if (label != "instance" || value != name) append_label(out, label, value);
+  }
+  return out;
+}
+
+bool has_instance(std::string_view labels) {
+  for (std::size_t at = 0; (at = labels.find("instance=\"", at)) != std::string_view::npos; ++at) {
+    if (at > 0 && std::string_view("{, \t").contains(labels[at - 1])) return true;
+  }
+  return false;
+}
+
+std::string with_instance(std::string labels, const std::string& name) {
+  if (!has_instance(labels)) append_label(labels, "instance", name);
+  return labels;
+}
+
+std::string shown(std::string_view name) { return config::quoted(shown_text(name, 128)); }
+
+PushAnswer clash_of(std::string_view family) {
+  return {400, "The family " + shown(family) + " has samples with the name of another one.\n"};
+}
+
+PushAnswer refusal_of(const page::FirstDropped& dropped) {
+  const auto at_line = [&](std::string text) {
+    return PushAnswer{400, "Line " + std::to_string(dropped.line) + ' ' + std::move(text) + '\n'};
+  };
+  switch (dropped.reason) {
+    case Dropped::duplicate:
+      return at_line("has a series for the second time.");
+    case Dropped::limit:
+      return {413, "The groups of the job have more than " + std::to_string(Groups::kMaxSeries) +
+                       " series.\n"};
+    case Dropped::invalid:
+      return at_line("is not valid in the Prometheus text format 0.0.4.");
+    default:
+      return clash_of(dropped.family);
+  }
+}
+
+bool is_declared(const ForeignFamilies& declared, std::string_view name, Type type) {
+  constexpr std::string_view kExported = "exported_";
+  if (name.starts_with(kExported) && is_reserved_name(name.substr(kExported.size()))) {
+    name.remove_prefix(kExported.size());
+  }
+  if (declared.is_declared(name)) return true;
+  if (type != Type::histogram && type != Type::summary) return false;
+  return std::ranges::any_of(
+      std::array<std::string_view, 3>{"_bucket", "_count", "_sum"},
+      [&](std::string_view suffix) { return declared.is_declared(std::string(name) += suffix); });
+}
+
+void append_help(std::string& out, std::string_view help) {
+  for (const char c : help) {
+    if (c == '\\' || c == '\n') out += '\\';
+    out += c == '\n' ? 'n' : c;
+  }
+}
+
+void append_header(std::string& out, std::string_view name, Type type, std::string_view help) {
+  if (!help.empty()) {
+    ((out += "# HELP ") += name) += ' ';
+    append_help(out, help);
+    out += '\n';
+  }
+  (((out += "# TYPE ") += name) += ' ') += type_name(type);
+  out += '\n';
+}
+
+// A time before the year 10000.
+double to_time(const json::value& value) {
+  constexpr double kMax = 253402300800;
+  const auto time = value.to_number<double>();
+  if (!(time >= 0 && time < kMax)) throw std::out_of_range("time");
+  return time;
+}
+
+std::string to_text(const json::value& value) { return std::string(value.as_string()); }
+
+Type to_type(json::string_view text) {
+  const std::string_view word(text.data(), text.size());
+  for (const Type type :
+       {Type::gauge, Type::counter, Type::histogram, Type::summary, Type::info, Type::stateset}) {
+    if (word == type_name(type)) return type;
+  }
+  return Type::unknown;
+}
+
+std::size_t count_lines(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+}
+
+}  // namespace
+
+// ---- pushes -------------------------------------------------------------------------------------
+
+// Every line gets `labels`. The families of the body are compared with those of other publishers
+// later, when the page is read: they may be gone by then.
+std::expected<Groups::Body, PushAnswer> Groups::read(std::string_view body,
+                                                     const std::string& labels,
+                                                     const ForeignFamilies& declared) {
+  if (!body.empty() && !body.ends_with('\n')) {
+    return refuse(400, "The last line has no newline: the body may be truncated.");
+  }
+  ForeignFamilies own;
+  PageReader reader(rules(), own, labels, false, nullptr);
+  Fragment fragment;
+  try {
+    reader.feed(body);
+    fragment = reader.finish();
+  } catch (const ProbeError& error) {
+    return refuse(400, error.what());
+  }
+  if (const auto& dropped = reader.first_dropped()) return std::unexpected(refusal_of(*dropped));
+  if (reader.has_timestamps()) {
+    return refuse(400,
+                  "The body has timestamps: remove them. A series has the time of the scrape.");
+  }
+  Body out;
+  if (!fragment) return out;
+  for (const FragmentFamily& family : *fragment) {
+    const MetricInfo& metric = *family.metric;
+    const std::size_t series = count_lines(family.lines);
+    if (is_declared(declared, metric.name, metric.type)) {
+      out.accepted.declared.emplace_back(metric.name);
+      out.accepted.declared_series += series;
+      continue;
+    }
+    out.accepted.series += series;
+    out.families.emplace(metric.name, Family{.type = metric.type,
+                                             .help = std::string(metric.help),
+                                             .lines = std::string(family.lines)});
+  }
+  return out;
+}
+
+// Refuses groups that would not be published completely.
+std::expected<void, PushAnswer> Groups::check(const ByLabels& groups) const {
+  std::map<std::string_view, Type> types;
+  for (const auto& [labels, group] : groups) {
+    for (const auto& [family_name, family] : group.families) {
+      const auto [known, is_new] = types.try_emplace(family_name, family.type);
+      if (is_new || known->second == family.type) continue;
+      return refuse(400, "The family " + shown(family_name) +
+                             " has two types in the groups of the job: " +
+                             std::string(type_name(known->second)) + " and " +
+                             std::string(type_name(family.type)) + '.');
+    }
+  }
+  const std::string text = page_of(groups);
+  if (text.size() > kMaxBytes) {
+    return refuse(413, "The groups of the job have more than " + std::to_string(kMaxBytes) +
+                           " bytes: push less, or delete groups.");
+  }
+  ForeignFamilies own;
+  PageReader reader(rules(), own, R"(probe="")", false, nullptr);
+  Fragment fragment;
+  try {
+    reader.feed(text);
+    fragment = reader.finish();
+  } catch (const ProbeError& error) {
+    return refuse(400, error.what());
+  }
+  if (const auto& dropped = reader.first_dropped()) {
+    if (dropped->reason != Dropped::duplicate) return std::unexpected(refusal_of(*dropped));
+    return refuse(400,
+                  "Another group of the job has a series with the same labels, of the family " +
+                      shown(dropped->family) + '.');
+  }
+  // A histogram or a summary owns the names with _count and _sum, too.
+  if (!fragment) return {};
+  for (const FragmentFamily& family : *fragment) {
+    const auto known = types.find(family.metric->name);
+    if (known != types.end() && known->second == family.metric->type) types.erase(known);
+  }
+  if (!types.empty()) return std::unexpected(clash_of(types.begin()->first));
+  return {};
+}
+
+std::expected<Groups::Accepted, PushAnswer> Groups::push(const GroupLabels& labels,
+                                                         std::string_view body, Replace replace,
+                                                         const ForeignFamilies& declared,
+                                                         double now) {
+  const std::string key = text_of(name_, labels);
+  const auto known = groups_.find(key);
+  if (known == groups_.end() && groups_.size() >= kMaxGroups) {
+    return refuse(413, "The job has " + std::to_string(kMaxGroups) +
+                           " groups, which is the limit: delete some, or wait until they expire.");
+  }
+  // An instance of the body stays.
+  std::expected<Body, PushAnswer> read_body =
+      read(body, has_instance(body) ? key : with_instance(key, name_), declared);
+  if (!read_body) return std::unexpected(std::move(read_body.error()));
+  ByLabels next = groups_;
+  Group& group = next[key];
+  group.pushed = now;
+  if (replace == Replace::group) group.families.clear();
+  for (auto& [family_name, family] : read_body->families) {
+    group.families.insert_or_assign(family_name, std::move(family));
+  }
+  if (auto valid = check(next); !valid) return std::unexpected(std::move(valid.error()));
+  groups_ = std::move(next);
+  ++version_;
+  return std::move(read_body->accepted);
+}
+
+void Groups::refused(const GroupLabels& labels, double now) {
+  ByLabels next = groups_;
+  next[text_of(name_, labels)].failed = now;
+  if (next.size() > kMaxGroups || !check(next)) return;
+  groups_ = std::move(next);
+  ++version_;
+}
+
+void Groups::remove(const GroupLabels& labels) {
+  groups_.erase(text_of(name_, labels));
+  ++version_;
+}
+
+bool Groups::expire(double now, double ttl) {
+  bool has_changed = false;
+  for (auto& [labels, group] : groups_) {
+    for (double* const time : {&group.pushed, &group.failed}) {
+      if (*time <= now) continue;
+      *time = now;
+      has_changed = true;
+    }
+  }
+  for (auto& [labels, group] : groups_) {
+    if (group.pushed + ttl >= now || group.families.empty()) continue;
+    group.families.clear();
+    has_changed = true;
+  }
+  const auto is_over = [&](const auto& entry) {
+    return std::max(entry.second.pushed, entry.second.failed) + ttl < now;
+  };
+  if (std::erase_if(groups_, is_over) > 0) has_changed = true;
+  if (has_changed) ++version_;
+  return has_changed;
+}
+
+bool Groups::clear() {
+  const bool had_any = !groups_.empty();
+  groups_.clear();
+  ++version_;
+  return had_any;
+}
+
+// ---- the page -----------------------------------------------------------------------------------
+
+std::string Groups::page() const { return page_of(groups_); }
+
+std::string Groups::page_of(const ByLabels& groups) const {
+  std::string out;
+  std::map<std::string_view, std::vector<const Family*>> families;
+  const auto add_times = [&](const MetricInfo& metric, double Group::* time) {
+    append_header(out, metric.name, metric.type, metric.help);
+    for (const auto& [labels, group] : groups) {
+      (((out += metric.name) += '{') += with_instance(labels, name_)) += "} ";
+      append_number(out, group.*time);
+      out += '\n';
+    }
+  };
+  if (groups.empty()) return out;
+  add_times(kPushTime, &Group::pushed);
+  add_times(kPushFailureTime, &Group::failed);
+  for (const auto& [labels, group] : groups) {
+    for (const auto& [family_name, family] : group.families) {
+      families[family_name].push_back(&family);
+    }
+  }
+  for (const auto& [family_name, parts] : families) {
+    append_header(out, family_name, parts.front()->type, parts.front()->help);
+    for (const Family* const part : parts) out += part->lines;
+  }
+  return out;
+}
+
+// ---- notes --------------------------------------------------------------------------------------
+
+json::array Groups::to_json() const {
+  json::array out;
+  for (const auto& [labels, group] : groups_) {
+    json::object& entry = out.emplace_back(json::object()).as_object();
+    entry["labels"] = labels;
+    entry["pushed"] = group.pushed;
+    entry["failed"] = group.failed;
+    json::array& families = entry["families"].emplace_array();
+    for (const auto& [name, family] : group.families) {
+      const std::string_view type = type_name(family.type);
+      families.push_back({{"name", name},
+                          {"type", json::string_view(type.data(), type.size())},
+                          {"help", family.help},
+                          {"lines", family.lines}});
+    }
+  }
+  return out;
+}
+
+void Groups::restore(const json::value& saved) {
+  ByLabels groups;
+  for (const json::value& value : saved.as_array()) {
+    const json::object& entry = value.as_object();
+    Group& group = groups[to_text(entry.at("labels"))];
+    group.pushed = to_time(entry.at("pushed"));
+    group.failed = to_time(entry.at("failed"));
+    for (const json::value& each : entry.at("families").as_array()) {
+      const json::object& family = each.as_object();
+      group.families.emplace(to_text(family.at("name")),
+                             Family{.type = to_type(family.at("type").as_string()),
+                                    .help = to_text(family.at("help")),
+                                    .lines = to_text(family.at("lines"))});
+    }
+  }
+  if (groups.size() > kMaxGroups || !check(groups)) throw std::invalid_argument("groups");
+  groups_ = std::move(groups);
+  ++version_;
+}
+
+}  // namespace vitalsd::job

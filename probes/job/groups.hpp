@@ -1,0 +1,108 @@
+// The metrics that a job has pushed, by group, as the Pushgateway keeps them, but for a limited
+// time. Probe loop only.
+#pragma once
+
+#include "exporter/model/foreign.hpp"
+#include "exporter/model/metric.hpp"
+#include "probes/job/group_key.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+namespace vitalsd::job {
+
+constexpr Metric kPushTime(
+    {.name = "push_time_seconds",
+     .unit = Unit::seconds,
+     .help = "When the group was last pushed, in Unix time; 0: never. Has the "
+             "labels of the group."});
+constexpr Metric kPushFailureTime(
+    {.name = "push_failure_time_seconds",
+     .unit = Unit::seconds,
+     .help = "When a push to the group was last refused, in Unix time; "
+             "0: never. Has the labels of the group."});
+
+class Groups {
+ public:
+  static constexpr std::size_t kMaxGroups = 1'000;
+  static constexpr std::size_t kMaxSeries = 10'000;               // of all groups
+  static constexpr std::size_t kMaxBytes = std::size_t{1} << 20;  // of all groups
+
+  enum class Replace : unsigned char { families, group };  ///< POST, PUT
+
+  /// `name`: that of the job.
+  explicit Groups(std::string name) : name_(std::move(name)) {}
+
+  /// What was published of a push.
+  struct Accepted {
+    std::size_t series = 0;
+    /// Families that vitalsd declares, which are left out, and the number of their lines.
+    std::vector<std::string> declared{};
+    std::size_t declared_series = 0;
+  };
+
+  /// Takes the body of a push in the text format 0.0.4: all of it, or nothing if it is invalid,
+  /// inconsistent with another group, or too large. `declared` has the families of vitalsd.
+  std::expected<Accepted, PushAnswer> push(const GroupLabels& labels, std::string_view body,
+                                           Replace replace, const ForeignFamilies& declared,
+                                           double now);
+  /// A push to the group was refused at `now`. A group that is one too many is not recorded.
+  void refused(const GroupLabels& labels, double now);
+  /// Has no effect if there is no such group.
+  void remove(const GroupLabels& labels);
+  /// Removes what was pushed more than `ttl` seconds ago. Returns whether anything has changed. The
+  /// time of a push that is after `now` becomes `now`: the clock was set back.
+  bool expire(double now, double ttl);
+  /// Returns whether there were any.
+  bool clear();
+
+  [[nodiscard]] std::size_t size() const { return groups_.size(); }
+  /// Changes with page().
+  [[nodiscard]] std::uint64_t version() const { return version_; }
+
+  /// All groups as a page in the text format 0.0.4, with `push_time_seconds` and
+  /// `push_failure_time_seconds`. A line has the labels of its group.
+  [[nodiscard]] std::string page() const;
+
+  [[nodiscard]] boost::json::array to_json() const;
+  /// Throws std::exception if the text is not that of to_json().
+  void restore(const boost::json::value& saved);
+
+ private:
+  struct Family {
+    Type type = Type::unknown;
+    std::string help;
+    std::string lines;  // with the labels of the group
+  };
+  using Families = std::map<std::string, Family, std::less<>>;  // by name
+  struct Group {
+    double pushed = 0;  // Unix time; 0: never
+    double failed = 0;
+    Families families;
+  };
+  using ByLabels = std::map<std::string, Group>;  // `job="x",a="b"`
+
+  struct Body {
+    Families families;
+    Accepted accepted;
+  };
+  static std::expected<Body, PushAnswer> read(std::string_view body, const std::string& labels,
+                                              const ForeignFamilies& declared);
+  [[nodiscard]] std::expected<void, PushAnswer> check(const ByLabels& groups) const;
+  [[nodiscard]] std::string page_of(const ByLabels& groups) const;
+
+  std::string name_;
+  ByLabels groups_;
+  std::uint64_t version_ = 0;
+};
+
+}  // namespace vitalsd::job

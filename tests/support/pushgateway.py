@@ -1,0 +1,23 @@
+"""Debian's Pushgateway, whose answers those of vitalsd are compared with."""
+
+from __future__ import annotations
+
+import urllib.request
+
+from support.process import Server, free_port
+
+
+class Pushgateway(Server):
+    name = "prometheus-pushgateway"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.address = f"127.0.0.1:{free_port()}"
+        self.launch(
+            ["prometheus-pushgateway", f"--web.listen-address={self.address}"],
+            lambda: self.page() != "",
+        )
+
+    def page(self) -> str:
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=10) as response:
+            return response.read().decode()

@@ -1,0 +1,266 @@
+// Requests to a probe of kind job as to a Pushgateway, and what its runs publish of them.
+#include "exporter/model/foreign.hpp"
+#include "probes/job/groups.hpp"
+#include "probes/receiver.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "unit/support/gzip.hpp"
+#include "unit/support/kinds.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vitalsd {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::string_view kOptions = "schedule: '@every 1h', token: none, push: {ttl: 26h}";
+constexpr std::string_view kLabels = R"(probe="p",environment="x",instance="p")";
+
+class PushApiTest : public testing::Test {
+ protected:
+  // Sends a request below /metrics/job/p. Without an answer, the state is saved.
+  PushAnswer send(const std::string& body, const std::string& path = "",
+                  const std::string& method = "POST", const std::string& query = "") {
+    request.method = method;
+    request.route = "/metrics/job/p";
+    request.path = path;
+    request.query = query;
+    request.body = body;
+    std::optional<PushAnswer> answer;
+    probe->receiver()->receive(request, [&](PushAnswer given) { answer = std::move(given); });
+    is_answered_at_once = answer.has_value();
+    if (!answer) save();
+    return answer.value_or(PushAnswer{0, "no answer"});
+  }
+  int status(const std::string& body, const std::string& path = "",
+             const std::string& method = "POST") {
+    return send(body, path, method).status;
+  }
+  void save() {
+    saved = probe->notes()->serialize();
+    probe->notes()->saved();
+  }
+  // A new process that reads the saved state.
+  void restart() {
+    probe = house.make("job", kOptions);
+    probe->notes()->restore(saved);
+  }
+  // The lines of a run. It publishes nothing else than these.
+  std::string run() {
+    set = std::make_shared<SampleSet>();
+    set->set_constant_labels(std::string(labels));
+    const auto observe = [](Probe& job, SampleSet& out) -> asio::awaitable<bool> {
+      co_await job.observe(out);
+      co_return true;
+    };
+    test::Task<bool>(house.loop, observe(*probe, *set)).get();
+    std::string out;
+    for (const Fragment& fragment : set->fragments()) {
+      if (!fragment) continue;
+      for (const FragmentFamily& family : *fragment) out += family.lines;
+    }
+    return out;
+  }
+  double sample(std::string_view name) {
+    for (std::size_t i = 0; i < set->size(); ++i) {
+      if (set->sample(i).metric->name == name) return set->sample(i).value;
+    }
+    return -1;
+  }
+  double reading(std::string_view check) {
+    for (const CheckResult& result : set->checks()) {
+      if (result.check->name == check) return result.reading;
+    }
+    return -1;
+  }
+
+  test::KindHouse house;
+  std::unique_ptr<Probe> probe = house.make("job", kOptions);
+  std::shared_ptr<SampleSet> set;
+  Push request;
+  std::string_view labels = kLabels;
+  std::string saved;
+  bool is_answered_at_once = false;
+};
+
+TEST_F(PushApiTest, APushIsPublishedAndASuccess) {
+  const PushAnswer answer = send("rows 3\n", "/zone/a", "POST");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.text, "OK\n");
+  EXPECT_FALSE(is_answered_at_once);  // but when the state is saved
+  const std::string lines = run();
+  EXPECT_THAT(lines, HasSubstr("rows{probe=\"p\",environment=\"x\",job=\"p\",zone=\"a\","
+                               "instance=\"p\"} 3\n"));
+  EXPECT_THAT(lines, HasSubstr("push_time_seconds{probe=\"p\",environment=\"x\",job=\"p\","));
+  EXPECT_GT(sample("job_last_success_timestamp_seconds"), 0);
+  EXPECT_EQ(set->message(), "pushed 1 series");
+  EXPECT_EQ(reading("unpublished"), 0);
+  EXPECT_EQ(reading("failed"), 0);
+}
+
+TEST_F(PushApiTest, IsOffWithoutATimeToLive) {
+  probe = house.make("job", "schedule: '@every 1h', token: none");
+  const PushAnswer answer = send("rows 3\n");
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_THAT(answer.text, HasSubstr("set push: {ttl: DURATION}"));
+  EXPECT_EQ(run(), "");
+  EXPECT_EQ(sample("job_last_success_timestamp_seconds"), -1);
+  EXPECT_EQ(sample("vitalsd_job_push_dropped_total"), -1);
+}
+
+TEST_F(PushApiTest, ForgetsItsGroupsWhenItIsSwitchedOff) {
+  send("rows 3\n");
+  const auto next = house.make("job", "schedule: '@every 1h', token: none");
+  next->inherit(*probe);
+  probe = house.make("job", "schedule: '@every 1h', token: none");
+  probe->inherit(*next);
+  EXPECT_EQ(run(), "");
+  save();
+  EXPECT_THAT(saved, Not(HasSubstr("rows")));
+}
+
+TEST_F(PushApiTest, DeletesAGroup) {
+  send("rows 3\n", "/zone/a");
+  const PushAnswer answer = send("", "/zone/a", "DELETE");
+  EXPECT_EQ(answer.status, 202);
+  EXPECT_EQ(answer.text, "");
+  EXPECT_FALSE(is_answered_at_once);
+  EXPECT_EQ(run(), "");
+  EXPECT_EQ(sample("job_runs_total"), 1);  // it is no run
+  EXPECT_EQ(status("", "/zone/none", "DELETE"), 202);
+}
+
+TEST_F(PushApiTest, ANameOfVitalsdIsNotPublishedButTheJobHasSucceeded) {
+  const PushAnswer answer =
+      send("vcci_last_successful_backup_timestamp 1795906767\n# TYPE rows gauge\nrows 3\n");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.text,
+            "OK. Not published, because vitalsd declares these metrics itself: "
+            "vcci_last_successful_backup_timestamp.\n");
+  const std::string lines = run();
+  EXPECT_THAT(lines, Not(HasSubstr("vcci")));
+  EXPECT_THAT(lines, HasSubstr("rows{"));
+  EXPECT_EQ(sample("vitalsd_job_push_dropped_total"), 1);
+  EXPECT_GT(sample("job_last_success_timestamp_seconds"), 0);
+  EXPECT_EQ(reading("unpublished"), 0);
+  EXPECT_THAT(set->message(), HasSubstr("pushed 1 series; not published"));
+}
+
+TEST_F(PushApiTest, ARefusedPushIsNoSuccess) {
+  send("rows 1\n");
+  const PushAnswer answer = send("rows x\n");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.text, "Line 1 is not valid in the Prometheus text format 0.0.4.\n");
+  const std::string lines = run();
+  EXPECT_THAT(lines, HasSubstr("rows{"));
+  EXPECT_THAT(lines, Not(HasSubstr("push_failure_time_seconds{probe=\"p\",environment=\"x\","
+                                   "job=\"p\",instance=\"p\"} 0\n")));
+  EXPECT_EQ(sample("job_runs_total"), 1);
+  for (const std::string path : {"/zone", "/job/other", "/a@base64/!"}) {
+    EXPECT_EQ(status("rows 1\n", path), 400) << path;
+  }
+  EXPECT_EQ(send("rows 1\n", "", "POST", "unknown=1").status, 400);
+}
+
+TEST_F(PushApiTest, ARepeatedPushOfOneRunCountsOnce) {
+  send("rows 1\n", "", "POST", "rid=7");
+  send("rows 2\n", "", "POST", "rid=7");
+  EXPECT_FALSE(is_answered_at_once);  // its metrics are new
+  EXPECT_THAT(run(), HasSubstr("} 2\n"));
+  EXPECT_EQ(sample("job_runs_total"), 1);
+}
+
+TEST_F(PushApiTest, AcceptsGzipAndRefusesOtherCodings) {
+  request.content_encoding = "gzip";
+  EXPECT_EQ(status(test::gzip("rows 3\n")), 200);
+  EXPECT_THAT(run(), HasSubstr("rows{"));
+  EXPECT_EQ(status("rows 3\n"), 400);
+  const std::string whole = test::gzip("rows 3\nmore 4\n");
+  EXPECT_EQ(status(whole.substr(0, whole.size() - 10)), 400);
+  EXPECT_EQ(status(test::gzip(std::string(50'000'000, '\n'))), 413);
+  request.content_encoding = "snappy";
+  EXPECT_EQ(status("rows 3\n"), 415);
+  request.content_encoding = "identity";
+  EXPECT_EQ(status("rows 3\n"), 200);
+  request.content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily";
+  const PushAnswer answer = send("rows 3\n");
+  EXPECT_EQ(answer.status, 415);
+  EXPECT_THAT(answer.text, HasSubstr("text format"));
+}
+
+TEST_F(PushApiTest, SurvivesARestart) {
+  send("# TYPE rows gauge\nrows 3\n", "/zone/a", "PUT");
+  const std::string before = run();
+  restart();
+  EXPECT_EQ(run(), before);
+  EXPECT_GT(sample("job_last_success_timestamp_seconds"), 0);
+}
+
+TEST_F(PushApiTest, DamagedGroupsDoNotCostTheHistory) {
+  send("rows 3\n");
+  saved.replace(saved.find("} 3"), 3, "} x");
+  restart();
+  EXPECT_EQ(run(), "");
+  EXPECT_GT(sample("job_last_success_timestamp_seconds"), 0);
+}
+
+TEST_F(PushApiTest, NewLabelsOfTheProbeAreOnAllLines) {
+  send("rows{zone=\"z\",environment=\"dev\"} 3\n");
+  EXPECT_THAT(run(), HasSubstr("instance=\"p\",zone=\"z\",exported_environment=\"dev\"} 3\n"));
+  labels = R"(probe="p",zone="y",instance="p")";
+  EXPECT_THAT(run(), HasSubstr("rows{probe=\"p\",zone=\"y\",job=\"p\",instance=\"p\","
+                               "exported_zone=\"z\",environment=\"dev\"} 3\n"));
+}
+
+TEST_F(PushApiTest, AGroupMayHaveTheNamesOfTheProbesLabels) {
+  EXPECT_EQ(status("rows 3\n", "/probe/q/environment/y"), 200);
+  const std::string lines = run();
+  EXPECT_THAT(lines, HasSubstr("rows{probe=\"p\",environment=\"x\",job=\"p\","
+                               "exported_environment=\"y\",exported_probe=\"q\","
+                               "instance=\"p\"} 3\n"));
+  EXPECT_THAT(lines, HasSubstr("push_time_seconds{probe=\"p\",environment=\"x\",job=\"p\","
+                               "exported_environment=\"y\",exported_probe=\"q\","));
+}
+
+TEST_F(PushApiTest, AFamilyOfAnotherPublisherIsMissingUntilItIsFree) {
+  auto other = house.services.foreign.intern({.name = "rows", .type = Type::counter});
+  EXPECT_EQ(send("# TYPE rows gauge\nrows 3\nmore 1\n").status, 200);
+  const std::string lines = run();
+  EXPECT_THAT(lines, Not(HasSubstr("rows{")));
+  EXPECT_THAT(lines, HasSubstr("more{"));
+  EXPECT_EQ(reading("unpublished"), 1);
+  other = MetricRef();
+  EXPECT_THAT(run(), HasSubstr("rows{"));
+  EXPECT_EQ(reading("unpublished"), 0);
+}
+
+TEST_F(PushApiTest, WithoutChangesTheLinesAreShared) {
+  send("rows 3\n");
+  run();
+  const Fragment first = set->fragments().at(0);
+  run();
+  EXPECT_EQ(set->fragments().at(0), first);
+}
+
+TEST_F(PushApiTest, LimitsTheRequestsThatWait) {
+  int refused = 0;
+  const auto count = [&](const PushAnswer& answer) { refused += answer.status == 503 ? 1 : 0; };
+  request = {.method = "POST", .route = "/metrics/job/p", .path = "", .query = ""};
+  for (int i = 0; i < 100; ++i) {
+    request.body = "rows " + std::to_string(i) + "\n";
+    probe->receiver()->receive(request, count);
+  }
+  EXPECT_EQ(refused, 36);
+  EXPECT_THAT(run(), HasSubstr("} 63\n"));  // those that were refused have no effect
+  save();
+}
+
+}  // namespace
+}  // namespace vitalsd
