@@ -175,7 +175,11 @@ class RabbitmqProbe final : public Probe {
         failure = error;
       }
     }
-    if (silence && failure && is_up(failure->reason()) != true) throw ProbeError(*silence);
+    // A refusal is a response of RabbitMQ, too.
+    if (silence && failure && failure->reason() != Reason::auth &&
+        failure->reason() != Reason::permission) {
+      throw ProbeError(*silence);
+    }
     cluster_.end_run(managed_ ? &*managed_ : nullptr, Clock::now());
     if (!cluster_.problem().empty()) out.fail(Reason::mismatch, cluster_.problem());
     if (failure) {
@@ -329,10 +333,7 @@ void RabbitmqProbe::read_urls(config::Node& options) {
     options.error("url", "url or urls is required: the management API, or the Prometheus plug-in");
   }
   const auto check = [&](std::string_view key, const config::Url& url) {
-    if (url.host.empty()) return;
-    if (url.scheme != "http" && url.scheme != "https") {
-      options.error(key, "the scheme must be http or https, not " + config::quoted(url.scheme));
-    }
+    if (url.host.empty()) return;  // reported already
     constexpr std::uint16_t kAmqp = 5672;
     constexpr std::uint16_t kAmqps = 5671;
     if (const auto port = net::port_of(url); port == kAmqp || port == kAmqps) {
@@ -340,11 +341,9 @@ void RabbitmqProbe::read_urls(config::Node& options) {
                                " is usually that of AMQP: the management API has 15672, the "
                                "Prometheus plug-in 15692");
     }
-    if (!url.user.empty() || !url.password.empty()) {
-      options.error(key, "must not have a user or a password: use the keys user and password");
-    }
   };
   if (url_) check("url", *url_);
+  for (const config::Url& url : urls_) check("urls", url);
   if (management_) check("management", *management_);
   for (std::size_t i = 0; i < urls_.size(); ++i) {
     const auto same = [&](const config::Url& other) { return other.text() == urls_[i].text(); };

@@ -26,7 +26,7 @@ from support.rabbitmq import Rabbitmq  # noqa: E402
 from support.vitalsd import Vitalsd  # noqa: E402
 
 QUEUES = 10_000
-PASSES = 5
+PASSES = 4
 INTERVAL = 6  # seconds; a pass of the peer takes some
 # What rabbitmq_exporter requests in one pass with its default modules.
 PEER_PATHS = ("/api/overview", "/api/nodes", "/api/queues", "/api/exchanges")

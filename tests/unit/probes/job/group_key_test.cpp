@@ -53,12 +53,12 @@ TEST(ParseGroup, RefusesWhatIsNoLabel) {
   EXPECT_EQ(refusal_of("/a"), "The path has a label without a value.\n");
   EXPECT_EQ(refusal_of("/a/1/"), "The path has a label without a value.\n");
   EXPECT_EQ(refusal_of("/a/1/b"), "The path has a label without a value.\n");
-  EXPECT_EQ(refusal_of("/__name__/x"), "The path has an invalid label name: \"__name__\".\n");
+  EXPECT_EQ(refusal_of("/__name__/x"), "The path has an invalid label name: '__name__'.\n");
   for (const std::string_view invalid : {"/1a/x", "/a-b/x", "//x", "/a%62/x", "/@base64/eA"}) {
     EXPECT_TRUE(refusal_of(invalid).contains("invalid label name")) << invalid;
   }
   EXPECT_TRUE(refusal_of("/job/other").contains("the name of the job"));
-  EXPECT_TRUE(refusal_of("/a/1/a/2").contains("the label \"a\" twice"));
+  EXPECT_TRUE(refusal_of("/a/1/a/2").contains("the label 'a' twice"));
   for (const std::string_view invalid : {"/a@base64/!!", "/a@base64/A", "/a@base64/AAA===="}) {
     EXPECT_TRUE(refusal_of(invalid).contains("is not valid base64")) << invalid;
   }

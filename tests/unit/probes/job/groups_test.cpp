@@ -164,16 +164,16 @@ TEST_F(GroupsTest, AnInvalidPushChangesNothing) {
 TEST_F(GroupsTest, GroupsMustBeConsistent) {
   EXPECT_EQ(push("# TYPE a counter\na 1\n", {{"host", "h1"}}), "");
   EXPECT_EQ(push("# TYPE a gauge\na 1\n", {{"host", "h2"}}),
-            "400 The family \"a\" has two types in the groups of the job: counter and gauge.\n");
+            "400 The family 'a' has two types in the groups of the job: counter and gauge.\n");
   EXPECT_EQ(push("# TYPE a gauge\na 1\n", {{"host", "h1"}}), "");  // it replaces the counter
   EXPECT_EQ(push("a{host=\"h1\"} 1\n"),
-            "400 The family \"a\" has two types in the groups of the job: unknown and gauge.\n");
+            "400 The family 'a' has two types in the groups of the job: unknown and gauge.\n");
   EXPECT_EQ(push("# TYPE a gauge\na{host=\"h1\"} 1\n"),
             "400 Another group of the job has a series with the same labels, of the family "
-            "\"a\".\n");
+            "'a'.\n");
   EXPECT_EQ(push("# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n"), "");
   EXPECT_EQ(push("h_count 1\n", {{"host", "h2"}}),
-            "400 The family \"h_count\" has samples with the name of another one.\n");
+            "400 The family 'h' has samples with the name of another one.\n");
 }
 
 TEST_F(GroupsTest, CarriageReturnsBeforeNewlinesAreAccepted) {

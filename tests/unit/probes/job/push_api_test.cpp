@@ -49,7 +49,7 @@ class PushApiTest : public testing::Test {
   }
   // A new process that reads the saved state.
   void restart() {
-    probe = house.make("job", kOptions);
+    probe = fixture.make("job", kOptions);
     probe->notes()->restore(saved);
   }
   // The lines of a run. It publishes nothing else than these.
@@ -60,7 +60,7 @@ class PushApiTest : public testing::Test {
       co_await job.observe(out);
       co_return true;
     };
-    test::Task<bool>(house.loop, observe(*probe, *set)).get();
+    test::Task<bool>(fixture.loop, observe(*probe, *set)).get();
     std::string out;
     for (const Fragment& fragment : set->fragments()) {
       if (!fragment) continue;
@@ -81,8 +81,8 @@ class PushApiTest : public testing::Test {
     return -1;
   }
 
-  test::KindHouse house;
-  std::unique_ptr<Probe> probe = house.make("job", kOptions);
+  test::ProbeFixture fixture;
+  std::unique_ptr<Probe> probe = fixture.make("job", kOptions);
   std::shared_ptr<SampleSet> set;
   Push request;
   std::string_view labels = kLabels;
@@ -106,7 +106,7 @@ TEST_F(PushApiTest, APushIsPublishedAndASuccess) {
 }
 
 TEST_F(PushApiTest, IsOffWithoutATimeToLive) {
-  probe = house.make("job", "schedule: '@every 1h', token: none");
+  probe = fixture.make("job", "schedule: '@every 1h', token: none");
   const PushAnswer answer = send("rows 3\n");
   EXPECT_EQ(answer.status, 403);
   EXPECT_THAT(answer.text, HasSubstr("set push: {ttl: DURATION}"));
@@ -117,9 +117,9 @@ TEST_F(PushApiTest, IsOffWithoutATimeToLive) {
 
 TEST_F(PushApiTest, ForgetsItsGroupsWhenItIsSwitchedOff) {
   send("rows 3\n");
-  const auto next = house.make("job", "schedule: '@every 1h', token: none");
+  const auto next = fixture.make("job", "schedule: '@every 1h', token: none");
   next->inherit(*probe);
-  probe = house.make("job", "schedule: '@every 1h', token: none");
+  probe = fixture.make("job", "schedule: '@every 1h', token: none");
   probe->inherit(*next);
   EXPECT_EQ(run(), "");
   save();
@@ -230,7 +230,7 @@ TEST_F(PushApiTest, AGroupMayHaveTheNamesOfTheProbesLabels) {
 }
 
 TEST_F(PushApiTest, AFamilyOfAnotherPublisherIsMissingUntilItIsFree) {
-  auto other = house.services.foreign.intern({.name = "rows", .type = Type::counter});
+  auto other = fixture.services.foreign.intern({.name = "rows", .type = Type::counter});
   EXPECT_EQ(send("# TYPE rows gauge\nrows 3\nmore 1\n").status, 200);
   const std::string lines = run();
   EXPECT_THAT(lines, Not(HasSubstr("rows{")));
