@@ -48,6 +48,7 @@ TEST(Settings, HaveTheValuesOfTheFile) {
   EXPECT_EQ(settings.log, (LogSettings{LogLevel::warn, LogFormat::json}));
   EXPECT_EQ(settings.limits.running, 500);
   EXPECT_EQ(settings.limits.per_endpoint, 8);
+  EXPECT_EQ(settings.limits.series, 100'000);
   EXPECT_EQ(settings.state_directory, "/var/lib/vitalsd");
   EXPECT_EQ(settings.dns_servers.size(), 4U);
 
