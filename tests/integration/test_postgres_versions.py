@@ -21,7 +21,7 @@ from support.vitalsd import Vitalsd
 Daemon = Callable[..., Vitalsd]
 
 MAJORS = [SYSTEM, *(pytest.param(major, marks=pytest.mark.long) for major in PACKAGES)]
-PACE = {"interval": "500ms", "timeout": "400ms"}
+PACE = {"interval": "1s", "timeout": "1s"}
 
 
 @pytest.fixture(scope="module", params=MAJORS)
