@@ -44,7 +44,8 @@ Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
   const auto invalid = [&](std::string_view why) {
     return std::unexpected(quoted(text) + std::string(why));
   };
-  // The text may be a URL. Its apparent port may be a part of a password.
+  // The text may be a URL. It is rejected here, because a message about its port could show a part
+  // of a password.
   if (text.contains('/') || text.contains('@')) {
     return invalid(" is not a valid endpoint" + std::string(kForm));
   }

@@ -12,8 +12,9 @@
 namespace vitalsd {
 namespace {
 
-// The minimum time between saves, as a multiple of the duration of the last save.
-constexpr int kRestPerSave = 10;
+// The minimum time between urgent saves is this multiple of the duration of the last save, and at
+// most `min_interval`.
+constexpr int kPausePerSave = 10;
 
 }  // namespace
 
@@ -196,7 +197,7 @@ void StateKeeper::save_if_due() {
   const std::uint64_t now_version = version();
   const auto age = Clock::now() - saved_at_;
   const bool waits = file_ != nullptr && !is_urgent_;
-  const auto rest = std::min<Clock::duration>(kRestPerSave * save_duration_, pace_.min_interval);
+  const auto rest = std::min<Clock::duration>(kPausePerSave * save_duration_, pace_.min_interval);
   const auto interval =
       waits ? pace_.min_interval : std::max<Clock::duration>(pace_.short_interval, rest);
   // An urgent change is saved even if the version is equal: the version is a sum, so a change and
@@ -296,8 +297,8 @@ void StateKeeper::stop() {
   loaded_.clear();
   stop_.stop();
   set_problem("");  // another process now maintains the state
-  // The destructor of the file releases the lock: here, or on the thread if the thread still uses
-  // the file.
+  // The destructor of the file releases the lock. It runs here, or on the state thread if that
+  // thread still uses the file.
   file_.reset();
 }
 

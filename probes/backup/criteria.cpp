@@ -58,8 +58,8 @@ bool Criteria::matches(std::string_view name) const {
 }
 
 bool Criteria::accepts(const Candidate& candidate, double now, Tally& tally) const {
-  // A backup that is dated further in the future than this is not accepted: the difference is too
-  // large for a wrong clock, and the backup would count as recent for too long.
+  // Backups dated more than a day in the future are rejected: a wrong clock does not explain the
+  // difference, and such a backup would count as recent for too long.
   constexpr double kTolerance = 86'400;  // seconds
   const double settle = std::chrono::duration<double>(settle_).count();
   if (!candidate.is_complete) {

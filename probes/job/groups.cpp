@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <ranges>
 #include <stdexcept>
 #include <utility>
 
@@ -41,9 +42,12 @@ std::string text_of(const std::string& name, const GroupLabels& labels) {
   return out;
 }
 
-bool has_instance(std::string_view labels) {
-  for (std::size_t at = 0; (at = labels.find("instance=\"", at)) != std::string_view::npos; ++at) {
-    if (at > 0 && std::string_view("{, \t").contains(labels[at - 1])) return true;
+// Whether a line has the label. Comments do not count.
+bool has_instance(std::string_view text) {
+  for (std::size_t at = 0; (at = text.find("instance=\"", at)) != std::string_view::npos; ++at) {
+    const std::size_t line = text.rfind('\n', at) + 1;
+    if (text[line] == '#') continue;
+    if (at > 0 && std::string_view("{, \t").contains(text[at - 1])) return true;
   }
   return false;
 }
@@ -128,6 +132,15 @@ std::size_t count_lines(std::string_view text) {
   return static_cast<std::size_t>(std::ranges::count(text, '\n'));
 }
 
+// The lines of a body that are neither empty nor comments.
+std::size_t count_samples(std::string_view body) {
+  std::size_t count = 0;
+  for (const auto line : std::views::split(body, '\n')) {
+    if (!line.empty() && *line.begin() != '#') ++count;
+  }
+  return count;
+}
+
 }  // namespace
 
 // ---- pushes -------------------------------------------------------------------------------------
@@ -139,6 +152,11 @@ std::expected<Groups::Body, PushAnswer> Groups::read(std::string_view body,
                                                      const ForeignFamilies& declared) {
   if (!body.empty() && !body.ends_with('\n')) {
     return refuse(400, "The last line has no newline: the body may be truncated.");
+  }
+  // Before the labels are written into each line.
+  if (count_samples(body) * labels.size() > kMaxBytes) {
+    return refuse(413, "The groups of the job have more than " + std::to_string(kMaxBytes) +
+                           " bytes: push less, or delete groups.");
   }
   ForeignFamilies own;
   PageReader reader(rules(), own, labels, false, nullptr);

@@ -1,6 +1,6 @@
-// Kind `job`: a job that reports its runs over HTTP, and is late if it does not (a dead man's
-// switch). The requests are POST /api/v1/jobs/NAME, and /start, /fail and /exit/CODE below it, and
-// those of a Pushgateway.
+// Kind `job`: a job that reports its runs over HTTP, and is late if no report arrives in time (a
+// heartbeat). It accepts POST /api/v1/jobs/NAME with an optional suffix /start, /fail or
+// /exit/CODE, and the requests of a Pushgateway.
 #include "probes/job/history.hpp"
 #include "probes/job/ping.hpp"
 #include "probes/job/push_api.hpp"

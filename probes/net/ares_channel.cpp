@@ -1,5 +1,6 @@
 #include "probes/net/ares_channel.hpp"
 
+#include "config/problems.hpp"
 #include "probes/error.hpp"
 
 #include <cctype>
@@ -77,7 +78,7 @@ AresChannel::AresChannel(boost::asio::io_context& loop, TimerWheel& wheel, const
   status = ares_set_servers_ports_csv(channel_, list.c_str());
   if (status != ARES_SUCCESS) {
     ares_destroy(channel_);
-    throw ProbeError(Reason::config, list + " is not a valid list of DNS servers");
+    throw ProbeError(Reason::config, config::quoted(list) + " is not a valid list of DNS servers");
   }
 }
 

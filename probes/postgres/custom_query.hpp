@@ -42,7 +42,7 @@ struct CustomQuery {
   }
 };
 
-/// Reads the option. Two queries may have the same name or the same metric only if no server
+/// Reads the option `queries`. Two queries may have the same name or the same metric only if no server
 /// version executes both.
 std::vector<CustomQuery> read_queries(config::Node& options, const ForeignFamilies& foreign);
 

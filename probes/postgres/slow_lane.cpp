@@ -167,6 +167,12 @@ std::vector<CustomQuery> slow_queries(config::Duration interval) {
 
 Collected collect(const Collector& collector, const net::PgResult& result,
                   const std::string& constant_labels) {
+  // The statements have a LIMIT, or read a list of which the longest, pg_settings, has 400 rows.
+  constexpr int kMaxRows = 2000;
+  if (result.rows() > kMaxRows) {
+    throw ProbeError(Reason::protocol,
+                     std::string(collector.name) + ": the server returned too many rows");
+  }
   Part part;
   Collected collected;
   collector.read(Rows(result), part, collected.lacks);
@@ -193,7 +199,9 @@ boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusa
   auto result = co_await connection.ask(sql, limit, lock_limit, kSearchPath);
   if (result) co_return std::optional(std::move(*result));
   // The library of the extension is not in shared_preload_libraries.
-  if (result.error().sqlstate == "55000") co_return std::nullopt;
+  if (result.error().sqlstate == "55000" && !query.collector->extension.empty()) {
+    co_return std::nullopt;
+  }
   co_return std::unexpected(std::move(result.error()));
 }
 

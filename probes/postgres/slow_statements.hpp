@@ -95,7 +95,8 @@ SELECT current_database() AS datname, nspname AS schemaname, relname AS sequence
 FROM used ORDER BY readable DESC, used DESC NULLS LAST, nspname, relname LIMIT 20
 )sql";
 
-/// CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY lock the table until the index is valid. An
+/// CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY lock the table until the index is valid.
+/// Autovacuum has the same lock, which says nothing about an index. An
 /// index of a partitioned table (relkind I) is not valid until each partition has one.
 inline constexpr std::string_view kIndexesSql = R"sql(
 WITH invalid AS (
@@ -107,6 +108,8 @@ WITH invalid AS (
         AND NOT EXISTS (SELECT FROM pg_locks l
                         WHERE l.locktype = 'relation' AND l.relation = x.indrelid
                               AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
+                              AND l.pid NOT IN (SELECT pid FROM pg_stat_activity
+                                                WHERE backend_type = 'autovacuum worker')
                               AND l.database = (SELECT oid FROM pg_database
                                                 WHERE datname = current_database()))
 )

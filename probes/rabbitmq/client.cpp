@@ -133,7 +133,7 @@ asio::awaitable<Result> Client::parse(net::HttpResponse response,
   const auto work = [read, body = std::move(response.body)](const net::StopFlag&) {
     return read(body);
   };
-  co_return co_await environment_.offload.run("response of RabbitMQ", work);
+  co_return co_await environment_.computing.run("response of RabbitMQ", work);
 }
 
 asio::awaitable<std::optional<User>> Client::whoami(const config::Url& api, Time deadline) const {

@@ -152,7 +152,10 @@ std::vector<ManagedNode> read_nodes(std::string_view body) {
   json::monotonic_resource memory;
   const json::value value = parse(kWhat, body, memory);
   std::vector<ManagedNode> nodes;
-  for (const json::value& item : expect(kWhat, value.if_array())) {
+  constexpr std::size_t kMaxNodes = 1000;
+  const json::array& items = expect(kWhat, value.if_array());
+  if (items.size() > kMaxNodes) refuse(kWhat, "the list has too many nodes");
+  for (const json::value& item : items) {
     const json::object* const object = item.if_object();
     if (object == nullptr) continue;
     const json::array* const partitions = list(*object, "partitions");
@@ -182,7 +185,10 @@ std::vector<Alarm> read_alarms(std::string_view body) {
   if (object == nullptr) refuse(kWhat, "the response is not an object");
   std::vector<Alarm> alarms;
   if (text(*object, "status") == "ok") return alarms;
-  for (const json::value& item : expect(kWhat, list(*object, "alarms"))) {
+  constexpr std::size_t kMaxAlarms = 10'000;
+  const json::array& items = expect(kWhat, list(*object, "alarms"));
+  if (items.size() > kMaxAlarms) refuse(kWhat, "the list has too many alarms");
+  for (const json::value& item : items) {
     if (const json::object* const alarm = item.if_object()) {
       alarms.push_back({.node = text(*alarm, "node"), .resource = text(*alarm, "resource")});
     }
@@ -225,7 +231,8 @@ QueueList read_queues(std::string_view body) {
     out.pages = count(*object, "page_count");
     out.total = count(*object, "total_count");
   }
-  for (const json::value& item : expect(kWhat, items)) {
+  if (expect(kWhat, items).size() > kMaxQueues) refuse(kWhat, "the list has too many queues");
+  for (const json::value& item : *items) {
     const json::object* const queue = item.if_object();
     if (queue == nullptr) continue;
     Queue read = to_queue(*queue);

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -166,6 +167,11 @@ class RabbitmqProbe final : public Probe {
     const std::optional<ProbeError> silence = co_await ask_nodes(start + limit / 2);
     if (silence && !management_) throw ProbeError(*silence);
     if (silence) managed_.reset();  // whether the cluster is up must be known now
+    // Whether a node that does not respond runs must be known now, too.
+    const std::map<std::string, bool> nodes = cluster_.nodes();
+    if (std::ranges::any_of(nodes, [](const auto& node) { return !node.second; })) {
+      managed_due_ = {};
+    }
     std::optional<ProbeError> failure;
     if (management_) {
       try {

@@ -165,7 +165,9 @@ class RedisProbe final : public Probe {
     }
     // Without a limit there is no ratio, and therefore no reading that could fire an alert.
     const double limit = info.number("maxmemory").value_or(0);
-    if (limit > 0) out.check(redis::kMemoryCheck, *info.number("used_memory") / limit);
+    if (const auto used = info.number("used_memory"); used && limit > 0) {
+      out.check(redis::kMemoryCheck, *used / limit);
+    }
     replication_.add(info, replicas_, out);
     add_errors(info, out);
     check_clients(info, out);

@@ -72,17 +72,20 @@ void add_latency(const RedisReply& reply, Part& out) {
   }
 }
 
-// A refused command is not sent again on this connection, because each refusal fills the ACL LOG.
+// A refused command is sent once an hour, because each refusal fills the ACL LOG.
 asio::awaitable<std::optional<RedisReply>> SlowLane::ask_permitted(net::RedisConnection& connection,
                                                                    std::vector<std::string> words,
                                                                    Part& part, SampleSet& out) {
   const std::string rule = rule_of(words);
   std::optional<RedisReply> reply;
-  if (!refused_.contains(rule)) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto last = refused_.find(rule);
+  if (last == refused_.end() || now - last->second >= std::chrono::hours(1)) {
+    refused_.erase(rule);
     out.doing("waiting for " + words[0] + ' ' + words[1]);
     reply = co_await connection.ask(std::move(words));
     if (reply->kind == RedisReply::Kind::error) {
-      if (net::redis_error(reply->text).reason() == Reason::permission) refused_.insert(rule);
+      if (net::redis_error(reply->text).reason() == Reason::permission) refused_[rule] = now;
       reply.reset();
     }
   }

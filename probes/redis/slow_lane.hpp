@@ -10,8 +10,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -108,7 +108,8 @@ class SlowLane {
                                                                 Part& part, SampleSet& out);
 
   Fragment lines_;
-  std::set<std::string> refused_;  // commands, as "slowlog|get"
+  // When commands were refused, by their names, such as "slowlog|get".
+  std::map<std::string, std::chrono::steady_clock::time_point> refused_;
   std::optional<std::chrono::steady_clock::time_point> read_at_;
 };
 

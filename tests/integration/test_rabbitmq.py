@@ -93,7 +93,8 @@ def test_queues(watch: Daemon, rabbitmq: Rabbitmq) -> None:
         daemon.wait_for("rabbitmq_queues", 6, **at)
         for queue, kind in (("events", "stream"), ("orders", "quorum")):
             assert daemon.value("rabbitmq_queue_info", **at, queue=queue, queue_type=kind) == 1
-        assert daemon.value("rabbitmq_queue_state", **at, queue="reports", state="running") == 1
+        # The server reports the state of a queue some seconds after it was declared.
+        daemon.wait_for("rabbitmq_queue_state", 1, **at, queue="reports", state="running")
         daemon.wait_for("vitalsd_check_status", 1, **at, check="queue_depth")
         # The stream and the dead letters need no consumer.
         assert daemon.value("vitalsd_check_status", **at, check="unconsumed") == 0

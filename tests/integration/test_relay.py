@@ -322,7 +322,7 @@ def test_its_own_page(vitalsd: Daemon) -> None:
     daemon.configuration["probes"][0]["url"] = f"http://{daemon.address}"
     daemon.reload()
     daemon.wait_failed("self", "mismatch")
-    assert "vitalsd itself" in error(daemon, "self")
+    assert "vitalsd's own page" in error(daemon, "self")
     daemon.wait_for("exported_vitalsd_build_info", None)
     assert daemon.value("relay_up", probe="self") == 0
 

@@ -88,7 +88,7 @@ std::optional<std::uint64_t> to_value(std::string_view text, const FieldRule& ru
 }
 
 /// Parses one item of a field's list: "*", "5" or "1-5", each optionally followed by a step ("/2").
-/// Returns the bits of the values, with kStar for "*" without a step.
+/// Returns one bit for each value, and sets kStar for "*" or "?" without a step greater than 1.
 std::expected<std::uint64_t, std::string> parse_item(std::string_view item, const FieldRule& rule) {
   const auto invalid = [&](std::string_view reason) {
     return Error(std::string(rule.name) + ' ' + excerpt(item) + ": " + std::string(reason));

@@ -30,7 +30,8 @@ class Selection {
   /// share of the objects.
   void add(const net::kubernetes::Query& query, std::size_t objects, bool is_divided);
 
-  /// Publishes the counts, and the check unless other processes may have the objects.
+  /// Publishes the counts. Publishes the check only if no other process observes a share of the
+  /// objects.
   void report(Part& out) const;
 
  private:

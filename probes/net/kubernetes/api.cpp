@@ -81,7 +81,7 @@ bool lists_resource(std::string_view api_resource_list, std::string_view plural)
   const boost::json::value* const found = object ? object->if_contains("resources") : nullptr;
   const boost::json::array* const resources = found ? found->if_array() : nullptr;
   if (error || resources == nullptr) {
-    throw ProbeError(Reason::protocol, "the API server's list of resources is malformed");
+    throw ProbeError(Reason::protocol, "the API server sent an invalid APIResourceList");
   }
   return std::ranges::any_of(*resources, [&](const boost::json::value& value) {
     const boost::json::object* const resource = value.if_object();

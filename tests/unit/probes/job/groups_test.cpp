@@ -176,6 +176,21 @@ TEST_F(GroupsTest, GroupsMustBeConsistent) {
             "400 The family 'h' has samples with the name of another one.\n");
 }
 
+// The labels of the group are written into each line.
+TEST_F(GroupsTest, LongLabelsOfManyLinesAreRefusedBeforeTheyAreWritten) {
+  std::string body;
+  for (int i = 0; i < 5000; ++i) body += "m{i=\"" + std::to_string(i) + "\"} 1\n";
+  EXPECT_THAT(push(body, {{"a", std::string(1000, 'x')}}), HasSubstr("413 The groups of the job"));
+  EXPECT_EQ(push(body, {{"a", "x"}}), "");
+}
+
+TEST_F(GroupsTest, AnInstanceInACommentIsNoLabel) {
+  EXPECT_EQ(push("# HELP m of {instance=\"x\"}\n# TYPE m gauge\nm 1\n"), "");
+  EXPECT_EQ(
+      pushed(),
+      "# HELP m of {instance=\"x\"}\n# TYPE m gauge\nm{job=\"nightly\",instance=\"nightly\"} 1\n");
+}
+
 TEST_F(GroupsTest, CarriageReturnsBeforeNewlinesAreAccepted) {
   EXPECT_EQ(push("# TYPE a gauge\r\na 1\r\n"), "");
   EXPECT_EQ(pushed(), "# TYPE a gauge\na{job=\"nightly\",instance=\"nightly\"} 1\n");

@@ -139,6 +139,13 @@ TEST_F(RedisTest, OmitsMetricsOfMissingFields) {
   EXPECT_EQ(run.reading("memory"), std::nullopt);
 }
 
+TEST_F(RedisTest, SurvivesRepeatedFields) {
+  set_info("used_memory:1\r\nmaxmemory:100\r\nused_memory:x\r\n");
+  const test::Observation run = observe();
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.reading("memory"), std::nullopt);
+}
+
 TEST_F(RedisTest, ReportsNoRatioWithoutAMemoryLimit) {
   set_field("maxmemory", "0");
   const test::Observation run = observe();
