@@ -198,10 +198,10 @@ asio::awaitable<void> Client::expect_all(const config::Url& api, const std::vect
 
 asio::awaitable<AllQueues> Client::queues(const config::Url& api, Columns wanted,
                                           Time deadline) const {
-  // Without statistics the server does not have to ask the nodes for them.
+  // Without statistics the server does not have to ask the nodes for them. With totals it knows the
+  // state of a queue.
   const std::string columns =
-      std::string(wanted == Columns::all ? "" : "disable_stats=true&") +
-      (wanted == Columns::no_stats ? "enable_queue_totals=true&" : "") +
+      std::string(wanted == Columns::all ? "" : "disable_stats=true&enable_queue_totals=true&") +
       "columns=" + std::string(wanted == Columns::attributes ? kAttributeColumns : kQueueColumns);
   AllQueues all;
   std::size_t total = 0;

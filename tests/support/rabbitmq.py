@@ -209,7 +209,7 @@ class Rabbitmq(Server):
         """Returns the status and the decoded response of the management API."""
         login = base64.b64encode(f"admin:{self.passwords['admin']}".encode()).decode()
         headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
-        connection = http.client.HTTPConnection("127.0.0.1", self.management_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.management_port, timeout=60)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             response = connection.getresponse()
