@@ -42,8 +42,8 @@ struct CustomQuery {
   }
 };
 
-/// Reads the option `queries`. Two queries may have the same name or the same metric only if no server
-/// version executes both.
+/// Reads the option `queries`. Two queries may have the same name or the same metric only if no
+/// server version executes both.
 std::vector<CustomQuery> read_queries(config::Node& options, const ForeignFamilies& foreign);
 
 /// Formats a position in characters, which starts at 1, as "line 2, column 15".

@@ -255,9 +255,10 @@ class PostgresProbe final : public Probe {
   config::Duration size_interval_;
   postgres::CustomQueries queries_;
   std::optional<net::PgConnection> connection_;
-  Backlog unarchived_;                                                  // WAL files
-  std::optional<std::chrono::steady_clock::time_point> sizes_read_at_;  // or when it was last attempted
-  std::vector<std::pair<std::string, std::optional<double>>> sizes_;    // bytes by database
+  Backlog unarchived_;  // WAL files
+  std::optional<std::chrono::steady_clock::time_point>
+      sizes_read_at_;  // or when it was last attempted
+  std::vector<std::pair<std::string, std::optional<double>>> sizes_;  // bytes by database
   std::optional<Failure> size_failure_;
 };
 

@@ -59,17 +59,21 @@ void read_sequences(const Rows& rows, Part& out, std::string& lacks) {
 }
 
 void read_indexes(const Rows& rows, Part& out, std::string& /*lacks*/) {
-  for (const Row row : rows.all()) {  // the first has the number, and no index if there is none
+  double invalid = 0;
+  std::string first;
+  for (const Row row : rows.all()) {
     const std::string_view index = row.text("indexrelname");
-    if (!row.text("invalid").empty()) {
-      const double invalid = column_of(row, "invalid");
+    if (index.empty()) {  // the first row has the number; none on a standby
+      if (row.text("invalid").empty()) return;
+      invalid = column_of(row, "invalid");
       out.add(kInvalidIndexes, invalid, row.text("datname"));
-      out.check(kInvalidIndexCheck, invalid);
+      continue;
     }
-    if (index.empty()) continue;
+    if (first.empty()) first = std::string(row.text("schemaname")) + '.' + std::string(index);
     out.add(kInvalidIndexSize, row.number("size"), row.text("datname"), row.text("schemaname"),
             row.text("relname"), index);
   }
+  out.check(kInvalidIndexCheck, invalid, first);
 }
 
 void read_settings(const Rows& rows, Part& out, std::string& /*lacks*/) {

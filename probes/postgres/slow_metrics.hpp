@@ -194,16 +194,16 @@ inline constexpr MetricTable kStatementTable(
                               "blocks; 0 without track_io_timing."},
                      "user", "datname", "queryid"),
               Column("write_seconds")});
-/// The set of the longest changes, so that a sum of the others would not be a counter.
+/// Gauges, because the server evicts statements.
 inline constexpr Metric kAllStatementCalls(
-    {.name = "pg_stat_statements_all_calls_total",
-     .type = Type::counter,
-     .help = "Executions of all statements, with those that have no series of their own."});
+    {.name = "pg_stat_statements_all_calls",
+     .help = "Executions of all statements that the server has recorded; decreases when it evicts "
+             "statements (pg_stat_statements.max)."});
 inline constexpr Metric kAllStatementSeconds(
-    {.name = "pg_stat_statements_all_seconds_total",
-     .type = Type::counter,
+    {.name = "pg_stat_statements_all_seconds",
      .unit = Unit::seconds,
-     .help = "Execution time of all statements, with those that have no series of their own."});
+     .help = "Execution time of all statements that the server has recorded; decreases when it "
+             "evicts statements (pg_stat_statements.max)."});
 inline constexpr Metric kOtherStatements(
     {.name = "pg_stat_statements_rest_statements",
      .help = "Statements that have no series of their own, because others took more time."});

@@ -62,7 +62,8 @@ SELECT current_database() AS datname, nspname AS schemaname, relname, tables, al
 FROM ranked ORDER BY relpages DESC, oid
 )sql";
 
-/// A serial column of type integer may have a sequence of bigint.
+/// A serial column of type integer may have a sequence of bigint. A standby has the sequences of
+/// its primary, where they are judged.
 inline constexpr std::string_view kSequencesSql = R"sql(
 WITH sequences AS (
   SELECT n.nspname, c.relname, c.oid,
@@ -92,11 +93,13 @@ SELECT current_database() AS datname, nspname AS schemaname, relname AS sequence
        count(*) FILTER (WHERE NOT readable) OVER () AS unreadable,
        quote_ident(min(nspname::text) FILTER (WHERE NOT readable) OVER ()) AS unreadable_schema,
        CASE WHEN readable THEN greatest(used, 0) END AS used
-FROM used ORDER BY readable DESC, used DESC NULLS LAST, nspname, relname LIMIT 20
+FROM used WHERE NOT pg_is_in_recovery()
+ORDER BY readable DESC, used DESC NULLS LAST, nspname, relname LIMIT 20
 )sql";
 
 /// CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY lock the table until the index is valid.
-/// Autovacuum has the same lock, which says nothing about an index. An
+/// Autovacuum has the same lock, which says nothing about an index. A standby does not see these
+/// locks, so only its primary is judged. An
 /// index of a partitioned table (relkind I) is not valid until each partition has one.
 inline constexpr std::string_view kIndexesSql = R"sql(
 WITH invalid AS (
@@ -114,10 +117,11 @@ WITH invalid AS (
                                                 WHERE datname = current_database()))
 )
 SELECT current_database() AS datname, NULL AS schemaname, NULL AS relname, NULL AS indexrelname,
-       NULL AS size, (SELECT count(*) FROM invalid) AS invalid
+       NULL AS size,
+       (SELECT CASE WHEN NOT pg_is_in_recovery() THEN count(*) END FROM invalid) AS invalid
 UNION ALL
 (SELECT current_database(), schemaname, relname, indexrelname, pg_relation_size(oid), NULL
- FROM invalid ORDER BY schemaname, indexrelname LIMIT 20)
+ FROM invalid WHERE NOT pg_is_in_recovery() ORDER BY schemaname, indexrelname LIMIT 20)
 )sql";
 
 /// The values of a new session of the role: those of this one have limits of vitalsd.

@@ -1,4 +1,5 @@
-// A command of which a user may lack the permission: its refusal fails one part of a run.
+// A command about the cluster, for which a user may lack the permission: its refusal fails one part
+// of a run.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -25,7 +26,11 @@ inline asio::awaitable<std::optional<std::string>> ask_text(net::RedisConnection
   if (reply.kind == net::RedisReply::Kind::text) co_return std::move(reply.text);
   const ProbeError error = net::redis_error(
       reply.kind == net::RedisReply::Kind::error ? reply.text : name + " has no text as reply");
-  part.fail(error.reason(), name + ": " + error.what());
+  std::string detail = name + ": " + error.what();
+  if (error.reason() == Reason::permission) {
+    detail += "; grant +cluster|info and +cluster|nodes with ACL SETUSER";
+  }
+  part.fail(error.reason(), std::move(detail));
   part.complete();
   co_return std::nullopt;
 }

@@ -26,7 +26,8 @@ asio::awaitable<void> add_sentinel(net::RedisConnection& connection, const Redis
   kSentinelTable.add(out, info);
   if (const auto tilt = info.number("sentinel_tilt")) out.check(kTiltCheck, *tilt);
   const std::vector<MonitoredMaster> masters = read_monitored(info);
-  if (masters.empty()) throw ProbeError(Reason::mismatch, "the sentinel monitors no master");
+  if (masters.empty())
+    throw ProbeError(Reason::mismatch, "the sentinel monitors no master: run SENTINEL MONITOR");
   for (const MonitoredMaster& master : masters) {
     kMonitoredTable.add(out, master, master.name, master.address);
     out.check(kMasterCheck, master.status == "ok" ? 0 : 1, master.name);
@@ -37,7 +38,11 @@ asio::awaitable<void> add_sentinel(net::RedisConnection& connection, const Redis
     const bool reached = reply.kind == net::RedisReply::Kind::text;
     if (!reached && !reply.text.starts_with("NOQUORUM")) {
       const ProbeError error = net::redis_error(reply.text);
-      out.fail(error.reason(), "SENTINEL CKQUORUM " + name + ": " + error.what());
+      std::string detail = "SENTINEL CKQUORUM " + name + ": " + error.what();
+      if (error.reason() == Reason::permission) {
+        detail += "; grant +sentinel|ckquorum with ACL SETUSER";
+      }
+      out.fail(error.reason(), std::move(detail));
       continue;
     }
     out.add(kQuorum, reached ? 1 : 0, master.name);

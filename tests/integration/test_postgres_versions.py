@@ -290,10 +290,10 @@ def test_checkpoints_settings_and_statements(vitalsd: Daemon, server: VersionedP
     daemon.wait_for("pg_stat_statements_calls_total", 1, **labels)
     seconds = daemon.value("pg_stat_statements_seconds_total", **labels)
     assert 0.01 < seconds < 60
-    assert daemon.value("pg_stat_statements_all_seconds_total") >= seconds
+    assert daemon.value("pg_stat_statements_all_seconds") >= seconds
     assert len(daemon.samples("pg_stat_statements_calls_total")) <= 20
     server.execute("DROP EXTENSION pg_stat_statements")
-    daemon.wait_for("pg_stat_statements_all_seconds_total", None)
+    daemon.wait_for("pg_stat_statements_all_seconds", None)
     assert daemon.value("pg_exporter_last_scrape_error") == 0
     assert daemon.samples("pg_scrape_collector_success", collector="stat_statements") == []
 
