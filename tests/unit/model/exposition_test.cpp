@@ -267,7 +267,7 @@ TEST(Exposition, FamiliesThatAreNotShownReserveNoName) {
   Exposition exposition;
   Publisher p(exposition, "p");
   Publisher q(exposition, "q");
-  constexpr Metric kBase({.name = "beta", .help = "The base name."});
+  static constexpr Metric kBase({.name = "beta", .help = "The base name."});
   p.set(kBeta, "beta_total{p} 1\n");
   q.set(kBase, "beta{q} 1\n");
   EXPECT_EQ(page(exposition, {.readings = true, .owner = "p"}, Format::openmetrics),
