@@ -182,7 +182,9 @@ def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
     failed = daemon.value("pg_stat_archiver_failed_count")
     assert failed is not None
     postgres.refuse_archiving()
+    # Another test may have created the table, and a segment without changes is not switched.
     postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
+    postgres.execute("INSERT INTO written VALUES (1)", postgres.database)
     postgres.execute("SELECT pg_switch_wal()")
     daemon.wait_for("pg_stat_archiver_failed_count", lambda now: now > failed)
 
