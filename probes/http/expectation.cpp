@@ -142,7 +142,8 @@ Expectation::Expectation(config::Node& node)
           "SAMEORIGIN, or a Content-Security-Policy with frame-ancestors; over TLS also "
           "Strict-Transport-Security with a max-age above 0")),
       body_(node.find<net::Pattern>("body", "pattern that a part of the body must match")),
-      not_body_(node.find<net::Pattern>("not_body", "pattern that no part of the body must match")) {
+      not_body_(
+          node.find<net::Pattern>("not_body", "pattern that no part of the body must match")) {
   if (statuses_.empty()) statuses_.emplace_back();
   for (const std::string& name : headers_) {
     if (name.empty() || name.find_first_of(": \t") != std::string::npos) {

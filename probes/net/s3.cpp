@@ -188,8 +188,8 @@ S3Options S3Options::read(config::Node& node) {
     s3.endpoint = *endpoint;
     while (s3.endpoint.path.ends_with('/')) s3.endpoint.path.pop_back();
     if (s3.endpoint.scheme != "http" && s3.endpoint.scheme != "https") {
-      node.error("endpoint", "the scheme must be http or https, not " +
-                                 config::quoted(s3.endpoint.scheme));
+      node.error("endpoint",
+                 "the scheme must be http or https, not " + config::quoted(s3.endpoint.scheme));
     }
   } else {
     s3.endpoint.scheme = "https";

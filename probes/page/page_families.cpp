@@ -1,7 +1,6 @@
 // The end of a page: the families that are published.
-#include "probes/page/page_reader.hpp"
-
 #include "probes/error.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include <memory>
 #include <string>

@@ -64,7 +64,7 @@ class Bench {
   double pass(std::string_view page, const Fragment& previous) {
     const double start = cpu_seconds();
     page::PageReader reader(rules_, families_, R"(probe="app",instance="10.0.0.1:8080")", false,
-                             previous);
+                            previous);
     for (std::string_view rest = page; !rest.empty();
          rest.remove_prefix(std::min(kPiece, rest.size()))) {
       reader.feed(rest.substr(0, kPiece));

@@ -5,8 +5,8 @@
 #include "exporter/model/foreign.hpp"
 #include "probes/error.hpp"
 #include "probes/net/pg_result.hpp"
-#include "probes/postgres/query_rows.hpp"
 #include "probes/page/sample_line.hpp"
+#include "probes/postgres/query_rows.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -105,7 +105,8 @@ TEST_F(BucketTest, ShowsNoIncompleteCountAsTheWhole) {
   EXPECT_EQ(run.value("vitalsd_bucket_usage_pages", kWhere), 2);
   run = fixture.observe("bucket", options(", quota: 1KiB, max_pages: 2"));
   EXPECT_EQ(run.reading("quota"), std::nullopt);
-  EXPECT_THAT(run.failure(), HasSubstr("config: cannot check the quota: there are more than max_pages (2)"));
+  EXPECT_THAT(run.failure(),
+              HasSubstr("config: cannot check the quota: there are more than max_pages (2)"));
   // But 200 bytes are more than 150, whatever else there is.
   run = fixture.observe("bucket", options(", quota: 150B, max_pages: 2"));
   EXPECT_EQ(run.failure(), "");

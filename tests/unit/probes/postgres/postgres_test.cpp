@@ -610,7 +610,7 @@ TEST_F(PostgresTest, InheritsTheConnectionOfTheSameUserOnly) {
   fixture.observe(*same);
   EXPECT_EQ(peer.accepted(), 1);
   const auto other = fixture.make("postgres", "slow_interval: 0s, url: 'postgresql://admin@" +
-                                                peer.endpoint() + "/postgres?sslmode=disable'");
+                                                  peer.endpoint() + "/postgres?sslmode=disable'");
   other->inherit(*same);
   fixture.observe(*other);
   EXPECT_EQ(peer.accepted(), 2);
@@ -638,7 +638,7 @@ TEST_F(PostgresTest, ConnectsToAnIpv6Literal) {
       fixture.loop, [this](test::Line& line) { return serve(line); },
       asio::ip::address_v6::loopback());
   const auto probe = fixture.make("postgres", "slow_interval: 0s, url: 'postgresql://monitor@" +
-                                                other.endpoint() + "?sslmode=disable'");
+                                                  other.endpoint() + "?sslmode=disable'");
   EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(probe->target(), other.endpoint() + "/monitor");  // libpq's default
 }

@@ -588,7 +588,8 @@ TEST_F(RabbitmqTest, NamesOfDeadLettersAndDelaysNeedNoConsumer) {
   const auto server = serve(bodies);
   const auto unconsumed = [&](const std::string& name) {
     bodies["/metrics/detailed"] = node_page("rabbit@a", {{name, 4, 0}});
-    return fixture.observe("rabbitmq", "urls: ['" + server->url() + "']").reading("unconsumed", name);
+    return fixture.observe("rabbitmq", "urls: ['" + server->url() + "']")
+        .reading("unconsumed", name);
   };
   for (const std::string name :
        {"dead", "Reports.DLQ", "reports_dlq", "ordersDlx", "DeadLetterQueue", "dead-letters",
