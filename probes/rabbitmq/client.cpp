@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kPageSize = 500;                  // the maximum of the API
 constexpr std::size_t kMaxBody = std::size_t{2} << 20;  // 500 queues have 200 KB
-// For each page the server lists and sorts all queues. With 10,000 queues, 20 pages cost it 14
+// For each page the server lists and sorts all queues. With 10,000 queues, 20 pages cost it ten
 // times the CPU time of one list without statistics, and twice that of one with statistics. So a
 // list that fits is read at once. The rows of the first page may be shorter than others.
 constexpr std::size_t kMaxWhole = std::size_t{4} << 20;       // estimated
