@@ -1,12 +1,13 @@
 #include "probes/redis/cluster.hpp"
 
 #include "probes/net/redis_connection.hpp"
-#include "probes/redis/ask.hpp"
 
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace vitalsd::redis {
 namespace {
@@ -40,6 +41,27 @@ double unserved_slots(const RedisInfo& info) {
   if (info.is("cluster_state", "ok") != 1) return kSlots;
   return kSlots - info.number("cluster_slots_ok").value_or(kSlots) -
          info.number("cluster_slots_pfail").value_or(0);
+}
+
+// Sends a command whose reply is a text. If the server refuses it, fails `part` and returns
+// nothing. Throws ProbeError for errors of the connection.
+asio::awaitable<std::optional<std::string>> ask_text(net::RedisConnection& connection,
+                                                     std::vector<std::string> words, Part& part,
+                                                     SampleSet& out) {
+  std::string name = words.front();
+  for (std::size_t i = 1; i < words.size(); ++i) name += ' ' + words[i];
+  out.doing("waiting for " + name);
+  net::RedisReply reply = co_await connection.ask(std::move(words));
+  if (reply.kind == net::RedisReply::Kind::text) co_return std::move(reply.text);
+  const ProbeError error = net::redis_error(
+      reply.kind == net::RedisReply::Kind::error ? reply.text : name + " has no text as reply");
+  std::string detail = name + ": " + error.what();
+  if (error.reason() == Reason::permission) {
+    detail += "; grant +cluster|info and +cluster|nodes with ACL SETUSER";
+  }
+  part.fail(error.reason(), std::move(detail));
+  part.complete();
+  co_return std::nullopt;
 }
 
 }  // namespace
