@@ -35,7 +35,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-touch "$scratch/steps"
+touch "$scratch/steps" "$scratch/failed"
 TIMEFORMAT='%R %U %S' # seconds: wall, user, system
 
 # step NAME COMMAND...: runs a command, prints its output when it ends, and records its cost.
@@ -50,6 +50,8 @@ step() {
     flock 9
     printf '\n==> %s: %s (%d s)\n' "$name" "$([ $status = 0 ] && echo passed || echo FAILED)" "$SECONDS"
     cat "$log"
+    sed -nE 's/^(FAILED|ERROR) (.*::.*)/\2/p; s/^\[  FAILED  \] ([^ ]+\.[^ ,]+)( \(.*)?$/\1/p' "$log" |
+      cut -c 1-150 | sort -u | sed "s/^/  $name: /" >>"$scratch/failed"
     awk -v name="$name" -v status=$status -v wall="$wall" -v cpu="$user $system" '
       BEGIN { split(cpu, of); printf "%s\t%d\t%.0f\t%.0f\n", name, status, wall, of[1] + of[2] }
     ' >>"$scratch/steps"
@@ -57,13 +59,13 @@ step() {
   return $status
 }
 
-# summary: prints the cost of each step. Fails if a step has failed.
+# summary: prints the cost of each step, and the tests that have failed. Fails if a step has failed.
 summary() {
   printf '\n%-44s %8s %8s\n' step 'wall, s' 'CPU, s'
   awk -F '\t' '
     { printf "%-44s %8d %8d%s\n", $1, $3, $4, $2 ? "  FAILED" : ""; cpu += $4; failed += $2 != 0 }
     END { printf "%-44s %8d %8d\n", "all", '$SECONDS', cpu; exit failed != 0 }
-  ' "$scratch/steps"
+  ' "$scratch/steps" || { printf '\nfailed tests:\n'; cat "$scratch/failed"; return 1; }
 }
 
 # quietly COMMAND...: prints the warnings of a command, or its whole output if it fails.

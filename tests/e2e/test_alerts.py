@@ -219,7 +219,7 @@ def watch(
 
     wait_until(
         silent,
-        deadline=30,
+        deadline=60,
         what=lambda: f"no alert; there are {[alert['labels'] for alert in alerts()]}",
     )
     yield platform

@@ -304,7 +304,7 @@ def test_a_very_long_list_of_targets(vitalsd: Daemon, http_peer: HttpPeer) -> No
     daemon = vitalsd(
         [metrics(http_peer.url(""), alerting=False)], interval="30s", timeout="20s", ready=False
     )
-    daemon.wait_for("vitalsd_prometheus_targets", 200_000, job="a", health="down", deadline=40)
+    daemon.wait_for("vitalsd_prometheus_targets", 200_000, job="a", health="down", deadline=60)
     assert check(daemon, "targets_down")["object"].endswith("and 199995 more")
     peak = daemon.value("process_resident_memory_bytes")
     assert peak is not None and peak < 200 * (1 << 20)

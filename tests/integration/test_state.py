@@ -48,10 +48,10 @@ def test_a_file_that_another_process_has_locked(vitalsd: Daemon, tmp_path: Path)
         fcntl.flock(lock, fcntl.LOCK_EX)
         sections = {"state": {"directory": str(tmp_path)}}
         daemon = vitalsd([dumps], interval="400ms", timeout="350ms", **sections)
-        daemon.wait_for("vitalsd_state_last_save_successful", 0, deadline=30)
+        daemon.wait_for("vitalsd_state_last_save_successful", 0, deadline=60)
         notice = f"state: another process has locked {tmp_path}/state.json.lock"
         assert daemon.status()["notices"] == [notice]
         assert notice in daemon.page("/")
         assert daemon.value("backup_last_success_timestamp_seconds") is not None
-    daemon.wait_for("vitalsd_state_last_save_successful", 1, deadline=30)
+    daemon.wait_for("vitalsd_state_last_save_successful", 1, deadline=60)
     wait_until(lambda: daemon.status()["notices"] == [], what="the notice ends")

@@ -133,7 +133,7 @@ def test_dates_outlive_the_api_server_and_the_daemon(
     assert not daemon.samples(READY)
 
     api_server.start()
-    daemon.wait_ok("certs", deadline=40)
+    daemon.wait_ok("certs", deadline=60)
     assert daemon.value(EXPIRES, name="web") == expiry
     api_server.delete(certificate(namespace, "old"))
     daemon.wait_for(EXPIRES, None, name="old")
@@ -150,7 +150,7 @@ def test_a_cluster_without_cert_manager(vitalsd: StartVitalsd, api_server: ApiSe
     )
     api_server.install_definitions("cert-manager")
     api_server.apply(certificate(api_server.namespace(), "web", 60))
-    daemon.wait_ok("certs", deadline=40)
+    daemon.wait_ok("certs", deadline=60)
     daemon.wait_for(EXPIRES, lambda date: date > time.time(), name="web")
 
 

@@ -89,7 +89,7 @@ def wait_error(daemon: Vitalsd, reason: str, text: str) -> str:
             for probe in daemon.status()["probes"]
             if probe.get("reason") == reason and re.search(text, probe["error"])
         ],
-        deadline=30,
+        deadline=60,
         what=lambda: f"{reason}: {text}; the error is: {error(daemon)}",
     )
     return probe["error"]
@@ -208,8 +208,7 @@ def test_a_kubelet_that_repeats_the_token(
     api_server.apply([stub.node("good"), stub.node("bad", BAD)])
     stub.on(BAD, answer(f"no entry for Bearer {account.token}, sorry", 500))
     daemon = watch()
-    text = wait_error(daemon, "unready", "status 500: ")
-    assert text.endswith("status 500: no entry for Bearer [the token], sorry")
+    wait_error(daemon, "unready", r"status 500: no entry for Bearer \[the token\], sorry")
     wait_nodes(daemon, "good")
 
 
@@ -436,12 +435,12 @@ def test_many_kubelets_are_asked_a_few_at_a_time(
     # Long enough for a busy machine to make 400 connections in one run.
     daemon = watch(interval="8s", timeout="7900ms", concurrency=8)
     names = {f"node-{i:03}" for i in range(len(MANY))}
-    daemon.wait_ok("kubelets", deadline=30)
+    daemon.wait_ok("kubelets", deadline=60)
     assert nodes(daemon) == nodes(daemon, CONTAINER) == names
     assert 1 < stub.most_at_once <= 8
 
     # One whole run: each node once, evenly over at least half of the available time.
-    daemon.wait_runs("kubelets", 2, deadline=40)
+    daemon.wait_runs("kubelets", 2, deadline=60)
     times: dict[str, list[float]] = defaultdict(list)
     for asked in list(stub.asked):
         if asked.path == SUMMARY:
@@ -466,7 +465,7 @@ def test_many_kubelets_that_hang_do_not_keep_the_others_waiting(
     for i in lost:
         stub.on(MANY[i], stub.hang)
     there = {f"node-{i:03}" for i in range(len(MANY)) if i not in lost}
-    wait_until(lambda: nodes(daemon) == there, deadline=30, what="the others' readings")
+    wait_until(lambda: nodes(daemon) == there, deadline=60, what="the others' readings")
     wait_parts(daemon, len(there), len(lost))
     wait_fresh(daemon, stub, *sorted(there)[:3], *sorted(there)[-3:])
     assert nodes(daemon) == there

@@ -115,7 +115,7 @@ def all_well(daemon: Vitalsd) -> bool:
 
 
 def test_every_kind_works_with_it(daemon: Vitalsd) -> None:
-    wait_until(lambda: all_well(daemon), deadline=30, what=lambda: str(failing(daemon)))
+    wait_until(lambda: all_well(daemon), deadline=60, what=lambda: str(failing(daemon)))
     assert daemon.value("vitalsd_leader") == 1
 
 
@@ -146,7 +146,7 @@ def test_each_right_that_lacks_is_named(
             assert daemon.failures(resource).keys() == {"permission"}
         return True
 
-    wait_until(all_name_it, deadline=30, what=lambda: str(failing(daemon)))
+    wait_until(all_name_it, deadline=60, what=lambda: str(failing(daemon)))
 
 
 def only(resource: str) -> Probe:
@@ -171,7 +171,7 @@ SPOT_CHECKS = {"nodes", "jobs"}
 def test_a_rule_that_lacks_is_named(
     daemon: Vitalsd, api_server: ApiServer, resource: str
 ) -> None:
-    wait_until(lambda: all_well(daemon), deadline=30, what=lambda: str(failing(daemon)))
+    wait_until(lambda: all_well(daemon), deadline=60, what=lambda: str(failing(daemon)))
     role = cluster_role()
     (taken,) = (rule for rule in role["rules"] if rule["resources"][0] == resource)
     rest: dict[str, Any] = {**role, "rules": [r for r in role["rules"] if r is not taken]}
@@ -180,7 +180,7 @@ def test_a_rule_that_lacks_is_named(
     daemon.start()
     wait_until(
         lambda: failing(daemon).keys() == NEEDED_BY[resource],
-        deadline=30,
+        deadline=60,
         what=lambda: str(failing(daemon)),
     )
     (error,) = failing(daemon).values()

@@ -155,7 +155,7 @@ def test_dates_outlive_the_api_server_and_the_daemon(
     assert not any(line in file.read_text() for file in state.iterdir() for line in daemon.secrets)
 
     api_server.start()
-    daemon.wait_ok("certs", deadline=40)
+    daemon.wait_ok("certs", deadline=60)
     api_server.delete(reference("v1", "Secret", "gone", namespace))
     daemon.wait_for(EXPIRY, None, cn="gone.test")
     assert daemon.value(EXPIRY, cn="web.test") == web.expiry

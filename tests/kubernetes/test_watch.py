@@ -46,7 +46,7 @@ def pods(daemon: Vitalsd) -> set[str]:
     return {sample.labels["pod"] for sample in daemon.samples(RESTARTS)}
 
 
-def wait_pods(daemon: Vitalsd, *names: str, deadline: float = 30) -> None:
+def wait_pods(daemon: Vitalsd, *names: str, deadline: float = 60) -> None:
     wait_until(
         lambda: pods(daemon) == set(names),
         deadline=deadline,

@@ -40,8 +40,9 @@ def pytest_sessionstart() -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # ends the session like Ctrl-C, with all teardowns
 
 
-# Command lines of processes that workers of pytest-xdist have left running.
-_left_by_workers: list[str] = []
+# Command lines of processes that were still running at the end of the session.
+_left_by_workers: list[str] = []  # of pytest-xdist
+_left_behind: list[str] = []
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,8 +59,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     left = process.end_all()
     if hasattr(session.config, "workeroutput"):  # a worker; its errors are not printed
         session.config.workeroutput["left"] = left
-    elif left := [*left, *_left_by_workers]:
-        raise pytest.UsageError("processes were left behind:\n" + "\n".join(left))
+        return
+    _left_behind.extend([*left, *_left_by_workers])
+    if _left_behind:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+# After the failures, which may be the reason.
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for command in _left_behind:
+        terminalreporter.line(f"ERROR: a process was left behind: {command}")
 
 
 def _opened(make: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[Any]:

@@ -233,7 +233,7 @@ class Server:
         *,
         user: pwd.struct_passwd | None = None,
         environment: Mapping[str, str] | None = None,
-        deadline: float = 30,
+        deadline: float = 60,
     ) -> None:
         """Starts it and waits until it is ready. A failure includes the log."""
         assert self.process is None, f"{self.name} runs already"
@@ -300,7 +300,7 @@ class Server:
         self._stopped.clear()
         _tell_keeper()
 
-    def stop(self, deadline: float = 20) -> int:
+    def stop(self, deadline: float = 60) -> int:
         """Stops it and returns its exit code."""
         assert self.process
         pids = family(self.pid)

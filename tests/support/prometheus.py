@@ -132,7 +132,7 @@ class Prometheus(Server):
         assert len(found) <= 1, found
         return found[0][1] if found else None
 
-    def wait_for(self, expression: str, *, deadline: float = 30) -> list[tuple[Labels, float]]:
+    def wait_for(self, expression: str, *, deadline: float = 60) -> list[tuple[Labels, float]]:
         """Waits until an expression returns a result. A comparison returns a result when it is
         true."""
         return wait_until(lambda: self.query(expression), deadline=deadline, what=expression)
@@ -149,7 +149,7 @@ class Prometheus(Server):
     def firing(self, name: str | None = None, /, **labels: str) -> list[dict[str, Any]]:
         return [alert for alert in self.alerts(name, **labels) if alert["state"] == "firing"]
 
-    def wait_firing(self, name: str, /, *, deadline: float = 30, **labels: str) -> dict[str, Any]:
+    def wait_firing(self, name: str, /, *, deadline: float = 60, **labels: str) -> dict[str, Any]:
         """Waits until exactly one such alert fires, and returns it."""
 
         def one() -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Prometheus(Server):
         rules = [rule for group in self.api("rules")["groups"] for rule in group["rules"]]
         return [rule["query"] for rule in rules if rule["name"] == name]
 
-    def wait_silent(self, name: str, /, *, deadline: float = 30, **labels: str) -> None:
+    def wait_silent(self, name: str, /, *, deadline: float = 60, **labels: str) -> None:
         """Waits until no such alert is pending or firing."""
         wait_until(
             lambda: not self.alerts(name, **labels),
@@ -209,7 +209,7 @@ class Prometheus(Server):
         """Returns the time of the last evaluation of each rule group."""
         return {group["name"]: group["lastEvaluation"] for group in self.api("rules")["groups"]}
 
-    def wait_evaluated(self, times: int = 2, deadline: float = 30) -> None:
+    def wait_evaluated(self, times: int = 2, deadline: float = 60) -> None:
         """Waits until each group has been evaluated again. A silent alert is meaningful only after
         that."""
         for _ in range(times):
@@ -220,7 +220,7 @@ class Prometheus(Server):
 
             wait_until(evaluated, deadline=deadline, what="all rules are evaluated")
 
-    def wait_scraped(self, job: str = "vitalsd", deadline: float = 30) -> None:
+    def wait_scraped(self, job: str = "vitalsd", deadline: float = 60) -> None:
         wait_until(
             lambda: self.query(f'up{{job="{job}"}} == 1'),
             deadline=deadline,

@@ -169,7 +169,11 @@ class S3:
             )
         )
         self.parts = [_Part(name, self.directory, port) for name, port in ports.items()]
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
@@ -181,7 +185,7 @@ class S3:
                 part.kill()
                 part.start()
         ready = lambda: all(accepts_connections(part.port) for part in self.parts)  # noqa: E731
-        wait_until(ready, what=lambda: f"Swift listens\n{self.proxy.tail()}", deadline=30)
+        wait_until(ready, what=lambda: f"Swift listens\n{self.proxy.tail()}", deadline=60)
         # The first request creates the account.
         wait_until(lambda: self.request("GET", "/")[0] == 200, what="Swift responds")
 

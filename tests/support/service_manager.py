@@ -23,7 +23,7 @@ class ServiceManager:
     def close(self) -> None:
         self._socket.close()
 
-    def hear(self, key: str, *, deadline: float = 20) -> dict[str, str]:
+    def hear(self, key: str, *, deadline: float = 60) -> dict[str, str]:
         """Waits for the next message that contains this word and ignores other messages."""
         end = time.monotonic() + deadline
         while select.select([self._socket], [], [], max(0, end - time.monotonic()))[0]:

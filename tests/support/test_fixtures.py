@@ -439,7 +439,7 @@ def test_a_session_that_leaves_processes_behind_fails(tmp_path: Path, options: l
         env={**os.environ, "PYTHONPATH": str(REPOSITORY / "tests")},
     )
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "processes were left behind:\nsleep 1000\n" in done.stderr
+    assert "ERROR: a process was left behind: sleep 1000\n" in done.stdout
 
 
 def test_two_sessions_never_have_one_port() -> None:

@@ -183,7 +183,7 @@ class Vitalsd(Server):
         expected: float | Callable[[float], bool] | None,
         /,
         *,
-        deadline: float = 20,
+        deadline: float = 60,
         **labels: str,
     ) -> None:
         """Waits until a sample has this value or passes this test. None: until the sample is
@@ -202,7 +202,7 @@ class Vitalsd(Server):
             seen, deadline=deadline, what=lambda: f"{name}{labels} {expected}\n{self.tail(5)}"
         )
 
-    def wait_runs(self, probe: str, runs: int = 1, *, deadline: float = 20) -> None:
+    def wait_runs(self, probe: str, runs: int = 1, *, deadline: float = 60) -> None:
         """Waits until a probe has completed `runs` more runs with any outcome."""
         goal = self.runs(probe) + runs
         wait_until(
@@ -213,7 +213,7 @@ class Vitalsd(Server):
         samples = self.samples("vitalsd_probe_runs_total", probe=probe)
         return sum(s.value for s in samples if s.labels["outcome"] in ("ok", "failed"))
 
-    def wait_failed(self, probe: str, reason: str, *, deadline: float = 20) -> None:
+    def wait_failed(self, probe: str, reason: str, *, deadline: float = 60) -> None:
         """Waits until a run that ends after this call fails with this reason."""
         counts = self.failures(probe)
 
@@ -225,7 +225,7 @@ class Vitalsd(Server):
             failed, deadline=deadline, what=lambda: f"{probe} fails: {reason}\n{self.tail(5)}"
         )
 
-    def wait_ok(self, probe: str, *, deadline: float = 20) -> None:
+    def wait_ok(self, probe: str, *, deadline: float = 60) -> None:
         self.wait_for("probe_success", 1, probe=probe, deadline=deadline)
 
     def failures(self, probe: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ PATIENCE = float(os.environ.get("VITALSD_TEST_PATIENCE", "1"))
 def wait_until(
     condition: Callable[[], T],
     *,
-    deadline: float = 15,
+    deadline: float = 60,
     what: str | Callable[[], str] = "",
     every: float = 0.02,
 ) -> T:
