@@ -1,11 +1,11 @@
 #include "daemon/state_file.hpp"
 
 #include "probes/error.hpp"
+#include "probes/saved_number.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -37,24 +37,6 @@ std::string text_at(const json::object& object, std::string_view key) {
   return std::string(object.at(key).as_string());
 }
 
-// Numbers are stored as text: Boost.JSON 1.81 reads doubles with an error of a few units in the
-// last place, and cannot read the infinities that it writes.
-json::string to_text(double number) {
-  std::array<char, 32> buffer{};
-  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number);
-  return json::string(buffer.data(), static_cast<std::size_t>(result.ptr - buffer.data()));
-}
-
-double number_at(const json::object& object, std::string_view key) {
-  const std::string text = text_at(object, key);
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw std::invalid_argument("not a number: " + text);
-  }
-  return number;
-}
-
 std::chrono::system_clock::time_point from_nanoseconds(const json::value& since_epoch) {
   return std::chrono::system_clock::time_point(
       std::chrono::nanoseconds(since_epoch.to_number<std::int64_t>()));
@@ -82,7 +64,7 @@ SavedProbe read_probe(const json::object& object) {
     StoredFact& stored = probe.memory.facts.emplace_back();
     stored.part = text_at(fact, "part");
     stored.metric = text_at(fact, "metric");
-    stored.value = number_at(fact, "value");
+    stored.value = read_saved_number(fact.at("value"));
     if (fact.contains("instance")) stored.instance = text_at(fact, "instance");
     for (const json::value& label : fact.at("labels").as_array()) {
       stored.labels.emplace_back(label.as_string());
@@ -166,7 +148,7 @@ std::string serialize_state(const SavedState& state) {
       fact["part"] = stored.part;
       fact["metric"] = stored.metric;
       fact["labels"] = std::move(labels);
-      fact["value"] = to_text(stored.value);
+      fact["value"] = saved_number(stored.value);
       if (!stored.instance.empty()) fact["instance"] = stored.instance;
       facts.push_back(std::move(fact));
     }

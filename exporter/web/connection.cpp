@@ -1,5 +1,7 @@
 #include "exporter/web/connection.hpp"
 
+#include <array>
+#include <cstddef>
 #include <exception>
 #include <expected>
 #include <stdexcept>
@@ -10,6 +12,7 @@
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/error.hpp>
@@ -148,12 +151,19 @@ asio::awaitable<void> Connection::write(asio::const_buffer from) {
   }
 }
 
+// A client may still be sending a body that was refused. If the socket were closed now, the kernel
+// would reset the connection, and the client would lose the response.
 asio::awaitable<void> Connection::shutdown() {
-  if (tls_) {
-    co_await tls_->async_shutdown(kTuple);
-  } else {
-    boost::system::error_code ignored;
-    tcp_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  constexpr std::size_t kMaxDiscarded = std::size_t{4} << 20;
+  boost::system::error_code error;
+  if (tls_) co_await tls_->async_shutdown(kTuple);
+  tcp_.socket().shutdown(tcp::socket::shutdown_send, error);
+  std::array<char, 4096> unread{};
+  std::size_t discarded = 0;
+  while (!error && discarded < kMaxDiscarded) {
+    std::size_t size = 0;
+    std::tie(error, size) = co_await tcp_.async_read_some(asio::buffer(unread), kTuple);
+    discarded += size;
   }
 }
 

@@ -88,7 +88,7 @@ class Connection {
                                                 boost::system::error_code& error);
   /// Writes all bytes, or throws.
   boost::asio::awaitable<void> write(boost::asio::const_buffer from);
-  /// Tells the client that no more data follows.
+  /// Tells the client that no more data follows, and discards what it still sends, up to 4 MiB.
   boost::asio::awaitable<void> shutdown();
 
  private:

@@ -4,6 +4,7 @@
 #include "exporter/model/text_format.hpp"
 #include "probes/error.hpp"
 #include "probes/page/page_reader.hpp"
+#include "probes/saved_number.hpp"
 
 #include <algorithm>
 #include <array>
@@ -112,7 +113,7 @@ void append_header(std::string& out, std::string_view name, Type type, std::stri
 // A time before the year 10000.
 double to_time(const json::value& value) {
   constexpr double kMax = 253402300800;
-  const auto time = value.to_number<double>();
+  const auto time = read_saved_number(value);
   if (!(time >= 0 && time < kMax)) throw std::out_of_range("time");
   return time;
 }
@@ -339,8 +340,8 @@ json::array Groups::to_json() const {
   for (const auto& [labels, group] : groups_) {
     json::object& entry = out.emplace_back(json::object()).as_object();
     entry["labels"] = labels;
-    entry["pushed"] = group.pushed;
-    entry["failed"] = group.failed;
+    entry["pushed"] = saved_number(group.pushed);
+    entry["failed"] = saved_number(group.failed);
     json::array& families = entry["families"].emplace_array();
     for (const auto& [name, family] : group.families) {
       const std::string_view type = type_name(family.type);

@@ -1,5 +1,7 @@
 #include "probes/job/history.hpp"
 
+#include "probes/saved_number.hpp"
+
 #include <algorithm>
 #include <exception>
 #include <stdexcept>
@@ -24,7 +26,7 @@ std::optional<double> to_number(const json::object& object, std::string_view key
   constexpr double kMax = 253402300800;
   const json::value* const value = object.if_contains(json::string_view(key.data(), key.size()));
   if (value == nullptr) return std::nullopt;
-  const double number = value->to_number<double>();
+  const double number = read_saved_number(*value);
   if (!(number >= 0 && number < kMax)) throw std::out_of_range(std::string(key));
   return number;
 }
@@ -137,7 +139,7 @@ std::string History::serialize() {
   json::object root;
   const auto put = [](json::object& object, std::string_view key,
                       const std::optional<double>& value) {
-    if (value) object[json::string_view(key.data(), key.size())] = *value;
+    if (value) object[json::string_view(key.data(), key.size())] = saved_number(*value);
   };
   put(root, "known_since", known_since_);
   put(root, "last_start", facts_.last_start);

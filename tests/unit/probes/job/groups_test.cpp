@@ -261,12 +261,12 @@ TEST_F(GroupsTest, SurvivesARestart) {
 TEST_F(GroupsTest, RefusesNotesThatItCannotRead) {
   push("a 1\n");
   const std::string saved = boost::json::serialize(groups.to_json());
-  for (const auto& [from, to] :
-       std::vector<std::pair<std::string, std::string>>{{"\"pushed\":1E3", "\"pushed\":-1"},
-                                                        {"\"pushed\":1E3", "\"pushed\":\"x\""},
-                                                        {"\"pushed\":1E3", "\"pushed\":1e99"},
-                                                        {"} 1\\n", "} one\\n"},
-                                                        {"\"lines\":", "\"line\":"}}) {
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"pushed\":\"1000\"", "\"pushed\":-1"},
+           {"\"pushed\":\"1000\"", "\"pushed\":\"x\""},
+           {"\"pushed\":\"1000\"", "\"pushed\":\"1e99\""},
+           {"} 1\\n", "} one\\n"},
+           {"\"lines\":", "\"line\":"}}) {
     std::string damaged = saved;
     ASSERT_NE(damaged.find(from), std::string::npos) << saved;
     damaged.replace(damaged.find(from), from.size(), to);
