@@ -224,8 +224,8 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
   probe.labels = node.map<std::string>("labels", "labels added to every series of this probe");
   std::ranges::sort(probe.labels);
   // build_jobs refuses the labels that the metrics of the probe's kind have.
-  constexpr std::array<std::string_view, 6> kReserved = {"instance", "job",      "le",
-                                                         "probe",    "quantile", "shard"};
+  constexpr std::array<std::string_view, 7> kReserved = {
+      "exported_instance", "instance", "job", "le", "probe", "quantile", "shard"};
   for (const auto& [name, value] : probe.labels) {
     if (!is_label_name(name)) {
       node.error("labels", quoted(name) +

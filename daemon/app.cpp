@@ -4,6 +4,7 @@
 #include "daemon/limits.hpp"
 #include "daemon/log.hpp"
 #include "daemon/version.hpp"
+#include "exporter/model/text_format.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -305,16 +306,40 @@ void App::receive(WebPush push, WebOptions::PushDone done) {
     done(503, "The saved state has not been read yet: retry.\n");
     return;
   }
-  receiver->receive(
-      {.method = std::move(push.method),
-       .route = std::move(push.route),
-       .path = std::move(push.path),
-       .query = std::move(push.query),
-       .content_type = std::move(push.content_type),
-       .content_encoding = std::move(push.content_encoding),
-       .body = std::move(push.body)},
-      [done = std::move(done)](PushAnswer answer) { done(answer.status, std::move(answer.text)); });
+  std::string probe = push.probe;
+  std::string path = push.route + push.path;
+  receiver->receive({.method = std::move(push.method),
+                     .route = std::move(push.route),
+                     .path = std::move(push.path),
+                     .query = std::move(push.query),
+                     .content_type = std::move(push.content_type),
+                     .content_encoding = std::move(push.content_encoding),
+                     .body = std::move(push.body)},
+                    [this, probe = std::move(probe), path = std::move(path),
+                     done = std::move(done)](PushAnswer answer) {
+                      log_refusal(probe, path, answer);
+                      done(answer.status, std::move(answer.text));
+                    });
   state_.save_soon();
+}
+
+// A client such as curl ignores the response. Logs each refusal once, until the path is accepted.
+void App::log_refusal(const std::string& probe, const std::string& path, const PushAnswer& answer) {
+  constexpr int kFirstError = 400;
+  const auto last = refusals_.find(probe);
+  const bool is_known = last != refusals_.end() && last->second.first == path;
+  if (answer.status < kFirstError) {
+    if (is_known) refusals_.erase(last);
+    return;
+  }
+  if (is_known && last->second.second == answer.text) return;
+  refusals_.insert_or_assign(probe, std::pair(path, answer.text));
+  constexpr std::size_t kMaxPath = 256;
+  log::warn("request to a probe refused",
+            {{"probe", probe},
+             {"path", shown_text(path, kMaxPath)},
+             {"status", std::to_string(answer.status)},
+             {"error", answer.text.substr(0, answer.text.find('\n'))}});
 }
 
 void App::leadership_changed(bool leads) {

@@ -16,13 +16,17 @@
 #include "daemon/state_keeper.hpp"
 #include "exporter/model/exposition.hpp"
 #include "exporter/web/http_server.hpp"
+#include "probes/receiver.hpp"
 #include "probes/services.hpp"
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -55,6 +59,7 @@ class App {
   std::vector<WebRoute> to_web(std::vector<ProbeRoute> routes);
   void read_token(config::Secret token, WebRoute::TokenDone done);
   void receive(WebPush push, WebOptions::PushDone done);
+  void log_refusal(const std::string& probe, const std::string& path, const PushAnswer& answer);
   void leadership_changed(bool leads);
   void reload();
   void tick();
@@ -65,6 +70,9 @@ class App {
   Exposition exposition_;
   Board board_;
   SelfMetrics metrics_;
+  // By probe, the path and the text of the last refused request. Outlives the probes, which refuse
+  // the waiting requests when they are destroyed.
+  std::map<std::string, std::pair<std::string, std::string>, std::less<>> refusals_;
   ProbeServices services_;
   Gate gate_;
   Heartbeat heartbeat_;

@@ -81,11 +81,35 @@ PushAnswer refusal_of(const page::FirstDropped& dropped) {
   }
 }
 
-bool is_declared(const ForeignFamilies& declared, std::string_view name, Type type) {
+// The rule of its type that a family violates, for the author of the push.
+PushAnswer refusal_of(const page::Misfit& misfit) {
+  const auto text = [&]() -> std::string_view {
+    switch (misfit.type) {
+      case Type::counter:
+        return "a counter is not negative";
+      case Type::histogram:
+        return "the le of the buckets increases up to +Inf, their counts do not decrease, and "
+               "there "
+               "are both _sum and _count, or neither";
+      case Type::summary:
+        return "each line has a quantile from 0 to 1, or is _sum or _count";
+      default:
+        return "its values are 1 or, for a stateset, 0";
+    }
+  };
+  return {400, "The family " + shown(misfit.family) + " is not a valid " +
+                   std::string(type_name(misfit.type)) + ": " + std::string(text()) + ".\n"};
+}
+
+// The name as pushed: a reserved name was read as exported_NAME.
+std::string_view pushed_name(std::string_view name) {
   constexpr std::string_view kExported = "exported_";
-  if (name.starts_with(kExported) && is_reserved_name(name.substr(kExported.size()))) {
-    name.remove_prefix(kExported.size());
-  }
+  const bool is_exported =
+      name.starts_with(kExported) && is_reserved_name(name.substr(kExported.size()));
+  return is_exported ? name.substr(kExported.size()) : name;
+}
+
+bool is_declared(const ForeignFamilies& declared, std::string_view name, Type type) {
   if (declared.is_declared(name)) return true;
   if (type != Type::histogram && type != Type::summary) return false;
   return std::ranges::any_of(
@@ -169,17 +193,20 @@ std::expected<Groups::Body, PushAnswer> Groups::read(std::string_view body,
     return refuse(400, error.what());
   }
   if (const auto& dropped = reader.first_dropped()) return std::unexpected(refusal_of(*dropped));
+  if (const auto& misfit = reader.first_misfit()) return std::unexpected(refusal_of(*misfit));
   if (reader.has_timestamps()) {
     return refuse(400,
                   "The body has timestamps: remove them. A series has the time of the scrape.");
   }
   Body out;
+  out.accepted.replaced_counts = reader.dropped()[Dropped::count];
   if (!fragment) return out;
   for (const FragmentFamily& family : *fragment) {
     const MetricInfo& metric = *family.metric;
     const std::size_t series = count_lines(family.lines);
-    if (is_declared(declared, metric.name, metric.type)) {
-      out.accepted.declared.emplace_back(metric.name);
+    const std::string_view name = pushed_name(metric.name);
+    if (is_declared(declared, name, metric.type)) {
+      out.accepted.declared.emplace_back(name);
       out.accepted.declared_series += series;
       continue;
     }

@@ -48,6 +48,8 @@ class Groups {
     /// Families that vitalsd declares, which are left out, and the number of their lines.
     std::vector<std::string> declared{};
     std::size_t declared_series = 0;
+    /// Counts of histograms that differ from the last bucket, which is published in their place.
+    std::size_t replaced_counts = 0;
   };
 
   /// Takes the body of a push in the text format 0.0.4: all of it, or nothing if it is invalid,

@@ -133,6 +133,9 @@ void PushApi::receive(const Push& push, History& history, double now, Receiver::
     message += "; not published, because vitalsd declares them: " + names;
     text = "OK. Not published, because vitalsd declares these metrics itself: " + names + ".\n";
   }
+  if (accepted->replaced_counts > 0) {
+    text += "A _count of a histogram differs from its last bucket, and was replaced by it.\n";
+  }
   history.record(*ping, std::move(message), now,
                  [text = std::move(text), answer = std::move(answer)](PushAnswer result) {
                    if (result.status == 200) result.text = text;

@@ -17,8 +17,8 @@ class LabelNames {
   using Renames = std::vector<std::pair<std::string, std::string>>;  ///< from, to
 
   /// A label that has the name of one in `constant_labels` (`probe="x",instance="y"`) becomes
-  /// exported_NAME, also after a rename. `instance` becomes relayed_instance, because the shipped
-  /// scrape configurations interpret exported_instance as the instance.
+  /// exported_NAME, also after a rename. `instance` and `exported_instance` become relayed_NAME,
+  /// because the shipped scrape configurations interpret exported_instance as the instance.
   LabelNames(std::string_view constant_labels, const Renames& renames);
 
   /// Renames the labels of a line.

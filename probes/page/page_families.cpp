@@ -37,6 +37,7 @@ void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
     publish(declaration(family.name, family.type), family.lines, out);
     return;
   }
+  if (!first_misfit_) first_misfit_ = {family.name, family.type};
   if (family.type != Type::histogram && family.type != Type::summary) {
     publish(declaration(family.name, Type::unknown), family.lines, out);
     return;

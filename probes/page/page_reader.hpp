@@ -32,6 +32,12 @@ struct FirstDropped {
   std::string family{};  ///< the name of its family, if it is known
 };
 
+/// A family whose lines violate the rules of its type, see GroupCheck.
+struct Misfit {
+  std::string family;
+  Type type = Type::unknown;
+};
+
 /// What to publish of a page.
 struct Rules {
   std::vector<net::Pattern> keep;  ///< names of families; empty: all
@@ -64,6 +70,8 @@ class PageReader {
 
   [[nodiscard]] const DroppedLines& dropped() const { return dropped_; }
   [[nodiscard]] const std::optional<FirstDropped>& first_dropped() const { return first_dropped_; }
+  /// The first of the families that are published as unknown because of their lines.
+  [[nodiscard]] const std::optional<Misfit>& first_misfit() const { return first_misfit_; }
   /// Whether a line has a timestamp, which is not published.
   [[nodiscard]] bool has_timestamps() const { return has_timestamps_; }
   /// The number of lines that were read, and not left out before finish().
@@ -156,6 +164,7 @@ class PageReader {
   std::size_t cut_series_ = 0;  // of those, in families that were cut
   DroppedLines dropped_;
   std::optional<FirstDropped> first_dropped_;
+  std::optional<Misfit> first_misfit_;
   std::size_t line_number_ = 0;
   bool has_timestamps_ = false;
 };

@@ -59,7 +59,8 @@ ValueColumn read_value(config::Node& node, const std::string& query,
 }
 
 void check_labels(config::Node& node, const std::vector<std::string>& labels) {
-  constexpr std::array<std::string_view, 4> kReserved = {"probe", "instance", "job", "shard"};
+  constexpr std::array<std::string_view, 5> kReserved = {"probe", "instance", "exported_instance",
+                                                         "job", "shard"};
   for (const std::string& label : labels) {
     if (!is_identifier(label) || label.starts_with("__")) {
       node.error("labels", config::quoted(label) +

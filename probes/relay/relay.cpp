@@ -107,7 +107,7 @@ class RelayProbe final : public Probe {
                                            " cannot be renamed or used as a new name: it separates "
                                            "the series of a histogram or a summary");
       }
-      if (to == "probe" || to == "instance" || to.starts_with("__")) {
+      if (to == "probe" || to == "instance" || to == "exported_instance" || to.starts_with("__")) {
         options.error(
             "rename_labels",
             config::quoted(to) + " is reserved for vitalsd and Prometheus: use another label name");

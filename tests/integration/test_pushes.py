@@ -4,6 +4,7 @@ backup CronJob, and Python's client; their answers are compared with those of a 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import socket
@@ -437,10 +438,15 @@ def test_damaged_bodies(tested: Vitalsd) -> None:
     assert push(tested, b"x 1\n", headers={"Content-Encoding": "br"})[0] == 415
     protobuf = {"Content-Type": "application/vnd.google.protobuf; encoding=delimited"}
     assert push(tested, b"x 1\n", headers=protobuf)[0] == 415
-    # An invalid histogram is published without its type.
     invalid = "# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n"
-    assert push(tested, invalid)[0] == 200
-    tested.wait_for("h_bucket", 3, le="1")
+    status, text = push(tested, invalid)
+    assert status == 400 and "family 'h' is not a valid histogram" in text
+    assert push(tested, invalid.replace("} 3", "} 1"), "/other/group")[0] == 200
+    # curl ignores the response: the log has the reason, once for each change.
+    assert push(tested, invalid)[0] == 400
+    logged = [line for line in tested.log().splitlines() if "request to a probe refused" in line]
+    assert len([line for line in logged if "is not a valid histogram" in line]) == 1
+    assert json.loads(logged[-1])["path"] == "/metrics/job/database_backup"
 
 
 def test_pushes_are_limited(tested: Vitalsd) -> None:

@@ -21,6 +21,7 @@ class GroupsTest : public testing::Test {
   GroupsTest() {
     declared.declare("backup_last_success_timestamp_seconds", Type::gauge);
     declared.declare("push_time_seconds", Type::gauge);
+    declared.declare("vitalsd_up", Type::gauge);
   }
 
   // The refusal; empty if the push was accepted.
@@ -114,11 +115,11 @@ TEST_F(GroupsTest, ALabelOfTheGroupRenamesThatOfTheBody) {
 
 TEST_F(GroupsTest, NamesOfVitalsdAreNotPublished) {
   EXPECT_EQ(push("backup_last_success_timestamp_seconds 7\nrows 1\nup 1\n"
-                 "push_time_seconds 1\n"),
+                 "push_time_seconds 1\nvitalsd_up 1\n"),
             "");
   EXPECT_EQ(last.declared, (std::vector<std::string>{"backup_last_success_timestamp_seconds",
-                                                     "push_time_seconds"}));
-  EXPECT_EQ(last.declared_series, 2U);
+                                                     "push_time_seconds", "vitalsd_up"}));
+  EXPECT_EQ(last.declared_series, 3U);
   EXPECT_EQ(last.series, 2U);
   EXPECT_THAT(pushed(), Not(HasSubstr("backup")));
   EXPECT_THAT(pushed(), HasSubstr("exported_up{"));
@@ -147,18 +148,40 @@ TEST_F(GroupsTest, AnInvalidPushChangesNothing) {
            {"a 2 1700000000000\n",
             "400 The body has timestamps: remove them. A series has the "
             "time of the scrape.\n"},
-           {"# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n"
-            "# TYPE a_count gauge\na_count{x=\"y\"} 1\n",
-            ""},
        }) {
-    Groups other = groups;
     EXPECT_EQ(push(body, {{"new", "group"}}), refusal) << body.substr(0, 100);
-    if (refusal.empty()) {
-      groups = other;
-      continue;
-    }
     EXPECT_EQ(page(), before);
   }
+}
+
+// They would be published as unknown, with which a correct push to another group is inconsistent.
+TEST_F(GroupsTest, AFamilyMustSatisfyTheRulesOfItsType) {
+  const std::string kOrdered =
+      " is not a valid histogram: the le of the buckets increases up to +Inf, their counts do not "
+      "decrease, and there are both _sum and _count, or neither.\n";
+  for (const auto& [body, refusal] : std::vector<std::pair<std::string, std::string>>{
+           {"# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count "
+            "1\n",
+            "'h'" + kOrdered},
+           {"# TYPE h histogram\nh_bucket{le=\"1\"} 3\n", "'h'" + kOrdered},
+           {"# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n", "'h'" + kOrdered},
+           {"a 1\n# TYPE c_total counter\nc_total -1\n",
+            "'c_total' is not a valid counter: a counter is not negative.\n"},
+           {"# TYPE s summary\ns{quantile=\"2\"} 1\n",
+            "'s' is not a valid summary: each line has a quantile from 0 to 1, or is _sum or "
+            "_count.\n"},
+       }) {
+    EXPECT_EQ(push(body), "400 The family " + refusal);
+  }
+  EXPECT_EQ(push("# TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 0\ns_count 0\n"), "");
+}
+
+TEST_F(GroupsTest, TellsThatACountWasReplaced) {
+  EXPECT_EQ(push("# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 1\n"), "");
+  EXPECT_EQ(last.replaced_counts, 1U);
+  EXPECT_THAT(pushed(), HasSubstr("h_count{job=\"nightly\",instance=\"nightly\"} 2\n"));
+  EXPECT_EQ(push("# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2\n"), "");
+  EXPECT_EQ(last.replaced_counts, 0U);
 }
 
 TEST_F(GroupsTest, GroupsMustBeConsistent) {

@@ -504,6 +504,17 @@ TEST_F(PageReaderTest, LabelsThatClashAreExported) {
             "1\n");
 }
 
+// The shipped scrape configurations interpret exported_instance as the instance.
+TEST_F(PageReaderTest, NoLineHasTheLabelExportedInstance) {
+  labels = kLabels;
+  EXPECT_EQ(lines("a{exported_instance=\"i\"} 1\n"),
+            "a{probe=\"p\",instance=\"t:1\",relayed_exported_instance=\"i\"} 1\n");
+  EXPECT_EQ(
+      lines("a{instance=\"i\",relayed_instance=\"j\"} 1\n"),
+      "a{probe=\"p\",instance=\"t:1\",exported_relayed_instance=\"i\",relayed_instance=\"j\"} "
+      "1\n");
+}
+
 TEST_F(PageReaderTest, NamesInConstantLabelsMayFollowEscapes) {
   labels = R"(probe="a\",x=\"\\",team="b",instance="")";
   EXPECT_EQ(lines("a{x=\"1\",team=\"2\"} 1\n"),
@@ -515,6 +526,12 @@ TEST_F(PageReaderTest, RenamesLabels) {
   EXPECT_EQ(lines("a{ns=\"1\",y=\"2\"} 1\n"), "a{i=\"x\",namespace=\"1\",exported_i=\"2\"} 1\n");
   EXPECT_EQ(lines("a{ns=\"1\",namespace=\"2\"} 1\n"),
             "a{i=\"x\",exported_namespace=\"1\",namespace=\"2\"} 1\n");
+}
+
+TEST_F(PageReaderTest, LabelsWithOneNewNameStayApart) {
+  rules.rename_labels = {{"a", "c"}, {"b", "c"}};
+  EXPECT_EQ(lines("m{a=\"1\"} 1\nm{b=\"2\"} 1\n"), "m{i=\"x\",c=\"1\"} 1\nm{i=\"x\",c=\"2\"} 1\n");
+  EXPECT_EQ(lines("m{a=\"1\",b=\"2\"} 1\n"), "m{i=\"x\",c=\"1\",exported_c=\"2\"} 1\n");
 }
 
 // ---- the page before ----------------------------------------------------------------------------
