@@ -90,7 +90,7 @@ double unix_now() {
 // `none` has to be written, so that nobody omits the token by mistake.
 config::Secret read_token(config::Node& options) {
   constexpr std::string_view kHelp =
-      "bearer token of the requests; the text `none`: requests need no token";
+      "required: bearer token of the requests; the text `none`: requests need no token";
   const config::Member* given = options.value().find("token");
   if (given != nullptr && given->value.text == "none") {
     options.find<std::string>("token", kHelp);

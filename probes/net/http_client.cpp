@@ -1,5 +1,6 @@
 #include "probes/net/http_client.hpp"
 
+#include "probes/error.hpp"
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_transfer.hpp"
@@ -8,9 +9,21 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <string>
 #include <utility>
 
 namespace vitalsd::net {
+namespace {
+
+// The same error with the proxy in its text: the target itself may be reachable.
+ProbeError through_proxy(const ProbeError& error, const config::Endpoint& proxy) {
+  const std::string detail = error.what();
+  if (detail.contains("the proxy")) return error;
+  if (detail.starts_with(proxy.host)) return {error.reason(), "the proxy " + detail};
+  return {error.reason(), "through the proxy " + proxy.text() + ": " + detail};
+}
+
+}  // namespace
 
 std::uint16_t port_of(const config::Url& url) {
   if (url.port != 0) return url.port;
@@ -135,7 +148,12 @@ HttpClient::HttpClient(asio::io_context& loop, TimerWheel& wheel, Resolver& reso
 HttpClient::~HttpClient() = default;
 
 asio::awaitable<HttpResponse> HttpClient::perform(const HttpRequest& request, SampleSet& out) {
-  return impl_->perform(request, out);
+  try {
+    co_return co_await impl_->perform(request, out);
+  } catch (const ProbeError& error) {
+    if (!request.proxy) throw;
+    throw through_proxy(error, request.peer());
+  }
 }
 
 }  // namespace vitalsd::net

@@ -370,7 +370,7 @@ def test_through_a_proxy(
         daemon.wait_failed(probe, "connect")
         assert error(daemon, probe) == status
     daemon.wait_failed("no-proxy", "connect")
-    assert error(daemon, "no-proxy") == "127.0.0.1:1: Connection refused"
+    assert error(daemon, "no-proxy") == "the proxy 127.0.0.1:1: Connection refused"
     daemon.wait_failed("nowhere", "protocol")  # this proxy closes the connection
     # The proxy gets the address of the URL and no header for the origin.
     connects = [each for each in forward_proxy.requests if each.method == "CONNECT"]
