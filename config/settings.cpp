@@ -69,7 +69,8 @@ LimitSettings read_limits(Node& node) {
   limits.series = node.get<std::int64_t>(
       "series", 0,
       "maximum of series on a page, of all probes; relayed series are left out first, then others "
-      "of the probes with the most, never facts and those about probes; 0: no limit",
+      "of the probes with the most, never facts and those about probes; without the series of the "
+      "process; 0: no limit",
       {0, 1'000'000'000});
   return limits;
 }
