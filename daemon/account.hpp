@@ -31,7 +31,7 @@ class Account {
                SystemTime now);
   /// Records due times without a run. The results of the last run stay.
   void add_skipped(std::size_t count = 1);
-  /// Records a due time at which the previous run was cancelled but has not ended.
+  /// Records a due time that passed while the previous run, already cancelled, had not ended.
   void add_stuck();
 
   /// Discards the results, which belong to a target that is no longer observed. The counts and the

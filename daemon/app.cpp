@@ -31,7 +31,7 @@ constexpr auto kStartup = 10s;        // after this time, pages that only startu
 constexpr auto kMaxSaving = 2'500ms;  // at shutdown: half of Lifecycle::kMaxShutdown
 
 // Loading the configuration may block, on a terminal or a hanging disk. The kernel does not apply
-// the default action of signals to process 1 of a container, so that process needs a handler.
+// the default action of signals to process 1 of a container, so process 1 needs a handler.
 // SIGHUP is ignored, because the process is already reading the configuration.
 void handle_signals_while_loading() {
   std::signal(SIGHUP, SIG_IGN);

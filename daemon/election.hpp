@@ -19,8 +19,8 @@
 
 namespace vitalsd {
 
-/// Durations. After the last renewal, another replica takes over within `duration` + `period` + the
-/// time of a request. Tests use shorter durations.
+/// Durations. Another replica takes over at most `duration` + 2 * `period` + the time of the
+/// requests after the last renewal. Tests use shorter durations.
 struct ElectionPace {
   std::chrono::milliseconds duration{11'000};  ///< of a lease
   std::chrono::milliseconds period{2'000};     ///< between attempts to renew or acquire

@@ -104,7 +104,8 @@ int run(int argc, char** argv) {
   check->add_option("--format", format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  check->footer("Exit: 0 ok, 1 warning, 2 critical, 3 unknown.");
+  check->footer(
+      "Exit: 0 ok, 1 warning, 2 critical or invalid usage, 3 unknown or invalid configuration.");
 
   CLI::App* config_command = cli.add_subcommand("config", "Commands for configuration files");
   config_command->require_subcommand(1);

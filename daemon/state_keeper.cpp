@@ -246,7 +246,7 @@ void StateKeeper::save() {
                           [&] { return !stop.stopped() && leadership.leads(); });
       },
       [this, start, number = ++last_save_](const StateFile::Result& result) {
-        // A later save has serialized newer notes, so the notes wait for its result.
+        // A later save has serialized the notes again, so they wait for the result of that save.
         if (number != last_save_) return;
         save_duration_ = Clock::now() - start;
         report(result);

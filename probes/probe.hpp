@@ -78,8 +78,8 @@ class Notes {
 
   /// All data, as text in a format of the kind.
   virtual std::string serialize() = 0;
-  /// The text of the last serialize() is saved, or there is no state file. A kind that must not
-  /// publish data that a crash would revert publishes the data from now on.
+  /// The text of the last serialize() is saved, or there is no state file. If the kind withholds
+  /// data that a crash would revert, it publishes this data now.
   virtual void saved() = 0;
   /// The text of the last serialize() could not be saved.
   virtual void save_failed() { saved(); }
@@ -140,8 +140,8 @@ struct ProbeKind {
   /// The ecosystem's name for "the target is up" (`pg_up`), which the framework publishes.
   const MetricInfo* up = nullptr;
 
-  /// A series that the documented rules read and that every probe of the kind publishes, as PromQL.
-  /// The documented rules never fire if it is missing.
+  /// PromQL for a series that the documented rules read and that every probe of the kind publishes.
+  /// The documented rules never fire if the series is missing.
   std::string_view documented_series = {};
 
   /// The permissions that the kind needs from the Kubernetes API.

@@ -12,8 +12,8 @@ constexpr std::size_t kReserve = Exposition::kSlabSize / 16;
 
 constexpr std::uint32_t kMaxSize = UINT32_MAX >> 1;  // of the lines of a slab
 
-// Reserves `size` bytes. The capacity doubles up to a full slab, because most families stay small.
-// A full slab gets only what it needs; std::string would double it again.
+// Reserves at least `size` bytes. Most families stay small, so the capacity doubles up to a full
+// slab. After that it grows by kReserve only; std::string would double it again.
 void reserve_bytes(std::string& text, std::size_t size) {
   if (size <= text.capacity()) return;
   const std::size_t full = Exposition::kSlabSize + kReserve;

@@ -14,7 +14,7 @@ class Usage {
   /// `max_pages`.
   bool add(const net::S3Page& page, std::int64_t max_pages);
 
-  /// The token of the next page; empty: the first one.
+  /// The token of the next page; empty: the first page is next, or the count is complete.
   [[nodiscard]] const std::string& continuation() const { return continuation_; }
 
   [[nodiscard]] bool is_complete() const { return pages_ > 0 && continuation_.empty(); }

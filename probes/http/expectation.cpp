@@ -17,7 +17,8 @@ namespace {
 // Boost.JSON 1.81 reads doubles with an error of a few units in the last place.
 bool is_close(double a, double b) {
   constexpr double kUnits = 4;
-  return std::abs(a - b) <= kUnits * std::numeric_limits<double>::epsilon() * std::abs(a);
+  const double error = kUnits * std::numeric_limits<double>::epsilon() * std::abs(a);
+  return a == b || (std::isfinite(a) && std::abs(a - b) <= error);
 }
 
 // Compares numbers by value: 1.0 equals 1. `found` is `value` as text.

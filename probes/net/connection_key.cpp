@@ -22,7 +22,7 @@ std::string lower_case(std::string text) {
   return text;
 }
 
-// The hash hides a private key in the fields and fits into a host name.
+// Returns a hash, because the fields can contain a private key and are too long for a host name.
 std::string sha256(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};

@@ -26,7 +26,7 @@ void check_ip(config::Node& options, IpVersion version, std::string_view source,
   const auto address = asio::ip::make_address(host, not_an_address);
   if (!not_an_address && !is_of(version, address)) {
     options.error("ip", host + " in " + std::string(source) + " is an IPv" +
-                            (address.is_v4() ? "4" : "6") + " address: remove ip");
+                            (address.is_v4() ? "4" : "6") + " address: remove the key 'ip'");
   }
 }
 

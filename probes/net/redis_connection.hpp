@@ -67,8 +67,8 @@ class RedisConnection {
   std::string password_;
 };
 
-/// Classifies an error reply: NOAUTH and WRONGPASS are auth, NOPERM is permission, LOADING,
-/// MASTERDOWN and BUSY are unready, too many clients is overload, and others are mismatch.
+/// Classifies an error reply: NOPERM is permission; LOADING, MASTERDOWN and BUSY are unready; too
+/// many clients is overload; a missing, wrong or unexpected password is auth; others are mismatch.
 ProbeError redis_error(std::string_view text);
 
 /// Throws ProbeError if a reply to AUTH is not a success. The error contains only the code of the

@@ -56,7 +56,7 @@ class SampleLine {
 
   /// Characters of a quoted name that are not valid in an unquoted one are replaced by '_'.
   [[nodiscard]] std::string_view name() const { return name_; }
-  /// Without the empty ones: a label with an empty value is the same as none.
+  /// The labels with a value: a label with an empty value is the same as none.
   [[nodiscard]] std::span<const LineLabel> labels() const { return {labels_.data(), size_}; }
   /// Changes the name of a label.
   void rename(std::size_t label, std::string_view name);

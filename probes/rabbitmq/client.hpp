@@ -23,8 +23,7 @@ namespace vitalsd::rabbitmq {
 /// All queues of the cluster.
 struct AllQueues {
   std::vector<Queue> queues;
-  /// Queues were declared or deleted while the pages were read, so a page may have shifted and a
-  /// queue be missing.
+  /// Queues were declared or deleted while the pages were read, so `queues` may lack a queue.
   bool has_shifted = false;
 };
 
@@ -65,8 +64,8 @@ class Client {
   /// Nothing if the server is too old for this check.
   asio::awaitable<std::optional<std::vector<Alarm>>> alarms(const config::Url& api,
                                                             Time deadline) const;
-  /// Throws ProbeError(permission) if `listed` lacks the queues of virtual hosts: even with the tag
-  /// `monitoring`, a user sees the queues of those alone on which it has a permission.
+  /// Throws ProbeError(permission) if `listed` lacks the queues of some virtual hosts: even with
+  /// the tag `monitoring`, a user sees only queues of virtual hosts on which it has a permission.
   asio::awaitable<void> expect_all(const config::Url& api, const std::vector<Queue>& listed,
                                    Time deadline) const;
   asio::awaitable<AllQueues> queues(const config::Url& api, Columns columns, Time deadline) const;

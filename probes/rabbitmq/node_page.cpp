@@ -15,8 +15,8 @@ constexpr std::size_t kMaxMebibytes = 128;
 constexpr std::string_view kIdentity = "rabbitmq_identity_info";
 constexpr std::string_view kPrefix = "rabbitmq_detailed_";
 
-/// RabbitMQ 3.10 does not escape names, so a name with a quote or a backslash makes its line
-/// invalid.
+/// Reads a line that is not valid in the text format: RabbitMQ 3.10 does not escape quotes and
+/// backslashes in names.
 std::optional<double> read_unescaped(std::string_view rest, net::TextLabel& vhost,
                                      net::TextLabel& name) {
   constexpr std::string_view kVhost = "{vhost=\"";

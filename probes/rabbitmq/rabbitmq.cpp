@@ -358,7 +358,7 @@ void RabbitmqProbe::read_urls(config::Node& options) {
     }
   }
   if (management_ && !client_.access().has_credentials())
-    options.error("user", "the key user is required with management");
+    options.error("user", "the key 'user' is required with 'management'");
   if (url_ && management_) urls_ = {*url_};
   queues_.has_types = management_.has_value();
   detects_ = urls_.empty();

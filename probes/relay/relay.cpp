@@ -197,8 +197,8 @@ class RelayProbe final : public Probe {
     return targets;
   }
 
-  // Two pods in the network of one node have the same instance, and the user's labels may replace
-  // those of the pods.
+  // Rejects targets that have the same labels as an earlier one: pods in the network of one node
+  // have the same instance, and the user's labels may replace namespace and pod.
   static void tell_apart(Run& run) {
     std::map<std::string_view, std::size_t> known;
     run.labels.reserve(run.targets.size());

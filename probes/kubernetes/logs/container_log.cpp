@@ -22,7 +22,8 @@ constexpr auto kStreamSilence = 5min;
 constexpr auto kDrainTime = 10s;
 constexpr std::chrono::milliseconds kMinDelay = 1s;
 constexpr std::chrono::milliseconds kMaxDelay = 10s;
-// After this number of server errors in a row, the previous instance is skipped.
+// After this number of failures in a row, of which the last is a server error, the previous
+// instance is skipped.
 constexpr int kMaxPreviousFailures = 3;
 constexpr int kBadRequest = 400;
 constexpr int kNotFound = 404;

@@ -81,8 +81,8 @@ struct CronJob {
   /// in the `grace` seconds after the failure was first observed, because the controller reports
   /// the end of a run and its success in two updates before Kubernetes 1.31.
   [[nodiscard]] bool last_run_failed(double now, double grace) const;
-  /// Whether the status does not contain the result of the last run that has ended: no success is
-  /// recorded. Controllers before Kubernetes 1.22 never record one.
+  /// Whether only the Jobs can show the result of the last run that has ended: the status records
+  /// no success. False while suspended. Controllers before Kubernetes 1.22 never record a success.
   [[nodiscard]] bool needs_jobs() const { return !suspended && ended_run && !last_success; }
   /// The result if needs_jobs(). `newest` is the newest of its Jobs that has ended, null if none
   /// exists. Without a Job of that run, the absence of a success is a failure only if the

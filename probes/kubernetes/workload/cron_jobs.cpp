@@ -109,7 +109,8 @@ class CronJobs final : public WatchedSection<CronJob> {
  private:
   using EndedRuns = Watched<EndedRun>;
 
-  // If the Jobs cannot be read, for example without the permission, there are none.
+  // If the Jobs cannot be read, for example because the permission is missing, newest_runs_ stays
+  // empty.
   asio::awaitable<void> prepare_check(SampleSet& out) override {
     newest_runs_.clear();
     bool needs_jobs = false;

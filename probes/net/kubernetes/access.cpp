@@ -67,8 +67,8 @@ std::expected<Access, std::string> in_cluster() {
 
 // A kubeconfig (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/). Unknown keys are
 // ignored, because other programs use the file too. Unsupported keys that select another server or
-// another identity are errors: without them, a request would go to a server, or use an identity,
-// that the user did not configure.
+// another identity are errors: if vitalsd ignored them, a request would go to a server, or use an
+// identity, that the user did not configure.
 class Kubeconfig {
  public:
   Kubeconfig(std::string file, config::Value root)

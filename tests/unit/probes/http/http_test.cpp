@@ -175,6 +175,20 @@ TEST_F(HttpTest, ExpectsJsonValues) {
   EXPECT_FALSE(run.threw());
 }
 
+TEST_F(HttpTest, ComparesJsonNumbersByValue) {
+  answer_always(
+      http_answer(200, R"({"a": 1764382386.1234567, "b": 0.30000000000000004, "c": 5.0})"));
+  EXPECT_EQ(
+      observe(", expect: {json: {/a: '1764382386.1234567', /b: '0.30000000000000004', /c: '5'}}")
+          .failure(),
+      "");
+  EXPECT_EQ(observe(", expect: {json: {/a: '1764382386.12346'}}").reason(), "mismatch");
+  EXPECT_EQ(observe(", expect: {json: {/c: '5.00000000001'}}").reason(), "mismatch");
+  answer_always(http_answer(200, "{\"a\": " + std::string(400, '1') + ", \"b\": 0}"));
+  EXPECT_EQ(observe(", expect: {json: {/a: '1'}}").reason(), "mismatch");
+  EXPECT_EQ(observe(", expect: {json: {/b: '1e-320'}}").reason(), "mismatch");
+}
+
 TEST_F(HttpTest, ReportsABodyThatIsNotJson) {
   answer_always(http_answer(200, "<html>"));
   EXPECT_EQ(observe(", expect: {json: {/status: ok}}").reason(), "mismatch");
