@@ -669,7 +669,7 @@ TEST_F(RabbitmqTest, OptionsAreChecked) {
   EXPECT_THAT(error_of("urls: ['http://a', 'http://a']"), HasSubstr("http://a is listed twice"));
   EXPECT_THAT(error_of("url: 'http://u:secret@a'"), HasSubstr("use the keys user and password"));
   EXPECT_THAT(error_of("urls: ['http://a'], management: 'http://a'"),
-              HasSubstr("is required with management"));
+              HasSubstr("is required with 'management'"));
   EXPECT_THAT(error_of("url: 'http://a', password: {env: X}"), HasSubstr("requires user"));
   EXPECT_THAT(error_of("url: 'http://a', names: other"), HasSubstr("kbudde"));
 }
