@@ -80,6 +80,7 @@ int CurlMulti::on_socket(CURL* easy, curl_socket_t socket, int what, void* self,
   if (what == CURL_POLL_REMOVE) {
     multi.sockets_.set(socket, false, false);
     multi.ahead_.erase(socket);
+    if (multi.flooded_socket_ == socket) multi.flooded_socket_.reset();
     return 0;
   }
   void* raw = nullptr;
@@ -186,8 +187,9 @@ void CurlMulti::on_timeout() {
 void CurlMulti::act(curl_socket_t socket, int events) {
   int running = 0;
   reading_ = nullptr;
-  flooded_ = false;
+  flooded_ = flooded_socket_ == socket;
   curl_multi_socket_action(multi_, socket, events, &running);
+  if (flooded_ && sockets_.watches(socket)) flooded_socket_ = socket;
   read_results();
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include <boost/asio/awaitable.hpp>
@@ -69,6 +70,8 @@ class CurlMulti {
   std::size_t progress_ = 0;           // TLS records plus pieces of streams
   std::set<curl_socket_t> ahead_;      // streams for which OpenSSL may have buffered data
   std::set<curl_socket_t> scheduled_;  // sockets for which read() is posted
+  // The connection exceeded the limit in the middle of a record: its transfer ends in a later call.
+  std::optional<curl_socket_t> flooded_socket_;
   // The following members are valid within the current call of libcurl.
   const SSL* reading_ = nullptr;        // the connection that was read from last
   std::size_t bytes_without_body_ = 0;  // consecutive bytes from it without body data
