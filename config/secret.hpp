@@ -18,8 +18,8 @@ class Secret {
   /// LoadCredential=.
   static Secret credential(std::string name) { return {Source::credential, std::move(name)}; }
 
-  /// Compares sources: the path of the file, the name of the variable or of the credential. Compares
-  /// the text of literals.
+  /// Compares sources: the path of the file, the name of the variable or of the credential; for
+  /// literals, their text.
   bool operator==(const Secret&) const = default;
   /// Whether a source is set.
   explicit operator bool() const { return source_ != Source::none; }

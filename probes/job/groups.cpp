@@ -81,24 +81,10 @@ PushAnswer refusal_of(const page::FirstDropped& dropped) {
   }
 }
 
-// The rule of its type that a family violates, for the author of the push.
 PushAnswer refusal_of(const page::Misfit& misfit) {
-  const auto text = [&]() -> std::string_view {
-    switch (misfit.type) {
-      case Type::counter:
-        return "a counter is not negative";
-      case Type::histogram:
-        return "the le of the buckets increases up to +Inf, their counts do not decrease, and "
-               "there "
-               "are both _sum and _count, or neither";
-      case Type::summary:
-        return "each line has a quantile from 0 to 1, or is _sum or _count";
-      default:
-        return "its values are 1 or, for a stateset, 0";
-    }
-  };
   return {400, "The family " + shown(misfit.family) + " is not a valid " +
-                   std::string(type_name(misfit.type)) + ": " + std::string(text()) + ".\n"};
+                   std::string(type_name(misfit.type)) + ": " +
+                   std::string(page::GroupCheck::rule_of(misfit.type)) + ".\n"};
 }
 
 // The name as pushed: a reserved name was read as exported_NAME.

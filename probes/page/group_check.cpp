@@ -40,6 +40,20 @@ std::string_view GroupCheck::bound_label(Type type, Role role, std::string_view 
   return {};
 }
 
+std::string_view GroupCheck::rule_of(Type type) {
+  switch (type) {
+    case Type::counter:
+      return "a counter is not negative";
+    case Type::histogram:
+      return "the le of the buckets increases up to +Inf, their counts do not decrease, and there "
+             "are both _sum and _count, or neither";
+    case Type::summary:
+      return "each line has a quantile from 0 to 1, or is _sum or _count";
+    default:
+      return "its values are 1 or, for a stateset, 0";
+  }
+}
+
 void GroupCheck::take(Type type, Role role, std::uint64_t group, const std::string_view* bound,
                       std::string_view value) {
   if (!valid_) return;

@@ -21,6 +21,9 @@ class GroupCheck {
   /// The name of the label that distinguishes the lines of a group; empty if there is none.
   static std::string_view bound_label(Type type, Role role, std::string_view family);
 
+  /// The rules for lines of a family of this type, as a text for its author.
+  static std::string_view rule_of(Type type);
+
   /// Checks the next line. `group` is the hash of the line's labels without `bound`. `bound` is the
   /// value of the label that distinguishes the lines of a group (le, quantile, or the name of a
   /// stateset); null if the line does not have that label.
