@@ -65,7 +65,7 @@ void StateKeeper::open() {
   file_.reset();
   is_readable_ = false;
   saved_version_.reset();
-  saved_at_ = {};
+  saved_at_.reset();
   ++last_save_;  // the result of a save in progress is ignored
   save_duration_ = {};
   is_saving_ = false;
@@ -195,7 +195,7 @@ SavedState StateKeeper::current() const {
 void StateKeeper::save_if_due() {
   if (stage_ != Stage::started || is_saving_ || !leadership_.leads()) return;
   const std::uint64_t now_version = version();
-  const auto age = Clock::now() - saved_at_;
+  const auto age = saved_at_ ? Clock::now() - *saved_at_ : Clock::duration::max();
   const bool waits = file_ != nullptr && !is_urgent_;
   const auto rest = std::min<Clock::duration>(kPausePerSave * save_duration_, pace_.min_interval);
   const auto interval =

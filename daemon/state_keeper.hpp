@@ -125,7 +125,7 @@ class StateKeeper {
   bool is_finishing_ = false;
   bool is_urgent_ = false;
   std::optional<std::uint64_t> saved_version_;  // empty: saving is due
-  Clock::time_point saved_at_{};
+  std::optional<Clock::time_point> saved_at_;
   std::uint64_t last_save_ = 0;  // sequence number
   Clock::duration save_duration_{};
   std::string problem_;  // the last one that was logged
