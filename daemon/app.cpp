@@ -323,21 +323,24 @@ void App::receive(WebPush push, WebOptions::PushDone done) {
   state_.save_soon();
 }
 
-// A client such as curl ignores the response. Logs each refusal once, until the path is accepted.
+// A client such as curl ignores the response. Logs a refusal of a path when it begins and when its
+// reason changes.
 void App::log_refusal(const std::string& probe, const std::string& path, const PushAnswer& answer) {
   constexpr int kFirstError = 400;
-  const auto last = refusals_.find(probe);
-  const bool is_known = last != refusals_.end() && last->second.first == path;
+  constexpr std::size_t kMaxPath = 256;
+  constexpr std::size_t kMaxRefusals = 1'000;
+  std::string shown = shown_text(path, kMaxPath);
   if (answer.status < kFirstError) {
-    if (is_known) refusals_.erase(last);
+    refusals_.erase(shown);
     return;
   }
-  if (is_known && last->second.second == answer.text) return;
-  refusals_.insert_or_assign(probe, std::pair(path, answer.text));
-  constexpr std::size_t kMaxPath = 256;
+  if (refusals_.size() >= kMaxRefusals) refusals_.clear();
+  std::string& last = refusals_[shown];
+  if (last == answer.text) return;
+  last = answer.text;
   log::warn("request to a probe refused",
             {{"probe", probe},
-             {"path", shown_text(path, kMaxPath)},
+             {"path", std::move(shown)},
              {"status", std::to_string(answer.status)},
              {"error", answer.text.substr(0, answer.text.find('\n'))}});
 }

@@ -21,12 +21,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -70,9 +68,9 @@ class App {
   Exposition exposition_;
   Board board_;
   SelfMetrics metrics_;
-  // By probe, the path and the text of the last refused request. Outlives the probes, which refuse
-  // the waiting requests when they are destroyed.
-  std::map<std::string, std::pair<std::string, std::string>, std::less<>> refusals_;
+  // By path, the text of the last refusal. Outlives the probes, which refuse the waiting requests
+  // when they are destroyed.
+  std::map<std::string, std::string> refusals_;
   ProbeServices services_;
   Gate gate_;
   Heartbeat heartbeat_;

@@ -19,7 +19,9 @@ namespace {
 ProbeError through_proxy(const ProbeError& error, const config::Endpoint& proxy) {
   const std::string detail = error.what();
   if (detail.contains("the proxy")) return error;
-  if (detail.starts_with(proxy.host)) return {error.reason(), "the proxy " + detail};
+  if (detail.starts_with(proxy.text() + ':') || detail.starts_with(proxy.host + ':')) {
+    return {error.reason(), "the proxy " + detail};
+  }
   return {error.reason(), "through the proxy " + proxy.text() + ": " + detail};
 }
 
@@ -97,7 +99,8 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   out.conceal(request.bearer);
   out.conceal(request.proxy_password);
   if (request.aws) out.conceal(request.aws->secret_key);
-  out.doing("resolving " + endpoint.host);
+  const std::string role = request.proxy ? "the proxy " : "";
+  out.doing("resolving " + role + endpoint.host);
   const auto resolving = Clock::now();
   Addresses addresses = co_await resolver_.resolve(endpoint.host, request.ip);
   const auto resolved = Clock::now();
@@ -116,7 +119,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   };
   HttpPhases before;
   before.resolve = Seconds(resolved - resolving).count();
-  const std::string step = "waiting for a response from " + endpoint.text();
+  const std::string step = "waiting for a response from " + role + endpoint.text();
   const PooledHandle pooled(*this);
   if (addresses.size() > 1) {
     // libcurl keeps waiting for an address that does not respond. If the first address does not
@@ -127,7 +130,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
     transfer.limit_connecting(wheel_);
     const CURLcode code = co_await transfer.run();
     if (code != CURLE_COULDNT_CONNECT) co_return transfer.finish(code, before);
-    out.doing("connecting to " + endpoint.text());
+    out.doing("connecting to " + role + endpoint.text());
     std::ranges::rotate(addresses, addresses.begin() + 1);
     const auto socket = co_await connect(loop_, wheel_, addresses, endpoint.port, limit_left());
     boost::system::error_code error;

@@ -443,10 +443,11 @@ def test_damaged_bodies(tested: Vitalsd) -> None:
     assert status == 400 and "family 'h' is not a valid histogram" in text
     assert push(tested, invalid.replace("} 3", "} 1"), "/other/group")[0] == 200
     # curl ignores the response: the log has the reason, once for each change.
+    assert push(tested, invalid, "/third/group")[0] == 400
     assert push(tested, invalid)[0] == 400
     logged = [line for line in tested.log().splitlines() if "request to a probe refused" in line]
-    assert len([line for line in logged if "is not a valid histogram" in line]) == 1
-    assert json.loads(logged[-1])["path"] == "/metrics/job/database_backup"
+    assert len([line for line in logged if "is not a valid histogram" in line]) == 2
+    assert json.loads(logged[-1])["path"] == "/metrics/job/database_backup/third/group"
 
 
 def test_pushes_are_limited(tested: Vitalsd) -> None:

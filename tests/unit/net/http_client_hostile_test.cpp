@@ -68,6 +68,24 @@ TEST_F(HttpClientHostile, EndsAnEndlessResponseOfAProxy) {
             "connect: the proxy 127.0.0.1:PORT refuses the request: status 502");
 }
 
+TEST_F(HttpClientHostile, ErrorsNameTheProxy) {
+  const auto answer_through = [&](const std::string& proxy) {
+    HttpRequest plain = request("http", "origin.example", 80);
+    plain.proxy = request("http", proxy, 1).url;
+    return ask(plain);
+  };
+  EXPECT_EQ(answer_through("127.0.0.1"), "connect: the proxy 127.0.0.1:1: Connection refused");
+  EXPECT_EQ(answer_through("::1"), "connect: the proxy [::1]:1: Connection refused");
+  EXPECT_THAT(answer_through("nowhere.invalid"),
+              testing::StartsWith("dns: the proxy nowhere.invalid: "));
+  const test::Conversation closes(
+      loop, [](test::Line& line) -> asio::awaitable<void> { co_await test::read_http(line); });
+  HttpRequest plain = request("http", "origin.example", 80);
+  plain.proxy = request("http", "127.0.0.1", closes.port()).url;
+  EXPECT_EQ(ask(plain), "protocol: through the proxy 127.0.0.1:" + std::to_string(closes.port()) +
+                            ": Empty reply from server");
+}
+
 // ---- reused connections -------------------------------------------------------------------------
 
 class HttpClientReuse : public HttpClientHostile {

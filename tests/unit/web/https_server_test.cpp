@@ -89,6 +89,22 @@ TEST_F(HttpsServerTest, ClosesPlainHttpConnections) {
   EXPECT_TRUE(client.is_closed());
 }
 
+TEST_F(HttpsServerTest, ClientsThatStillSendGetTheRefusal) {
+  connect();  // starts the server
+  asio::io_context io{1};
+  asio::ssl::context context(asio::ssl::context::tls_client);
+  asio::ssl::stream<tcp::socket> stream(io, context);
+  stream.next_layer().connect({asio::ip::address_v4::loopback(), server->port()});
+  stream.handshake(asio::ssl::stream_base::client);
+  constexpr std::size_t kSize = std::size_t{3} << 20;
+  asio::write(stream, asio::buffer("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " +
+                                   std::to_string(kSize) + "\r\n\r\n" + std::string(kSize, 'x')));
+  beast::flat_buffer buffer;
+  Response response;
+  http::read(stream, buffer, response);
+  EXPECT_EQ(response.result_int(), 413U);
+}
+
 TEST_F(HttpsServerTest, ClosesSlowHandshakes) {
   daemon.options.request_timeout = 50ms;
   EXPECT_TRUE(connect().is_closed());

@@ -187,6 +187,8 @@ TEST_F(HttpTest, ComparesJsonNumbersByValue) {
   answer_always(http_answer(200, "{\"a\": " + std::string(400, '1') + ", \"b\": 0}"));
   EXPECT_EQ(observe(", expect: {json: {/a: '1'}}").reason(), "mismatch");
   EXPECT_EQ(observe(", expect: {json: {/b: '1e-320'}}").reason(), "mismatch");
+  answer_always(http_answer(200, R"({"id": 4000000000000003})"));
+  EXPECT_EQ(observe(", expect: {json: {/id: '4000000000000001'}}").reason(), "mismatch");
 }
 
 TEST_F(HttpTest, ReportsABodyThatIsNotJson) {

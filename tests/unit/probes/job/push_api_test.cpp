@@ -229,6 +229,23 @@ TEST_F(PushApiTest, AGroupMayHaveTheNamesOfTheProbesLabels) {
                                "exported_environment=\"y\",exported_probe=\"q\","));
 }
 
+// The shipped scrape configurations interpret exported_instance as the instance.
+TEST_F(PushApiTest, NoLabelIsExportedInstance) {
+  EXPECT_EQ(status("rows{exported_instance=\"a\"} 3\n"), 200);
+  EXPECT_THAT(run(), HasSubstr("relayed_exported_instance=\"a\"} 3\n"));
+  EXPECT_EQ(status("", "", "DELETE"), 202);
+  EXPECT_EQ(status("rows 4\n", "/exported_instance/b"), 200);
+  const std::string lines = run();
+  EXPECT_THAT(lines, HasSubstr(",relayed_exported_instance=\"b\""));
+  EXPECT_THAT(lines, Not(HasSubstr(",exported_instance=")));
+}
+
+TEST_F(PushApiTest, TellsThatACountWasReplaced) {
+  const std::string page = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 1\n";
+  EXPECT_EQ(send(page).text,
+            "OK\nA _count of a histogram differs from its last bucket, and was replaced by it.\n");
+}
+
 TEST_F(PushApiTest, AFamilyOfAnotherPublisherIsMissingUntilItIsFree) {
   auto other = fixture.services.foreign.intern({.name = "rows", .type = Type::counter});
   EXPECT_EQ(send("# TYPE rows gauge\nrows 3\nmore 1\n").status, 200);
