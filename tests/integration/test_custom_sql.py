@@ -98,7 +98,7 @@ def test_values_and_labels(start: Callable[..., Vitalsd]) -> None:
     assert daemon.value("shop_express", shop='"south"\n') == 0
     assert daemon.text_samples("shop_paid_total", shop="north")[0].value == 10
     took = daemon.value("vitalsd_postgres_query_duration_seconds", query="shop")
-    assert took is not None and 0 < took < 1
+    assert took is not None and 0 < took < 10
     assert daemon.value("vitalsd_postgres_query_success", query="shop") == 1
 
 

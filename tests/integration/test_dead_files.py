@@ -127,7 +127,7 @@ class TlsVitalsd(Vitalsd):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.port, timeout=10, context=context
+            "127.0.0.1", self.port, timeout=60, context=context
         )
         with closing(connection):
             connection.request(method, path, headers=dict(headers or {}))
@@ -170,7 +170,7 @@ def test_of_the_token_of_a_job(vitalsd: Daemon, files: Files) -> None:
         return {"name": name, "kind": "job", "schedule": "0 3 * * *", "token": token}
 
     def push(name: str, token: str) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
         with closing(connection):
             headers = {"Authorization": f"Bearer {token}"}
             connection.request("POST", f"/api/v1/jobs/{name}", headers=headers)

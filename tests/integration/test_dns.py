@@ -63,7 +63,7 @@ def test_each_type_of_record(vitalsd: Daemon, dns_server: DnsServer) -> None:
         probe = kind.lower()
         daemon.wait_ok(probe)
         assert daemon.value("probe_dns_answer_rrs", probe=probe) == len(records)
-        assert 0 < daemon.value("probe_dns_duration_seconds", probe=probe) < 0.4
+        assert 0 < daemon.value("probe_dns_duration_seconds", probe=probe) < 10
 
 
 def test_aliases_and_names_of_addresses(vitalsd: Daemon, dns_server: DnsServer) -> None:

@@ -128,7 +128,7 @@ def test_another_rhythm(vitalsd: Daemon, nginx: Nginx) -> None:
     assert daemon.runs("web") == 1
     daemon.configuration["probes"] = [probe | {"interval": "200ms", "timeout": "200ms"}]
     daemon.reload()
-    daemon.wait_runs("web", 5, deadline=5)
+    daemon.wait_runs("web", 5)
 
 
 def test_facts_outlive_a_reload(

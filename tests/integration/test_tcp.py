@@ -29,7 +29,7 @@ def test_a_server_that_listens(vitalsd: Daemon, redis_server: Redis) -> None:
     seen = {"probe": "cache", "environment": "test"}
     assert daemon.value("probe_success", **seen) == 1
     assert daemon.value("vitalsd_target_up", kind="tcp", **seen) == 1
-    assert 0 < daemon.value("probe_tcp_connect_duration_seconds", **seen) < 0.4
+    assert 0 < daemon.value("probe_tcp_connect_duration_seconds", **seen) < 10
     assert daemon.failures("cache") == {}
     # Both formats have the same samples.
     for name in ("probe_success", "vitalsd_target_up"):

@@ -439,17 +439,20 @@ def test_many_kubelets_are_asked_a_few_at_a_time(
     assert nodes(daemon) == nodes(daemon, CONTAINER) == names
     assert 1 < stub.most_at_once <= 8
 
-    # One whole run: each node once, evenly over at least half of the available time.
-    daemon.wait_runs("kubelets", 2, deadline=60)
-    times: dict[str, list[float]] = defaultdict(list)
-    for asked in list(stub.asked):
-        if asked.path == SUMMARY:
-            times[asked.address].append(asked.at)
-    assert times.keys() == set(MANY)
-    second = sorted(at[1] for at in times.values())
-    assert second[-1] - second[0] > 3.4
-    middle = (second[0] + second[-1]) / 2
-    assert 0.3 < sum(at < middle for at in second) / len(second) < 0.7
+    # Each run queries each node once, and spreads the queries over half of its time. A machine that
+    # stalls may delay the queries of a run.
+    def is_spread() -> bool:
+        times: dict[str, list[float]] = defaultdict(list)
+        for asked in list(stub.asked):
+            if asked.path == SUMMARY:
+                times[asked.address].append(asked.at)
+        assert times.keys() == set(MANY)
+        counts = {len(at) for at in times.values()}
+        assert max(counts) - min(counts) <= 1
+        runs = (sorted(at[run] for at in times.values()) for run in range(min(counts)))
+        return any(run[len(run) * 3 // 4] - run[len(run) // 4] > 1.5 for run in runs)
+
+    wait_until(is_spread, deadline=90, what="a run whose queries are spread")
     assert 1 < stub.most_at_once <= 8
 
 

@@ -93,7 +93,7 @@ def test_one_observes_and_the_other_takes_over(
 
     # After a graceful stop, the other replica does not wait until the lease expires.
     first.end()
-    wait_leader(second, deadline=6)
+    wait_leader(second, deadline=10)  # less than the duration of a lease
     second.wait_ok("api")
 
     # The restarted replica is on standby.
@@ -124,7 +124,7 @@ def test_a_request_to_a_probe_survives_a_failover(
 
     assert curl("/start?rid=1").wait(timeout=20) == 0
     # A standby asks for a retry.
-    connection = http.client.HTTPConnection("127.0.0.1", second.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", second.port, timeout=60)
     connection.request("POST", "/api/v1/jobs/nightly?rid=1")
     response = connection.getresponse()
     assert (response.status, response.headers["Retry-After"]) == (503, "5")

@@ -108,7 +108,7 @@ def scrape(debian: Debian) -> str:
     address = f"127.0.0.1:{free_port()}"
 
     def get(path: str) -> str:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as response:
             return response.read().decode()
 
     daemon = Installed()

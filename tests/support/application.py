@@ -76,7 +76,7 @@ class Application:
 
     def request(self, count: int = 1, path: str = "/work") -> None:
         """Sends requests one after the other and ignores their status."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             for _ in range(count):
                 connection.request("GET", path)

@@ -32,7 +32,7 @@ class ForwardProxy(HttpPeer):
             return
         tunnels = request.method == "CONNECT"
         url = urlsplit(f"//{request.target}" if tunnels else request.target)
-        with socket.create_connection((url.hostname, url.port), timeout=5) as server:
+        with socket.create_connection((url.hostname, url.port), timeout=60) as server:
             if tunnels:
                 connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:

@@ -84,7 +84,7 @@ class Forwarder:
         self._do(begin())
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
     async def _converse(
         self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

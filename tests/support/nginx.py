@@ -217,7 +217,7 @@ class Nginx(Server):
     @staticmethod
     def peer_certificate(port: int) -> bytes:
         context = ssl._create_unverified_context()
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
             with context.wrap_socket(plain) as connection:
                 return connection.getpeercert(binary_form=True) or b""
 

@@ -19,5 +19,5 @@ class Pushgateway(Server):
         )
 
     def page(self) -> str:
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=10) as response:
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=60) as response:
             return response.read().decode()

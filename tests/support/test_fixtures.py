@@ -35,16 +35,18 @@ from support.s3 import S3
 from support.serving import serve
 
 
-def exchange(port: int, message: bytes = b"hello", timeout: float = 0.3) -> bytes:
-    """Sends a line and returns all received bytes until the end of the connection or the
-    timeout."""
+def exchange(
+    port: int, message: bytes = b"hello", until: bytes = b"hello", timeout: float = 60
+) -> bytes:
+    """Sends a line and returns all received bytes until they end with `until`, the end of the
+    connection or the timeout."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         connection.sendall(message)
         received = b""
         try:
             while piece := connection.recv(4096):
                 received += piece
-                if received.endswith(message):
+                if received.endswith(until):
                     break
         except TimeoutError:
             pass
@@ -145,7 +147,7 @@ def test_freezing_reaches_children() -> None:
 def test_certificates_verify_or_do_not(nginx: Nginx, certificates: Authority) -> None:
     def verify(port: int, authority: Authority = certificates, host: str = "localhost") -> None:
         context = ssl.create_default_context(cafile=str(authority.path))
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
             context.wrap_socket(plain, server_hostname=host).close()
 
     verify(nginx.tls_port)
@@ -263,7 +265,7 @@ def test_redis_can_be_loading_and_frozen(redis_server: Redis) -> None:
     redis_server.finish_loading()
     assert redis_server.ask("PING") == "PONG"
     redis_server.freeze()
-    assert exchange(redis_server.port, b"PING\r\n") == b""
+    assert exchange(redis_server.port, b"PING\r\n", timeout=0.3) == b""
     redis_server.thaw()
     redis_server.restart()
 
@@ -302,7 +304,7 @@ def test_s3_can_be_frozen_stopped_and_reached_by_tls(
     s3.restore()
     port = nginx.proxy_tls("s3", s3.port)
     context = ssl.create_default_context(cafile=str(certificates.path))
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         with context.wrap_socket(plain, server_hostname="localhost") as connection:
             connection.sendall(b"GET /healthcheck HTTP/1.0\r\n\r\n")
             assert b"200" in connection.recv(4096)
@@ -317,7 +319,7 @@ def test_nginx_answers_as_told(nginx: Nginx) -> None:
     assert nginx.get("/health/ready")[0] == 200
     statuses = {"/redirect": 302, "/private": 401, "/token": 401, "/absent": 404}
     assert {path: nginx.get(path)[0] for path in statuses} == statuses
-    assert exchange(nginx.port, b"GET /silent HTTP/1.0\r\n\r\n") == b""
+    assert exchange(nginx.port, b"GET /silent HTTP/1.0\r\n\r\n", timeout=0.3) == b""
     assert nginx.requests("/absent") == 1
 
 
@@ -326,10 +328,13 @@ def test_nginx_answers_as_told(nginx: Nginx) -> None:
 
 def test_dns_answers_as_scripted(dns_server: DnsServer) -> None:
     def ask(
-        name: str, kind: str = "A", ask_by: Callable[..., dns.message.Message] = dns.query.udp
+        name: str,
+        kind: str = "A",
+        ask_by: Callable[..., dns.message.Message] = dns.query.udp,
+        timeout: float = 60,
     ) -> dns.message.Message:
         question = dns.message.make_query(name, kind)
-        return ask_by(question, "127.0.0.1", port=dns_server.port, timeout=0.3)
+        return ask_by(question, "127.0.0.1", port=dns_server.port, timeout=timeout)
 
     dns_server.set("api.test", "10.0.0.1")
     dns_server.set_records("alias.test", {"CNAME": ["api.test."], "TXT": ['"a b"']})
@@ -347,7 +352,7 @@ def test_dns_answers_as_scripted(dns_server: DnsServer) -> None:
     began = time.monotonic()
     assert ask("late.test").answer and time.monotonic() - began >= 0.1
     with pytest.raises(dns.exception.Timeout):
-        ask("silent.test")
+        ask("silent.test", timeout=0.3)
     assert not ask("large.test").answer
     assert ask("large.test", ask_by=dns.query.tcp).answer
     with pytest.raises((dns.exception.DNSException, ValueError)):
@@ -360,25 +365,25 @@ def test_proxy_does_each_fault(fault_proxy: Callable[..., FaultProxy], echo: Ech
     assert exchange(proxy.port) == b"hello"
     proxy.set_mode("slow", delay=0.1)
     began = time.monotonic()
-    assert exchange(proxy.port, timeout=5) == b"hello"
+    assert exchange(proxy.port) == b"hello"
     assert time.monotonic() - began >= 0.2  # in each direction
     proxy.set_mode("hang")
-    assert exchange(proxy.port) == b""
+    assert exchange(proxy.port, timeout=0.3) == b""
     proxy.set_mode("silent")
-    assert exchange(proxy.port) == b""
+    assert exchange(proxy.port, timeout=0.3) == b""
     proxy.set_mode("truncate", limit=3)
-    assert exchange(proxy.port, timeout=5) == b"hel"
+    assert exchange(proxy.port) == b"hel"
     proxy.set_mode("garbage")
-    assert exchange(proxy.port).startswith(b"\x00\xff")
+    assert exchange(proxy.port, until=b"\r\n").startswith(b"\x00\xff")
     proxy.set_mode("reset")
     with pytest.raises(ConnectionResetError):
-        exchange(proxy.port, timeout=5)
+        exchange(proxy.port)
     proxy.set_mode("refuse")
     with pytest.raises(ConnectionRefusedError):
         exchange(proxy.port)
     proxy.set_mode("ok")
     assert exchange(proxy.port) == b"hello"
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as connection:
         wait_until(lambda: proxy.connections >= 8)
         proxy.set_mode("reset")
         with pytest.raises(ConnectionResetError):
