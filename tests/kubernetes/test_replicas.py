@@ -168,7 +168,6 @@ def other_leader(replicas: list[Vitalsd], former: Vitalsd) -> Vitalsd:
     return leader
 
 
-@pytest.mark.serial
 def test_prometheus_sees_one_daemon(
     replica: Callable[..., Vitalsd],
     prometheus: Callable[..., Prometheus],
