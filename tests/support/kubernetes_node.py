@@ -298,6 +298,10 @@ class Node:
         (self.directory / "cni").mkdir()
         network = {"cniVersion": "0.4.0", "name": "pods", "plugins": [NETWORK]}
         (self.directory / "cni" / "pods.conflist").write_text(json.dumps(network))
+        # The images have their own file system. A full disk of the machine would be a fault of the node.
+        store = self.directory / "containerd"
+        store.mkdir()
+        self.run("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", store)
         self.containerd = self._inner("containerd", "containerd", f"--config={configuration}")
         self.containerd.start(lambda: self.run("ctr", "version", check=False).returncode == 0)
         archive = self.directory / "image.tar"
