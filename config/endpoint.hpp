@@ -20,7 +20,7 @@ struct Endpoint {
 /// Whether `text` is an IPv4 address or an IPv6 address without brackets.
 bool is_address(std::string_view text);
 
-/// Whether `text` has only the characters of a host name or an IPv4 address, at least one.
+/// Whether `text` is not empty and has only characters of a host name or an IPv4 address.
 bool is_host_name(std::string_view text);
 
 /// 1 to 65535 in decimal digits without a leading zero; nothing otherwise.

@@ -38,7 +38,7 @@ class Problems {
   }
 
   [[nodiscard]] bool has_errors() const { return errors_.count > 0; }
-  /// Whether no further error is stored, only counted. The caller can then skip building its
+  /// Whether further errors are only counted, not stored. The caller can then skip building its
   /// message.
   [[nodiscard]] bool full() const { return errors_.count >= kMaxKept; }
   /// The first 100 problems of each severity, and one problem per severity that counts the rest.

@@ -18,7 +18,8 @@ struct Permission {
   std::string_view unless_false = {};  ///< not needed if this option is `false`
   /// Needed only if this option, a list, is absent or contains the resource.
   std::string_view listed_in = {};
-  /// Needed only if this option is present, in the `namespaces` of this option.
+  /// Needed only if this option is present; in the namespaces that the key `namespaces` of this
+  /// option lists.
   std::string_view within = {};
 };
 

@@ -34,7 +34,8 @@ class Exposition {
 
   /// A chunk of at least this many bytes has its own slab.
   static constexpr std::size_t kSlabSize = 8 * 1024;
-  /// A chunk with a keeper has its own slab from this size on, because its lines are not copied.
+  /// The minimum size at which a chunk with a keeper has its own slab. It is smaller than
+  /// kSlabSize, because the lines of the chunk are not copied.
   static constexpr std::size_t kKeptSize = 1024;
 
   /// The position of an owner's lines in one family. The owner stores it; only publish() changes
@@ -101,9 +102,9 @@ class Exposition {
   /// returns.
   void publish(Owner owner, std::span<Change> changes);
 
-  /// Pages without Selection::owner have at most `limit` series of owners, without those of the
-  /// rank `kept`, which are always there. The lines of an owner in a family are left out together;
-  /// those of the families whose names come first have precedence. 0: no limit.
+  /// Limits the series of owners on pages without Selection::owner to `limit`. Series of the rank
+  /// `kept` are always on the page, even beyond the limit. The lines of an owner in a family are
+  /// left out together; families whose names come first have precedence. 0: no limit.
   void set_series_limit(std::size_t limit);
   [[nodiscard]] SeriesStatus series() const;
 

@@ -14,7 +14,7 @@ enum class Reason : unsigned char {
   tls,         ///< handshake or verification failed
   timeout,     ///< the deadline passed
   auth,        ///< the credentials were refused
-  permission,  ///< authenticated, but a right is missing
+  permission,  ///< authenticated, but a permission is missing
   protocol,    ///< the response violates the protocol: truncated, malformed, too large
   mismatch,    ///< a valid response, but not the expected one
   overload,    ///< the target, or vitalsd's thread pool, is full; readings stay published

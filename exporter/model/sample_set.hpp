@@ -68,7 +68,7 @@ struct Sample {
   std::string_view labels;  ///< the values in declared order, each followed by NUL
 };
 
-/// The rendered labels, by metric and instance. They detect that two parts of a set have the same
+/// The rendered labels, by metric and instance. Used to detect two parts of a set with the same
 /// object.
 using RenderedLabels =
     std::map<std::pair<const MetricInfo*, std::string_view>, std::unordered_set<std::string_view>>;
@@ -105,8 +105,8 @@ class Part {
   /// lines, but is counted.
   void attach(Fragment fragment) { fragments_.push_back(std::move(fragment)); }
 
-  /// Counts samples that the creator of a fragment left out because another sample had the same
-  /// metric and labels.
+  /// Counts samples that the code that rendered a fragment left out because another sample had the
+  /// same metric and labels.
   void count_duplicates(std::size_t count) { duplicates_ += count; }
 
   /// Adds a reading of a declared check. `object` distinguishes several readings of one check.
@@ -187,8 +187,8 @@ class SampleSet : public Part {
   }
 
   /// The failure of the run as a whole, if it failed: `thrown`, the failure of the set itself, or
-  /// the failure of the first failed part. The detail is safe to show: without secrets and control
-  /// characters, at most 500 bytes.
+  /// the failure of the first failed part. The detail contains no secrets and no control
+  /// characters, and at most 500 bytes.
   [[nodiscard]] std::optional<Failure> overall(const std::optional<Failure>& thrown) const;
 
   using Part::add;

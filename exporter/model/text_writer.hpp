@@ -1,5 +1,5 @@
-// Parts of a line, written into memory that is large enough. For the code that renders most lines:
-// std::string checks its capacity for each part. Standard library only.
+// Writes parts of a line into memory that is large enough. Used by the code that renders most
+// lines, because std::string checks its capacity for each part. Standard library only.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace vitalsd {
 
-/// The most bytes that write_number() writes.
+/// The maximum number of bytes that write_number() writes.
 inline constexpr std::size_t kMaxNumber = 32;
 
 /// Each function returns the end of what it wrote.
@@ -16,10 +16,10 @@ inline char* write_text(char* at, std::string_view text) {
   return std::char_traits<char>::copy(at, text.data(), text.size()) + text.size();
 }
 
-/// As append_number().
+/// Like append_number().
 char* write_number(char* at, double value);
 
-/// As append_label_value(). Writes at most twice the size of `value`.
+/// Like append_label_value(). Writes at most twice the size of `value`.
 char* write_label_value(char* at, std::string_view value);
 
 }  // namespace vitalsd
