@@ -68,7 +68,7 @@ class Account {
   void count_parts(const SampleSet& set, const std::optional<Failure>& thrown);
 
   Results results_;
-  bool is_internal_failure_ = false;  // the result of the last run
+  bool is_internal_failure_ = false;  // of the last run
   double duration_ = 0;
   std::array<std::uint32_t, kOutcomes.size()> outcomes_{};
   std::array<std::uint32_t, kReasons.size()> failures_{};

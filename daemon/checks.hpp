@@ -12,9 +12,9 @@ namespace vitalsd {
 
 /// Returns the worst result of each check over the run and its parts, with the thresholds that were
 /// applied. A check without readings or thresholds has no result. `configured` has one entry for
-/// each check of `declared`. Checks that are not in `declared` belong to a single probe, such as
-/// the queries of kind `prometheus`: they have their own thresholds, and a result even without
-/// thresholds.
+/// each check of `declared`. Checks that are not in `declared` belong to one probe, such as those
+/// for the queries of kind `prometheus`: their thresholds are in their readings, and they have a
+/// result even without thresholds.
 std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Check* const> declared,
                                       const std::vector<Thresholds>& configured);
 

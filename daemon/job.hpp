@@ -104,8 +104,8 @@ class Job {
   [[nodiscard]] std::string target() const { return probe_->target(); }
   [[nodiscard]] JobMemory memory() const;
   void restore(const JobMemory& memory);
-  /// Restores what the job does not know yet, neither from a run nor from restore(): facts and the
-  /// last success if there are none, and notes if they are as new.
+  /// Restores what neither a run nor restore() has set yet: facts and the last success if there are
+  /// none, and notes unless the probe has newer ones.
   void restore_missing(JobMemory memory);
   /// Until end_wait(), the runs of a probe with notes fail: the earlier notes are not known, and
   /// what the probe records would replace them.

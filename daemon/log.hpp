@@ -12,7 +12,7 @@
 
 namespace vitalsd::log {
 
-/// Sets format and level; may be called again, after a reload.
+/// Sets the format and the level. May be called again, after a reload.
 void configure(const config::LogSettings& settings);
 
 struct Field {

@@ -54,9 +54,9 @@ class Reloader {
 
   using Done = std::function<void(bool, std::string)>;
 
-  /// Reads the file and installs the configuration; if that fails, nothing changes. The arguments
-  /// of `done` are whether the reload succeeded, and a message to display. A call during a reload
-  /// starts another reload afterwards.
+  /// Reads the file and installs the configuration; if that fails, nothing changes. `done` gets
+  /// whether the reload succeeded and a message to display. A call during a reload starts another
+  /// reload afterwards.
   void reload(Done done);
 
   /// Checks the file now and every second, and reloads it if it has changed since it was last read.
@@ -68,7 +68,7 @@ class Reloader {
 
   /// Builds the probes of the current configuration again and installs them. Does not read the
   /// file, which may have become invalid. A successful reload in progress has the same effect.
-  /// After a failure reload_if_changed() retries it.
+  /// After a failure, the checks that reload_if_changed() starts retry it.
   void install_again();
 
   /// Prevents any further installation. Pending reloads are reported as failed.

@@ -28,10 +28,10 @@ class SelfMetrics {
   void observe_loop_lag(std::chrono::duration<double> lag);
   void count_dropped_samples(std::size_t count);
   void set_reload(bool successful);
-  /// Sets whether this replica holds the lease. The series exists after the first call only.
+  /// Sets whether this replica holds the lease. The series does not exist before the first call.
   void set_leader(bool leads);
-  /// Sets whether the last attempt to save the state succeeded. The series exists after the first
-  /// call only.
+  /// Sets whether the last attempt to save the state succeeded. The series does not exist before
+  /// the first call.
   void set_state_saved(bool saved);
   /// Removes the series of set_state_saved().
   void forget_state();

@@ -71,8 +71,8 @@ void ServiceManager::send(const std::string& state) const {
   std::ranges::copy(socket_, address.sun_path);
   if (socket_.front() == '@') address.sun_path[0] = '\0';
   const auto length = offsetof(sockaddr_un, sun_path) + socket_.size();
-  // Errors are ignored: without a receiver there is nothing to notify, and after a full queue the
-  // next message is sent.
+  // Errors are ignored: without a receiver there is nothing to notify, and if the queue is full, a
+  // later message is sent.
   sendto(descriptor_, state.data(), state.size(), MSG_NOSIGNAL,
          reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));
 }

@@ -130,7 +130,7 @@ bool StateKeeper::set_problem(const std::string& problem) {
   return true;
 }
 
-// Logs changes only, because reading is retried again and again.
+// Logs changes only, because reading is retried periodically.
 void StateKeeper::report_unreadable(const std::string& problem) {
   if (!is_readable_) {
     metrics_.set_state_saved(false);

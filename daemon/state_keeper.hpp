@@ -29,7 +29,7 @@ namespace vitalsd {
 struct StatePace {
   std::chrono::milliseconds min_interval{10'000};  ///< between saves of changed facts and notes
   std::chrono::milliseconds max_interval{
-      300'000};  ///< for saving times of success, which change always
+      300'000};  ///< for saving times of success, which change at every run
   /// The interval between calls of Job::skip_saving(), and the minimum interval between saves of
   /// save_soon().
   std::chrono::milliseconds short_interval{1'000};

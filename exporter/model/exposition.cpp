@@ -71,7 +71,8 @@ std::uint32_t Exposition::family_of(const MetricRef& metric) {
   const auto it = by_name_.find(metric->name);
   if (it != by_name_.end()) {
     MetricRef& current = families_[it->second]->metric;
-    if (current.is_foreign() && !metric.is_foreign()) {  // declared families determine the header
+    // The declaration in the code determines the header.
+    if (current.is_foreign() && !metric.is_foreign()) {
       auto node = by_name_.extract(it);
       node.key() = metric->name;
       const std::uint32_t id = node.mapped();

@@ -68,7 +68,7 @@ void Exposition::Page::pin(const Selection& selection) {
   if (!owner_ && exposition_.limit_ > 0) find_owners_over_limit();
 }
 
-// Under the lock.
+// The caller holds the lock.
 void Exposition::Page::find_owners_over_limit() {
   std::size_t sum = 0;
   for (const OwnerState& each : exposition_.owners_) {
@@ -203,9 +203,9 @@ bool Exposition::Page::has_family(std::string_view name) const {
              extras_, name, {}, [](const Extra& extra) -> std::string_view { return extra.name; });
 }
 
-// OpenMetrics reserves the name of a counter without its suffix, and with _created in its place. Go
-// programs have go_memstats_alloc_bytes and go_memstats_alloc_bytes_total, for example, so such a
-// counter is unknown there.
+// OpenMetrics reserves the name of a counter without its suffix, and with _created in its place. If
+// another family has that name, the counter is of type unknown. Example: Go programs have
+// go_memstats_alloc_bytes and go_memstats_alloc_bytes_total.
 std::string_view Exposition::Page::shown_type(std::string_view name, std::string_view type,
                                               Format format) const {
   if (format != Format::openmetrics) return type;

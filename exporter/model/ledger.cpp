@@ -76,7 +76,7 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
   const std::size_t first = batch.rendering.families.size();
   part.render(batch.rendering, constant_labels_, duplicates_, rendered);
   const std::span families = std::span(batch.rendering.families).subspan(first);
-  // Stays short, because most fragments of a set have the same families.
+  // Remains short, because most fragments of a set have the same families.
   std::vector<const MetricInfo*> added;
   for (const Fragment& fragment : part.fragments()) {
     if (!fragment) continue;
@@ -88,7 +88,7 @@ void Ledger::apply(PartState& state, const Part& part, Ending ending, Time now, 
       }
     }
   }
-  std::size_t expected = 0;  // index of a line: mostly, the families are those of the last run
+  std::size_t expected = 0;  // index of a line: usually, the families are those of the last run
   for (std::size_t i = 0; i < families.size(); ++i) {
     const MetricInfo* const metric = families[i].metric;
     auto line = state.lines.begin() + static_cast<std::ptrdiff_t>(expected);

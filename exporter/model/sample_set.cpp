@@ -29,7 +29,7 @@ std::string with_instance(std::string_view constant_labels, std::string_view ins
   return labels;
 }
 
-// The most bytes of a line. `labels` is the size of its own label values.
+// The maximum size of a line in bytes. `labels` is the size of its own label values.
 std::size_t max_line(const MetricInfo& metric, std::string_view constant_labels,
                      std::size_t labels) {
   constexpr std::size_t kPunctuation = 4;  // of the line without its own labels, and of each label
@@ -37,7 +37,7 @@ std::size_t max_line(const MetricInfo& metric, std::string_view constant_labels,
   for (std::size_t i = 0; i < metric.label_count; ++i) {
     size += metric.label_names[i].size() + kPunctuation;
   }
-  return size + 2 * labels;  // with escapes
+  return size + 2 * labels;  // escaping at most doubles a value
 }
 
 // Whether a metric has been added: "no" is certain, "yes" must be verified.
@@ -149,7 +149,8 @@ void Part::render(Rendering& out, std::string_view constant_labels, std::size_t&
   const std::size_t first_family = out.families.size();
   std::vector<Group> groups;
   groups.reserve(entries_.size());
-  std::vector<std::uint32_t> next(entries_.size());  // in the same family; not of the last entry
+  // The index of the next entry of the same family. The value of the last entry is not used.
+  std::vector<std::uint32_t> next(entries_.size());
   MetricFilter known;
   std::size_t bytes = out.text.size();
   std::size_t group = 0;

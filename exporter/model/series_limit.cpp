@@ -8,7 +8,7 @@
 namespace vitalsd {
 namespace {
 
-// The largest share of which the sum is at most `room`.
+// The largest number of series per owner for which all owners together have at most `room`.
 std::size_t fair_share(std::vector<std::size_t> wanted, std::size_t room) {
   std::ranges::sort(wanted);
   std::size_t owners = wanted.size();

@@ -328,8 +328,8 @@ class HttpServer::Impl {
     co_return response;
   }
 
-  // Starts a call to another thread, which calls back with a value and a text, and waits for both.
-  // Returns nothing after `timeout`, because a probe loop that hangs never calls back.
+  // Starts a call that ends on another thread with a value and a text, and waits for both. Returns
+  // nothing after `timeout`, because a probe loop that hangs never calls back.
   template <class Value, class Start>
   asio::awaitable<std::optional<std::pair<Value, std::string>>> result_of(
       std::chrono::milliseconds timeout, Start start) {

@@ -13,7 +13,7 @@ namespace vitalsd {
 struct Overview {
   std::vector<ProbeView> probes;
   std::string_view version;
-  ProbeView::Time now;  ///< the time from which all ages are computed
+  ProbeView::Time now;  ///< all ages are relative to this time
   bool healthy = true;  ///< false: the probe loop does not respond, so all states are stale
   bool leads = true;    ///< false: another replica is the leader
   std::vector<std::string> notices{};  ///< problems of the process itself

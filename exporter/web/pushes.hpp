@@ -39,8 +39,8 @@ class Pushes {
   /// Nothing if the token could not be read.
   using Token = std::optional<std::string>;
   /// Returns the last token that the caller passed to keep_token(), if it must not be read again
-  /// yet. Anybody can cause a read, so reads are limited for each route. If nothing is returned,
-  /// the caller reads the token and calls keep_token().
+  /// yet. Requests without a valid token cause reads, too, so reads are limited for each route. If
+  /// nothing is returned, the caller reads the token and calls keep_token().
   std::optional<Token> kept_token(std::string_view route, Clock::time_point now);
   void keep_token(std::string_view route, Token token);
 
@@ -54,7 +54,7 @@ class Pushes {
                                    bool has_password, Clock::time_point now);
 
  private:
-  // A rate limit: a number of requests at once, and then some each second.
+  // A rate limit: allows a burst of requests, and then a number of requests per second.
   class Budget {
    public:
     bool take(Clock::time_point now);

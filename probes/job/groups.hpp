@@ -39,10 +39,10 @@ class Groups {
 
   enum class Replace : unsigned char { families, group };  ///< POST, PUT
 
-  /// `name`: that of the job.
+  /// `name` is the name of the job.
   explicit Groups(std::string name) : name_(std::move(name)) {}
 
-  /// What was published of a push.
+  /// The result of a push: what is published of it.
   struct Accepted {
     std::size_t series = 0;
     /// Families that vitalsd declares, which are left out, and the number of their lines.
@@ -57,18 +57,19 @@ class Groups {
   std::expected<Accepted, PushAnswer> push(const GroupLabels& labels, std::string_view body,
                                            Replace replace, const ForeignFamilies& declared,
                                            double now);
-  /// A push to the group was refused at `now`. A group that is one too many is not recorded.
+  /// Records that a push to the group was refused at `now`. Does not record a group that would
+  /// exceed the limit of groups.
   void refused(const GroupLabels& labels, double now);
   /// Has no effect if there is no such group.
   void remove(const GroupLabels& labels);
-  /// Removes what was pushed more than `ttl` seconds ago. Returns whether anything has changed. The
-  /// time of a push that is after `now` becomes `now`: the clock was set back.
+  /// Removes groups whose last push was more than `ttl` seconds ago. Returns whether anything has
+  /// changed. The time of a push that is after `now` becomes `now`: the clock was set back.
   bool expire(double now, double ttl);
-  /// Returns whether there were any.
+  /// Removes all groups. Returns whether there were any.
   bool clear();
 
   [[nodiscard]] std::size_t size() const { return groups_.size(); }
-  /// Changes with page().
+  /// Changes whenever page() changes.
   [[nodiscard]] std::uint64_t version() const { return version_; }
 
   /// All groups as a page in the text format 0.0.4, with `push_time_seconds` and

@@ -46,7 +46,7 @@ void History::record(const Ping& ping, std::string message, double now, Receiver
   }
   if (apply(ping, now)) {
     ++version_;
-    // The message of a run stays until the run has ended.
+    // The start of a run without a message keeps the message of the last run.
     if (!message.empty() || ping.kind != Ping::Kind::start) facts_.message = std::move(message);
     drop_old_runs();
   }
@@ -178,7 +178,7 @@ void History::settle(bool saved) {
   }
 }
 
-// The rest is good without them.
+// The state is used without the groups if these are invalid.
 void History::restore_groups(const json::value& saved) {
   try {
     groups_.restore(saved);

@@ -63,8 +63,8 @@ class History final : public Notes {
   /// The start of the oldest run that has not ended. A run that started before one that has ended
   /// does not count: it was killed, or its end was lost.
   [[nodiscard]] std::optional<double> running_since() const;
-  /// The last time at which the job showed that it runs, or from which on it is observed. Times
-  /// after `now` do not count: the clock has been set back.
+  /// The last time at which the job has reported, or the start of its observation if that is later.
+  /// Ignores times after `now`: the clock has been set back.
   [[nodiscard]] double last_heard(double now);
 
   std::string serialize() override;

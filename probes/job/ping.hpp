@@ -22,7 +22,7 @@ struct Ping {
 std::expected<Ping, PushAnswer> parse_ping(std::string_view path, std::string_view query);
 
 /// The body of a request as text for the status page: valid UTF-8 without control characters other
-/// than newlines and tabs, at most 10,000 bytes and a mark of what was cut.
+/// than newlines and tabs, at most 10,000 bytes, followed by a note if the text was cut.
 std::string message_text(std::string_view body);
 
 }  // namespace vitalsd::job

@@ -36,7 +36,7 @@ class PushApi {
   /// Reads `push`. `foreign` has the families of vitalsd and of other publishers.
   PushApi(config::Node& options, ForeignFamilies& foreign);
 
-  /// One for each path, without the token.
+  /// Returns one route for each path of the job, without a token, which the caller sets.
   static std::vector<PushRoute> routes(const std::string& name);
 
   void receive(const Push& push, History& history, double now, Receiver::Answer answer);

@@ -30,7 +30,7 @@ class Timetable {
   [[nodiscard]] std::optional<double> due_after(double time);
 
   std::optional<kubernetes::CronSchedule> schedule_;  // empty if the options are invalid
-  double start_grace_ = 0;                            // seconds, as max_duration_
+  double start_grace_ = 0;                            // seconds, like max_duration_
   double max_duration_ = 0;
   std::optional<std::pair<double, std::optional<double>>> known_due_;  // the last result
 };

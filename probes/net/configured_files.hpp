@@ -47,8 +47,8 @@ class ConfiguredFiles {
   /// read, internal if its directory hangs and the last content is unknown or too old.
   asio::awaitable<FileText> read(std::string path);
 
-  /// The same for a file whose path is found on the thread, by `find`. If `find` returns no path,
-  /// the content is empty. `name` is for messages.
+  /// The same for a file whose path `find` returns, which is called on the thread. If `find`
+  /// returns no path, the content is empty. `name` is for messages.
   asio::awaitable<FileText> read(std::string name, std::string (*find)());
 
   /// Returns the value of a secret. Throws ProbeError as above; the message never contains the

@@ -29,7 +29,7 @@ HttpAccess HttpAccess::read_ways(config::Node& options, std::initializer_list<Ur
   return access;
 }
 
-// All keys but `url`.
+// Reads all keys except `url`.
 void HttpAccess::read_way(config::Node& options, std::initializer_list<UrlOption> urls,
                           std::string_view user_help) {
   proxy = options.find<config::Url>(

@@ -189,7 +189,7 @@ void Offload::check_stall() {
   });
 }
 
-// At the lowest priority, an abandoned call that computes does not slow down other work, also of a
+// At the lowest priority, an abandoned call that computes does not slow down other work, even in a
 // process that itself has a low priority.
 void Offload::abandon(const StopFlag& stop) {
   const std::lock_guard lock(shared_->mutex);

@@ -187,7 +187,8 @@ asio::awaitable<std::vector<PgResult>> PgConnection::receive(std::optional<PgRef
     }
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
       const char* sqlstate = PQresultErrorField(raw, PG_DIAG_SQLSTATE);
-      const std::string text = pg_error_text(PQresultErrorMessage(raw));  // none of COPY
+      // Empty for the results of COPY.
+      const std::string text = pg_error_text(PQresultErrorMessage(raw));
       throw ProbeError(sqlstate == nullptr ? Reason::protocol : pg_reason(sqlstate),
                        text.empty() ? "the statement does not return rows" : text);
     }

@@ -34,8 +34,8 @@ class Stream {
                                   const TlsOptions& options, const std::string& host,
                                   const std::function<void(SSL*)>& prepare = {});
 
-  /// Reads at least one byte. Throws ProbeError: protocol, also at the end of the stream; tls for
-  /// an alert of the server.
+  /// Reads at least one byte. Throws ProbeError: protocol for an error and for the end of the
+  /// stream; tls for an alert of the server.
   asio::awaitable<std::size_t> read_some(std::span<char> into);
   /// Writes all bytes. Throws ProbeError: connect; tls for an alert of the server.
   asio::awaitable<void> write(std::string_view bytes);

@@ -27,7 +27,7 @@ constexpr std::array<std::string_view, 7> kDroppedNames = {"invalid", "duplicate
 
 class DroppedLines {
  public:
-  /// `family`: to which the lines belong; empty if unknown.
+  /// `family` is the family of the lines; empty if it is unknown.
   void add(Dropped reason, std::size_t lines = 1, std::string_view family = {}) {
     counts_[static_cast<std::size_t>(reason)] += lines;
     if (!family.empty()) remember(static_cast<std::size_t>(reason), family);
@@ -48,7 +48,7 @@ class DroppedLines {
   /// The number of lines that are not published.
   [[nodiscard]] std::uint64_t total() const {
     const std::uint64_t all = std::accumulate(counts_.begin(), counts_.end(), std::uint64_t{0});
-    return all - (*this)[Dropped::count];  // these are published with another value
+    return all - (*this)[Dropped::count];  // these lines are published with another value
   }
 
   /// The reason, with the first families: "declared: process_open_fds, pg_up".

@@ -9,11 +9,11 @@
 
 namespace vitalsd::page {
 
-/// As long as all lines are those of the page before, in the same order, they are compared with
-/// them and not copied.
+/// As long as all lines equal those of the previous page, in the same order, they are only compared
+/// with them and not copied.
 class FamilyLines {
  public:
-  /// `previous`: the lines of the page before, which must outlive the object, or null.
+  /// `previous`: the lines of the previous page, which must outlive the object, or null.
   explicit FamilyLines(const FragmentFamily* previous) : previous_(previous) {}
 
   /// Adds a line with its newline.
@@ -41,10 +41,11 @@ class FamilyLines {
   /// Frees memory that the lines do not need.
   void shrink();
 
-  /// Ends the object and returns the lines as a family: `previous` itself if it is the same.
+  /// Returns the lines as a family: `previous` itself if it is the same. The object must not be
+  /// used afterwards.
   FragmentFamily take(const MetricRef& metric);
 
-  /// Ends the object and returns the lines.
+  /// Returns the lines. The object must not be used afterwards.
   std::string take_text();
 
  private:
@@ -52,8 +53,8 @@ class FamilyLines {
   void copy_previous();
 
   const FragmentFamily* previous_;
-  std::size_t same_ = 0;  // the lines begin with so many bytes of the previous ones
-  std::string text_;      // all lines, once they differ
+  std::size_t same_ = 0;  // the number of bytes in which the lines equal the previous ones so far
+  std::string text_;      // all lines, after the first difference
   std::size_t count_ = 0;
 };
 

@@ -8,7 +8,8 @@ namespace vitalsd::page {
 namespace {
 
 std::optional<double> to_double(std::string_view text) {
-  // Most are short and have only digits.
+  // A double represents every integer with up to this number of digits. Most values are shorter,
+  // and have only digits.
   constexpr std::size_t kExactDigits = 15;
   if (text.size() <= kExactDigits) {
     std::uint64_t number = 0;
@@ -25,7 +26,7 @@ std::optional<double> to_double(std::string_view text) {
   return value;
 }
 
-// A number of events that a double represents exactly.
+// Whether the value is a number of events that a double represents exactly.
 bool is_count(double value) {
   constexpr double kLargestExact = 9007199254740992.0;  // 2^53
   return value >= 0 && value <= kLargestExact && std::trunc(value) == value;
@@ -84,7 +85,7 @@ void GroupCheck::take(Type type, Role role, std::uint64_t group, const std::stri
       count_ = number;
       break;
     default:
-      require(*number >= 0);  // not NaN either
+      require(*number >= 0);  // also false for NaN
       has_sum_ = true;
       break;
   }

@@ -13,7 +13,7 @@
 
 namespace vitalsd::page {
 
-/// What a line of a family is.
+/// The meaning of a line within its family.
 enum class Role : unsigned char { value, bucket, count, sum };
 
 class GroupCheck {
@@ -21,7 +21,7 @@ class GroupCheck {
   /// The name of the label that distinguishes the lines of a group; empty if there is none.
   static std::string_view bound_label(Type type, Role role, std::string_view family);
 
-  /// The rules for lines of a family of this type, as a text for its author.
+  /// The rules for lines of a family of this type, as a text for the author of the page.
   static std::string_view rule_of(Type type);
 
   /// Checks the next line. `group` is the hash of the line's labels without `bound`. `bound` is the
@@ -30,12 +30,12 @@ class GroupCheck {
   void take(Type type, Role role, std::uint64_t group, const std::string_view* bound,
             std::string_view value);
 
-  /// Returns whether all lines are valid for their type, with take_count() in place of the count.
-  /// Must be called after the last line.
+  /// Returns whether all lines are valid for their type, after the counts are replaced by those of
+  /// take_count(). Must be called after the last line.
   [[nodiscard]] bool finish();
 
-  /// The value of the last bucket of the group that take() or finish() has ended, if its count
-  /// differs from it; otherwise empty.
+  /// Returns the value of the last bucket if it differs from the count of the group that take() or
+  /// finish() has ended; otherwise an empty text.
   [[nodiscard]] std::string take_count() { return std::exchange(other_count_, {}); }
 
  private:

@@ -23,8 +23,8 @@ std::vector<std::string> names_in(std::string_view labels) {
 
 LabelNames::LabelNames(std::string_view constant_labels, const Renames& renames) {
   std::vector<std::string> added = names_in(constant_labels);
-  added.emplace_back("__name__");           // would replace the name of the metric
-  added.emplace_back("exported_instance");  // would replace the instance
+  added.emplace_back("__name__");           // the label would replace the name of the metric
+  added.emplace_back("exported_instance");  // the label would replace the instance
   const auto exported = [&](std::string name) {
     if (name == "instance" || name == "exported_instance") name.insert(0, "relayed_");
     while (std::ranges::find(added, name) != added.end()) name.insert(0, kExported);
@@ -52,7 +52,7 @@ void LabelNames::apply(SampleLine& line) const {
   for (std::size_t i = 0; i < labels.size(); ++i) {
     std::string_view name = published(labels[i].name);
     if (name.data() == labels[i].name.data()) continue;
-    // The labels in front have their new names.
+    // The labels before this one already have their new names.
     const auto is_taken = [&](const LineLabel& other) {
       if (other.name != name || &other == &labels[i]) return false;
       return &other < &labels[i] || published(other.name) == other.name;

@@ -16,9 +16,10 @@ class LabelNames {
  public:
   using Renames = std::vector<std::pair<std::string, std::string>>;  ///< from, to
 
-  /// A label that has the name of one in `constant_labels` (`probe="x",instance="y"`) becomes
-  /// exported_NAME, also after a rename. `instance` and `exported_instance` become relayed_NAME,
-  /// because the shipped scrape configurations interpret exported_instance as the instance.
+  /// A label with the name of a label in `constant_labels` (`probe="x",instance="y"`) is renamed to
+  /// exported_NAME. This also applies to the new names of `renames`. `instance` and
+  /// `exported_instance` are renamed to relayed_NAME, because the shipped scrape configurations
+  /// interpret exported_instance as the instance.
   LabelNames(std::string_view constant_labels, const Renames& renames);
 
   /// Renames the labels of a line.
@@ -28,7 +29,7 @@ class LabelNames {
   [[nodiscard]] std::string_view published(std::string_view name) const;
 
   Renames renames_;
-  NameFilter renamed_;  // of the names that change
+  NameFilter renamed_;  // the names that change
 };
 
 }  // namespace vitalsd::page

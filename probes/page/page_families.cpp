@@ -24,8 +24,8 @@ Fragment PageReader::finish() {
   return out;
 }
 
-// A family that violates the rules of its type is published as unknown, and so is every name of its
-// samples, because a strict parser would reject the whole page.
+// A family that violates the rules of its type is published as type unknown, with one family for
+// each name of its samples, because a strict parser would reject the whole page.
 void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
   const auto declaration = [&](std::string_view name, Type type) {
     return ForeignDeclaration{name, type, family.help, family.unit};

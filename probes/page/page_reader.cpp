@@ -11,8 +11,8 @@ namespace vitalsd::page {
 namespace {
 
 constexpr std::string_view kBlanks = " \t";
-constexpr std::size_t kMaxFamilies = 10'000;  // that are selected
-constexpr std::size_t kMaxNames = 100'000;    // whose family and role are remembered
+constexpr std::size_t kMaxFamilies = 10'000;  // only selected families count
+constexpr std::size_t kMaxNames = 100'000;    // names of samples whose family and role are kept
 
 std::string_view take_word(std::string_view& text) {
   const std::string_view word = text.substr(0, text.find_first_of(kBlanks));
@@ -48,7 +48,7 @@ PageReader::PageReader(const Rules& rules, ForeignFamilies& foreign, std::string
       openmetrics_(openmetrics),
       previous_(std::move(previous)) {
   if (!previous_) return;
-  std::size_t series = 0;  // about so many
+  std::size_t series = 0;  // approximate number of series
   for (const FragmentFamily& family : *previous_) {
     previous_families_.emplace(family.metric->name, &family);
     series += family.lines.size() / (family.lines.find('\n') + 1);
@@ -193,7 +193,7 @@ std::size_t PageReader::add_family(const std::string& raw_name, std::string name
   const std::size_t index = families_.size();
   if (index >= kMaxFamilies) return kTooMany;
   by_name_.try_emplace(name, index);
-  if (!families_.empty()) families_.back().lines.shrink();  // is mostly complete
+  if (!families_.empty()) families_.back().lines.shrink();  // the family before is usually complete
   const FragmentFamily* const previous = previous_of(exported_name(name));
   const bool is_exported = is_reserved_name(name);
   families_.push_back({.name = std::move(name),
@@ -240,7 +240,7 @@ void PageReader::read_sample(std::string_view line) {
   // of Go programs have a gauge and a counter that differ only by _total.
   declared_ = kNone;
   has_timestamps_ = has_timestamps_ || line_.has_timestamp();
-  // The line of the probe about this target.
+  // The series that the probe publishes about this target.
   if (line_.name() == "relay_up" && line_.label_text() == constant_labels_) {
     throw ProbeError(Reason::mismatch,
                      "the page is vitalsd's own page, which contains the series of this target: "
@@ -261,7 +261,7 @@ void PageReader::read_sample(std::string_view line) {
     cut(family);
     return;
   }
-  // The place in the set arrives in the cache while the line is written.
+  // Loads the place in the set into the cache while the line is written.
   series_.prefetch(identity->series);
   const std::string_view published = published_line(family);
   if (!series_.insert(identity->series)) {
@@ -277,7 +277,8 @@ void PageReader::read_sample(std::string_view line) {
   family.lines.add(published);
 }
 
-// Removes a family that is not complete, because a part of a histogram or a summary is wrong.
+// Removes a family of which a line was left out: a histogram or a summary without all of its lines
+// is wrong.
 void PageReader::cut(Family& family) {
   if (family.type != Type::histogram && family.type != Type::summary) return;
   drop(Dropped::limit, family.lines.count(), family.name);
@@ -286,7 +287,7 @@ void PageReader::cut(Family& family) {
   family.is_cut = true;
 }
 
-// Nothing if two labels have the same name. The order of labels does not matter.
+// Returns nothing if two labels have the same name. The order of labels does not matter.
 std::optional<PageReader::Identity> PageReader::identify(const Family& family, Role role) {
   const std::span<const LineLabel> labels = line_.labels();
   for (std::size_t i = 0; line_.may_repeat_name() && i < labels.size(); ++i) {
@@ -308,7 +309,7 @@ std::optional<PageReader::Identity> PageReader::identify(const Family& family, R
   return out;
 }
 
-// The line as it is published, until the next call.
+// Returns the line as it is published. The text is valid until the next call.
 std::string_view PageReader::published_line(const Family& family) {
   std::string& out = published_;
   out.clear();
@@ -334,8 +335,8 @@ std::string_view PageReader::published_line(const Family& family) {
   return out;
 }
 
-// Many targets count an event while they write the page, so that the count differs from the last
-// bucket, although both are the same by definition.
+// Replaces a count that differs from the last bucket. Both are the same by definition, but many
+// targets count an event while they write the page.
 void PageReader::mend_count(Family& family) {
   const std::string count = family.check.take_count();
   if (count.empty()) return;

@@ -28,7 +28,7 @@ namespace vitalsd::page {
 /// The first line that was left out.
 struct FirstDropped {
   Dropped reason = Dropped::invalid;
-  std::size_t line = 0;  ///< its number, if the reason is one of the line itself
+  std::size_t line = 0;  ///< its number, if the line itself is the reason
   std::string family{};  ///< the name of its family, if it is known
 };
 
@@ -74,7 +74,7 @@ class PageReader {
   [[nodiscard]] const std::optional<Misfit>& first_misfit() const { return first_misfit_; }
   /// Whether a line has a timestamp, which is not published.
   [[nodiscard]] bool has_timestamps() const { return has_timestamps_; }
-  /// The number of lines that were read, and not left out before finish().
+  /// The number of series that were read. Series that were left out before finish() do not count.
   [[nodiscard]] std::size_t series() const { return series_.size() - cut_series_; }
 
  private:
@@ -82,7 +82,7 @@ class PageReader {
   static constexpr std::size_t kTooMany = kNone - 1;
 
   struct Family {
-    std::string name;  // as in ForeignDeclaration
+    std::string name;  // see ForeignDeclaration
     Type type = Type::unknown;
     std::string help;
     std::string unit;
@@ -103,8 +103,8 @@ class PageReader {
     std::uint64_t group = 0;
     const std::string_view* bound = nullptr;  // see GroupCheck::take
   };
-  // Not noexcept, so that libstdc++ stores the hash of each key beside it, and does not hash all
-  // keys of a bucket again for each search.
+  // Not noexcept: libstdc++ then stores the hash of each key, and does not compute the hashes of
+  // all keys of a bucket in each search.
   struct Hash {
     using is_transparent = void;  // NOLINT(*-identifier-naming)
     std::size_t operator()(std::string_view text) const {
@@ -143,25 +143,25 @@ class PageReader {
   ByName<const FragmentFamily*> previous_families_;
 
   std::string partial_line_;  // until the rest of it arrives
-  bool skipping_ = false;     // the rest of a line that is too long
-  bool ended_ = false;        // # EOF
+  bool skipping_ = false;     // the rest of a line that is too long is skipped
+  bool ended_ = false;        // the line # EOF has been read
   SampleLine line_;
   std::string published_;  // the last line that was published
-  bool follows_ = false;   // the bytes of the previous sample line still exist
+  bool follows_ = false;   // the bytes of the last sample line still exist
   std::vector<Family> families_;
   ByName<std::size_t> by_name_;  // indices of families
   ByName<Entry> entries_;        // by the name of samples
-  // Adjacent lines mostly have one name.
+  // Adjacent lines usually have the same name.
   std::string last_name_;
   Entry last_entry_;
-  std::uint64_t last_name_hash_ = 0;  // of the name that is published
+  std::uint64_t last_name_hash_ = 0;  // of the name under which it is published
   // HELP and UNIT lines precede or follow the TYPE line of their family.
   std::string meta_name_;  // of the last HELP, TYPE or UNIT line
   std::string meta_help_;
   std::string meta_unit_;
-  std::size_t declared_ = kNone;  // the family of the TYPE line with this name
+  std::size_t declared_ = kNone;  // the family of the last TYPE line
   SeriesSet series_;
-  std::size_t cut_series_ = 0;  // of those, in families that were cut
+  std::size_t cut_series_ = 0;  // series of families that were cut
   DroppedLines dropped_;
   std::optional<FirstDropped> first_dropped_;
   std::optional<Misfit> first_misfit_;

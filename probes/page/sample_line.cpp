@@ -36,13 +36,13 @@ bool is(char c, unsigned classes) {
   return (kClasses[static_cast<unsigned char>(c)] & classes) != 0;
 }
 
-// The end of the characters of a name.
+// Returns the end of a sequence of characters of class `part`.
 const char* end_of_part(const char* at, const char* end, Class part) {
   while (at != end && is(*at, part)) ++at;
   return at;
 }
 
-// The end of an unquoted name; `at` if there is none.
+// Returns the end of an unquoted name; `at` if there is none.
 const char* end_of_name(const char* at, const char* end, Class start, Class part) {
   return at == end || !is(*at, start) ? at : end_of_part(at + 1, end, part);
 }
@@ -65,10 +65,11 @@ std::string escape_name(std::string_view name, Class start, Class part) {
   for (std::size_t i = 0; i < name.size(); ++i) {
     char c = name[i];
     if (c == '\\' && i + 1 < name.size()) c = name[++i];
-    const bool continues = (static_cast<unsigned char>(c) & 0xc0U) == 0x80;  // of one character
+    // A byte of a UTF-8 sequence other than its first.
+    const bool continues = (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
     if (is(c, part) && (!out.empty() || is(c, start))) {
       out += c;
-    } else if (out.empty() && is(c, part)) {  // a digit
+    } else if (out.empty() && is(c, part)) {  // a digit at the start of the name
       out += '_';
       out += c;
     } else if (!continues) {
@@ -78,13 +79,13 @@ std::string escape_name(std::string_view name, Class start, Class part) {
   return out;
 }
 
-// What the bytes of a text are.
+// The properties of a text.
 struct Content {
   bool is_plain = true;      // ASCII without NUL
   bool has_escapes = false;  // a backslash
 };
 
-// Bytes on which the compiler's operators work at once.
+// A block of bytes, on which the compiler's operators work in parallel.
 constexpr std::size_t kBlock = 16;
 using Block [[gnu::vector_size(kBlock)]] = unsigned char;
 
@@ -96,7 +97,7 @@ bool has_high_bit(const Block& bytes) {
 
 Content content_of(std::string_view text) {
   Block bytes = Block{} + 'x';
-  Block other{};  // highest bit: not plain
+  Block other{};  // the highest bit is set for bytes that are not plain
   Block backslash{};
   const auto add = [&] {
     other |= bytes | reinterpret_cast<Block>(bytes == 0);
@@ -107,7 +108,7 @@ Content content_of(std::string_view text) {
     std::memcpy(&bytes, text.data() + at, kBlock);
     add();
   }
-  if (at > 0) {  // the last block overlaps
+  if (at > 0) {  // the last block overlaps the one before
     std::memcpy(&bytes, text.data() + text.size() - kBlock, kBlock);
   } else {
     std::memcpy(&bytes, text.data(), text.size());
@@ -130,7 +131,7 @@ bool is_number(std::string_view text) {
   };
   std::size_t digits = take_digits();
   if (digits > kMaxDigits) return false;
-  if (digits > 0 && text.empty()) return true;  // almost all values
+  if (digits > 0 && text.empty()) return true;  // true for almost all values
   if (digits == 0 && !text.starts_with('.')) {
     std::array<char, 8> word{};
     if (text.empty() || text.size() > word.size()) return false;
@@ -190,7 +191,7 @@ std::string unescape_help(std::string_view text, bool openmetrics) {
 }
 
 bool SampleLine::parse(std::string_view line, bool follows) {
-  // Labels that cannot be copied are read again.
+  // Labels of the previous line that cannot be copied are parsed again.
   known_ = follows && !label_text_.empty() ? size_ : 0;
   const std::string_view known_name = known_ > 0 ? name_ : std::string_view();
   size_ = 0;
@@ -229,7 +230,7 @@ std::string_view SampleLine::label_text_and_value() const {
   return between(label_text_.data(), value_.data() + value_.size());
 }
 
-// After the opening brace, to the end of the closing one.
+// Parses from after the opening brace to the end of the closing one.
 const char* SampleLine::parse_labels(const char* at, const char* end) {
   const auto skip = [&] {
     if (at == end || !is_blank(*at)) return;
@@ -257,7 +258,7 @@ const char* SampleLine::parse_labels(const char* at, const char* end) {
   return at + 1;
 }
 
-// Whether the line has the label of the previous line at this place.
+// Whether the line has the same label as the previous line at this position.
 bool SampleLine::take_known_label(const char*& at, const char* end) {
   if (size_ >= known_) return false;
   const LineLabel& label = labels_[size_];
@@ -271,7 +272,7 @@ bool SampleLine::take_known_label(const char*& at, const char* end) {
   return true;
 }
 
-// A label, or the quoted name of the metric.
+// Parses a label, or the quoted name of the metric.
 const char* SampleLine::parse_label(const char* at, const char* end) {
   std::string_view name;
   if (*at == '"') {
@@ -308,8 +309,8 @@ const char* SampleLine::parse_label(const char* at, const char* end) {
   return at;
 }
 
-// A text after its opening quote, to the end of the closing one. An unknown escape means the
-// backslash itself.
+// Parses a text from after its opening quote to the end of the closing one. The backslash of an
+// unknown escape stands for itself.
 const char* SampleLine::parse_quoted(const char* at, const char* end, std::string_view& text) {
   const char* const begin = at;
   if (at == end) return nullptr;
@@ -339,7 +340,7 @@ const char* SampleLine::parse_quoted(const char* at, const char* end, std::strin
   return at + 1;
 }
 
-// Value, timestamp and exemplar.
+// Parses the value, the timestamp and the exemplar.
 bool SampleLine::parse_end(const char* at, const char* end) {
   const auto take_word = [&] {
     const char* const begin = at;

@@ -20,8 +20,8 @@ struct LineLabel {
   std::uint64_t hash = 0;  ///< of the name and the value
 };
 
-/// A set of label names that may seem to have a name that was not added, but never the reverse: a
-/// line without a special name is recognised at once.
+/// A set of label names in 64 bits. It may report a name that was not added, but never misses one
+/// that was, so a line without any of the names is recognized at once.
 class NameFilter {
  public:
   /// Returns false if the name has not been added before.
@@ -48,36 +48,36 @@ class SampleLine {
   static constexpr std::size_t kMaxLabels = 64;
 
   /// Returns false if the line is invalid: syntax, invalid UTF-8, NUL, more than kMaxLabels labels,
-  /// a value or a timestamp that is not a decimal number. The views refer to `line`, to previous
-  /// and to this object until the next call. `line` has no newline. `follows`: the bytes of all
-  /// lines since the last call without it still exist. Adjacent lines have most labels in common,
-  /// which are then compared instead of read.
+  /// a value or a timestamp that is not a decimal number. The views are valid until the next call;
+  /// they refer to `line`, to previous lines and to this object. `line` has no newline. `follows`:
+  /// the bytes of all lines since the last call without `follows` still exist. Adjacent lines have
+  /// most labels in common; these are then compared and not parsed.
   bool parse(std::string_view line, bool follows = false);
 
-  /// Characters of a quoted name that are not valid in an unquoted one are replaced by '_'.
+  /// Characters of a quoted name that are only valid in quotes are replaced by '_'.
   [[nodiscard]] std::string_view name() const { return name_; }
   /// The labels with a value: a label with an empty value is the same as none.
   [[nodiscard]] std::span<const LineLabel> labels() const { return {labels_.data(), size_}; }
   /// Changes the name of a label.
   void rename(std::size_t label, std::string_view name);
-  /// The names of the labels, as the line has them.
+  /// The names of the labels, before rename().
   [[nodiscard]] NameFilter names() const { return names_; }
   /// Whether two labels may have the same name.
   [[nodiscard]] bool may_repeat_name() const { return may_repeat_name_; }
-  /// All labels as the line has them, if that text is valid in both formats and has no blanks.
-  /// Empty if there are none, or if the labels must be written one by one.
+  /// The text of all labels, if it is valid in both formats and has no blanks. Empty if there are
+  /// none, or if the labels must be written one by one.
   [[nodiscard]] std::string_view label_text() const { return label_text_; }
   [[nodiscard]] std::string_view value() const { return value_; }
   /// The label_text() and the value, if the line has them as `a="b"} 1`; otherwise empty.
   [[nodiscard]] std::string_view label_text_and_value() const;
   [[nodiscard]] bool has_timestamp() const { return has_timestamp_; }
 
-  /// A text that lives as long as the views.
+  /// Stores a text until the views become invalid.
   std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
 
  private:
   bool take_known_label(const char*& at, const char* end);
-  // Each takes [at, end) and returns where it stopped; null if the line is invalid.
+  // Each function parses from `at` and returns where it stopped; null if the line is invalid.
   const char* parse_labels(const char* at, const char* end);
   const char* parse_label(const char* at, const char* end);
   const char* parse_quoted(const char* at, const char* end, std::string_view& text);
@@ -91,7 +91,7 @@ class SampleLine {
   std::size_t known_ = 0;  // the labels of the previous line, in labels_ from size_ on
   NameFilter names_;
   bool may_repeat_name_ = false;
-  bool has_escapes_ = false;  // a backslash in the part that is read
+  bool has_escapes_ = false;  // a backslash in the part that is being parsed
   bool verbatim_ = false;     // label_text_ can be used
   std::deque<std::string> texts_;
   bool has_timestamp_ = false;

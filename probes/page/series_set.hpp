@@ -10,8 +10,8 @@
 
 namespace vitalsd::page {
 
-/// 64 bits of a text and of `seed`, fast rather than strong: a target that forges collisions loses
-/// its own lines.
+/// A 64-bit hash of a text and of `seed`. It is fast and not cryptographic: a target that creates
+/// collisions only loses lines of its own.
 inline std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) {
   const auto fold = [](std::uint64_t a, std::uint64_t b) {
     const auto product = static_cast<unsigned __int128>(a) * b;
@@ -29,7 +29,7 @@ inline std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) {
   for (; end - at > 16; at += 16) {
     hash = fold(read(at, std::uint64_t{}) ^ kFirst, read(at + 8, std::uint64_t{}) ^ hash);
   }
-  // The rest in two words, which overlap if it is shorter.
+  // Hashes the rest as two words, which overlap if the rest is shorter.
   std::uint64_t low = 0;
   std::uint64_t high = 0;
   if (const auto left = end - at; left >= 8) {
@@ -58,18 +58,18 @@ class SeriesSet {
     ++size_;
     return true;
   }
-  /// Makes the next insert() of the hash faster, if something is done before it.
+  /// Makes a later insert() of the hash faster, because the memory is loaded in the meantime.
   void prefetch(std::uint64_t hash) const {
     if (!places_.empty()) __builtin_prefetch(&places_[index(hash)]);
   }
-  /// Prepares for so many hashes.
+  /// Reserves memory for `count` hashes.
   void reserve(std::size_t count) {
     if (2 * count > places_.size()) grow(count);
   }
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
-  // The hash as a fraction of the range, so that the number of places may be any.
+  // Scales the hash to the number of places, which need not be a power of two.
   [[nodiscard]] std::size_t index(std::uint64_t hash) const {
     return static_cast<std::size_t>(static_cast<unsigned __int128>(hash) * places_.size() >> 64U);
   }

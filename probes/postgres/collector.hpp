@@ -1,5 +1,6 @@
-// A statement of vitalsd with the function that reads its result. Those of the fast lane are part
-// of the one message of each run. Those of the slow lane are executed as the option `queries` is.
+// A statement of vitalsd with the function that reads its result. The statements of the fast lane
+// are sent in one message in each run. Those of the slow lane are executed like the queries of the
+// option `queries`.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -12,17 +13,19 @@
 namespace vitalsd::postgres {
 
 struct Collector {
-  /// The label `collector`.
+  /// The value of the label `collector`.
   std::string_view name;
-  /// In the slow lane, {columns} is `columns`, and {schema} the schema of `extension`.
+  /// In a statement of the slow lane, {columns} is replaced by `columns`, and {schema} by the
+  /// schema of `extension`.
   std::string_view sql;
-  std::string_view columns = {};  ///< whose names depend on the version
-  /// Adds samples and readings of checks. `lacks` is what the role may not read, with the statement
-  /// that permits it; it is empty at first, and {role} in it is the role.
+  std::string_view columns = {};  ///< columns whose names depend on the version of the server
+  /// Adds samples and readings of checks. If the role lacks a permission, sets `lacks` to a text
+  /// that names what it cannot read and the statement that grants the permission, with {role} in
+  /// place of the role.
   void (*read)(const Rows& rows, Part& out, std::string& lacks);
   int min_version = 10;  ///< major versions of the server
   int max_version = std::numeric_limits<int>::max();
-  /// In a database without this extension, the collector is left out. Slow lane only.
+  /// The collector is left out in a database without this extension. Slow lane only.
   std::string_view extension = {};
 
   [[nodiscard]] bool supports(int version) const {

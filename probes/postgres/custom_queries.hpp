@@ -38,10 +38,10 @@ class CustomQueries {
   CustomQueries(config::Node& options, const Environment& environment);
 
   /// Executes the queries that are due, as many as the run that began at `start` has time for, and
-  /// adds a part for each query of the server's version. A query that fails fails its part only. A
-  /// collector of the slow lane that fails is told by its metric and by the message of the probe.
-  /// `connection` is replaced by a new one if it is empty or lost; throws ProbeError if that fails,
-  /// because the server is then down.
+  /// adds a part for each query of the server's version. A failure of a query fails its part only.
+  /// A failure of a collector of the slow lane is reported by a metric and in the message of the
+  /// probe. `connection` is replaced by a new one if it is empty or lost; throws ProbeError if that
+  /// fails, because the server is then down.
   boost::asio::awaitable<void> run(std::optional<net::PgConnection>& connection,
                                    const Connect& connect, Clock::time_point start, SampleSet& out);
 
@@ -53,8 +53,8 @@ class CustomQueries {
     CustomQuery query;
     std::optional<Clock::time_point> executed_at;  // the start of the last execution
     std::chrono::duration<double> duration{};      // of the last execution
-    Fragment readings{};                           // of the last successful one
-    std::vector<CheckResult> checks{};             // as the readings
+    Fragment readings{};                           // of the last successful execution
+    std::vector<CheckResult> checks{};             // of the last successful execution
     std::string lacks{};                           // see Collector::read
     bool is_absent = false;                        // the database lacks the extension
     std::string labels{};                          // constant labels of the readings

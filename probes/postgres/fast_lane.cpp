@@ -13,14 +13,15 @@
 namespace vitalsd::postgres {
 namespace {
 
-// One that failed to be dropped (datconnlimit -2) cannot be vacuumed, and the server ignores it.
+// A database that could not be dropped completely (datconnlimit -2) cannot be vacuumed, and the
+// server ignores its age.
 constexpr std::string_view kWraparoundSql = R"sql(
 SELECT datname, age(datfrozenxid) AS xid_age, mxid_age(datminmxid) AS mxid_age,
        pg_is_in_recovery() AS in_recovery
 FROM pg_database WHERE datconnlimit <> -2
 )sql";
 
-// Columns of newer versions are read as JSON, in which a missing one is NULL.
+// Columns that older versions lack are read from a row as JSON, in which a missing column is NULL.
 constexpr std::string_view kSlotsSql = R"sql(
 SELECT slot_name, coalesce(database, '') AS database, slot_type, active,
        pg_wal_lsn_diff(position, restart_lsn) AS retained, facts ->> 'wal_status' AS wal_status,
@@ -33,9 +34,9 @@ FROM (SELECT s.*, to_jsonb(s) AS facts,
       FROM pg_replication_slots s ORDER BY slot_name LIMIT 100) s
 )sql";
 
-// Locks of rows are locks of transactions, which have no database. Advisory locks are those of
-// applications, which may wait for them forever. CREATE INDEX CONCURRENTLY waits for virtual
-// transactions for as long as they last.
+// A session that waits for a row waits for the lock of a transaction, which belongs to no database.
+// Advisory locks are left out, because applications may wait for them forever by design. CREATE
+// INDEX CONCURRENTLY waits for virtual transactions for as long as they last.
 constexpr std::string_view kBlockedSql = R"sql(
 WITH waiting AS (
   SELECT pid, (to_jsonb(l) ->> 'waitstart')::timestamptz AS since FROM pg_locks l
@@ -58,8 +59,8 @@ SELECT (SELECT count(DISTINCT pid) FROM waiting) AS blocked,
 FROM (SELECT 1) one LEFT JOIN worst ON true LEFT JOIN pg_stat_activity a ON a.pid = worst.pid
 )sql";
 
-// txid_current() would use up a transaction id. A pg_dump with several jobs keeps its snapshot in a
-// session that is idle in a transaction until it ends.
+// txid_current() is not used, because it consumes a transaction ID. A pg_dump with several jobs
+// keeps its snapshot in a session that is idle in a transaction until it ends.
 constexpr std::string_view kTransactionsSql = R"sql(
 SELECT txid_snapshot_xmax(txid_current_snapshot()) AS txid,
        CASE WHEN NOT pg_is_in_recovery() THEN pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')
@@ -87,8 +88,8 @@ FROM (SELECT count(*) AS prepared,
             FROM pg_stat_activity WHERE pid <> pg_backend_pid()) s) a
 )sql";
 
-// primary_conninfo may contain a password, so only its presence leaves the server. Before 12 it is
-// in a file of its own.
+// primary_conninfo may contain a password, so the query returns only whether it is set. Before
+// version 12 it is in a separate file.
 constexpr std::string_view kRecoverySql = R"sql(
 SELECT CASE WHEN pg_is_in_recovery() AND pg_has_role('pg_read_all_settings', 'USAGE')
             THEN current_setting('primary_conninfo', true) <> '' END AS follows_primary,
@@ -126,7 +127,7 @@ WHERE pg_stat_get_db_checksum_failures(id) IS NOT NULL
 )sql";
 
 void read_wraparound(const Rows& rows, Part& out, std::string& /*lacks*/) {
-  constexpr double kIds = 2147483648;  // after which they are in the future
+  constexpr double kIds = 2147483648;  // transactions with a higher distance are in the future
   double worst = -1;
   std::string object;
   bool in_recovery = false;
@@ -175,7 +176,7 @@ void read_slots(const Rows& rows, Part& out, std::string& /*lacks*/) {
   if (knows_status) out.check(kSlotStatusCheck, lost, worst);
 }
 
-// What somebody on call needs to end the session that blocks the others.
+// Describes the session that blocks the others, with what is needed to terminate it.
 std::string describe_blocker(const Row& row) {
   const std::string_view pid = row.text("worst_pid");
   if (pid.empty()) return {};
@@ -209,7 +210,7 @@ void read_transactions(const Rows& rows, Part& out, std::string& /*lacks*/) {
   }
 }
 
-// A standby that replays an archive only has no receiver, and on an idle primary no lag.
+// A standby that only replays an archive has no receiver. If the primary is idle, there is no lag.
 void read_recovery(const Rows& rows, Part& out, std::string& /*lacks*/) {
   for (const Row row : rows.all()) {
     kRecoveryTable.add(out, row);
@@ -240,7 +241,7 @@ void read_checksums(const Rows& rows, Part& out, std::string& /*lacks*/) {
   for (const Row row : rows.all()) kChecksumTable.add(out, row, row.text("datname"));
 }
 
-// Every role may read all of them; an error would fail the whole run.
+// Every role may execute these statements. An error of one would fail the whole run.
 constexpr std::array kCollectors = {
     Collector{.name = "database_wraparound", .sql = kWraparoundSql, .read = read_wraparound},
     Collector{.name = "replication_slots", .sql = kSlotsSql, .read = read_slots},

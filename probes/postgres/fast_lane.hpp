@@ -1,4 +1,4 @@
-// The statements that each run executes after those of statements.hpp, in the same message.
+// The statements that each run sends in one message with those of statements.hpp, after them.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"
@@ -9,11 +9,11 @@
 
 namespace vitalsd::postgres {
 
-/// kStatements, and the statements of the collectors for this major version.
+/// Returns kStatements and the statements of the collectors for this major version.
 std::string fast_statements(int version);
 
-/// Adds the samples and the readings of the collectors from `results`, which are those after
-/// kStatements. Throws ProbeError(protocol) if a result or a column is missing.
+/// Adds the samples and the readings of the collectors from `results`, the results of the
+/// statements after kStatements. Throws ProbeError(protocol) if a result or a column is missing.
 void add_fast_lane(std::span<const net::PgResult> results, int version, Part& out);
 
 }  // namespace vitalsd::postgres

@@ -48,7 +48,7 @@ std::optional<double> read_value(const net::PgResult& result, int row, int colum
   return number;
 }
 
-// Returns the family of `value`. Throws if another target has published it with another type.
+// Returns the family of `value`. Throws if another probe publishes the family with another type.
 MetricRef family_of(const ValueColumn& value, ForeignFamilies& foreign) {
   const auto family =
       foreign.intern({.name = value.metric, .type = value.type, .help = value.help, .unit = {}});

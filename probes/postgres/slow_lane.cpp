@@ -63,7 +63,7 @@ void read_indexes(const Rows& rows, Part& out, std::string& /*lacks*/) {
   std::string first;
   for (const Row row : rows.all()) {
     const std::string_view index = row.text("indexrelname");
-    if (index.empty()) {  // the first row has the number; none on a standby
+    if (index.empty()) {  // the number is in the first row; a standby has none
       if (row.text("invalid").empty()) return;
       invalid = column_of(row, "invalid");
       out.add(kInvalidIndexes, invalid, row.text("datname"));
@@ -171,7 +171,8 @@ std::vector<CustomQuery> slow_queries(config::Duration interval) {
 
 Collected collect(const Collector& collector, const net::PgResult& result,
                   const std::string& constant_labels) {
-  // The statements have a LIMIT, or read a list of which the longest, pg_settings, has 400 rows.
+  // Each statement has a LIMIT or reads a bounded list; the longest list, pg_settings, has 400
+  // rows.
   constexpr int kMaxRows = 2000;
   if (result.rows() > kMaxRows) {
     throw ProbeError(Reason::protocol,

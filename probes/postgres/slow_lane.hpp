@@ -1,5 +1,6 @@
 // Collectors that read the catalogs of a database or directories of the server. They are executed
-// as the option `queries` is: each by itself, with its own limit and failure.
+// like the queries of the option `queries`: each separately, with its own time limit and its own
+// failure.
 #pragma once
 
 #include "exporter/model/check.hpp"
@@ -22,7 +23,7 @@ namespace vitalsd::postgres {
 /// The collectors as queries.
 std::vector<CustomQuery> slow_queries(config::Duration interval);
 
-/// What a collector read.
+/// The result of a collector.
 struct Collected {
   Fragment readings;
   std::vector<CheckResult> checks;
@@ -33,7 +34,7 @@ struct Collected {
 Collected collect(const Collector& collector, const net::PgResult& result,
                   const std::string& constant_labels);
 
-/// Executes the statement of a collector. Nothing: the database lacks its extension.
+/// Executes the statement of a collector. Returns nothing if the database lacks its extension.
 boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusal>> ask_collector(
     const CustomQuery& query, net::PgConnection& connection, std::chrono::milliseconds limit,
     std::chrono::milliseconds lock_limit);

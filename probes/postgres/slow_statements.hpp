@@ -1,5 +1,5 @@
-// The statements of the slow lane's collectors. Each returns a limited number of rows, and what
-// they leave out in a column of each row.
+// The statements of the slow lane's collectors. Each statement returns a limited number of rows. If
+// it leaves rows out, a column of each row has their number or sum.
 #pragma once
 
 #include <string_view>
@@ -12,7 +12,7 @@ SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid =
 WHERE e.extname = '{extension}'
 )sql";
 
-/// Sizes are those of the catalog, because pg_table_size() waits for locks.
+/// Reads the sizes from the catalog, because pg_table_size() waits for locks.
 inline constexpr std::string_view kTablesSql = R"sql(
 WITH settings AS (
   SELECT current_setting('autovacuum_vacuum_threshold')::float8 AS threshold,
@@ -62,8 +62,8 @@ SELECT current_database() AS datname, nspname AS schemaname, relname, tables, al
 FROM ranked ORDER BY relpages DESC, oid
 )sql";
 
-/// A serial column of type integer may have a sequence of bigint. A standby has the sequences of
-/// its primary, where they are judged.
+/// A serial column of type integer may have a sequence of bigint. On a standby the query returns
+/// nothing, because its sequences are those of the primary.
 inline constexpr std::string_view kSequencesSql = R"sql(
 WITH sequences AS (
   SELECT n.nspname, c.relname, c.oid,
@@ -98,9 +98,9 @@ ORDER BY readable DESC, used DESC NULLS LAST, nspname, relname LIMIT 20
 )sql";
 
 /// CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY lock the table until the index is valid.
-/// Autovacuum has the same lock, which says nothing about an index. A standby does not see these
-/// locks, so only its primary is judged. An
-/// index of a partitioned table (relkind I) is not valid until each partition has one.
+/// Autovacuum takes the same lock, so its locks are ignored. A standby does not have these locks,
+/// so only the primary checks its indexes. An index of a partitioned table (relkind I) is not valid
+/// until each partition has one.
 inline constexpr std::string_view kIndexesSql = R"sql(
 WITH invalid AS (
   SELECT n.nspname AS schemaname, t.relname, i.relname AS indexrelname, i.oid
@@ -124,7 +124,7 @@ UNION ALL
  FROM invalid WHERE NOT pg_is_in_recovery() ORDER BY schemaname, indexrelname LIMIT 20)
 )sql";
 
-/// The values of a new session of the role: those of this one have limits of vitalsd.
+/// Reads the values that a new session of the role has: in this session, vitalsd has set limits.
 inline constexpr std::string_view kSettingsSql = R"sql(
 SELECT name, pending_restart,
        CASE WHEN vartype = 'bool' THEN (reset_val = 'on')::int::float8
@@ -145,8 +145,8 @@ inline constexpr std::string_view kArchiveStatusSql = R"sql(
 SELECT count(*) AS ready FROM pg_ls_archive_statusdir() WHERE name ~ '\.ready$'
 )sql";
 
-/// Without the texts, which the server reads from a file. An id may occur twice, because it was
-/// executed by itself and in a function.
+/// Does not read the texts of statements, because the server reads them from a file. An ID occurs
+/// twice if the statement was executed both directly and in a function.
 inline constexpr std::string_view kStatementsSql = R"sql(
 SELECT pg_get_userbyid(s.userid) AS role, d.datname, s.queryid, sum(s.calls) AS calls,
        sum(s.time) / 1000 AS seconds, sum(s.rows) AS rows, sum(s.read_time) / 1000 AS read_seconds,

@@ -27,11 +27,11 @@ struct AllQueues {
   bool has_shifted = false;
 };
 
-/// What a list of queues has.
+/// The columns of a list of queues.
 enum class Columns : unsigned char {
-  all,         ///< messages, consumers and attributes, which the server must collect
-  no_stats,    ///< messages, but not of streams, and attributes; without statistics
-  attributes,  ///< what a declaration sets
+  all,         ///< messages, consumers and attributes; the server must collect them from all nodes
+  no_stats,    ///< messages except those of streams, and attributes; needs no statistics
+  attributes,  ///< attributes that a declaration sets
 };
 
 class Client {
@@ -58,7 +58,7 @@ class Client {
 
   /// The user, if `api` is a management API. Nothing if the server has no such path (404).
   asio::awaitable<std::optional<User>> whoami(const config::Url& api, Time deadline) const;
-  /// Assumes statistics if the server does not say.
+  /// If the response does not contain it, assumes that the server collects statistics.
   asio::awaitable<Overview> overview(const config::Url& api, Time deadline) const;
   asio::awaitable<std::vector<ManagedNode>> nodes(const config::Url& api, Time deadline) const;
   /// Nothing if the server is too old for this check.

@@ -123,7 +123,7 @@ std::string User::granting_command() const {
   });
   std::string command = "rabbitmqctl set_user_tags " + (is_plain ? name : "'" + name + "'");
   for (const std::string& tag : tags) {
-    if (tag != "management") command += ' ' + tag;  // `monitoring` includes it
+    if (tag != "management") command += ' ' + tag;  // `monitoring` includes `management`
   }
   return command + " monitoring";
 }
@@ -136,7 +136,8 @@ User read_user(std::string_view body) {
   if (object == nullptr || member(*object, "tags") == nullptr) {
     refuse(kWhat, "the response has no tags");
   }
-  User user{.name = text(*object, "name"), .tags = split(text(*object, "tags"))};  // before 3.9
+  // Before 3.9, the tags are one text.
+  User user{.name = text(*object, "name"), .tags = split(text(*object, "tags"))};
   if (const json::array* const tags = list(*object, "tags")) {
     for (const json::value& tag : *tags) {
       if (const json::string* const string = tag.if_string()) {

@@ -52,7 +52,7 @@ struct QueueList {
   std::size_t total = 0;  ///< queues on all pages
 };
 
-/// What /api/overview says of the cluster.
+/// The data of /api/overview.
 struct Overview {
   std::optional<std::size_t> queues;
   /// Whether the management API collects statistics: consumers of queues, memory of nodes.

@@ -66,7 +66,7 @@ void keep_worse(const Queue*& worst, const Queue* queue) {
   if (queue->ready && (worst == nullptr || *queue->ready > *worst->ready)) worst = queue;
 }
 
-/// Whether it is known if the queue needs a consumer.
+/// Whether it is known whether the queue needs a consumer.
 bool is_judged(const Queue& queue, const QueueOptions& options) {
   return !options.has_types || !queue.attributes.type.empty();
 }

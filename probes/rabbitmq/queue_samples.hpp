@@ -24,7 +24,7 @@ using Queues = std::vector<const Queue*>;
 asio::awaitable<Queues> merge(std::vector<std::vector<Queue>*> current,
                               std::vector<std::vector<Queue>*> previous);
 
-/// By make_key().
+/// The keys are those of make_key().
 using AttributeMap = std::unordered_map<std::string, QueueAttributes>;
 
 /// Both functions yield to the loop.

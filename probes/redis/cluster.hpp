@@ -21,7 +21,7 @@ class RedisConnection;
 
 namespace vitalsd::redis {
 
-/// CLUSTER NODES, counted.
+/// The counts of CLUSTER NODES.
 struct ClusterNodes {
   std::vector<std::string> failed;  ///< addresses of nodes that the cluster considers failed
   std::size_t suspected = 0;        ///< nodes that only this node cannot reach
@@ -99,7 +99,7 @@ inline constexpr Check kShardsCheck{
     .critical = {},
     .help = "masters with hash slots that have no working replica, if the option replicas is set"};
 
-/// Asks a node of a cluster. A missing permission fails the part "cluster" only.
+/// Queries a node of a cluster. A missing permission fails the part "cluster" only.
 /// `replicas_expected`: whether each shard must have a replica. Throws ProbeError.
 asio::awaitable<void> add_cluster(net::RedisConnection& connection, bool replicas_expected,
                                   SampleSet& out);

@@ -31,7 +31,7 @@ RedisInfo::RedisInfo(std::string text) : text_(std::move(text)) {
 
 std::string_view RedisInfo::text(std::string_view field) const {
   // A linear search: most names differ in length, so few bytes are compared. Sorting the fields
-  // would cost more than all look-ups of a run. It starts after the last field that was found,
+  // would cost more than all lookups of a run. It starts after the last field that was found,
   // because the fields of a section are mostly read one after another.
   const auto start = fields_.begin() + static_cast<std::ptrdiff_t>(next_);
   auto it = std::ranges::find(start, fields_.end(), field, &Field::first);

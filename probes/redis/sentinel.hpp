@@ -61,7 +61,8 @@ inline constexpr MetricTable kMonitoredTable(
                      "master_name", "master_address"),
               [](const MonitoredMaster& master) { return master.sentinels; }});
 
-/// The label has no text of the server, which redis_exporter adds: it differs in each reply.
+/// redis_exporter adds a label with the text of the reply. It is left out, because it differs in
+/// each reply.
 inline constexpr Metric kQuorum({.name = "redis_sentinel_master_ckquorum_status",
                                  .help = "Whether enough sentinels are reachable to fail over the "
                                          "master."},

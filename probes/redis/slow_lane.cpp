@@ -17,7 +17,7 @@ using net::RedisReply;
 constexpr double kMicroseconds = 1e6;
 constexpr double kMilliseconds = 1e3;
 
-// "slowlog|get", as the rules of an ACL write it.
+// Returns the command as in a rule of an ACL: "slowlog|get".
 std::string rule_of(const std::vector<std::string>& words) {
   std::string rule = words[0] + '|' + words[1];
   for (char& c : rule) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -90,7 +90,8 @@ asio::awaitable<std::optional<RedisReply>> SlowLane::ask_permitted(net::RedisCon
     }
   }
   const bool refused = refused_.contains(rule);
-  // A server that does not know the command says nothing about the permission.
+  // An error other than a refusal, for example for an unknown command, does not show whether the
+  // permission exists.
   if (reply || refused) part.add(kPermitted, refused ? 0 : 1, rule);
   co_return reply;
 }

@@ -1,5 +1,5 @@
-// What changes slowly or is long: statistics of commands, the slow log and latency events. Read
-// once a minute; the lines of the last reading stay published until then. Names are those of
+// Data that changes slowly or is large: statistics of commands, the slow log and latency events. It
+// is read once a minute, and the last lines stay published in between. Names are those of
 // redis_exporter.
 #pragma once
 
@@ -85,7 +85,7 @@ inline constexpr Metric kPermitted(
          "Whether the user may run a command that some readings need; grant it by ACL SETUSER."},
     "command");
 
-/// One for each probe.
+/// Each probe has one.
 class SlowLane {
  public:
   static constexpr std::size_t kMaxCommands = 300;
@@ -93,7 +93,7 @@ class SlowLane {
   /// Publishes the last readings, and reads again if they are a minute old. Throws ProbeError for
   /// errors of the connection.
   asio::awaitable<void> add(net::RedisConnection& connection, SampleSet& out);
-  /// Makes the next run read again, because another server or user may respond.
+  /// Makes the next run read the data again, because the server or the user may be another one.
   void reset() {
     read_at_.reset();
     refused_.clear();

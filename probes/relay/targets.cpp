@@ -21,7 +21,7 @@ void tell_apart(std::span<Target> targets) {
   for (Target& target : targets) {
     if (count[target.instance] == 1) continue;
     target.instance += target.url.path;
-    // The paths are equal, too: the targets differ in their queries, or two names have the same
+    // The paths are equal, too: the URLs differ only in their queries, or two names have the same
     // address.
     const int number = ++seen[target.instance];
     if (number > 1) target.instance += " (" + std::to_string(number) + ')';

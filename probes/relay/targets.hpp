@@ -22,7 +22,8 @@ struct Target {
   std::string name;      ///< unique within the probe, without secrets
   std::string instance;  ///< host:port; host:port/path if another target has the same host:port
   config::Url url;
-  /// Of the URL, if `url` contains one of its addresses instead; otherwise empty.
+  /// The host name in the configuration, if `url` has one of its addresses instead; otherwise
+  /// empty.
   std::string host;
   std::vector<std::pair<std::string, std::string>> labels{};  ///< in addition to those of the probe
 };
@@ -35,7 +36,7 @@ class UrlTargets {
 
   [[nodiscard]] bool empty() const { return urls_.empty(); }
   [[nodiscard]] const std::vector<config::Url>& urls() const { return urls_; }
-  /// The key that sets them.
+  /// The key that sets the pages.
   [[nodiscard]] std::string_view key() const { return key_; }
 
   /// Appends the pages. `ip`: of the addresses of each_address. Throws ProbeError(dns) if a name

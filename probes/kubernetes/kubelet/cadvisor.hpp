@@ -70,7 +70,7 @@ class CadvisorReader {
   std::size_t stored_ = 0;  // bytes of instances_ and index_, approximately
   std::string key_;         // buffer for a key of index_
 
-  // The family of the last line. One look-up serves many lines, because the lines of a family are
+  // The family of the last line. One lookup serves many lines, because the lines of a family are
   // adjacent.
   std::string family_;
   std::size_t column_ = 0;  // in families_; its size if the family is not selected

@@ -38,7 +38,7 @@ class ContainerLog {
   };
   static constexpr std::size_t kStates = 5;
 
-  /// A container instance as the watch reports it, which is later than the kubelet knows it.
+  /// A container instance as the watch reports it. The kubelet knows a new instance earlier.
   struct Instance {
     std::string uid;  ///< of the pod
     std::int64_t restarts = 0;

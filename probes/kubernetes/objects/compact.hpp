@@ -25,7 +25,7 @@ class SharedText {
  private:
   using Value = boost::flyweight<std::string, boost::flyweights::no_locking>;
 
-  // The empty text is the most frequent one, so it is found without a look-up.
+  // The empty text is the most frequent one, so it is found without a lookup.
   static const Value& empty() {
     static const Value value;
     return value;

@@ -140,8 +140,8 @@ constexpr MetricTable kDetail(
 
 // ---- containers ---------------------------------------------------------------------------------
 
-/// A row or table for containers together with the same for init containers. The families of a pair
-/// differ in name and help only.
+/// The same row or table for containers and for init containers. The two differ only in the names
+/// and help texts of their families.
 template <class T>
 struct Twins {
   T app;

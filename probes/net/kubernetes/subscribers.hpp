@@ -1,5 +1,5 @@
 // The listeners of one reflector, and which of them have a complete list. While a listener is
-// called, it may add and remove listeners, also itself. Probe loop only.
+// called, it may add and remove listeners, including itself. Probe loop only.
 #pragma once
 
 #include <string_view>
