@@ -15,7 +15,8 @@ PROBES = ROOT / "probes"
 
 
 def rules() -> dict[str, list[str]]:
-    """Folder -> what its files may include, both relative to probes/."""
+    """Returns the folders that the files of each folder may include; all are relative to
+    probes/."""
     page = (ROOT / "docs/architecture.md").read_text()
     table = page.partition("| folder of `probes/` |")[2].partition("\n\n")[0]
     found: dict[str, list[str]] = {}

@@ -94,13 +94,14 @@ def runs_in(profile: str) -> int:
 
 
 def runs(daemon: Vitalsd, outcome: str) -> list[float]:
-    """Returns the number of runs of each probe that ended so."""
+    """Returns the number of runs of each probe that have ended so far."""
     samples = daemon.text_samples("vitalsd_probe_runs_total", outcome=outcome)
     return [sample.value for sample in samples]
 
 
 def instructions(executable: str, case: Case, keep: Path | None) -> float:
-    """Returns the instructions of one run, or of what the case counts."""
+    """Returns the number of instructions for one run, or for one of the actions that the case
+    counts."""
 
     def control(option: str, pid: int) -> None:
         subprocess.run(["callgrind_control", option, str(pid)], check=True, capture_output=True)

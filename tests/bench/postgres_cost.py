@@ -38,7 +38,8 @@ def fill(server: VersionedPostgres) -> None:
 
 
 def cpu_time(server: VersionedPostgres) -> float:
-    """CPU seconds of the probe's session, and so of the parser and planner, too."""
+    """Returns the CPU seconds of the probe's session, which include those of the parser and the
+    planner."""
     ((pid,),) = server.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'monitor'")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS

@@ -96,7 +96,7 @@ def bench() -> Iterator[Row]:
                 ours.wait_runs("mq", 2, deadline=3 * INTERVAL)
                 idle[name] = memory_mb(ours.pid)
         fill(broker, QUEUES)
-        time.sleep(3 * INTERVAL)  # the broker has stored and collected everything
+        time.sleep(3 * INTERVAL)  # the broker stores the messages and collects statistics
         def alone() -> float:
             """Returns the CPU seconds of the broker without an observer, for one interval."""
             before = broker_cpu(broker)

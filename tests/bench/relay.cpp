@@ -1,7 +1,7 @@
 // The cost of reading relayed pages: one page of 100,000 series, half of them of histograms, in
 // pieces of 16 KiB as libcurl delivers them. Prints the CPU seconds of the thread for the best
-// pass: "first" without a page before, "changed" with other values in the page before, "same" with
-// the same.
+// pass: "first" without a previous page, "changed" with a previous page of other values, "same"
+// with a previous page of the same values.
 //
 //   bench_relay [PASSES]
 //   bench_relay write FILE [SERIES [MORE]]    writes a page to FILE, with MORE added to each value

@@ -40,8 +40,8 @@ CHECKS = documented()
 
 @dataclass
 class Printed:
-    """What `vitalsd check` printed about a probe: its mark, the reason of a failed run, and the mark
-    of each line below."""
+    """The lines of `vitalsd check` about a probe: its mark, the reason of a failed run, and the
+    mark of each line below."""
 
     mark: str
     reason: str = ""

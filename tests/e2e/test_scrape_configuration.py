@@ -115,7 +115,8 @@ def test_identities(scraped: Prometheus, target: str) -> None:
     own = 'up{job="vitalsd",probe=""}'  # without honor_labels a relayed `up` has this job, too
     assert labels_of(scraped, own)["instance"] == target
     assert scraped.value(own) == 1
-    # The relayed series have the job of the others, and Prometheus's own series have another one.
+    # The relayed series have the same job label as the other series; Prometheus's own series of the
+    # relay job have another one.
     relayed = labels_of(scraped, "app_jobs")
     assert (relayed["job"], relayed["instance"]) == ("vitalsd", "10.1.1.1:80")
     assert labels_of(scraped, 'up{job="vitalsd-relay"}')["instance"] == target
@@ -160,7 +161,8 @@ def community(target: str, request: pytest.FixtureRequest) -> Iterator[Prometheu
 
 
 def test_community_rules_name_the_server(community: Prometheus) -> None:
-    """They name the target by `instance`, and compare sums and limits by it."""
+    """The rules identify the target by `instance`: they compare sums and limits for each
+    instance."""
     full = community.wait_firing("PostgresqlTooManyConnections")
     assert full["labels"]["instance"] == "main-db"
     assert "main-db" in full["annotations"]["summary"]

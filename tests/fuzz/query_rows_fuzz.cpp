@@ -1,7 +1,7 @@
 // The rows of a custom query of kind `postgres`. The first line of the input names the columns,
 // each other line is a row; fields end with a tab, and the field \N is NULL. The first column is a
-// label, also if it has the name of a constant label, the second one a boolean counter, others are
-// gauges.
+// label, even if it has the name of a constant label, the second column is a boolean counter, and
+// all others are gauges.
 #include "exporter/model/foreign.hpp"
 #include "probes/error.hpp"
 #include "probes/net/pg_result.hpp"

@@ -11,7 +11,7 @@ from support.process import free_port, listener
 
 
 class Hostile:
-    """One trick on its own port, for each client."""
+    """Runs one trick on its own port for every client that connects."""
 
     def __init__(self, trick: Trick, tls: Tls) -> None:
         self.trick, self.tls = trick, tls

@@ -159,7 +159,7 @@ def test_four_servers_that_make_libpq_compute(
     daemon.wait_for("vitalsd_hanging_threads", 4)
     assert policies(daemon).count(os.SCHED_IDLE) == 4
 
-    # A server whose connection ends is connected to again while the four compute.
+    # vitalsd connects again to a server whose connection ends while the four computations continue.
     for _ in range(3):
         postgres.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'monitor'"
@@ -172,7 +172,7 @@ def test_four_servers_that_make_libpq_compute(
     assert daemon.failures("canary") == {}
     assert daemon.failures("main-db") == {}
 
-    # The four are not connected to again, and the status says why.
+    # vitalsd does not connect again to the four servers, and the status page says why.
     for number, server in enumerate(servers):
         name = f"computes.{number}"
         assert server.accepted == 1

@@ -62,7 +62,7 @@ def reader(large: Vitalsd) -> Iterator[Callable[[], socket.socket]]:
 
 
 def resident(daemon: Vitalsd, what: str = "VmRSS") -> int:
-    """Returns the memory of the process in bytes; VmHWM: its maximum."""
+    """Returns the memory of the process in bytes; VmHWM is its maximum."""
     status = Path(f"/proc/{daemon.pid}/status").read_text()
     found = re.search(rf"{what}:\s+(\d+) kB", status)
     assert found

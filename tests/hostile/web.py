@@ -108,7 +108,7 @@ def after(begin: bytes, piece: bytes) -> Pieces:
 
 
 def new_lines(line: str) -> Pieces:
-    """Lines with a new number each."""
+    """Sends sample lines with a different number in each line."""
 
     def pieces() -> Iterator[bytes]:
         for first in itertools.count(0, 1000):
@@ -139,7 +139,7 @@ PROMETHEUS = {
 # ---- pages of metrics ---------------------------------------------------------------------------
 
 
-MOST = {"max_body": "1MB"}  # as other kinds read; the test must not need the whole CPU
+MOST = {"max_body": "1MB"}  # the default of other kinds; the test must not use up the CPU
 
 
 def page(pieces: Pieces) -> Trick:

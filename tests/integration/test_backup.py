@@ -219,8 +219,8 @@ def keys(server: S3) -> dict[str, str]:
 
 
 def test_the_newest_good_object(vitalsd: Daemon, s3: S3) -> None:
-    """The newest object is on the last of several pages, under a prefix; the pattern applies after
-    it."""
+    """The newest object is on the last of several pages. The pattern applies to the keys without
+    the prefix."""
     name = s3.new_bucket()
     for number in range(PAGE + 3):
         s3.put(name, f"db/{number:03}.gz", b"x" * 100, age=(50 - number) * HOUR)

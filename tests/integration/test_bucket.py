@@ -1,5 +1,5 @@
-"""Kind bucket: an S3 bucket can be listed, and a count of its objects is shown as the whole only if
-it is."""
+"""Kind bucket: an S3 bucket can be listed, and the count of its objects is reported as complete
+only if it is."""
 
 from __future__ import annotations
 

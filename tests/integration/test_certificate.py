@@ -371,7 +371,8 @@ def test_dates_are_stale_by_file(
 def test_a_mounted_secret_that_is_rotated(
     vitalsd: Daemon, certificates: Authority, tmp_path: Path
 ) -> None:
-    """A file as Kubernetes mounts it: a link through a directory link that is replaced."""
+    """A file as Kubernetes mounts it: a link whose path leads through a link to a directory, which
+    is replaced."""
 
     def generation(name: str, lifetime: datetime.timedelta) -> float:
         certificate = certificates.issue(lifetime=lifetime)

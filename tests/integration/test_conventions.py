@@ -51,7 +51,7 @@ def every_kind(
 ) -> Vitalsd:
     """A daemon with a probe of every kind that needs no cluster. All probes succeed."""
     dns_server.set("api.test", "127.0.0.1")
-    http_peer.answers["/metrics"] = answer(Content_Type="text/plain")  # names of its own are not ours
+    http_peer.answers["/metrics"] = answer(Content_Type="text/plain")  # no other names
     rabbitmq.declare("work")
     postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
     (tmp_path / "today.dump").write_bytes(b"a backup")

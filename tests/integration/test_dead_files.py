@@ -19,7 +19,7 @@ from support.postgres import Postgres
 from support.redis import Redis
 from support.vitalsd import Vitalsd
 
-# They measure whether other probes are on time.
+# These tests measure whether other probes run on time.
 pytestmark = [pytest.mark.threads, pytest.mark.serial]
 
 Daemon = Callable[..., Vitalsd]
@@ -62,8 +62,8 @@ def test_of_probes(
     nginx: Nginx,
     certificates: Authority,
 ) -> None:
-    """Probes go on with the last content, and other probes notice nothing. A probe whose file was
-    never read says which file hangs, and does not blame its target."""
+    """Probes use the last content, and other probes are not affected. A probe whose file was never
+    read reports the file that hangs, and its failure is not attributed to the target."""
     ca = files.add("ca.pem", certificates.path.read_bytes())
     password = {"file": files.add("redis", redis_server.monitor_password)}
     secrets = {
@@ -137,7 +137,7 @@ class TlsVitalsd(Vitalsd):
 
 
 def test_of_the_web_server(files: Files, certificates: Authority) -> None:
-    """It answers with the last certificate, and loads the next one when the mount responds."""
+    """The server uses the last certificate, and loads the next one when the mount responds."""
     first, second = certificates.issue(), certificates.issue()
     tls = {
         "certificate": files.add("tls.crt", first.path.read_bytes()),
@@ -162,7 +162,7 @@ def test_of_the_web_server(files: Files, certificates: Authority) -> None:
 
 
 def test_of_the_token_of_a_job(vitalsd: Daemon, files: Files) -> None:
-    """Pages are answered while the token is read. A request is judged by the last token; if the
+    """Pages are answered while the token is read. A request is compared with the last token; if the
     token was never read, the client has to retry."""
 
     def job(name: str) -> dict[str, Any]:
@@ -196,7 +196,8 @@ def test_of_the_token_of_a_job(vitalsd: Daemon, files: Files) -> None:
 
 
 def test_of_the_configuration(vitalsd: Daemon, files: Files, nginx: Nginx) -> None:
-    """Probes run, and a reload fails and says why. Later the file is read again."""
+    """Probes keep running, and a reload fails with the reason. When the mount responds, the file is
+    read."""
     canary = {"name": "canary", "kind": "http", "url": nginx.url(), "interval": "200ms"}
     daemon = vitalsd([canary], interval="2s")
     config = files.current / daemon.config_file.name

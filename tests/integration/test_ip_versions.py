@@ -18,7 +18,8 @@ Daemon = Callable[..., Vitalsd]
 Proxy = Callable[..., FaultProxy]
 
 IPV6 = "::1"
-# Both addresses of the last name have the port, but nobody listens on the one for IPv4.
+# The last name has an IPv4 and an IPv6 address, but nothing listens on the port at the IPv4
+# address.
 WAYS = {"literal": f"[{IPV6}]", "six": "six.test", "both": "both.test"}
 
 

@@ -189,12 +189,12 @@ def test_the_configuration_changes(watched: Callable[..., Vitalsd], token: Path)
     daemon = watched()
     assert curl(daemon, "/fail") == 200
     daemon.wait_for("job_runs_total", 1, outcome="failed")
-    # Another schedule keeps what is known.
+    # A new schedule keeps the state of the job.
     daemon.configuration["probes"] = [job(token, schedule="@weekly")]
     daemon.reload()
     daemon.wait_runs("nightly", 2)
     assert outcomes(daemon) == {"ok": 0, "failed": 1}
-    # A job that is removed is gone, also after a restart.
+    # The state of a removed job is removed, too, and stays removed after a restart.
     daemon.configuration["probes"] = [job(token) | {"name": "other"}]
     daemon.reload()
     assert daemon.samples("job_runs_total", probe="nightly") == []

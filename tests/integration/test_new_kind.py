@@ -26,7 +26,7 @@ def test_a_kind_is_one_file_and_one_row(tmp_path: Path) -> None:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, tree / name)
 
-    # The code of the page is the file, but for includes and namespaces.
+    # The code on the page equals the file except for includes and namespaces.
     page = (tree / "docs/architecture.md").read_text()
     (code,) = re.findall(r"(?s)```cpp\n(.*?)```", page)
     code = code.replace("tcp", "example").replace("TcpProbe", "ExampleProbe")

@@ -111,7 +111,7 @@ def test_alerts_that_reach_nobody(
     alertmanager: Callable[..., Alertmanager],
     receivers: Receivers,
 ) -> None:
-    """An Alertmanager that is gone, and alerting rules without any."""
+    """An Alertmanager that has disappeared, and alerting rules without any Alertmanager."""
     receiver = alertmanager(receivers)
     address = f"127.0.0.1:{receiver.port}"
     own = f"127.0.0.1:{free_port()}"
@@ -126,7 +126,7 @@ def test_alerts_that_reach_nobody(
         "vitalsd_prometheus_notifications_sent_total", lambda now: now > 0, probe="metrics"
     )
     assert daemon.value("vitalsd_prometheus_alertmanagers", probe="metrics", state="active") == 1
-    # It dropped alerts until it knew its Alertmanager.
+    # Prometheus dropped alerts until it discovered its Alertmanager.
     daemon.wait_for("vitalsd_check_status", 0, probe="metrics", check="notifications_dropped")
     assert daemon.value("vitalsd_check_status", probe="metrics", check="alertmanagers") == 0
     daemon.wait_for("vitalsd_check_status", 2, probe="alone", check="alertmanagers")
@@ -144,7 +144,8 @@ def query(name: str, expr: str, **options: object) -> dict:
 
 
 def test_queries(vitalsd: Daemon, prometheus: Callable[..., Prometheus]) -> None:
-    """Each query is a check of its own. What is not one number is unknown or refused, never 0."""
+    """Each query is a separate check. A result that is not a single number is unknown or an error,
+    never 0."""
     own = f"127.0.0.1:{free_port()}"
     server = prometheus(configuration({"a": [own, f"127.0.0.1:{free_port()}"]}))
     server.wait_for("count(up) == 2")
@@ -194,7 +195,7 @@ def test_queries(vitalsd: Daemon, prometheus: Callable[..., Prometheus]) -> None
 
 
 def test_the_documented_check(prometheus: Callable[..., Prometheus], tmp_path: Path) -> None:
-    """Check 22: all targets are up; figures by PromQL."""
+    """Check 22: all targets are up, and values are read with PromQL."""
     server = prometheus(configuration({"a": [f"127.0.0.1:{free_port()}"]}))
     server.wait_for("up == 0")
     file = tmp_path / "vitalsd.yaml"

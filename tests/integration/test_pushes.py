@@ -112,7 +112,7 @@ def outcomes(daemon: Vitalsd, probe: str = "database_backup") -> dict[str, float
 
 
 def test_the_documented_cron_job(watched: Callable[..., Vitalsd], tmp_path: Path) -> None:
-    """Rule 8 stays fed by the kind backup: the pushed time is not published."""
+    """Rule 8 reads the series of kind backup, because the pushed time is not published."""
     backups = tmp_path / "backups"
     backups.mkdir()
     dump = backups / "vcci-production.sql"
@@ -341,7 +341,7 @@ def test_a_push_that_is_refused_is_no_success(watched: Callable[..., Vitalsd]) -
     daemon.wait_for("push_failure_time_seconds", lambda value: value > time.time() - 60)
     assert daemon.value("push_time_seconds") == 0
     assert outcomes(daemon) == {"ok": 0, "failed": 0}
-    # A job tells its failure with its other path and the same token.
+    # A job reports its failure on another path with the same token.
     assert send(daemon.address, "/api/v1/jobs/database_backup/fail")[0] == 200
     daemon.wait_for("job_runs_total", 1, outcome="failed")
 
@@ -385,7 +385,8 @@ def tested(watched: Callable[..., Vitalsd]) -> Iterator[Vitalsd]:
 
 def test_bodies_are_bounded(tested: Vitalsd) -> None:
     def endless(token: str | None) -> tuple[int, int]:
-        """The status of the answer to a body without an end, and the bytes that were sent."""
+        """Returns the status of the response to a body without an end, and the number of bytes that
+        were sent."""
         with socket.create_connection((tested.host, tested.port), timeout=30) as peer:
             head = "POST /metrics/job/database_backup HTTP/1.1\r\nHost: h\r\n"
             if token:

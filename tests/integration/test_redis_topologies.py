@@ -74,7 +74,7 @@ def test_a_replica_whose_master_ends(vitalsd: Daemon, start: Start) -> None:
     master.stop()
     daemon.wait_for("redis_master_link_up", 0, probe="replica", **to_master)
     daemon.wait_for("vitalsd_check_status", 1, probe="replica", check="master_link")
-    # Unknown is not zero.
+    # Unknown values are absent, not 0.
     assert daemon.value("redis_master_last_io_seconds_ago", probe="replica", **to_master) is None
     master.start()
     daemon.wait_for("vitalsd_check_status", 0, probe="replica", check="master_link")
@@ -143,7 +143,7 @@ def test_a_sentinel(vitalsd: Daemon, start: Start) -> None:
         assert daemon.value("redis_sentinel_master_sentinels", **of_master) == 1
         assert daemon.value("redis_sentinel_master_ckquorum_status", master_name="main") == 1
         assert status(daemon, "quorum") == status(daemon, "monitored_master") == 0
-        for name in ("wrong", "m"):  # what is meant must be said
+        for name in ("wrong", "m"):  # the message must name the correct option
             daemon.wait_failed(name, "mismatch")
             assert daemon.value("redis_up", probe=name) == 1
         sentinel.ask("SENTINEL", "SET", "main", "quorum", "2")

@@ -42,7 +42,8 @@ def test_a_file_of_9842ba9(vitalsd: Daemon, tmp_path: Path) -> None:
 
 
 def test_a_file_that_another_process_has_locked(vitalsd: Daemon, tmp_path: Path) -> None:
-    """The daemon observes, and says on the metric and on the page that nothing is saved."""
+    """The daemon observes, and reports by a metric and on the status page that the state is not
+    saved."""
     dumps = {"name": "dumps", "kind": "backup", "directory": str(tmp_path), "settle": "0s"}
     with (tmp_path / "state.json.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -57,8 +57,8 @@ def test_a_server_that_stops_and_starts(vitalsd: Daemon, redis_server: Redis) ->
 
 
 def test_a_stopped_process_still_connects(vitalsd: Daemon, postgres: Postgres) -> None:
-    """The kernel accepts for a frozen server. Kind tcp checks only the port, so the target is
-    up."""
+    """The kernel accepts connections for a frozen server. Kind tcp checks only the port, so the
+    target is up."""
     daemon = vitalsd([tcp("db", postgres.port)])
     postgres.freeze()
     daemon.wait_runs("db", 3)

@@ -91,7 +91,7 @@ def test_dates_and_readiness(
     assert daemon.value(RENEWS, **labels) == expiry - 30 * DAY
     assert daemon.value(READY, condition="True", **labels) == 1
     assert daemon.value(READY, condition="False", **labels) == 0
-    # A certificate that was never issued has no expiry, not one in 1970.
+    # A certificate that was never issued has no series: the value 0 would be a date in 1970.
     assert not daemon.samples(EXPIRES, name="pending")
     assert daemon.value(READY, name="pending", condition="False") == 1
     check(daemon, "expires_in", 0)

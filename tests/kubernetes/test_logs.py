@@ -27,7 +27,7 @@ PATTERNS = [
     {"name": "authentication", "match": "(?i)authentication failed"},
     {"name": "rate-limit", "match": "(?i)rate limit exceeded"},
 ]
-# Writes the lines that speak() passes, and exits on request.
+# Waits while speak() writes lines to its output, and exits on SIGTERM.
 OBEDIENT = "trap 'exit 1' TERM; while :; do sleep 1000 & wait; done"
 # Writes this many lines, a few milliseconds apart.
 STEADY = "i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo ERROR $i; usleep 4000; done; " + OBEDIENT
@@ -324,8 +324,8 @@ def test_vitalsd_restarts_while_lines_are_written(
 
 
 def test_a_state_of_before(cluster: Cluster, tmp_path: Path) -> None:
-    """Pods that were created and deleted while vitalsd was down, and one that was created and
-    stayed."""
+    """Pods that were created and deleted while vitalsd was down, and a pod that was created and
+    still exists."""
     daemon = cluster.follow(state=tmp_path)
     gone = cluster.run("gone", f"echo ERROR; {OBEDIENT}")
     cluster.wait_counted(daemon, 1)

@@ -166,7 +166,7 @@ def test_the_api_server_is_away(vitalsd: StartVitalsd, api_server: ApiServer, na
     api_server.stop()
     daemon.wait_failed("pods", "connect")
     daemon.wait_runs("pods", 5)
-    assert pods(daemon) == {"web-1", "web-2"}  # no gap
+    assert pods(daemon) == {"web-1", "web-2"}  # the pods stay published
     api_server.start()
     api_server.delete(pod(namespace, "web-1"))
     wait_pods(daemon, "web-2")

@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from support.process import free_port
 
-MAX_FAILURES = 3  # of the dependency in a row, then its circuit opens
+MAX_FAILURES = 3  # failures of the dependency in a row that open its circuit breaker
 
 
 class Application:

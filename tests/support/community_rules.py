@@ -1,4 +1,4 @@
-"""The alert rules of a public collection, which the project holds no copy of. They are in
+"""The alert rules of a public collection that is not part of the repository. They are in
 VITALSD_COMMUNITY_RULES, by default in ../shared/data/community-rules beside the repository."""
 
 from __future__ import annotations

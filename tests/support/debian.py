@@ -10,8 +10,8 @@ from support.process import server_directory
 
 BOOTSTRAP = REPOSITORY / "tests" / "image" / "debootstrap.sh"
 
-# A separate mount namespace, so that its mounts end with it. The root must be a mount point,
-# because programs in it could not find the file system of the root otherwise.
+# A separate mount namespace, so that its mounts end with it. The root must be a mount point;
+# otherwise programs in it cannot find its file system.
 ENTER = 'mount --bind "$0" "$0"; mount -t proc proc "$0/proc"; exec chroot "$@"'
 
 
@@ -26,7 +26,7 @@ class Debian:
 
     def enter(self, *options: str) -> list[str]:
         """Returns the command prefix that runs a command there in the same process. `options` are
-        chroot's."""
+        options of chroot."""
         root = str(self.root)
         return ["unshare", "--mount", "sh", "-ec", ENTER, root, *options, root]
 

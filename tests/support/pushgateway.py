@@ -1,4 +1,4 @@
-"""Debian's Pushgateway, whose answers those of vitalsd are compared with."""
+"""Debian's Pushgateway, for comparing its responses with those of vitalsd."""
 
 from __future__ import annotations
 

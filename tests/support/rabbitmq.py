@@ -266,7 +266,7 @@ class Rabbitmq(Server):
         self._run("rabbitmq-plugins", *command)
 
     def set_statistics(self, enabled: bool) -> None:
-        """Sets management.disable_stats of rabbitmq.conf."""
+        """Sets management.disable_stats in rabbitmq.conf."""
         disabled = str(not enabled).lower()
         self.control(
             "eval", f"application:set_env(rabbitmq_management, disable_management_stats, {disabled})."
@@ -312,7 +312,8 @@ class Rabbitmq(Server):
             channel = connection.channel()
             for _ in range(count - 1):
                 channel.basic_publish("", queue, b"message")
-            channel.confirm_delivery()  # of the last one, which comes after the others
+            # Waits for the last message only: the broker has received the others before it.
+            channel.confirm_delivery()
             channel.basic_publish("", queue, b"message", mandatory=True)
 
     def purge(self, queue: str) -> None:

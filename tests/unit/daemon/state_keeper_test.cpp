@@ -339,7 +339,8 @@ class StateKeeperNotesTest : public StateKeeperTest {
   CountingNotes notes;
 };
 
-// Regression: the first result confirmed what the second save had serialized.
+// Regression: the result of the first save confirmed notes that only the second save had
+// serialized.
 TEST_F(StateKeeperNotesTest, OnlyTheLastOfTwoSavesIsReported) {
   start_with_notes();
   ASSERT_TRUE(until_saving_soon());

@@ -393,12 +393,13 @@ TEST(ExpositionLimit, TheLargestOwnerPays) {
   EXPECT_EQ(exposition.series().counts, (SeriesCounts{5, 55, 0}));
 
   exposition.set_series_limit(59);
-  // Lines of a family go together, the first families stay, and facts always do.
+  // The lines of a family are left out together, families with earlier names have precedence, and
+  // facts are never left out.
   EXPECT_EQ(samples(exposition), lines_of("alpha", 3) + lines_of("alpha", 10) +
                                      lines_of("beta_total", 2) + lines_of("cert_expiry", 5));
   EXPECT_EQ(exposition.series().dropped,
             (std::vector<std::pair<std::string, std::size_t>>{{"large", 40}}));
-  // The page of a probe has all.
+  // The page of a single probe has no limit.
   EXPECT_EQ(samples_of(page(exposition, {.owner = "large"})),
             lines_of("alpha", 10) + lines_of("beta_total", 40) + lines_of("cert_expiry", 5));
 
@@ -434,7 +435,7 @@ TEST(ExpositionLimit, RelayedSeriesGoFirst) {
   EXPECT_EQ(exposition.series().counts, (SeriesCounts{0, 50, 15}));
 }
 
-// The choice depends on the series alone, and the counts are right after any history.
+// The choice depends only on the series, and the counts are correct after any sequence of changes.
 TEST(ExpositionLimit, SameSeriesGiveTheSamePage) {
   constexpr int kOwners = 4;
   std::mt19937 random(7);  // NOLINT(*-msc51-cpp): a fixed seed

@@ -176,7 +176,7 @@ TEST_F(LedgerTest, FindsManyPartsQuickly) {
   };
   const auto parts = [&] { return std::ranges::count(published(), '\n'); };
   run(0, 3);
-  EXPECT_EQ(parts(), 1);  // the same labels: one is published
+  EXPECT_EQ(parts(), 1);  // both parts have the same labels, so only one is published
   const auto start = std::chrono::steady_clock::now();
   run(0, 50'000);
   run(25'000, 75'000);

@@ -26,13 +26,13 @@ TEST(SeriesLimit, RelayedSeriesGoFirst) {
   constexpr std::size_t kAll = SIZE_MAX;
   const std::vector<SeriesCounts> wanted = {{1, 10, 0}, {1, 20, 100}, {1, 0, 40}, {1, 0, 5}};
   EXPECT_EQ(shares_of(wanted, 179), (SeriesCounts{kAll, kAll, kAll}));
-  // The largest one pays.
+  // The owner with the most series loses some.
   EXPECT_EQ(shares_of(wanted, 178), (SeriesCounts{kAll, kAll, 99}));
   EXPECT_EQ(shares_of(wanted, 34 + 5 + 40 + 40), (SeriesCounts{kAll, kAll, 40}));
   EXPECT_EQ(shares_of(wanted, 34 + 5 + 60), (SeriesCounts{kAll, kAll, 30}));
   EXPECT_EQ(shares_of(wanted, 34 + 6), (SeriesCounts{kAll, kAll, 2}));
   EXPECT_EQ(shares_of(wanted, 34), (SeriesCounts{kAll, kAll, 0}));
-  // Then the other series of the largest one.
+  // Next, declared series of this owner are left out.
   EXPECT_EQ(shares_of(wanted, 33), (SeriesCounts{kAll, 19, 0}));
   EXPECT_EQ(shares_of(wanted, 4), (SeriesCounts{kAll, 0, 0}));
   EXPECT_EQ(shares_of(wanted, 1), (SeriesCounts{kAll, 0, 0}));

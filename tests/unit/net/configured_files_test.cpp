@@ -179,7 +179,7 @@ TEST_F(ConfiguredFilesTest, FailIfAReadHangsAndTheTextIsUnknownOrOld) {
   EXPECT_THAT(read_mount(files), HasSubstr("internal: cannot read the mount: "));
 }
 
-// A read that has not started says nothing about its directory.
+// A read that has not started does not show that its directory hangs.
 TEST_F(ConfiguredFilesTest, TellWhyAReadCannotStart) {
   ConfiguredFiles files(loop_, wheel_, limits(50ms, 0ms));
   mount_.set_hangs(true);

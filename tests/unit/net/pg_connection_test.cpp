@@ -35,7 +35,7 @@ using test::Wire;
 
 class PgConnectionTest : public PgTest {};
 
-// Connects clients of a Unix socket to the server.
+// The server and its clients use a Unix socket.
 class PgUnixSocketTest : public PgTest {
  protected:
   PgUnixSocketTest() { options_.endpoint = {directory_.path("."), 5432}; }

@@ -62,7 +62,7 @@ class FixedNameServer {
     const std::size_t end = query.find('\0', kHeader) + 5;
     std::string records;
     char count = 0;
-    if (query[end - 3] == 1) {  // IPv4 is asked for
+    if (query[end - 3] == 1) {  // the query is for IPv4 addresses
       for (const std::string& text : addresses) {
         records += std::string("\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4", 12);
         for (const auto byte : asio::ip::make_address_v4(text).to_bytes()) {

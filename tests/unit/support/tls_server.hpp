@@ -124,7 +124,7 @@ class TlsServer {
   boost::asio::ip::tcp::acceptor acceptor_;
   Context context_{SSL_CTX_new(TLS_server_method())};
   std::vector<int> descriptors_;         // used only by the accepting thread until it ends
-  std::vector<std::thread> conversing_;  // likewise
+  std::vector<std::thread> conversing_;  // used in the same way
   std::thread accepting_;
 };
 

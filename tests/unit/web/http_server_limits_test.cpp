@@ -42,7 +42,7 @@ TEST_F(HttpServerTest, RefusesHugeBodies) {
   EXPECT_TRUE(client.is_closed());
 }
 
-// As most clients do: they read the response after they have sent the whole request.
+// Most clients read the response only after they have sent the whole request.
 TEST_F(HttpServerTest, ClientsThatStillSendGetTheRefusal) {
   constexpr std::size_t kSize = std::size_t{3} << 20;
   Client client = connect();

@@ -149,7 +149,7 @@ TEST_F(PushTest, PassesOnTheMethodAndTheHeadersOfTheBody) {
   EXPECT_EQ(client.receive().result_int(), 405U);
 }
 
-// Otherwise anybody could fill the memory with bodies.
+// Otherwise, clients without the token could fill the memory with bodies.
 TEST_F(PushTest, ALargeBodyIsNotReadWithoutTheToken) {
   max_body = 100'000;
   set_route();
@@ -295,7 +295,8 @@ TEST_F(PushTest, ATokenReplacesThePassword) {
   EXPECT_EQ(other.receive().result_int(), 401U);
 }
 
-// Regression: strangers used the limit of a route without a token before the password was checked.
+// Regression: requests without the password used up the limit of a route without a token before the
+// password was checked.
 TEST_F(PushTest, StrangersDoNotUseTheLimitOfARouteWithAPassword) {
   daemon.options.basic_auth = {
       {"prometheus", "$2b$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"}};

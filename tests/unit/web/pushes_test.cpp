@@ -163,7 +163,8 @@ TEST_F(PushesTest, RequestsWithoutTheTokenDoNotUseTheLimitOfOthers) {
   EXPECT_EQ(status("/api/v1/jobs/nightly"), 200);
 }
 
-// Regression: strangers used the limit of a route whose requests need the password of the server.
+// Regression: requests without the password used up the limit of a route whose requests need the
+// password of the server.
 TEST_F(PushesTest, RequestsWithoutThePasswordDoNotUseTheLimitOfOthers) {
   has_password = false;
   int refused = 0;

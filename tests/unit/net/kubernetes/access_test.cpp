@@ -92,7 +92,7 @@ TEST_F(Kubeconfig, ReportsWhatIsInvalid) {
   EXPECT_THAT(error("a: ["), HasSubstr("config:2:1: not valid YAML"));
 }
 
-// Some tools write all keys, also without a value; and keys without an effect on vitalsd are valid.
+// Some tools write all keys, even keys without a value. Keys that do not affect vitalsd are valid.
 TEST_F(Kubeconfig, AcceptsEmptyAndIrrelevantKeys) {
   EXPECT_EQ(error(config("{server: 'https://a', proxy-url: '', disable-compression: true}",
                          "{token: t, as: '', as-uid: null, as-groups: [], as-user-extra: {}}")),

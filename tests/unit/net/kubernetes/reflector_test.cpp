@@ -57,8 +57,7 @@ TEST(Reflector, SurvivesAListenerThatLeavesInACall) {
       if (is_list && !watch_list) return kNoWatchList;
       const std::string events = event("ADDED", object("a", 8)) + event("DELETED", object("a", 9));
       if (is_list) {
-        // The annotation of the bookmark that ends the initial events is not scripted: they do not
-        // end.
+        // The script has no bookmark that ends the initial events, so they do not end.
         return {http_stream() + http_piece(events), true};
       }
       if (has(target, "watch=1")) return {http_stream() + http_piece(events), true};

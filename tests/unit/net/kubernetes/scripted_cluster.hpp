@@ -97,7 +97,7 @@ class KeptNames final : public Listener {
   Names listed_;
 };
 
-/// What several clusters share, so that a test with many of them is not slower.
+/// The objects that several clusters share, so that a test with many clusters is not slower.
 struct Shared {
   asio::io_context loop;
   TimerWheel wheel{loop};

@@ -237,7 +237,7 @@ TEST_F(BackupDirectory, ReturnsTheNewestOfManyFiles) {
   const test::Observation run = begun.get();
   EXPECT_EQ(objects(run, "good"), 3000);
   EXPECT_EQ(run.value(kLast), static_cast<double>(now - 7200));
-  // The loop does not look at each file: a million of them would block it.
+  // The loop does not visit each file: a million files would block it.
   std::vector<config::Option> ignored;
   config::Problems problems("test.yaml");
   config::Node node = config::Node::describing(ignored, problems);
@@ -314,7 +314,8 @@ TEST_F(BackupDirectories, AppliesTheOtherCriteriaToEach) {
   EXPECT_EQ(objects(observe(", pattern: empty"), "too_small"), 1);
 }
 
-// As root of a volume has it, and as pgBackRest leaves directories of another user.
+// Two examples: a directory of root, such as lost+found in a volume, and a directory that
+// pgBackRest created as another user.
 TEST_F(BackupDirectories, CountsADirectoryThatCannotBeRead) {
   nested("1/a", "x", 5h);
   nested("1/lost+found/a", "x", 5h);

@@ -107,7 +107,7 @@ TEST_F(BucketTest, ShowsNoIncompleteCountAsTheWhole) {
   EXPECT_EQ(run.reading("quota"), std::nullopt);
   EXPECT_THAT(run.failure(),
               HasSubstr("config: cannot check the quota: there are more than max_pages (2)"));
-  // But 200 bytes are more than 150, whatever else there is.
+  // 200 bytes exceed the quota of 150, whatever the rest of the objects adds.
   run = fixture.observe("bucket", options(", quota: 150B, max_pages: 2"));
   EXPECT_EQ(run.failure(), "");
   EXPECT_GT(run.reading("quota").value_or(0), 1);

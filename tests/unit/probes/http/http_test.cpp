@@ -281,7 +281,7 @@ TEST_F(HttpTest, JudgesALargeBodyOutsideOfTheLoop) {
             "mismatch: the body does not match 'x$'; the JSON value /a/b is '7', expected '8'");
 }
 
-// Our own waiting is neither part of the duration nor a failure of the target.
+// Waiting for a thread of vitalsd is not part of the duration and is not a failure of the target.
 class HttpJudging : public HttpTest {
  protected:
   // Uses a thread of the pool until release().

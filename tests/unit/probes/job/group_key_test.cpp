@@ -36,7 +36,7 @@ TEST(ParseGroup, ReadsLabels) {
   EXPECT_EQ(labels_of(""), GroupLabels());
   EXPECT_EQ(labels_of("/"), GroupLabels());
   EXPECT_EQ(labels_of("/z/1/a/2"), (GroupLabels{{"a", "2"}, {"z", "1"}}));
-  EXPECT_EQ(labels_of("/a/"), GroupLabels());  // an empty label is none
+  EXPECT_EQ(labels_of("/a/"), GroupLabels());  // an empty label is the same as no label
   EXPECT_EQ(labels_of("/a@base64/="), GroupLabels());
   EXPECT_EQ(labels_of("/a/x%20y"), (GroupLabels{{"a", "x y"}}));
   EXPECT_EQ(labels_of("/a/x+y"), (GroupLabels{{"a", "x+y"}}));

@@ -135,7 +135,7 @@ TEST_F(HistoryTest, ARunThatIsKilledCountsAsRunningUntilALaterOneEnds) {
   EXPECT_EQ(history->running_since(), 1'000);
   succeed(4'700, "b");
   EXPECT_EQ(history->running_since(), std::nullopt);
-  succeed(4'800, "a");  // it was only slow
+  succeed(4'800, "a");  // it was not killed, but slow
   EXPECT_EQ(history->last_duration(), 3'800);
 }
 
@@ -177,8 +177,8 @@ TEST_F(HistoryTest, ToleratesAClockThatIsSetBack) {
   start(1'000);
   succeed(900);
   EXPECT_EQ(history->last_duration(), std::nullopt);
-  EXPECT_EQ(history->last_heard(950), 900);  // not the start, which is in the future
-  EXPECT_EQ(history->last_heard(50), 50);    // nothing but the present
+  EXPECT_EQ(history->last_heard(950), 900);  // the start is in the future
+  EXPECT_EQ(history->last_heard(50), 50);    // all known times are in the future
   EXPECT_EQ(history->last_heard(60), 50);
 }
 

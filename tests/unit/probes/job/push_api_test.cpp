@@ -52,7 +52,7 @@ class PushApiTest : public testing::Test {
     probe = fixture.make("job", kOptions);
     probe->notes()->restore(saved);
   }
-  // The lines of a run. It publishes nothing else than these.
+  // The lines of a run, which are all that it publishes.
   std::string run() {
     set = std::make_shared<SampleSet>();
     set->set_constant_labels(std::string(labels));
@@ -94,7 +94,7 @@ TEST_F(PushApiTest, APushIsPublishedAndASuccess) {
   const PushAnswer answer = send("rows 3\n", "/zone/a", "POST");
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.text, "OK\n");
-  EXPECT_FALSE(is_answered_at_once);  // but when the state is saved
+  EXPECT_FALSE(is_answered_at_once);  // the answer follows when the state is saved
   const std::string lines = run();
   EXPECT_THAT(lines, HasSubstr("rows{probe=\"p\",environment=\"x\",job=\"p\",zone=\"a\","
                                "instance=\"p\"} 3\n"));
@@ -133,7 +133,7 @@ TEST_F(PushApiTest, DeletesAGroup) {
   EXPECT_EQ(answer.text, "");
   EXPECT_FALSE(is_answered_at_once);
   EXPECT_EQ(run(), "");
-  EXPECT_EQ(sample("job_runs_total"), 1);  // it is no run
+  EXPECT_EQ(sample("job_runs_total"), 1);  // a push is not a run
   EXPECT_EQ(status("", "/zone/none", "DELETE"), 202);
 }
 
@@ -275,7 +275,7 @@ TEST_F(PushApiTest, LimitsTheRequestsThatWait) {
     probe->receiver()->receive(request, count);
   }
   EXPECT_EQ(refused, 36);
-  EXPECT_THAT(run(), HasSubstr("} 63\n"));  // those that were refused have no effect
+  EXPECT_THAT(run(), HasSubstr("} 63\n"));  // refused requests have no effect
   save();
 }
 

@@ -113,7 +113,7 @@ TEST_F(PageReaderTest, ReadsHelpBeforeAndAfterTheType) {
       "# HELP c Before \\\"x\\\".\n# HELP d None.\n# TYPE c gauge\nc 1\nd 1\n");
   EXPECT_EQ((*fragment)[0].metric->help, "After.");
   EXPECT_EQ((*fragment)[1].metric->help, "Without type.");
-  EXPECT_EQ((*fragment)[2].metric->help, "");  // the help of d came between
+  EXPECT_EQ((*fragment)[2].metric->help, "");  // the help of d is between the lines
   EXPECT_EQ((*fragment)[3].metric->help, "");
   fragment.reset();
   read("# HELP a Before \\\"x\\\".\n# TYPE a gauge\na 1\n");
@@ -136,7 +136,7 @@ TEST_F(PageReaderTest, KeepsHistogramsWholeAndInOrder) {
                           "s_count{i=\"x\"} 2\n"));
 }
 
-// The target counts an event while it writes the page.
+// A target may count an event while it writes the page.
 TEST_F(PageReaderTest, TheCountOfAHistogramIsItsLastBucket) {
   const std::string type = "# TYPE h histogram\n";
   for (const std::string_view other : {"9", "11", "12345678901", "10.5e1"}) {
@@ -356,7 +356,7 @@ TEST_F(PageReaderTest, EmptyLabelIsNone) {
   EXPECT_EQ(count(Dropped::duplicate), 2U);
 }
 
-// A part of it would be wrong, not merely incomplete.
+// An incomplete histogram would be wrong, so it is left out completely.
 TEST_F(PageReaderTest, HistogramBeyondTheLimitIsLeftOutWhole) {
   rules.max_series = 5;
   const std::string page =
@@ -375,7 +375,7 @@ TEST_F(PageReaderTest, HistogramBeyondTheLimitIsLeftOutWhole) {
 TEST_F(PageReaderTest, OwnPageIsRefused) {
   labels = kLabels;
   const std::string own = "relay_up{probe=\"p\",instance=\"t:1\"} 1\n";
-  rules.keep.push_back(pattern("other"));  // would grow, too
+  rules.keep.push_back(pattern("other"));  // this page would grow, too
   EXPECT_THROW(read(own), ProbeError);
   EXPECT_THAT(read("relay_up{probe=\"p\",instance=\"t:2\"} 1\nrelay_up 1\nother 1\n"),
               testing::SizeIs(1));
@@ -428,7 +428,8 @@ TEST_F(PageReaderTest, ResultDoesNotDependOnThePieces) {
   for (const std::size_t piece : {1, 2, 3, 7, 20}) EXPECT_EQ(read(page, false, piece), whole);
 }
 
-// A line is compared with the one before it and with the page before; both are shortcuts only.
+// A line is compared with the line before it and with the previous page. Both comparisons only save
+// time.
 TEST_F(PageReaderTest, ResultDoesNotDependOnAdjacentLinesAndThePageBefore) {
   std::mt19937 random(19);
   const auto any = [&](const std::vector<std::string>& of) { return of[random() % of.size()]; };
@@ -452,13 +453,13 @@ TEST_F(PageReaderTest, ResultDoesNotDependOnAdjacentLinesAndThePageBefore) {
     previous = nullptr;
     const auto whole = read(page);
     const DroppedLines counts = dropped;
-    // No line is in one piece with the one before it.
+    // Each line arrives in a separate piece from the line before.
     EXPECT_EQ(read(page, false, 1), whole) << page;
     EXPECT_EQ(dropped, counts) << page;
     for (const std::string& before : {page, page.substr(page.size() / 2), page + page,
                                       page.substr(0, page.size() / 2), random_page()}) {
       fragment = nullptr;
-      ForeignFamilies other;  // so that no type of the page before is in the way
+      ForeignFamilies other;  // so that the types of the previous page do not conflict
       std::swap(families, other);
       previous = nullptr;
       read(before);
@@ -554,7 +555,7 @@ TEST_F(PageReaderTest, SharesNothingWhenALineIsAddedOrRemoved) {
   EXPECT_EQ(lines("a{b=\"2\"} 2\n"), "a{i=\"x\",b=\"2\"} 2\n");
 }
 
-// The page before still has the names of the samples.
+// The names of its samples still belong to the family of the previous page.
 TEST_F(PageReaderTest, HistogramIsAbsentForOneRunWhenItsTypeChanges) {
   const std::string good = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
   const std::string bad = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum -1\nh_count 1\n";

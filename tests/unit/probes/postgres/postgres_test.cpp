@@ -399,9 +399,10 @@ TEST_F(PostgresTest, ChecksTransactionsThatNobodyEnds) {
   EXPECT_EQ(run.reading("idle_in_transaction", "PID 4712"), 600);
   EXPECT_EQ(run.reading("prepared_transaction_age"), 90);
   EXPECT_EQ(run.value("pg_xmin_horizon_age", {{"holder", "prepared"}}), 30);
-  EXPECT_EQ(run.count("pg_xmin_horizon_age"), 3U);  // that of standbys is not known
+  EXPECT_EQ(run.count("pg_xmin_horizon_age"), 3U);  // the value of standbys is unknown
   transactions.at(0, "oldest_idle") = transactions.at(0, "oldest_idle_pid") = kNull;
-  EXPECT_EQ(observe().reading("idle_in_transaction"), std::nullopt);  // it sees no other sessions
+  EXPECT_EQ(observe().reading("idle_in_transaction"),
+            std::nullopt);  // the probe sees no other sessions
 }
 
 TEST_F(PostgresTest, ChecksAStandbyThatFollowsAPrimary) {

@@ -114,7 +114,7 @@ TEST_F(PrometheusTest, CountsNotificationsThatFailWhileItRuns) {
   const auto successor = fixture.make("prometheus", options(", targets: false"));
   successor->inherit(*probe);
   const test::Observation run = fixture.observe(*successor);
-  EXPECT_EQ(run.reading("notifications_dropped"), 0);  // for no time until now
+  EXPECT_EQ(run.reading("notifications_dropped"), 0);  // alerts have not been dropped yet
   EXPECT_EQ(run.reading("notification_errors", "http://m"), 1);
   answers["/metrics"] = page(7, 6);
   EXPECT_GT(fixture.observe(*successor).reading("notifications_dropped").value_or(0), 0);

@@ -131,7 +131,7 @@ TEST_F(ClusterTest, AnAddressOfSeveralNodesIsRefusedAndTheMessageNamesTheHeadles
   EXPECT_THAT(error, HasSubstr("lb:1 responds as rabbit@b and as rabbit@a"));
   EXPECT_THAT(error, HasSubstr("headless Service"));
   EXPECT_THAT(error, HasSubstr("rabbitmq-nodes"));
-  // Two responses of one node are no proof.
+  // Two responses of one node do not prove that the address is correct.
   begin();
   EXPECT_NE(add("lb:1", "rabbit@b"), "");
   begin();

@@ -23,7 +23,7 @@ using test::HttpScript;
 using test::Observation;
 using testing::HasSubstr;
 
-/// A queue as the page of the plug-in has it.
+/// A queue on the page of the plug-in.
 struct Row {
   std::string name;
   int ready = 0;

@@ -259,7 +259,7 @@ TEST_F(RedisTest, ChecksTheAgeOfASnapshotWithNewerWrites) {
   EXPECT_EQ(observe().reading("snapshot_age"), 0);
 }
 
-// The age of the snapshot of an idle server is not the age of a write that has just been made.
+// On an idle server, the snapshot may be old although the first unsaved write is recent.
 TEST_F(RedisTest, MeasuresUnsavedWritesFromTheLastRunWithoutAny) {
   replies["CONFIG GET save"] = config_save("3600 1");
   const auto probe = fixture.make("redis", options());

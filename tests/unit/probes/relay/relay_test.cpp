@@ -26,7 +26,8 @@ class RelayTest : public testing::Test {
                           }};
 };
 
-// A relayed line has the labels of the probe's own lines, so it must have another name.
+// A relayed line has the labels of the lines that the probe itself publishes, so it must have
+// another name.
 TEST_F(RelayTest, NoRelayedLineIsOneOfTheProbe) {
   const auto relay = std::ranges::find(probe_kinds(), "relay", &ProbeKind::name);
   for (const MetricInfo* metric : (*relay)->metrics) {
@@ -64,7 +65,7 @@ TEST_F(RelayTest, ProbeDoesNotOwnThePage) {
     EXPECT_EQ(fixture.services.foreign.size(), 1U);
   }
   EXPECT_EQ(fixture.services.foreign.size(), 0U);
-  page = "# TYPE a counter\na 1\n";  // the name and the type are free
+  page = "# TYPE a counter\na 1\n";  // the name and the type are no longer in use
   EXPECT_EQ(fixture.observe(*probe).count("a"), 1U);
 }
 
