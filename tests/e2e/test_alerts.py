@@ -314,7 +314,7 @@ def test_a_cache_out_of_memory(watch: Watch, redis_server: Redis) -> None:
     watch.becomes_silent("HighRedisMemory")
 
 
-def test_a_cache_that_has_gone_cold(watch: Watch, redis_server: Redis) -> None:
+def test_a_cache_with_a_low_hit_rate(watch: Watch, redis_server: Redis) -> None:
     """Rule 17. The rate covers the lookups of 5 minutes, so recovery needs more hits than there
     were misses."""
     redis_server.look_up(hits=0, misses=1000)
@@ -328,7 +328,7 @@ def test_a_cache_that_has_gone_cold(watch: Watch, redis_server: Redis) -> None:
 # ---- the broker ---------------------------------------------------------------------------------
 
 
-def test_a_queue_that_nobody_empties(watch: Watch, rabbitmq: Rabbitmq) -> None:
+def test_a_queue_without_enough_consumers(watch: Watch, rabbitmq: Rabbitmq) -> None:
     """Rule 19, and QueueWithoutConsumers of the additional rules. Of two queues, the alert names
     the long one."""
     rabbitmq.declare("reports")

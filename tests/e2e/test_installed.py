@@ -89,7 +89,7 @@ def rules(installed: Installation, account: str) -> set[Rule]:
 
 
 @pytest.mark.timeout(600)
-def test_rights(installed: Installation) -> None:
+def test_permissions(installed: Installation) -> None:
     """Each permission is needed, and the probe names it if it is missing. There are no others."""
     select = f"--all-namespaces --selector=app.kubernetes.io/instance={NAMESPACE}"
     command = f"kubectl get clusterroles,roles {select} --output=json"
@@ -119,7 +119,8 @@ def test_rights(installed: Installation) -> None:
             each.get("reason") == "permission" and named in each["error"] for each in probes
         )
 
-    # Without nodes no kubelet is read, and of its two pages one is read first.
+    # Without nodes no kubelet is queried, and the two pages of a kubelet are requested one after
+    # the other, so a run reports only the first missing permission.
     for resources in (of_workloads | {"nodes/metrics"}, {"nodes/stats"}, {"nodes", "pods"}):
         for role in roles:
             rest = [rule for rule in role["rules"] if rule["resources"][0] not in resources]

@@ -133,7 +133,7 @@ FAULTS = [
 ]
 
 
-def test_all_faults_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_a_configuration_are_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(BAD)
     told = []

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.threads
 Daemon = Callable[..., Vitalsd]
 
 
-def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path: Path) -> None:
+def test_a_probe_loop_that_hangs(vitalsd: Daemon, redis_server: Redis, tmp_path: Path) -> None:
     """If the loop hangs, readings are outdated, so none is published, and the liveness check fails
     so that Kubernetes restarts the container. Facts stay, because they are still correct."""
     (tmp_path / "today.dump").write_bytes(b"a backup")
@@ -52,8 +52,8 @@ def test_a_loop_that_stands_still(vitalsd: Daemon, redis_server: Redis, tmp_path
 
 
 def test_open_files(vitalsd: Daemon) -> None:
-    """The soft limit is raised to the hard limit, and the log has the number of probes that it
-    allows."""
+    """The soft limit is raised to the hard limit, and the log contains the number of concurrent
+    runs that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
     try:
@@ -76,7 +76,7 @@ def test_the_start_of_the_process(vitalsd: Daemon) -> None:
 
 
 @pytest.mark.serial
-def test_a_thousand_probes_keep_their_rhythm_beside_those_that_hang(vitalsd: Daemon) -> None:
+def test_a_thousand_probes_run_on_time_beside_hanging_probes(vitalsd: Daemon) -> None:
     """900 probes run at each of their due times while 100 hang until their deadlines. The backlog
     of the hanging target is full, so it does not even accept connections."""
     with contextlib.ExitStack() as stack:

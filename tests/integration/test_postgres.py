@@ -80,7 +80,7 @@ def test_unix_sockets(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> No
     daemon.wait_ok("encoded")
 
 
-def test_tls_and_who_is_let_in(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
+def test_tls_and_authentication(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
     stranger = Authority(tmp_path)
     trusted = str(postgres.authority.path)
@@ -182,7 +182,7 @@ def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
     failed = daemon.value("pg_stat_archiver_failed_count")
     assert failed is not None
     postgres.refuse_archiving()
-    # Another test may have created the table, and a segment without changes is not switched.
+    # Another test may have created the table. PostgreSQL does not switch a segment without changes.
     postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)
     postgres.execute("INSERT INTO written VALUES (1)", postgres.database)
     postgres.execute("SELECT pg_switch_wal()")
@@ -190,8 +190,8 @@ def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:
 
 
 def test_wal_that_is_not_archived(vitalsd: Daemon, postgres: Postgres) -> None:
-    """An idle server has nothing that waits. A failing archiver is told at once, and its age after
-    the threshold."""
+    """On an idle server, no file waits. A failing archive_command is reported at once; the age is
+    reported after the threshold."""
 
     def write_wal() -> None:
         postgres.execute("CREATE TABLE IF NOT EXISTS written (x int)", postgres.database)

@@ -1,5 +1,6 @@
 """Kind rabbitmq with RabbitMQ 3.10: counts from the management API and from the Prometheus plug-in
-of each node, rights, alarms, and nodes that are frozen, stopped or hidden by a load balancer."""
+of each node, permissions, alarms, and nodes that are frozen, stopped or hidden by a load
+balancer."""
 
 from __future__ import annotations
 
@@ -66,8 +67,8 @@ def sources(server: Rabbitmq, **options: object) -> list[dict]:
 
 
 def test_queues(watch: Daemon, rabbitmq: Rabbitmq) -> None:
-    """Messages that are ready and unacknowledged, a consumer that goes, types, and a queue that is
-    deleted."""
+    """Messages that are ready and unacknowledged, a consumer that disconnects, types, and a deleted
+    queue."""
     rabbitmq.declare("emissions", "reports")
     rabbitmq.declare("events", arguments={"x-queue-type": "stream"})
     rabbitmq.declare("orders", arguments={"x-queue-type": "quorum"})
@@ -117,7 +118,8 @@ def test_queues(watch: Daemon, rabbitmq: Rabbitmq) -> None:
 
 
 def test_many_queues_and_names_of_every_kind(watch: Daemon, rabbitmq: Rabbitmq) -> None:
-    """More queues than one page of the management API has, of which the deepest are published."""
+    """More queues than fit on one page of the management API; the queues with the most messages are
+    published."""
     strange = {'a/b "c" \\ {d="e"} ü': 7, 245 * "x" + "-long": 5}
     vhost = "shop/ \"a\"\\b"
     rabbitmq.add_vhost(vhost)
@@ -175,7 +177,8 @@ def test_no_queues(watch: Daemon, rabbitmq: Rabbitmq) -> None:
 
 
 def test_a_management_api_without_statistics(watch: Daemon, rabbitmq: Rabbitmq) -> None:
-    """It knows no consumers, so a healthy page would hide a queue without one."""
+    """Without statistics the API does not report consumers, so a healthy status would hide a queue
+    without a consumer."""
     rabbitmq.declare("work")
     rabbitmq.publish("work", 3)
     rabbitmq.set_statistics(False)
@@ -221,11 +224,11 @@ def test_a_plug_in_that_is_disabled(watch: Daemon, rabbitmq: Rabbitmq) -> None:
         daemon.wait_ok(probe)
 
 
-# ---- rights -------------------------------------------------------------------------------------
+# ---- permissions -------------------------------------------------------------------------------
 
 
-def test_who_is_let_in(watch: Daemon, rabbitmq: Rabbitmq) -> None:
-    """A user with the tag `management` sees a short list that looks healthy."""
+def test_users_and_their_tags(watch: Daemon, rabbitmq: Rabbitmq) -> None:
+    """A user with the tag `management` gets a short list of queues that looks healthy."""
     rabbitmq.declare("work")
     daemon = watch(
         managed(rabbitmq, "tenant", name="tenant"),
@@ -245,7 +248,7 @@ def test_who_is_let_in(watch: Daemon, rabbitmq: Rabbitmq) -> None:
     (row,) = [row for row in daemon.status()["probes"] if row["name"] == "tenant"]
     assert command in str(row)
     assert daemon.samples("rabbitmq_queue_messages_ready", probe="tenant") == []
-    # The plug-in needs no right.
+    # The plug-in requires no permission.
     assert daemon.value("rabbitmq_queue_messages_ready", probe="plugin", queue="work") == 0
     rabbitmq.control(*command.split()[1:])
     for name in ("tenant", "plugin"):
@@ -466,8 +469,8 @@ def test_a_load_balancer_hides_nodes(watch: Daemon, rabbitmq: Rabbitmq, peer: Ra
 
 
 def test_a_node_that_is_stopped(watch: Daemon, rabbitmq: Rabbitmq, peer: Rabbitmq) -> None:
-    """Of two nodes, no majority runs. The cluster itself is up. The node is not started again, so this
-    is the last test."""
+    """Of two nodes, one is stopped, so there is no majority. The cluster itself is up. The node is
+    not started again, so this is the last test."""
     daemon = watch(
         managed(rabbitmq),
         broker("listed", rabbitmq, "MONITOR", urls=[rabbitmq.metrics, peer.metrics]),

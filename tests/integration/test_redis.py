@@ -89,7 +89,7 @@ def test_unix_sockets(watch: Daemon, redis_server: Redis, tmp_path: Path) -> Non
     daemon.wait_ok("cache")
 
 
-def test_tls_and_who_is_let_in(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
+def test_tls_and_authentication(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
     stranger, trusted = Authority(tmp_path), str(redis_server.authority.path)
     nobody = redis_server.url()
@@ -233,7 +233,8 @@ def test_keys_of_a_database(watch: Daemon, redis_server: Redis) -> None:
 
 
 def test_the_age_of_a_snapshot(watch: Daemon, redis_server: Redis) -> None:
-    """A server that saves no snapshots has none that is too old; neither has an idle one."""
+    """Neither a server that saves no snapshots nor an idle server has a snapshot that is too
+    old."""
     redis_server.command("SET", "a", 1)
     checks = {"snapshot_age": {"warn": "1s"}}
     daemon = watch(cache(redis_server, checks=checks))

@@ -189,7 +189,7 @@ def test_a_target_that_fails_keeps_its_series_for_one_run(
 
 
 def test_each_address(vitalsd: Daemon, application: Application, dns_server: DnsServer) -> None:
-    """Each address is a target. One that goes takes its series with it."""
+    """Each address is a target. When an address disappears, its series are removed."""
     dns_server.set_records("apps.test", {"A": ["127.0.0.1", "127.0.0.2"]})
     url = f"http://apps.test:{application.port}"
     daemon = vitalsd(
@@ -296,7 +296,7 @@ def test_through_a_proxy(
 
 
 def test_two_pages_of_one_server(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    """Their instances have the path, which tells their series apart."""
+    """Their label `instance` contains the path, so their series differ."""
     http_peer.answers |= {
         "/a": page('same{x="1"} 1\nonly_a 1\n'),
         "/b": lambda request: page(f'same{{x="1"}} {request.target[-1]}\n'),
@@ -337,8 +337,8 @@ def test_lines_that_are_left_out_are_a_warning(vitalsd: Daemon, http_peer: HttpP
     daemon.wait_for("vitalsd_check_status", 0, probe="app", check="dropped")
 
 
-def test_a_histogram_whose_count_is_torn(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    """Each second page has a count that differs from the last bucket. No run lacks a series."""
+def test_a_histogram_with_an_inconsistent_count(vitalsd: Daemon, http_peer: HttpPeer) -> None:
+    """Every second page has a count that differs from the last bucket. No run lacks a series."""
     torn: list[bool] = []
 
     def pages(_: Request) -> bytes:
@@ -392,7 +392,7 @@ def test_the_limit_of_series(vitalsd: Daemon, http_peer: HttpPeer) -> None:
 
 # ---- pages that a parser must survive -----------------------------------------------------------
 
-# Each is valid for a lenient parser at most.
+# Each page is invalid, or valid for lenient parsers only.
 EVIL = {
     "types": "# TYPE m counter\n# TYPE m gauge\n# TYPE m histogram\nm 1\nm_sum 1\nm_bucket 1\n",
     "alternating": "".join(f"# TYPE x{i % 3} {t}\nx{i % 3} {i}\n" for i, t in enumerate(
@@ -434,7 +434,8 @@ def prometheus_pages() -> dict[str, bytes]:
 
 
 def test_strict_parsers_accept_the_page(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    """Whatever targets send, also together, the page is valid and an honest target is on it."""
+    """For any combination of pages from targets, the published page is valid and contains the
+    series of a well-behaved target."""
     http_peer.answers |= {f"/{name}": page(text.encode("latin-1" if name == "bytes" else "utf-8"))
                           for name, text in EVIL.items()}
     http_peer.answers |= {f"/{n}": openmetrics_page(text) for n, text in EVIL_OPENMETRICS.items()}
@@ -566,7 +567,7 @@ def test_compressed_pages(vitalsd: Daemon, http_peer: HttpPeer) -> None:
 
 
 def test_large_pages_are_bounded(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    """The reason is shown, memory is bounded, and the other target is on time."""
+    """The reason is shown, memory is bounded, and the other target is read on time."""
     line = b'many{n="%08d"} 1\n'
     block = b"".join(line % i for i in range(100_000))
 

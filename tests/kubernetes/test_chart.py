@@ -261,7 +261,7 @@ OF_KUBELET = watch("", "nodes") | {("", "", "nodes/stats", "get"), ("", "", "nod
     # The order of a set differs between processes, but test names must be the same in all.
     ids=lambda each: str(each) if isinstance(each, dict) else "rights",
 )
-def test_rights_follow_from_the_probes(probe: dict[str, Any], rights: set[Right]) -> None:
+def test_permissions_follow_from_the_probes(probe: dict[str, Any], rights: set[Right]) -> None:
     values = {"config": {"probes": [{"name": "it", **probe}]}}
     assert granted(rendered(values)) == rights
 

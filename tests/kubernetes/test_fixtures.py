@@ -86,7 +86,7 @@ def test_what_a_test_has_made_is_gone_after_it(api_server: ApiServer) -> None:
     assert namespace not in api_server.names("v1", "Namespace")
 
 
-def test_rights_of_service_accounts(api_server: ApiServer) -> None:
+def test_permissions_of_service_accounts(api_server: ApiServer) -> None:
     namespace = api_server.namespace()
     account = api_server.service_account(namespace, "reader", seconds=600)
     assert (account.directory / "namespace").read_text() == namespace

@@ -268,7 +268,7 @@ def test_without_the_api_server_nobody_leads(
     daemon.wait_ok("api")
 
 
-def test_rights_that_lack_are_named(
+def test_missing_permissions_are_named(
     vitalsd: StartVitalsd, api_server: ApiServer
 ) -> None:
     namespace = api_server.namespace()

@@ -161,7 +161,7 @@ def test_dates_outlive_the_api_server_and_the_daemon(
     assert daemon.value(EXPIRY, cn="web.test") == web.expiry
 
 
-def test_rights_in_one_namespace_are_enough(
+def test_permissions_in_one_namespace_are_enough(
     vitalsd: StartVitalsd, api_server: ApiServer, namespace: str, certificates: Authority
 ) -> None:
     web = certificates.issue("web.test")

@@ -260,8 +260,8 @@ TEST_F(PgLoginTest, VerifiesTheConfiguredServerName) {
   EXPECT_EQ(ask(), "150004: app empty t ");
 }
 
-// A database must not be reported as down because a file of ours is missing or unusable.
-TEST_F(PgLoginTest, DoesNotBlameTheServerForAFileThatCannotBeUsed) {
+// A database must not be reported as down because a file of vitalsd is missing or unusable.
+TEST_F(PgLoginTest, DoesNotAttributeAnUnusableFileToTheServer) {
   const test::TempDirectory directory;
   const test::Certificate certificate = test::make_certificate("peer");
   const test::ServerContext context = test::server_context(certificate);
