@@ -1,13 +1,15 @@
 // Metrics, each with the function that reads its value from an object. The samples and the kind's
 // list of metrics come from this one declaration.
 //
-//   constexpr MetricTable kTable( MetricRow{Metric({.name = "kube_pod_created", ...}, "namespace",
-//   "pod"), [](const Pod& pod) { return pod.created; }}, MetricRow{Metric({.name =
-//   "kube_pod_container_status_waiting_reason", ...}, "namespace", "pod", "reason"), [](const Pod&
-//   pod, auto put) { if (pod.waiting()) put(1, pod.reason); }});
+//   constexpr MetricTable kTable(
+//       MetricRow{Metric({.name = "kube_pod_created", ...}, "namespace", "pod"),
+//                 [](const Pod& pod) { return pod.created; }},
+//       MetricRow{Metric({.name = "kube_pod_container_status_waiting_reason", ...},
+//                        "namespace", "pod", "reason"),
+//                 [](const Pod& pod, auto put) { if (pod.waiting()) put(1, pod.reason); }});
 //
-//   kTable.add(part, pod, pod.namespace_name, pod.name); constexpr auto kMetrics =
-//   metric_list(kTable, kAnotherMetric);
+//   kTable.add(part, pod, pod.namespace_name, pod.name);
+//   constexpr auto kMetrics = metric_list(kTable, kAnotherMetric);
 #pragma once
 
 #include "exporter/model/metric.hpp"
