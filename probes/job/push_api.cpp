@@ -161,7 +161,8 @@ void PushApi::publish(SampleSet& out, History& history, double now) {
   read(out, groups);
   out.attach(fragment_);
   out.add(kPushDropped, dropped_);
-  if (groups.size() > 0) out.check(kUnpublishedCheck, static_cast<double>(unpublished_));
+  if (groups.size() == 0) return;
+  out.check(kUnpublishedCheck, static_cast<double>(unpublished_.total()), unpublished_.text());
 }
 
 // The lines have a label `instance` already, unlike those of other probes.
@@ -169,12 +170,13 @@ void PushApi::read(const SampleSet& out, const Groups& groups) {
   std::string labels = out.constant_labels();
   labels.resize(std::min(labels.rfind(",instance=\""), labels.size()));
   const bool is_same = version_ == groups.version() && labels == constant_labels_;
-  if (is_same && unpublished_ == 0) return;  // a family that was not published may be free by now
+  if (is_same && unpublished_.total() == 0)
+    return;  // a family that was not published may be free by now
   static const page::Rules kRules;
   page::PageReader reader(kRules, foreign_, labels, false, fragment_);
   reader.feed(groups.page());
   fragment_ = reader.finish();
-  unpublished_ = reader.dropped().total();
+  unpublished_ = reader.dropped();
   constant_labels_ = std::move(labels);
   version_ = groups.version();
 }

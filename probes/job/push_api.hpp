@@ -8,6 +8,7 @@
 #include "exporter/model/sample_set.hpp"
 #include "probes/job/groups.hpp"
 #include "probes/job/history.hpp"
+#include "probes/page/dropped.hpp"
 #include "probes/receiver.hpp"
 
 #include <cstddef>
@@ -62,7 +63,7 @@ class PushApi {
   std::string constant_labels_;
   std::optional<std::uint64_t> version_;  // of the groups
   Fragment fragment_;
-  std::size_t unpublished_ = 0;
+  page::DroppedLines unpublished_;
 };
 
 }  // namespace vitalsd::job

@@ -27,16 +27,21 @@ constexpr std::array<std::string_view, 7> kDroppedNames = {"invalid", "duplicate
 
 class DroppedLines {
  public:
-  /// `family` is the family of the lines; empty if it is unknown.
-  void add(Dropped reason, std::size_t lines = 1, std::string_view family = {}) {
+  /// `example` is the family of the lines, or the place of the first one if its family is unknown.
+  void add(Dropped reason, std::size_t lines, std::string_view example) {
     counts_[static_cast<std::size_t>(reason)] += lines;
-    if (!family.empty()) remember(static_cast<std::size_t>(reason), family);
+    std::vector<std::string>& known = examples_[static_cast<std::size_t>(reason)].names;
+    if (known.size() <= kShown && std::ranges::find(known, example) == known.end()) {
+      known.emplace_back(example);
+    }
   }
 
-  void add(const DroppedLines& other) {
+  /// `page` is the page that `other` is about. The examples of a reason are those of the first page.
+  void add(const DroppedLines& other, std::string_view page) {
     for (std::size_t i = 0; i < counts_.size(); ++i) {
       counts_[i] += other.counts_[i];
-      for (const std::string& family : other.families_[i]) remember(i, family);
+      if (!examples_[i].names.empty() || other.examples_[i].names.empty()) continue;
+      examples_[i] = {.names = other.examples_[i].names, .page = std::string(page)};
     }
   }
 
@@ -51,29 +56,22 @@ class DroppedLines {
     return all - (*this)[Dropped::count];  // these lines are published with another value
   }
 
-  /// The reason, with the first families: "declared: process_open_fds, pg_up".
-  [[nodiscard]] std::string text(Dropped reason) const {
-    const auto i = static_cast<std::size_t>(reason);
-    std::string out(kDroppedNames[i]);
-    for (const std::string& family : families_[i]) {
-      out += &family == families_[i].data() ? ": " : ", ";
-      out += families_[i].size() > kShown && &family == &families_[i].back() ? "…" : family;
-    }
-    return out;
-  }
+  /// All reasons of total() with the number of lines and the first examples, at most 480 bytes:
+  /// "2 declared: process_open_fds, pg_up (http://app:80/metrics); 1 invalid: line 7 (...)". Empty
+  /// if there are none.
+  [[nodiscard]] std::string text() const;
 
  private:
   static constexpr std::size_t kShown = 3;
 
-  void remember(std::size_t reason, std::string_view family) {
-    std::vector<std::string>& known = families_[reason];
-    if (known.size() <= kShown && std::ranges::find(known, family) == known.end()) {
-      known.emplace_back(family);
-    }
-  }
+  struct Examples {
+    std::vector<std::string> names;  // one more than is shown
+    std::string page;
+    bool operator==(const Examples&) const = default;
+  };
 
   std::array<std::uint64_t, kDroppedNames.size()> counts_{};
-  std::array<std::vector<std::string>, kDroppedNames.size()> families_;  // one more than is shown
+  std::array<Examples, kDroppedNames.size()> examples_;
 };
 
 }  // namespace vitalsd::page

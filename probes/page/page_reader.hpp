@@ -115,7 +115,11 @@ class PageReader {
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
 
   void drop(Dropped reason, std::size_t lines = 1, std::string_view family = {}) {
-    dropped_.add(reason, lines, family);
+    if (family.empty()) {
+      dropped_.add(reason, lines, "line " + std::to_string(line_number_));
+    } else {
+      dropped_.add(reason, lines, family);
+    }
     if (!first_dropped_) first_dropped_ = {reason, line_number_, std::string(family)};
   }
   void read_line(std::string_view line);

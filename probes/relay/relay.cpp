@@ -41,11 +41,10 @@ constexpr Metric kDropped({.name = "vitalsd_relay_dropped_total",
                            .help = "Lines of relayed pages that were left out, by reason."},
                           "reason");
 
-constexpr Check kDroppedCheck{
-    .name = "dropped",
-    .warn = 0,
-    .critical = {},
-    .help = "lines of the pages of the last run that were left out, by reason"};
+constexpr Check kDroppedCheck{.name = "dropped",
+                              .warn = 0,
+                              .critical = {},
+                              .help = "lines of the pages of the last run that were left out"};
 
 /// The state of a target that is kept between runs.
 struct TargetState {
@@ -137,13 +136,12 @@ class RelayProbe final : public Probe {
     }
     co_await net::concurrently(std::move(workers));
     for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
-    dropped_.add(run.dropped);
+    dropped_.add(run.dropped, {});
     for (std::size_t i = 0; i < page::kDroppedNames.size(); ++i) {
       const auto reason = static_cast<Dropped>(i);
       out.add(kDropped, static_cast<double>(dropped_[reason]), page::kDroppedNames[i]);
-      if (reason == Dropped::count) continue;  // the histogram is complete
-      out.check(kDroppedCheck, static_cast<double>(run.dropped[reason]), run.dropped.text(reason));
     }
+    out.check(kDroppedCheck, static_cast<double>(run.dropped.total()), run.dropped.text());
   }
 
   [[nodiscard]] std::string target() const override { return pods_ ? pods_->text() : urls_.text(); }
@@ -248,7 +246,7 @@ class RelayProbe final : public Probe {
     };
     auto reader = co_await client_.get(target, limit, run.out, make);
     result.page = reader->finish();
-    run.dropped.add(reader->dropped());
+    run.dropped.add(reader->dropped(), target.name);
     if (!result.page && reader->series() == 0 && reader->dropped()[Dropped::invalid] > 0) {
       throw ProbeError(Reason::protocol,
                        "no line of the page is valid in the Prometheus text format");

@@ -328,11 +328,16 @@ def test_its_own_page(vitalsd: Daemon) -> None:
 
 
 def test_lines_that_are_left_out_are_a_warning(vitalsd: Daemon, http_peer: HttpPeer) -> None:
-    http_peer.answers["/metrics"] = page("process_open_fds 1\n")
+    http_peer.answers["/metrics"] = page("process_open_fds 1\na 1\n1\na 2\na 3\n")
     daemon = vitalsd([relay("app", http_peer.url("/metrics"), interval="1s")])
     daemon.wait_for("vitalsd_check_status", 1, probe="app", check="dropped")
     (row,) = daemon.status()["probes"]
-    assert "declared: process_open_fds" in str(row["checks"])
+    (check,) = (check for check in row["checks"] if check["name"] == "dropped")
+    where = f"({http_peer.url('/metrics')})"
+    assert check["reading"] == "4"
+    assert check["object"] == (
+        f"1 invalid: line 3 {where}; 2 duplicate: a {where}; 1 declared: process_open_fds {where}"
+    )
     http_peer.answers["/metrics"] = page("a 1\n")
     daemon.wait_for("vitalsd_check_status", 0, probe="app", check="dropped")
 

@@ -253,6 +253,7 @@ TEST_F(PushApiTest, AFamilyOfAnotherPublisherIsMissingUntilItIsFree) {
   EXPECT_THAT(lines, Not(HasSubstr("rows{")));
   EXPECT_THAT(lines, HasSubstr("more{"));
   EXPECT_EQ(reading("unpublished"), 1);
+  EXPECT_EQ(set->checks().back().object, "1 type: rows");
   other = MetricRef();
   EXPECT_THAT(run(), HasSubstr("rows{"));
   EXPECT_EQ(reading("unpublished"), 0);

@@ -234,8 +234,7 @@ TEST_F(PageReaderTest, ClashesAreCountedByReason) {
   EXPECT_EQ(count(Dropped::type), 2U);
   EXPECT_EQ(count(Dropped::name), 1U);
   EXPECT_EQ(count(Dropped::declared), 3U);
-  EXPECT_EQ(dropped.text(Dropped::declared), "declared: pg_up");
-  EXPECT_EQ(dropped.text(Dropped::type), "type: taken");
+  EXPECT_EQ(dropped.text(), "2 type: taken; 1 name: h_sum; 3 declared: pg_up");
 }
 
 TEST_F(PageReaderTest, ReservedNamesAreExported) {
@@ -342,6 +341,11 @@ TEST_F(PageReaderTest, LongLineCostsItself) {
   EXPECT_EQ(count(Dropped::invalid), 1U);
   EXPECT_EQ(lines("x 1\n" + value + value), "x{i=\"x\"} 1\n");
   EXPECT_EQ(count(Dropped::invalid), 1U);
+}
+
+TEST_F(PageReaderTest, LinesWithoutAFamilyAreNamedByTheirNumber) {
+  read("x 1\n1 1\n\nx 2\n2 2\n# TYPE x\n3 3\n");
+  EXPECT_EQ(dropped.text(), "4 invalid: line 2, line 5, line 6, …; 1 duplicate: x");
 }
 
 TEST_F(PageReaderTest, DuplicatesAreLeftOut) {
