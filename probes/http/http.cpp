@@ -4,6 +4,7 @@
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/http_access.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/net/http_proxy.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/probe.hpp"
 
@@ -146,7 +147,11 @@ class HttpProbe final : public Probe {
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
     kTable.add(out, result);
     const std::string differences = co_await judge(std::move(result.response), result.is_tls, out);
-    if (!differences.empty()) out.fail(Reason::mismatch, differences);
+    if (!differences.empty()) {
+      const ProbeError error =
+          net::about_response(request.url, request.proxy, {Reason::mismatch, differences});
+      out.fail(error.reason(), error.what());
+    }
     out.check(kDurationCheck, duration.count());
     if (!history_) co_return;
     history_->add(duration.count());

@@ -3,6 +3,7 @@
 #include "probes/error.hpp"
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
+#include "probes/net/http_proxy.hpp"
 #include "probes/net/http_transfer.hpp"
 #include "probes/net/tcp.hpp"
 
@@ -13,20 +14,6 @@
 #include <utility>
 
 namespace vitalsd::net {
-namespace {
-
-// The same error with the proxy in its text: the target itself may be reachable.
-ProbeError through_proxy(const ProbeError& error, const config::Endpoint& proxy) {
-  const std::string detail = error.what();
-  if (detail.contains("the proxy")) return error;
-  if (detail.starts_with(proxy.text() + ':') || detail.starts_with(proxy.host + ':')) {
-    return {error.reason(), "the proxy " + detail};
-  }
-  return {error.reason(), "through the proxy " + proxy.text() + ": " + detail};
-}
-
-}  // namespace
-
 std::uint16_t port_of(const config::Url& url) {
   if (url.port != 0) return url.port;
   return url.scheme == "https" ? 443 : 80;
@@ -155,7 +142,7 @@ asio::awaitable<HttpResponse> HttpClient::perform(const HttpRequest& request, Sa
     co_return co_await impl_->perform(request, out);
   } catch (const ProbeError& error) {
     if (!request.proxy) throw;
-    throw through_proxy(error, request.peer());
+    throw through_proxy(*request.proxy, error);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "probes/net/http_transfer.hpp"
 
 #include "probes/net/curl_error.hpp"
+#include "probes/net/http_proxy.hpp"
 #include "probes/net/tcp.hpp"
 
 #include <algorithm>
@@ -10,8 +11,6 @@
 namespace vitalsd::net {
 
 namespace {
-
-constexpr long kProxyAuthenticationRequired = 407;
 
 // libcurl reads the response to CONNECT byte by byte, without a limit, and calls this for each.
 int on_progress(void* calls, curl_off_t /*size*/, curl_off_t received, curl_off_t /*to_send*/,
@@ -63,16 +62,10 @@ void HttpTransfer::check_connected() {
   if (!connected) transfer_.pending->succeed(CURLE_COULDNT_CONNECT);
 }
 
-// If the proxy refuses the client, the state of the target is unknown.
-ProbeError HttpTransfer::proxy_refusal(long status) const {
-  return {Reason::connect, "the proxy " + request_.peer().text() + " refuses the request: status " +
-                               std::to_string(status)};
-}
-
 ProbeError HttpTransfer::error_of(CURLcode code) const {
   long proxy_status = 0;  // of CONNECT
   curl_easy_getinfo(handle_.easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-  if (request_.proxy && proxy_status >= 300) return proxy_refusal(proxy_status);
+  if (request_.proxy && proxy_status >= 300) return proxy_refusal(*request_.proxy, proxy_status);
   if (code == CURLE_ABORTED_BY_CALLBACK) {
     return {Reason::protocol, "the response of the proxy to CONNECT is too long"};
   }
@@ -93,7 +86,8 @@ HttpResponse HttpTransfer::finish(CURLcode code, const HttpPhases& before) {
   long version = 0;
   curl_easy_getinfo(handle_.easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(handle_.easy, CURLINFO_HTTP_VERSION, &version);
-  if (request_.proxy && status == kProxyAuthenticationRequired) throw proxy_refusal(status);
+  if (request_.proxy && status == kProxyAuthenticationRequired)
+    throw proxy_refusal(*request_.proxy, status);
   response.status = static_cast<int>(status);
   response.version = version == CURL_HTTP_VERSION_1_0 ? 1.0
                      : version == CURL_HTTP_VERSION_2 ? 2.0

@@ -40,7 +40,6 @@ class HttpTransfer {
   static int on_new_socket(void* self, curl_socket_t socket, curlsocktype purpose);
   void check_connected();
   [[nodiscard]] HttpPhases phases(const HttpPhases& before) const;
-  [[nodiscard]] ProbeError proxy_refusal(long status) const;
   [[nodiscard]] ProbeError error_of(CURLcode code) const;
 
   const HttpRequest& request_;

@@ -3,6 +3,7 @@
 // Prometheus are not published.
 #include "probes/net/concurrently.hpp"
 #include "probes/net/http_access.hpp"
+#include "probes/net/http_proxy.hpp"
 #include "probes/probe.hpp"
 #include "probes/prometheus/answers.hpp"
 #include "probes/prometheus/own_metrics.hpp"
@@ -186,7 +187,10 @@ class PrometheusProbe final : public Probe {
     };
     const net::HttpResponse response = co_await environment_.http.perform(request, out);
     if (failure) std::rethrow_exception(failure);
-    if (response.status / 100 != 2) throw prometheus::api_error(response.status, response.body);
+    if (response.status / 100 != 2) {
+      throw net::about_response(request.url, request.proxy,
+                                prometheus::api_error(response.status, response.body));
+    }
     has_answered_ = true;
     co_return response.status;
   }

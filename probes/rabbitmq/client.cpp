@@ -1,6 +1,7 @@
 #include "probes/rabbitmq/client.hpp"
 
 #include "config/scalar.hpp"
+#include "probes/net/http_proxy.hpp"
 #include "probes/net/offload.hpp"
 
 #include <algorithm>
@@ -81,8 +82,10 @@ ProbeError Client::refused(const config::Url& url, const net::HttpResponse& resp
   if (response.status == 401 && reason == kNotManagementUser && !access_.user.empty()) {
     return lacks_tag({.name = access_.user, .tags = {}});
   }
-  return {reason_of(response.status), fmt::format("{}: status {}{}{}", url.text(), response.status,
-                                                  reason.empty() ? "" : ": ", reason)};
+  return net::about_response(
+      url, access_.proxy,
+      {reason_of(response.status), fmt::format("{}: status {}{}{}", url.text(), response.status,
+                                               reason.empty() ? "" : ": ", reason)});
 }
 
 asio::awaitable<NodePage> Client::node_page(const config::Url& url, const std::string& address,

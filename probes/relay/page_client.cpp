@@ -1,6 +1,7 @@
 #include "probes/relay/page_client.hpp"
 
 #include "config/endpoint.hpp"
+#include "probes/net/http_proxy.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -107,7 +108,9 @@ asio::awaitable<std::unique_ptr<PageReader>> PageClient::get(const Target& targe
   const net::HttpResponse response = co_await environment_.http.perform(request, steps);
   if (error) std::rethrow_exception(error);
   if (response.status < 200 || response.status > 299) {
-    throw ProbeError(reason_of(response.status), "status " + std::to_string(response.status));
+    throw net::about_response(
+        request.url, request.proxy,
+        {reason_of(response.status), "status " + std::to_string(response.status)});
   }
   co_return reader;
 }

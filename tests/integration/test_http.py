@@ -351,6 +351,8 @@ def test_through_a_proxy(
             api("tls", nginx.url(tls=True), tls=tls, headers={"X-Token": "origin"}, **way),
             api("named", nginx.url(tls=True), tls=tls | {"server_name": "localhost"}, **way),
             api("http2", nginx.url(tls=True), tls=tls, http2=True, **way),
+            api("missing", nginx.url("/health/none"), **way),
+            api("missing-tls", nginx.url("/health/none", tls=True), tls=tls, **way),
             api("refused", nginx.url(), **way | {"proxy_password": {"env": "WRONG"}}),
             api("refused-tls", nginx.url(tls=True), **way | {"proxy_password": {"env": "WRONG"}}),
             api("no-proxy", nginx.url(), proxy=trap),
@@ -365,10 +367,15 @@ def test_through_a_proxy(
     assert daemon.value("probe_http_ssl", probe="tls") == 1
     assert daemon.value("probe_ssl_earliest_cert_expiry", probe="tls")
     assert daemon.value("probe_http_version", probe="http2") == 2
-    status = f"the proxy 127.0.0.1:{forward_proxy.port} refuses the request: status 407"
+    proxy = f"the proxy 127.0.0.1:{forward_proxy.port}"
+    status = f"{proxy} refuses the request: status 407, it does not accept the user"
     for probe in ("refused", "refused-tls"):
-        daemon.wait_failed(probe, "connect")
-        assert error(daemon, probe) == status
+        daemon.wait_failed(probe, "auth")
+        assert error(daemon, probe).startswith(status)
+    daemon.wait_failed("missing", "mismatch")
+    assert error(daemon, "missing") == f"through {proxy}: status 404, expected 2xx"
+    daemon.wait_failed("missing-tls", "mismatch")
+    assert error(daemon, "missing-tls") == "status 404, expected 2xx"
     daemon.wait_failed("no-proxy", "connect")
     assert error(daemon, "no-proxy") == "the proxy 127.0.0.1:1: Connection refused"
     daemon.wait_failed("nowhere", "protocol")  # this proxy closes the connection

@@ -86,6 +86,28 @@ TEST_F(HttpClientHostile, ErrorsNameTheProxy) {
                             ": Empty reply from server");
 }
 
+// Status 407 is the proxy's, with and without CONNECT.
+TEST_F(HttpClientHostile, AProxyThatRefusesTheCredentials) {
+  for (const std::string scheme : {"http", "https"}) {
+    for (const std::string user : {"", "scout"}) {
+      const test::Conversation proxy(loop, [](test::Line& line) -> asio::awaitable<void> {
+        co_await test::read_http(line);
+        co_await line.write(test::http_answer(407, ""));
+      });
+      HttpRequest request = this->request(scheme, "origin.example", 1);
+      request.proxy = this->request("http", "127.0.0.1", proxy.port()).url;
+      request.proxy->user = user;
+      EXPECT_EQ(
+          ask(request),
+          "auth: the proxy 127.0.0.1:" + std::to_string(proxy.port()) +
+              " refuses the request: status 407, it " +
+              (user.empty() ? "requires credentials: set a user in proxy, and proxy_password"
+                            : "does not accept the user of proxy with proxy_password, or basic "
+                              "authentication"));
+    }
+  }
+}
+
 // ---- reused connections -------------------------------------------------------------------------
 
 class HttpClientReuse : public HttpClientHostile {
