@@ -1,5 +1,5 @@
 """The shipped routes: amtool checks them, and a real Alertmanager sends alerts of a real Prometheus
-to stand-ins for PagerDuty and Slack."""
+to stand-ins for PagerDuty, Slack and a heartbeat service."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ import yaml
 
 import shorten_rules
 from support import wait_until
-from support.alertmanager import ROUTING_KEY, SHIPPED, Alertmanager, Receivers
+from support.alertmanager import ROUTING_KEY, SHIPPED, Alertmanager, Receivers, shortened
 from support.postgres import Postgres
 from support.prometheus import ABSENCE_RULES
 from support.prometheus import SHIPPED as PROMETHEUS
 from support.prometheus import Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd
 
-RULE_FILES = [PROMETHEUS / "documented.yaml", PROMETHEUS / "vitalsd.yaml", ABSENCE_RULES]
+RECOMMENDED = PROMETHEUS / "recommended.yaml"
+RULE_FILES = [
+    PROMETHEUS / "documented.yaml",
+    PROMETHEUS / "vitalsd.yaml",
+    RECOMMENDED,
+    ABSENCE_RULES,
+]
 RULES = [
     rule
     for file in RULE_FILES
     for group in yaml.safe_load(file.read_text())["groups"]
     for rule in group["rules"]
+    if "alert" in rule
 ]
 RUNBOOKS = "https://github.com/vitalsd/vitalsd/blob/main/docs/runbooks/"
 
@@ -40,7 +47,7 @@ def amtool(*arguments: str) -> str:
 
 def test_amtool_finds_no_fault() -> None:
     said = amtool("check-config", str(SHIPPED))
-    assert "SUCCESS" in said and "3 receivers" in said
+    assert "SUCCESS" in said and "4 receivers" in said
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,16 @@ def test_each_severity_has_its_receiver(severity: str, receiver: str, more: tupl
 
 
 def test_severities_of_the_rules_are_routed() -> None:
-    assert {rule["labels"]["severity"] for rule in RULES} == {"critical", "warning", "info"}
+    severities = {rule["labels"]["severity"] for rule in RULES if rule["alert"] != "Watchdog"}
+    assert severities == {"critical", "warning", "info"}
+
+
+def test_only_the_watchdog_goes_to_the_heartbeat() -> None:
+    route = ["config", "routes", "test", f"--config.file={SHIPPED}"]
+    for rule in RULES:
+        severity = f"severity={rule['labels']['severity']}"
+        found = amtool(*route, f"alertname={rule['alert']}", severity).strip()
+        assert (found == "heartbeat") == (rule["alert"] == "Watchdog"), rule["alert"]
 
 
 def test_inhibition_names_rules_that_exist() -> None:
@@ -105,6 +121,40 @@ def test_windows_mute_warnings_and_no_page(
     daemon.post({"alertname": "BackupFailed", "severity": "critical", "probe": "dumps"})
     wait_until(lambda: receivers.paged("trigger", "BackupFailed"), what="a page")
     wait_until(lambda: "route is within mute time" in daemon.log(), what="the mute in the log")
+    assert not receivers.messages
+
+
+def test_the_heartbeat_ends_with_prometheus(
+    prometheus: Callable[..., Prometheus],
+    alertmanager: StartAlertmanager,
+    receivers: Receivers,
+) -> None:
+    route = shortened(yaml.safe_load(SHIPPED.read_text())["route"])
+    (watchdog,) = (each for each in route["routes"] if each.get("receiver") == "heartbeat")
+    watchdog["repeat_interval"] = "100ms"  # a minute becomes 100 ms
+    daemon = alertmanager(receivers, {"route": route})
+    watcher = prometheus(
+        shipped_configuration([], alertmanagers=[f"127.0.0.1:{daemon.port}"]),
+        [shorten_rules.shorten(RECOMMENDED.read_text())],
+        # An alert ends 4 of these delays after Prometheus last sent it.
+        arguments=["--rules.alert.resend-delay=1s"],
+    )
+    wait_until(lambda: len(receivers.heartbeats) > 3, what="heartbeats")
+    assert {
+        (alert["status"], alert["labels"]["alertname"])
+        for heartbeat in receivers.heartbeats
+        for alert in heartbeat["alerts"]
+    } == {("firing", "Watchdog")}
+
+    watcher.close()
+    wait_until(lambda: "Watchdog" not in daemon.states(), what="the end of the alert")
+    # Alertmanager works and notifies, and without the alert there is no heartbeat.
+    daemon.post({"alertname": "DatabaseDown", "severity": "critical", "probe": "first"})
+    wait_until(lambda: receivers.paged("trigger", "DatabaseDown"), what="a page")
+    beaten = len(receivers.heartbeats)
+    daemon.post({"alertname": "DatabaseDown", "severity": "critical", "probe": "second"})
+    wait_until(lambda: receivers.paged("trigger", "second"), what="another page")
+    assert len(receivers.heartbeats) == beaten
     assert not receivers.messages
 
 

@@ -16,13 +16,16 @@ from support import REPOSITORY
 from support.prometheus import ABSENCE_RULES, SHIPPED
 
 HERE = Path(__file__).parent
-RULE_FILES = [SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml", ABSENCE_RULES]
+RECOMMENDED = SHIPPED / "recommended.yaml"
+RULE_FILES = [SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml", RECOMMENDED, ABSENCE_RULES]
 TEST_FILES = sorted((HERE / "rules").glob("*_test.yaml"))
 RUNBOOKS = "https://github.com/vitalsd/vitalsd/blob/main/docs/runbooks/"
 
 
-def rules_of(file: Path) -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+def rules_of(file: Path, what: str = "alert") -> list[dict[str, Any]]:
+    """Returns the alerting rules, or with `record` the recording rules."""
+    groups = yaml.safe_load(file.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if what in rule]
 
 
 def promtool(*arguments: str | Path) -> str:
@@ -62,7 +65,7 @@ def test_every_rule_is_tested_firing_and_silent() -> None:
     silent: set[str] = set()
     for file in TEST_FILES:
         for test in yaml.safe_load(file.read_text())["tests"]:
-            for case in test["alert_rule_test"]:
+            for case in test.get("alert_rule_test", []):
                 alerts = case.get("exp_alerts") or []
                 if not alerts:
                     silent.add(case["alertname"])

@@ -22,7 +22,7 @@ KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
 RBAC = KUBERNETES / "rbac.yaml"
 MONITORING = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-    "prometheusRule": {"enabled": True},
+    "prometheusRule": {"enabled": True, "recommended": True},
     "networkPolicy": {
         "enabled": True,
         "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
@@ -96,6 +96,21 @@ def test_absence_is_alerted_for_what_is_configured(
     absent = groups.get("vitalsd-absent", [])
     assert {each["labels"]["kind"] for each in absent} == alerts
     assert len(absent) == len(alerts)
+
+
+@pytest.mark.parametrize(
+    ("value", "files"),
+    [({}, ["documented", "vitalsd"]), ({"recommended": True}, ["documented", "vitalsd", "recommended"])],
+    ids=["default", "recommended"],
+)
+def test_rules_are_those_of_the_files(value: dict[str, bool], files: list[str]) -> None:
+    rule = one(rendered({"prometheusRule": {"enabled": True, **value}}), "PrometheusRule")
+    shipped = REPOSITORY / "deploy" / "prometheus"
+    assert rule["spec"]["groups"] == [
+        group
+        for file in files
+        for group in yaml.safe_load((shipped / f"{file}.yaml").read_text())["groups"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""An Alertmanager 0.25 with the shipped configuration, and stand-ins for PagerDuty and Slack that
-receive its notifications."""
+"""An Alertmanager 0.25 with the shipped configuration, and stand-ins for PagerDuty, Slack and a
+heartbeat service that receive its notifications."""
 
 from __future__ import annotations
 
@@ -19,19 +19,25 @@ from support.process import Server, free_port
 
 SHIPPED = REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yaml"
 ROUTING_KEY, WEBHOOK_PATH = "0123456789abcdef0123456789abcdef", "/services/T0/B0/webhook-secret"
+HEARTBEAT_PATH = "/heartbeat"
 WAITS = ("group_wait", "group_interval")
 
 
 @dataclass
 class Receivers:
-    """The notifications to PagerDuty and Slack, in the order of arrival."""
+    """The notifications, in the order of arrival."""
 
     pages: list[dict[str, Any]] = field(default_factory=list)  # Events API v2
     messages: list[dict[str, Any]] = field(default_factory=list)  # payloads of Slack's webhook
+    heartbeats: list[dict[str, Any]] = field(default_factory=list)  # Alertmanager's webhook format
     peer: HttpPeer = field(default_factory=HttpPeer)
 
     def __post_init__(self) -> None:
-        self.peer.answers = {"/v2/enqueue": self._page, WEBHOOK_PATH: self._message}
+        self.peer.answers = {
+            "/v2/enqueue": self._page,
+            WEBHOOK_PATH: self._message,
+            HEARTBEAT_PATH: self._heartbeat,
+        }
 
     def close(self) -> None:
         self.peer.close()
@@ -42,6 +48,10 @@ class Receivers:
 
     def _message(self, request: Request) -> bytes:
         self.messages.append(json.loads(request.body))
+        return answer("ok")
+
+    def _heartbeat(self, request: Request) -> bytes:
+        self.heartbeats.append(json.loads(request.body))
         return answer("ok")
 
     def paged(self, action: str, text: str = "") -> list[dict[str, Any]]:
@@ -86,6 +96,8 @@ class Alertmanager(Server):
         for receiver in written["receivers"]:
             for pagerduty in receiver.get("pagerduty_configs", []):
                 pagerduty["routing_key_file"] = str(key)
+            for webhook_config in receiver.get("webhook_configs", []):
+                webhook_config["url"] = receivers.peer.url(HEARTBEAT_PATH)
         (self.directory / "alertmanager.yaml").write_text(yaml.safe_dump(written))
         self.launch(
             [

@@ -253,7 +253,7 @@ def prometheus() -> Iterator[Callable[..., Prometheus]]:
 
 @pytest.fixture
 def receivers() -> Iterator[Receivers]:
-    """Stand-ins for PagerDuty and Slack that record notifications."""
+    """Stand-ins for PagerDuty, Slack and a heartbeat service that record notifications."""
     yield from _opened(Receivers)
 
 
