@@ -20,7 +20,9 @@ from support.application import MAX_FAILURES, Application
 from support.prometheus import SHIPPED, Prometheus, shipped_configuration
 from support.vitalsd import Vitalsd
 
-RULE_FILES = (SHIPPED / "documented.yaml", SHIPPED / "vitalsd.yaml")
+RULE_FILES = tuple(
+    SHIPPED / f"{name}.yaml" for name in ("documented", "vitalsd", "recommended")
+)
 LABELS = {"namespace": "vcci-production", "pod": "api-0"}  # as kind relay attaches them to pods
 WORK = '{endpoint="/work"}'
 
@@ -63,8 +65,8 @@ def watch() -> Iterator[Watch]:
 
 
 def test_an_api_that_fails(watch: Watch) -> None:
-    """Rules 1, 11 and 22."""
-    watch.is_silent("HighErrorRate", "APIHighErrorRate")
+    """Rules 1, 11 and 22, and the objective of errors."""
+    watch.is_silent("HighErrorRate", "APIHighErrorRate", "ErrorBudgetBurnsFast")
     with watch.application.failing():
         watch.application.request()  # Prometheus needs a value before it sees an increase
         watch.prometheus.wait_for('http_requests_total{status="500"} >= 1')
@@ -75,6 +77,9 @@ def test_an_api_that_fails(watch: Watch) -> None:
         assert alert["labels"]["severity"] == "critical"
     alert = watch.prometheus.wait_firing("APIHighErrorRate", pod="api-0", status="500")
     assert alert["annotations"]["summary"].startswith("Pod vcci-production/api-0 responds to ")
+    alert = watch.prometheus.wait_firing("ErrorBudgetBurnsFast", objective="errors")
+    assert alert["labels"]["probe"] == "api-metrics"
+    assert alert["annotations"]["summary"].startswith("vcci-production spends its error budget")
     # The API answers its health checks, and vitalsd works.
     watch.is_silent("APIDown", "VitalsdDown", "ProbeFailing")
     watch.application.request(2000)
@@ -82,8 +87,8 @@ def test_an_api_that_fails(watch: Watch) -> None:
 
 
 def test_an_api_that_is_slow(watch: Watch) -> None:
-    """Rules 2 and 13."""
-    watch.is_silent("HighResponseTime", "APIHighLatency")
+    """Rules 2 and 13, and the objective of p99."""
+    watch.is_silent("HighResponseTime", "APIHighLatency", "ErrorBudgetBurnsFast")
     watch.application.duration = 1.2
     watch.application.request(4)  # of 25 in all
     watch.application.duration = 0
