@@ -62,15 +62,16 @@ LimitSettings read_limits(Node& node) {
   LimitSettings limits;
   constexpr std::int64_t kMax = 1'000'000;
   limits.running = node.get<std::int64_t>(
-      "running", 0, "maximum of concurrent runs; 0: (open-file limit - 256) / 2", {0, kMax});
-  limits.per_endpoint =
-      node.get<std::int64_t>("per_endpoint", limits.per_endpoint,
-                             "maximum of concurrent runs against one host and port", {1, kMax});
+      "running", 0, "maximum number of concurrent runs; 0: (open-file limit - 256) / 2", {0, kMax});
+  limits.per_endpoint = node.get<std::int64_t>(
+      "per_endpoint", limits.per_endpoint,
+      "maximum number of concurrent runs against one host and port", {1, kMax});
   limits.series = node.get<std::int64_t>(
       "series", 0,
-      "maximum of series on a page, of all probes; relayed series are left out first, then others "
-      "of the probes with the most, never facts and those about probes; without the series of the "
-      "process; 0: no limit",
+      "maximum number of series on a page, without those of the process; if the probes have more, "
+      "the page leaves out relayed series first, and then other series of the probes with the "
+      "most, "
+      "but never facts and series about the probes; 0: no limit",
       {0, 1'000'000'000});
   return limits;
 }

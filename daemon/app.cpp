@@ -27,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 
 // After this time the process is ready even if some first runs have not ended.
 constexpr auto kMaxUnready = 15s;
-constexpr auto kStartup = 10s;        // after this time, pages that only startup used are released
+constexpr auto kStartup = 10s;        // then memory pages that only startup used are released
 constexpr auto kMaxSaving = 2'500ms;  // at shutdown: half of Lifecycle::kMaxShutdown
 
 // Loading the configuration may block, on a terminal or a hanging disk. The kernel does not apply
@@ -66,7 +66,7 @@ App::App(Options options)
   for (const MetricInfo* metric : framework::kAll) {
     services_.foreign.declare(metric->name, metric->type);
   }
-  // All other families of the process have reserved names.
+  // Families with a type_name need no declaration, because their names are reserved.
   for (const Exposition::Extra& extra : metrics_.collect({})) {
     if (extra.type_name.empty()) services_.foreign.declare(extra.name, extra.type);
   }
@@ -299,7 +299,7 @@ void App::receive(WebPush push, WebOptions::PushDone done) {
   const auto job = scheduler_.jobs().find(push.probe);
   Receiver* receiver = job == scheduler_.jobs().end() ? nullptr : job->second->receiver();
   if (receiver == nullptr || lifecycle_.stopping()) {
-    done(503, "This process does not run the probe: retry, another one or this one will.\n");
+    done(503, "This process does not run the probe at the moment: retry.\n");
     return;
   }
   if (job->second->waits_for_state()) {

@@ -77,7 +77,7 @@ class BucketProbe final : public Probe {
   BucketProbe(config::Node& options, const Environment& environment)
       : bucket_(read_bucket(options, environment)),
         quota_(options.find<config::Bytes>(
-            "quota", "the size that all objects under the prefix may have; requires their count")),
+            "quota", "maximum size of all objects under the prefix; requires usage")),
         counts_(options.get<bool>(
             "usage", quota_.has_value(),
             "count the objects under the prefix and their bytes, by requests for 1,000 "
@@ -85,7 +85,7 @@ class BucketProbe final : public Probe {
         interval_(options.get<config::Duration>("usage_interval", 1h, "time between two counts",
                                                 {1s, 720h})),
         max_pages_(options.get<std::int64_t>(
-            "max_pages", 100, "a count ends after so many requests for 1,000 objects each",
+            "max_pages", 100, "maximum number of requests of a count, for 1,000 objects each",
             {1, 100'000})) {
     if (quota_ && quota_->value == 0) options.error("quota", "must be more than 0");
     if (quota_ && !counts_) options.error("usage", "quota requires usage: true");

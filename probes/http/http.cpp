@@ -253,7 +253,7 @@ class HttpProbe final : public Probe {
     auto work = [expect = expect_, response = std::move(response), is_tls](const net::StopFlag&) {
       return expect->differences(response, is_tls);
     };
-    out.doing("judging the response", Reason::internal);
+    out.doing("evaluating the response", Reason::internal);
     co_return co_await environment_.computing.run("response of " + target(), std::move(work));
   }
 

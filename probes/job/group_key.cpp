@@ -127,7 +127,7 @@ std::expected<GroupLabels, PushAnswer> parse_group(std::string_view path) {
     if (is_encoded) name.remove_suffix(kEncoded.size());
     const std::string shown = config::quoted(shown_text(name, kMaxName));
     if (!is_label_name(name)) return refuse("The path has an invalid label name: " + shown + '.');
-    if (name == "job") return refuse("The label job is set already: it is the name of the job.");
+    if (name == "job") return refuse("The label job is already set to the name of the job.");
     if (std::ranges::find(labels, name, &GroupLabels::value_type::first) != labels.end()) {
       return refuse("The path has the label " + shown + " twice.");
     }

@@ -33,7 +33,8 @@ std::unexpected<PushAnswer> refuse(int status, std::string text) {
   return std::unexpected(PushAnswer{status, std::move(text) + '\n'});
 }
 
-// The labels of a group. The job's name is the default of `instance`, so it is no other group.
+// Returns the labels of a group in one text, which identifies it. `instance` is left out if it is
+// the job's name, which is its default.
 std::string text_of(const std::string& name, const GroupLabels& labels) {
   std::string out;
   append_label(out, "job", name);
@@ -43,7 +44,7 @@ std::string text_of(const std::string& name, const GroupLabels& labels) {
   return out;
 }
 
-// Whether a line has the label. Comments do not count.
+// Whether a sample line has the label `instance`.
 bool has_instance(std::string_view text) {
   for (std::size_t at = 0; (at = text.find("instance=\"", at)) != std::string_view::npos; ++at) {
     const std::size_t line = text.rfind('\n', at) + 1;
@@ -61,7 +62,7 @@ std::string with_instance(std::string labels, const std::string& name) {
 std::string shown(std::string_view name) { return config::quoted(shown_text(name, 128)); }
 
 PushAnswer clash_of(std::string_view family) {
-  return {400, "The family " + shown(family) + " has samples with the name of another one.\n"};
+  return {400, "The family " + shown(family) + " has samples with the name of another family.\n"};
 }
 
 PushAnswer refusal_of(const page::FirstDropped& dropped) {
@@ -70,7 +71,7 @@ PushAnswer refusal_of(const page::FirstDropped& dropped) {
   };
   switch (dropped.reason) {
     case Dropped::duplicate:
-      return at_line("has a series for the second time.");
+      return at_line("repeats a series of an earlier line.");
     case Dropped::limit:
       return {413, "The groups of the job have more than " + std::to_string(Groups::kMaxSeries) +
                        " series.\n"};
@@ -120,7 +121,7 @@ void append_header(std::string& out, std::string_view name, Type type, std::stri
   out += '\n';
 }
 
-// A time before the year 10000.
+// Throws std::exception if the value is not a time before the year 10000.
 double to_time(const json::value& value) {
   constexpr double kMax = 253402300800;
   const auto time = read_saved_number(value);
@@ -156,15 +157,15 @@ std::size_t count_samples(std::string_view body) {
 
 // ---- pushes -------------------------------------------------------------------------------------
 
-// Every line gets `labels`. The families of the body are compared with those of other publishers
-// later, when the page is read: they may be gone by then.
+// Adds `labels` to every line. Does not compare the families with those of other publishers: the
+// read of the page does that later, and the other families may no longer exist then.
 std::expected<Groups::Body, PushAnswer> Groups::read(std::string_view body,
                                                      const std::string& labels,
                                                      const ForeignFamilies& declared) {
   if (!body.empty() && !body.ends_with('\n')) {
     return refuse(400, "The last line has no newline: the body may be truncated.");
   }
-  // Before the labels are written into each line.
+  // The limit is checked before `labels` are written into each line.
   if (count_samples(body) * labels.size() > kMaxBytes) {
     return refuse(413, "The groups of the job have more than " + std::to_string(kMaxBytes) +
                            " bytes: push less, or delete groups.");
@@ -233,9 +234,8 @@ std::expected<void, PushAnswer> Groups::check(const ByLabels& groups) const {
   }
   if (const auto& dropped = reader.first_dropped()) {
     if (dropped->reason != Dropped::duplicate) return std::unexpected(refusal_of(*dropped));
-    return refuse(400,
-                  "Another group of the job has a series with the same labels, of the family " +
-                      shown(dropped->family) + '.');
+    return refuse(400, "Another group of the job has a series of the family " +
+                           shown(dropped->family) + " with the same labels.");
   }
   // A histogram or a summary owns the names with _count and _sum, too.
   if (!fragment) return {};
@@ -257,7 +257,7 @@ std::expected<Groups::Accepted, PushAnswer> Groups::push(const GroupLabels& labe
     return refuse(413, "The job has " + std::to_string(kMaxGroups) +
                            " groups, which is the limit: delete some, or wait until they expire.");
   }
-  // An instance of the body stays.
+  // A label `instance` in the body is kept.
   std::expected<Body, PushAnswer> read_body =
       read(body, has_instance(body) ? key : with_instance(key, name_), declared);
   if (!read_body) return std::unexpected(std::move(read_body.error()));

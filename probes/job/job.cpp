@@ -87,10 +87,10 @@ double unix_now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// `none` has to be written, so that nobody omits the token by mistake.
+// `none` must be explicit, so that nobody omits the token by mistake.
 config::Secret read_token(config::Node& options) {
   constexpr std::string_view kHelp =
-      "required: bearer token of the requests; the text `none`: requests need no token";
+      "required: bearer token of the requests, or the text `none` if requests need no token";
   const config::Member* given = options.value().find("token");
   if (given != nullptr && given->value.text == "none") {
     options.find<std::string>("token", kHelp);
@@ -196,12 +196,13 @@ extern const ProbeKind job;
 const ProbeKind job = {
     .name = "job",
     .help =
-        "A job that reports its runs, and is overdue if it does not. It reports success with "
-        "`POST /api/v1/jobs/NAME`, and otherwise with `/start`, `/fail` or `/exit/CODE` (0 to "
-        "255) behind that; `?rid=ID` (up to 64 letters, digits and `._:-`) names the run, so "
-        "that a repeated request counts once. The status page shows the first 10,000 bytes of "
-        "the body, which may have 64 KiB. Responses and a script: docs/kubernetes.md. With `push`, "
-        "it also takes metrics as a Pushgateway does: docs/pushgateway.md.",
+        "A job that reports its runs, and is overdue if it does not. `POST /api/v1/jobs/NAME` "
+        "reports success; with `/start`, `/fail` or `/exit/CODE` (0 to 255) at the end of the "
+        "path, the request reports a start, a failure or an exit code. `?rid=ID` (up to 64 "
+        "letters, digits and `._:-`) identifies the run, so that a repeated request counts once. "
+        "The status page shows the first 10,000 bytes of the body, which may have 64 KiB. "
+        "Responses and a script: docs/kubernetes.md. With `push`, the probe also accepts metrics "
+        "like a Pushgateway: docs/pushgateway.md.",
     .make = make_probe<JobProbe>,
     .metrics = kMetrics,
     .checks = kChecks,

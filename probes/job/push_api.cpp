@@ -30,7 +30,8 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// The body as text. curl sends no content type that tells something.
+// Returns the body as text. Accepts any content type except that of protobuf, because the default
+// of curl does not describe the body.
 std::expected<std::string, PushAnswer> text_of(const Push& push) {
   if (lower(push.content_type).starts_with("application/vnd.google.protobuf")) {
     return refuse(415,
@@ -70,7 +71,7 @@ std::string list_of(const std::vector<std::string>& names) {
 PushApi::PushApi(config::Node& options, ForeignFamilies& foreign) : foreign_(foreign) {
   using namespace std::chrono_literals;
   config::Node* const section = options.find_section(
-      "push", "accepts metrics at /metrics/job/NAME, as a Pushgateway does: docs/pushgateway.md");
+      "push", "accept metrics at /metrics/job/NAME like a Pushgateway: docs/pushgateway.md");
   if (section == nullptr) return;
   const auto ttl = section->required<config::Duration>(
       "ttl", "how long a group is published after its last push, for example 26h for a daily job");
@@ -165,13 +166,13 @@ void PushApi::publish(SampleSet& out, History& history, double now) {
   out.check(kUnpublishedCheck, static_cast<double>(unpublished_.total()), unpublished_.text());
 }
 
-// The lines have a label `instance` already, unlike those of other probes.
+// The lines already have a label `instance`, so the constant labels are used without it.
 void PushApi::read(const SampleSet& out, const Groups& groups) {
   std::string labels = out.constant_labels();
   labels.resize(std::min(labels.rfind(",instance=\""), labels.size()));
   const bool is_same = version_ == groups.version() && labels == constant_labels_;
-  if (is_same && unpublished_.total() == 0)
-    return;  // a family that was not published may be free by now
+  // A family that was in use by another publisher may be free now.
+  if (is_same && unpublished_.total() == 0) return;
   static const page::Rules kRules;
   page::PageReader reader(kRules, foreign_, labels, false, fragment_);
   reader.feed(groups.page());

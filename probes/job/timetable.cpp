@@ -17,8 +17,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A run that starts so early belongs to the next time of the schedule: the clock of the machine
-// that starts it is ahead.
+// A run that starts at most this much before a scheduled time belongs to that time: the clock of
+// the machine that starts it is ahead.
 constexpr double kEarly = 30;  // seconds
 
 std::string time_text(double seconds) {
@@ -31,7 +31,7 @@ double to_seconds(config::Duration time) { return std::chrono::duration<double>(
 
 Timetable::Timetable(config::Node& options) {
   const auto text = options.required<std::string>(
-      "schedule", "when the job runs: a cron expression as of a CronJob, or \"@every 1h\"");
+      "schedule", "when the job runs: a cron expression as in a CronJob, or \"@every 1h\"");
   const auto zone =
       options.get<std::string>("time_zone", "", "time zone of the schedule; default: UTC");
   start_grace_ = to_seconds(options.get<config::Duration>(

@@ -24,7 +24,7 @@ std::chrono::milliseconds lock_limit(std::chrono::milliseconds limit) {
   return std::clamp<std::chrono::milliseconds>(limit / 10, 1ms, 500ms);
 }
 
-// The failure of a query. Never a reason that would report the server as down, because the server
+// Returns the failure of a query. Its reason never reports the server as down, because the server
 // responds.
 Failure failure_of(const CustomQuery& query, const net::PgRefusal& refusal,
                    std::chrono::milliseconds limit) {
@@ -38,7 +38,7 @@ Failure failure_of(const CustomQuery& query, const net::PgRefusal& refusal,
   if (refusal.sqlstate == "42501") failure.reason = Reason::permission;
   if (refusal.position > 0) failure.detail += " at " + place_in(query.sql, refusal.position);
   if (refusal.sqlstate == "42P01") {  // undefined_table
-    failure.detail += "; tables outside of the schema public need its name: schema.table";
+    failure.detail += "; tables outside of the schema public need a schema name: schema.table";
   }
   return failure;
 }
@@ -95,7 +95,8 @@ boost::asio::awaitable<void> CustomQueries::run(std::optional<net::PgConnection>
     std::chrono::milliseconds limit = (out.time_limit() - elapsed) * 3 / 4;
     if (limit < kMinLimit) break;
     if (state->query.collector != nullptr) {
-      // Several statements: a late one must not fail the run. It has time in the next one.
+      // Other statements have used up the time: this query is executed in the next run and does not
+      // fail this one.
       if (elapsed > out.time_limit() / 2) continue;
       limit /= 2;
     }
@@ -181,16 +182,16 @@ void CustomQueries::publish_all(int version, const std::string& role, SampleSet&
     if (state.failure && state.failure->reason == Reason::permission) {
       problem += ": GRANT pg_monitor TO {role}";
     }
-    message += (message.empty() ? "" : "\n") + ("not read by " + state.query.name) + ": " +
+    message += (message.empty() ? "" : "\n") + ("collector " + state.query.name) + ": " +
                printable_utf8(with_role(std::move(problem), role));
   }
   out.add(kScrapeError, has_error ? 1 : 0);
   if (!message.empty()) out.show(std::move(message));
 }
 
-// Readings survive one failed execution, as those of a part survive one failed run.
+// Readings survive one failed execution, just as the readings of a part survive one failed run.
 void CustomQueries::publish(const State& state, SampleSet& out) {
-  if (!state.executed_at || state.is_absent) return;  // or no run had time for it yet
+  if (!state.executed_at || state.is_absent) return;  // or no run has had time for it yet
   const bool is_custom = state.query.collector == nullptr;
   Part& part = out.part((is_custom ? "query " : "collector ") + state.query.name);
   part.add(is_custom ? kQueryDuration : kCollectorDuration, state.duration.count(),

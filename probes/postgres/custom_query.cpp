@@ -129,7 +129,8 @@ CustomQuery read_query(config::Node& node, const ForeignFamilies& foreign) {
   query.labels = node.list<std::string>("labels", "columns whose values are labels");
   check_labels(node, query.labels);
   std::list<config::Node>& values = node.sections(
-      "values", "columns whose values are metrics; text instead of a mapping is the column");
+      "values",
+      "columns whose values are metrics; a text instead of a mapping is the name of the column");
   for (config::Node& section : values) {
     ValueColumn value = read_value(section, query.name, foreign);
     if (std::ranges::find(query.values, value.metric, &ValueColumn::metric) != query.values.end()) {
@@ -139,8 +140,9 @@ CustomQuery read_query(config::Node& node, const ForeignFamilies& foreign) {
   }
   if (values.empty()) node.error("values", "at least one column is required");
   query.interval = read_time(node, "interval", "time between two executions; default: each run");
-  query.timeout = read_time(
-      node, "timeout", "time limit of the statement; default and maximum: what is left of the run");
+  query.timeout =
+      read_time(node, "timeout",
+                "time limit of the statement; default and maximum: the remaining time of the run");
   read_versions(node, query);
   query.max_rows = static_cast<std::size_t>(
       node.get<std::int64_t>("max_rows", 100, "a result with more rows is an error", {1, 10'000}));
@@ -162,7 +164,7 @@ void check_against(config::Node& node, const CustomQuery& query, const CustomQue
     if (std::ranges::find(other.values, value.metric, &ValueColumn::metric) == other.values.end())
       continue;
     node.error("values",
-               "the query " + config::quoted(other.name) + " has the metric " + value.metric);
+               "the query " + config::quoted(other.name) + " also has the metric " + value.metric);
   }
 }
 

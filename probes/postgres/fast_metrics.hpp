@@ -79,12 +79,11 @@ inline constexpr MetricTable kBlockedTable(
     MetricRow{Metric({.name = "pg_blocking_sessions",
                       .help = "Sessions that block others and do not wait for a lock themselves."}),
               Column("blocking")},
-    MetricRow{
-        Metric({.name = "pg_blocked_sessions_longest_wait_seconds",
-                .unit = Unit::seconds,
-                .help = "Time for which one of the blocked sessions has been waiting, at most; "
-                        "from PostgreSQL 14."}),
-        Column("longest")});
+    MetricRow{Metric({.name = "pg_blocked_sessions_longest_wait_seconds",
+                      .unit = Unit::seconds,
+                      .help = "Longest time for which a blocked session has been waiting; from "
+                              "PostgreSQL 14."}),
+              Column("longest")});
 
 /// No labels.
 inline constexpr MetricTable kTransactionTable(
@@ -235,8 +234,8 @@ inline constexpr Check kWraparoundCheck{
     .warn = 0.50,
     .critical = 0.75,
     .help =
-        "used part of the transaction ids or multixact ids, after which the server accepts no "
-        "more writes; not on a standby"};
+        "share of the transaction IDs or multixact IDs in use; at 100% the server accepts no more "
+        "writes; not on a standby"};
 inline constexpr Check kSlotWalCheck{.name = "slot_wal",
                                      .unit = Unit::bytes,
                                      .warn = 10.0 * (1U << 30U),
@@ -247,8 +246,8 @@ inline constexpr Check kSlotStatusCheck{
     .warn = 0,
     .critical = {},
     .help =
-        "a replication slot whose WAL is kept no longer (1) or is lost (2), else 0; from "
-        "PostgreSQL 13"};
+        "whether WAL that a replication slot needs is about to be removed (1) or lost (2), else 0; "
+        "from PostgreSQL 13"};
 inline constexpr Check kLockWaitCheck{
     .name = "lock_wait",
     .unit = Unit::seconds,
@@ -260,7 +259,7 @@ inline constexpr Check kIdleInTransactionCheck{
     .unit = Unit::seconds,
     .warn = 30 * 60,
     .critical = {},
-    .help = "age of the oldest transaction whose session is idle, without those of pg_dump"};
+    .help = "age of the oldest transaction whose session is idle, except sessions of pg_dump"};
 inline constexpr Check kPreparedCheck{.name = "prepared_transaction_age",
                                       .unit = Unit::seconds,
                                       .warn = 60 * 60,

@@ -160,7 +160,7 @@ inline constexpr MetricTable kLockTable(MetricRow{
 inline constexpr MetricTable kStandbyTable(
     MetricRow{Metric({.name = "pg_stat_replication_pg_wal_lsn_diff",
                       .help = "Bytes of WAL that a connected standby has not replayed yet; the "
-                              "most of all standbys with the same name and address."},
+                              "maximum of all standbys with the same name and address."},
                      "application_name", "client_addr"),
               Column("lag_bytes")},
     MetricRow{Metric({.name = "pg_stat_replication_flush_lag_seconds",

@@ -128,8 +128,8 @@ inline constexpr MetricTable kOtherTables(
 inline constexpr Metric kSequenceUsed(
     {.name = "pg_sequence_used_ratio",
      .unit = Unit::ratio,
-     .help = "Used part of the values of one of the most used sequences; the type of its column "
-             "counts, too."},
+     .help = "Share of the values that one of the most used sequences has used; the type of its "
+             "column also limits them."},
     "datname", "schemaname", "sequencename");
 inline constexpr Metric kUnreadableSequences(
     {.name = "pg_sequences_unreadable",
@@ -142,7 +142,7 @@ inline constexpr Metric kInvalidIndexSize(
     "datname", "schemaname", "relname", "indexrelname");
 inline constexpr Metric kInvalidIndexes(
     {.name = "pg_invalid_indexes",
-     .help = "Indexes that are not valid and that nothing creates at the moment."},
+     .help = "Indexes that are not valid, except those that are being created."},
     "datname");
 
 inline constexpr Metric kPendingRestart(
@@ -194,7 +194,7 @@ inline constexpr MetricTable kStatementTable(
                               "blocks; 0 without track_io_timing."},
                      "user", "datname", "queryid"),
               Column("write_seconds")});
-/// Gauges, because the server evicts statements.
+/// These are gauges, because the server evicts statements, which decreases the sums.
 inline constexpr Metric kAllStatementCalls(
     {.name = "pg_stat_statements_all_calls",
      .help = "Executions of all statements that the server has recorded; decreases when it evicts "
@@ -220,11 +220,12 @@ inline constexpr Check kSequenceCheck{
     .unit = Unit::ratio,
     .warn = 0.80,
     .critical = 0.95,
-    .help = "used part of the values of a sequence of the database that does not cycle"};
+    .help =
+        "share of the values that a sequence of the database has used, unless the sequence cycles"};
 inline constexpr Check kInvalidIndexCheck{
     .name = "invalid_indexes",
     .warn = 0,
     .critical = {},
-    .help = "indexes of the database that are not valid and that nothing creates at the moment"};
+    .help = "indexes of the database that are not valid, except those that are being created"};
 
 }  // namespace vitalsd::postgres

@@ -18,9 +18,10 @@ namespace {
 
 constexpr std::size_t kPageSize = 500;                  // the maximum of the API
 constexpr std::size_t kMaxBody = std::size_t{2} << 20;  // 500 queues have 200 KB
-// For each page the server lists and sorts all queues. With 10,000 queues, 20 pages cost it ten
-// times the CPU time of one list without statistics, and twice that of one with statistics. So a
-// list that fits is read at once. The rows of the first page may be shorter than others.
+// The server lists and sorts all queues for each page. With 10,000 queues, 20 pages take ten times
+// the CPU time of one list without statistics, and twice that of one list with statistics. So a
+// list that fits the limit is read at once. The limit of the response is higher than that of the
+// estimate, because the rows of the first page may be shorter than the others.
 constexpr std::size_t kMaxWhole = std::size_t{4} << 20;       // estimated
 constexpr std::size_t kMaxWholeBody = std::size_t{16} << 20;  // received
 constexpr std::string_view kNotManagementUser = "Not management user";
@@ -52,7 +53,7 @@ ProbeError lacks_tag(const User& user) {
   for (const std::string& tag : user.tags) tags += (tags.empty() ? "" : ", ") + tag;
   return {Reason::permission,
           fmt::format(
-              "the user {} has {}, and so sees only the virtual hosts that it may use, and "
+              "the user {} has {}, so it sees only the virtual hosts that it may use, and "
               "no nodes; run: {}",
               user.name,
               tags.empty() ? "no tag" : (user.tags.size() > 1 ? "the tags " : "the tag ") + tags,
@@ -106,7 +107,7 @@ asio::awaitable<NodePage> Client::node_page(const config::Url& url, const std::s
     }
     return error == nullptr;
   };
-  SampleSet steps;  // the run reports one step for all nodes
+  SampleSet steps;  // the run reports one step for all nodes, not one for each request
   const net::HttpResponse response = co_await environment_.http.perform(request, steps);
   if (error) std::rethrow_exception(error);
   if (response.status == 404) {
@@ -201,8 +202,8 @@ asio::awaitable<void> Client::expect_all(const config::Url& api, const std::vect
 
 asio::awaitable<AllQueues> Client::queues(const config::Url& api, Columns wanted,
                                           Time deadline) const {
-  // Without statistics the server does not have to ask the nodes for them. With totals it knows the
-  // state of a queue.
+  // Without statistics, the server need not query the nodes. With totals, it returns the state of a
+  // queue.
   const std::string columns =
       std::string(wanted == Columns::all ? "" : "disable_stats=true&enable_queue_totals=true&") +
       "columns=" + std::string(wanted == Columns::attributes ? kAttributeColumns : kQueueColumns);
@@ -212,7 +213,7 @@ asio::awaitable<AllQueues> Client::queues(const config::Url& api, Columns wanted
     net::HttpResponse response =
         co_await get(api, "/api/queues",
                      fmt::format("page={}&page_size={}&{}", page, kPageSize, columns), deadline);
-    // The last page does not exist any more, because queues have been deleted.
+    // The last page no longer exists, because queues have been deleted.
     if (response.status == 400 && page > 1) {
       all.has_shifted = true;
       break;

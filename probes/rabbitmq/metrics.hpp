@@ -15,8 +15,9 @@
 
 namespace vitalsd::rabbitmq {
 
-/// kbudde runs beside each node, and each reports the whole cluster. Rules therefore select
-/// `self="1"`, which is one series of each queue and node. A probe has only one.
+/// One kbudde exporter runs beside each node, and each exporter reports the whole cluster. Rules
+/// therefore select `self="1"`, which selects one series for each queue and node. A probe publishes
+/// only that series.
 inline constexpr std::string_view kSelf = "1";
 
 inline constexpr Metric kUp({.name = "rabbitmq_up",
@@ -46,8 +47,8 @@ inline constexpr MetricTable kQueueTable(
                 if (!queue.attributes.state.empty()) put(1, queue.attributes.state);
               }});
 
-/// Names of kbudde. Labels: vhost, queue, durable, policy, self. Its label `cluster` is missing,
-/// because it would take that name from the labels of the user.
+/// Names of kbudde. Labels: vhost, queue, durable, policy, self. The label `cluster` of kbudde is
+/// left out, because it would conflict with a label `cluster` of the user.
 inline constexpr MetricTable kKbuddeQueueTable(
     MetricRow{Metric({.name = "rabbitmq_queue_messages_ready",
                       .help = "Messages that wait for a consumer; with `names: kbudde`."},
@@ -98,19 +99,19 @@ inline constexpr MetricTable kOtherTable(
                      "group"),
               [](const QueueSum& sum) { return sum.queues; }},
     MetricRow{Metric({.name = "rabbitmq_other_queue_messages_ready",
-                      .help = "Sum of rabbitmq_queue_messages_ready over these queues."},
+                      .help = "Sum of rabbitmq_queue_messages_ready over queues without series."},
                      "group"),
               [](const QueueSum& sum) { return sum.ready; }},
     MetricRow{Metric({.name = "rabbitmq_other_queue_messages_unacked",
-                      .help = "Sum of rabbitmq_queue_messages_unacked over these queues."},
+                      .help = "Sum of rabbitmq_queue_messages_unacked over queues without series."},
                      "group"),
               [](const QueueSum& sum) { return sum.unacked; }},
     MetricRow{Metric({.name = "rabbitmq_other_queue_messages",
-                      .help = "Sum of rabbitmq_queue_messages over these queues."},
+                      .help = "Sum of rabbitmq_queue_messages over queues without series."},
                      "group"),
               [](const QueueSum& sum) { return sum.messages; }},
     MetricRow{Metric({.name = "rabbitmq_other_queue_consumers",
-                      .help = "Sum of rabbitmq_queue_consumers over these queues."},
+                      .help = "Sum of rabbitmq_queue_consumers over queues without series."},
                      "group"),
               [](const QueueSum& sum) { return sum.consumers; }});
 

@@ -37,8 +37,8 @@ using Clock = std::chrono::steady_clock;
 Reason partial(Reason reason) { return is_up(reason) == false ? Reason::mismatch : reason; }
 
 net::Pattern default_pattern() {
-  // The alert QueueWithoutConsumers has the same pattern. The words of the second line are parts of
-  // other words, too: deadlines.
+  // The alert QueueWithoutConsumers has the same pattern. The words of the second line must be
+  // whole words, because they also occur in other words, such as "dead" in "deadlines".
   return *config::Scalar<net::Pattern>::parse(
       "(?i)(.*(dead.?letter|dlq|dlx|parking.?lot|retry|retries).*"
       "|(.*[^a-z])?(dead|parking|delay|delayed)([^a-z].*)?)");
@@ -66,22 +66,23 @@ class RabbitmqProbe final : public Probe {
             "management_interval", std::chrono::seconds(60),
             "between readings of nodes, alarms and attributes of queues",
             {std::chrono::seconds(0), std::chrono::hours(24)})),
-        queues_{
-            .max_queues = static_cast<std::size_t>(options.get<std::int64_t>(
-                "max_queues", 1000, "queues with series of their own; of more, the deepest have",
-                {0, static_cast<std::int64_t>(kMaxQueues)})),
-            .temporary = options.get<bool>(
-                "temporary_queues", false,
-                "exclusive, auto-delete and amq.gen-* queues have series of their own"),
-            .kbudde = options.choice("names", {"plugin", "kbudde"},
-                                     "names of metrics: those of the Prometheus plug-in, or of "
-                                     "rabbitmq_exporter (kbudde)") == "kbudde",
-            .no_consumers =
-                options.get<net::Pattern>("no_consumers", default_pattern(),
-                                          "queues whose whole name matches need no consumer, such "
-                                          "as those of dead letters; with urls and without "
-                                          "management also streams, which the plug-in does not "
-                                          "tell apart")} {
+        queues_{.max_queues = static_cast<std::size_t>(
+                    options.get<std::int64_t>("max_queues", 1000,
+                                              "maximum number of queues with series of their own: "
+                                              "those with the most ready messages",
+                                              {0, static_cast<std::int64_t>(kMaxQueues)})),
+                .temporary = options.get<bool>(
+                    "temporary_queues", false,
+                    "exclusive, auto-delete and amq.gen-* queues have series of their own"),
+                .kbudde = options.choice("names", {"plugin", "kbudde"},
+                                         "names of metrics: those of the Prometheus plug-in, or of "
+                                         "rabbitmq_exporter (kbudde)") == "kbudde",
+                .no_consumers = options.get<net::Pattern>(
+                    "no_consumers", default_pattern(),
+                    "queues whose whole name matches need no consumer, such "
+                    "as those of dead letters; without the management API "
+                    "it must match streams, too, because the plug-in "
+                    "does not report the type of a queue")} {
     read_urls(options);
   }
 
@@ -166,8 +167,8 @@ class RabbitmqProbe final : public Probe {
     out.doing("waiting for the nodes");
     const std::optional<ProbeError> silence = co_await ask_nodes(start + limit / 2);
     if (silence && !management_) throw ProbeError(*silence);
-    if (silence) managed_.reset();  // whether the cluster is up must be known now
-    // Whether a node that does not respond runs must be known now, too.
+    if (silence) managed_.reset();  // whether the cluster is up must be known in this run
+    // The management API must also show in this run whether the nodes that do not respond run.
     const std::map<std::string, bool> nodes = cluster_.nodes();
     if (std::ranges::any_of(nodes, [](const auto& node) { return !node.second; })) {
       managed_due_ = {};
@@ -270,8 +271,8 @@ class RabbitmqProbe final : public Probe {
 
   // ---- nodes and attributes
 
-  /// If a request fails, the attributes stay as they were read last: without them a stream would
-  /// count as a queue without a consumer.
+  /// If a request fails, the last attributes are kept: without them, a stream would count as a
+  /// queue without a consumer.
   asio::awaitable<void> refresh_details(Clock::time_point deadline) {
     if (managed_ && Clock::now() < managed_due_) co_return;
     try {
@@ -320,7 +321,7 @@ class RabbitmqProbe final : public Probe {
   Client client_;
   config::Duration management_interval_;
   QueueOptions queues_;
-  bool detects_ = false;  // with `url` alone: detect what its address is
+  bool detects_ = false;  // only `url` is set: the type of its server is detected
   // Whether all data comes from the management API; empty until known.
   std::optional<bool> is_management_;
   Cluster cluster_;
@@ -344,8 +345,8 @@ void RabbitmqProbe::read_urls(config::Node& options) {
     constexpr std::uint16_t kAmqps = 5671;
     if (const auto port = net::port_of(url); port == kAmqp || port == kAmqps) {
       options.warning(key, "the port " + std::to_string(port) +
-                               " is usually that of AMQP: the management API has 15672, the "
-                               "Prometheus plug-in 15692");
+                               " is usually AMQP: the management API usually listens on 15672, "
+                               "the Prometheus plug-in on 15692");
     }
   };
   if (url_) check("url", *url_);

@@ -53,8 +53,9 @@ asio::awaitable<std::optional<std::string>> ask_text(net::RedisConnection& conne
   out.doing("waiting for " + name);
   net::RedisReply reply = co_await connection.ask(std::move(words));
   if (reply.kind == net::RedisReply::Kind::text) co_return std::move(reply.text);
-  const ProbeError error = net::redis_error(
-      reply.kind == net::RedisReply::Kind::error ? reply.text : name + " has no text as reply");
+  const ProbeError error = net::redis_error(reply.kind == net::RedisReply::Kind::error
+                                                ? reply.text
+                                                : "the reply to " + name + " is not a text");
   std::string detail = name + ": " + error.what();
   if (error.reason() == Reason::permission) {
     detail += "; grant +cluster|info and +cluster|nodes with ACL SETUSER";

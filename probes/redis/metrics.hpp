@@ -92,11 +92,11 @@ inline constexpr MetricTable kInfoTable(
               Field("allocator_frag_bytes")},
     MetricRow{Metric({.name = "redis_keyspace_hits_total",
                       .type = Type::counter,
-                      .help = "Look-ups that found their key."}),
+                      .help = "Lookups that found their key."}),
               Field("keyspace_hits")},
     MetricRow{Metric({.name = "redis_keyspace_misses_total",
                       .type = Type::counter,
-                      .help = "Look-ups that did not find their key."}),
+                      .help = "Lookups that did not find their key."}),
               Field("keyspace_misses")},
     MetricRow{Metric({.name = "redis_evicted_keys_total",
                       .type = Type::counter,
@@ -223,9 +223,8 @@ inline constexpr MetricTable kDatabaseTable(
 
 inline constexpr Metric kHitRate(
     {.name = "redis_cache_hit_rate",
-     .help =
-         "Share of look-ups that found their key, over the last 5 minutes; absent if there were "
-         "fewer than 10."});
+     .help = "Share of lookups that found their key, over the last 5 minutes; absent if there were "
+             "fewer than 10."});
 inline constexpr Metric kListLength({.name = "redis_key_size", .help = "Length of a watched list."},
                                     "db", "key");
 
@@ -251,7 +250,7 @@ inline constexpr Check kHitRateCheck{
     .worse = Worse::below,
     .warn = 0.80,
     .critical = {},
-    .help = "share of look-ups that found their key, over 5 minutes"};
+    .help = "share of lookups that found their key, over 5 minutes"};
 inline constexpr Check kListCheck{.name = "list_length",
                                   .worse = Worse::above,
                                   .warn = 1000,

@@ -1,4 +1,4 @@
-// Kind `redis`: memory, clients, look-ups, persistence, replication and cluster of one server, or
+// Kind `redis`: memory, clients, lookups, persistence, replication and cluster of one server, or
 // the masters of a sentinel. Each run sends one INFO on a connection that is kept between runs.
 #include "config/socket_url.hpp"
 #include "probes/backlog.hpp"
@@ -222,7 +222,7 @@ class RedisProbe final : public Probe {
     out.check(redis::kSavingCheck, count, failed);
   }
 
-  // A server that does not save snapshots (save "") has none that is too old.
+  // A server that does not save snapshots (save "") has no snapshot that is too old.
   asio::awaitable<void> check_snapshots(net::RedisConnection& connection, const RedisInfo& info,
                                         SampleSet& out) {
     co_await read_saves(connection, out);
@@ -264,7 +264,7 @@ class RedisProbe final : public Probe {
       if (reply.kind == net::RedisReply::Kind::integer) {
         part.add(redis::kListLength, static_cast<double>(reply.integer), db, key);
         part.check(redis::kListCheck, static_cast<double>(reply.integer), key);
-        // LLEN counts as a look-up.
+        // LLEN counts as a lookup.
         hit_rate_.exclude(reply.integer > 0 ? 1 : 0, reply.integer > 0 ? 0 : 1);
       } else {
         const ProbeError error = net::redis_error(reply.text);
@@ -294,7 +294,7 @@ namespace kinds {
 extern const ProbeKind redis;
 const ProbeKind redis = {
     .name = "redis",
-    .help = "A Redis server is up; its memory, look-ups, clients and persistence.",
+    .help = "A Redis server is up; its memory, lookups, clients and persistence.",
     .make = make_probe<RedisProbe>,
     .metrics = redis::kMetrics,
     .checks = redis::kChecks,

@@ -114,7 +114,7 @@ inline constexpr Check kReplicasCheck{
     .worse = Worse::below,
     .warn = {},
     .critical = {},
-    .help = "replicas that receive changes, if the option replicas says how many there must be"};
+    .help = "replicas that receive changes, if the option replicas is set"};
 
 /// Publishes the replication of a server. One for each probe: it measures for how long a link has
 /// been down.

@@ -31,7 +31,7 @@ void check_media_type(const std::string& type) {
   if (std::ranges::find(kOther, type) == kOther.end()) return;
   throw ProbeError(Reason::mismatch, "the response has the content type " + type +
                                          ", not that of Prometheus metrics (text/plain or "
-                                         "application/openmetrics-text): is the path right?");
+                                         "application/openmetrics-text): check the path");
 }
 
 Reason reason_of(int status) {
@@ -103,7 +103,7 @@ asio::awaitable<std::unique_ptr<PageReader>> PageClient::get(const Target& targe
       reader->feed(piece);
     });
   };
-  // The run reports one step for all targets instead of one for each request.
+  // The run reports one step for all targets, not one for each request.
   SampleSet steps;
   const net::HttpResponse response = co_await environment_.http.perform(request, steps);
   if (error) std::rethrow_exception(error);

@@ -65,7 +65,7 @@ PodTargets::PodTargets(config::Node& section, const Environment& environment)
     : scope_(kubernetes::Scope::read(section)),
       port_(section.required<std::string>("port", "name or number of the container's port")),
       path_(section.get<std::string>("path", "/metrics", "path of the page")),
-      scheme_(section.choice("scheme", {"http", "https"}, "how the page is requested")) {
+      scheme_(section.choice("scheme", {"http", "https"}, "scheme of the URL")) {
   if (!path_.starts_with('/')) section.error("path", "must start with /");
   const bool is_number =
       !port_.empty() && std::ranges::all_of(port_, [](char c) { return c >= '0' && c <= '9'; });

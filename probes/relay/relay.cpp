@@ -86,10 +86,11 @@ class RelayProbe final : public Probe {
     rules_.keep = options.one_or_more<net::Pattern>(
         "keep", "only families whose whole name matches; default: all");
     rules_.drop =
-        options.one_or_more<net::Pattern>("drop", "without families whose whole name matches");
+        options.one_or_more<net::Pattern>("drop", "leave out families whose whole name matches");
     rules_.rename_labels = options.map<std::string>("rename_labels", "new names of labels");
     rules_.max_series = static_cast<std::size_t>(options.get<std::int64_t>(
-        "max_series", 100'000, "more series of one page are left out", {1, 10'000'000}));
+        "max_series", 100'000, "maximum number of series of one page; further series are left out",
+        {1, 10'000'000}));
     concurrency_ = static_cast<std::size_t>(options.get<std::int64_t>(
         "concurrency", 64, "maximum number of pages to read at a time", {1, 1000}));
     if (options.has("url") + options.has("urls") + options.has("pods") != 1) {
@@ -102,9 +103,10 @@ class RelayProbe final : public Probe {
       }
       for (const std::string_view name : {"le", "quantile"}) {
         if (from != name && to != name) continue;
-        options.error("rename_labels", config::quoted(name) +
-                                           " cannot be renamed or used as a new name: it separates "
-                                           "the series of a histogram or a summary");
+        options.error("rename_labels",
+                      config::quoted(name) +
+                          " cannot be renamed or used as a new name: it distinguishes "
+                          "the series of a histogram or a summary");
       }
       if (to == "probe" || to == "instance" || to == "exported_instance" || to.starts_with("__")) {
         options.error(
@@ -117,7 +119,7 @@ class RelayProbe final : public Probe {
   asio::awaitable<void> observe(SampleSet& out) override {
     std::vector<Target> found;
     if (pods_ && !co_await pods_->find(out, found)) {
-      // The failure is thrown, so that the parts of the last run are kept as after any failure.
+      // The failure is thrown, so that the parts of the last run are kept, as after any failed run.
       const Failure failure = out.failure().value_or(
           Failure{Reason::timeout, "the API server has not sent the list of pods"});
       throw ProbeError(failure.reason, failure.detail);
@@ -205,9 +207,9 @@ class RelayProbe final : public Probe {
       const auto [first, is_new] = known.try_emplace(run.labels.back(), i);
       if (is_new) continue;
       run.results[i].error = ProbeError(
-          Reason::config, "the labels of the probe hide what tells the series of " +
+          Reason::config, "the labels of the probe replace those that distinguish the series of " +
                               run.targets[first->second].name + " and " + run.targets[i].name +
-                              " apart: use other names than namespace and pod");
+                              ": use other names than namespace and pod");
       run.results[i].is_hidden = true;
     }
   }

@@ -106,7 +106,7 @@ def test_values_and_labels(start: Callable[..., Vitalsd]) -> None:
 REFUSALS = {
     "syntax": ("SELECT 1 AS n\n FORM orders", "mismatch", 'at or near "FORM" at line 2, column 2'),
     "table": ("SELECT n FROM absent", "mismatch", 'relation "absent" does not exist at line 1'),
-    "schema": ("SELECT 1 AS n FROM other", "mismatch", "need its name: schema.table"),
+    "schema": ("SELECT 1 AS n FROM other", "mismatch", "need a schema name: schema.table"),
     "permission": ("SELECT x AS n FROM secret", "permission", "permission denied for table secret"),
     "write": ("DELETE FROM orders", "mismatch", "cannot execute DELETE in a read-only transaction"),
     "read-write": ("SET TRANSACTION READ WRITE", "mismatch", "cannot set transaction read-write"),
@@ -128,7 +128,7 @@ def test_a_query_that_fails_fails_alone(vitalsd: Daemon, database: Postgres) -> 
     good = query("good", "SELECT 7 AS n")
     probes = []
     for name, (sql, _, _) in REFUSALS.items():
-        # In front of the other query, so that it has to go on.
+        # The bad query comes first, so the good one is executed after a failure.
         bad = query("bad", sql, **({"timeout": "50ms"} if name == "slow" else {}))
         probes.append(probe(database, bad, good) | {"name": name})
     daemon = vitalsd(
@@ -193,7 +193,7 @@ def test_an_interval_of_its_own(start: Callable[..., Vitalsd], database: Postgre
     daemon.wait_for("more_n", 7)
     daemon.wait_runs("db", 3)
     assert daemon.value("slow_n") == 2
-    # The readings of a query that was removed are gone.
+    # The readings of a removed query are removed.
     daemon.configuration["probes"][0]["queries"] = [slow]
     daemon.reload()
     daemon.wait_for("fast_n", None)

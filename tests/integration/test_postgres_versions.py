@@ -1,5 +1,5 @@
-"""Every reading of kind postgres on real servers of several major versions: each fault is made, told
-and repaired, and a healthy primary and its standby are silent.
+"""Every reading of kind postgres on real servers of several major versions: each fault is created,
+reported and repaired, and a healthy primary and its standby report none.
 
 Debian's version always runs; of the others, CI runs a sample that changes with each commit.
 """
@@ -249,7 +249,7 @@ def test_tables_sequences_and_indexes(vitalsd: Daemon, server: VersionedPostgres
         open_transaction.close()
         creating.result()
 
-    # More tables than have series of their own.
+    # The number of tables exceeds the number of tables that have series of their own.
     server.execute(
         "DO $$ BEGIN FOR i IN 1..60 LOOP EXECUTE format('CREATE TABLE t%s AS SELECT 1 AS x', i);"
         " END LOOP; END $$"
@@ -298,7 +298,7 @@ def test_checkpoints_settings_and_statements(vitalsd: Daemon, server: VersionedP
     assert daemon.samples("pg_scrape_collector_success", collector="stat_statements") == []
 
 
-def test_rights_that_a_role_lacks(vitalsd: Daemon, server: VersionedPostgres) -> None:
+def test_permissions_that_a_role_lacks(vitalsd: Daemon, server: VersionedPostgres) -> None:
     server.execute("REVOKE pg_monitor FROM viewer")
     server.execute("CREATE SCHEMA app; CREATE SEQUENCE app.numbers; CREATE TABLE app.t (x int)")
     daemon = vitalsd([db(server, role="viewer")], **PACE)
@@ -316,10 +316,10 @@ def test_rights_that_a_role_lacks(vitalsd: Daemon, server: VersionedPostgres) ->
     assert daemon.value("pg_sequences_unreadable") == 1
     (row,) = daemon.status()["probes"]
     message = str(row["message"])
-    assert "not read by wal: ERROR: permission denied for function pg_ls_waldir" in message
+    assert "collector wal: ERROR: permission denied for function pg_ls_waldir" in message
     assert 'GRANT pg_monitor TO "viewer"' in message
     assert 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA app TO "viewer"' in message
-    # Exactly what it says helps.
+    # The statement in the message grants exactly the missing permission.
     server.execute('GRANT pg_monitor TO "viewer"')
     server.execute('GRANT SELECT ON ALL SEQUENCES IN SCHEMA app TO "viewer"')
     daemon.wait_for("pg_sequences_unreadable", 0)
@@ -338,7 +338,7 @@ def test_a_locked_table_delays_nothing(vitalsd: Daemon, server: VersionedPostgre
         daemon.wait_for("pg_stat_user_tables_n_live_tup", 0, relname="new")
         daemon.wait_ok("db")
         (row,) = daemon.status()["probes"]
-        assert "not read by sequences: ERROR: canceling statement due to lock timeout" in row["message"]
+        assert "collector sequences: ERROR: canceling statement due to lock timeout" in row["message"]
 
 
 def test_ids_that_run_out_and_pages_that_are_damaged(

@@ -81,7 +81,7 @@ class LogsProbe final : public Probe {
   LogsProbe(config::Node& options, const Environment& environment)
       : scope_(kubernetes::Scope::read(options)),
         containers_(options.list<std::string>("containers",
-                                              "only containers with these names; without it all")),
+                                              "only containers with these names; default: all")),
         patterns_(read_patterns(options)),
         max_streams_(static_cast<std::size_t>(options.get<std::int64_t>(
             "max_streams", 100, "maximum number of logs followed at a time, one connection each",

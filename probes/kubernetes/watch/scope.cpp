@@ -19,8 +19,7 @@ bool is_namespace_name(std::string_view text) {
 
 Scope Scope::read(config::Node& options) {
   Scope scope;
-  scope.namespaces =
-      options.list<std::string>("namespaces", "only these namespaces; without it all");
+  scope.namespaces = options.list<std::string>("namespaces", "only these namespaces; default: all");
   scope.selector = options.get<LabelSelector>("selector", {}, "app=web,tier!=cache");
   std::ranges::sort(scope.namespaces);
   for (const std::string& name : scope.namespaces) {

@@ -84,8 +84,8 @@ constexpr Check kLastRunUnknown{.name = "last_run_unknown",
                                 .warn = 0,
                                 .critical = {},
                                 .help =
-                                    "CronJobs whose last run ended with an unknown result: no "
-                                    "Job is left of it, and Kubernetes before 1.22 does not "
+                                    "CronJobs whose last run ended with an unknown result: its "
+                                    "Job has been deleted, and Kubernetes before 1.22 does not "
                                     "record successes"};
 constexpr Check kScheduleCheck{.name = "cronjob_schedule",
                                .warn = 0,
@@ -118,7 +118,7 @@ class CronJobs final : public WatchedSection<CronJob> {
     if (!needs_jobs) co_return;
     for (const auto& runs : ended_runs_) runs->join();
     for (const auto& runs : ended_runs_) {
-      Part part;  // its failure is no failure of this section
+      Part part;  // its failure does not fail this section
       if (!co_await runs->judge(out, part)) continue;
       runs->for_each([this](const EndedRun& run) {
         const auto [newest, is_first] = newest_runs_.try_emplace(run.cron_job, run);

@@ -134,7 +134,7 @@ TEST_F(GroupsTest, AnInvalidPushChangesNothing) {
            {"a 2\nb c d\n", "400 Line 2 is not valid in the Prometheus text format 0.0.4.\n"},
            {"a 2", "400 The last line has no newline: the body may be truncated.\n"},
            {"\n\na{l=\"x} 1\n", "400 Line 3 is not valid in the Prometheus text format 0.0.4.\n"},
-           {"a 2\na 3\n", "400 Line 2 has a series for the second time.\n"},
+           {"a 2\na 3\n", "400 Line 2 repeats a series of an earlier line.\n"},
            {"a{x=\"1\",x=\"2\"} 2\n",
             "400 Line 1 is not valid in the Prometheus text format "
             "0.0.4.\n"},
@@ -154,7 +154,8 @@ TEST_F(GroupsTest, AnInvalidPushChangesNothing) {
   }
 }
 
-// They would be published as unknown, with which a correct push to another group is inconsistent.
+// The family would be published as unknown, and a correct push to another group would then be
+// inconsistent with it.
 TEST_F(GroupsTest, AFamilyMustSatisfyTheRulesOfItsType) {
   const std::string kOrdered =
       " is not a valid histogram: the le of the buckets increases up to +Inf, their counts do not "
@@ -192,14 +193,13 @@ TEST_F(GroupsTest, GroupsMustBeConsistent) {
   EXPECT_EQ(push("a{host=\"h1\"} 1\n"),
             "400 The family 'a' has two types in the groups of the job: unknown and gauge.\n");
   EXPECT_EQ(push("# TYPE a gauge\na{host=\"h1\"} 1\n"),
-            "400 Another group of the job has a series with the same labels, of the family "
-            "'a'.\n");
+            "400 Another group of the job has a series of the family 'a' with the same labels.\n");
   EXPECT_EQ(push("# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n"), "");
   EXPECT_EQ(push("h_count 1\n", {{"host", "h2"}}),
-            "400 The family 'h' has samples with the name of another one.\n");
+            "400 The family 'h' has samples with the name of another family.\n");
 }
 
-// The labels of the group are written into each line.
+// The size is checked before the labels of the group are written into each line.
 TEST_F(GroupsTest, LongLabelsOfManyLinesAreRefusedBeforeTheyAreWritten) {
   std::string body;
   for (int i = 0; i < 5000; ++i) body += "m{i=\"" + std::to_string(i) + "\"} 1\n";
@@ -249,7 +249,7 @@ TEST_F(GroupsTest, AGroupExpires) {
   EXPECT_EQ(page(), "");
 }
 
-// A job that fails must not keep what it pushed in its last good run.
+// A failing job must not prolong the metrics of its last successful run.
 TEST_F(GroupsTest, ARefusedPushDoesNotProlongItsGroup) {
   push("a 1\n");
   groups.refused({}, 1090);

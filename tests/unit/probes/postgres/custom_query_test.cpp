@@ -123,7 +123,7 @@ TEST_F(CustomQueryTest, ServersHaveEachMetricOnce) {
   read(first + "{name: a, sql: SELECT 2, values: [d], min_version: 13}");
   EXPECT_TRUE(problems.contains("duplicate query name 'a'")) << problems;
   read(first + "{name: a_b, sql: SELECT 2, values: [c]}");
-  EXPECT_TRUE(problems.contains("the query 'a' has the metric a_b_c")) << problems;
+  EXPECT_TRUE(problems.contains("the query 'a' also has the metric a_b_c")) << problems;
 }
 
 TEST(PlaceIn, CountsCharactersOfALine) {
