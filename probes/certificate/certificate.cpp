@@ -1,6 +1,7 @@
 // Kind `certificate`: when the certificates of a TLS endpoint, of files or of TLS Secrets in
 // Kubernetes expire. The dates are published whether or not a certificate verifies. The result of
 // the verification is published separately.
+#include "probes/certificate/files.hpp"
 #include "probes/certificate/handshake.hpp"
 #include "probes/certificate/tls_secret.hpp"
 #include "probes/kubernetes/watch/faulty_objects.hpp"
@@ -13,19 +14,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <fstream>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <glob.h>
 
 namespace vitalsd {
 namespace {
@@ -44,6 +40,10 @@ constexpr MetricTable kCertificateTable(
                      "cn", "source"),
               [](const net::CertificateInfo& certificate) { return certificate.not_before; }});
 
+const net::CertificateInfo& first_to_expire(const std::vector<net::CertificateInfo>& chain) {
+  return *std::ranges::min_element(chain, {}, &net::CertificateInfo::not_after);
+}
+
 struct EndpointResult {
   ServerCertificate certificate;
   bool is_verified;  // the option tls.verify
@@ -56,7 +56,9 @@ constexpr MetricTable kEndpointTable(
                               "expires, in Unix time.",
                       .keep = Keep::fact},
                      "source"),
-              [](const EndpointResult& result) { return result.certificate.chain_expiry; }},
+              [](const EndpointResult& result) {
+                return first_to_expire(result.certificate.sent).not_after;
+              }},
     MetricRow{Metric({.name = "cert_verified",
                       .help = "Whether an endpoint's certificate verifies: chain, dates and name."},
                      "source"),
@@ -91,8 +93,22 @@ constexpr Check kExpiryCheck{.name = "expires_in",
                              .warn = 30 * 86'400.0,
                              .critical = 7 * 86'400.0,
                              .help = "time until a certificate expires"};
-constexpr std::array<const Check*, 3> kChecks = {&kExpiryCheck, &kUnreadableCheck,
-                                                 &kubernetes::kUnmatchedCheck};
+// A minute, because the clocks of the issuer and of this machine may differ.
+constexpr Check kNotYetValidCheck{
+    .name = "not_yet_valid",
+    .unit = Unit::seconds,
+    .warn = {},
+    .critical = 60,
+    .help = "time until a certificate becomes valid, 0 if it is valid"};
+constexpr Check kWeakCheck{
+    .name = "weak",
+    .warn = 0,
+    .critical = {},
+    .help =
+        "certificates with an RSA key of less than 2048 bits, an EC key of less than 224 bits, "
+        "a DSA key, or a signature with MD5 or SHA-1"};
+constexpr std::array<const Check*, 5> kChecks = {&kExpiryCheck, &kNotYetValidCheck, &kWeakCheck,
+                                                 &kUnreadableCheck, &kubernetes::kUnmatchedCheck};
 
 constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
 
@@ -110,67 +126,48 @@ double now_unix() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-struct FileResult {
-  std::string path;
-  std::vector<net::CertificateInfo> certificates;
-  std::optional<Failure> failure;
-};
-
-// Blocks: must run on a thread of the pool.
-FileResult read_file(const std::string& path) {
-  constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
-  FileResult result{path, {}, {}};
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  std::string bytes;
-  std::array<char, 16 * 1024> piece;
-  while (in && bytes.size() <= kMaxBytes) {
-    in.read(piece.data(), piece.size());
-    bytes.append(piece.data(), static_cast<std::size_t>(in.gcount()));
-  }
-  if (!in.is_open() || in.bad()) {
-    const int error = errno;
-    result.failure =
-        Failure{error == EACCES ? Reason::permission : Reason::mismatch, std::strerror(error)};
-    return result;
-  }
-  if (bytes.size() > kMaxBytes) {
-    result.failure =
-        Failure{Reason::protocol, "is larger than 4 MiB, the limit for files of certificates"};
-    return result;
-  }
-  try {
-    result.certificates = net::read_certificates(bytes);
-  } catch (const ProbeError& error) {
-    result.failure = Failure{error.reason(), error.what()};
-    return result;
-  }
-  if (result.certificates.empty())
-    result.failure = Failure{Reason::mismatch, "contains no certificate"};
-  return result;
-}
-
-struct Files {
-  std::vector<FileResult> results;
-  std::vector<std::string> unmatched;  // patterns that match no file
-};
-
-Files read_files(const std::vector<std::string>& patterns, const net::StopFlag& stop) {
-  Files files;
-  for (const std::string& pattern : patterns) {
-    glob_t found{};
-    const int status = glob(pattern.c_str(), 0, nullptr, &found);
-    for (std::size_t i = 0; status == 0 && i < found.gl_pathc && !stop.stopped(); ++i) {
-      const std::string path = found.gl_pathv[i];
-      if (std::ranges::find(files.results, path, &FileResult::path) != files.results.end())
-        continue;
-      files.results.push_back(read_file(path));
+// Publishes and judges the certificates of a run: the dates by checks of their part, the keys and
+// signatures by one check of the run.
+class Judge {
+ public:
+  // Adds one series per name. If several certificates have the same name, the series describes the
+  // one that expires first.
+  void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
+           const std::string& source) {
+    std::map<std::string, net::CertificateInfo> by_name;
+    for (const net::CertificateInfo& certificate : certificates) {
+      const auto [it, inserted] = by_name.emplace(certificate.common_name, certificate);
+      if (!inserted && certificate.not_after < it->second.not_after) it->second = certificate;
+      check_use(part, certificate, source);
     }
-    globfree(&found);
-    if (status != 0) files.unmatched.push_back(pattern);
+    for (const auto& [name, certificate] : by_name) {
+      kCertificateTable.add(part, certificate, name, source);
+      check_expiry(part, certificate, source);
+    }
   }
-  return files;
-}
+
+  static void check_expiry(Part& part, const net::CertificateInfo& certificate,
+                           const std::string& source) {
+    part.check(kExpiryCheck, certificate.not_after - now_unix(), name_of(certificate, source),
+               thresholds_of(certificate));
+  }
+
+  // Everything except the expiry.
+  void check_use(Part& part, const net::CertificateInfo& certificate, const std::string& source) {
+    const std::string name = name_of(certificate, source);
+    part.check(kNotYetValidCheck, std::max(0.0, certificate.not_before - now_unix()), name);
+    if (!certificate.weakness.empty()) weak_.add(name + " (" + certificate.weakness + ')');
+  }
+
+  void report(Part& run) const { weak_.report(run); }
+
+ private:
+  static std::string name_of(const net::CertificateInfo& certificate, const std::string& source) {
+    return certificate.common_name + ", " + source;
+  }
+
+  kubernetes::FaultyObjects weak_{kWeakCheck};
+};
 
 class CertificateProbe final : public Probe {
  public:
@@ -240,18 +237,22 @@ class CertificateProbe final : public Probe {
     const EndpointResult result{.certificate = co_await fetch_certificate(
                                     environment_, *endpoint_, ip_, start_tls_, tls_, out),
                                 .is_verified = tls_.verify};
+    const auto& [sent, path, fault, fault_text] = result.certificate;
+    const net::CertificateInfo& leaf = sent.front();
     const std::string source = endpoint_->text();
-    add(out, {result.certificate.leaf}, source);
+    Judge judge;
+    judge.add(out, {leaf}, source);
     kEndpointTable.add(out, result, source);
-    if (const auto& first = result.certificate.first_of_path) {
-      kPathTable.add(out, *first);
-      // An intermediate or root certificate that expires earlier than the leaf.
-      if (first->not_after < result.certificate.leaf.not_after) add_check(out, *first, source);
+    // Servers may also send certificates that no client needs. The verified chain has none.
+    for (const net::CertificateInfo& certificate : std::span(path.empty() ? sent : path).subspan(1))
+      judge.check_use(out, certificate, source);
+    judge.report(out);
+    if (!path.empty()) {
+      const net::CertificateInfo& first = first_to_expire(path);
+      kPathTable.add(out, first);
+      if (first.not_after < leaf.not_after) Judge::check_expiry(out, first, source);
     }
-    if (result.certificate.fault) {
-      out.fail(Reason::mismatch,
-               "certificate verification failed: " + result.certificate.fault_text);
-    }
+    if (fault) out.fail(Reason::mismatch, "certificate verification failed: " + fault_text);
   }
 
   asio::awaitable<void> observe_files(SampleSet& out) {
@@ -260,13 +261,15 @@ class CertificateProbe final : public Probe {
       return read_files(patterns, stop);
     };
     const Files files = co_await environment_.offload.run("certificates " + target(), read);
+    Judge judge;
     for (const FileResult& file : files.results) {
       Part& part = out.part(file.path);
       if (file.failure)
         part.fail(file.failure->reason, file.failure->detail);
       else
-        add(part, file.certificates, file.path);
+        judge.add(part, file.certificates, file.path);
     }
+    judge.report(out);
     for (const std::string& pattern : files.unmatched) {
       out.part(pattern).fail(Reason::mismatch, "no such file");
     }
@@ -276,6 +279,7 @@ class CertificateProbe final : public Probe {
   // API server does not respond. A Secret without a certificate, such as one with only ca.crt, does
   // not fail the part: it was observed, and the dates of all other certificates are current.
   asio::awaitable<void> observe_secrets(SampleSet& out) {
+    Judge judge;
     kubernetes::FaultyObjects unreadable(kUnreadableCheck);
     kubernetes::Selection selection;
     bool complete = true;
@@ -286,7 +290,7 @@ class CertificateProbe final : public Probe {
         source->count(selection);
         source->for_each([&](const TlsSecret& secret) {
           if (secret.fault.empty()) {
-            add(part, secret.certificates, secret.key());
+            judge.add(part, secret.certificates, secret.key());
             return;
           }
           part.add(kUnreadable, 1, secret.key());
@@ -297,29 +301,11 @@ class CertificateProbe final : public Probe {
       }
       part.complete();
     }
-    if (complete) unreadable.report(out);
+    if (complete) {
+      judge.report(out);
+      unreadable.report(out);
+    }
     selection.report(out);
-  }
-
-  static void add_check(Part& part, const net::CertificateInfo& certificate,
-                        const std::string& source) {
-    part.check(kExpiryCheck, certificate.not_after - now_unix(),
-               certificate.common_name + ", " + source, thresholds_of(certificate));
-  }
-
-  // Adds one series per name. If several certificates have the same name, the series describes the
-  // one that expires first.
-  static void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
-                  const std::string& source) {
-    std::map<std::string, net::CertificateInfo> by_name;
-    for (const net::CertificateInfo& certificate : certificates) {
-      const auto [it, inserted] = by_name.emplace(certificate.common_name, certificate);
-      if (!inserted && certificate.not_after < it->second.not_after) it->second = certificate;
-    }
-    for (const auto& [name, certificate] : by_name) {
-      kCertificateTable.add(part, certificate, name, source);
-      add_check(part, certificate, source);
-    }
   }
 
   const Environment& environment_;

@@ -75,7 +75,7 @@ void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
     X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str());
   }
   if (X509_verify_cert(context.get()) == 1) {
-    out.first_of_path = net::first_to_expire(X509_STORE_CTX_get0_chain(context.get()));
+    out.path = net::describe(X509_STORE_CTX_get0_chain(context.get()));
     return;
   }
   const int error = X509_STORE_CTX_get_error(context.get());
@@ -263,8 +263,7 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
     throw ProbeError(Reason::tls, "the server sent no certificate");
   }
   ServerCertificate found;
-  found.leaf = net::describe(*sk_X509_value(capture.chain.get(), 0));
-  found.chain_expiry = net::earliest_expiry(capture.chain.get());
+  found.sent = net::describe(capture.chain.get());
   if (options.verify) {
     const std::string& name = options.server_name.empty() ? endpoint.host : options.server_name;
     const auto store = co_await environment.tls.store(options.ca);

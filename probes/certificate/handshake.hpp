@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <boost/asio/awaitable.hpp>
 #include <openssl/types.h>
@@ -33,10 +34,8 @@ enum class VerifyFault : unsigned char {
 std::string_view fault_name(VerifyFault fault);
 
 struct ServerCertificate {
-  net::CertificateInfo leaf;
-  std::optional<double>
-      chain_expiry;  ///< Unix time; the earliest in the chain that the server sent
-  std::optional<net::CertificateInfo> first_of_path;  ///< the first expiry in the verified chain
+  std::vector<net::CertificateInfo> sent;  ///< the chain that the server sent: the leaf first
+  std::vector<net::CertificateInfo> path;  ///< the verified chain; empty if there is none
   std::optional<VerifyFault> fault;  ///< nothing if the chain verifies, or if tls.verify is false
   std::string fault_text;            ///< OpenSSL's text
 };

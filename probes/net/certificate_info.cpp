@@ -77,30 +77,70 @@ std::string first_alternative_name(const X509& certificate) {
   return found;
 }
 
+// The minimum of NIST SP 800-57 part 1 (112 bits of security) and of browsers. EdDSA and unknown
+// algorithms are not judged.
+std::string key_weakness(const X509& certificate) {
+  constexpr int kMinRsaBits = 2048;
+  constexpr int kMinCurveBits = 224;
+  const EVP_PKEY* const key = X509_get0_pubkey(&certificate);
+  if (key == nullptr) return {};
+  const int type = EVP_PKEY_get_base_id(key);
+  const int bits = EVP_PKEY_get_bits(key);
+  const auto text = [&](std::string_view name) {
+    return std::string(name) + " key of " + std::to_string(bits) + " bits";
+  };
+  if (type == EVP_PKEY_DSA) return text("DSA");
+  if ((type == EVP_PKEY_RSA || type == EVP_PKEY_RSA_PSS) && bits < kMinRsaBits) return text("RSA");
+  if (type == EVP_PKEY_EC && bits < kMinCurveBits) return text("EC");
+  return {};
+}
+
+std::string signature_weakness(X509& certificate) {
+  if (X509_self_signed(&certificate, 0) == 1) return {};
+  int digest = NID_undef;
+  X509_get_signature_info(&certificate, &digest, nullptr, nullptr, nullptr);
+  switch (digest) {
+    case NID_md4:
+      return "signed with MD4";
+    case NID_md5:
+      return "signed with MD5";
+    case NID_sha1:
+      return "signed with SHA-1";
+    default:
+      return {};
+  }
+}
+
 }  // namespace
 
-CertificateInfo describe(const X509& certificate) {
+CertificateInfo describe(X509& certificate) {
   CertificateInfo info;
   info.common_name = common_name_of(X509_get_subject_name(&certificate));
   if (info.common_name.empty()) info.common_name = first_alternative_name(certificate);
   info.issuer = common_name_of(X509_get_issuer_name(&certificate));
   info.not_before = to_unix(X509_get0_notBefore(&certificate));
   info.not_after = to_unix(X509_get0_notAfter(&certificate));
+  info.weakness = key_weakness(certificate);
+  const std::string signature = signature_weakness(certificate);
+  if (!info.weakness.empty() && !signature.empty()) info.weakness += ", ";
+  info.weakness += signature;
+  take_openssl_errors();  // of extensions and keys that OpenSSL cannot read
   return info;
 }
 
-std::optional<CertificateInfo> first_to_expire(const STACK_OF(X509) * chain) {
-  std::optional<CertificateInfo> first;
-  for (int i = 0; i < sk_X509_num(chain); ++i) {
-    CertificateInfo certificate = describe(*sk_X509_value(chain, i));
-    if (!first || certificate.not_after < first->not_after) first = std::move(certificate);
-  }
-  return first;
+std::vector<CertificateInfo> describe(const STACK_OF(X509) * chain) {
+  std::vector<CertificateInfo> found;
+  for (int i = 0; i < sk_X509_num(chain); ++i) found.push_back(describe(*sk_X509_value(chain, i)));
+  return found;
 }
 
 std::optional<double> earliest_expiry(const STACK_OF(X509) * chain) {
-  const std::optional<CertificateInfo> first = first_to_expire(chain);
-  return first ? std::optional(first->not_after) : std::nullopt;
+  std::optional<double> first;
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    const double expiry = to_unix(X509_get0_notAfter(sk_X509_value(chain, i)));
+    if (!first || expiry < *first) first = expiry;
+  }
+  return first;
 }
 
 std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {

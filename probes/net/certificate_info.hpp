@@ -20,13 +20,17 @@ struct CertificateInfo {
   std::string issuer;     ///< common name of the issuer
   double not_before = 0;  ///< Unix time
   double not_after = 0;   ///< Unix time
+  /// Why the key or the signature is below today's minimum ("RSA key of 1024 bits, signed with
+  /// SHA-1"); empty if it is not. The signature of a self-signed certificate proves nothing, so it
+  /// is not judged.
+  std::string weakness;
   bool operator==(const CertificateInfo&) const = default;
 };
 
-CertificateInfo describe(const X509& certificate);
+/// Not const, because OpenSSL stores the parsed extensions in the object.
+CertificateInfo describe(X509& certificate);
+std::vector<CertificateInfo> describe(const STACK_OF(X509) * chain);
 
-/// The certificate of a chain that expires first; nothing if the chain is empty.
-std::optional<CertificateInfo> first_to_expire(const STACK_OF(X509) * chain);
 /// The earliest expiry in a chain, in Unix time; nothing if the chain is empty.
 std::optional<double> earliest_expiry(const STACK_OF(X509) * chain);
 

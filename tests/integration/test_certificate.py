@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
 from support.certificates import DAY, Authority, Certificate
 from support.nginx import Nginx
@@ -92,6 +93,10 @@ def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Aut
     statuses = {"good": 0, "soon": 1, "expired": 2, "unverified": 2}
     for probe, status in statuses.items():
         assert daemon.value("vitalsd_check_status", probe=probe, check="expires_in") == status
+    for probe in statuses | faults:
+        begun = 2 if probe == "not-yet-valid" else 0
+        assert daemon.value("vitalsd_check_status", probe=probe, check="not_yet_valid") == begun
+        assert daemon.value("vitalsd_check_status", probe=probe, check="weak") == 0
 
 
 def test_a_chain_that_ends_sooner_than_its_leaf(
@@ -198,12 +203,14 @@ DIALOGUES = {
 }
 
 
-class Mail:
-    """A server that sends its lines and then uses TLS, one connection after the other."""
+class Server:
+    """A server that sends its lines, if any, and then uses TLS, one connection after the other. It
+    also uses certificates that current servers refuse."""
 
-    def __init__(self, certificate: Certificate, greeting: str, *exchanges: tuple[str, str]):
-        self.lines = [("", greeting), *exchanges]
+    def __init__(self, certificate: Certificate, greeting: str = "", *exchanges: tuple[str, str]):
+        self.lines = [("", greeting), *exchanges] if greeting else []
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.set_ciphers("DEFAULT@SECLEVEL=0")
         self.context.load_cert_chain(certificate.path, certificate.key)
         self.port = free_port()
         self.listener = socket.create_server(("127.0.0.1", self.port))
@@ -236,11 +243,11 @@ def test_starttls(vitalsd: Daemon, certificates: Authority) -> None:
     trusted = {"tls": {"ca": str(certificates.path)}}
     with ExitStack() as stack:
         servers = {
-            protocol: stack.enter_context(closing(Mail(certificate, *lines)))
+            protocol: stack.enter_context(closing(Server(certificate, *lines)))
             for protocol, lines in DIALOGUES.items()
         }
         refusal = ("220 old.test", ("EHLO ", "250 old.test"), ("STARTTLS", "502"))
-        unable = stack.enter_context(closing(Mail(certificate, *refusal)))
+        unable = stack.enter_context(closing(Server(certificate, *refusal)))
         daemon = vitalsd(
             [
                 endpoint(protocol, server.port, starttls=protocol, **trusted)
@@ -253,6 +260,31 @@ def test_starttls(vitalsd: Daemon, certificates: Authority) -> None:
             assert daemon.value("cert_expiry_timestamp", probe=protocol) == certificate.expiry
         assert set(daemon.failures("unable")) == {"mismatch"}
         assert errors(daemon)["unable"] == "unexpected response to STARTTLS: '502'"
+
+
+# ---- weak keys and signatures -------------------------------------------------------------------
+
+
+def test_weak_certificates(vitalsd: Daemon, certificates: Authority) -> None:
+    shown = {
+        "strong": (certificates.issue("strong.test"), ""),
+        "key": (certificates.issue("key.test", rsa_bits=1024), "RSA key of 1024 bits"),
+        "signature": (certificates.issue("old.test", digest=hashes.SHA1()), "signed with SHA-1"),
+    }
+    with ExitStack() as stack:
+        ports = {
+            name: stack.enter_context(closing(Server(certificate))).port
+            for name, (certificate, _) in shown.items()
+        }
+        trusted = {"tls": {"ca": str(certificates.path)}}
+        daemon = vitalsd([endpoint(name, port, **trusted) for name, port in ports.items()])
+        for name, (certificate, weakness) in shown.items():
+            daemon.wait_for("cert_expiry_timestamp", certificate.expiry, probe=name)
+            status = daemon.value("vitalsd_check_status", probe=name, check="weak")
+            assert status == (1 if weakness else 0)
+            checks = next(row["checks"] for row in daemon.status()["probes"] if row["name"] == name)
+            (check,) = [each for each in checks if each["name"] == "weak"]
+            assert weakness in check.get("object", "")
 
 
 # ---- files --------------------------------------------------------------------------------------

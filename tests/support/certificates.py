@@ -10,12 +10,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
 # The names of the servers, and the names that docs/install.md uses.
 LOCAL_NAMES = ("localhost", "127.0.0.1", "*.shop.example")
+SHA256 = hashes.SHA256()
 ORGANIZATIONS = ("vitalsd tests",)
 
 
@@ -28,7 +29,7 @@ class Certificate:
     not_before: datetime.datetime
     not_after: datetime.datetime
     chain: tuple[x509.Certificate, ...]
-    private_key: ec.EllipticCurvePrivateKey
+    private_key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
     @property
     def expiry(self) -> float:
@@ -85,9 +86,12 @@ class Authority:
         self_signed: bool = False,
         client: bool = False,
         organizations: Sequence[str] = ORGANIZATIONS,
+        rsa_bits: int = 0,
+        digest: hashes.HashAlgorithm = SHA256,
     ) -> Certificate:
         """Issues a leaf certificate that is valid from `age` ago until `lifetime` from now, which
-        may be negative. Kubernetes uses the `organizations` of a client as its groups."""
+        may be negative. Kubernetes uses the `organizations` of a client as its groups. With
+        `rsa_bits`, its key is an RSA key."""
         return self._make(
             common_name,
             names,
@@ -96,6 +100,8 @@ class Authority:
             issuer=None if self_signed else self.certificate,
             client=client,
             organizations=organizations,
+            rsa_bits=rsa_bits,
+            digest=digest,
         )
 
     def expired(self, **options: object) -> Certificate:
@@ -112,8 +118,14 @@ class Authority:
         is_ca: bool = False,
         client: bool = False,
         organizations: Sequence[str] = ORGANIZATIONS,
+        rsa_bits: int = 0,
+        digest: hashes.HashAlgorithm = SHA256,
     ) -> Certificate:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = (
+            rsa.generate_private_key(65537, rsa_bits)
+            if rsa_bits
+            else ec.generate_private_key(ec.SECP256R1())
+        )
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         subject = _name(common_name, organizations)
         signer = issuer.chain[0] if issuer else None
@@ -141,7 +153,7 @@ class Authority:
         if names:
             alternatives = x509.SubjectAlternativeName([_san(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
-        made = builder.sign(issuer.private_key if issuer else key, hashes.SHA256())
+        made = builder.sign(issuer.private_key if issuer else key, digest)
         # A server must not send the root certificate in its chain.
         above = tuple(c for c in issuer.chain if c.issuer != c.subject) if issuer else ()
 

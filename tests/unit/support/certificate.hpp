@@ -7,9 +7,11 @@
 #include <string>
 
 #include <openssl/bio.h>
+#include <openssl/dsa.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -54,21 +56,31 @@ inline Bio reading(const std::string& pem) {
 
 }  // namespace detail
 
+constexpr long kDay = 86'400;
+
+/// What can be wrong with a certificate. Times are in seconds from now.
+struct Profile {
+  EVP_PKEY* (*make_key)() = [] { return EVP_EC_gen("P-256"); };
+  const EVP_MD* digest = EVP_sha256();
+  long begins = -kDay;
+  long expires = kDay;
+};
+
 /// Returns a certificate that expires in one day. It is signed by `issuer`. Without an issuer, it
 /// is self-signed and can be a CA.
 inline Certificate make_certificate(const std::string& common_name,
-                                    const std::optional<Certificate>& issuer = std::nullopt) {
+                                    const std::optional<Certificate>& issuer = std::nullopt,
+                                    const Profile& profile = {}) {
   using namespace detail;
-  const Key key(EVP_EC_gen("P-256"));
+  const Key key(profile.make_key());
   const X509Ptr certificate(X509_new());
   require(key && certificate);
   constexpr long kX509Version3 = 2;
-  constexpr long kDay = 86'400;
   X509_set_version(certificate.get(), kX509Version3);
   static long serial = 1;
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), serial++);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kDay);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kDay);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), profile.begins);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), profile.expires);
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME* const name = X509_get_subject_name(certificate.get());
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
@@ -80,18 +92,35 @@ inline Certificate make_certificate(const std::string& common_name,
     const Key parent_key(
         PEM_read_bio_PrivateKey(reading(issuer->key).get(), nullptr, nullptr, nullptr));
     X509_set_issuer_name(certificate.get(), X509_get_subject_name(parent.get()));
-    require(X509_sign(certificate.get(), parent_key.get(), EVP_sha256()) > 0);
+    require(X509_sign(certificate.get(), parent_key.get(), profile.digest) > 0);
   } else {
     X509_set_issuer_name(certificate.get(), name);
     const Extension is_ca(
         X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "critical,CA:TRUE"));
     X509_add_ext(certificate.get(), is_ca.get(), -1);
-    require(X509_sign(certificate.get(), key.get(), EVP_sha256()) > 0);
+    require(X509_sign(certificate.get(), key.get(), profile.digest) > 0);
   }
   return {to_pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }),
           to_pem([&](BIO* bio) {
             return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
           })};
+}
+
+/// A key of 1024 bits, for Profile.
+inline EVP_PKEY* make_dsa_key() {
+  using Context = std::unique_ptr<EVP_PKEY_CTX, detail::Freeing<EVP_PKEY_CTX_free>>;
+  const Context parameters_context(EVP_PKEY_CTX_new_from_name(nullptr, "DSA", nullptr));
+  EVP_PKEY* parameters = nullptr;
+  EVP_PKEY_paramgen_init(parameters_context.get());
+  constexpr int kBits = 1024;
+  EVP_PKEY_CTX_set_dsa_paramgen_bits(parameters_context.get(), kBits);
+  EVP_PKEY_paramgen(parameters_context.get(), &parameters);
+  const detail::Key owner(parameters);
+  const Context key_context(EVP_PKEY_CTX_new_from_pkey(nullptr, parameters, nullptr));
+  EVP_PKEY* key = nullptr;
+  EVP_PKEY_keygen_init(key_context.get());
+  EVP_PKEY_keygen(key_context.get(), &key);
+  return key;
 }
 
 /// Converts a certificate from PEM to DER.

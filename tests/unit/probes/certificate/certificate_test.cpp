@@ -1,6 +1,7 @@
 #include "unit/support/certificate.hpp"
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -86,6 +87,67 @@ TEST_F(CertificateFiles, MayBeInDer) {
   EXPECT_EQ(run.failure(more), "protocol: has unexpected bytes after the DER certificate");
   EXPECT_EQ(run.failure(two), "protocol: has unexpected bytes after the DER certificate");
   EXPECT_EQ(run.failure(half), "mismatch: contains no certificate");
+}
+
+TEST_F(CertificateFiles, MayBeginInTheFuture) {
+  constexpr long kSkew = 30;
+  const auto reading = [&](const std::string& name, long begins) {
+    const std::string path = directory.file(
+        name, test::make_certificate(name, std::nullopt, {.begins = begins}).certificate);
+    return observe(name).reading("not_yet_valid", name + ", " + path).value_or(-1);
+  };
+  EXPECT_EQ(reading("valid", -test::kDay), 0);
+  EXPECT_NEAR(reading("skewed", kSkew), kSkew, kSkew);
+  EXPECT_NEAR(reading("early", test::kDay / 2), test::kDay / 2, 60);
+}
+
+// Each certificate is judged, also those whose dates are not published.
+TEST_F(CertificateFiles, MayContainTheNextCertificate) {
+  const test::Certificate next = test::make_certificate(
+      "a", std::nullopt, {.begins = test::kDay / 2, .expires = test::kDay * 9});
+  const std::string path =
+      directory.file("1.pem", next.certificate + test::make_certificate("a").certificate);
+  const test::Observation run = observe("1.pem");
+  EXPECT_NEAR(run.reading("expires_in", "a, " + path).value_or(0), test::kDay, 60);
+  EXPECT_NEAR(run.reading("not_yet_valid", "a, " + path).value_or(0), test::kDay / 2, 60);
+}
+
+TEST_F(CertificateFiles, AreWeakByKeyOrSignature) {
+  const auto expect = [&](const std::string& name, const test::Certificate& certificate,
+                          const std::string& weakness) {
+    const std::string path = directory.file(name, certificate.certificate);
+    const test::Observation run = observe(name);
+    if (weakness.empty()) {
+      EXPECT_EQ(run.reading("weak"), 0) << name;
+    } else {
+      EXPECT_EQ(run.reading("weak", name + ", " + path + " (" + weakness + ')'), 1) << name;
+    }
+  };
+  const auto small_rsa = [] { return EVP_RSA_gen(1024); };
+  const test::Certificate root = test::make_certificate("root");
+  const auto expect_issued = [&](const std::string& name, const test::Profile& profile,
+                                 const std::string& weakness) {
+    expect(name, test::make_certificate(name, root, profile), weakness);
+  };
+  expect_issued("strong", {}, "");
+  expect_issued("rsa2048", {.make_key = [] { return EVP_RSA_gen(2048); }}, "");
+  expect_issued("p224", {.make_key = [] { return EVP_EC_gen("P-224"); }}, "");
+  expect_issued("ed25519",
+                {.make_key = [] { return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"); }}, "");
+  expect_issued("rsa1024", {.make_key = small_rsa}, "RSA key of 1024 bits");
+  expect_issued("p192", {.make_key = [] { return EVP_EC_gen("P-192"); }}, "EC key of 192 bits");
+  expect_issued("dsa", {.make_key = &test::make_dsa_key}, "DSA key of 1024 bits");
+  expect_issued("sha1", {.digest = EVP_sha1()}, "signed with SHA-1");
+  expect_issued("both", {.make_key = small_rsa, .digest = EVP_sha1()},
+                "RSA key of 1024 bits, signed with SHA-1");
+  const test::Certificate rsa_root = test::make_certificate(
+      "rsa root", std::nullopt, {.make_key = [] { return EVP_RSA_gen(2048); }});
+  expect("md5", test::make_certificate("md5", rsa_root, {.digest = EVP_md5()}), "signed with MD5");
+  // Nobody relies on the signature of a root, but on its key.
+  expect("sha1 root", test::make_certificate("sha1 root", std::nullopt, {.digest = EVP_sha1()}),
+         "");
+  expect("small root", test::make_certificate("small root", std::nullopt, {.make_key = small_rsa}),
+         "RSA key of 1024 bits");
 }
 
 TEST_F(CertificateFiles, FailIfMissing) {

@@ -38,6 +38,7 @@ class TlsServer {
   TlsServer(asio::io_context& loop, const test::Certificate& certificate, Preface preface = {})
       : state_(std::make_shared<State>(tcp::acceptor(loop, {asio::ip::address_v4::loopback(), 0}),
                                        std::move(preface))) {
+    SSL_CTX_set_security_level(state_->context.native_handle(), 0);  // for weak certificates
     state_->context.use_certificate_chain(asio::buffer(certificate.certificate));
     state_->context.use_private_key(asio::buffer(certificate.key), asio::ssl::context::pem);
     asio::co_spawn(loop, serve(state_), asio::detached);
@@ -139,6 +140,23 @@ TEST_F(HandshakeTest, PublishesTheDateIfVerificationFails) {
   const test::Certificate other = test::make_certificate("another CA");
   expect_fault(observe(server.endpoint(), trusting(other, ", server_name: shop.example")),
                "untrusted");
+}
+
+// An intermediate certificate is judged, whether or not the chain verifies.
+TEST_F(HandshakeTest, JudgesTheWholeChain) {
+  const test::Certificate middle =
+      test::make_certificate("middle", ca, {.digest = EVP_sha1(), .begins = test::kDay / 2});
+  test::Certificate leaf = test::make_certificate("shop.example", middle);
+  leaf.certificate += middle.certificate;
+  const TlsServer server(fixture.loop, leaf);
+  for (const std::string& more : {trusting(ca), std::string(", tls: {verify: false}")}) {
+    const test::Observation run = observe(server.endpoint(), more);
+    EXPECT_NEAR(run.reading("not_yet_valid", "middle, " + server.endpoint()).value_or(0),
+                test::kDay / 2, 60);
+    EXPECT_EQ(run.reading("not_yet_valid", "shop.example, " + server.endpoint()), 0);
+    EXPECT_EQ(run.reading("weak", "middle, " + server.endpoint() + " (signed with SHA-1)"), 1);
+    EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
+  }
 }
 
 TEST_F(HandshakeTest, DetectsASelfSignedCertificate) {

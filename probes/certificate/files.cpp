@@ -1,0 +1,68 @@
+#include "probes/certificate/files.hpp"
+
+#include "probes/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include <glob.h>
+
+namespace vitalsd {
+namespace {
+
+FileResult read_file(const std::string& path) {
+  constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
+  FileResult result{path, {}, {}};
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes;
+  std::array<char, 16 * 1024> piece;
+  while (in && bytes.size() <= kMaxBytes) {
+    in.read(piece.data(), piece.size());
+    bytes.append(piece.data(), static_cast<std::size_t>(in.gcount()));
+  }
+  if (!in.is_open() || in.bad()) {
+    const int error = errno;
+    result.failure =
+        Failure{error == EACCES ? Reason::permission : Reason::mismatch, std::strerror(error)};
+    return result;
+  }
+  if (bytes.size() > kMaxBytes) {
+    result.failure =
+        Failure{Reason::protocol, "is larger than 4 MiB, the limit for files of certificates"};
+    return result;
+  }
+  try {
+    result.certificates = net::read_certificates(bytes);
+  } catch (const ProbeError& error) {
+    result.failure = Failure{error.reason(), error.what()};
+    return result;
+  }
+  if (result.certificates.empty())
+    result.failure = Failure{Reason::mismatch, "contains no certificate"};
+  return result;
+}
+
+}  // namespace
+
+Files read_files(const std::vector<std::string>& patterns, const net::StopFlag& stop) {
+  Files files;
+  for (const std::string& pattern : patterns) {
+    glob_t found{};
+    const int status = glob(pattern.c_str(), 0, nullptr, &found);
+    for (std::size_t i = 0; status == 0 && i < found.gl_pathc && !stop.stopped(); ++i) {
+      const std::string path = found.gl_pathv[i];
+      if (std::ranges::find(files.results, path, &FileResult::path) != files.results.end())
+        continue;
+      files.results.push_back(read_file(path));
+    }
+    globfree(&found);
+    if (status != 0) files.unmatched.push_back(pattern);
+  }
+  return files;
+}
+
+}  // namespace vitalsd
