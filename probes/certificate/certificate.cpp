@@ -76,9 +76,10 @@ constexpr MetricTable kPathTable(MetricRow{
     Metric(net::kLastChainExpiry),
     [](const net::CertificateInfo& certificate) { return certificate.not_after; }});
 
-constexpr Metric kUnreadable({.name = "cert_secret_unreadable",
-                              .help = "Always 1; a TLS Secret without a readable certificate."},
-                             "source");
+constexpr Metric kUnreadable(
+    {.name = "cert_secret_unreadable",
+     .help = "Always 1; a Secret with an entry that has no readable certificate."},
+    "source");
 
 constexpr auto kMetrics = metric_list(kCertificateTable, kEndpointTable, kPathTable, kUnreadable,
                                       kubernetes::kLastHeard, kubernetes::kSelectedObjects);
@@ -86,7 +87,7 @@ constexpr auto kMetrics = metric_list(kCertificateTable, kEndpointTable, kPathTa
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,
                                  .critical = {},
-                                 .help = "TLS Secrets without a readable certificate"};
+                                 .help = "Secrets with an entry that has no readable certificate"};
 constexpr Check kExpiryCheck{.name = "expires_in",
                              .unit = Unit::seconds,
                              .worse = Worse::below,
@@ -111,6 +112,11 @@ constexpr std::array<const Check*, 5> kChecks = {&kExpiryCheck, &kNotYetValidChe
                                                  &kUnreadableCheck, &kubernetes::kUnmatchedCheck};
 
 constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
+
+// A field selector has no OR. The types that it excludes are large or have no certificates.
+constexpr std::string_view kOtherTypes =
+    "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,"
+    "type!=kubernetes.io/dockerconfigjson";
 
 // The default thresholds are for certificates that are valid for 90 days or more. A certificate
 // with a shorter lifetime is renewed with less time left than that, so its thresholds are a share
@@ -175,13 +181,16 @@ class CertificateProbe final : public Probe {
       : environment_(environment),
         endpoint_(options.find<config::Endpoint>("endpoint", "host:port of a TLS server")),
         ip_(net::read_ip(options, "endpoint", endpoint_ ? endpoint_->host : "")),
-        patterns_(options.list<std::string>("files", "PEM or DER files; * and ? are allowed")),
+        patterns_(
+            options.list<std::string>("files", "PEM, DER or PKCS#7 files; * and ? are allowed")),
         tls_(net::TlsOptions::read(options)) {
     if (config::Node* secrets =
             options.find_section("secrets", "TLS Secrets of the Kubernetes cluster")) {
       scope_ = kubernetes::Scope::read(*secrets);
+      opaque_ = secrets->get<bool>(
+          "opaque", false, "also read the entries *.crt, *.cer and *.pem of Opaque Secrets");
       for (net::kubernetes::Query& query : scope_->queries(kSecrets)) {
-        query.field_selector = "type=kubernetes.io/tls";
+        query.field_selector = opaque_ ? std::string(kOtherTypes) : "type=kubernetes.io/tls";
         secrets_.push_back(
             std::make_unique<Secrets>(environment, std::move(query), &read_tls_secret));
       }
@@ -227,7 +236,7 @@ class CertificateProbe final : public Probe {
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<CertificateProbe&>(predecessor);
-    if (old.scope_ == scope_) secrets_ = std::move(old.secrets_);
+    if (old.scope_ == scope_ && old.opaque_ == opaque_) secrets_ = std::move(old.secrets_);
   }
 
  private:
@@ -276,8 +285,8 @@ class CertificateProbe final : public Probe {
   }
 
   // Readable certificates belong to the part of their watch, so that they stay published while the
-  // API server does not respond. A Secret without a certificate, such as one with only ca.crt, does
-  // not fail the part: it was observed, and the dates of all other certificates are current.
+  // API server does not respond. A Secret without a certificate does not fail the part: it was
+  // observed, and the dates of all other certificates are current.
   asio::awaitable<void> observe_secrets(SampleSet& out) {
     Judge judge;
     kubernetes::FaultyObjects unreadable(kUnreadableCheck);
@@ -289,10 +298,9 @@ class CertificateProbe final : public Probe {
       if (co_await source->judge(out, part)) {
         source->count(selection);
         source->for_each([&](const TlsSecret& secret) {
-          if (secret.fault.empty()) {
-            judge.add(part, secret.certificates, secret.key());
-            return;
-          }
+          for (const TlsSecret::Entry& entry : secret.entries)
+            judge.add(part, entry.certificates, secret.source(entry));
+          if (secret.fault.empty()) return;
           part.add(kUnreadable, 1, secret.key());
           unreadable.add(secret.key() + " (" + secret.fault + ')');
         });
@@ -315,6 +323,7 @@ class CertificateProbe final : public Probe {
   net::TlsOptions tls_;
   StartTls start_tls_ = StartTls::none;
   std::optional<kubernetes::Scope> scope_;  // of Secrets
+  bool opaque_ = false;
   std::vector<std::unique_ptr<Secrets>> secrets_;
 };
 

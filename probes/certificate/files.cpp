@@ -1,6 +1,7 @@
 #include "probes/certificate/files.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/certificate_file.hpp"
 
 #include <algorithm>
 #include <array>
@@ -41,8 +42,6 @@ FileResult read_file(const std::string& path) {
     result.failure = Failure{error.reason(), error.what()};
     return result;
   }
-  if (result.certificates.empty())
-    result.failure = Failure{Reason::mismatch, "contains no certificate"};
   return result;
 }
 

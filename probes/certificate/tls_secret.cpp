@@ -2,13 +2,47 @@
 
 #include "probes/error.hpp"
 #include "probes/kubernetes/objects/metadata.hpp"
+#include "probes/net/certificate_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
 
 namespace vitalsd {
+namespace {
+
+bool may_have_certificates(std::string_view key) {
+  constexpr std::array<std::string_view, 3> kSuffixes = {".crt", ".cer", ".pem"};
+  return std::ranges::any_of(kSuffixes, [&](auto suffix) { return key.ends_with(suffix); });
+}
+
+bool has_certificate_block(std::string_view pem) { return pem.contains("CERTIFICATE-----"); }
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+void add_entry(std::string_view key, std::string_view pem, TlsSecret& secret) {
+  std::string fault;
+  try {
+    std::vector<net::CertificateInfo> certificates = net::read_pem_certificates(pem);
+    if (!certificates.empty()) {
+      secret.entries.push_back({std::string(key), std::move(certificates)});
+      return;
+    }
+    fault = net::describe_other(pem);
+  } catch (const ProbeError& error) {
+    fault = std::string("is ") + error.what();
+  }
+  if (secret.fault.empty()) secret.fault = std::string(key) + ' ' + fault;
+}
+
+}  // namespace
 
 std::optional<TlsSecret> read_tls_secret(std::string_view message) {
   TlsSecret secret;
   std::string_view type;
-  std::optional<std::string_view> pem;
+  std::vector<std::pair<std::string_view, std::string_view>> entries;
   net::kubernetes::for_each_field(message, [&](net::kubernetes::Field& field) {
     if (field.tag() == 1) {
       kubernetes::Metadata meta = kubernetes::read_metadata(field.bytes());
@@ -18,22 +52,24 @@ std::optional<TlsSecret> read_tls_secret(std::string_view message) {
     if (field.tag() == 2) {
       net::kubernetes::read_map_entry(field.bytes(),
                                       [&](std::string_view key, std::string_view value) {
-                                        if (key == "tls.crt") pem = value;
+                                        if (may_have_certificates(key))
+                                          entries.emplace_back(key, value);
                                       });
     }
     if (field.tag() == 3) type = field.bytes();
   });
-  if (type != "kubernetes.io/tls") return std::nullopt;
-  if (!pem) {
-    secret.fault = "has no entry tls.crt";
-    return secret;
+  const bool is_tls = type == "kubernetes.io/tls";
+  if (!is_tls && type != "Opaque") return std::nullopt;
+  bool has_own = false;  // the entry that a server uses
+  for (const auto& [key, pem] : entries) {
+    const bool is_own = is_tls && key == "tls.crt";
+    has_own = has_own || is_own;
+    if (is_tls && !is_own && key != "ca.crt") continue;
+    if (has_certificate_block(pem) || (is_own && !is_blank(pem))) add_entry(key, pem, secret);
   }
-  try {
-    secret.certificates = net::read_pem_certificates(*pem);
-    if (secret.certificates.empty()) secret.fault = "tls.crt contains no certificate";
-  } catch (const ProbeError& error) {
-    secret.fault = std::string("tls.crt is ") + error.what();
-  }
+  if (!secret.entries.empty() || !secret.fault.empty()) return secret;
+  if (!is_tls) return std::nullopt;
+  secret.fault = has_own ? "tls.crt is empty" : "has no entry tls.crt";
   return secret;
 }
 

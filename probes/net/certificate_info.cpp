@@ -1,29 +1,16 @@
 #include "probes/net/certificate_info.hpp"
 
-#include "probes/error.hpp"
 #include "probes/net/tls.hpp"
 
-#include <algorithm>
 #include <cstring>
 #include <ctime>
-#include <memory>
-#include <utility>
 
 #include <boost/asio/ip/address.hpp>
 #include <openssl/asn1.h>
-#include <openssl/bio.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 namespace vitalsd::net {
 namespace {
-
-template <class T, void (*Free)(T*)>
-struct Freer {
-  void operator()(T* p) const { Free(p); }
-};
-using X509Ptr = std::unique_ptr<X509, Freer<X509, X509_free>>;
-using BioPtr = std::unique_ptr<BIO, Freer<BIO, BIO_free_all>>;
 
 // Accepts every ASN.1 time, up to the year 9999.
 double to_unix(const ASN1_TIME* time) {
@@ -141,56 +128,6 @@ std::optional<double> earliest_expiry(const STACK_OF(X509) * chain) {
     if (!first || expiry < *first) first = expiry;
   }
   return first;
-}
-
-std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
-  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  std::vector<CertificateInfo> found;
-  for (;;) {
-    char* name = nullptr;
-    char* header = nullptr;
-    unsigned char* data = nullptr;
-    long size = 0;
-    if (PEM_read_bio(bio.get(), &name, &header, &data, &size) != 1) {
-      const unsigned long error = ERR_peek_last_error();
-      const bool end =
-          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-      const std::string error_text = take_openssl_errors();
-      if (end) return found;
-      throw ProbeError(Reason::protocol, "not PEM: " + error_text);
-    }
-    const std::string_view kind = name;
-    const unsigned char* at = data;
-    const bool is_certificate =
-        kind == PEM_STRING_X509 || kind == PEM_STRING_X509_OLD || kind == PEM_STRING_X509_TRUSTED;
-    X509Ptr certificate(!is_certificate                   ? nullptr
-                        : kind == PEM_STRING_X509_TRUSTED ? d2i_X509_AUX(nullptr, &at, size)
-                                                          : d2i_X509(nullptr, &at, size));
-    OPENSSL_free(name);
-    OPENSSL_free(header);
-    OPENSSL_clear_free(data, static_cast<std::size_t>(size));  // may contain a private key
-    if (is_certificate && !certificate) {
-      throw ProbeError(Reason::protocol, "not a certificate: " + take_openssl_errors());
-    }
-    if (certificate) found.push_back(describe(*certificate));
-  }
-}
-
-std::vector<CertificateInfo> read_certificates(std::string_view file) {
-  std::vector<CertificateInfo> found = read_pem_certificates(file);
-  if (!found.empty()) return found;
-  const auto* const start = reinterpret_cast<const unsigned char*>(file.data());
-  const unsigned char* at = start;
-  const X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(file.size())));
-  if (!certificate) {
-    take_openssl_errors();  // otherwise a later error of this thread would include these errors
-    return found;
-  }
-  if (at != start + file.size()) {
-    throw ProbeError(Reason::protocol, "has unexpected bytes after the DER certificate");
-  }
-  found.push_back(describe(*certificate));
-  return found;
 }
 
 }  // namespace vitalsd::net

@@ -44,13 +44,4 @@ inline constexpr MetricSpec kLastChainExpiry = {
         "chain does not verify.",
     .keep = Keep::fact};
 
-/// Reads the certificates in PEM text, in order. Everything else (keys, parameters, comments) is
-/// skipped. Throws ProbeError(protocol) if a certificate is invalid.
-std::vector<CertificateInfo> read_pem_certificates(std::string_view pem);
-
-/// Reads the certificates in the content of a file: any number in PEM, or one in DER. Returns an
-/// empty list if there is none. Throws ProbeError(protocol) if a certificate is invalid or if bytes
-/// follow a DER certificate.
-std::vector<CertificateInfo> read_certificates(std::string_view file);
-
 }  // namespace vitalsd::net

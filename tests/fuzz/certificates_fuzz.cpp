@@ -1,6 +1,6 @@
-// Files of certificates, in PEM and DER.
+// Files of certificates, and of what is none.
 #include "probes/error.hpp"
-#include "probes/net/certificate_info.hpp"
+#include "probes/net/certificate_file.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -349,6 +350,63 @@ def test_files(vitalsd: Daemon, certificates: Authority, tmp_path: Path) -> None
     daemon.wait_ok("files")
     repaired = {(name, "other.test", other.expiry) for name in (*bad[:2], "missing.crt")}
     assert seen() == {row for row in whole if row[0] != "several.pem"} | repaired
+
+
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def test_formats_of_files(vitalsd: Daemon, certificates: Authority, tmp_path: Path) -> None:
+    """Files as OpenSSL writes them. For a file without a certificate, the error says what it is."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    made = certificates.issue("shop.test")
+    pem, key = made.path, made.key
+    pkcs7 = ("crl2pkcs7", "-nocrl", "-certfile", pem, "-certfile", certificates.path)
+    openssl("x509", "-in", pem, "-outform", "DER", "-out", folder / "good.der")
+    openssl("x509", "-in", pem, "-text", "-out", folder / "good-text.pem")
+    openssl(*pkcs7, "-out", folder / "good.p7b")
+    openssl(*pkcs7, "-outform", "DER", "-out", folder / "good-der.p7b")
+    good = {path.name for path in folder.iterdir()}
+    request = ("req", "-new", "-key", key, "-subj", "/CN=shop.test")
+    openssl(*request, "-out", folder / "request.pem")
+    openssl(*request, "-outform", "DER", "-out", folder / "request.der")
+    pkcs12 = ("pkcs12", "-export", "-in", pem, "-inkey", key, "-passout", "pass:swordfish")
+    openssl(*pkcs12, "-out", folder / "store.p12")
+    openssl("pkcs8", "-topk8", "-nocrypt", "-in", key, "-out", folder / "key.pem")
+    openssl(
+        *("pkcs8", "-topk8", "-in", key, "-outform", "DER", "-passout", "pass:swordfish"),
+        *("-out", folder / "encrypted-key.der"),
+    )
+    openssl("pkey", "-in", key, "-pubout", "-out", folder / "public.pem")
+    (folder / "windows.pem").write_text(pem.read_text(), "utf-16")
+    (folder / "empty.pem").touch()
+    expected = {
+        "request.pem": "signing request",
+        "request.der": "signing request",
+        "store.p12": "PKCS#12",
+        "key.pem": "private key",
+        "encrypted-key.der": "private key",
+        "public.pem": "public key",
+        "windows.pem": "UTF-16",
+        "empty.pem": "is empty",
+    }
+    secret = "".join(key.read_text().splitlines()[1:-1])
+    daemon = vitalsd(
+        [
+            {"name": path.name, "kind": "certificate", "files": [str(path)]}
+            for path in folder.iterdir()
+        ],
+        secrets=[secret, secret[:40]],
+    )
+    for name in good:
+        daemon.wait_ok(name)
+        assert daemon.value("cert_expiry_timestamp", probe=name, cn="shop.test") == made.expiry
+    root = daemon.samples("cert_expiry_timestamp", cn="test-ca")
+    assert {sample.labels["probe"] for sample in root} == {"good.p7b", "good-der.p7b"}
+    for name, words in expected.items():
+        daemon.wait_failed(name, "mismatch")
+        assert words in errors(daemon)[name]
 
 
 def test_a_file_that_turns_bad_keeps_its_date(

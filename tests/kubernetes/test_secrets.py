@@ -128,6 +128,50 @@ def test_a_secret_that_cannot_be_read_is_told_and_fails_nothing(
     assert daemon.samples("cert_secret_unreadable") == []
 
 
+def test_authorities_and_opaque_secrets(
+    vitalsd: StartVitalsd, api_server: ApiServer, namespace: str, certificates: Authority
+) -> None:
+    """Each entry with certificates has its dates. Opaque Secrets are read only if configured."""
+    web, client = certificates.issue("web.test"), certificates.issue("client.test")
+    root = certificates.certificate
+
+    def with_data(thing: Object, **data: Certificate) -> Object:
+        for key, certificate in data.items():
+            value = certificate.path.read_bytes()
+            thing["data"][key.replace("_", ".")] = base64.b64encode(value).decode()
+        return thing
+
+    bundle = with_data(secret(namespace, "bundle", client), client_pem=client, ca_crt=root)
+    bundle["type"] = "Opaque"
+    bundle["data"] |= {"tls.crt": "", "password": base64.b64encode(b"swordfish").decode()}
+    api_server.apply(
+        [
+            with_data(secret(namespace, "web", web), ca_crt=root),
+            with_data(raw(namespace, "authority", b""), ca_crt=root),
+            bundle,
+        ]
+    )
+    secrets = key_lines(web) | key_lines(client) | {"swordfish"}
+    tls = {
+        (f"{namespace}/web", "web.test", web.expiry),
+        (f"{namespace}/web/ca.crt", "test-ca", root.expiry),
+        (f"{namespace}/authority/ca.crt", "test-ca", root.expiry),
+    }
+    opaque = {
+        (f"{namespace}/bundle/ca.crt", "test-ca", root.expiry),
+        (f"{namespace}/bundle/client.pem", "client.test", client.expiry),
+    }
+    for which, expected in (({}, tls), ({"opaque": True}, tls | opaque)):
+        options = {"namespaces": [namespace], **which}
+        daemon = follow(vitalsd, api_server, options, secrets=secrets)
+        daemon.wait_ok("certs")
+        assert {
+            (sample.labels["source"], sample.labels["cn"], sample.value)
+            for sample in daemon.samples(EXPIRY)
+        } == expected
+        assert daemon.value("vitalsd_check_status", check="unreadable") == 0
+
+
 def test_dates_outlive_the_api_server_and_the_daemon(
     vitalsd: StartVitalsd,
     api_server: ApiServer,

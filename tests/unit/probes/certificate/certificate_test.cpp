@@ -1,11 +1,14 @@
 #include "unit/support/certificate.hpp"
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
+#include "unit/support/certificate_files.hpp"
 #include "unit/support/conversation.hpp"
 #include "unit/support/kinds.hpp"
 #include "unit/support/temp_directory.hpp"
@@ -67,9 +70,10 @@ TEST_F(CertificateFiles, FailSeparately) {
   fs::create_directory(directory.path("e.pem"));
   const test::Observation run = observe("*.pem");
   EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
-  EXPECT_EQ(run.failure(empty), "mismatch: contains no certificate");
+  EXPECT_EQ(run.failure(empty), "mismatch: is empty");
   EXPECT_TRUE(run.failure(broken).starts_with("protocol: ")) << run.failure(broken);
-  EXPECT_EQ(run.failure(key), "mismatch: contains no certificate");
+  EXPECT_EQ(run.failure(key),
+            "mismatch: contains a private key and no certificate: use the file of the certificate");
   EXPECT_EQ(run.failure(directory.path("e.pem")), "mismatch: Is a directory");
   EXPECT_FALSE(run.threw());
 }
@@ -87,6 +91,77 @@ TEST_F(CertificateFiles, MayBeInDer) {
   EXPECT_EQ(run.failure(more), "protocol: has unexpected bytes after the DER certificate");
   EXPECT_EQ(run.failure(two), "protocol: has unexpected bytes after the DER certificate");
   EXPECT_EQ(run.failure(half), "mismatch: contains no certificate");
+}
+
+TEST_F(CertificateFiles, MayBePkcs7) {
+  const std::string pem =
+      test::make_pkcs7({test::make_certificate("a"), test::make_certificate("b")});
+  const std::string der = test::to_binary(pem);
+  for (const auto& [name, content] : std::map<std::string, std::string>{
+           {"pem.p7b", pem}, {"der.p7b", der}, {"text.p7b", "Bag Attributes\r\n\r\n" + pem}}) {
+    const std::string path = directory.file(name, content);
+    const test::Observation run = observe(name);
+    EXPECT_EQ(run.failure(path), "");
+    EXPECT_TRUE(run.value("cert_expiry_timestamp", {{"cn", "a"}, {"source", path}})) << name;
+    EXPECT_TRUE(run.value("cert_expiry_timestamp", {{"cn", "b"}, {"source", path}})) << name;
+  }
+  const std::string more = directory.file("more.p7b", der + '\n');
+  EXPECT_EQ(observe("more.p7b").failure(more),
+            "protocol: has unexpected bytes after the DER certificate");
+  const std::string none = directory.file("none.p7b", test::make_pkcs7({}));
+  EXPECT_EQ(observe("none.p7b").failure(none), "mismatch: is PKCS#7 without a certificate");
+}
+
+TEST_F(CertificateFiles, MayHaveTextAround) {
+  const std::string pem = test::make_certificate("shop").certificate;
+  for (const std::string& text : {"Issuer: CN=shop\n-- not PEM --\n" + pem + "the end",
+                                  "\xef\xbb\xbf" + pem, "\r\n\r\n" + pem}) {
+    std::ignore = directory.file("a.pem", text);
+    EXPECT_EQ(observe("a.pem").count("cert_expiry_timestamp"), 1U) << text;
+  }
+}
+
+TEST_F(CertificateFiles, AreNamedIfTheyAreSomethingElse) {
+  const test::Certificate made = test::make_certificate("shop");
+  const std::string request = test::make_request();
+  const auto utf16 = [](const std::string& text) {
+    std::string wide = "\xff\xfe";
+    for (const char c : text) wide += {c, '\0'};
+    return wide;
+  };
+  const std::string key_fault =
+      "contains a private key and no certificate: use the file of the certificate";
+  const std::string request_fault =
+      "contains a certificate signing request and no certificate: use the certificate that the CA "
+      "issued for it";
+  const std::string pkcs12_fault =
+      "is PKCS#12, which may need a password: write its certificates to a PEM file with openssl "
+      "pkcs12 -nokeys";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "is empty"},
+      {"\n \n", "is empty"},
+      {made.key, key_fault},
+      {test::to_binary(made.key), key_fault},
+      {request, request_fault},
+      {test::to_binary(request), request_fault},
+      {test::make_pkcs12(made), pkcs12_fault},
+      {utf16(made.certificate), "is UTF-16 text: convert it to ASCII or UTF-8"},
+      {utf16(made.certificate).substr(2), "is UTF-16 text: convert it to ASCII or UTF-8"},
+      {"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
+       "is Base64 of a PEM file: decode it, for example with base64 -d"},
+      {"MIIBszCCAVmgAwIBAgIUZ",
+       "is Base64 without the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----: add "
+       "them"},
+      {std::string("\xfe\xed\xfe\xed\0\0\0\2", 8),
+       "is a Java keystore: write its certificates to a PEM file with keytool -exportcert -rfc"},
+      {"certainly not", "contains no certificate"}};
+  for (const auto& [content, fault] : cases) {
+    const std::string path = directory.file("a.pem", content);
+    const test::Observation run = observe("a.pem");
+    EXPECT_EQ(run.failure(path), "mismatch: " + fault);
+    const std::string secret = made.key.substr(made.key.find('\n') + 1, 20);
+    EXPECT_FALSE(run.text().contains(secret));
+  }
 }
 
 TEST_F(CertificateFiles, MayBeginInTheFuture) {

@@ -1,0 +1,209 @@
+#include "probes/net/certificate_file.hpp"
+
+#include "probes/error.hpp"
+#include "probes/net/tls.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <iterator>
+#include <memory>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/pkcs7.h>
+#include <openssl/x509.h>
+
+namespace vitalsd::net {
+namespace {
+
+template <auto Free>
+struct Freer {
+  template <class T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+template <class T, auto Free>
+using Pointer = std::unique_ptr<T, Freer<Free>>;
+using X509Ptr = Pointer<X509, X509_free>;
+using Pkcs7Ptr = Pointer<PKCS7, PKCS7_free>;
+
+// Parses DER from the start of the bytes. `size` becomes the number of bytes that were parsed.
+template <auto Parse>
+auto parse_der(std::string_view der, std::size_t& size) {
+  const auto* const start = reinterpret_cast<const unsigned char*>(der.data());
+  const unsigned char* at = start;
+  auto* const parsed = Parse(nullptr, &at, static_cast<long>(der.size()));
+  size = static_cast<std::size_t>(at - start);
+  take_openssl_errors();  // otherwise a later error of this thread would include these errors
+  return parsed;
+}
+
+template <auto Parse, auto Free>
+bool is_der(std::string_view der) {
+  std::size_t size = 0;
+  auto* const parsed = parse_der<Parse>(der, size);
+  Free(parsed);
+  return parsed != nullptr;
+}
+
+std::vector<CertificateInfo> certificates_of(const PKCS7& message) {
+  if (OBJ_obj2nid(message.type) != NID_pkcs7_signed || message.d.sign == nullptr) return {};
+  return describe(message.d.sign->cert);
+}
+
+bool is_pem_certificate(std::string_view name) {
+  return name == PEM_STRING_X509 || name == PEM_STRING_X509_OLD || name == PEM_STRING_X509_TRUSTED;
+}
+
+bool is_pem_pkcs7(std::string_view name) {
+  return name == PEM_STRING_PKCS7 || name == PEM_STRING_PKCS7_SIGNED || name == PEM_STRING_CMS;
+}
+
+void add_block(std::string_view name, std::string_view der, std::vector<CertificateInfo>& found) {
+  if (is_pem_certificate(name)) {
+    const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+    const auto size = static_cast<long>(der.size());
+    const X509Ptr certificate(name == PEM_STRING_X509_TRUSTED ? d2i_X509_AUX(nullptr, &at, size)
+                                                              : d2i_X509(nullptr, &at, size));
+    if (!certificate) {
+      throw ProbeError(Reason::protocol, "not a certificate: " + take_openssl_errors());
+    }
+    found.push_back(describe(*certificate));
+  } else if (is_pem_pkcs7(name)) {
+    const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+    const Pkcs7Ptr message(d2i_PKCS7(nullptr, &at, static_cast<long>(der.size())));
+    if (!message) throw ProbeError(Reason::protocol, "not PKCS#7: " + take_openssl_errors());
+    std::ranges::move(certificates_of(*message), std::back_inserter(found));
+  }
+}
+
+bool contains_pem(std::string_view text, std::string_view name) {
+  return text.contains("-----BEGIN " + std::string(name) + "-----");
+}
+
+// UTF-16 has a byte order mark, or a zero byte in each ASCII character.
+bool is_utf16(std::string_view text) {
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) return true;
+  constexpr std::string_view kLittleEndian("-\0-\0-\0", 6);
+  constexpr std::string_view kBigEndian("\0-\0-\0-", 6);
+  return text.starts_with(kLittleEndian) || text.starts_with(kBigEndian);
+}
+
+bool is_private_key(std::string_view content) {
+  return content.contains("PRIVATE KEY-----") ||
+         is_der<&d2i_AutoPrivateKey, &EVP_PKEY_free>(content) ||
+         is_der<&d2i_X509_SIG, &X509_SIG_free>(content);  // encrypted
+}
+
+// Returns an empty list if the bytes are neither a certificate nor PKCS#7 with certificates. `size`
+// becomes the number of bytes that were read.
+std::vector<CertificateInfo> read_der(std::string_view der, std::size_t& size) {
+  if (const X509Ptr certificate(parse_der<&d2i_X509>(der, size)); certificate)
+    return {describe(*certificate)};
+  const Pkcs7Ptr message(parse_der<&d2i_PKCS7>(der, size));
+  return message ? certificates_of(*message) : std::vector<CertificateInfo>();
+}
+
+// A block of PEM. Cleared, because it may contain a private key.
+struct Block {
+  char* name = nullptr;
+  char* header = nullptr;
+  unsigned char* data = nullptr;
+  long size = 0;
+
+  Block() = default;
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  ~Block() {
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_clear_free(data, static_cast<std::size_t>(size));
+  }
+};
+
+}  // namespace
+
+std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (pem.starts_with(kByteOrderMark)) pem.remove_prefix(kByteOrderMark.size());
+  if (pem.empty()) return {};
+  const Pointer<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  std::vector<CertificateInfo> found;
+  for (;;) {
+    Block block;
+    if (PEM_read_bio(bio.get(), &block.name, &block.header, &block.data, &block.size) != 1) {
+      const unsigned long error = ERR_peek_last_error();
+      const bool end =
+          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+      const std::string error_text = take_openssl_errors();
+      if (end) return found;
+      throw ProbeError(Reason::protocol, "not PEM: " + error_text);
+    }
+    add_block(block.name,
+              {reinterpret_cast<const char*>(block.data), static_cast<std::size_t>(block.size)},
+              found);
+  }
+}
+
+std::string describe_other(std::string_view content) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  if (content.find_first_not_of(kSpace) == std::string_view::npos) return "is empty";
+  const std::string_view text = content.substr(content.find_first_not_of(kSpace));
+  if (is_utf16(content)) return "is UTF-16 text: convert it to ASCII or UTF-8";
+  if (is_private_key(content)) {
+    return "contains a private key and no certificate: use the file of the certificate";
+  }
+  if (content.contains("CERTIFICATE REQUEST-----") ||
+      is_der<&d2i_X509_REQ, &X509_REQ_free>(content)) {
+    return "contains a certificate signing request and no certificate: use the certificate that "
+           "the CA issued for it";
+  }
+  if (is_der<&d2i_PKCS12, &PKCS12_free>(content)) {
+    return "is PKCS#12, which may need a password: write its certificates to a PEM file with "
+           "openssl pkcs12 -nokeys";
+  }
+  if (contains_pem(content, PEM_STRING_X509_CRL) ||
+      is_der<&d2i_X509_CRL, &X509_CRL_free>(content)) {
+    return "contains a certificate revocation list and no certificate: use the file of the "
+           "certificate";
+  }
+  if (contains_pem(content, PEM_STRING_PUBLIC) || is_der<&d2i_PUBKEY, &EVP_PKEY_free>(content)) {
+    return "contains a public key and no certificate: use the file of the certificate";
+  }
+  std::size_t size = 0;
+  if (!read_der(content, size).empty()) return "is in DER: convert it to PEM";
+  if (contains_pem(content, PEM_STRING_PKCS7) || is_der<&d2i_PKCS7, &PKCS7_free>(content)) {
+    return "is PKCS#7 without a certificate";
+  }
+  constexpr std::array<std::string_view, 2> kKeystores = {"\xfe\xed\xfe\xed", "\xce\xce\xce\xce"};
+  if (std::ranges::any_of(kKeystores, [&](auto magic) { return content.starts_with(magic); })) {
+    return "is a Java keystore: write its certificates to a PEM file with keytool -exportcert -rfc";
+  }
+  // Base64 of "-----BEGIN" and of a DER sequence of more than 255 bytes.
+  if (text.starts_with("LS0tLS1CRUdJTi")) {
+    return "is Base64 of a PEM file: decode it, for example with base64 -d";
+  }
+  if (text.starts_with("MII")) {
+    return "is Base64 without the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----: "
+           "add them";
+  }
+  return "contains no certificate";
+}
+
+std::vector<CertificateInfo> read_certificates(std::string_view file) {
+  std::vector<CertificateInfo> found = read_pem_certificates(file);
+  if (!found.empty()) return found;
+  std::size_t size = 0;
+  found = read_der(file, size);
+  if (found.empty()) throw ProbeError(Reason::mismatch, describe_other(file));
+  if (size != file.size()) {
+    throw ProbeError(Reason::protocol, "has unexpected bytes after the DER certificate");
+  }
+  return found;
+}
+
+}  // namespace vitalsd::net
