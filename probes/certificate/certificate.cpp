@@ -40,10 +40,6 @@ constexpr MetricTable kCertificateTable(
                      "cn", "source"),
               [](const net::CertificateInfo& certificate) { return certificate.not_before; }});
 
-const net::CertificateInfo& first_to_expire(const std::vector<net::CertificateInfo>& chain) {
-  return *std::ranges::min_element(chain, {}, &net::CertificateInfo::not_after);
-}
-
 struct EndpointResult {
   ServerCertificate certificate;
   bool is_verified;  // the option tls.verify
@@ -56,9 +52,7 @@ constexpr MetricTable kEndpointTable(
                               "expires, in Unix time.",
                       .keep = Keep::fact},
                      "source"),
-              [](const EndpointResult& result) {
-                return first_to_expire(result.certificate.sent).not_after;
-              }},
+              [](const EndpointResult& result) { return result.certificate.peer.sent_expiry; }},
     MetricRow{Metric({.name = "cert_verified",
                       .help = "Whether an endpoint's certificate verifies: chain, dates and name."},
                      "source"),
@@ -72,17 +66,14 @@ constexpr MetricTable kEndpointTable(
                 if (result.certificate.fault) put(1, fault_name(*result.certificate.fault));
               }});
 
-constexpr MetricTable kPathTable(MetricRow{
-    Metric(net::kLastChainExpiry),
-    [](const net::CertificateInfo& certificate) { return certificate.not_after; }});
-
 constexpr Metric kUnreadable(
     {.name = "cert_secret_unreadable",
      .help = "Always 1; a Secret with an entry that has no readable certificate."},
     "source");
 
-constexpr auto kMetrics = metric_list(kCertificateTable, kEndpointTable, kPathTable, kUnreadable,
-                                      kubernetes::kLastHeard, kubernetes::kSelectedObjects);
+constexpr auto kMetrics =
+    metric_list(kCertificateTable, kEndpointTable, net::kTlsPeerTable, kUnreadable,
+                kubernetes::kLastHeard, kubernetes::kSelectedObjects);
 
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,
@@ -246,19 +237,20 @@ class CertificateProbe final : public Probe {
     const EndpointResult result{.certificate = co_await fetch_certificate(
                                     environment_, *endpoint_, ip_, start_tls_, tls_, out),
                                 .is_verified = tls_.verify};
-    const auto& [sent, path, fault, fault_text] = result.certificate;
+    const auto& [peer, sent, path, fault, fault_text] = result.certificate;
     const net::CertificateInfo& leaf = sent.front();
     const std::string source = endpoint_->text();
     Judge judge;
     judge.add(out, {leaf}, source);
     kEndpointTable.add(out, result, source);
+    net::kTlsPeerTable.add(out, peer);
     // Servers may also send certificates that no client needs. The verified chain has none.
     for (const net::CertificateInfo& certificate : std::span(path.empty() ? sent : path).subspan(1))
       judge.check_use(out, certificate, source);
     judge.report(out);
     if (!path.empty()) {
-      const net::CertificateInfo& first = first_to_expire(path);
-      kPathTable.add(out, first);
+      const net::CertificateInfo& first =
+          *std::ranges::min_element(path, {}, &net::CertificateInfo::not_after);
       if (first.not_after < leaf.not_after) Judge::check_expiry(out, first, source);
     }
     if (fault) out.fail(Reason::mismatch, "certificate verification failed: " + fault_text);

@@ -18,8 +18,9 @@ namespace {
 
 using Chain = std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)>;
 
-// The chain that the server sent in the handshake.
+// What the server sent in the handshake.
 struct Capture {
+  net::TlsPeer peer;
   Chain chain{nullptr, [](STACK_OF(X509) * list) { sk_X509_pop_free(list, X509_free); }};
 };
 
@@ -34,7 +35,10 @@ int capture_chain(X509_STORE_CTX* context, void* /*unused*/) {
       static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* capture = static_cast<Capture*>(SSL_get_ex_data(ssl, capture_index()));
   STACK_OF(X509)* sent = X509_STORE_CTX_get0_untrusted(context);
-  if (capture != nullptr && sent != nullptr) capture->chain.reset(X509_chain_up_ref(sent));
+  if (capture != nullptr && sent != nullptr) {
+    capture->chain.reset(X509_chain_up_ref(sent));
+    capture->peer = net::read_tls_peer(ssl, X509_STORE_CTX_get0_cert(context));
+  }
   return 1;
 }
 
@@ -75,7 +79,9 @@ void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
     X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str());
   }
   if (X509_verify_cert(context.get()) == 1) {
-    out.path = net::describe(X509_STORE_CTX_get0_chain(context.get()));
+    const STACK_OF(X509)* const path = X509_STORE_CTX_get0_chain(context.get());
+    out.path = net::describe(path);
+    out.peer.path_expiry = net::earliest_expiry(path);
     return;
   }
   const int error = X509_STORE_CTX_get_error(context.get());
@@ -263,6 +269,8 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
     throw ProbeError(Reason::tls, "the server sent no certificate");
   }
   ServerCertificate found;
+  found.peer = std::move(capture.peer);
+  found.peer.sent_expiry = net::earliest_expiry(capture.chain.get());
   found.sent = net::describe(capture.chain.get());
   if (options.verify) {
     const std::string& name = options.server_name.empty() ? endpoint.host : options.server_name;

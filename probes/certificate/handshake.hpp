@@ -7,6 +7,7 @@
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/resolver.hpp"
 #include "probes/net/tls.hpp"
+#include "probes/net/tls_peer.hpp"
 #include "probes/probe.hpp"
 
 #include <optional>
@@ -34,6 +35,7 @@ enum class VerifyFault : unsigned char {
 std::string_view fault_name(VerifyFault fault);
 
 struct ServerCertificate {
+  net::TlsPeer peer;
   std::vector<net::CertificateInfo> sent;  ///< the chain that the server sent: the leaf first
   std::vector<net::CertificateInfo> path;  ///< the verified chain; empty if there is none
   std::optional<VerifyFault> fault;  ///< nothing if the chain verifies, or if tls.verify is false

@@ -56,10 +56,7 @@ constexpr MetricTable kTable(
     MetricRow{
         Metric({.name = "probe_http_ssl", .help = "Whether the last response came over TLS."}),
         [](const Result& result) { return result.is_tls; }},
-    MetricRow{Metric({.name = "probe_ssl_earliest_cert_expiry",
-                      .help = "When the first certificate of the chain that the server sent "
-                              "expires, in Unix time.",
-                      .keep = Keep::fact}),
+    MetricRow{Metric(net::kEarliestExpiry),
               [](const Result& result) {
                 return result.is_tls ? result.response.certificate_expiry : std::nullopt;
               }},

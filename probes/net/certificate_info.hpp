@@ -34,6 +34,12 @@ std::vector<CertificateInfo> describe(const STACK_OF(X509) * chain);
 /// The earliest expiry in a chain, in Unix time; nothing if the chain is empty.
 std::optional<double> earliest_expiry(const STACK_OF(X509) * chain);
 
+/// The name that blackbox_exporter gives to the earliest expiry of the chain that a server sends.
+inline constexpr MetricSpec kEarliestExpiry = {
+    .name = "probe_ssl_earliest_cert_expiry",
+    .help = "When the first certificate of the chain that the server sent expires, in Unix time.",
+    .keep = Keep::fact};
+
 /// The name and the meaning that blackbox_exporter gives to the expiry of a verified chain. Servers
 /// may also send certificates that no client needs. If one of these expires, nothing breaks.
 inline constexpr MetricSpec kLastChainExpiry = {

@@ -70,6 +70,10 @@ def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Aut
         assert begin == certificate.not_before.timestamp()
     (sample,) = daemon.samples("cert_expiry_timestamp", probe="good")
     assert sample.labels["cn"] == "good.test"
+    (info,) = daemon.samples("probe_ssl_last_chain_info", probe="good")
+    assert info.labels.items() >= shown["good"].chain_info.items()
+    expiry = daemon.value("probe_ssl_earliest_cert_expiry", probe="expired")
+    assert expiry == shown["expired"].expiry
 
     faults = {
         "expired": "expired",
@@ -286,6 +290,10 @@ def test_weak_certificates(vitalsd: Daemon, certificates: Authority) -> None:
             checks = next(row["checks"] for row in daemon.status()["probes"] if row["name"] == name)
             (check,) = [each for each in checks if each["name"] == "weak"]
             assert weakness in check.get("object", "")
+            (version,) = daemon.samples("probe_tls_version_info", probe=name)
+            assert version.labels["version"] == "TLS 1.3"
+            (cipher,) = daemon.samples("probe_tls_cipher_info", probe=name)
+            assert cipher.labels["cipher"] == "TLS_AES_256_GCM_SHA384"
 
 
 # ---- files --------------------------------------------------------------------------------------

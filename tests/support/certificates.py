@@ -36,6 +36,20 @@ class Certificate:
         """The end of the validity in Unix time."""
         return self.not_after.timestamp()
 
+    @property
+    def chain_info(self) -> dict[str, str]:
+        """The labels of probe_ssl_last_chain_info."""
+        leaf = self.chain[0]
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        serial = leaf.serial_number
+        return {
+            "fingerprint_sha256": leaf.fingerprint(SHA256).hex(),
+            "issuer": leaf.issuer.rfc4514_string(),
+            "subject": leaf.subject.rfc4514_string(),
+            "subjectalternative": ",".join(names.get_values_for_type(x509.DNSName)),
+            "serialnumber": serial.to_bytes(serial.bit_length() // 8 + 1, "big").lstrip(b"\0").hex(),
+        }
+
     def install(self, path: Path, key: Path) -> None:
         """Copies the files to the paths that a server reads."""
         path.write_bytes(self.path.read_bytes())
