@@ -22,6 +22,20 @@ std::string short_number(double value) {
   return fmt::format("{:.3g}", value);
 }
 
+// With more digits if the value would be shown as 100% and is not, and without an exponent.
+std::string percentage(double percent) {
+  std::string text = short_number(percent);
+  for (int digits = 4; text == "100" && percent != 100 && digits <= 17; ++digits) {
+    text = fmt::format("{:.{}g}", percent, digits);
+  }
+  const double size = std::fabs(percent);
+  if (size >= 1e-12 && size < 1e-4) {
+    text = fmt::format("{:.{}f}", percent, 2 - static_cast<int>(std::floor(std::log10(size))));
+    text.erase(text.find_last_not_of('0') + 1);
+  }
+  return text + '%';
+}
+
 }  // namespace
 
 std::string format_duration(std::chrono::duration<double> duration) {
@@ -48,7 +62,7 @@ std::string format_duration(std::chrono::duration<double> duration) {
 std::string format_reading(Unit unit, double value) {
   switch (unit) {
     case Unit::ratio:
-      return short_number(value * 100) + '%';
+      return percentage(value * 100);
     case Unit::seconds:
       return format_duration(std::chrono::duration<double>(value));
     case Unit::bytes: {

@@ -29,6 +29,15 @@ TEST(FormatDuration, RoundsIntoTheNextUnit) {
 TEST(FormatReading, FormatsEachUnit) {
   EXPECT_EQ(format_reading(Unit::ratio, 0.8), "80%");
   EXPECT_EQ(format_reading(Unit::ratio, 0.98765), "98.8%");
+  EXPECT_EQ(format_reading(Unit::ratio, 0), "0%");
+  EXPECT_EQ(format_reading(Unit::ratio, 0.00004), "0.004%");
+  EXPECT_EQ(format_reading(Unit::ratio, 4.66e-7), "0.0000466%");
+  EXPECT_EQ(format_reading(Unit::ratio, -1e-7), "-0.00001%");
+  EXPECT_EQ(format_reading(Unit::ratio, 1), "100%");
+  EXPECT_EQ(format_reading(Unit::ratio, 0.9996), "99.96%");
+  EXPECT_EQ(format_reading(Unit::ratio, 0.999999), "99.9999%");
+  EXPECT_EQ(format_reading(Unit::ratio, 1.0004), "100.04%");
+  EXPECT_EQ(format_reading(Unit::ratio, 2.504), "250%");
   EXPECT_EQ(format_reading(Unit::seconds, 86'400), "1d");
   EXPECT_EQ(format_reading(Unit::bytes, 1536), "1.5 KiB");
   EXPECT_EQ(format_reading(Unit::bytes, 5.0 * (1ULL << 40) * 1024), "5120 TiB");
