@@ -13,6 +13,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <ranges>
 #include <string_view>
 #include <utility>
 
@@ -107,6 +108,9 @@ std::string check_text(const std::vector<ProbeView>& probes) {
       if (!check.threshold.empty()) out += fmt::format(", {}", check.threshold);
       out += '\n';
     }
+    for (const auto line : std::views::split(probe.message, '\n')) {
+      if (!line.empty()) out += fmt::format("    {}\n", std::string_view(line));
+    }
   }
   return out + fmt::format("\n{} probes: {} ok, {} warning, {} critical, {} unknown\n",
                            probes.size(), counts[0], counts[1], counts[2], counts[3]);
@@ -124,6 +128,7 @@ std::string check_json(const std::vector<ProbeView>& probes) {
       row["reason"] = probe.reason;
       row["error"] = probe.detail;
     }
+    if (!probe.message.empty()) row["message"] = probe.message;
     row["duration_seconds"] = probe.duration_seconds;
     boost::json::array checks;
     for (const CheckView& check : probe.checks) {

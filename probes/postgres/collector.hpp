@@ -27,6 +27,9 @@ struct Collector {
   int max_version = std::numeric_limits<int>::max();
   /// The collector is left out in a database without this extension. Slow lane only.
   std::string_view extension = {};
+  /// What permits the role to execute the statement, with {role} and {schema}; may be empty. Slow
+  /// lane only.
+  std::string_view grant = {};
 
   [[nodiscard]] bool supports(int version) const {
     return min_version <= version && version <= max_version;

@@ -169,7 +169,7 @@ CustomQueries::ask(const CustomQuery& query, net::PgConnection& connection,
 }
 
 void CustomQueries::publish_all(int version, const std::string& role, SampleSet& out) const {
-  std::string message;
+  std::string message = out.message();  // what the fast lane may not read
   bool has_error = false;
   for (const State& state : states_) {
     if (!state.query.supports(version)) continue;
@@ -179,9 +179,6 @@ void CustomQueries::publish_all(int version, const std::string& role, SampleSet&
     std::string problem = state.failure ? state.failure->detail : state.lacks;
     if (!state.executed_at) problem = "no run had time for it";
     if (problem.empty()) continue;
-    if (state.failure && state.failure->reason == Reason::permission) {
-      problem += ": GRANT pg_monitor TO {role}";
-    }
     message += (message.empty() ? "" : "\n") + ("collector " + state.query.name) + ": " +
                printable_utf8(with_role(std::move(problem), role));
   }
@@ -197,6 +194,9 @@ void CustomQueries::publish(const State& state, SampleSet& out) {
   part.add(is_custom ? kQueryDuration : kCollectorDuration, state.duration.count(),
            state.query.name);
   part.add(is_custom ? kQuerySuccess : kCollectorSuccess, state.failure ? 0 : 1, state.query.name);
+  if (!is_custom && (!state.failure || state.failure->reason == Reason::permission)) {
+    part.add(kPermitted, !state.failure && state.lacks.empty() ? 1 : 0, state.query.name);
+  }
   const bool has_readings = !state.failure || (state.failures == 1 && !state.is_new);
   const bool fits = state.labels == out.constant_labels();
   part.attach(has_readings && fits ? state.readings : nullptr);
@@ -207,6 +207,10 @@ void CustomQueries::publish(const State& state, SampleSet& out) {
   }
   if (is_custom && state.failure) part.fail(state.failure->reason, state.failure->detail);
   part.complete();
+}
+
+void CustomQueries::reset() {
+  for (State& state : states_) state = State{.query = std::move(state.query), .executed_at = {}};
 }
 
 void CustomQueries::inherit(CustomQueries& predecessor) {

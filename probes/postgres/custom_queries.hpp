@@ -45,6 +45,10 @@ class CustomQueries {
   boost::asio::awaitable<void> run(std::optional<net::PgConnection>& connection,
                                    const Connect& connect, Clock::time_point start, SampleSet& out);
 
+  /// Makes the next run execute all queries, because another server may respond. The readings of
+  /// the previous one are not published.
+  void reset();
+
   /// Takes over the readings of the queries that have not changed.
   void inherit(CustomQueries& predecessor);
 

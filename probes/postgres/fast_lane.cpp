@@ -1,5 +1,6 @@
 #include "probes/postgres/fast_lane.hpp"
 
+#include "config/scalar.hpp"
 #include "probes/postgres/collector.hpp"
 #include "probes/postgres/fast_metrics.hpp"
 #include "probes/postgres/statements.hpp"
@@ -7,7 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace vitalsd::postgres {
@@ -55,7 +58,8 @@ SELECT (SELECT count(DISTINCT pid) FROM waiting) AS blocked,
             THEN (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - since)), 0)
                   FROM waiting) END AS longest,
        worst.sessions AS blocked_by_worst, worst.pid AS worst_pid, a.usename AS worst_user,
-       a.application_name AS worst_application, a.state AS worst_state
+       a.application_name AS worst_application, a.state AS worst_state,
+       extract(epoch FROM clock_timestamp() - a.xact_start) AS worst_transaction_age
 FROM (SELECT 1) one LEFT JOIN worst ON true LEFT JOIN pg_stat_activity a ON a.pid = worst.pid
 )sql";
 
@@ -126,6 +130,39 @@ FROM (SELECT oid AS id, datname FROM pg_database WHERE datallowconn AND NOT dati
 WHERE pg_stat_get_db_checksum_failures(id) IS NOT NULL
 )sql";
 
+// Roles that read the statistics may read the sizes of all databases. On a standby,
+// primary_conninfo is a setting; before 12 it is in a file.
+constexpr std::string_view kRightsSql = R"sql(
+SELECT s.permitted AS sessions,
+       CASE WHEN pg_is_in_recovery() AND current_setting('server_version_num')::int >= 120000
+            THEN pg_has_role('pg_read_all_settings', 'USAGE') END AS standby_settings,
+       s.permitted OR NOT EXISTS (
+         SELECT FROM pg_database WHERE datallowconn AND NOT datistemplate
+           AND NOT has_database_privilege(oid, 'CONNECT')) AS database_sizes
+FROM (SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS permitted) s
+)sql";
+
+void read_rights(const Rows& rows, Part& out, std::string& lacks) {
+  struct Right {
+    std::string_view column;
+    std::string_view readings;
+  };
+  constexpr std::array kRights = {
+      Right{"sessions", "sessions and statements of other roles, standbys, the WAL receiver"},
+      Right{"standby_settings", "whether the standby follows a primary"},
+      Right{"database_sizes", "sizes of databases to which the role may not connect"}};
+  for (const Row row : rows.all()) {
+    for (const Right& right : kRights) {
+      if (row.text(right.column).empty()) continue;
+      const bool permitted = row.is_true(right.column);
+      out.add(kPermitted, permitted ? 1 : 0, right.column);
+      if (permitted) continue;
+      lacks += (lacks.empty() ? "not read: " : "\nnot read: ") + std::string(right.readings) +
+               ": GRANT pg_monitor TO {role}";
+    }
+  }
+}
+
 void read_wraparound(const Rows& rows, Part& out, std::string& /*lacks*/) {
   constexpr double kIds = 2147483648;  // transactions with a higher distance are in the future
   double worst = -1;
@@ -150,6 +187,16 @@ double lost_wal(std::string_view status) {
   return status == "unreserved" ? 1 : 0;
 }
 
+// A slot that nothing uses is the usual reason, and a logical one can only be dropped or read in
+// its database.
+std::string describe_slot(const Row& slot) {
+  std::string text = std::string(slot.text("slot_name")) +
+                     (slot.is_true("active") ? ", an active " : ", an inactive ") +
+                     std::string(slot.text("slot_type")) + " slot";
+  if (!slot.text("database").empty()) text += " of " + std::string(slot.text("database"));
+  return text;
+}
+
 void read_slots(const Rows& rows, Part& out, std::string& /*lacks*/) {
   double most = 0;
   double lost = 0;
@@ -162,13 +209,13 @@ void read_slots(const Rows& rows, Part& out, std::string& /*lacks*/) {
     kSlotStateTable.add(out, slot, name, slot.text("slot_type"));
     if (const double kept = slot.number("retained").value_or(0); kept > most) {
       most = kept;
-      largest = name;
+      largest = describe_slot(slot);
     }
     const std::string_view status = slot.text("wal_status");
     knows_status = knows_status || !status.empty();
     if (lost_wal(status) > lost) {
       lost = lost_wal(status);
-      worst = name;
+      worst = describe_slot(slot);
     }
   }
   if (rows.result().rows() == 0) return;
@@ -187,6 +234,11 @@ std::string describe_blocker(const Row& row) {
     text += " (" + std::string(row.text("worst_application")) + ')';
   }
   if (!row.text("worst_state").empty()) text += ", " + std::string(row.text("worst_state")) + ',';
+  if (const std::optional<double> age = row.number("worst_transaction_age")) {
+    const config::Duration whole(static_cast<std::int64_t>(std::clamp(*age, 0.0, 1e9)) * 1000);
+    if (!text.ends_with(',')) text += ',';
+    text += " transaction open for " + config::Scalar<config::Duration>::show(whole) + ',';
+  }
   return text + " blocks " + std::string(row.text("blocked_by_worst"));
 }
 
@@ -214,6 +266,9 @@ void read_transactions(const Rows& rows, Part& out, std::string& /*lacks*/) {
 void read_recovery(const Rows& rows, Part& out, std::string& /*lacks*/) {
   for (const Row row : rows.all()) {
     kRecoveryTable.add(out, row);
+    if (!row.text("replay_paused").empty()) {
+      out.check(kReplayPausedCheck, row.is_true("replay_paused") ? 1 : 0);
+    }
     if (!row.is_true("follows_primary")) continue;
     const bool receives = row.number("receivers").value_or(0) > 0;
     out.check(kWalReceiverCheck, receives ? 0 : 1);
@@ -243,6 +298,7 @@ void read_checksums(const Rows& rows, Part& out, std::string& /*lacks*/) {
 
 // Every role may execute these statements. An error of one would fail the whole run.
 constexpr std::array kCollectors = {
+    Collector{.name = "rights", .sql = kRightsSql, .read = read_rights},
     Collector{.name = "database_wraparound", .sql = kWraparoundSql, .read = read_wraparound},
     Collector{.name = "replication_slots", .sql = kSlotsSql, .read = read_slots},
     Collector{.name = "blocked", .sql = kBlockedSql, .read = read_blocked},
@@ -269,7 +325,7 @@ std::string fast_statements(int version) {
   return statements;
 }
 
-void add_fast_lane(std::span<const net::PgResult> results, int version, Part& out) {
+std::string add_fast_lane(std::span<const net::PgResult> results, int version, Part& out) {
   std::size_t next = 0;
   std::string lacks;
   for (const Collector& collector : kCollectors) {
@@ -279,6 +335,7 @@ void add_fast_lane(std::span<const net::PgResult> results, int version, Part& ou
     }
     collector.read(Rows(results[next++]), out, lacks);
   }
+  return lacks;
 }
 
 }  // namespace vitalsd::postgres

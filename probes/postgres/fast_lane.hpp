@@ -13,7 +13,9 @@ namespace vitalsd::postgres {
 std::string fast_statements(int version);
 
 /// Adds the samples and the readings of the collectors from `results`, the results of the
-/// statements after kStatements. Throws ProbeError(protocol) if a result or a column is missing.
-void add_fast_lane(std::span<const net::PgResult> results, int version, Part& out);
+/// statements after kStatements. Returns what the role may not read: one line for each, with the
+/// statement that permits it, in which {role} is the role. Throws ProbeError(protocol) if a result
+/// or a column is missing.
+std::string add_fast_lane(std::span<const net::PgResult> results, int version, Part& out);
 
 }  // namespace vitalsd::postgres

@@ -19,6 +19,13 @@ struct Column {
 
 inline constexpr std::string_view kExporter = "postgres_exporter uses this name";
 
+inline constexpr Metric kPermitted(
+    {.name = "vitalsd_postgres_reading_permitted",
+     .help = "Whether the role may read sessions, standby_settings, database_sizes or all that a "
+             "collector of the slow lane reads (1) or not (0); the status page and `vitalsd check` "
+             "show the GRANT."},
+    "reading");
+
 /// Label: datname.
 inline constexpr MetricTable kWraparoundTable(
     MetricRow{Metric({.name = "pg_database_wraparound_age_datfrozenxid_seconds",
@@ -273,6 +280,11 @@ inline constexpr Check kReplicationLagCheck{
     .help =
         "on a standby with primary_conninfo: pg_replication_lag_seconds without "
         "recovery_min_apply_delay; from PostgreSQL 12"};
+inline constexpr Check kReplayPausedCheck{
+    .name = "replay_paused",
+    .warn = 0,
+    .critical = {},
+    .help = "whether the replay of WAL is paused on a standby (1) or not (0)"};
 inline constexpr Check kWalReceiverCheck{
     .name = "wal_receiver",
     .warn = 0,

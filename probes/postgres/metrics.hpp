@@ -222,7 +222,7 @@ inline constexpr auto kMetrics = metric_list(
     kCheckpointerTable, kChecksumTable, kUserTables, kOtherTables, kSequenceUsed,
     kUnreadableSequences, kInvalidIndexSize, kInvalidIndexes, kSettings, kPendingRestart, kWalTable,
     kArchiveReady, kStatementTable, kAllStatementCalls, kAllStatementSeconds, kOtherStatements,
-    kCollectorDuration, kCollectorSuccess, kScrapeError, kQueryDuration, kQuerySuccess);
+    kPermitted, kCollectorDuration, kCollectorSuccess, kScrapeError, kQueryDuration, kQuerySuccess);
 
 inline constexpr Check kConnectionsCheck{.name = "connections",
                                          .unit = Unit::ratio,
@@ -238,10 +238,9 @@ inline constexpr Check kArchiveCheck{
         "time for which a complete WAL file has been waiting to be archived, if the server "
         "archives"};
 inline constexpr std::array kChecks = {
-    &kConnectionsCheck,       &kArchiveCheck,    &kWraparoundCheck,
-    &kSlotWalCheck,           &kSlotStatusCheck, &kLockWaitCheck,
-    &kIdleInTransactionCheck, &kPreparedCheck,   &kReplicationLagCheck,
-    &kWalReceiverCheck,       &kVacuumCheck,     &kSequenceCheck,
-    &kInvalidIndexCheck};
+    &kConnectionsCheck,    &kArchiveCheck,      &kWraparoundCheck,        &kSlotWalCheck,
+    &kSlotStatusCheck,     &kLockWaitCheck,     &kIdleInTransactionCheck, &kPreparedCheck,
+    &kReplicationLagCheck, &kReplayPausedCheck, &kWalReceiverCheck,       &kVacuumCheck,
+    &kSequenceCheck,       &kInvalidIndexCheck};
 
 }  // namespace vitalsd::postgres

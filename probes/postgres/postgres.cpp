@@ -1,6 +1,7 @@
 // Kind `postgres`: connections, databases, locks, replication and archiving of one server. Each run
 // needs one round trip on a connection that is kept between runs.
 #include "config/socket_url.hpp"
+#include "exporter/model/text_format.hpp"
 #include "probes/backlog.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/pg_connection.hpp"
@@ -9,6 +10,7 @@
 #include "probes/postgres/fast_lane.hpp"
 #include "probes/postgres/metrics.hpp"
 #include "probes/postgres/rows.hpp"
+#include "probes/postgres/slow_lane.hpp"
 #include "probes/postgres/statements.hpp"
 #include "probes/postgres/statistics.hpp"
 #include "probes/probe.hpp"
@@ -178,7 +180,12 @@ class PostgresProbe final : public Probe {
     const std::vector<net::PgResult> results =
         co_await connection->query(postgres::fast_statements(version), out.time_limit());
     postgres::add_statistics(results, unarchived_, out);
-    postgres::add_fast_lane(std::span(results).subspan(postgres::kStatementCount), version, out);
+    std::string lacks = postgres::add_fast_lane(
+        std::span(results).subspan(postgres::kStatementCount), version, out);
+    if (!lacks.empty()) {
+      out.show(printable_utf8(postgres::with_role(std::move(lacks), connection->user())));
+    }
+    recognize(results.at(0));
     const auto now = std::chrono::steady_clock::now();
     const config::Duration wait =
         size_failure_ ? std::min(size_interval_, kRetryAfterFailure) : size_interval_;
@@ -204,10 +211,28 @@ class PostgresProbe final : public Probe {
     // trusted.
     if (old.pg_ == pg_) connection_ = std::move(old.connection_);
     unarchived_ = old.unarchived_;
-    if (old.pg_ == pg_) queries_.inherit(old.queries_);
+    if (old.pg_ == pg_) {
+      queries_.inherit(old.queries_);
+      server_ = std::move(old.server_);
+    }
   }
 
  private:
+  // After a failover, another server responds at the same address, or the standby became the
+  // primary. Readings that are kept between runs are not its own. Two servers do not start in the
+  // same microsecond.
+  void recognize(const net::PgResult& result) {
+    const postgres::Rows rows(result);
+    const postgres::Row row(rows, 0);
+    std::string server(row.text("start_time"));
+    server += row.is_true("in_recovery") ? " standby" : " primary";
+    if (std::exchange(server_, server) == server) return;
+    sizes_read_at_.reset();
+    sizes_.clear();
+    size_failure_.reset();
+    queries_.reset();
+  }
+
   asio::awaitable<net::PgConnection> connect(SampleSet& out) {
     try {
       co_return co_await net::PgConnection::open(environment_, pg_, out);
@@ -255,6 +280,7 @@ class PostgresProbe final : public Probe {
   config::Duration size_interval_;
   postgres::CustomQueries queries_;
   std::optional<net::PgConnection> connection_;
+  std::string server_;  // that responded in the last run, see recognize()
   Backlog unarchived_;  // WAL files
   std::optional<std::chrono::steady_clock::time_point>
       sizes_read_at_;  // or when it was last attempted

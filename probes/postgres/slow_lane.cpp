@@ -52,9 +52,9 @@ void read_sequences(const Rows& rows, Part& out, std::string& lacks) {
     const double unreadable = column_of(row, "unreadable");
     out.add(kUnreadableSequences, unreadable, row.text("datname"));
     if (unreadable == 0) continue;
-    lacks = "sequences, such as one of the schema " + std::string(row.text("unreadable_schema")) +
-            ": GRANT SELECT ON ALL SEQUENCES IN SCHEMA " +
-            std::string(row.text("unreadable_schema")) + " TO {role}";
+    lacks = std::to_string(static_cast<long long>(unreadable)) +
+            " sequences: GRANT SELECT ON ALL SEQUENCES IN SCHEMA " +
+            std::string(row.text("unreadable_schemas")) + " TO {role}";
   }
 }
 
@@ -108,24 +108,32 @@ void read_statements(const Rows& rows, Part& out, std::string& /*lacks*/) {
 }
 
 constexpr std::string_view kStatStatements = "pg_stat_statements";
+constexpr std::string_view kStatementsGrant =
+    "GRANT USAGE ON SCHEMA {schema} TO {role}; "
+    "GRANT EXECUTE ON FUNCTION {schema}.pg_stat_statements(boolean) TO {role}";
 
 constexpr std::array kCollectors = {
     Collector{.name = "stat_user_tables", .sql = kTablesSql, .read = read_tables},
     Collector{.name = "sequences", .sql = kSequencesSql, .read = read_sequences},
     Collector{.name = "invalid_indexes", .sql = kIndexesSql, .read = read_indexes},
     Collector{.name = "settings", .sql = kSettingsSql, .read = read_settings},
-    Collector{.name = "wal", .sql = kWalSql, .read = read_wal},
+    Collector{.name = "wal",
+              .sql = kWalSql,
+              .read = read_wal,
+              .grant = "GRANT EXECUTE ON FUNCTION pg_ls_waldir() TO {role}"},
     Collector{.name = "archive_status",
               .sql = kArchiveStatusSql,
               .read = read_archive_status,
-              .min_version = 12},
+              .min_version = 12,
+              .grant = "GRANT EXECUTE ON FUNCTION pg_ls_archive_statusdir() TO {role}"},
     Collector{.name = "stat_statements",
               .sql = kStatementsSql,
               .columns = "total_time AS time, blk_read_time AS read_time, "
                          "blk_write_time AS write_time",
               .read = read_statements,
               .max_version = 12,
-              .extension = kStatStatements},
+              .extension = kStatStatements,
+              .grant = kStatementsGrant},
     Collector{.name = "stat_statements",
               .sql = kStatementsSql,
               .columns = "total_exec_time AS time, blk_read_time AS read_time, "
@@ -133,14 +141,16 @@ constexpr std::array kCollectors = {
               .read = read_statements,
               .min_version = 13,
               .max_version = 16,
-              .extension = kStatStatements},
+              .extension = kStatStatements,
+              .grant = kStatementsGrant},
     Collector{.name = "stat_statements",
               .sql = kStatementsSql,
               .columns = "total_exec_time AS time, shared_blk_read_time AS read_time, "
                          "shared_blk_write_time AS write_time",
               .read = read_statements,
               .min_version = 17,
-              .extension = kStatStatements},
+              .extension = kStatStatements,
+              .grant = kStatementsGrant},
 };
 
 void replace(std::string& text, std::string_view name, std::string_view value) {
@@ -193,6 +203,7 @@ boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusa
     const CustomQuery& query, net::PgConnection& connection, std::chrono::milliseconds limit,
     std::chrono::milliseconds lock_limit) {
   std::string sql = query.sql;
+  std::string grant(query.collector->grant);
   if (!query.collector->extension.empty()) {
     std::string lookup(kExtensionSql);
     replace(lookup, "{extension}", query.collector->extension);
@@ -200,6 +211,7 @@ boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusa
     if (!found) co_return std::unexpected(std::move(found.error()));
     if (found->rows() == 0) co_return std::nullopt;
     replace(sql, "{schema}", found->text(0, 0));
+    replace(grant, "{schema}", found->text(0, 0));
   }
   auto result = co_await connection.ask(sql, limit, lock_limit, kSearchPath);
   if (result) co_return std::optional(std::move(*result));
@@ -207,6 +219,7 @@ boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusa
   if (result.error().sqlstate == "55000" && !query.collector->extension.empty()) {
     co_return std::nullopt;
   }
+  if (result.error().sqlstate == "42501" && !grant.empty()) result.error().text += ": " + grant;
   co_return std::unexpected(std::move(result.error()));
 }
 

@@ -62,26 +62,37 @@ SELECT current_database() AS datname, nspname AS schemaname, relname, tables, al
 FROM ranked ORDER BY relpages DESC, oid
 )sql";
 
-/// A serial column of type integer may have a sequence of bigint. On a standby the query returns
-/// nothing, because its sequences are those of the primary.
+/// A column of type integer may have a sequence of bigint: its own (serial, identity), or one that
+/// its default names alone. A domain has the length and the category of its type. On a standby the
+/// query returns nothing, because its sequences are those of the primary.
 inline constexpr std::string_view kSequencesSql = R"sql(
-WITH sequences AS (
+WITH columns AS (
+  SELECT s.seqrelid, d.refobjid AS relation, d.refobjsubid AS number
+  FROM pg_sequence s JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+       AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+  UNION
+  SELECT s.seqrelid, f.adrelid, f.adnum
+  FROM pg_sequence s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
+            AND d.refobjid = s.seqrelid AND d.classid = 'pg_attrdef'::regclass
+       JOIN pg_attrdef f ON f.oid = d.objid
+  WHERE pg_get_expr(f.adbin, 0) ~ '^\(?nextval\(''[^()]*''::regclass\)\)?(::[a-z]+)?$'
+), narrowest AS (
+  SELECT c.seqrelid, min(t.typlen) AS bytes
+  FROM columns c JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.number
+       JOIN pg_type t ON t.oid = a.atttypid
+  WHERE t.typcategory = 'N' AND t.typlen > 0 AND t.typname NOT IN ('float4', 'oid')
+  GROUP BY c.seqrelid
+), sequences AS (
   SELECT n.nspname, c.relname, c.oid,
          has_sequence_privilege(c.oid, 'SELECT') OR has_sequence_privilege(c.oid, 'USAGE')
            AS readable,
          CASE WHEN s.seqincrement > 0
-              THEN least(s.seqmax, CASE t.typname WHEN 'int2' THEN 32767
-                                                  WHEN 'int4' THEN 2147483647 END)
-              ELSE greatest(s.seqmin, CASE t.typname WHEN 'int2' THEN -32768
-                                                     WHEN 'int4' THEN -2147483648 END)
+              THEN least(s.seqmax, CASE b.bytes WHEN 2 THEN 32767 WHEN 4 THEN 2147483647 END)
+              ELSE greatest(s.seqmin, CASE b.bytes WHEN 2 THEN -32768 WHEN 4 THEN -2147483648 END)
            END AS last_possible
   FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
        JOIN pg_namespace n ON n.oid = c.relnamespace
-       LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
-            AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-            AND d.refobjsubid > 0
-       LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-       LEFT JOIN pg_type t ON t.oid = a.atttypid
+       LEFT JOIN narrowest b ON b.seqrelid = s.seqrelid
   WHERE NOT s.seqcycle AND c.relpersistence = 'p'
 ), used AS (
   SELECT nspname, relname, readable,
@@ -91,7 +102,9 @@ WITH sequences AS (
 )
 SELECT current_database() AS datname, nspname AS schemaname, relname AS sequencename,
        count(*) FILTER (WHERE NOT readable) OVER () AS unreadable,
-       quote_ident(min(nspname::text) FILTER (WHERE NOT readable) OVER ()) AS unreadable_schema,
+       (SELECT string_agg(schema, ', ')
+        FROM (SELECT DISTINCT quote_ident(nspname) AS schema FROM sequences WHERE NOT readable
+              ORDER BY schema LIMIT 20) s) AS unreadable_schemas,
        CASE WHEN readable THEN greatest(used, 0) END AS used
 FROM used WHERE NOT pg_is_in_recovery()
 ORDER BY readable DESC, used DESC NULLS LAST, nspname, relname LIMIT 20

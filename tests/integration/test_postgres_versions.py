@@ -16,7 +16,7 @@ import pytest
 
 from support import wait_until
 from support.postgres_versions import PACKAGES, SYSTEM, VersionedPostgres
-from support.vitalsd import Vitalsd
+from support.vitalsd import Vitalsd, run
 
 Daemon = Callable[..., Vitalsd]
 
@@ -54,10 +54,15 @@ def statuses(daemon: Vitalsd, probe: str = "db") -> dict[str, float]:
     }
 
 
+def permitted(daemon: Vitalsd) -> dict[str, float]:
+    samples = daemon.samples("vitalsd_postgres_reading_permitted")
+    return {sample.labels["reading"]: sample.value for sample in samples}
+
+
 def object_of(daemon: Vitalsd, check: str) -> str:
     (row,) = daemon.status()["probes"]
-    (shown,) = (each for each in row["checks"] if each["name"] == check)
-    return str(shown["object"])
+    shown = (each for each in row["checks"] if each["name"] == check)
+    return str(next(shown, {}).get("object", ""))
 
 
 def wait_check(daemon: Vitalsd, check: str, status: float | None) -> None:
@@ -99,8 +104,10 @@ def test_a_healthy_primary_and_its_standby_are_silent(
         assert daemon.samples("pg_replication_replay_paused", probe="db") == []
         standby.execute("SELECT pg_wal_replay_pause()")
         daemon.wait_for("pg_replication_replay_paused", 1, probe="standby")
+        daemon.wait_for("vitalsd_check_status", 1, check="replay_paused", probe="standby")
         standby.execute("SELECT pg_wal_replay_resume()")
         daemon.wait_for("pg_replication_replay_paused", 0, probe="standby")
+        daemon.wait_for("vitalsd_check_status", 0, check="replay_paused", probe="standby")
 
         server.stop()
         try:
@@ -122,7 +129,7 @@ def test_slots_that_hold_wal(vitalsd: Daemon, server: VersionedPostgres) -> None
     assert daemon.value("pg_replication_slots_active", slot_name="forgotten", database="") == 0
     write_wal(server, 3)
     wait_check(daemon, "slot_wal", 1)
-    assert object_of(daemon, "slot_wal") == "forgotten"
+    assert object_of(daemon, "slot_wal") == "forgotten, an inactive physical slot"
     daemon.wait_for("pg_wal_segments", lambda files: files >= 3)
     if server.major >= 13:
         server.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
@@ -130,10 +137,21 @@ def test_slots_that_hold_wal(vitalsd: Daemon, server: VersionedPostgres) -> None
         write_wal(server, 2)
         server.execute("CHECKPOINT")
         wait_check(daemon, "slot_status", 1)
-        assert object_of(daemon, "slot_status") == "forgotten"
+        assert object_of(daemon, "slot_status") == "forgotten, an inactive physical slot"
         assert daemon.value("pg_replication_slots_wal_status", wal_status="lost") == 1
     server.execute("SELECT pg_drop_replication_slot('forgotten')")
     wait_check(daemon, "slot_wal", None)
+
+    if server.major >= 13:
+        server.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        server.execute("SELECT pg_reload_conf()")
+    server.execute("SELECT pg_create_logical_replication_slot('feed', 'test_decoding')")
+    write_wal(server, 1)
+    server.execute("SELECT pg_create_physical_replication_slot('fresh', true)")
+    wanted = f"feed, an inactive logical slot of {server.database}"
+    wait_until(lambda: object_of(daemon, "slot_wal") == wanted)
+    for slot in ("feed", "fresh"):
+        server.execute(f"SELECT pg_drop_replication_slot('{slot}')")
 
 
 def test_sessions_that_wait_and_transactions_that_stay(
@@ -166,7 +184,7 @@ def test_sessions_that_wait_and_transactions_that_stay(
                 wait_check(daemon, "lock_wait", 1)
                 blocker = object_of(daemon, "lock_wait")
                 assert blocker.startswith(f"PID {holder.info.backend_pid} of postgres"), blocker
-                assert "idle in transaction" in blocker
+                assert ", idle in transaction, transaction open for " in blocker
             else:
                 assert "lock_wait" not in statuses(daemon)
         finally:
@@ -208,6 +226,22 @@ def test_tables_sequences_and_indexes(vitalsd: Daemon, server: VersionedPostgres
         "pg_sequence_used_ratio", lambda used: used > 0.9, sequencename="orders_id_seq", **here
     )
     server.execute("SELECT setval('orders_id_seq', 20000)")
+    wait_check(daemon, "sequence_usage", 0)
+    # A default or a domain limits a sequence, too; an expression of a sequence does not.
+    server.execute(
+        "CREATE DOMAIN number AS int CHECK (VALUE > 0);"
+        "CREATE SEQUENCE shared; SELECT setval('shared', 2000000000);"
+        "CREATE SEQUENCE named; SELECT setval('named', 2000000000);"
+        "CREATE SEQUENCE turn; SELECT setval('turn', 2000000000);"
+        "CREATE TABLE a (id bigint DEFAULT nextval('shared'), no number DEFAULT nextval('named'),"
+        " shard smallint DEFAULT nextval('turn') % 8);"
+        "CREATE TABLE b (id int DEFAULT nextval('shared'));"
+        "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO monitor"
+    )
+    for name in ("shared", "named"):
+        daemon.wait_for("pg_sequence_used_ratio", lambda used: used > 0.9, sequencename=name, **here)
+    daemon.wait_for("pg_sequence_used_ratio", lambda used: used < 0.1, sequencename="turn", **here)
+    server.execute("DROP TABLE a, b; DROP SEQUENCE shared, named, turn")
     wait_check(daemon, "sequence_usage", 0)
 
     daemon.wait_for("pg_stat_user_tables_n_tup_ins", 20000, relname="orders", **here)
@@ -279,6 +313,8 @@ def test_checkpoints_settings_and_statements(vitalsd: Daemon, server: VersionedP
     server.execute("ALTER SYSTEM SET max_connections = 90")
     server.execute("SELECT pg_reload_conf()")
     daemon.wait_for("pg_settings_pending_restart", 1)
+    server.execute("ALTER SYSTEM RESET max_connections")  # a standby needs as many
+    server.execute("SELECT pg_reload_conf()")
     (xid,) = server.execute("SELECT txid_current()")[0]
     daemon.wait_for("pg_txid_current", lambda seen: seen >= xid)
 
@@ -300,7 +336,11 @@ def test_checkpoints_settings_and_statements(vitalsd: Daemon, server: VersionedP
 
 def test_permissions_that_a_role_lacks(vitalsd: Daemon, server: VersionedPostgres) -> None:
     server.execute("REVOKE pg_monitor FROM viewer")
-    server.execute("CREATE SCHEMA app; CREATE SEQUENCE app.numbers; CREATE TABLE app.t (x int)")
+    server.execute(
+        "CREATE SCHEMA app; CREATE SEQUENCE app.numbers;"
+        "CREATE TABLE app.t (x int DEFAULT nextval('app.numbers'));"
+        'CREATE SCHEMA "Web"; CREATE TABLE "Web".t2 (id int GENERATED ALWAYS AS IDENTITY)'
+    )
     daemon = vitalsd([db(server, role="viewer")], **PACE)
     daemon.wait_ok("db")
     refused = {"wal"} | ({"archive_status"} if server.major >= 12 else set())
@@ -313,17 +353,38 @@ def test_permissions_that_a_role_lacks(vitalsd: Daemon, server: VersionedPostgre
     assert daemon.value("pg_up") == 1
     assert daemon.samples("pg_wal_segments") == []
     assert daemon.value("pg_stat_user_tables_n_live_tup", relname="t") == 0
-    assert daemon.value("pg_sequences_unreadable") == 1
+    assert daemon.value("pg_sequences_unreadable") == 2
     (row,) = daemon.status()["probes"]
     message = str(row["message"])
     assert "collector wal: ERROR: permission denied for function pg_ls_waldir" in message
-    assert 'GRANT pg_monitor TO "viewer"' in message
-    assert 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA app TO "viewer"' in message
-    # The statement in the message grants exactly the missing permission.
+    assert 'GRANT EXECUTE ON FUNCTION pg_ls_waldir() TO "viewer"' in message
+    assert 'the WAL receiver: GRANT pg_monitor TO "viewer"' in message
+    assert 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA "Web", app TO "viewer"' in message
+    assert {reading for reading, may in permitted(daemon).items() if not may} == {
+        "sessions", "sequences", *refused,
+    }  # fmt: skip
+    checked = run("check", "--config", daemon.config_file).stdout
+    lines = {line.strip() for line in checked.splitlines()}
+    assert set(message.splitlines()) <= lines
+
+    # Each statement of the message helps; a function is permitted where pg_monitor is too much.
+    server.execute('GRANT EXECUTE ON FUNCTION pg_ls_waldir() TO "viewer"')
+    daemon.wait_for("pg_wal_segments", lambda files: files > 0)
+    assert not permitted(daemon)["sessions"]
     server.execute('GRANT pg_monitor TO "viewer"')
-    server.execute('GRANT SELECT ON ALL SEQUENCES IN SCHEMA app TO "viewer"')
+    server.execute('GRANT SELECT ON ALL SEQUENCES IN SCHEMA "Web", app TO "viewer"')
     daemon.wait_for("pg_sequences_unreadable", 0)
     wait_until(lambda: statuses(daemon).get("idle_in_transaction") == 0)
+    wait_until(lambda: set(permitted(daemon).values()) == {1})
+    wait_until(lambda: "message" not in daemon.status()["probes"][0])
+
+    # pg_monitor does not give the schema of an extension.
+    server.execute("CREATE SCHEMA ext; ALTER EXTENSION pg_stat_statements SET SCHEMA ext")
+    wait_until(lambda: permitted(daemon)["stat_statements"] == 0)
+    (row,) = daemon.status()["probes"]
+    assert 'GRANT USAGE ON SCHEMA ext TO "viewer"' in str(row["message"])
+    server.execute('GRANT USAGE ON SCHEMA ext TO "viewer"')
+    wait_until(lambda: permitted(daemon)["stat_statements"] == 1)
 
 
 def test_a_locked_table_delays_nothing(vitalsd: Daemon, server: VersionedPostgres) -> None:
@@ -339,6 +400,29 @@ def test_a_locked_table_delays_nothing(vitalsd: Daemon, server: VersionedPostgre
         daemon.wait_ok("db")
         (row,) = daemon.status()["probes"]
         assert "collector sequences: ERROR: canceling statement due to lock timeout" in row["message"]
+
+
+def test_another_server_behind_the_address(vitalsd: Daemon, server: VersionedPostgres) -> None:
+    """What was read from the previous server is not shown as a reading of the new one."""
+    server.execute("CREATE SEQUENCE numbers; GRANT SELECT ON SEQUENCE numbers TO monitor")
+    with closing(server.standby("standby_2")) as standby:
+        slow = {"slow_interval": "1h"}
+        daemon = vitalsd([db(server, **slow), db(standby, "standby", **slow)], **PACE)
+        for probe in ("db", "standby"):
+            daemon.wait_for("pg_settings_checkpoint_timeout_seconds", 300, probe=probe)
+        assert daemon.samples("pg_sequence_used_ratio", probe="standby") == []
+        server.execute("ALTER SYSTEM SET checkpoint_timeout = '7min'")
+        try:
+            server.stop()
+            server.start()
+            daemon.wait_for("pg_settings_checkpoint_timeout_seconds", 420, probe="db")
+        finally:
+            server.execute("ALTER SYSTEM RESET checkpoint_timeout")
+            server.execute("SELECT pg_reload_conf()")
+        if server.major >= 12:
+            standby.execute("SELECT pg_promote()")
+            daemon.wait_for("pg_sequence_used_ratio", 0, probe="standby", sequencename="numbers")
+    server.execute("SELECT pg_drop_replication_slot('standby_2')")
 
 
 def test_ids_that_run_out_and_pages_that_are_damaged(

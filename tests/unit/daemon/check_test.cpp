@@ -63,20 +63,26 @@ TEST(CheckText, HasALinePerProbeAndPerCheck) {
   broken.name = "cache";
   broken.kind = "redis";
   broken.detail = "Connection refused";
+  broken.message = "not read: this\nnot read: that";
   EXPECT_EQ(check_text({with_check(Status::critical), broken}),
             "✗ db     postgres  db:5432\n"
             "    ✗ connections 95% (vcci), critical above 90%\n"
             "✗ cache  redis     db:5432\n"
             "    connect: Connection refused\n"
+            "    not read: this\n"
+            "    not read: that\n"
             "\n"
             "2 probes: 0 ok, 0 warning, 2 critical, 0 unknown\n");
 }
 
 TEST(CheckJson, ContainsProbesAndChecks) {
-  const auto document = boost::json::parse(check_json({with_check(Status::warning)}));
+  ProbeView warns = with_check(Status::warning);
+  warns.message = "not read: this";
+  const auto document = boost::json::parse(check_json({warns}));
   EXPECT_EQ(document.at("status"), "warning");
   const auto& row = document.at("probes").at(0);
   EXPECT_EQ(row.at("name"), "db");
+  EXPECT_EQ(row.at("message"), "not read: this");
   EXPECT_EQ(row.at("checks").at(0).at("reading"), "95%");
   EXPECT_EQ(row.at("checks").at(0).at("status"), "warning");
 }

@@ -101,9 +101,9 @@ class PostgresTest : public testing::Test {
       return result(sizes) + message('C', text("COMMIT")) + kReady;
     }
     ++queries;
-    std::vector<const Table*> tables = {&server,   &databases,    &activity, &locks,
-                                        &standbys, &archiver,     &ages,     &slots,
-                                        &blocked,  &transactions, &recovery};
+    std::vector<const Table*> tables = {&server,   &databases, &activity,     &locks,
+                                        &standbys, &archiver,  &rights,       &ages,
+                                        &slots,    &blocked,   &transactions, &recovery};
     tables.push_back(version.starts_with("17") ? &checkpointer : &background_writer);
     if (!version.starts_with("10")) tables.push_back(&checksums);
     for (const Table* table : tables) {
@@ -156,6 +156,8 @@ class PostgresTest : public testing::Test {
       .columns = {"archived_count", "failed_count", "last_archived_time", "last_failed_time",
                   "archived_age", "archives", "failing", "waiting"},
       .rows = {{"500", "6", "1700000100", "1700000050", "2000", "t", "f", "f"}}};
+  Table rights = {.columns = {"sessions", "standby_settings", "database_sizes"},
+                  .rows = {{"t", kNull, "t"}}};
   Table ages = {.columns = {"datname", "xid_age", "mxid_age", "in_recovery"},
                 .rows = {{"postgres", "200", "0", "f"}, {"shop", "1073741824", "7", "f"}}};
   Table slots = {.columns = {"slot_name", "database", "slot_type", "active", "retained",
@@ -164,8 +166,8 @@ class PostgresTest : public testing::Test {
                           {"old", "shop", "logical", "f", "1048576", "lost", "-1", "1700000000"}}};
   Table blocked = {
       .columns = {"blocked", "blocking", "longest", "blocked_by_worst", "worst_pid", "worst_user",
-                  "worst_application", "worst_state"},
-      .rows = {{"3", "1", "12.5", "2", "4711", "app", "worker", "idle in transaction"}}};
+                  "worst_application", "worst_state", "worst_transaction_age"},
+      .rows = {{"3", "1", "12.5", "2", "4711", "app", "worker", "idle in transaction", "754.2"}}};
   Table transactions = {
       .columns = {"txid", "wal_position", "prepared", "oldest_prepared", "session_xmin_age",
                   "standby_xmin_age", "prepared_xmin_age", "slot_xmin_age", "oldest_idle",
@@ -280,6 +282,15 @@ TEST_F(PostgresTest, CountsBackendsWithoutPgMonitor) {
   EXPECT_EQ(run.reading("connections"), 0.61);
 }
 
+TEST_F(PostgresTest, TellsWhichReadingsTheRoleLacks) {
+  test::Observation run = observe();
+  EXPECT_EQ(run.value("vitalsd_postgres_reading_permitted", {{"reading", "sessions"}}), 1);
+  EXPECT_EQ(run.count("vitalsd_postgres_reading_permitted"), 2U);  // it is no standby
+  rights.rows = {{"f", "f", "t"}};
+  run = observe();
+  EXPECT_EQ(run.value("vitalsd_postgres_reading_permitted", {{"reading", "standby_settings"}}), 0);
+}
+
 TEST_F(PostgresTest, OmitsNullValues) {
   server.at(0, "reserved_connections") = kNull;                        // before PostgreSQL 16
   archiver.rows = {{"0", "0", kNull, kNull, kNull, "f", "f", kNull}};  // archive_mode is off
@@ -369,10 +380,12 @@ TEST_F(PostgresTest, ChecksReplicationSlots) {
   EXPECT_EQ(run.value("pg_replication_slots_wal_status",
                       {{"slot_name", "old"}, {"slot_type", "logical"}, {"wal_status", "lost"}}),
             1);
-  EXPECT_EQ(run.reading("slot_wal", "old"), 1048576);
-  EXPECT_EQ(run.reading("slot_status", "old"), 2);
+  EXPECT_EQ(run.reading("slot_wal", "old, an inactive logical slot of shop"), 1048576);
+  EXPECT_EQ(run.reading("slot_status", "old, an inactive logical slot of shop"), 2);
+  slots.at(0, "retained") = "2097152";
+  EXPECT_EQ(observe().reading("slot_wal", "standby_1, an active physical slot"), 2097152);
   slots.at(1, "wal_status") = "unreserved";
-  EXPECT_EQ(observe().reading("slot_status", "old"), 1);
+  EXPECT_EQ(observe().reading("slot_status", "old, an inactive logical slot of shop"), 1);
   slots.at(0, "wal_status") = slots.at(1, "wal_status") = kNull;  // before PostgreSQL 13
   run = observe();
   EXPECT_EQ(run.reading("slot_status"), std::nullopt);
@@ -384,11 +397,19 @@ TEST_F(PostgresTest, ChecksReplicationSlots) {
 TEST_F(PostgresTest, NamesTheSessionThatBlocksOthers) {
   test::Observation run = observe();
   EXPECT_EQ(run.value("pg_blocked_sessions"), 3);
-  EXPECT_EQ(run.reading("lock_wait", "PID 4711 of app (worker), idle in transaction, blocks 2"),
+  EXPECT_EQ(
+      run.reading("lock_wait",
+                  "PID 4711 of app (worker), idle in transaction, transaction open for 12m34s, "
+                  "blocks 2"),
+      12.5);
+  blocked.at(0, "worst_transaction_age") = "59.9";
+  EXPECT_EQ(observe().reading("lock_wait",
+                              "PID 4711 of app (worker), idle in transaction, transaction open for "
+                              "59s, blocks 2"),
             12.5);
-  blocked.rows = {{"1", "1", "8", "1", "0", kNull, kNull, kNull}};
+  blocked.rows = {{"1", "1", "8", "1", "0", kNull, kNull, kNull, kNull}};
   EXPECT_EQ(observe().reading("lock_wait", "a prepared transaction blocks 1"), 8);
-  blocked.rows = {{"0", "0", "0", kNull, kNull, kNull, kNull, kNull}};
+  blocked.rows = {{"0", "0", "0", kNull, kNull, kNull, kNull, kNull, kNull}};
   EXPECT_EQ(observe().reading("lock_wait"), 0);
   blocked.at(0, "longest") = kNull;  // before PostgreSQL 14
   EXPECT_EQ(observe().reading("lock_wait"), std::nullopt);
@@ -407,16 +428,19 @@ TEST_F(PostgresTest, ChecksTransactionsThatNobodyEnds) {
 
 TEST_F(PostgresTest, ChecksAStandbyThatFollowsAPrimary) {
   EXPECT_EQ(observe().reading("wal_receiver"), std::nullopt);
+  EXPECT_EQ(observe().reading("replay_paused"), std::nullopt);
   recovery.rows = {{"t", "f", "1", "60", "70"}};
   test::Observation run = observe();
   EXPECT_EQ(run.reading("wal_receiver"), 0);
   EXPECT_EQ(run.reading("replication_lag"), 10);  // recovery_min_apply_delay is 60 s
   EXPECT_EQ(run.value("pg_replication_replay_paused"), 0);
+  EXPECT_EQ(run.reading("replay_paused"), 0);
   recovery.rows = {{"t", "t", "0", "0", kNull}};
   run = observe();
   EXPECT_EQ(run.reading("wal_receiver"), 1);
   EXPECT_EQ(run.reading("replication_lag"), std::nullopt);
   EXPECT_EQ(run.value("pg_replication_replay_paused"), 1);
+  EXPECT_EQ(run.reading("replay_paused"), 1);
   recovery.rows = {{"f", "f", "0", "0", "7200"}};  // it replays an archive of an idle primary
   run = observe();
   EXPECT_EQ(run.reading("wal_receiver"), std::nullopt);
@@ -476,6 +500,18 @@ TEST_F(PostgresTest, ReadsSizesOncePerSizeInterval) {
   EXPECT_EQ(queries, 2);
   EXPECT_EQ(size_queries, 1);
   EXPECT_EQ(run.value("pg_database_size_bytes", {{"datname", "shop"}}), 1e12);  // the kept value
+}
+
+TEST_F(PostgresTest, ReadsSizesOfAnotherServerAtOnce) {
+  const auto probe = fixture.make("postgres", options());
+  fixture.observe(*probe);
+  sizes.at(1, "size") = "5";
+  server.at(0, "start_time") = "1700000001.5";  // a failover behind the address
+  EXPECT_EQ(fixture.observe(*probe).value("pg_database_size_bytes", {{"datname", "shop"}}), 5);
+  sizes.at(1, "size") = "6";
+  server.at(0, "in_recovery") = "t";
+  EXPECT_EQ(fixture.observe(*probe).value("pg_database_size_bytes", {{"datname", "shop"}}), 6);
+  EXPECT_EQ(size_queries, 3);
 }
 
 TEST_F(PostgresTest, KeepsItsConnection) {
