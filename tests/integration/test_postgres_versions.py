@@ -137,7 +137,9 @@ def test_slots_that_hold_wal(vitalsd: Daemon, server: VersionedPostgres) -> None
         write_wal(server, 2)
         server.execute("CHECKPOINT")
         wait_check(daemon, "slot_status", 1)
-        assert object_of(daemon, "slot_status") == "forgotten, an inactive physical slot"
+        # The server itself uses the slot for a moment to invalidate it.
+        wanted = "forgotten, an inactive physical slot"
+        wait_until(lambda: object_of(daemon, "slot_status") == wanted)
         assert daemon.value("pg_replication_slots_wal_status", wal_status="lost") == 1
     server.execute("SELECT pg_drop_replication_slot('forgotten')")
     wait_check(daemon, "slot_wal", None)
@@ -147,6 +149,7 @@ def test_slots_that_hold_wal(vitalsd: Daemon, server: VersionedPostgres) -> None
         server.execute("SELECT pg_reload_conf()")
     server.execute("SELECT pg_create_logical_replication_slot('feed', 'test_decoding')")
     write_wal(server, 1)
+    server.execute("CHECKPOINT")  # from which a new physical slot holds WAL
     server.execute("SELECT pg_create_physical_replication_slot('fresh', true)")
     wanted = f"feed, an inactive logical slot of {server.database}"
     wait_until(lambda: object_of(daemon, "slot_wal") == wanted)
@@ -238,9 +241,10 @@ def test_tables_sequences_and_indexes(vitalsd: Daemon, server: VersionedPostgres
         "CREATE TABLE b (id int DEFAULT nextval('shared'));"
         "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO monitor"
     )
+    ratio = "pg_sequence_used_ratio"
     for name in ("shared", "named"):
-        daemon.wait_for("pg_sequence_used_ratio", lambda used: used > 0.9, sequencename=name, **here)
-    daemon.wait_for("pg_sequence_used_ratio", lambda used: used < 0.1, sequencename="turn", **here)
+        daemon.wait_for(ratio, lambda used: used > 0.9, sequencename=name, **here)
+    daemon.wait_for(ratio, lambda used: used < 0.1, sequencename="turn", **here)
     server.execute("DROP TABLE a, b; DROP SEQUENCE shared, named, turn")
     wait_check(daemon, "sequence_usage", 0)
 
