@@ -36,7 +36,8 @@ class DroppedLines {
     }
   }
 
-  /// `page` is the page that `other` is about. The examples of a reason are those of the first page.
+  /// `page` is the page that `other` is about. The examples of a reason are those of the first
+  /// page.
   void add(const DroppedLines& other, std::string_view page) {
     for (std::size_t i = 0; i < counts_.size(); ++i) {
       counts_[i] += other.counts_[i];

@@ -87,7 +87,7 @@ TEST_F(PgLoginTest, AbandonsAThreadThatComputesUnderTls) {
     co_await wire.send(authentication(10, c_string("SCRAM-SHA-256") + '\0'));
     const std::string first = co_await wire.receive();
     const std::string nonce = first.substr(first.find("r=") + 2) + "server";
-    co_await wire.send(authentication(11, "r=" + nonce + ",s=" + base64("salt") + ",i=400000"));
+    co_await wire.send(authentication(11, "r=" + nonce + ",s=" + base64("salt") + ",i=3000000"));
     challenged = true;
     co_await wire.receive();
   };
