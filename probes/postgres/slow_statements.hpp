@@ -71,11 +71,13 @@ WITH columns AS (
   FROM pg_sequence s JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
        AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
   UNION
-  SELECT s.seqrelid, f.adrelid, f.adnum
-  FROM pg_sequence s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
-            AND d.refobjid = s.seqrelid AND d.classid = 'pg_attrdef'::regclass
-       JOIN pg_attrdef f ON f.oid = d.objid
-  WHERE pg_get_expr(f.adbin, 0) ~ '^\(?nextval\(''[^()]*''::regclass\)\)?(::[a-z]+)?$'
+  SELECT seqrelid, adrelid, adnum
+  FROM (SELECT s.seqrelid, f.adrelid, f.adnum, f.adbin
+        FROM pg_sequence s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
+                  AND d.refobjid = s.seqrelid AND d.classid = 'pg_attrdef'::regclass
+             JOIN pg_attrdef f ON f.oid = d.objid
+        OFFSET 0) f -- so that other defaults are not deparsed
+  WHERE pg_get_expr(adbin, adrelid) ~ '^\(?nextval\(''[^()]*''::regclass\)\)?(::[a-z]+)?$'
 ), narrowest AS (
   SELECT c.seqrelid, min(t.typlen) AS bytes
   FROM columns c JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.number
