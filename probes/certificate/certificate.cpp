@@ -248,10 +248,10 @@ class CertificateProbe final : public Probe {
     for (const net::CertificateInfo& certificate : std::span(path.empty() ? sent : path).subspan(1))
       judge.check_use(out, certificate, source);
     judge.report(out);
+    // Each has the thresholds of its own lifetime, so one that expires after the leaf may be due.
     if (!path.empty()) {
-      const net::CertificateInfo& first =
-          *std::ranges::min_element(path, {}, &net::CertificateInfo::not_after);
-      if (first.not_after < leaf.not_after) Judge::check_expiry(out, first, source);
+      for (const net::CertificateInfo& certificate : std::span(path).subspan(1))
+        Judge::check_expiry(out, certificate, source);
     }
     if (fault) out.fail(Reason::mismatch, "certificate verification failed: " + fault_text);
   }
@@ -263,14 +263,17 @@ class CertificateProbe final : public Probe {
     };
     const Files files = co_await environment_.offload.run("certificates " + target(), read);
     Judge judge;
+    bool complete = true;
     for (const FileResult& file : files.results) {
       Part& part = out.part(file.path);
-      if (file.failure)
+      if (file.failure) {
         part.fail(file.failure->reason, file.failure->detail);
-      else
+        complete = false;
+      } else {
         judge.add(part, file.certificates, file.path);
+      }
     }
-    judge.report(out);
+    if (complete) judge.report(out);
     for (const std::string& pattern : files.unmatched) {
       out.part(pattern).fail(Reason::mismatch, "no such file");
     }

@@ -68,8 +68,11 @@ std::string dns_names(const X509& certificate) {
 TlsPeer read_tls_peer(const SSL* tls, X509* leaf) {
   TlsPeer peer;
   peer.version = version_name(SSL_version(tls));
-  const char* const cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(tls));
-  peer.cipher = cipher == nullptr ? "unknown" : cipher;
+  // Before the end of a handshake of TLS 1.2, its cipher is pending.
+  const SSL_CIPHER* cipher = SSL_get_current_cipher(tls);
+  if (cipher == nullptr) cipher = SSL_get_pending_cipher(tls);
+  const char* const name = cipher == nullptr ? nullptr : SSL_CIPHER_standard_name(cipher);
+  peer.cipher = name == nullptr ? "unknown" : name;
   if (leaf != nullptr && X509_up_ref(leaf) == 1) peer.leaf = {leaf, &X509_free};
   return peer;
 }

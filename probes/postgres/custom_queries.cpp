@@ -6,6 +6,7 @@
 #include "probes/postgres/slow_metrics.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <expected>
 #include <utility>
 
@@ -17,6 +18,8 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kRetryAfterFailure = 60s;
 // A query is started only if at least this much time is left.
 constexpr std::chrono::milliseconds kMinLimit = 10ms;
+// The maximum size of the message about a collector, which contains text of the server.
+constexpr std::size_t kMaxProblem = 2'000;
 
 // The time that a statement may wait for a lock. It is short, because other sessions queue behind a
 // statement that waits for a lock.
@@ -180,7 +183,7 @@ void CustomQueries::publish_all(int version, const std::string& role, SampleSet&
     if (!state.executed_at) problem = "no run had time for it";
     if (problem.empty()) continue;
     message += (message.empty() ? "" : "\n") + ("collector " + state.query.name) + ": " +
-               printable_utf8(with_role(std::move(problem), role));
+               shown_text(with_role(std::move(problem), role), kMaxProblem);
   }
   out.add(kScrapeError, has_error ? 1 : 0);
   if (!message.empty()) out.show(std::move(message));

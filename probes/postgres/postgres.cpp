@@ -214,19 +214,26 @@ class PostgresProbe final : public Probe {
     if (old.pg_ == pg_) {
       queries_.inherit(old.queries_);
       server_ = std::move(old.server_);
+      previous_server_ = std::move(old.previous_server_);
+      server_changed_at_ = old.server_changed_at_;
     }
   }
 
  private:
   // After a failover, another server responds at the same address, or the standby became the
   // primary. Readings that are kept between runs are not its own. Two servers do not start in the
-  // same microsecond.
+  // same microsecond. A return to the previous server within a minute is ignored, because a pooler
+  // may alternate between two.
   void recognize(const net::PgResult& result) {
     const postgres::Rows rows(result);
     const postgres::Row row(rows, 0);
     std::string server(row.text("start_time"));
     server += row.is_true("in_recovery") ? " standby" : " primary";
-    if (std::exchange(server_, server) == server) return;
+    if (server == server_) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (server == previous_server_ && now - server_changed_at_ < kMinReread) return;
+    previous_server_ = std::exchange(server_, std::move(server));
+    server_changed_at_ = now;
     sizes_read_at_.reset();
     sizes_.clear();
     size_failure_.reset();
@@ -244,6 +251,7 @@ class PostgresProbe final : public Probe {
   }
 
   static constexpr config::Duration kRetryAfterFailure{60'000};  // milliseconds
+  static constexpr std::chrono::minutes kMinReread{1};
 
   // Reads the sizes of the databases. Returns whether the connection can still be used. The server
   // reads a directory for each database, which may take longer than a run. A timeout is recorded as
@@ -280,7 +288,9 @@ class PostgresProbe final : public Probe {
   config::Duration size_interval_;
   postgres::CustomQueries queries_;
   std::optional<net::PgConnection> connection_;
-  std::string server_;  // that responded in the last run, see recognize()
+  std::string server_;  // the one that was read, see recognize()
+  std::string previous_server_;
+  std::chrono::steady_clock::time_point server_changed_at_;
   Backlog unarchived_;  // WAL files
   std::optional<std::chrono::steady_clock::time_point>
       sizes_read_at_;  // or when it was last attempted

@@ -77,7 +77,9 @@ WITH columns AS (
                   AND d.refobjid = s.seqrelid AND d.classid = 'pg_attrdef'::regclass
              JOIN pg_attrdef f ON f.oid = d.objid
         OFFSET 0) f -- so that other defaults are not deparsed
-  WHERE pg_get_expr(adbin, adrelid) ~ '^\(?nextval\(''[^()]*''::regclass\)\)?(::[a-z]+)?$'
+  -- With the relation, pg_get_expr would wait for its lock. Without, it fails if there are variables.
+  WHERE CASE WHEN adbin::text NOT LIKE '%{VAR %' THEN pg_get_expr(adbin, 0) END
+        ~ '^\(?nextval\(''[^()]*''::regclass\)\)?(::[a-z]+)?$'
 ), narrowest AS (
   SELECT c.seqrelid, min(t.typlen) AS bytes
   FROM columns c JOIN pg_attribute a ON a.attrelid = c.relation AND a.attnum = c.number

@@ -126,9 +126,13 @@ def test_an_intermediate_that_is_about_to_expire(
         tmp_path, "intermediate", certificates.certificate, lifetime=5 * DAY, age=360 * DAY
     )
     leaf = middle.issue("leaf.test", lifetime=700 * DAY)
+    # Its leaves expire even earlier, and their own thresholds are hours.
+    short = middle.issue("short.test", lifetime=2 * DAY, age=1 * DAY)
     port = nginx.serve_tls("expiring", leaf)
-    trusted = endpoint("trusted", port, tls={"ca": str(certificates.path)})
-    daemon = vitalsd([trusted, endpoint("unverified", port, tls={"verify": False})])
+    ca = {"ca": str(certificates.path)}
+    trusted = endpoint("trusted", port, tls=ca)
+    below = endpoint("below", nginx.serve_tls("short", short), tls=ca)
+    daemon = vitalsd([trusted, below, endpoint("unverified", port, tls={"verify": False})])
     daemon.wait_ok("trusted")
     daemon.wait_ok("unverified")
     name = "probe_ssl_last_chain_expiry_timestamp_seconds"
@@ -136,6 +140,10 @@ def test_an_intermediate_that_is_about_to_expire(
     assert daemon.value(name, probe="unverified") is None
     assert daemon.value("vitalsd_check_status", probe="trusted", check="expires_in") == 2
     assert daemon.value("vitalsd_check_status", probe="unverified", check="expires_in") == 0
+    daemon.wait_ok("below")
+    assert daemon.value("vitalsd_check_status", probe="below", check="expires_in") == 2
+    (cipher,) = daemon.samples("probe_tls_cipher_info", probe="trusted")
+    assert cipher.labels["cipher"].startswith("TLS_")
 
 
 def test_a_certificate_with_a_short_lifetime(

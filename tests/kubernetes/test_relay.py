@@ -66,7 +66,7 @@ def test_pods_of_a_selector(
     daemon.configuration["probes"][0]["labels"] = {"namespace": "all", "pod": "any"}
     daemon.reload()
     daemon.wait_failed("web", "config")
-    assert f"{namespace}/web-3 and {namespace}/web-4 apart" in error(daemon)
+    assert f"distinguish the series of {namespace}/web-3 and {namespace}/web-4:" in error(daemon)
     assert len(daemon.samples("relay_up")) == len(daemon.samples("app_jobs")) == 1
     del daemon.configuration["probes"][0]["labels"]
 
