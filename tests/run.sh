@@ -129,11 +129,11 @@ units() {
 }
 arrows() { ctest --test-dir build/release -R '^arrow' -j2 --output-on-failure | tail -n 4; }
 
-# The streams of tests against real servers. Each stream has its own servers. They mostly wait, but a
-# Kubernetes node uses most of one core, so only one other stream runs at the same time.
+# The streams of tests against real servers. Each stream has its own servers. They mostly wait, but
+# Kubernetes nodes use most of one core, so only one other stream runs at the same time.
 on_a_node() {
   if $kubernetes; then step "image" image || return; fi
-  step "stream node" live release -m node
+  step "stream node" live release -m node -n 2 --dist loadfile
 }
 on_other_servers() {
   step "stream servers" live release -m servers -n 3 --dist loadfile
