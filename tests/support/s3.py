@@ -59,6 +59,10 @@ pipeline = catch_errors gatekeeper healthcheck cache listing_formats s3api tempa
 use = egg:swift#proxy
 allow_account_management = true
 account_autocreate = true
+# On a busy machine the other servers respond late. By default the proxy then answers 503 for a minute.
+conn_timeout = 60
+node_timeout = 60
+error_suppression_limit = 1000000
 [filter:tempauth]
 use = egg:swift#tempauth
 user_test_tester = {secret} .admin
