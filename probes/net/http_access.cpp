@@ -9,14 +9,14 @@ namespace vitalsd::net {
 HttpAccess HttpAccess::read(config::Node& options, std::string_view url_help) {
   HttpAccess access;
   access.url = options.required<config::Url>("url", url_help);
-  access.read_way(options, {{"url", access.url}}, kUserHelp);
+  access.read_keys(options, {{"url", access.url}}, kUserHelp);
   access.url.user.clear();
   access.url.password.clear();
   return access;
 }
 
-HttpAccess HttpAccess::read_ways(config::Node& options, std::initializer_list<UrlOption> urls,
-                                 std::string_view user_help) {
+HttpAccess HttpAccess::read_with_urls(config::Node& options, std::initializer_list<UrlOption> urls,
+                                      std::string_view user_help) {
   HttpAccess access;
   for (const UrlOption& option : urls) {
     for (const config::Url& each : option.urls) {
@@ -25,13 +25,13 @@ HttpAccess HttpAccess::read_ways(config::Node& options, std::initializer_list<Ur
                     "must not have a user or a password: use the keys user and password");
     }
   }
-  access.read_way(options, urls, user_help);
+  access.read_keys(options, urls, user_help);
   return access;
 }
 
 // Reads all keys except `url`.
-void HttpAccess::read_way(config::Node& options, std::initializer_list<UrlOption> urls,
-                          std::string_view user_help) {
+void HttpAccess::read_keys(config::Node& options, std::initializer_list<UrlOption> urls,
+                           std::string_view user_help) {
   proxy = options.find<config::Url>(
       "proxy",
       "http://USER@HOST:PORT of an HTTP proxy; environment variables such as HTTP_PROXY are "

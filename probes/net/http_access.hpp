@@ -37,7 +37,7 @@ struct UrlOption {
 };
 
 struct HttpAccess {
-  config::Url url;                   ///< without user and password; empty after read_ways()
+  config::Url url;                   ///< without user and password; empty after read_with_urls()
   std::optional<config::Url> proxy;  ///< without the password
   config::Secret proxy_password;
   IpVersion ip = IpVersion::any;
@@ -51,8 +51,8 @@ struct HttpAccess {
 
   /// For a kind with several URLs: checks them, and reads the same keys without `url`. The
   /// credentials are those for all URLs, so a user in one of them is an error.
-  static HttpAccess read_ways(config::Node& options, std::initializer_list<UrlOption> urls,
-                              std::string_view user_help = kUserHelp);
+  static HttpAccess read_with_urls(config::Node& options, std::initializer_list<UrlOption> urls,
+                                   std::string_view user_help = kUserHelp);
 
   /// Creates a request to the URL with the credentials, which `out` then conceals. Throws the
   /// exceptions of ConfiguredFiles::read().
@@ -69,8 +69,8 @@ struct HttpAccess {
  private:
   static constexpr std::string_view kUserHelp = "user for basic authentication";
 
-  void read_way(config::Node& options, std::initializer_list<UrlOption> urls,
-                std::string_view user_help);
+  void read_keys(config::Node& options, std::initializer_list<UrlOption> urls,
+                 std::string_view user_help);
 };
 
 }  // namespace vitalsd::net

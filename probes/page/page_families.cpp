@@ -32,7 +32,7 @@ void PageReader::publish(Family& family, std::vector<FragmentFamily>& out) {
   };
   const bool has_total = family.type != Type::counter || family.name.ends_with("_total");
   const bool is_valid = family.check.finish();
-  mend_count(family);
+  correct_count(family);
   if (is_valid || !has_total) {
     publish(declaration(family.name, family.type), family.lines, out);
     return;

@@ -269,7 +269,7 @@ void PageReader::read_sample(std::string_view line) {
     return;
   }
   family.check.take(family.type, entry.role, identity->group, identity->bound, line_.value());
-  mend_count(family);
+  correct_count(family);
   if (entry.role == Role::count) {
     const std::size_t size = line_.value().size();
     family.count = {family.lines.size() + published.size() - size - 1, size};
@@ -337,7 +337,7 @@ std::string_view PageReader::published_line(const Family& family) {
 
 // Replaces a count that differs from the last bucket. Both are the same by definition, but many
 // targets count an event while they write the page.
-void PageReader::mend_count(Family& family) {
+void PageReader::correct_count(Family& family) {
   const std::string count = family.check.take_count();
   if (count.empty()) return;
   family.lines.replace(family.count.first, family.count.second, count);

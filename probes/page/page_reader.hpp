@@ -130,7 +130,7 @@ class PageReader {
   void cut(Family& family);
   std::optional<Identity> identify(const Family& family, Role role);
   std::string_view published_line(const Family& family);
-  void mend_count(Family& family);
+  void correct_count(Family& family);
   std::size_t add_family(const std::string& raw_name, std::string name, Type type);
   void publish(Family& family, std::vector<FragmentFamily>& out);
   void publish(const ForeignDeclaration& declaration, FamilyLines& lines,

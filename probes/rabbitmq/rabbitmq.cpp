@@ -59,7 +59,7 @@ class RabbitmqProbe final : public Probe {
         management_(options.find<config::Url>(
             "management", "the management API (port 15672) of any node, in addition to urls")),
         client_(environment,
-                net::HttpAccess::read_ways(
+                net::HttpAccess::read_with_urls(
                     options, {{"url", url_}, {"urls", urls_}, {"management", management_}},
                     "a user with the tag monitoring")),
         management_interval_(options.get<config::Duration>(

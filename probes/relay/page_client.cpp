@@ -55,7 +55,7 @@ Reason reason_of(int status) {
 
 PageClient::PageClient(config::Node& options, const Environment& environment, net::UrlOption urls)
     : environment_(environment),
-      access_(net::HttpAccess::read_ways(options, {urls})),
+      access_(net::HttpAccess::read_with_urls(options, {urls})),
       max_body_(options.get<config::Bytes>("max_body", config::Bytes{64 << 20},
                                            "a larger page, before compression, is an error",
                                            {config::Bytes{1}, config::Bytes{1 << 30}})) {}

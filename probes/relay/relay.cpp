@@ -131,7 +131,7 @@ class RelayProbe final : public Probe {
             .targets = targets,
             .results = std::vector<Result>(targets.size()),
             .started = Clock::now()};
-    tell_apart(run);
+    reject_duplicates(run);
     std::vector<asio::awaitable<void>> workers;
     for (std::size_t i = 0; i < std::min(concurrency_, targets.size()); ++i) {
       workers.push_back(work(run));
@@ -199,7 +199,7 @@ class RelayProbe final : public Probe {
 
   // Rejects targets that have the same labels as an earlier one: pods in the network of one node
   // have the same instance, and the user's labels may replace namespace and pod.
-  static void tell_apart(Run& run) {
+  static void reject_duplicates(Run& run) {
     std::map<std::string_view, std::size_t> known;
     run.labels.reserve(run.targets.size());
     for (std::size_t i = 0; i < run.targets.size(); ++i) {

@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kDefaultPath = "/metrics";
 
 // Makes the instances unique, because only the instance distinguishes the series of two targets.
-void tell_apart(std::span<Target> targets) {
+void make_instances_unique(std::span<Target> targets) {
   std::map<std::string, int> count;
   for (const Target& target : targets) ++count[target.instance];
   std::map<std::string, int> seen;
@@ -79,7 +79,7 @@ asio::awaitable<void> UrlTargets::find(net::Resolver& resolver, net::IpVersion i
            .host = url.host});
     }
   }
-  tell_apart(std::span(out).subspan(before));
+  make_instances_unique(std::span(out).subspan(before));
 }
 
 std::string UrlTargets::text() const {

@@ -95,16 +95,16 @@ def test_what_explains_others_is_told_alone(
         {"alertname": "PodMemoryHigh", "node": "n2", **warning},
         {"alertname": "DiskSpaceLow", "node": "n2", "mountpoint": "/", **warning},
     )
-    wait_until(lambda: receivers.told("DiskSpaceLow of n2"), what="a message")
+    wait_until(lambda: receivers.slack_messages("DiskSpaceLow of n2"), what="a message")
     assert daemon.states() == {
         "NodeNotReady n1": "active",
         "PodMemoryHigh n1": "suppressed",
         "PodMemoryHigh n2": "active",
         "DiskSpaceLow n2": "active",
     }
-    assert not receivers.told("PodMemoryHigh of n1")
+    assert not receivers.slack_messages("PodMemoryHigh of n1")
     # The two alerts of one node and probe are one message, once Alertmanager knows both.
-    assert receivers.told("DiskSpaceLow of n2")[-1] in receivers.told("PodMemoryHigh of n2")
+    assert receivers.slack_messages("DiskSpaceLow of n2")[-1] in receivers.slack_messages("PodMemoryHigh of n2")
 
 
 def test_windows_mute_warnings_and_no_page(
@@ -191,7 +191,7 @@ def test_a_database_that_is_down(
     # Its probe fails for the same reason, so ProbeFailing is inhibited.
     watcher.wait_firing("ProbeFailing", probe="main-db")
     wait_until(lambda: told.states().get("ProbeFailing") == "suppressed", what="inhibition")
-    assert not receivers.told("ProbeFailing")
+    assert not receivers.slack_messages("ProbeFailing")
 
     postgres.start()
     wait_until(lambda: receivers.paged("resolve", page["dedup_key"]), what="the end of it")

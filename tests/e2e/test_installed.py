@@ -144,7 +144,7 @@ def named(role: Object) -> Object:
 # ---- the platform's faults ----------------------------------------------------------------------
 
 
-def told(installed: Installation, alert: str, about: str) -> Callable[..., None]:
+def wait_notified(installed: Installation, alert: str, about: str) -> Callable[..., None]:
     """Waits for the notification with the link to the runbook. The returned function waits for the
     notification that the alert is resolved."""
     receivers, runbook = installed.receivers, f"{RUNBOOKS}{alert}.md"
@@ -175,7 +175,7 @@ def told(installed: Installation, alert: str, about: str) -> Callable[..., None]
 
     def what(waited_for: str) -> str:
         said = [*receivers.pages, *receivers.messages]
-        return f"{waited_for} {alert} to be told; last was told {json.dumps(said[-3:], indent=1)}"
+        return f"{waited_for} {alert} to be reported; last reported {json.dumps(said[-3:], indent=1)}"
 
     wait_until(
         lambda: page() or message(":red_circle:"), what=lambda: what("the fault"), deadline=60
@@ -189,42 +189,42 @@ def told(installed: Installation, alert: str, about: str) -> Callable[..., None]
 
 def test_a_database_that_is_stopped(installed: Installation) -> None:
     installed.postgres.stop()
-    over = told(installed, "DatabaseDown", "main-db")
+    over = wait_notified(installed, "DatabaseDown", "main-db")
     installed.postgres.start()
     over()
 
 
 def test_a_database_out_of_connections(installed: Installation) -> None:
     with installed.postgres.held(26):  # of 30
-        over = told(installed, "HighDatabaseConnections", "main-db")
+        over = wait_notified(installed, "HighDatabaseConnections", "main-db")
     over()
 
 
 def test_a_cache_out_of_memory(installed: Installation) -> None:
     installed.redis.set_max_memory(40 * MIB)
     installed.redis.fill(38 * MIB - installed.redis.used_memory)
-    over = told(installed, "HighRedisMemory", "cache")
+    over = wait_notified(installed, "HighRedisMemory", "cache")
     installed.redis.empty()
     over()
 
 
 def test_an_api_that_fails(installed: Installation) -> None:
     installed.nginx.answer("/health/ready", 503)
-    over = told(installed, "APIDown", "api")
+    over = wait_notified(installed, "APIDown", "api")
     installed.nginx.answer_well()
     over()
 
 
 def test_a_certificate_near_its_end(installed: Installation) -> None:
     installed.show_certificate(lifetime=timedelta(days=20))
-    over = told(installed, "CertificateExpiringSoon", "api.shop.example")
+    over = wait_notified(installed, "CertificateExpiringSoon", "api.shop.example")
     installed.show_certificate()
     over()
 
 
 def test_backups_that_stop_coming(installed: Installation) -> None:
     installed.back_up(DAY + HOUR)
-    over = told(installed, "BackupFailed", "backups")
+    over = wait_notified(installed, "BackupFailed", "backups")
     installed.back_up(HOUR)
     over()
 
@@ -232,7 +232,7 @@ def test_backups_that_stop_coming(installed: Installation) -> None:
 def test_a_node_that_is_lost(installed: Installation) -> None:
     """Only the kubelet stops reporting. The pods, including vitalsd, run and are monitored."""
     installed.node.freeze_kubelet()
-    over = told(installed, "NodeNotReady", "node-1")
+    over = wait_notified(installed, "NodeNotReady", "node-1")
     installed.node.thaw_kubelet()
     over()
 
@@ -306,7 +306,7 @@ def test_a_configuration_broken_by_an_edit(installed: Installation) -> None:
     broken = good.replace("probes:\n", "prbes:\n")
     installed.api.patch(name, {"data": {"vitalsd.yaml": broken}})
     installed.sync()
-    over = told(installed, "ConfigReloadFailed", "")
+    over = wait_notified(installed, "ConfigReloadFailed", "")
     assert f"vitalsd.yaml:{line}:1" in installed.log()
     assert set(installed.states().values()) == {"ok"}
     installed.api.patch(name, {"data": {"vitalsd.yaml": good}})
@@ -428,7 +428,7 @@ def test_a_pod_that_crash_loops(installed: Installation) -> None:
     """The documents' rule fires for 15 minutes. Only the long run waits until it resolves, and this
     test is the last one."""
     pod = installed.api.create(installed.node.pod(APPLICATION, "crasher", "exit 3"))
-    over = told(installed, "PodCrashLooping", f"{APPLICATION}/crasher")
+    over = wait_notified(installed, "PodCrashLooping", f"{APPLICATION}/crasher")
     installed.api.delete(pod)
     if os.environ.get("VITALSD_FULL_RUN"):
         over(deadline=1200)

@@ -82,7 +82,7 @@ def test_unix_sockets(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> No
 
 def test_tls_and_authentication(vitalsd: Daemon, postgres: Postgres, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
-    stranger = Authority(tmp_path)
+    untrusted = Authority(tmp_path)
     trusted = str(postgres.authority.path)
     daemon = vitalsd(
         [
@@ -90,7 +90,7 @@ def test_tls_and_authentication(vitalsd: Daemon, postgres: Postgres, tmp_path: P
             db(postgres, "renamed", tls={"ca": trusted, "server_name": "localhost"}),
             db(postgres, "encrypted", "encrypted_only", tls={"verify": False}),
             db(postgres, "plain", url=postgres.url(sslmode="disable")),
-            db(postgres, "wrong-ca", tls={"ca": str(stranger.path)}),
+            db(postgres, "wrong-ca", tls={"ca": str(untrusted.path)}),
             db(postgres, "wrong-name", tls={"ca": trusted, "server_name": "other.test"}),
             db(postgres, "in-the-clear", url=postgres.url("encrypted_only", sslmode="disable")),
             db(postgres, "wrong-password", password={"env": "WRONG"}),
@@ -221,15 +221,15 @@ def test_a_pooler_that_refuses_us(vitalsd: Daemon, postgres: Postgres) -> None:
     """PgBouncer uses one SQLSTATE, protocol violation, for all refusals."""
     with closing(PgBouncer(postgres, "monitor")) as pooler:
         wrong = {"env": "PASSWORD_APP"}
-        stranger = pooler.url().replace("monitor@", "stranger@")
+        unknown = pooler.url().replace("monitor@", "unknown@")
         daemon = vitalsd(
             [
                 db(postgres, "wrong", url=pooler.url(), password=wrong),
-                db(postgres, "stranger", url=stranger),
+                db(postgres, "unknown", url=unknown),
             ],
             environment=passwords(postgres),
         )
-        for probe in ("wrong", "stranger"):
+        for probe in ("wrong", "unknown"):
             assert set(daemon.failures(probe)) == {"auth"}, daemon.tail()
             assert daemon.value("pg_up", probe=probe) == 1
 

@@ -91,13 +91,13 @@ def test_unix_sockets(watch: Daemon, redis_server: Redis, tmp_path: Path) -> Non
 
 def test_tls_and_authentication(watch: Daemon, redis_server: Redis, tmp_path: Path) -> None:
     """An untrusted server is down. A server that refuses the credentials is up."""
-    stranger, trusted = Authority(tmp_path), str(redis_server.authority.path)
+    untrusted, trusted = Authority(tmp_path), str(redis_server.authority.path)
     nobody = redis_server.url()
     daemon = watch(
         cache(redis_server, "plain"),
         cache(redis_server, "tls", tls=True),
         cache(redis_server, "default-user", url=nobody, password={"env": "DEFAULT"}),
-        cache(redis_server, "wrong-ca", tls=True) | {"tls": {"ca": str(stranger.path)}},
+        cache(redis_server, "wrong-ca", tls=True) | {"tls": {"ca": str(untrusted.path)}},
         cache(redis_server, "wrong-name", tls=True)
         | {"tls": {"ca": trusted, "server_name": "other.test"}},
         cache(redis_server, "wrong-password", password={"env": "WRONG"}),
@@ -136,10 +136,10 @@ def test_a_server_that_requires_a_client_certificate(
     try:
         daemon = watch(
             cache(redis_server, "without", tls=True),
-            client("stranger", Authority(tmp_path)),
+            client("untrusted", Authority(tmp_path)),
             client("known", redis_server.authority),
         )
-        for probe in ("without", "stranger"):
+        for probe in ("without", "untrusted"):
             daemon.wait_runs(probe, 10)
             assert set(daemon.failures(probe)) - {"timeout"} == {"tls"}  # on a busy machine
             assert daemon.value("redis_up", probe=probe) == 0

@@ -55,7 +55,7 @@ def test_start_reload_and_stop(vitalsd: Daemon, manager: ServiceManager) -> None
 
     daemon.end()
     assert manager.hear("STOPPING")["STOPPING"] == "1"
-    assert not any("WATCHDOG" in each for each in manager.told)
+    assert not any("WATCHDOG" in each for each in manager.received)
 
 
 def test_the_watchdog_is_fed_by_the_probe_loop(vitalsd: Daemon, tmp_path: Path) -> None:

@@ -186,10 +186,10 @@ def test_a_token_that_one_kubelet_does_not_know(
     stub: KubeletStub,
     stub_of: Callable[..., KubeletStub],
 ) -> None:
-    stranger = stub_of(api_server.authority, "another token")
-    api_server.apply([stub.node("good"), stranger.node("bad")])
+    untrusted = stub_of(api_server.authority, "another token")
+    api_server.apply([stub.node("good"), untrusted.node("bad")])
     daemon = watch()
-    url = f"https://127.0.0.1:{stranger.port}{SUMMARY}"
+    url = f"https://127.0.0.1:{untrusted.port}{SUMMARY}"
     wait_error(daemon, "auth", f"^bad: {re.escape(url)}: status 401: Unauthorized$")
     wait_nodes(daemon, "good")
     wait_fresh(daemon, stub, "good")
@@ -197,7 +197,7 @@ def test_a_token_that_one_kubelet_does_not_know(
     # Tokens rotate, and each run uses the current token.
     api_server.renew(account)
     daemon.secrets.add(account.token)
-    stub.token = stranger.token = account.token
+    stub.token = untrusted.token = account.token
     daemon.wait_ok("kubelets")
     wait_nodes(daemon, "bad", "good")
 

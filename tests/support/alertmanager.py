@@ -58,7 +58,7 @@ class Receivers:
         """Returns the PagerDuty events with this event_action that contain the text."""
         return [p for p in self.pages if p["event_action"] == action and text in json.dumps(p)]
 
-    def told(self, text: str) -> list[dict[str, Any]]:
+    def slack_messages(self, text: str) -> list[dict[str, Any]]:
         """Returns the Slack messages that contain the text."""
         return [message for message in self.messages if text in json.dumps(message)]
 

@@ -14,7 +14,7 @@ class ServiceManager:
         self.address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address.replace("@", "\0", 1) if address[0] == "@" else address)
-        self.told: list[dict[str, str]] = []
+        self.received: list[dict[str, str]] = []
 
     @classmethod
     def at(cls, directory: Path) -> ServiceManager:
@@ -28,10 +28,10 @@ class ServiceManager:
         end = time.monotonic() + deadline
         while select.select([self._socket], [], [], max(0, end - time.monotonic()))[0]:
             lines = self._socket.recv(65536).decode().splitlines()
-            self.told.append(dict(line.split("=", 1) for line in lines))
-            if key in self.told[-1]:
-                return self.told[-1]
-        raise AssertionError(f"{key} was not reported; told: {self.told[-20:]}")
+            self.received.append(dict(line.split("=", 1) for line in lines))
+            if key in self.received[-1]:
+                return self.received[-1]
+        raise AssertionError(f"{key} was not reported; received: {self.received[-20:]}")
 
     def is_silent(self, seconds: float) -> bool:
         """Discards earlier messages, then returns whether no message arrives within that time."""

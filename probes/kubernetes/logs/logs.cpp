@@ -56,9 +56,8 @@ std::vector<LogPattern> read_patterns(config::Node& options) {
        options.sections("patterns", "the lines to count; a line may match several")) {
     LogPattern pattern{
         .name = section.required<std::string>("name", "the value of the label `pattern`"),
-        .match = section.required<net::Pattern>("match", "counts lines of which a part matches"),
-        .exclude =
-            section.find<net::Pattern>("exclude", "leaves out lines of which a part matches"),
+        .match = section.required<net::Pattern>("match", "counts lines that contain a match"),
+        .exclude = section.find<net::Pattern>("exclude", "leaves out lines that contain a match"),
     };
     if (section.has("name") && !is_pattern_name(pattern.name)) {
       section.error("name", config::quoted(pattern.name) +

@@ -228,7 +228,7 @@ TEST_F(TlsContextsTest, AcceptPemTextInsteadOfACaFile) {
   const auto store = contexts_.store(ca_.certificate + other_.certificate);
   EXPECT_TRUE(trusts(store.get(), ca_));
   EXPECT_TRUE(trusts(store.get(), other_));
-  EXPECT_FALSE(trusts(store.get(), test::make_certificate("stranger")));
+  EXPECT_FALSE(trusts(store.get(), test::make_certificate("untrusted")));
   EXPECT_EQ(contexts_.store(ca_.certificate + other_.certificate), store);
 }
 

@@ -149,7 +149,7 @@ TEST_F(HttpsServerTest, RequiresAClientCertificateOfItsCa) {
   daemon.options.client_ca = directory.file("ca.crt", ca.certificate);
   EXPECT_EQ(request(test::make_certificate("client", ca)), "first");
   EXPECT_THROW(request(), boost::system::system_error);
-  EXPECT_THROW(request(test::make_certificate("stranger")), boost::system::system_error);
+  EXPECT_THROW(request(test::make_certificate("untrusted")), boost::system::system_error);
 }
 
 TEST_F(HttpsServerTest, AcceptsClientsWithACertificateRepeatedly) {

@@ -3,9 +3,9 @@ The permissions that the configured probes need, as YAML: namespace -> "group/re
 namespace "" is the whole cluster. files/permissions.yaml has them by kind, from the declarations of
 the kinds.
 */}}
-{{- define "vitalsd.rights" -}}
+{{- define "vitalsd.permissions" -}}
 {{- $kinds := .Files.Get "files/permissions.yaml" | fromYaml -}}
-{{- $rights := dict "" dict -}}
+{{- $permissions := dict "" dict -}}
 {{- range $probe := .Values.config.probes -}}
   {{- if not (hasKey $kinds $probe.kind) -}}
     {{- fail (printf "config.probes: kind of %q must be one of %s, not %q" $probe.name (keys $kinds | sortAlpha | join ", ") $probe.kind) -}}
@@ -30,12 +30,12 @@ the kinds.
     {{- if $needed -}}
       {{- range $namespace := default (list "") $namespaces -}}
         {{- $needs := dict $permission.resource $permission.verbs -}}
-        {{- $_ := set $rights $namespace (merge (default dict (get $rights $namespace)) $needs) -}}
+        {{- $_ := set $permissions $namespace (merge (default dict (get $permissions $namespace)) $needs) -}}
       {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- toYaml $rights -}}
+{{- toYaml $permissions -}}
 {{- end }}
 
 {{/* Rules of a Role: "group/resource" -> verbs. */}}
