@@ -234,7 +234,7 @@ SelfMetrics::SelfMetrics()
                              "Time to assemble a page of metrics, including compression, by "
                              "path.")),
       scrape_bytes_(family(registry_, prometheus::BuildGauge(), "vitalsd_scrape_size_bytes",
-                           "Size of the last page of metrics as sent, by path.")),
+                           "Size of the most recent scrape response as sent, by path.")),
       running_(family(registry_, prometheus::BuildGauge(), "vitalsd_running_probes",
                       "Runs in progress, including cancelled runs that have not ended.")
                    .Add({})),

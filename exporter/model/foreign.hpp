@@ -41,8 +41,8 @@ class ForeignFamilies {
   /// Whether vitalsd declares a family whose samples have this name.
   [[nodiscard]] bool is_declared(std::string_view name) const;
 
-  /// Returns the family with this name: an existing one of the same type, which publishers share,
-  /// or a new one. An existing family keeps its help and unit. A reserved name is replaced by
+  /// Returns the existing family with this name and type, or a new one. All publishers of a family
+  /// share it. An existing family keeps its help and unit. A reserved name is replaced by
   /// exported_name().
   [[nodiscard]] std::expected<MetricRef, Clash> intern(const ForeignDeclaration& declaration);
 

@@ -84,7 +84,7 @@ class Ledger {
   Ledger& operator=(const Ledger&) = delete;
 
   /// Publishes the set of a run and the framework's series atomically. `thrown` is the failure that
-  /// the run threw. For a run that returned it is empty, and the set has the outcome.
+  /// the run threw. If the run returned, `thrown` is empty and the set has the outcome.
   void publish(const SampleSet& set, const std::optional<Failure>& thrown, const Part& framework,
                Time now);
   /// Publishes the framework's series only. All other lines stay unchanged.

@@ -70,8 +70,8 @@ struct WebOptions {
   using ReloadDone = std::function<void(bool, std::string)>;
   std::function<void(ReloadDone)> reload;
 
-  /// Passes a request to its probe. Calls back on any thread with the status and the text of the
-  /// response, or never. Empty if no route is ever set.
+  /// Passes a request to its probe. The callback is called on any thread with the status and the
+  /// text of the response, or never. The function is empty if there are never any routes.
   using PushDone = std::function<void(int, std::string)>;
   std::function<void(WebPush, PushDone)> push;
 

@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 using bucket::Usage;
 using Clock = std::chrono::steady_clock;
 
-/// Labels: bucket, prefix. The first two have the names of s3_exporter.
+/// Labels: bucket, prefix. The first two metrics have the names that s3_exporter uses.
 constexpr MetricTable kUsageTable(
     MetricRow{Metric({.name = "s3_objects",
                       .help = "Objects under the prefix; absent if the count is incomplete."},

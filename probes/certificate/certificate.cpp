@@ -110,8 +110,8 @@ constexpr std::string_view kOtherTypes =
     "type!=kubernetes.io/dockerconfigjson";
 
 // The default thresholds are for certificates that are valid for 90 days or more. A certificate
-// with a shorter lifetime is renewed with less time left than that, so its thresholds are a share
-// of its lifetime.
+// with a shorter lifetime is renewed when less time is left than these thresholds, so its
+// thresholds are a share of its lifetime.
 Thresholds thresholds_of(const net::CertificateInfo& certificate) {
   constexpr double kShort = 89 * 86'400.0;
   const double lifetime = certificate.not_after - certificate.not_before;

@@ -127,7 +127,7 @@ class TlsCopies {
   std::list<MemoryFile> files_;
 };
 
-// What a thread may hang on.
+// Describes the operation in which a thread may hang: "connecting to db:5432 as monitor".
 std::string resource_of(const PgOptions& options) {
   return "connecting to " + options.endpoint.text() + " as " + options.user;
 }

@@ -236,8 +236,8 @@ void PageReader::read_sample(std::string_view line) {
     drop(Dropped::invalid);
     return;
   }
-  // The next HELP line is that of another family, even if it has the same name: OpenMetrics pages
-  // of Go programs have a gauge and a counter that differ only by _total.
+  // The next HELP line starts another family, even if the name is the same: in OpenMetrics pages of
+  // Go programs, a gauge x and a counter x_total both declare the family x.
   declared_ = kNone;
   has_timestamps_ = has_timestamps_ || line_.has_timestamp();
   // The series that the probe publishes about this target.

@@ -1,4 +1,4 @@
-// The first results of a run, those of kStatements, as samples.
+// Converts the results of the first queries of a run (kStatements) to samples.
 #pragma once
 
 #include "exporter/model/sample_set.hpp"

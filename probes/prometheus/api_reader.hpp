@@ -1,5 +1,5 @@
 // Reads a response of Prometheus's HTTP API while it arrives, in bounded memory: a list of targets
-// may have hundreds of megabytes. Pure.
+// may be hundreds of megabytes long. Performs no I/O.
 #pragma once
 
 #include "probes/error.hpp"

@@ -185,8 +185,9 @@ asio::awaitable<void> Client::expect_all(const config::Url& api, const std::vect
   };
   drop_visible(listed);
   if (hidden.empty()) co_return;
-  // A virtual host without queues looks the same if a queue was declared after the list was read,
-  // or deleted after the count. So the list is read again, between two counts.
+  // The count also exceeds the list if a queue was declared after the list was read, or deleted
+  // after the count. A virtual host without queues would then be taken for one without permission.
+  // So the list is read again, between two counts.
   const AllQueues again = co_await queues(api, Columns::attributes, deadline);
   const std::size_t count = std::min(before, (co_await overview(api, deadline)).queues.value_or(0));
   if (count <= again.queues.size()) co_return;

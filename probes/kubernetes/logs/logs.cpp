@@ -25,7 +25,7 @@ using kubernetes::LogPattern;
 constexpr Metric kLines({.name = "vitalsd_log_lines_total",
                          .type = Type::counter,
                          .help = "Lines that match the pattern, in the logs of all containers "
-                                 "with that name."},
+                                 "with the same name in a namespace."},
                         "namespace", "container", "pattern");
 constexpr Metric kReadBytes({.name = "vitalsd_log_read_bytes_total",
                              .type = Type::counter,

@@ -88,8 +88,8 @@ TEST(Part, GroupsFamiliesInTheOrderOfTheirFirstSamples) {
             "server_up{probe=\"p\"} 1\n");
 }
 
-// Compares the result with a simple model: rows of tables, families whose samples are not adjacent,
-// and duplicates.
+// Compares the result with that of a simple model. The random input has rows of tables, families
+// whose samples are not adjacent, and duplicates.
 TEST(Part, GroupsFamiliesInAnyOrder) {
   std::mt19937 random(1);  // NOLINT(*-msc51-cpp): the same sequence in each run
   const auto below = [&](std::size_t count) { return random() % count; };

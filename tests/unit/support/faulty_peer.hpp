@@ -1,5 +1,5 @@
 // A scripted TCP or TLS peer on the test's loop that injects a fault at one of its steps: an
-// accepted connection, a read or a write. Under TLS the reads and writes are those of records.
+// accepted connection, a read or a write. With TLS, a step reads or writes encrypted records.
 #pragma once
 
 #include <array>
