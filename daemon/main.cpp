@@ -4,6 +4,7 @@
 #include "daemon/check.hpp"
 #include "daemon/health_check.hpp"
 #include "daemon/reference.hpp"
+#include "daemon/usage.hpp"
 #include "daemon/version.hpp"
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <unistd.h>
@@ -77,41 +79,44 @@ int print(const std::string& text) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App cli{"vitalsd monitors the health of a platform and publishes it as Prometheus metrics."};
-  cli.set_version_flag("--version", "vitalsd " + std::string(kVersion) + " (" +
-                                        std::string(kRevision) + ", " + std::string(kCompiler) +
-                                        ")");
+  CLI::App cli{"vitalsd monitors the health of a platform and publishes it as Prometheus metrics.",
+               "vitalsd"};
+  const std::string version = "vitalsd " + std::string(kVersion) + " (" + std::string(kRevision) +
+                              ", " + std::string(kCompiler) + ")";
+  cli.set_version_flag("--version", version);
   std::string config = "/etc/vitalsd/vitalsd.yaml";
   std::string listen;
   cli.add_option("--config,-c", config, "Configuration file; - is standard input")
+      ->type_name("FILE")
       ->capture_default_str();
-  cli.add_option("--listen", listen, "HOST:PORT to listen on; overrides web.listen");
+  cli.add_option("--listen", listen, "Address to listen on; overrides web.listen")
+      ->type_name("HOST:PORT");
   std::string shard;
-  cli.add_option(
-      "--shard", shard,
-      "INDEX/COUNT: this process's share of the work, such as 0/3; auto/3 takes the index "
-      "from the end of the host name");
-  cli.footer(
-      "Without a command, vitalsd runs until SIGTERM and reloads on SIGHUP. "
-      "Exit: 0 stopped, 1 failed, 2 invalid configuration or usage, 3 cannot bind.");
+  cli.add_option("--shard", shard,
+                 "This process's share of the work, such as 0/3; auto/3 takes the index from the "
+                 "end of the host name")
+      ->type_name("INDEX/COUNT");
   cli.require_subcommand(0, 1);
 
   CLI::App* check =
       cli.add_subcommand("check", "Run every probe once and print a verdict for each");
   std::string format = "text";
   check->add_option("--config,-c", config, "Configuration file; - is standard input")
+      ->type_name("FILE")
       ->capture_default_str();
   check->add_option("--format", format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
+      ->type_name("FORMAT")
       ->capture_default_str();
   check->footer(
-      "Exit: 0 ok, 1 warning, 2 critical or invalid usage, 3 unknown or invalid configuration.");
+      "Exit: 0 ok, 1 warning, 2 critical, 3 unknown, invalid configuration or invalid usage.");
 
   CLI::App* config_command = cli.add_subcommand("config", "Commands for configuration files");
   config_command->require_subcommand(1);
   CLI::App* config_check = config_command->add_subcommand("check", "Report all problems of a file");
-  std::string file;
-  config_check->add_option("FILE", file, "Configuration file; - is standard input")->required();
+  config_check->add_option("FILE", config, "Configuration file; - is standard input")
+      ->type_name("PATH")
+      ->capture_default_str();
   config_check->footer("Exit: 0 valid, 2 invalid.");
 
   CLI::App* config_reference = config_command->add_subcommand(
@@ -123,7 +128,9 @@ int run(int argc, char** argv) {
   CLI::App* health = cli.add_subcommand(
       "healthcheck", "Check whether the probe loop of a running vitalsd is responsive");
   std::string url = "http://127.0.0.1:9747/-/healthy";
-  health->add_option("--url", url, "URL of its health page")->capture_default_str();
+  health->add_option("--url", url, "URL of its health page")
+      ->type_name("URL")
+      ->capture_default_str();
   health->footer("Exit: 0 healthy, 1 unhealthy or no response, 2 invalid URL.");
 
   CLI::App* metrics = cli.add_subcommand("metrics", "List all metrics that can be published");
@@ -137,17 +144,33 @@ int run(int argc, char** argv) {
       "absent", "Print rules that fire when a series that documented rules read does not exist");
   bool all_kinds = false;
   absent->add_option("--config,-c", config, "Configuration file; - is standard input")
+      ->type_name("FILE")
       ->capture_default_str();
   absent->add_flag("--all-kinds", all_kinds, "For all kinds instead of the configured kinds");
   absent->footer("Exit: 0 success, 2 invalid configuration.");
 
+  CLI::App* help = cli.add_subcommand("help", "Print the help of a command");
+  std::vector<std::string> command;
+  help->add_option("COMMAND", command, "The command, for example config check")->type_name("");
+  CLI::App* print_version = cli.add_subcommand("version", "Print the version");
+
+  // Commands inherit the footer that exists when they are added.
+  cli.footer(
+      "Without a command, vitalsd runs until SIGTERM and reloads on SIGHUP. "
+      "Exit: 0 stopped, 1 failed, 2 invalid configuration or usage, 3 cannot bind.");
+
   try {
     cli.parse(argc, argv);
+    if (*help) return print(help_of(cli, command));
+  } catch (const CLI::Success& e) {
+    return cli.exit(e);
   } catch (const CLI::ParseError& e) {
-    return cli.exit(e) == 0 ? 0 : static_cast<int>(Exit::config);
+    std::fputs(usage_error(cli, e).c_str(), stderr);
+    return *check ? static_cast<int>(Verdict::unknown) : static_cast<int>(Exit::config);
   }
+  if (*print_version) return print(version + '\n');
   if (*check) return run_check(config, format == "json" ? CheckFormat::json : CheckFormat::text);
-  if (*config_check) return check_configuration(file);
+  if (*config_check) return check_configuration(config);
   if (*config_reference) return print(configuration_reference());
   if (*config_permissions) return print(permissions_reference());
   if (*health) return check_health(url);

@@ -230,17 +230,39 @@ def test_version_and_help() -> None:
         assert done.returncode == 0
         assert "Usage" in done.stdout
         assert done.stderr == ""
-    assert "Exit: 0 ok, 1 warning, 2 critical or invalid usage" in run("check", "--help").stdout
+    assert "Exit: 0 ok, 1 warning, 2 critical, 3 unknown" in run("check", "--help").stdout
+    assert "Exit:" not in run("metrics", "--help").stdout
+    assert run("version").stdout == version.stdout
+    assert run("help").stdout == run("--help").stdout
+    assert run("help", "config", "check").stdout == run("config", "check", "--help").stdout
 
 
+# Nagios reads 2 as critical, so `check` has another exit code for an error of the user.
 @pytest.mark.parametrize(
-    "arguments", ["--bogus", "chek", "check --format xml", "config", "config check"]
+    ("arguments", "code", "error"),
+    [
+        ("--bogus", 2, "vitalsd: unexpected argument '--bogus'"),
+        ("--confg x", 2, "vitalsd: unexpected argument '--confg' (did you mean '--config'?)"),
+        ("chek", 2, "vitalsd: unknown command 'chek' (did you mean 'check'?)"),
+        ("help chek", 2, "vitalsd help: unknown command 'chek' (did you mean 'check'?)"),
+        ("config", 2, "vitalsd config: A subcommand is required"),
+        ("config chek x", 2, "vitalsd config: unknown command 'chek' (did you mean 'check'?)"),
+        ("--listen", 2, "vitalsd: --listen: 1 required HOST:PORT missing"),
+        ("check a b", 3, "vitalsd check: unexpected argument 'a'"),
+        ("check --format xml", 3, "vitalsd check: --format: xml not in {text,json}"),
+    ],
 )
-def test_wrong_usage(arguments: str) -> None:
+def test_wrong_usage(arguments: str, code: int, error: str) -> None:
     done = run(*arguments.split())
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "--help" in done.stderr
+    assert (done.returncode, done.stdout) == (code, "")
+    hint = r"\nRun 'vitalsd.* --help' for more information.\n"
+    assert re.fullmatch(re.escape(error) + hint, done.stderr)
+
+
+def test_the_default_configuration_is_checked() -> None:
+    done = run("config", "check")
+    assert done.returncode in (0, 2)
+    assert "/etc/vitalsd/vitalsd.yaml" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

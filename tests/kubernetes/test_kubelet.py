@@ -423,7 +423,7 @@ def test_a_node_that_cannot_be_asked(
     wait_nodes(daemon, "good", "new")
 
 
-# ---- many kubelets ------------------------------------------------------------------------------
+# ---- many kubelets -------------------------------------------------------------------------------
 
 
 @pytest.mark.threads

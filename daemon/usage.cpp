@@ -1,0 +1,60 @@
+#include "daemon/usage.hpp"
+
+#include "config/problems.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace vitalsd {
+namespace {
+
+std::vector<const CLI::App*> commands_of(const CLI::App& cli) {
+  return cli.get_subcommands([](const CLI::App* command) { return !command->get_name().empty(); });
+}
+
+std::string unexpected(const CLI::App& cli, const std::string& argument) {
+  std::vector<std::string> known;
+  if (argument.starts_with('-')) {
+    for (const CLI::Option* option : cli.get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  } else {
+    for (const CLI::App* command : commands_of(cli)) known.push_back(command->get_name());
+  }
+  return (known.empty() || argument.starts_with('-') ? "unexpected argument "
+                                                     : "unknown command ") +
+         config::quoted(argument) + config::did_you_mean(argument, {known.begin(), known.end()});
+}
+
+// "vitalsd config check": the command as far as it was recognized.
+std::string full_name(const CLI::App& cli) {
+  const CLI::App* parent = cli.get_parent();
+  return (parent ? full_name(*parent) + ' ' : "") + cli.get_name();
+}
+
+}  // namespace
+
+std::string usage_error(const CLI::App& cli, const CLI::ParseError& error) {
+  const CLI::App* command = &cli;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  const std::vector<std::string> unknown = command->remaining();
+  const std::string name = full_name(*command);
+  return name + ": " + (unknown.empty() ? error.what() : unexpected(*command, unknown.front())) +
+         "\nRun '" + name + " --help' for more information.\n";
+}
+
+std::string help_of(const CLI::App& cli, const std::vector<std::string>& command) {
+  const CLI::App* found = &cli;
+  for (const std::string& name : command) {
+    const std::vector<const CLI::App*> commands = commands_of(*found);
+    const auto next = std::ranges::find(commands, name, &CLI::App::get_name);
+    if (next == commands.end()) {
+      throw CLI::ParseError(unexpected(*found, name), CLI::ExitCodes::ExtrasError);
+    }
+    found = *next;
+  }
+  return found->get_formatter()->make_help(found, full_name(*found), CLI::AppFormatMode::Normal);
+}
+
+}  // namespace vitalsd

@@ -1,0 +1,19 @@
+// Errors and help of the command line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+namespace vitalsd {
+
+/// The error of a command line that could not be parsed, with the help to read. Names the first
+/// argument that was not expected, and a similar command or option.
+std::string usage_error(const CLI::App& cli, const CLI::ParseError& error);
+
+/// The help of a command such as {"config", "check"}. Throws CLI::ParseError if there is no such
+/// command.
+std::string help_of(const CLI::App& cli, const std::vector<std::string>& command);
+
+}  // namespace vitalsd
