@@ -9,7 +9,7 @@ constexpr bool is_letter(char c) { return is_lower(c) || (c >= 'A' && c <= 'Z');
 constexpr bool is_hex_digit(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
-/// Whether `c` is a byte of a UTF-8 sequence other than its first.
+/// Whether `c` is a UTF-8 continuation byte: any byte of a sequence except the first.
 constexpr bool is_utf8_continuation(char c) {
   return (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
 }

@@ -45,7 +45,8 @@ class Scheduler {
   void job_ran();
 
   JobServices services_;
-  // All kinds since the start: a kind without probes has the value 0.
+  // The kinds that have had a probe since the start. For a kind whose probes have all been removed,
+  // the number of probes is published as 0.
   std::set<const ProbeKind*> kinds_;
   std::size_t pending_count_ = 0;  // jobs without a first outcome
   std::function<void()> all_ran_;

@@ -12,9 +12,9 @@ class Backlog {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Records the observation of one run: whether data waits, and the seconds since the server last
-  /// stored data. Returns the maximum time for which data has been waiting, in seconds. Before the
-  /// first run in which no data waits, that is `age`.
+  /// Records the observation of one run: whether data waits, and in `age` the seconds since the
+  /// server last stored data. Returns the maximum time for which data has been waiting, in seconds.
+  /// Until a run has found no waiting data, the maximum is `age`.
   double update(Clock::time_point now, bool waits, double age) {
     if (!waits) {
       empty_at_ = now;

@@ -102,9 +102,10 @@ class Exposition {
   /// returns.
   void publish(Owner owner, std::span<Change> changes);
 
-  /// Limits the series of owners on pages without Selection::owner to `limit`. Series of the rank
-  /// `kept` are always on the page, even beyond the limit. The lines of an owner in a family are
-  /// left out together; families whose names come first have precedence. 0: no limit.
+  /// Limits the series of all owners together to `limit`; 0 means no limit. Applies to pages
+  /// without Selection::owner. Series of the rank `kept` are always on the page, even beyond the
+  /// limit. If the lines of an owner in a family do not all fit, none of them are on the page. An
+  /// owner's families are considered in the order of their names.
   void set_series_limit(std::size_t limit);
   [[nodiscard]] SeriesStatus series() const;
 

@@ -164,8 +164,8 @@ class HttpServer::Impl {
 
   // Makes room for another large page; returns false if that is not possible. Cancels connections
   // that have been sending one for `slow_page` or longer, because each of them keeps its page in
-  // memory. When many clients scrape at once, up to four times `max_large_pages` younger
-  // connections may send at the same time.
+  // memory. Younger connections are not cancelled: when many clients scrape at once, up to
+  // kBurst * `max_large_pages` connections may send a large page at the same time.
   bool make_room_for_page() {
     constexpr std::size_t kBurst = 4;
     const auto slow = std::chrono::steady_clock::now() - options_.slow_page;

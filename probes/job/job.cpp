@@ -90,7 +90,7 @@ double unix_now() {
 // `none` must be explicit, so that nobody omits the token by mistake.
 config::Secret read_token(config::Node& options) {
   constexpr std::string_view kHelp =
-      "required: bearer token of the requests, or the text `none` if requests need no token";
+      "required: bearer token of the requests, or 'none' if requests need no token";
   const config::Member* given = options.value().find("token");
   if (given != nullptr && given->value.text == "none") {
     options.find<std::string>("token", kHelp);
@@ -99,8 +99,8 @@ config::Secret read_token(config::Node& options) {
   config::Secret token = options.secret("token", kHelp);
   if (given == nullptr) {
     options.error("token",
-                  "required key 'token' is missing: must be a secret, or none if requests "
-                  "need no token");
+                  "required key 'token' is missing: must be a secret, or 'none' if "
+                  "requests need no token");
   }
   return token;
 }

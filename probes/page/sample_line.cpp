@@ -65,7 +65,7 @@ std::string escape_name(std::string_view name, Class start, Class part) {
   for (std::size_t i = 0; i < name.size(); ++i) {
     char c = name[i];
     if (c == '\\' && i + 1 < name.size()) c = name[++i];
-    // A byte of a UTF-8 sequence other than its first.
+    // A UTF-8 continuation byte: any byte of a sequence except the first.
     const bool continues = (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
     if (is(c, part) && (!out.empty() || is(c, start))) {
       out += c;

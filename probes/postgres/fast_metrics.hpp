@@ -64,8 +64,8 @@ inline constexpr MetricTable kSlotStateTable(
               Column("safe_wal_size")},
     MetricRow{Metric({.name = "pg_replication_slots_inactive_since_timestamp_seconds",
                       .unit = Unit::seconds,
-                      .help = "Since when a replication slot is not in use, in Unix time; from "
-                              "PostgreSQL 17."},
+                      .help = "When a replication slot that is not in use became inactive, in Unix "
+                              "time; from PostgreSQL 17."},
                      "slot_name", "slot_type"),
               Column("inactive_since")},
     MetricRow{Metric({.name = "pg_replication_slots_wal_status",
@@ -101,7 +101,7 @@ inline constexpr MetricTable kTransactionTable(
               Column("txid")},
     MetricRow{Metric({.name = "pg_wal_lsn_location_bytes",
                       .unit = Unit::bytes,
-                      .help = "Position in the WAL, on a standby of its replay."}),
+                      .help = "Position in the WAL; on a standby, the position of the replay."}),
               Column("wal_position")},
     MetricRow{Metric({.name = "pg_prepared_transactions",
                       .help = "Transactions that are prepared for a two-phase commit."}),
@@ -113,8 +113,8 @@ inline constexpr MetricTable kTransactionTable(
               Column("oldest_prepared")},
     MetricRow{
         Metric({.name = "pg_xmin_horizon_age",
-                .help = "Transactions since the oldest one whose deleted rows VACUUM must keep, "
-                        "by what holds them: session, standby, prepared or slot."},
+                .help = "Age, in transactions, of the oldest transaction whose deleted rows VACUUM "
+                        "must keep, by what requires this: session, standby, prepared or slot."},
                "holder"),
         [](const Row& row, const auto& put) {
           put(row.number("session_xmin_age"), "session");

@@ -122,7 +122,8 @@ class PrometheusProbe final : public Probe {
       co_await guard(part, read_targets(part, out));
     }
     if (reads_alerting_) co_await read_alerting(out);
-    // The server has to cancel a slow query before the run's deadline, which would fail the rest.
+    // The server has to cancel a slow query before the run's deadline. At the deadline, the
+    // remaining queries would fail, too.
     const auto now = Clock::now();
     co_await run_queries(now + (start + out.time_limit() - now) * 3 / 4, out);
   }

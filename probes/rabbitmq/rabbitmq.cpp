@@ -147,10 +147,10 @@ class RabbitmqProbe final : public Probe {
     if (!has_statistics_) {
       out.fail(Reason::mismatch,
                url_->text() +
-                   " has no statistics, so the consumers of queues are unknown, because "
-                   "management_agent.disable_metrics_collector or management.disable_stats is "
-                   "true in rabbitmq.conf: set urls to the Prometheus plug-in of each node (port "
-                   "15692), and management to this URL");
+                   " has no statistics, because management_agent.disable_metrics_collector or "
+                   "management.disable_stats is true in rabbitmq.conf, so the consumers of queues "
+                   "are unknown: set urls to the Prometheus plug-in of each node (port 15692), and "
+                   "management to this URL");
     }
     std::vector<std::vector<Queue>*> before;
     if (all.has_shifted) before.push_back(&listed_);

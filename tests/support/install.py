@@ -184,7 +184,7 @@ class Installation:
         with self.node.inside():
             self.receivers = self._closed(Receivers())
             self.alertmanager = self._closed(Alertmanager(self.receivers))
-        # Minutes become seconds. The order of notifications stays the same.
+        # Durations of minutes are shortened to seconds. The notifications keep their order.
         self.prometheus = self._closed(self.another_prometheus(at_most="5s"))
 
     def _prometheus_account(self) -> ServiceAccount:

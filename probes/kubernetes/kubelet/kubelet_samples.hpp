@@ -41,7 +41,7 @@ class NodeSamples {
   }
 
   void add_summary(const KubeletSummary& summary);
-  /// The values of the containers must be those of kCadvisorFamilies.
+  /// Each container must have one value for each of kCadvisorFamilies, in their order.
   void add_containers(const std::vector<ContainerMetrics>& containers);
 
   [[nodiscard]] const Part& samples() const { return samples_; }

@@ -77,9 +77,9 @@ struct CronJob {
   /// the last run while another run is active, and the end of a suspension. `now`: Unix seconds.
   void inherit(const CronJob& previous, double now);
   /// Whether no run has succeeded since the scheduled time of the last run that has ended. While a
-  /// run is active, this is the result of the run before. False while the CronJob is suspended, and
-  /// in the `grace` seconds after the failure was first observed, because the controller reports
-  /// the end of a run and its success in two updates before Kubernetes 1.31.
+  /// run is active, this is the result of the previous run. False while the CronJob is suspended.
+  /// Also false in the `grace` seconds after the failure was first observed: before Kubernetes
+  /// 1.31, the controller reports the end of a run and its success in two separate updates.
   [[nodiscard]] bool last_run_failed(double now, double grace) const;
   /// Whether only the Jobs can show the result of the last run that has ended: the status records
   /// no success. False while suspended. Controllers before Kubernetes 1.22 never record a success.

@@ -117,7 +117,8 @@ constexpr MetricTable kDetail(
                          "condition"),
               [](const PodView& view, auto put) { put_condition(view, "PodScheduled", put); }},
     MetricRow{pod_metric({.name = "kube_pod_status_ready_time",
-                          .help = "Since when the pod is ready, in Unix seconds."}),
+                          .help = "When the pod became ready, in Unix seconds; absent if it is not "
+                                  "ready."}),
               [](const PodView& view) { return true_since(view, "Ready"); }},
     MetricRow{pod_metric({.name = "kube_pod_status_scheduled_time",
                           .help = "When the pod was assigned to a node, in Unix seconds."}),
@@ -126,8 +127,8 @@ constexpr MetricTable kDetail(
                           .help = "When the pod's init containers completed, in Unix seconds."}),
               [](const PodView& view) { return true_since(view, "Initialized"); }},
     MetricRow{pod_metric({.name = "kube_pod_status_container_ready_time",
-                          .help = "Since when all containers of the pod are ready, in Unix "
-                                  "seconds."}),
+                          .help = "When all containers of the pod became ready, in Unix seconds; "
+                                  "absent if they are not ready."}),
               [](const PodView& view) { return true_since(view, "ContainersReady"); }},
     MetricRow{pod_metric({.name = "kube_pod_status_qos_class",
                           .help = "Whether the pod has this quality of service class."},

@@ -78,7 +78,7 @@ class Contexts {
 
 // ---- handshakes ---------------------------------------------------------------------------------
 
-// Whether a TLS 1.2 handshake succeeds whose key exchange uses the prime of this group.
+// Whether a TLS 1.2 handshake succeeds if its key exchange uses the prime of this group.
 bool handshake_succeeds(const char* group) {
   using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
   using Session = std::unique_ptr<SSL, decltype(&SSL_free)>;

@@ -39,7 +39,7 @@ TEST_F(RelayTest, NoRelayedLineIsOneOfTheProbe) {
   EXPECT_EQ(run.count("exported_relay_up"), 1U);
 }
 
-// Rules read these as facts about the probe in their label.
+// Rules read series with a reserved name as facts about the probe that the label `probe` names.
 TEST_F(RelayTest, NoRelayedLineIsAFactAboutAProbe) {
   const auto job = std::ranges::find(probe_kinds(), "job", &ProbeKind::name);
   // No rule reads these, and other programs have them too.
