@@ -137,7 +137,7 @@ on_a_node() {
 }
 on_other_servers() {
   step "stream servers" live release -m servers -n 3 --dist loadfile
-  step "stream api" live release -m api
+  step "stream api" live release -m api -n 2 --dist loadfile
 }
 
 sanitizer() { # PRESET PYTEST-ARGUMENT...
