@@ -19,6 +19,10 @@ struct Collector {
   /// schema of `extension`.
   std::string_view sql;
   std::string_view columns = {};  ///< columns whose names depend on the version of the server
+  /// A statement about the objects in the column `oid` of the rows of `sql`. It is executed for a
+  /// limited number of them at a time, which replace {oids}, each time in its own transaction.
+  /// Empty if there is none. Slow lane only.
+  std::string_view batch_sql = {};
   /// Adds samples and readings of checks. If the role lacks a permission, sets `lacks` to a text
   /// that names what it cannot read and the statement that grants the permission, with {role} in
   /// place of the role.

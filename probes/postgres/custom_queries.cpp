@@ -135,7 +135,7 @@ boost::asio::awaitable<void> CustomQueries::execute(State& state, net::PgConnect
     state.failure = failure_of(state.query, answer.error(), limit);
     co_return;
   }
-  state.is_absent = !answer->has_value();
+  state.is_absent = answer->empty();
   if (state.is_absent) {
     state.labels = out.constant_labels();
     state.readings.reset();
@@ -144,13 +144,13 @@ boost::asio::awaitable<void> CustomQueries::execute(State& state, net::PgConnect
   }
   try {
     if (state.query.collector != nullptr) {
-      Collected collected = collect(*state.query.collector, **answer, out.constant_labels());
+      Collected collected = collect(*state.query.collector, *answer, out.constant_labels());
       state.readings = std::move(collected.readings);
       state.checks = std::move(collected.checks);
       state.lacks = std::move(collected.lacks);
     } else {
-      state.readings =
-          co_await read_rows(state.query, **answer, environment_.foreign, out.constant_labels());
+      state.readings = co_await read_rows(state.query, answer->front(), environment_.foreign,
+                                          out.constant_labels());
     }
     state.labels = out.constant_labels();
     state.failure.reset();
@@ -159,7 +159,7 @@ boost::asio::awaitable<void> CustomQueries::execute(State& state, net::PgConnect
   }
 }
 
-boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusal>>
+boost::asio::awaitable<std::expected<std::vector<net::PgResult>, net::PgRefusal>>
 CustomQueries::ask(const CustomQuery& query, net::PgConnection& connection,
                    std::chrono::milliseconds limit) {
   if (query.collector != nullptr) {
@@ -168,7 +168,9 @@ CustomQueries::ask(const CustomQuery& query, net::PgConnection& connection,
   auto result =
       co_await connection.ask(query.sql, limit, lock_limit(limit), "pg_catalog, public, pg_temp");
   if (!result) co_return std::unexpected(std::move(result.error()));
-  co_return std::optional(std::move(*result));
+  std::vector<net::PgResult> results;
+  results.push_back(std::move(*result));
+  co_return results;
 }
 
 void CustomQueries::publish_all(int version, const std::string& role, SampleSet& out) const {

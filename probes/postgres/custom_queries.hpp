@@ -70,7 +70,7 @@ class CustomQueries {
   [[nodiscard]] static bool is_due(const State& state, const std::string& labels);
   boost::asio::awaitable<void> execute(State& state, net::PgConnection& connection,
                                        std::chrono::milliseconds limit, SampleSet& out);
-  boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusal>> ask(
+  boost::asio::awaitable<std::expected<std::vector<net::PgResult>, net::PgRefusal>> ask(
       const CustomQuery& query, net::PgConnection& connection, std::chrono::milliseconds limit);
   void publish_all(int version, const std::string& role, SampleSet& out) const;
   static void publish(const State& state, SampleSet& out);

@@ -215,14 +215,15 @@ inline constexpr Metric kSize({.name = "pg_database_size_bytes",
                                .help = "Disk space that a database uses."},
                               "datname");
 
-inline constexpr auto kMetrics = metric_list(
-    kServerTable, kDatabaseTable, kActivityTable, kLockTable, kStandbyTable, kStandbys,
-    kArchiverTable, kSize, kWraparoundTable, kSlotTable, kSlotStateTable, kBlockedTable,
-    kTransactionTable, kRecoveryTable, kBackgroundWriterTable, kOldCheckpointTable,
-    kCheckpointerTable, kChecksumTable, kUserTables, kOtherTables, kSequenceUsed,
-    kUnreadableSequences, kInvalidIndexSize, kInvalidIndexes, kSettings, kPendingRestart, kWalTable,
-    kArchiveReady, kStatementTable, kAllStatementCalls, kAllStatementSeconds, kOtherStatements,
-    kPermitted, kCollectorDuration, kCollectorSuccess, kScrapeError, kQueryDuration, kQuerySuccess);
+inline constexpr auto kMetrics =
+    metric_list(kServerTable, kDatabaseTable, kActivityTable, kLockTable, kStandbyTable, kStandbys,
+                kArchiverTable, kSize, kWraparoundTable, kSlotTable, kSlotStateTable, kBlockedTable,
+                kTransactionTable, kRecoveryTable, kBackgroundWriterTable, kOldCheckpointTable,
+                kCheckpointerTable, kChecksumTable, kUserTables, kOtherTables, kSequenceUsed,
+                kUnreadableSequences, kUnjudgedSequences, kInvalidIndexSize, kInvalidIndexes,
+                kSettings, kPendingRestart, kWalTable, kArchiveReady, kStatementTable,
+                kAllStatementCalls, kAllStatementSeconds, kOtherStatements, kPermitted,
+                kCollectorDuration, kCollectorSuccess, kScrapeError, kQueryDuration, kQuerySuccess);
 
 inline constexpr Check kConnectionsCheck{.name = "connections",
                                          .unit = Unit::ratio,

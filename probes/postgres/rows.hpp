@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <optional>
 #include <ranges>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +18,8 @@ class Row;
 
 class Rows {
  public:
-  explicit Rows(const net::PgResult& result) : result_(&result), names_(result.column_names()) {}
+  explicit Rows(const net::PgResult& result, std::span<const net::PgResult> batches = {})
+      : result_(&result), names_(result.column_names()), batches_(batches) {}
 
   /// Throws ProbeError(protocol) if the result has no such column.
   [[nodiscard]] int column(std::string_view name) const {
@@ -31,10 +33,13 @@ class Rows {
   /// A range of Row.
   [[nodiscard]] auto all() const;
   [[nodiscard]] const net::PgResult& result() const { return *result_; }
+  /// The results of Collector::batch_sql.
+  [[nodiscard]] std::span<const net::PgResult> batches() const { return batches_; }
 
  private:
   const net::PgResult* result_;
   std::vector<std::string_view> names_;
+  std::span<const net::PgResult> batches_;
 };
 
 class Row {

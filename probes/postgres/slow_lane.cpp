@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
+#include <ranges>
+#include <unordered_map>
 #include <utility>
 
 namespace vitalsd::postgres {
@@ -39,23 +42,57 @@ void read_tables(const Rows& rows, Part& out, std::string& /*lacks*/) {
   if (rest) kOtherTables.add(out, *rest, database);
 }
 
-void read_sequences(const Rows& rows, Part& out, std::string& lacks) {
-  bool is_first = true;
-  for (const Row row : rows.all()) {
-    const std::string name =
-        std::string(row.text("schemaname")) + '.' + std::string(row.text("sequencename"));
-    const std::optional<double> used = row.number("used");
-    out.add(kSequenceUsed, used, row.text("datname"), row.text("schemaname"),
-            row.text("sequencename"));
-    if (!std::exchange(is_first, false)) continue;
-    if (used) out.check(kSequenceCheck, *used, name);
-    const double unreadable = column_of(row, "unreadable");
-    out.add(kUnreadableSequences, unreadable, row.text("datname"));
-    if (unreadable == 0) continue;
-    lacks = std::to_string(static_cast<long long>(unreadable)) +
-            " sequences: GRANT SELECT ON ALL SEQUENCES IN SCHEMA " +
-            std::string(row.text("unreadable_schemas")) + " TO {role}";
+struct UsedSequence {
+  double share;  // of its values
+  int row;
+};
+
+// Returns the sequences that were read, the one with the largest share first.
+std::vector<UsedSequence> used_sequences(const Rows& rows) {
+  std::unordered_map<std::string_view, double> values;  // by oid
+  for (const net::PgResult& batch : rows.batches()) {
+    const Rows batch_rows(batch);
+    for (const Row row : batch_rows.all()) {
+      values.emplace(row.text("oid"), column_of(row, "last_value"));
+    }
   }
+  std::vector<UsedSequence> used;
+  for (int i = 0; i < rows.result().rows(); ++i) {
+    const Row row(rows, i);
+    const auto value = values.find(row.text("oid"));
+    const double last_possible = column_of(row, "last_possible");
+    if (value == values.end() || last_possible == 0) continue;
+    used.push_back({std::max(value->second / last_possible, 0.0), i});
+  }
+  std::ranges::sort(used, {}, [](const UsedSequence& each) {
+    return std::pair(-each.share, each.row);  // the same series each time
+  });
+  return used;
+}
+
+void read_sequences(const Rows& rows, Part& out, std::string& lacks) {
+  if (rows.result().rows() == 0) return;  // a standby
+  constexpr int kMaxSequences = 20;
+  const std::vector<UsedSequence> used = used_sequences(rows);
+  if (!used.empty()) {
+    const Row row(rows, used.front().row);
+    out.check(kSequenceCheck, used.front().share,
+              std::string(row.text("schemaname")) + '.' + std::string(row.text("relname")));
+  }
+  for (const UsedSequence& each : used | std::views::take(kMaxSequences)) {
+    const Row row(rows, each.row);
+    out.add(kSequenceUsed, each.share, row.text("datname"), row.text("schemaname"),
+            row.text("relname"));
+  }
+  const Row totals(rows, 0);
+  const double unreadable = column_of(totals, "unreadable");
+  out.add(kUnreadableSequences, unreadable, totals.text("datname"));
+  out.add(kUnjudgedSequences, column_of(totals, "readable") - (rows.result().rows() - 1),
+          totals.text("datname"));
+  if (unreadable == 0) return;
+  lacks = std::to_string(static_cast<long long>(unreadable)) +
+          " sequences: GRANT SELECT ON ALL SEQUENCES IN SCHEMA " +
+          std::string(totals.text("unreadable_schemas")) + " TO {role}";
 }
 
 void read_indexes(const Rows& rows, Part& out, std::string& /*lacks*/) {
@@ -114,7 +151,10 @@ constexpr std::string_view kStatementsGrant =
 
 constexpr std::array kCollectors = {
     Collector{.name = "stat_user_tables", .sql = kTablesSql, .read = read_tables},
-    Collector{.name = "sequences", .sql = kSequencesSql, .read = read_sequences},
+    Collector{.name = "sequences",
+              .sql = kSequencesSql,
+              .batch_sql = kSequenceValuesSql,
+              .read = read_sequences},
     Collector{.name = "invalid_indexes", .sql = kIndexesSql, .read = read_indexes},
     Collector{.name = "settings", .sql = kSettingsSql, .read = read_settings},
     Collector{.name = "wal",
@@ -160,6 +200,22 @@ void replace(std::string& text, std::string_view name, std::string_view value) {
   }
 }
 
+// Returns the column `oid` of the rows in lists of at most `size`, separated by commas.
+std::vector<std::string> lists_of_oids(const Rows& rows, int size) {
+  std::vector<std::string> lists;
+  int count = 0;
+  for (const Row row : rows.all()) {
+    const std::string_view oid = row.text("oid");
+    if (oid.empty()) continue;
+    if (count++ % size == 0) {
+      lists.emplace_back(oid);
+    } else {
+      (lists.back() += ',') += oid;
+    }
+  }
+  return lists;
+}
+
 }  // namespace
 
 std::vector<CustomQuery> slow_queries(config::Duration interval) {
@@ -179,18 +235,17 @@ std::vector<CustomQuery> slow_queries(config::Duration interval) {
   return queries;
 }
 
-Collected collect(const Collector& collector, const net::PgResult& result,
+Collected collect(const Collector& collector, std::span<const net::PgResult> results,
                   const std::string& constant_labels) {
-  // Each statement has a LIMIT or reads a bounded list; the longest list, pg_settings, has 400
-  // rows.
-  constexpr int kMaxRows = 2000;
-  if (result.rows() > kMaxRows) {
+  // Each statement has a LIMIT or reads a bounded list. The largest LIMIT is that of sequences.
+  constexpr int kMaxRows = 6000;
+  if (results.front().rows() > kMaxRows) {
     throw ProbeError(Reason::protocol,
                      std::string(collector.name) + ": the server returned too many rows");
   }
   Part part;
   Collected collected;
-  collector.read(Rows(result), part, collected.lacks);
+  collector.read(Rows(results.front(), results.subspan(1)), part, collected.lacks);
   Rendering rendering;
   std::size_t duplicates = 0;
   part.render(rendering, constant_labels, duplicates);
@@ -199,9 +254,10 @@ Collected collect(const Collector& collector, const net::PgResult& result,
   return collected;
 }
 
-boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusal>> ask_collector(
+boost::asio::awaitable<std::expected<std::vector<net::PgResult>, net::PgRefusal>> ask_collector(
     const CustomQuery& query, net::PgConnection& connection, std::chrono::milliseconds limit,
     std::chrono::milliseconds lock_limit) {
+  std::vector<net::PgResult> results;
   std::string sql = query.sql;
   std::string grant(query.collector->grant);
   if (!query.collector->extension.empty()) {
@@ -209,18 +265,38 @@ boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusa
     replace(lookup, "{extension}", query.collector->extension);
     auto found = co_await connection.ask(lookup, limit, lock_limit, kSearchPath);
     if (!found) co_return std::unexpected(std::move(found.error()));
-    if (found->rows() == 0) co_return std::nullopt;
+    if (found->rows() == 0) co_return results;
     replace(sql, "{schema}", found->text(0, 0));
     replace(grant, "{schema}", found->text(0, 0));
   }
+  const auto start = std::chrono::steady_clock::now();
   auto result = co_await connection.ask(sql, limit, lock_limit, kSearchPath);
-  if (result) co_return std::optional(std::move(*result));
-  // The library of the extension is not in shared_preload_libraries.
-  if (result.error().sqlstate == "55000" && !query.collector->extension.empty()) {
-    co_return std::nullopt;
+  if (!result) {
+    // The library of the extension is not in shared_preload_libraries.
+    if (result.error().sqlstate == "55000" && !query.collector->extension.empty()) {
+      co_return results;
+    }
+    if (result.error().sqlstate == "42501" && !grant.empty()) result.error().text += ": " + grant;
+    co_return std::unexpected(std::move(result.error()));
   }
-  if (result.error().sqlstate == "42501" && !grant.empty()) result.error().text += ": " + grant;
-  co_return std::unexpected(std::move(result.error()));
+  results.push_back(std::move(*result));
+  if (query.collector->batch_sql.empty()) co_return results;
+  // The default of max_locks_per_transaction is 64.
+  constexpr int kBatchSize = 50;
+  for (const std::string& oids : lists_of_oids(Rows(results.front()), kBatchSize)) {
+    const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - start);
+    if (elapsed >= limit) {
+      co_return std::unexpected(
+          net::PgRefusal{.sqlstate = "57014", .text = "its statements take too long"});
+    }
+    std::string batch(query.collector->batch_sql);
+    replace(batch, "{oids}", oids);
+    result = co_await connection.ask(batch, limit - elapsed, lock_limit, kSearchPath);
+    if (!result) co_return std::unexpected(std::move(result.error()));
+    results.push_back(std::move(*result));
+  }
+  co_return results;
 }
 
 std::string with_role(std::string text, std::string_view role) {

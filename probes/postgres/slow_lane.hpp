@@ -11,7 +11,7 @@
 
 #include <chrono>
 #include <expected>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,11 +31,13 @@ struct Collected {
 };
 
 /// Every line starts with `constant_labels`. Throws ProbeError(protocol) if a column is missing.
-Collected collect(const Collector& collector, const net::PgResult& result,
+/// `results` is what ask_collector() returned, and not empty.
+Collected collect(const Collector& collector, std::span<const net::PgResult> results,
                   const std::string& constant_labels);
 
-/// Executes the statement of a collector. Returns nothing if the database lacks its extension.
-boost::asio::awaitable<std::expected<std::optional<net::PgResult>, net::PgRefusal>> ask_collector(
+/// Executes the statements of a collector within `limit`. Returns the result of its `sql` and those
+/// of its `batch_sql`, or none if the database lacks its extension.
+boost::asio::awaitable<std::expected<std::vector<net::PgResult>, net::PgRefusal>> ask_collector(
     const CustomQuery& query, net::PgConnection& connection, std::chrono::milliseconds limit,
     std::chrono::milliseconds lock_limit);
 

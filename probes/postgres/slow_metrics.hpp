@@ -135,6 +135,10 @@ inline constexpr Metric kUnreadableSequences(
     {.name = "pg_sequences_unreadable",
      .help = "Sequences whose last value the role of the probe may not read."},
     "datname");
+inline constexpr Metric kUnjudgedSequences(
+    {.name = "pg_sequences_unjudged",
+     .help = "Sequences that are not read, because 5,000 others have fewer values."},
+    "datname");
 
 inline constexpr Metric kInvalidIndexSize(
     {.name = "pg_general_index_info_pg_relation_size",

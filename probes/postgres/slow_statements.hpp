@@ -64,7 +64,8 @@ FROM ranked ORDER BY relpages DESC, oid
 
 /// A column of type integer may have a sequence of bigint: its own (serial, identity), or one that
 /// its default names alone. A domain has the length and the category of its type. On a standby the
-/// query returns nothing, because its sequences are those of the primary.
+/// query returns nothing, because its sequences are those of the primary. If there are too many
+/// sequences, those with the most values are left out, because they end last.
 inline constexpr std::string_view kSequencesSql = R"sql(
 WITH columns AS (
   SELECT s.seqrelid, d.refobjid AS relation, d.refobjsubid AS number
@@ -89,7 +90,7 @@ WITH columns AS (
 ), sequences AS (
   SELECT n.nspname, c.relname, c.oid,
          has_sequence_privilege(c.oid, 'SELECT') OR has_sequence_privilege(c.oid, 'USAGE')
-           AS readable,
+           AS readable, abs(s.seqincrement::float8) AS step,
          CASE WHEN s.seqincrement > 0
               THEN least(s.seqmax, CASE b.bytes WHEN 2 THEN 32767 WHEN 4 THEN 2147483647 END)
               ELSE greatest(s.seqmin, CASE b.bytes WHEN 2 THEN -32768 WHEN 4 THEN -2147483648 END)
@@ -98,20 +99,23 @@ WITH columns AS (
        JOIN pg_namespace n ON n.oid = c.relnamespace
        LEFT JOIN narrowest b ON b.seqrelid = s.seqrelid
   WHERE NOT s.seqcycle AND c.relpersistence = 'p'
-), used AS (
-  SELECT nspname, relname, readable,
-         coalesce(CASE WHEN readable THEN pg_sequence_last_value(oid) END, 0)::float8
-           / nullif(last_possible, 0) AS used
-  FROM sequences
 )
-SELECT current_database() AS datname, nspname AS schemaname, relname AS sequencename,
-       count(*) FILTER (WHERE NOT readable) OVER () AS unreadable,
+SELECT current_database() AS datname, NULL AS schemaname, NULL AS relname, NULL AS oid,
+       NULL AS last_possible, count(*) FILTER (WHERE readable) AS readable,
+       count(*) FILTER (WHERE NOT readable) AS unreadable,
        (SELECT string_agg(schema, ', ')
         FROM (SELECT DISTINCT quote_ident(nspname) AS schema FROM sequences WHERE NOT readable
-              ORDER BY schema LIMIT 20) s) AS unreadable_schemas,
-       CASE WHEN readable THEN greatest(used, 0) END AS used
-FROM used WHERE NOT pg_is_in_recovery()
-ORDER BY readable DESC, used DESC NULLS LAST, nspname, relname LIMIT 20
+              ORDER BY schema LIMIT 20) s) AS unreadable_schemas
+FROM sequences HAVING NOT pg_is_in_recovery()
+UNION ALL
+(SELECT current_database(), nspname, relname, oid, last_possible, NULL, NULL, NULL
+ FROM sequences WHERE readable AND NOT pg_is_in_recovery()
+ ORDER BY abs(last_possible::float8) / step, oid LIMIT 5000)
+)sql";
+
+/// pg_sequence_last_value() locks the sequence until the end of the transaction.
+inline constexpr std::string_view kSequenceValuesSql = R"sql(
+SELECT oid, pg_sequence_last_value(oid)::float8 AS last_value FROM pg_class WHERE oid IN ({oids})
 )sql";
 
 /// CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY lock the table until the index is valid.

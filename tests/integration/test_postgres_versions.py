@@ -500,3 +500,32 @@ def age_by_transactions(server: VersionedPostgres, count: int) -> None:
     log = server.data / "pg_xact" / f"{xid // segment:04X}"
     log.write_bytes(bytes(256 * 1024))
     server.give(log)
+
+
+def test_many_sequences_on_a_server_with_few_locks(
+    vitalsd: Daemon, server: VersionedPostgres
+) -> None:
+    """Their locks do not fill the server's lock table, and the narrowest are judged."""
+    settings = {"max_locks_per_transaction": 10, "max_connections": 10, "max_worker_processes": 1}
+    with closing(VersionedPostgres(server.major, **settings)) as small:
+        small.renew()
+        with closing(small.connect()) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            for i in range(5001):
+                cursor.execute(f"CREATE SEQUENCE s{i} INCREMENT 10")
+            cursor.execute("CREATE SEQUENCE narrow AS smallint; SELECT setval('narrow', 32000)")
+            cursor.execute("CREATE SEQUENCE wide; CREATE SEQUENCE down INCREMENT -1 MINVALUE -100")
+            cursor.execute("SELECT setval('down', -60)")
+            for i in range(0, 5001, 50):
+                names = ", ".join(f"s{i}" for i in range(i, min(i + 50, 5001)))
+                cursor.execute(f"GRANT SELECT ON {names} TO monitor")
+            cursor.execute("GRANT SELECT ON narrow, wide, down TO monitor")
+        daemon = vitalsd([db(small)], interval="5s", timeout="5s")
+        daemon.wait_for("pg_scrape_collector_success", 1, collector="sequences")
+        wait_check(daemon, "sequence_usage", 2)
+        assert object_of(daemon, "sequence_usage") == "public.narrow"
+        used = {s.labels["sequencename"]: s.value for s in daemon.samples("pg_sequence_used_ratio")}
+        assert len(used) == 20
+        assert used["down"] == pytest.approx(0.6)
+        assert daemon.value("pg_sequences_unjudged") == 4
+        assert daemon.value("pg_sequences_unreadable") == 0
