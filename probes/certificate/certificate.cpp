@@ -40,6 +40,21 @@ constexpr MetricTable kCertificateTable(
                      "cn", "source"),
               [](const net::CertificateInfo& certificate) { return certificate.not_before; }});
 
+// The certificates that issued the leaf of a verified chain. Labels: cn, source.
+constexpr MetricTable kIssuerTable(
+    MetricRow{Metric({.name = "cert_issuer_expiry_timestamp",
+                      .help = "When a certificate of an endpoint's verified chain, except the "
+                              "leaf, expires, in Unix time.",
+                      .keep = Keep::fact},
+                     "cn", "source"),
+              [](const net::CertificateInfo& certificate) { return certificate.not_after; }},
+    MetricRow{Metric({.name = "cert_issuer_not_before_timestamp",
+                      .help = "When the validity of a certificate of an endpoint's verified chain, "
+                              "except the leaf, begins, in Unix time.",
+                      .keep = Keep::fact},
+                     "cn", "source"),
+              [](const net::CertificateInfo& certificate) { return certificate.not_before; }});
+
 struct EndpointResult {
   ServerCertificate certificate;
   bool is_verified;  // the option tls.verify
@@ -68,17 +83,20 @@ constexpr MetricTable kEndpointTable(
 
 constexpr Metric kUnreadable(
     {.name = "cert_secret_unreadable",
-     .help = "Always 1; a Secret with an entry that has no readable certificate."},
+     .help =
+         "Always 1; a Secret with an entry that has no readable certificate, or a damaged one."},
     "source");
 
 constexpr auto kMetrics =
-    metric_list(kCertificateTable, kEndpointTable, net::kTlsPeerTable, kUnreadable,
+    metric_list(kCertificateTable, kIssuerTable, kEndpointTable, net::kTlsPeerTable, kUnreadable,
                 kubernetes::kLastHeard, kubernetes::kSelectedObjects);
 
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,
                                  .critical = {},
-                                 .help = "Secrets with an entry that has no readable certificate"};
+                                 .help =
+                                     "Secrets with an entry that has no readable certificate, or "
+                                     "a damaged one"};
 constexpr Check kExpiryCheck{.name = "expires_in",
                              .unit = Unit::seconds,
                              .worse = Worse::below,
@@ -111,11 +129,11 @@ constexpr std::string_view kOtherTypes =
 
 // The default thresholds are for certificates that are valid for 90 days or more. A certificate
 // with a shorter lifetime is renewed when less time is left than these thresholds, so its
-// thresholds are a share of its lifetime.
+// thresholds are a share of its lifetime. A certificate that ends before it begins is never valid.
 Thresholds thresholds_of(const net::CertificateInfo& certificate) {
   constexpr double kShort = 89 * 86'400.0;
   const double lifetime = certificate.not_after - certificate.not_before;
-  if (lifetime >= kShort) return {};
+  if (lifetime <= 0 || lifetime >= kShort) return {};
   return {.warn = lifetime / 4, .critical = lifetime / 12};
 }
 
@@ -127,26 +145,20 @@ double now_unix() {
 // signatures by one check of the run.
 class Judge {
  public:
-  // Adds one series per name. If several certificates have the same name, the series describes the
-  // one that expires first.
-  void add(Part& part, const std::vector<net::CertificateInfo>& certificates,
+  // Judges each certificate, and adds its dates. If several have the same name, the series describe
+  // the one that expires first.
+  template <class Table>
+  void add(Part& part, const Table& table, std::span<const net::CertificateInfo> certificates,
            const std::string& source) {
-    std::map<std::string, net::CertificateInfo> by_name;
+    std::map<std::string_view, const net::CertificateInfo*> by_name;
     for (const net::CertificateInfo& certificate : certificates) {
-      const auto [it, inserted] = by_name.emplace(certificate.common_name, certificate);
-      if (!inserted && certificate.not_after < it->second.not_after) it->second = certificate;
+      const auto [it, inserted] = by_name.emplace(certificate.common_name, &certificate);
+      if (!inserted && certificate.not_after < it->second->not_after) it->second = &certificate;
+      part.check(kExpiryCheck, certificate.not_after - now_unix(), name_of(certificate, source),
+                 thresholds_of(certificate));
       check_use(part, certificate, source);
     }
-    for (const auto& [name, certificate] : by_name) {
-      kCertificateTable.add(part, certificate, name, source);
-      check_expiry(part, certificate, source);
-    }
-  }
-
-  static void check_expiry(Part& part, const net::CertificateInfo& certificate,
-                           const std::string& source) {
-    part.check(kExpiryCheck, certificate.not_after - now_unix(), name_of(certificate, source),
-               thresholds_of(certificate));
+    for (const auto& [name, certificate] : by_name) table.add(part, *certificate, name, source);
   }
 
   // Everything except the expiry.
@@ -199,6 +211,7 @@ class CertificateProbe final : public Probe {
     for (const auto& [name, value] : kProtocols) {
       if (protocol == name) start_tls_ = value;
     }
+    if (options.has("files") && patterns_.empty()) options.error("files", "must not be empty");
     if (options.has("endpoint") + options.has("files") + options.has("secrets") != 1) {
       options.error("files", "exactly one of endpoint, files and secrets must be set");
     }
@@ -238,21 +251,18 @@ class CertificateProbe final : public Probe {
                                     environment_, *endpoint_, ip_, start_tls_, tls_, out),
                                 .is_verified = tls_.verify};
     const auto& [peer, sent, path, fault, fault_text] = result.certificate;
-    const net::CertificateInfo& leaf = sent.front();
     const std::string source = endpoint_->text();
     Judge judge;
-    judge.add(out, {leaf}, source);
+    judge.add(out, kCertificateTable, std::span(sent).first(1), source);
     kEndpointTable.add(out, result, source);
     net::kTlsPeerTable.add(out, peer);
-    // Servers may also send certificates that no client needs. The verified chain has none.
-    for (const net::CertificateInfo& certificate : std::span(path.empty() ? sent : path).subspan(1))
-      judge.check_use(out, certificate, source);
-    judge.report(out);
-    // Each has the thresholds of its own lifetime, so one that expires after the leaf may be due.
-    if (!path.empty()) {
-      for (const net::CertificateInfo& certificate : std::span(path).subspan(1))
-        Judge::check_expiry(out, certificate, source);
+    if (path.empty()) {
+      for (const net::CertificateInfo& certificate : std::span(sent).subspan(1))
+        judge.check_use(out, certificate, source);
+    } else {
+      judge.add(out, kIssuerTable, std::span(path).subspan(1), source);
     }
+    judge.report(out);
     if (fault) out.fail(Reason::mismatch, "certificate verification failed: " + fault_text);
   }
 
@@ -263,17 +273,14 @@ class CertificateProbe final : public Probe {
     };
     const Files files = co_await environment_.offload.run("certificates " + target(), read);
     Judge judge;
-    bool complete = true;
+    bool is_any_read = false;
     for (const FileResult& file : files.results) {
       Part& part = out.part(file.path);
-      if (file.failure) {
-        part.fail(file.failure->reason, file.failure->detail);
-        complete = false;
-      } else {
-        judge.add(part, file.certificates, file.path);
-      }
+      if (file.failure) part.fail(file.failure->reason, file.failure->detail);
+      judge.add(part, kCertificateTable, file.certificates, file.path);
+      is_any_read = is_any_read || !file.certificates.empty();
     }
-    if (complete) judge.report(out);
+    if (is_any_read) judge.report(out);
     for (const std::string& pattern : files.unmatched) {
       out.part(pattern).fail(Reason::mismatch, "no such file");
     }
@@ -286,25 +293,24 @@ class CertificateProbe final : public Probe {
     Judge judge;
     kubernetes::FaultyObjects unreadable(kUnreadableCheck);
     kubernetes::Selection selection;
-    bool complete = true;
+    bool is_any_read = false;
     for (const auto& source : secrets_) source->join();
     for (const auto& source : secrets_) {
       Part& part = secrets_.size() == 1 ? out : out.part(source->query().text());
       if (co_await source->judge(out, part)) {
+        is_any_read = true;
         source->count(selection);
         source->for_each([&](const TlsSecret& secret) {
           for (const TlsSecret::Entry& entry : secret.entries)
-            judge.add(part, entry.certificates, secret.source(entry));
+            judge.add(part, kCertificateTable, entry.certificates, secret.source(entry));
           if (secret.fault.empty()) return;
           part.add(kUnreadable, 1, secret.key());
           unreadable.add(secret.key() + " (" + secret.fault + ')');
         });
-      } else {
-        complete = false;
       }
       part.complete();
     }
-    if (complete) {
+    if (is_any_read) {
       judge.report(out);
       unreadable.report(out);
     }

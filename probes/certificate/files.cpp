@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include <glob.h>
 
@@ -37,7 +38,9 @@ FileResult read_file(const std::string& path) {
     return result;
   }
   try {
-    result.certificates = net::read_certificates(bytes);
+    net::CertificateList list = net::read_certificates(bytes);
+    result.certificates = std::move(list.certificates);
+    if (!list.fault.empty()) result.failure = Failure{Reason::protocol, std::move(list.fault)};
   } catch (const ProbeError& error) {
     result.failure = Failure{error.reason(), error.what()};
     return result;

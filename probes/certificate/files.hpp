@@ -13,7 +13,7 @@ namespace vitalsd {
 
 struct FileResult {
   std::string path;
-  std::vector<net::CertificateInfo> certificates;
+  std::vector<net::CertificateInfo> certificates;  ///< also those beside a damaged block
   std::optional<Failure> failure;
 };
 

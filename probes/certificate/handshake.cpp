@@ -63,6 +63,24 @@ VerifyFault fault_of(int error) {
   }
 }
 
+// Returns the leaf and its issuers among the certificates that the server sent. It may also send
+// certificates that no client needs.
+std::vector<net::CertificateInfo> describe_issuers(const STACK_OF(X509) * sent) {
+  std::vector<net::CertificateInfo> found;
+  X509* next = sk_X509_value(sent, 0);
+  // Cross-signed certificates may be issuers of each other.
+  while (next != nullptr && found.size() < static_cast<std::size_t>(sk_X509_num(sent))) {
+    X509* const current = std::exchange(next, nullptr);
+    found.push_back(net::describe(*current));
+    if (X509_self_signed(current, 0) == 1) break;
+    for (int i = 1; i < sk_X509_num(sent) && next == nullptr; ++i) {
+      X509* const other = sk_X509_value(sent, i);
+      if (other != current && X509_check_issued(other, current) == X509_V_OK) next = other;
+    }
+  }
+  return found;
+}
+
 // Verifies the chain and the name as a client would, and sets the fault.
 void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
             ServerCertificate& out) {
@@ -271,7 +289,7 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
   ServerCertificate found;
   found.peer = std::move(capture.peer);
   found.peer.sent_expiry = net::earliest_expiry(capture.chain.get());
-  found.sent = net::describe(capture.chain.get());
+  found.sent = describe_issuers(capture.chain.get());
   if (options.verify) {
     const std::string& name = options.server_name.empty() ? endpoint.host : options.server_name;
     const auto store = co_await environment.tls.store(options.ca);

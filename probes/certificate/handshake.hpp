@@ -36,7 +36,8 @@ std::string_view fault_name(VerifyFault fault);
 
 struct ServerCertificate {
   net::TlsPeer peer;
-  std::vector<net::CertificateInfo> sent;  ///< the chain that the server sent: the leaf first
+  /// The leaf and its issuers, as far as the server sent them.
+  std::vector<net::CertificateInfo> sent;
   std::vector<net::CertificateInfo> path;  ///< the verified chain; empty if there is none
   std::optional<VerifyFault> fault;  ///< nothing if the chain verifies, or if tls.verify is false
   std::string fault_text;            ///< OpenSSL's text

@@ -1,6 +1,5 @@
 #include "probes/certificate/tls_secret.hpp"
 
-#include "probes/error.hpp"
 #include "probes/kubernetes/objects/metadata.hpp"
 #include "probes/net/certificate_file.hpp"
 
@@ -23,18 +22,14 @@ bool is_blank(std::string_view text) {
 }
 
 void add_entry(std::string_view key, std::string_view pem, TlsSecret& secret) {
-  std::string fault;
-  try {
-    std::vector<net::CertificateInfo> certificates = net::read_pem_certificates(pem);
-    if (!certificates.empty()) {
-      secret.entries.push_back({std::string(key), std::move(certificates)});
-      return;
-    }
-    fault = net::describe_other(pem);
-  } catch (const ProbeError& error) {
-    fault = std::string("is ") + error.what();
+  net::CertificateList list = net::read_pem_certificates(pem);
+  if (list.certificates.empty() && list.fault.empty()) list.fault = net::describe_other(pem);
+  if (!list.certificates.empty()) {
+    secret.entries.push_back({std::string(key), std::move(list.certificates)});
   }
-  if (secret.fault.empty()) secret.fault = std::string(key) + ' ' + fault;
+  if (!list.fault.empty() && secret.fault.empty()) {
+    secret.fault = std::string(key) + ' ' + list.fault;
+  }
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct TlsSecret {
   std::string namespace_name;
   std::string name;
   std::vector<Entry> entries;  ///< those with certificates
-  std::string fault;           ///< the first entry that should have certificates and has none
+  std::string fault;           ///< of the first entry without certificates, or with a damaged one
 
   [[nodiscard]] std::string key() const { return namespace_name + '/' + name; }
   /// "shop/web" for the entry tls.crt, "shop/web/ca.crt" for another entry.

@@ -1,6 +1,7 @@
 #include "probes/net/certificate_file.hpp"
 
 #include "probes/error.hpp"
+#include "probes/net/pem_blocks.hpp"
 #include "probes/net/tls.hpp"
 
 #include <algorithm>
@@ -28,8 +29,11 @@ struct Freer {
 };
 template <class T, auto Free>
 using Pointer = std::unique_ptr<T, Freer<Free>>;
+
 using X509Ptr = Pointer<X509, X509_free>;
 using Pkcs7Ptr = Pointer<PKCS7, PKCS7_free>;
+
+constexpr std::string_view kUnknown = "contains no certificate";
 
 // Parses DER from the start of the bytes. `size` becomes the number of bytes that were parsed.
 template <auto Parse>
@@ -63,22 +67,40 @@ bool is_pem_pkcs7(std::string_view name) {
   return name == PEM_STRING_PKCS7 || name == PEM_STRING_PKCS7_SIGNED || name == PEM_STRING_CMS;
 }
 
-void add_block(std::string_view name, std::string_view der, std::vector<CertificateInfo>& found) {
-  if (is_pem_certificate(name)) {
-    const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-    const auto size = static_cast<long>(der.size());
-    const X509Ptr certificate(name == PEM_STRING_X509_TRUSTED ? d2i_X509_AUX(nullptr, &at, size)
-                                                              : d2i_X509(nullptr, &at, size));
-    if (!certificate) {
-      throw ProbeError(Reason::protocol, "not a certificate: " + take_openssl_errors());
-    }
+void free_bytes(unsigned char* bytes) { OPENSSL_free(bytes); }
+
+bool has_certificates(std::string_view name) {
+  return is_pem_certificate(name) || is_pem_pkcs7(name);
+}
+
+// Adds the certificates of a block. Returns why it is damaged, or an empty text.
+std::string add_block(const PemBlock& block, std::vector<CertificateInfo>& found) {
+  if (!block.problem.empty()) return block.problem;
+  const Pointer<BIO, BIO_free_all> bio(
+      BIO_new_mem_buf(block.text.data(), static_cast<int>(block.text.size())));
+  char* name = nullptr;
+  char* header = nullptr;
+  unsigned char* der = nullptr;
+  long size = 0;
+  const bool is_pem = PEM_read_bio(bio.get(), &name, &header, &der, &size) == 1;
+  OPENSSL_free(name);
+  OPENSSL_free(header);
+  const Pointer<unsigned char, free_bytes> owner(der);
+  const std::string error = take_openssl_errors();
+  if (!is_pem) return error.empty() ? "empty" : "not PEM: " + error;
+  const unsigned char* at = der;
+  if (is_pem_certificate(block.name)) {
+    const bool is_trusted = block.name == PEM_STRING_X509_TRUSTED;
+    const X509Ptr certificate(is_trusted ? d2i_X509_AUX(nullptr, &at, size)
+                                         : d2i_X509(nullptr, &at, size));
+    if (!certificate) return "not a certificate: " + take_openssl_errors();
     found.push_back(describe(*certificate));
-  } else if (is_pem_pkcs7(name)) {
-    const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-    const Pkcs7Ptr message(d2i_PKCS7(nullptr, &at, static_cast<long>(der.size())));
-    if (!message) throw ProbeError(Reason::protocol, "not PKCS#7: " + take_openssl_errors());
+  } else {
+    const Pkcs7Ptr message(d2i_PKCS7(nullptr, &at, size));
+    if (!message) return "not PKCS#7: " + take_openssl_errors();
     std::ranges::move(certificates_of(*message), std::back_inserter(found));
   }
+  return {};
 }
 
 bool contains_pem(std::string_view text, std::string_view name) {
@@ -108,45 +130,53 @@ std::vector<CertificateInfo> read_der(std::string_view der, std::size_t& size) {
   return message ? certificates_of(*message) : std::vector<CertificateInfo>();
 }
 
-// A block of PEM. Cleared, because it may contain a private key.
-struct Block {
-  char* name = nullptr;
-  char* header = nullptr;
-  unsigned char* data = nullptr;
-  long size = 0;
+// Returns an empty text if `text` is not Base64.
+std::string decode_base64(std::string_view text) {
+  const Pointer<EVP_ENCODE_CTX, EVP_ENCODE_CTX_free> context(EVP_ENCODE_CTX_new());
+  EVP_DecodeInit(context.get());
+  std::string decoded(text.size() + 3, '\0');
+  auto* const out = reinterpret_cast<unsigned char*>(decoded.data());
+  int size = 0;
+  int rest = 0;
+  const bool is_base64 = EVP_DecodeUpdate(context.get(), out, &size,
+                                          reinterpret_cast<const unsigned char*>(text.data()),
+                                          static_cast<int>(text.size())) >= 0 &&
+                         EVP_DecodeFinal(context.get(), out + size, &rest) == 1;
+  decoded.resize(is_base64 ? static_cast<std::size_t>(size + rest) : 0);
+  take_openssl_errors();
+  return decoded;
+}
 
-  Block() = default;
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-  ~Block() {
-    OPENSSL_free(name);
-    OPENSSL_free(header);
-    OPENSSL_clear_free(data, static_cast<std::size_t>(size));
+std::string describe_base64(std::string_view text) {
+  const std::string decoded = decode_base64(text);
+  if (decoded.empty()) return {};
+  if (std::ranges::any_of(split_pem(decoded), &has_certificates, &PemBlock::name)) {
+    return "is Base64 of a PEM file: decode it, for example with base64 -d";
   }
-};
+  std::size_t size = 0;
+  if (!read_der(decoded, size).empty()) {
+    return "is Base64 without the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----: "
+           "add them";
+  }
+  const std::string other = describe_other(decoded);
+  return other == kUnknown ? std::string() : "is Base64 of a file that " + other;
+}
 
 }  // namespace
 
-std::vector<CertificateInfo> read_pem_certificates(std::string_view pem) {
+CertificateList read_pem_certificates(std::string_view pem) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (pem.starts_with(kByteOrderMark)) pem.remove_prefix(kByteOrderMark.size());
-  if (pem.empty()) return {};
-  const Pointer<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  std::vector<CertificateInfo> found;
-  for (;;) {
-    Block block;
-    if (PEM_read_bio(bio.get(), &block.name, &block.header, &block.data, &block.size) != 1) {
-      const unsigned long error = ERR_peek_last_error();
-      const bool end =
-          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-      const std::string error_text = take_openssl_errors();
-      if (end) return found;
-      throw ProbeError(Reason::protocol, "not PEM: " + error_text);
-    }
-    add_block(block.name,
-              {reinterpret_cast<const char*>(block.data), static_cast<std::size_t>(block.size)},
-              found);
+  CertificateList list;
+  std::size_t damaged = 0;
+  for (const PemBlock& block : split_pem(pem)) {
+    if (!has_certificates(block.name)) continue;
+    const std::string problem = add_block(block, list.certificates);
+    if (problem.empty() || ++damaged > 1) continue;
+    list.fault = "has a damaged block in line " + std::to_string(block.line) + ": " + problem;
   }
+  if (damaged > 1) list.fault += " (and " + std::to_string(damaged - 1) + " more)";
+  return list;
 }
 
 std::string describe_other(std::string_view content) {
@@ -183,23 +213,16 @@ std::string describe_other(std::string_view content) {
   if (std::ranges::any_of(kKeystores, [&](auto magic) { return content.starts_with(magic); })) {
     return "is a Java keystore: write its certificates to a PEM file with keytool -exportcert -rfc";
   }
-  // Base64 of "-----BEGIN" and of a DER sequence of more than 255 bytes.
-  if (text.starts_with("LS0tLS1CRUdJTi")) {
-    return "is Base64 of a PEM file: decode it, for example with base64 -d";
-  }
-  if (text.starts_with("MII")) {
-    return "is Base64 without the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----: "
-           "add them";
-  }
-  return "contains no certificate";
+  const std::string encoded = describe_base64(text);
+  return encoded.empty() ? std::string(kUnknown) : encoded;
 }
 
-std::vector<CertificateInfo> read_certificates(std::string_view file) {
-  std::vector<CertificateInfo> found = read_pem_certificates(file);
-  if (!found.empty()) return found;
+CertificateList read_certificates(std::string_view file) {
+  CertificateList found = read_pem_certificates(file);
+  if (!found.certificates.empty() || !found.fault.empty()) return found;
   std::size_t size = 0;
-  found = read_der(file, size);
-  if (found.empty()) throw ProbeError(Reason::mismatch, describe_other(file));
+  found.certificates = read_der(file, size);
+  if (found.certificates.empty()) throw ProbeError(Reason::mismatch, describe_other(file));
   if (size != file.size()) {
     throw ProbeError(Reason::protocol, "has unexpected bytes after the DER certificate");
   }

@@ -9,14 +9,21 @@
 
 namespace vitalsd::net {
 
+struct CertificateList {
+  std::vector<CertificateInfo> certificates;
+  /// Names the first damaged block, as a predicate: "has a damaged block in line 12: empty". Empty
+  /// if there is none.
+  std::string fault;
+};
+
 /// Reads the certificates in PEM text, in order, also those of PKCS#7. Everything else (keys,
-/// parameters, comments) is skipped. Throws ProbeError(protocol) if a certificate is invalid.
-std::vector<CertificateInfo> read_pem_certificates(std::string_view pem);
+/// parameters, comments) is skipped. A damaged block does not hide the others.
+CertificateList read_pem_certificates(std::string_view pem);
 
 /// Reads the certificates in the content of a file: any number in PEM, one certificate in DER, or
 /// those of PKCS#7 in DER. Throws ProbeError: mismatch, with the text of describe_other(), if there
-/// is none; protocol if a certificate is invalid or if bytes follow the DER.
-std::vector<CertificateInfo> read_certificates(std::string_view file);
+/// is none; protocol if bytes follow the DER.
+CertificateList read_certificates(std::string_view file);
 
 /// What a content without PEM certificates is, and what to do, as a predicate: "is empty",
 /// "contains a private key and no certificate: use the file of the certificate". Quotes nothing of

@@ -1,9 +1,11 @@
 #include "probes/net/certificate_info.hpp"
 
 #include "probes/net/tls.hpp"
+#include "probes/net/tls_peer.hpp"
 
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include <boost/asio/ip/address.hpp>
 #include <openssl/asn1.h>
@@ -53,9 +55,10 @@ std::string first_alternative_name(const X509& certificate) {
   std::string found;
   for (int i = 0; i < sk_GENERAL_NAME_num(names) && found.empty(); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
-    if (name->type == GEN_DNS) {
-      found.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
-                   static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+    if (name->type == GEN_DNS || name->type == GEN_URI || name->type == GEN_EMAIL) {
+      const ASN1_IA5STRING* const text = name->d.ia5;
+      found.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                   static_cast<std::size_t>(ASN1_STRING_length(text)));
     } else if (name->type == GEN_IPADD) {
       found = address_text(*name->d.iPAddress);
     }
@@ -104,7 +107,11 @@ CertificateInfo describe(X509& certificate) {
   CertificateInfo info;
   info.common_name = common_name_of(X509_get_subject_name(&certificate));
   if (info.common_name.empty()) info.common_name = first_alternative_name(certificate);
-  info.issuer = common_name_of(X509_get_issuer_name(&certificate));
+  if (info.common_name.empty()) {
+    CertificateIdentity identity = identity_of(certificate);
+    info.common_name =
+        identity.subject.empty() ? "serial " + identity.serial : std::move(identity.subject);
+  }
   info.not_before = to_unix(X509_get0_notBefore(&certificate));
   info.not_after = to_unix(X509_get0_notAfter(&certificate));
   info.weakness = key_weakness(certificate);

@@ -15,9 +15,9 @@
 namespace vitalsd::net {
 
 struct CertificateInfo {
-  /// Of the subject; if it has none, the first DNS or IP alternative name.
+  /// Of the subject; if it has none, the first alternative name (DNS, IP, URI or email), otherwise
+  /// the whole subject, or "serial " and the serial number.
   std::string common_name;
-  std::string issuer;     ///< common name of the issuer
   double not_before = 0;  ///< Unix time
   double not_after = 0;   ///< Unix time
   /// Why the key or the signature is below today's minimum ("RSA key of 1024 bits, signed with

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <openssl/bio.h>
 #include <openssl/dsa.h>
@@ -64,10 +65,13 @@ struct Profile {
   const EVP_MD* digest = EVP_sha256();
   long begins = -kDay;
   long expires = kDay;
+  bool is_authority = false;   ///< also without: a self-signed certificate
+  std::string organization{};  ///< of the subject
+  std::string alternatives{};  ///< "DNS:shop.test,IP:10.0.0.1"
 };
 
-/// Returns a certificate that expires in one day. It is signed by `issuer`. Without an issuer, it
-/// is self-signed and can be a CA.
+/// Returns a certificate that expires in one day. The common name may be empty. It is signed by
+/// `issuer`. Without an issuer, it is self-signed and can be a CA.
 inline Certificate make_certificate(const std::string& common_name,
                                     const std::optional<Certificate>& issuer = std::nullopt,
                                     const Profile& profile = {}) {
@@ -83,21 +87,32 @@ inline Certificate make_certificate(const std::string& common_name,
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), profile.expires);
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME* const name = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
-                             reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
-                             0);
+  for (const auto& [field, text] : {std::pair("CN", common_name), {"O", profile.organization}}) {
+    if (text.empty()) continue;
+    X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(text.c_str()), -1, -1, 0);
+  }
+  if (!profile.alternatives.empty()) {
+    const Extension names(
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, profile.alternatives.c_str()));
+    require(X509_add_ext(certificate.get(), names.get(), -1) == 1);
+  }
+  const auto add_authority = [&] {
+    const Extension is_ca(
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "critical,CA:TRUE"));
+    X509_add_ext(certificate.get(), is_ca.get(), -1);
+  };
   if (issuer) {
     const X509Ptr parent(
         PEM_read_bio_X509(reading(issuer->certificate).get(), nullptr, nullptr, nullptr));
     const Key parent_key(
         PEM_read_bio_PrivateKey(reading(issuer->key).get(), nullptr, nullptr, nullptr));
     X509_set_issuer_name(certificate.get(), X509_get_subject_name(parent.get()));
+    if (profile.is_authority) add_authority();
     require(X509_sign(certificate.get(), parent_key.get(), profile.digest) > 0);
   } else {
     X509_set_issuer_name(certificate.get(), name);
-    const Extension is_ca(
-        X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "critical,CA:TRUE"));
-    X509_add_ext(certificate.get(), is_ca.get(), -1);
+    add_authority();
     require(X509_sign(certificate.get(), key.get(), profile.digest) > 0);
   }
   return {to_pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }),

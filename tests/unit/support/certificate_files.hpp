@@ -1,6 +1,7 @@
 // Files in which a certificate may be, or may be expected.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,15 @@ inline std::string to_binary(const std::string& pem) {
   OPENSSL_free(header);
   OPENSSL_free(bytes);
   return der;
+}
+
+/// Encodes bytes as Base64 on one line.
+inline std::string to_base64(const std::string& bytes) {
+  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
+  text.resize(static_cast<std::size_t>(EVP_EncodeBlock(
+      reinterpret_cast<unsigned char*>(text.data()),
+      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()))));
+  return text;
 }
 
 /// PKCS#7 in PEM with these certificates, as files *.p7b have it.

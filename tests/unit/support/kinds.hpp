@@ -82,10 +82,17 @@ class Observation {
   /// Returns the reading of a check, or std::nullopt if the check has none.
   [[nodiscard]] std::optional<double> reading(std::string_view check,
                                               std::string_view object = {}) const {
-    const auto found = std::ranges::find_if(checks_, [&](const CheckResult& result) {
-      return result.check->name == check && result.object == object;
-    });
-    return found == checks_.end() ? std::nullopt : std::optional(found->reading);
+    const CheckResult* const found = find(check, object);
+    return found == nullptr ? std::nullopt : std::optional(found->reading);
+  }
+  /// Returns the status of a check without configured thresholds, or std::nullopt if it has none.
+  [[nodiscard]] std::optional<Status> status(std::string_view check,
+                                             std::string_view object = {}) const {
+    const CheckResult* const found = find(check, object);
+    if (found == nullptr) return std::nullopt;
+    return judge(*found->check,
+                 found->thresholds.or_else({found->check->warn, found->check->critical}),
+                 found->reading);
   }
   /// The number of samples that were left out because their part already has a sample with the same
   /// metric and labels.
@@ -96,6 +103,12 @@ class Observation {
  private:
   static std::string text_of(const std::optional<Failure>& failure) {
     return failure ? std::string(reason_name(failure->reason)) + ": " + failure->detail : "";
+  }
+  [[nodiscard]] const CheckResult* find(std::string_view check, std::string_view object) const {
+    const auto found = std::ranges::find_if(checks_, [&](const CheckResult& result) {
+      return result.check->name == check && result.object == object;
+    });
+    return found == checks_.end() ? nullptr : &*found;
   }
   void render(const Part& part) {
     Rendering lines;

@@ -1,5 +1,7 @@
 #include "unit/support/certificate.hpp"
 
+#include <algorithm>
+#include <ctime>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -147,11 +149,15 @@ TEST_F(CertificateFiles, AreNamedIfTheyAreSomethingElse) {
       {test::make_pkcs12(made), pkcs12_fault},
       {utf16(made.certificate), "is UTF-16 text: convert it to ASCII or UTF-8"},
       {utf16(made.certificate).substr(2), "is UTF-16 text: convert it to ASCII or UTF-8"},
-      {"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
+      {test::to_base64(made.certificate),
        "is Base64 of a PEM file: decode it, for example with base64 -d"},
-      {"MIIBszCCAVmgAwIBAgIUZ",
+      {test::to_base64(test::to_der(made.certificate)) + '\n',
        "is Base64 without the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----: add "
        "them"},
+      {test::to_base64(made.key), "is Base64 of a file that " + key_fault},
+      {test::to_base64(test::to_binary(made.key)), "is Base64 of a file that " + key_fault},
+      {test::to_base64(request), "is Base64 of a file that " + request_fault},
+      {test::to_base64("certainly not"), "contains no certificate"},
       {std::string("\xfe\xed\xfe\xed\0\0\0\2", 8),
        "is a Java keystore: write its certificates to a PEM file with keytool -exportcert -rfc"},
       {"certainly not", "contains no certificate"}};
@@ -176,6 +182,85 @@ TEST_F(CertificateFiles, MayBeginInTheFuture) {
   EXPECT_NEAR(reading("early", test::kDay / 2), test::kDay / 2, 60);
 }
 
+// The good certificates of a file are published beside the fault of the others.
+TEST_F(CertificateFiles, MayHaveDamagedBlocks) {
+  const test::Certificate good = test::make_certificate("good");
+  const auto begin = std::string("-----BEGIN CERTIFICATE-----\n");
+  const auto end = std::string("-----END CERTIFICATE-----\n");
+  const auto lines = std::ranges::count(good.certificate, '\n');
+  const auto expect = [&](const std::string& content, const std::string& fault) {
+    const std::string path = directory.file("a.pem", content);
+    const test::Observation run = observe("a.pem");
+    EXPECT_EQ(run.failure(path), "protocol: has a damaged block in line " + fault) << content;
+    EXPECT_TRUE(run.value("cert_expiry_timestamp", {{"cn", "good"}, {"source", path}})) << content;
+    EXPECT_TRUE(run.reading("expires_in", "good, " + path)) << content;
+  };
+  const std::string second = std::to_string(lines + 1);
+  expect(good.certificate + begin + end, second + ": empty");
+  expect(begin + "\n" + end + good.certificate, "1: empty");
+  expect(good.certificate + begin + "AAAA\n", second + ": no line -----END CERTIFICATE-----");
+  expect(begin + "AAAA\n" + good.certificate, "1: no line -----END CERTIFICATE-----");
+  expect(good.certificate + end, second + ": no line -----BEGIN CERTIFICATE-----");
+  expect(" " + begin + "AAAA\n" + end + good.certificate,
+         "1: the line is not exactly -----BEGIN CERTIFICATE-----");
+  expect(begin + "AAAA\n----END CERTIFICATE-----\n" + good.certificate,
+         "1: its last line is not exactly -----END CERTIFICATE-----");
+  expect(good.certificate + begin + "AAAA\n" + end + begin + end + good.certificate,
+         second + ": not a certificate: wrong tag, nested asn1 error (and 1 more)");
+  // Blocks of something else are not read.
+  const std::string path = directory.file(
+      "a.pem", "-----BEGIN EC PRIVATE KEY-----\n" + good.certificate + good.key.substr(40));
+  EXPECT_EQ(observe("a.pem").failure(path), "");
+}
+
+TEST_F(CertificateFiles, AreNamedWithoutACommonName) {
+  const auto expect = [&](const std::string& name, const test::Profile& profile) {
+    const std::string path = directory.file(
+        "a.pem", test::make_certificate("", test::make_certificate("ca"), profile).certificate);
+    const test::Observation run = observe("a.pem");
+    EXPECT_TRUE(run.value("cert_expiry_timestamp", {{"cn", name}, {"source", path}})) << run.text();
+    EXPECT_TRUE(run.reading("expires_in", name + ", " + path)) << name;
+  };
+  expect("shop.test", {.alternatives = "DNS:shop.test,DNS:other.test"});
+  expect("10.0.0.1", {.alternatives = "IP:10.0.0.1"});
+  expect("spiffe://shop/web", {.organization = "Shop", .alternatives = "URI:spiffe://shop/web"});
+  expect("ops@shop.test", {.alternatives = "email:ops@shop.test"});
+  expect("O=Shop", {.organization = "Shop"});
+  const std::string path =
+      directory.file("a.pem", test::make_certificate("", test::make_certificate("ca")).certificate);
+  EXPECT_TRUE(observe("a.pem").text().contains("cn=\"serial ")) << observe("a.pem").text();
+}
+
+// Each has the thresholds of its own lifetime.
+TEST_F(CertificateFiles, AreJudgedIfTheyHaveTheSameName) {
+  const test::Certificate short_lived =
+      test::make_certificate("a", std::nullopt, {.begins = -60, .expires = 2 * test::kDay});
+  const test::Certificate due = test::make_certificate(
+      "a", std::nullopt, {.begins = -360 * test::kDay, .expires = 5 * test::kDay});
+  const std::string path = directory.file("1.pem", due.certificate + short_lived.certificate);
+  const test::Observation run = observe("1.pem");
+  EXPECT_NEAR(run.reading("expires_in", "a, " + path).value_or(0), 5 * test::kDay, 60);
+  EXPECT_EQ(run.count("cert_expiry_timestamp"), 1U);
+}
+
+TEST_F(CertificateFiles, MayEndBeforeTheyBegin) {
+  const std::string path = directory.file(
+      "a.pem",
+      test::make_certificate("a", std::nullopt, {.begins = test::kDay, .expires = test::kDay / 2})
+          .certificate);
+  EXPECT_EQ(observe("a.pem").status("expires_in", "a, " + path), Status::critical);
+}
+
+TEST_F(CertificateFiles, AreJudgedBesideAFileThatFails) {
+  std::ignore = directory.file("b.pem", "certainly not");
+  EXPECT_EQ(observe("*.pem").reading("weak"), std::nullopt);
+  const std::string path = directory.file(
+      "a.pem",
+      test::make_certificate("a", std::nullopt, {.make_key = [] { return EVP_RSA_gen(1024); }})
+          .certificate);
+  EXPECT_EQ(observe("*.pem").reading("weak", "a, " + path + " (RSA key of 1024 bits)"), 1);
+}
+
 // Each certificate is judged, also those whose dates are not published.
 TEST_F(CertificateFiles, MayContainTheNextCertificate) {
   const test::Certificate next = test::make_certificate(
@@ -183,7 +268,9 @@ TEST_F(CertificateFiles, MayContainTheNextCertificate) {
   const std::string path =
       directory.file("1.pem", next.certificate + test::make_certificate("a").certificate);
   const test::Observation run = observe("1.pem");
-  EXPECT_NEAR(run.reading("expires_in", "a, " + path).value_or(0), test::kDay, 60);
+  const double first =
+      run.value("cert_expiry_timestamp", {{"cn", "a"}, {"source", path}}).value_or(0);
+  EXPECT_NEAR(first - static_cast<double>(std::time(nullptr)), test::kDay, 60);
   EXPECT_NEAR(run.reading("not_yet_valid", "a, " + path).value_or(0), test::kDay / 2, 60);
 }
 

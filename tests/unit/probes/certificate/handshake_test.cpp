@@ -159,6 +159,38 @@ TEST_F(HandshakeTest, JudgesTheWholeChain) {
   }
 }
 
+TEST_F(HandshakeTest, PublishesTheDatesOfIssuers) {
+  const test::Certificate middle =
+      test::make_certificate("middle", ca, {.expires = 3 * test::kDay, .is_authority = true});
+  test::Certificate leaf = test::make_certificate("shop.example", middle);
+  leaf.certificate += middle.certificate;
+  const TlsServer server(fixture.loop, leaf);
+  const test::Observation run =
+      observe(server.endpoint(), trusting(ca, ", server_name: shop.example"));
+  const auto date = [&](const std::string& name, const std::string& cn) {
+    return run.value(name, {{"cn", cn}, {"source", server.endpoint()}}).value_or(0);
+  };
+  EXPECT_EQ(date("cert_issuer_expiry_timestamp", "middle"),
+            date("cert_expiry_timestamp", "shop.example") + 2 * test::kDay);
+  EXPECT_EQ(date("cert_issuer_not_before_timestamp", "middle"),
+            date("cert_issuer_expiry_timestamp", "middle") - 4 * test::kDay);
+  EXPECT_EQ(run.count("cert_issuer_expiry_timestamp"), 2U);  // with the root
+}
+
+// Servers may also send certificates that no client needs.
+TEST_F(HandshakeTest, JudgesIssuersOnly) {
+  const auto weak = [](const std::string& name, const test::Certificate& issuer) {
+    return test::make_certificate(name, issuer, {.digest = EVP_sha1()});
+  };
+  const test::Certificate middle = weak("middle", ca);
+  test::Certificate leaf = test::make_certificate("shop.example", middle);
+  leaf.certificate += weak("useless", ca).certificate + middle.certificate + ca.certificate;
+  const TlsServer server(fixture.loop, leaf);
+  const test::Observation run = observe(server.endpoint(), ", tls: {verify: false}");
+  EXPECT_EQ(run.reading("weak", "middle, " + server.endpoint() + " (signed with SHA-1)"), 1);
+  EXPECT_EQ(run.count("cert_issuer_expiry_timestamp"), 0U);
+}
+
 TEST_F(HandshakeTest, DetectsASelfSignedCertificate) {
   const TlsServer server(fixture.loop, ca);
   const test::Certificate other = test::make_certificate("another CA");

@@ -1,5 +1,9 @@
 #include "probes/certificate/tls_secret.hpp"
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "unit/support/certificate.hpp"
 #include "unit/support/protobuf.hpp"
 
@@ -79,7 +83,11 @@ TEST(TlsSecret, MayContainItsAuthority) {
   const Names both = with_authority(made.certificate, broken);
   ASSERT_EQ(both.size(), 2U);  // the date of the other entry stays
   EXPECT_EQ(both[0], "shop/web shop.test");
-  EXPECT_TRUE(both[1].starts_with("ca.crt is not a certificate: ")) << both[1];
+  EXPECT_TRUE(both[1].starts_with("ca.crt has a damaged block in line 1: ")) << both[1];
+  EXPECT_EQ(with_authority(made.certificate + "-----END CERTIFICATE-----", authority).back(),
+            "tls.crt has a damaged block in line " +
+                std::to_string(std::ranges::count(made.certificate, '\n') + 1) +
+                ": no line -----BEGIN CERTIFICATE-----");
 }
 
 TEST(TlsSecret, MayBeOpaque) {
@@ -125,7 +133,7 @@ TEST(TlsSecret, ReportsWhyThereIsNoCertificate) {
             "tls.crt is in DER: convert it to PEM");
   const std::string broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
   const std::string text = fault(secret(broken, made.key));
-  EXPECT_TRUE(text.starts_with("tls.crt is not a certificate: ")) << text;
+  EXPECT_TRUE(text.starts_with("tls.crt has a damaged block in line 1: ")) << text;
 }
 
 TEST(TlsSecret, DoesNotQuoteTheSecretInAFault) {
