@@ -308,19 +308,20 @@ void App::receive(WebPush push, WebOptions::PushDone done) {
   }
   std::string probe = push.probe;
   std::string path = push.route + push.path;
-  receiver->receive({.method = std::move(push.method),
-                     .route = std::move(push.route),
-                     .path = std::move(push.path),
-                     .query = std::move(push.query),
-                     .content_type = std::move(push.content_type),
-                     .content_encoding = std::move(push.content_encoding),
-                     .body = std::move(push.body)},
-                    [this, probe = std::move(probe), path = std::move(path),
-                     done = std::move(done)](PushAnswer answer) {
-                      log_refusal(probe, path, answer);
-                      done(answer.status, std::move(answer.text));
-                    });
-  state_.save_soon();
+  receiver->receive(
+      {.method = std::move(push.method),
+       .route = std::move(push.route),
+       .path = std::move(push.path),
+       .query = std::move(push.query),
+       .content_type = std::move(push.content_type),
+       .content_encoding = std::move(push.content_encoding),
+       .body = std::move(push.body)},
+      [this, probe = std::move(probe), path = std::move(path),
+       done = std::move(done)](PushAnswer answer) {
+        log_refusal(probe, path, answer);
+        done(answer.status, std::move(answer.text));
+      },
+      [this] { state_.save_soon(); });
 }
 
 // A client such as curl ignores the response. Logs a refusal of a path when it begins and when its

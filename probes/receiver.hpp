@@ -46,10 +46,11 @@ class Receiver {
   [[nodiscard]] virtual std::vector<PushRoute> routes() const = 0;
 
   using Answer = std::function<void(PushAnswer)>;
-  /// Processes a request. Calls `answer` once, immediately or later, for example when its Notes are
-  /// saved. If that takes longer than the limit for a request, the client receives 503. Probe loop
-  /// only.
-  virtual void receive(Push push, Answer answer) = 0;
+  using Changed = std::function<void()>;
+  /// Processes a request. Calls `changed` after each change of its Notes, which are then saved
+  /// soon. Calls `answer` once, immediately or later, for example when its Notes are saved. If that
+  /// takes longer than the limit for a request, the client receives 503. Probe loop only.
+  virtual void receive(Push push, Answer answer, Changed changed) = 0;
 };
 
 }  // namespace vitalsd

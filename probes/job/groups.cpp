@@ -4,22 +4,18 @@
 #include "exporter/model/text_format.hpp"
 #include "probes/error.hpp"
 #include "probes/page/page_reader.hpp"
-#include "probes/saved_number.hpp"
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 #include <ranges>
-#include <stdexcept>
 #include <utility>
-
-#include <boost/json/object.hpp>
 
 namespace vitalsd::job {
 
 namespace {
 
-namespace json = boost::json;
 using page::Dropped;
 using page::PageReader;
 
@@ -121,25 +117,6 @@ void append_header(std::string& out, std::string_view name, Type type, std::stri
   out += '\n';
 }
 
-// Throws std::exception if the value is not a time before the year 10000.
-double to_time(const json::value& value) {
-  constexpr double kMax = 253402300800;
-  const auto time = read_saved_number(value);
-  if (!(time >= 0 && time < kMax)) throw std::out_of_range("time");
-  return time;
-}
-
-std::string to_text(const json::value& value) { return std::string(value.as_string()); }
-
-Type to_type(json::string_view text) {
-  const std::string_view word(text.data(), text.size());
-  for (const Type type :
-       {Type::gauge, Type::counter, Type::histogram, Type::summary, Type::info, Type::stateset}) {
-    if (word == type_name(type)) return type;
-  }
-  return Type::unknown;
-}
-
 std::size_t count_lines(std::string_view text) {
   return static_cast<std::size_t>(std::ranges::count(text, '\n'));
 }
@@ -198,52 +175,62 @@ std::expected<Groups::Body, PushAnswer> Groups::read(std::string_view body,
       continue;
     }
     out.accepted.series += series;
-    out.families.emplace(metric.name, Family{.type = metric.type,
-                                             .help = std::string(metric.help),
-                                             .lines = std::string(family.lines)});
+    // A body may have both a reserved name and its exported_NAME.
+    auto& known = out.families[std::string(metric.name)];
+    known = std::make_shared<Family>(metric.type, std::string(metric.help),
+                                     (known ? known->lines : "") + std::string(family.lines));
   }
   return out;
 }
 
+Groups::Rendered Groups::parse(std::string_view page) const {
+  ForeignFamilies own;
+  PageReader reader(rules(), own, labels_, false, nullptr);
+  reader.feed(page);
+  Fragment families = reader.finish();
+  return {std::move(families), reader.dropped(), reader.first_dropped()};
+}
+
 // Refuses groups that would not be published completely.
-std::expected<void, PushAnswer> Groups::check(const ByLabels& groups) const {
+std::expected<void, PushAnswer> Groups::accept(ByLabels groups) {
   std::map<std::string_view, Type> types;
   for (const auto& [labels, group] : groups) {
     for (const auto& [family_name, family] : group.families) {
-      const auto [known, is_new] = types.try_emplace(family_name, family.type);
-      if (is_new || known->second == family.type) continue;
+      const auto [known, is_new] = types.try_emplace(family_name, family->type);
+      if (is_new || known->second == family->type) continue;
       return refuse(400, "The family " + shown(family_name) +
                              " has two types in the groups of the job: " +
                              std::string(type_name(known->second)) + " and " +
-                             std::string(type_name(family.type)) + '.');
+                             std::string(type_name(family->type)) + '.');
     }
   }
-  const std::string text = page_of(groups);
-  if (text.size() > kMaxBytes) {
+  const std::string page = page_of(groups);
+  if (page.size() > kMaxBytes) {
     return refuse(413, "The groups of the job have more than " + std::to_string(kMaxBytes) +
                            " bytes: push less, or delete groups.");
   }
-  ForeignFamilies own;
-  PageReader reader(rules(), own, R"(probe="")", false, nullptr);
-  Fragment fragment;
+  Rendered rendered;
   try {
-    reader.feed(text);
-    fragment = reader.finish();
+    rendered = parse(page);
   } catch (const ProbeError& error) {
     return refuse(400, error.what());
   }
-  if (const auto& dropped = reader.first_dropped()) {
+  if (const auto& dropped = rendered.first_dropped) {
     if (dropped->reason != Dropped::duplicate) return std::unexpected(refusal_of(*dropped));
     return refuse(400, "Another group of the job has a series of the family " +
                            shown(dropped->family) + " with the same labels.");
   }
   // A histogram or a summary owns the names with _count and _sum, too.
-  if (!fragment) return {};
-  for (const FragmentFamily& family : *fragment) {
-    const auto known = types.find(family.metric->name);
-    if (known != types.end() && known->second == family.metric->type) types.erase(known);
+  if (rendered.families) {
+    for (const FragmentFamily& family : *rendered.families) {
+      const auto known = types.find(family.metric->name);
+      if (known != types.end() && known->second == family.metric->type) types.erase(known);
+    }
+    if (!types.empty()) return std::unexpected(clash_of(types.begin()->first));
   }
-  if (!types.empty()) return std::unexpected(clash_of(types.begin()->first));
+  set(std::move(groups));
+  rendered_ = std::move(rendered);
+  rendered_of_ = groups_;
   return {};
 }
 
@@ -252,8 +239,7 @@ std::expected<Groups::Accepted, PushAnswer> Groups::push(const GroupLabels& labe
                                                          const ForeignFamilies& declared,
                                                          double now) {
   const std::string key = text_of(name_, labels);
-  const auto known = groups_.find(key);
-  if (known == groups_.end() && groups_.size() >= kMaxGroups) {
+  if (!groups_->contains(key) && groups_->size() >= kMaxGroups) {
     return refuse(413, "The job has " + std::to_string(kMaxGroups) +
                            " groups, which is the limit: delete some, or wait until they expire.");
   }
@@ -261,64 +247,81 @@ std::expected<Groups::Accepted, PushAnswer> Groups::push(const GroupLabels& labe
   std::expected<Body, PushAnswer> read_body =
       read(body, has_instance(body) ? key : with_instance(key, name_), declared);
   if (!read_body) return std::unexpected(std::move(read_body.error()));
-  ByLabels next = groups_;
+  ByLabels next = *groups_;
   Group& group = next[key];
   group.pushed = now;
   if (replace == Replace::group) group.families.clear();
   for (auto& [family_name, family] : read_body->families) {
     group.families.insert_or_assign(family_name, std::move(family));
   }
-  if (auto valid = check(next); !valid) return std::unexpected(std::move(valid.error()));
-  groups_ = std::move(next);
-  ++version_;
+  if (auto valid = accept(std::move(next)); !valid) {
+    return std::unexpected(std::move(valid.error()));
+  }
   return std::move(read_body->accepted);
 }
 
 void Groups::refused(const GroupLabels& labels, double now) {
-  ByLabels next = groups_;
+  ByLabels next = *groups_;
   next[text_of(name_, labels)].failed = now;
-  if (next.size() > kMaxGroups || !check(next)) return;
-  groups_ = std::move(next);
-  ++version_;
+  if (next.size() <= kMaxGroups) (void)accept(std::move(next));
 }
 
 void Groups::remove(const GroupLabels& labels) {
-  groups_.erase(text_of(name_, labels));
-  ++version_;
+  ByLabels next = *groups_;
+  if (next.erase(text_of(name_, labels)) > 0) set(std::move(next));
 }
 
 bool Groups::expire(double now, double ttl) {
-  bool has_changed = false;
-  for (auto& [labels, group] : groups_) {
-    for (double* const time : {&group.pushed, &group.failed}) {
-      if (*time <= now) continue;
-      *time = now;
-      has_changed = true;
-    }
-  }
-  for (auto& [labels, group] : groups_) {
-    if (group.pushed + ttl >= now || group.families.empty()) continue;
-    group.families.clear();
-    has_changed = true;
-  }
-  const auto is_over = [&](const auto& entry) {
-    return std::max(entry.second.pushed, entry.second.failed) + ttl < now;
+  const auto is_over = [&](double time) { return time + ttl < now; };
+  const auto is_current = [&](const auto& entry) {
+    const Group& group = entry.second;
+    if (group.pushed > now || group.failed > now) return false;
+    return !is_over(group.pushed) || (group.families.empty() && !is_over(group.failed));
   };
-  if (std::erase_if(groups_, is_over) > 0) has_changed = true;
-  if (has_changed) ++version_;
-  return has_changed;
+  if (std::ranges::all_of(*groups_, is_current)) return false;
+  ByLabels next = *groups_;
+  for (auto& [labels, group] : next) {
+    group.pushed = std::min(group.pushed, now);
+    group.failed = std::min(group.failed, now);
+    if (is_over(group.pushed)) group.families.clear();
+  }
+  std::erase_if(next, [&](const auto& entry) {
+    return is_over(std::max(entry.second.pushed, entry.second.failed));
+  });
+  set(std::move(next));
+  return true;
 }
 
 bool Groups::clear() {
-  const bool had_any = !groups_.empty();
-  groups_.clear();
-  ++version_;
+  const bool had_any = !groups_->empty();
+  set({});
   return had_any;
 }
 
 // ---- the page -----------------------------------------------------------------------------------
 
-std::string Groups::page() const { return page_of(groups_); }
+std::size_t Groups::bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& [labels, group] : *groups_) {
+    bytes += labels.size();
+    for (const auto& [family_name, family] : group.families) bytes += family->lines.size();
+  }
+  return bytes;
+}
+
+const Groups::Rendered& Groups::render(const std::string& labels) {
+  if (is_rendered(*this, labels)) return rendered_;
+  labels_ = labels;
+  rendered_ = parse(page());
+  rendered_of_ = groups_;
+  return rendered_;
+}
+
+void Groups::share_rendering(const Groups& copy) {
+  labels_ = copy.labels_;
+  rendered_ = copy.rendered_;
+  rendered_of_ = copy.rendered_of_;
+}
 
 std::string Groups::page_of(const ByLabels& groups) const {
   std::string out;
@@ -336,7 +339,7 @@ std::string Groups::page_of(const ByLabels& groups) const {
   add_times(kPushFailureTime, &Group::failed);
   for (const auto& [labels, group] : groups) {
     for (const auto& [family_name, family] : group.families) {
-      families[family_name].push_back(&family);
+      families[family_name].push_back(family.get());
     }
   }
   for (const auto& [family_name, parts] : families) {
@@ -344,47 +347,6 @@ std::string Groups::page_of(const ByLabels& groups) const {
     for (const Family* const part : parts) out += part->lines;
   }
   return out;
-}
-
-// ---- notes --------------------------------------------------------------------------------------
-
-json::array Groups::to_json() const {
-  json::array out;
-  for (const auto& [labels, group] : groups_) {
-    json::object& entry = out.emplace_back(json::object()).as_object();
-    entry["labels"] = labels;
-    entry["pushed"] = saved_number(group.pushed);
-    entry["failed"] = saved_number(group.failed);
-    json::array& families = entry["families"].emplace_array();
-    for (const auto& [name, family] : group.families) {
-      const std::string_view type = type_name(family.type);
-      families.push_back({{"name", name},
-                          {"type", json::string_view(type.data(), type.size())},
-                          {"help", family.help},
-                          {"lines", family.lines}});
-    }
-  }
-  return out;
-}
-
-void Groups::restore(const json::value& saved) {
-  ByLabels groups;
-  for (const json::value& value : saved.as_array()) {
-    const json::object& entry = value.as_object();
-    Group& group = groups[to_text(entry.at("labels"))];
-    group.pushed = to_time(entry.at("pushed"));
-    group.failed = to_time(entry.at("failed"));
-    for (const json::value& each : entry.at("families").as_array()) {
-      const json::object& family = each.as_object();
-      group.families.emplace(to_text(family.at("name")),
-                             Family{.type = to_type(family.at("type").as_string()),
-                                    .help = to_text(family.at("help")),
-                                    .lines = to_text(family.at("lines"))});
-    }
-  }
-  if (groups.size() > kMaxGroups || !check(groups)) throw std::invalid_argument("groups");
-  groups_ = std::move(groups);
-  ++version_;
 }
 
 }  // namespace vitalsd::job

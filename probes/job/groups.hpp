@@ -1,15 +1,19 @@
 // The metrics that a job has pushed, by group, as the Pushgateway keeps them, but for a limited
-// time. Probe loop only.
+// time. Pure: a copy is cheap, because copies share the groups, and may be changed on any thread.
 #pragma once
 
 #include "exporter/model/foreign.hpp"
 #include "exporter/model/metric.hpp"
+#include "exporter/model/sample_set.hpp"
 #include "probes/job/group_key.hpp"
+#include "probes/page/dropped.hpp"
+#include "probes/page/page_reader.hpp"
 
 #include <cstddef>
-#include <cstdint>
 #include <expected>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,7 +44,7 @@ class Groups {
   enum class Replace : unsigned char { families, group };  ///< POST, PUT
 
   /// `name` is the name of the job.
-  explicit Groups(std::string name) : name_(std::move(name)) {}
+  explicit Groups(std::string name = {}) : name_(std::move(name)) {}
 
   /// The result of a push: what is published of it.
   struct Accepted {
@@ -68,13 +72,29 @@ class Groups {
   /// Removes all groups. Returns whether there were any.
   bool clear();
 
-  [[nodiscard]] std::size_t size() const { return groups_.size(); }
-  /// Changes whenever page() changes.
-  [[nodiscard]] std::uint64_t version() const { return version_; }
+  [[nodiscard]] std::size_t size() const { return groups_->size(); }
+  /// The bytes of all lines.
+  [[nodiscard]] std::size_t bytes() const;
 
   /// All groups as a page in the text format 0.0.4, with `push_time_seconds` and
   /// `push_failure_time_seconds`. A line has the labels of its group.
-  [[nodiscard]] std::string page() const;
+  [[nodiscard]] std::string page() const { return page_of(*groups_); }
+
+  /// The families of page(), whose lines begin with the labels of the probe.
+  struct Rendered {
+    Fragment families{};           ///< null: there are none
+    page::DroppedLines dropped{};  ///< lines that cannot be published with these labels
+    std::optional<page::FirstDropped> first_dropped{};
+  };
+  /// Parses page(), unless the last change or the last call did so with the same labels. Later
+  /// pushes use these labels.
+  const Rendered& render(const std::string& labels);
+  /// Whether render() has been called with these labels, and the groups are those of `other`.
+  [[nodiscard]] bool is_rendered(const Groups& other, const std::string& labels) const {
+    return rendered_of_ == other.groups_ && labels_ == labels;
+  }
+  /// Takes over the result of render() from a copy.
+  void share_rendering(const Groups& copy);
 
   [[nodiscard]] boost::json::array to_json() const;
   /// Throws std::exception if the text is not that of to_json().
@@ -86,7 +106,7 @@ class Groups {
     std::string help;
     std::string lines;  // with the labels of the group
   };
-  using Families = std::map<std::string, Family, std::less<>>;  // by name
+  using Families = std::map<std::string, std::shared_ptr<const Family>, std::less<>>;  // by name
   struct Group {
     double pushed = 0;  // Unix time; 0: never
     double failed = 0;
@@ -100,12 +120,16 @@ class Groups {
   };
   static std::expected<Body, PushAnswer> read(std::string_view body, const std::string& labels,
                                               const ForeignFamilies& declared);
-  [[nodiscard]] std::expected<void, PushAnswer> check(const ByLabels& groups) const;
+  std::expected<void, PushAnswer> accept(ByLabels groups);
+  [[nodiscard]] Rendered parse(std::string_view page) const;
+  void set(ByLabels groups) { groups_ = std::make_shared<const ByLabels>(std::move(groups)); }
   [[nodiscard]] std::string page_of(const ByLabels& groups) const;
 
   std::string name_;
-  ByLabels groups_;
-  std::uint64_t version_ = 0;
+  std::shared_ptr<const ByLabels> groups_ = std::make_shared<const ByLabels>();
+  std::string labels_ = R"(probe="")";  // of the probe
+  Rendered rendered_;
+  std::shared_ptr<const ByLabels> rendered_of_;
 };
 
 }  // namespace vitalsd::job

@@ -35,7 +35,7 @@ std::optional<double> to_number(const json::object& object, std::string_view key
 
 History::~History() {
   for (const Waiting& waiting : std::exchange(waiting_, {})) {
-    waiting.answer({kUnavailable, "The configuration has changed: retry.\n"});
+    waiting.answer(gone());
   }
 }
 

@@ -35,6 +35,8 @@ class History final : public Notes {
   static PushAnswer busy() {
     return {503, "Too many requests wait until the state is saved: retry.\n"};
   }
+  /// The answer to requests that wait when the probe is removed.
+  static PushAnswer gone() { return {503, "The configuration has changed: retry.\n"}; }
 
   /// Records a request, unless is_full(). A request of a run that has been
   /// recorded already has no effect. `message` is the text for the status page.

@@ -119,7 +119,7 @@ class JobProbe final : public Probe, public Receiver {
         timetable_(options),
         backup_(options.get<std::string>(
             "backup", "", "name of the probe of kind backup that watches what the job writes")),
-        push_api_(options, environment.foreign),
+        push_api_(options, environment, name_),
         history_(std::make_unique<History>(unix_now(), name_)) {}
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -135,7 +135,7 @@ class JobProbe final : public Probe, public Receiver {
     }
     if (is_known) out.check(kFailedCheck, history_->failures_in_a_row());
     if (!backup_.empty()) out.add(kBackup, 1, backup_);
-    push_api_.publish(out, *history_, now);
+    co_await push_api_.publish(out, *history_, now);
     out.show(history_->message());
     // All requests are refused while the token cannot be read.
     try {
@@ -164,9 +164,10 @@ class JobProbe final : public Probe, public Receiver {
     return out;
   }
 
-  void receive(Push push, Answer answer) override {
+  void receive(Push push, Answer answer, Changed changed) override {
     if (push.route != target()) {
-      push_api_.receive(push, *history_, unix_now(), std::move(answer));
+      push_api_.receive(std::move(push), *history_, unix_now(), std::move(answer),
+                        std::move(changed));
       return;
     }
     const std::expected<Ping, PushAnswer> ping = job::parse_ping(push.path, push.query);
@@ -175,6 +176,7 @@ class JobProbe final : public Probe, public Receiver {
       return;
     }
     history_->record(*ping, job::message_text(push.body), unix_now(), std::move(answer));
+    changed();
   }
 
  private:

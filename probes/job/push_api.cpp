@@ -5,20 +5,29 @@
 #include "probes/job/group_key.hpp"
 #include "probes/job/ping.hpp"
 #include "probes/net/content_decoder.hpp"
+#include "probes/net/offload.hpp"
 #include "probes/page/page_reader.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <cstddef>
+#include <exception>
 #include <expected>
+#include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
+
+#include <boost/asio/co_spawn.hpp>
 
 namespace vitalsd::job {
 
 namespace {
 
 constexpr std::size_t kMaxBody = Groups::kMaxBytes;
+constexpr std::size_t kMaxQueued = 16;                     // requests
+constexpr std::size_t kMaxOnLoop = std::size_t{64} << 10;  // bytes: about 1 ms
 
 std::unexpected<PushAnswer> refuse(int status, std::string text) {
   return std::unexpected(PushAnswer{status, std::move(text) + '\n'});
@@ -55,6 +64,17 @@ std::expected<std::string, PushAnswer> text_of(const Push& push) {
   return body;
 }
 
+// The answer to a request that was not processed, because no thread is free.
+PushAnswer not_processed(const std::exception_ptr& error) {
+  std::string why = "no memory";
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    why = e.what();
+  }
+  return {503, "The request was not processed (" + why + "): retry.\n"};
+}
+
 // "a, b and 7 more"
 std::string list_of(const std::vector<std::string>& names) {
   constexpr std::size_t kMaxNames = 5;
@@ -68,7 +88,8 @@ std::string list_of(const std::vector<std::string>& names) {
 
 }  // namespace
 
-PushApi::PushApi(config::Node& options, ForeignFamilies& foreign) : foreign_(foreign) {
+PushApi::PushApi(config::Node& options, const Environment& environment, std::string name)
+    : environment_(environment), name_(std::move(name)) {
   using namespace std::chrono_literals;
   config::Node* const section = options.find_section(
       "push", "accept metrics at /metrics/job/NAME like a Pushgateway: docs/pushgateway.md");
@@ -77,6 +98,10 @@ PushApi::PushApi(config::Node& options, ForeignFamilies& foreign) : foreign_(for
       "ttl", "how long a group is published after its last push, for example 26h for a daily job");
   if (section->has("ttl") && ttl < 1s) section->error("ttl", "must be at least 1s");
   ttl_ = std::chrono::duration<double>(ttl).count();
+}
+
+PushApi::~PushApi() {
+  for (const Request& request : std::exchange(*queue_, {})) request.answer(History::gone());
 }
 
 std::vector<PushRoute> PushApi::routes(const std::string& name) {
@@ -90,96 +115,172 @@ std::vector<PushRoute> PushApi::routes(const std::string& name) {
 
 // ---- requests -----------------------------------------------------------------------------------
 
-void PushApi::receive(const Push& push, History& history, double now, Receiver::Answer answer) {
+void PushApi::receive(Push push, History& history, double now, Receiver::Answer answer,
+                      Receiver::Changed changed) {
   if (!ttl_) {
     answer({403,
             "This job accepts no pushed metrics: set push: {ttl: DURATION} of its probe to the "
             "time for which they are published, for example 26h for a daily job.\n"});
     return;
   }
-  const std::expected<GroupLabels, PushAnswer> labels = parse_group(push.path);
+  std::expected<GroupLabels, PushAnswer> labels = parse_group(push.path);
   if (!labels) {
     answer(labels.error());
     return;
   }
-  if (history.is_full()) {
+  std::optional<Ping> run;
+  if (push.method != "DELETE") {
+    std::expected<Ping, PushAnswer> ping = parse_ping("", push.query);
+    if (!ping) {
+      answer(ping.error());
+      return;
+    }
+    run = std::move(*ping);
+  }
+  if (queue_->size() >= kMaxQueued) {
     answer(History::busy());
     return;
   }
-  Groups& groups = history.groups();
-  if (groups.expire(now, *ttl_)) history.change();
+  queue_->push_back({.push = std::move(push),
+                     .labels = std::move(*labels),
+                     .run = std::move(run),
+                     .now = now,
+                     .answer = std::move(answer),
+                     .changed = std::move(changed)});
+  if (queue_->size() == 1) process_queue(history);
+}
+
+// Processes requests until one is computed on another thread.
+void PushApi::process_queue(History& history) {
+  while (!queue_->empty()) {
+    Request& first = queue_->front();
+    const bool is_large = !first.push.content_encoding.empty() ||
+                          history.groups().bytes() + first.push.body.size() > kMaxOnLoop;
+    auto work = [groups = history.groups(), push = std::move(first.push), labels = first.labels,
+                 now = first.now, ttl = *ttl_, declared = environment_.foreign]() mutable {
+      groups.expire(now, ttl);
+      return apply(std::move(groups), push, labels, now, declared);
+    };
+    if (!is_large) {
+      finish(history, work());
+      continue;
+    }
+    asio::co_spawn(environment_.loop, compute(std::move(work)),
+                   [this, &history, alive = std::weak_ptr(queue_)](const std::exception_ptr& error,
+                                                                   Outcome outcome) {
+                     if (alive.expired()) return;
+                     finish(history, std::move(outcome), error);
+                     process_queue(history);
+                   });
+    return;
+  }
+}
+
+template <class Work>
+auto PushApi::compute(Work work) const -> asio::awaitable<std::invoke_result_t<Work>> {
+  return environment_.computing.run(
+      "pushes to " + name_,
+      [work = std::move(work)](const net::StopFlag&) mutable { return work(); });
+}
+
+PushApi::Outcome PushApi::apply(Groups groups, const Push& push, const GroupLabels& labels,
+                                double now, const ForeignFamilies& declared) {
   if (push.method == "DELETE") {
-    groups.remove(*labels);
-    history.change();
-    history.answer_when_saved({202, ""}, std::move(answer));
+    groups.remove(labels);
+    return {.groups = std::move(groups)};
+  }
+  const std::expected<std::string, PushAnswer> body = text_of(push);
+  const auto replace = push.method == "PUT" ? Groups::Replace::group : Groups::Replace::families;
+  std::expected<Groups::Accepted, PushAnswer> accepted =
+      body ? groups.push(labels, *body, replace, declared, now) : std::unexpected(body.error());
+  if (!accepted) groups.refused(labels, now);
+  return {.groups = std::move(groups), .accepted = std::move(accepted)};
+}
+
+// Ends the first request of the queue.
+void PushApi::finish(History& history, Outcome outcome, const std::exception_ptr& error) {
+  Request request = std::move(queue_->front());
+  queue_->pop_front();
+  if (error || history.is_full()) {
+    request.answer(error ? not_processed(error) : History::busy());
     return;
   }
-  const std::expected<Ping, PushAnswer> ping = parse_ping("", push.query);
-  if (!ping) {
-    answer(ping.error());
-    return;
-  }
-  const std::expected<Groups::Accepted, PushAnswer> accepted = accept(push, *labels, groups, now);
+  history.groups() = std::move(outcome.groups);
   history.change();
-  if (!accepted) {
-    groups.refused(*labels, now);
-    answer(accepted.error());
-    return;
+  if (!outcome.accepted) {
+    request.answer(outcome.accepted.error());
+  } else if (!request.run) {
+    history.answer_when_saved({202, ""}, std::move(request.answer));
+  } else {
+    record(request, history, *outcome.accepted);
   }
-  dropped_ += static_cast<double>(accepted->declared_series);
-  std::string message = "pushed " + std::to_string(accepted->series) + " series";
+  request.changed();
+}
+
+void PushApi::record(Request& request, History& history, const Groups::Accepted& accepted) {
+  dropped_ += static_cast<double>(accepted.declared_series);
+  std::string message = "pushed " + std::to_string(accepted.series) + " series";
   std::string text = "OK\n";
-  if (!accepted->declared.empty()) {
-    const std::string names = list_of(accepted->declared);
+  if (!accepted.declared.empty()) {
+    const std::string names = list_of(accepted.declared);
     message += "; not published, because vitalsd declares them: " + names;
     text = "OK. Not published, because vitalsd declares these metrics itself: " + names + ".\n";
   }
-  if (accepted->replaced_counts > 0) {
+  if (accepted.replaced_counts > 0) {
     text += "A _count of a histogram differs from its last bucket, and was replaced by it.\n";
   }
-  history.record(*ping, std::move(message), now,
-                 [text = std::move(text), answer = std::move(answer)](PushAnswer result) {
+  history.record(*request.run, std::move(message), request.now,
+                 [text = std::move(text), answer = std::move(request.answer)](PushAnswer result) {
                    if (result.status == 200) result.text = text;
                    answer(std::move(result));
                  });
 }
 
-std::expected<Groups::Accepted, PushAnswer> PushApi::accept(const Push& push,
-                                                            const GroupLabels& labels,
-                                                            Groups& groups, double now) const {
-  const std::expected<std::string, PushAnswer> body = text_of(push);
-  if (!body) return std::unexpected(body.error());
-  const auto replace = push.method == "PUT" ? Groups::Replace::group : Groups::Replace::families;
-  return groups.push(labels, *body, replace, foreign_, now);
-}
-
 // ---- runs ---------------------------------------------------------------------------------------
 
-void PushApi::publish(SampleSet& out, History& history, double now) {
+asio::awaitable<void> PushApi::publish(SampleSet& out, History& history, double now) {
   Groups& groups = history.groups();
   if (ttl_ ? groups.expire(now, *ttl_) : groups.clear()) history.change();
-  if (!ttl_) return;
-  read(out, groups);
-  out.attach(fragment_);
-  out.add(kPushDropped, dropped_);
-  if (groups.size() == 0) return;
-  out.check(kUnpublishedCheck, static_cast<double>(unpublished_.total()), unpublished_.text());
-}
-
-// The lines already have a label `instance`, so the constant labels are used without it.
-void PushApi::read(const SampleSet& out, const Groups& groups) {
+  if (!ttl_) co_return;
+  // The lines already have a label `instance`.
   std::string labels = out.constant_labels();
   labels.resize(std::min(labels.rfind(",instance=\""), labels.size()));
-  const bool is_same = version_ == groups.version() && labels == constant_labels_;
   // A family that was in use by another publisher may be free now.
-  if (is_same && unpublished_.total() == 0) return;
-  static const page::Rules kRules;
-  page::PageReader reader(kRules, foreign_, labels, false, fragment_);
-  reader.feed(groups.page());
-  fragment_ = reader.finish();
-  unpublished_ = reader.dropped();
-  constant_labels_ = std::move(labels);
-  version_ = groups.version();
+  if (!page_.groups.is_rendered(groups, labels) || page_.unpublished.total() > 0) {
+    auto work = [groups = groups, labels, foreign = environment_.foreign]() mutable {
+      return render(std::move(groups), labels, foreign);
+    };
+    out.doing("rendering the pushed metrics", Reason::internal);
+    if (groups.bytes() <= kMaxOnLoop) {
+      page_ = work();
+    } else {
+      page_ = co_await compute(std::move(work));
+    }
+    groups.share_rendering(page_.groups);
+  }
+  out.attach(page_.families);
+  out.add(kPushDropped, dropped_);
+  if (page_.groups.size() == 0) co_return;
+  out.check(kUnpublishedCheck, static_cast<double>(page_.unpublished.total()),
+            page_.unpublished.text());
+}
+
+PushApi::Page PushApi::render(Groups groups, const std::string& labels, ForeignFamilies& foreign) {
+  const Groups::Rendered& rendered = groups.render(labels);
+  auto families = std::make_shared<std::vector<FragmentFamily>>();
+  page::DroppedLines unpublished = rendered.dropped;
+  if (rendered.families) {
+    for (const auto& [own, lines, keeper] : *rendered.families) {
+      const auto metric = foreign.intern({.name = own->name, .type = own->type, .help = own->help});
+      if (metric) {
+        families->push_back({*metric, lines, keeper});
+      } else {
+        unpublished.add(page::reason_of(metric.error()),
+                        static_cast<std::size_t>(std::ranges::count(lines, '\n')), own->name);
+      }
+    }
+  }
+  return {std::move(groups), families->empty() ? nullptr : std::move(families), unpublished};
 }
 
 }  // namespace vitalsd::job

@@ -1,5 +1,6 @@
 // The Pushgateway's API for one job: requests change its groups, and runs publish them. A push is
-// also a success of the job. Probe loop only.
+// also a success of the job. Requests are processed one after the other; if there is much to parse,
+// on the thread for computing, from a copy of the groups. Probe loop only.
 #pragma once
 
 #include "config/node.hpp"
@@ -8,15 +9,21 @@
 #include "exporter/model/sample_set.hpp"
 #include "probes/job/groups.hpp"
 #include "probes/job/history.hpp"
+#include "probes/job/ping.hpp"
 #include "probes/page/dropped.hpp"
+#include "probes/probe.hpp"
 #include "probes/receiver.hpp"
 
-#include <cstddef>
-#include <cstdint>
+#include <deque>
+#include <exception>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
+
+#include <boost/asio/awaitable.hpp>
 
 namespace vitalsd::job {
 
@@ -34,36 +41,63 @@ constexpr Check kUnpublishedCheck{
 
 class PushApi {
  public:
-  /// Reads `push`. `foreign` has the families of vitalsd and of other publishers.
-  PushApi(config::Node& options, ForeignFamilies& foreign);
+  /// Reads `push`. `name` is the name of the job.
+  PushApi(config::Node& options, const Environment& environment, std::string name);
+  /// Asks the senders of requests that were not processed to retry.
+  ~PushApi();
+  PushApi(const PushApi&) = delete;
+  PushApi& operator=(const PushApi&) = delete;
 
   /// Returns one route for each path of the job, without a token, which the caller sets.
   static std::vector<PushRoute> routes(const std::string& name);
 
-  void receive(const Push& push, History& history, double now, Receiver::Answer answer);
+  /// See Receiver::receive(). `history` must outlive the object or its next call of inherit().
+  void receive(Push push, History& history, double now, Receiver::Answer answer,
+               Receiver::Changed changed);
 
   /// Adds the groups that have not expired.
-  void publish(SampleSet& out, History& history, double now);
+  asio::awaitable<void> publish(SampleSet& out, History& history, double now);
 
   /// Continues the counter of the predecessor.
   void inherit(const PushApi& predecessor) { dropped_ = predecessor.dropped_; }
 
  private:
-  [[nodiscard]] std::expected<Groups::Accepted, PushAnswer> accept(const Push& push,
-                                                                   const GroupLabels& labels,
-                                                                   Groups& groups,
-                                                                   double now) const;
-  void read(const SampleSet& out, const Groups& groups);
+  struct Request {
+    Push push;
+    GroupLabels labels;
+    std::optional<Ping> run;  // nothing: the request deletes a group, and is no run
+    double now;
+    Receiver::Answer answer;
+    Receiver::Changed changed;
+  };
+  // The groups after a request, whether it was accepted or refused.
+  struct Outcome {
+    Groups groups{};
+    std::expected<Groups::Accepted, PushAnswer> accepted{};
+  };
+  struct Page {
+    Groups groups{};
+    Fragment families{};
+    page::DroppedLines unpublished{};
+  };
 
-  ForeignFamilies& foreign_;
+  static Outcome apply(Groups groups, const Push& push, const GroupLabels& labels, double now,
+                       const ForeignFamilies& declared);
+  static Page render(Groups groups, const std::string& labels, ForeignFamilies& foreign);
+  template <class Work>
+  auto compute(Work work) const -> asio::awaitable<std::invoke_result_t<Work>>;
+  void process_queue(History& history);
+  void finish(History& history, Outcome outcome, const std::exception_ptr& error = nullptr);
+  void record(Request& request, History& history, const Groups::Accepted& accepted);
+
+  const Environment& environment_;
+  std::string name_;
   std::optional<double> ttl_;  // seconds; nothing: pushes are refused
   double dropped_ = 0;
-
-  // The page of the last run.
-  std::string constant_labels_;
-  std::optional<std::uint64_t> version_;  // of the groups
-  Fragment fragment_;
-  page::DroppedLines unpublished_;
+  // The first request is being processed. A computation that ends later than this object finds that
+  // the queue is gone.
+  std::shared_ptr<std::deque<Request>> queue_ = std::make_shared<std::deque<Request>>();
+  Page page_;  // of the last run
 };
 
 }  // namespace vitalsd::job

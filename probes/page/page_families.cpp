@@ -8,6 +8,18 @@
 
 namespace vitalsd::page {
 
+Dropped reason_of(ForeignFamilies::Clash clash) {
+  switch (clash) {
+    case ForeignFamilies::Clash::type:
+      return Dropped::type;
+    case ForeignFamilies::Clash::name:
+      return Dropped::name;
+    case ForeignFamilies::Clash::declared:
+      break;
+  }
+  return Dropped::declared;
+}
+
 Fragment PageReader::finish() {
   // The last line may have no newline.
   if (!partial_line_.empty()) read_line(std::exchange(partial_line_, {}));
@@ -62,11 +74,7 @@ void PageReader::publish(const ForeignDeclaration& declaration, FamilyLines& lin
     out.push_back(lines.take(*metric));
     return;
   }
-  using Clash = ForeignFamilies::Clash;
-  drop(metric.error() == Clash::type   ? Dropped::type
-       : metric.error() == Clash::name ? Dropped::name
-                                       : Dropped::declared,
-       lines.count(), declaration.name);
+  drop(reason_of(metric.error()), lines.count(), declaration.name);
 }
 
 }  // namespace vitalsd::page

@@ -1,6 +1,6 @@
 // Reads the page of a target while it arrives, in one pass: Prometheus text format 0.0.4 or
 // OpenMetrics 1.0. Each line is copied once, into the text of its family, with the constant labels
-// inserted. Probe loop only.
+// inserted.
 #pragma once
 
 #include "exporter/model/foreign.hpp"
@@ -37,6 +37,9 @@ struct Misfit {
   std::string family;
   Type type = Type::unknown;
 };
+
+/// Why the lines of a family are left out that cannot be interned.
+Dropped reason_of(ForeignFamilies::Clash clash);
 
 /// What to publish of a page.
 struct Rules {

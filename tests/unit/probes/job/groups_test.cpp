@@ -125,6 +125,13 @@ TEST_F(GroupsTest, NamesOfVitalsdAreNotPublished) {
   EXPECT_THAT(pushed(), HasSubstr("exported_up{"));
 }
 
+TEST_F(GroupsTest, AReservedNameAndItsExportedNameAreOneFamily) {
+  EXPECT_EQ(push("up{a=\"1\"} 1\nexported_up{a=\"2\"} 2\n"), "");
+  EXPECT_THAT(pushed(), HasSubstr("a=\"1\"} 1\n"));
+  EXPECT_THAT(pushed(), HasSubstr("a=\"2\"} 2\n"));
+  EXPECT_EQ(push("up 1\nexported_up 2\n"), "400 Line 2 repeats a series of an earlier line.\n");
+}
+
 // ---- what is refused ----------------------------------------------------------------------------
 
 TEST_F(GroupsTest, AnInvalidPushChangesNothing) {
@@ -266,6 +273,34 @@ TEST_F(GroupsTest, AGroupExpiresAfterTheClockWasSetBack) {
   EXPECT_TRUE(groups.expire(500, 100));
   EXPECT_THAT(page(), HasSubstr("push_time_seconds{job=\"nightly\",instance=\"nightly\"} 500\n"));
   EXPECT_TRUE(groups.expire(601, 100));
+}
+
+// ---- copies -------------------------------------------------------------------------------------
+
+TEST_F(GroupsTest, ACopyChangesIndependently) {
+  push("a 1\n");
+  Groups copy = groups;
+  push("a 2\n");
+  EXPECT_THAT(copy.page(), HasSubstr("} 1\n"));
+  EXPECT_THAT(page(), HasSubstr("} 2\n"));
+  copy.clear();
+  EXPECT_EQ(groups.size(), 1U);
+}
+
+TEST_F(GroupsTest, AChangeIsRenderedAtOnceWithTheLabelsOfTheLastTime) {
+  const std::string labels = R"(probe="p",zone="z")";
+  Groups copy = groups;
+  copy.render(labels);
+  groups.share_rendering(copy);
+  push("a 1\n");
+  ASSERT_TRUE(groups.is_rendered(groups, labels));
+  EXPECT_EQ(groups.render(labels).families->back().lines,
+            "a{probe=\"p\",zone=\"z\",job=\"nightly\",instance=\"nightly\"} 1\n");
+  EXPECT_FALSE(copy.is_rendered(groups, labels));
+  groups.refused({{"b", "1"}}, now);
+  EXPECT_TRUE(groups.is_rendered(groups, labels));
+  groups.remove({});
+  EXPECT_FALSE(groups.is_rendered(groups, labels));
 }
 
 // ---- notes --------------------------------------------------------------------------------------

@@ -122,12 +122,13 @@ class JobKindTest : public testing::Test {
   // Returns the status of the answer; 0: there is none yet.
   int send(Probe& probe, std::string path, std::string query = "", std::string body = "") {
     int status = 0;
-    probe.receiver()->receive({.method = "POST",
-                               .route = "/api/v1/jobs/p",
-                               .path = std::move(path),
-                               .query = std::move(query),
-                               .body = std::move(body)},
-                              [&](const PushAnswer& answer) { status = answer.status; });
+    probe.receiver()->receive(
+        {.method = "POST",
+         .route = "/api/v1/jobs/p",
+         .path = std::move(path),
+         .query = std::move(query),
+         .body = std::move(body)},
+        [&](const PushAnswer& answer) { status = answer.status; }, [] {});
     probe.notes()->serialize();
     probe.notes()->saved();
     return status;

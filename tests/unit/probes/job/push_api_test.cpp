@@ -1,13 +1,14 @@
 // Requests to a probe of kind job as to a Pushgateway, and what its runs publish of them.
 #include "exporter/model/foreign.hpp"
-#include "probes/job/groups.hpp"
+#include "probes/net/offload.hpp"
 #include "probes/receiver.hpp"
 
-#include <cstddef>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "unit/support/gzip.hpp"
 #include "unit/support/kinds.hpp"
@@ -34,10 +35,27 @@ class PushApiTest : public testing::Test {
     request.query = query;
     request.body = body;
     std::optional<PushAnswer> answer;
-    probe->receiver()->receive(request, [&](PushAnswer given) { answer = std::move(given); });
+    bool is_processed = false;
+    probe->receiver()->receive(
+        request,
+        [&](PushAnswer given) {
+          answer = std::move(given);
+          is_processed = true;
+        },
+        [&] { is_processed = true; });
+    test::run_until(fixture.loop, [&] { return is_processed; });
     is_answered_at_once = answer.has_value();
     if (!answer) save();
     return answer.value_or(PushAnswer{0, "no answer"});
+  }
+  // Begins a request whose answer is added to `answers`.
+  void begin(const std::string& body, const std::string& method = "POST") {
+    request.method = method;
+    request.route = "/metrics/job/p";
+    request.body = body;
+    probe->receiver()->receive(
+        request, [&](PushAnswer given) { answers.push_back(std::move(given)); },
+        [&] { ++changes; });
   }
   int status(const std::string& body, const std::string& path = "",
              const std::string& method = "POST") {
@@ -88,7 +106,18 @@ class PushApiTest : public testing::Test {
   std::string_view labels = kLabels;
   std::string saved;
   bool is_answered_at_once = false;
+  std::vector<PushAnswer> answers;
+  int changes = 0;
 };
+
+// More than is parsed on the loop.
+std::string large_body(const std::string& value) {
+  std::string body;
+  for (int i = 0; i < 5'000; ++i) {
+    body += "rows{table=\"" + std::to_string(i) + "\"} " + value + "\n";
+  }
+  return body;
+}
 
 TEST_F(PushApiTest, APushIsPublishedAndASuccess) {
   const PushAnswer answer = send("rows 3\n", "/zone/a", "POST");
@@ -268,16 +297,115 @@ TEST_F(PushApiTest, WithoutChangesTheLinesAreShared) {
 }
 
 TEST_F(PushApiTest, LimitsTheRequestsThatWait) {
-  int refused = 0;
-  const auto count = [&](const PushAnswer& answer) { refused += answer.status == 503 ? 1 : 0; };
-  request = {.method = "POST", .route = "/metrics/job/p", .path = "", .query = ""};
-  for (int i = 0; i < 100; ++i) {
-    request.body = "rows " + std::to_string(i) + "\n";
-    probe->receiver()->receive(request, count);
-  }
-  EXPECT_EQ(refused, 36);
+  for (int i = 0; i < 100; ++i) begin("rows " + std::to_string(i) + "\n");
+  EXPECT_EQ(answers.size(), 36U);
+  for (const PushAnswer& answer : answers) EXPECT_EQ(answer.status, 503);
   EXPECT_THAT(run(), HasSubstr("} 63\n"));  // refused requests have no effect
   save();
+}
+
+// ---- large bodies -------------------------------------------------------------------------------
+
+TEST_F(PushApiTest, ALargeBodyIsNotParsedOnTheLoop) {
+  begin(large_body("1"));
+  EXPECT_EQ(changes, 0);  // nothing runs on the loop between these lines
+  test::run_until(fixture.loop, [&] { return changes == 1; });
+  EXPECT_TRUE(answers.empty());
+  save();
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers.front().status, 200);
+  EXPECT_THAT(run(), HasSubstr("table=\"4999\"} 1\n"));
+}
+
+TEST_F(PushApiTest, ASmallPushToAJobWithManySeriesIsNotParsedOnTheLoop) {
+  EXPECT_EQ(status(large_body("1")), 200);
+  begin("other 1\n");
+  EXPECT_EQ(changes, 0);
+  test::run_until(fixture.loop, [&] { return changes == 1; });
+  save();
+  EXPECT_THAT(run(), HasSubstr("other{"));
+}
+
+TEST_F(PushApiTest, RequestsTakeEffectInTheOrderOfTheirArrival) {
+  begin(large_body("1"));
+  begin("rows 2\n");
+  begin("", "DELETE");
+  begin("other 3\n");
+  begin("rows x\n");
+  EXPECT_EQ(changes, 0);
+  test::run_until(fixture.loop, [&] { return changes == 5; });
+  save();
+  ASSERT_EQ(answers.size(), 5U);
+  EXPECT_EQ(answers[0].status, 400);  // the last one, whose answer does not wait
+  const std::string lines = run();
+  EXPECT_THAT(lines, Not(HasSubstr("rows{")));
+  EXPECT_THAT(lines, HasSubstr("other{"));
+  EXPECT_EQ(sample("job_runs_total"), 3);
+}
+
+TEST_F(PushApiTest, LimitsTheRequestsThatAreNotProcessed) {
+  for (int i = 0; i < 20; ++i) begin(large_body(std::to_string(i)));
+  EXPECT_EQ(answers.size(), 4U);
+  for (const PushAnswer& answer : answers) EXPECT_EQ(answer.status, 503);
+  test::run_until(fixture.loop, [&] { return changes == 16; });
+  save();
+  EXPECT_EQ(answers.size(), 20U);
+  EXPECT_THAT(run(), HasSubstr("table=\"0\"} 15\n"));
+}
+
+TEST_F(PushApiTest, AsksForARetryWhenTheProbeIsRemovedBefore) {
+  begin(large_body("1"));
+  begin("rows 2\n");
+  probe = fixture.make("job", kOptions);
+  ASSERT_EQ(answers.size(), 2U);
+  for (const PushAnswer& answer : answers) EXPECT_EQ(answer.status, 503);
+  // The computation ends without an effect.
+  test::run_until(fixture.loop, [&] { return fixture.services.computing.busy() == 0; });
+  EXPECT_EQ(changes, 0);
+  EXPECT_EQ(run(), "");
+}
+
+TEST_F(PushApiTest, AsksForARetryWhenTheProbeIsReplacedBefore) {
+  EXPECT_EQ(status("other 1\n"), 200);
+  begin(large_body("1"));
+  auto next = fixture.make("job", kOptions);
+  next->inherit(*probe);
+  probe = std::move(next);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers.front().status, 503);
+  EXPECT_EQ(status(large_body("2")), 200);
+  const std::string lines = run();
+  EXPECT_THAT(lines, HasSubstr("table=\"0\"} 2\n"));
+  EXPECT_THAT(lines, HasSubstr("other{"));
+}
+
+TEST_F(PushApiTest, AsksForARetryIfNoThreadIsFree) {
+  // A computation that does not return, and one that waits for it.
+  std::atomic<bool> may_end = false;
+  const auto occupy = [](net::Offload& pool, std::atomic<bool>& end) -> asio::awaitable<bool> {
+    co_return co_await pool.run("endless", [&end](const net::StopFlag&) {
+      end.wait(false);
+      return true;
+    });
+  };
+  test::Task<bool> endless(fixture.loop, occupy(fixture.services.computing, may_end));
+  begin(large_body("1"));
+  test::run_until(fixture.loop, [&] { return !answers.empty(); });
+  EXPECT_EQ(answers.front().status, 503);
+  EXPECT_THAT(answers.front().text, HasSubstr("retry"));
+  may_end = true;
+  may_end.notify_all();
+  EXPECT_TRUE(endless.get());
+  EXPECT_EQ(status(large_body("2")), 200);
+}
+
+TEST_F(PushApiTest, ARunDuringALargePushPublishesTheGroupsBefore) {
+  EXPECT_EQ(status("rows 1\n"), 200);
+  begin(large_body("2"));
+  EXPECT_THAT(run(), HasSubstr("instance=\"p\"} 1\n"));
+  test::run_until(fixture.loop, [&] { return changes == 1; });
+  save();
+  EXPECT_THAT(run(), HasSubstr("table=\"0\"} 2\n"));
 }
 
 }  // namespace
