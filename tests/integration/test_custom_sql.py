@@ -180,6 +180,32 @@ def test_readings_of_a_query_that_keeps_failing(
     daemon.wait_for("shop_n", 2)
 
 
+def test_a_server_that_freezes_restarts_and_refuses_the_password(
+    start: Callable[..., Vitalsd], database: Postgres
+) -> None:
+    """The readings of queries disappear with the second failure, whatever it is."""
+    daemon = start(query("shop", COUNT))
+    daemon.wait_for("shop_n", 2)
+    database.freeze()
+    daemon.wait_failed("db", "timeout")
+    daemon.wait_for("shop_n", None)
+    database.thaw()
+    daemon.wait_for("shop_n", 2)
+    database.kill()
+    daemon.wait_failed("db", "connect")
+    daemon.wait_for("shop_n", None)
+    database.start()
+    daemon.wait_for("shop_n", 2)
+    password = database.passwords["monitor"]
+    database.change_password("monitor", "another-one")
+    try:
+        daemon.wait_failed("db", "auth")
+        daemon.wait_for("shop_n", None)
+    finally:
+        database.change_password("monitor", password)
+    daemon.wait_for("shop_n", 2)
+
+
 def test_an_interval_of_its_own(start: Callable[..., Vitalsd], database: Postgres) -> None:
     """Between two executions the readings stay. A reload does not execute it again."""
     slow = query("slow", COUNT, interval="1h")

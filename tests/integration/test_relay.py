@@ -222,6 +222,29 @@ def test_pages_of_vitalsd_and_prometheus(vitalsd: Daemon, prometheus: Callable) 
     check_page(daemon)
 
 
+def test_a_target_that_freezes_ends_and_starts(vitalsd: Daemon, prometheus: Callable) -> None:
+    """A frozen process accepts connections and does not answer."""
+    peer = prometheus({"scrape_configs": []})
+    daemon = vitalsd(
+        [relay("app", f"http://127.0.0.1:{peer.port}/metrics")], interval="1s", timeout="1s"
+    )
+    daemon.wait_for("process_start_time_seconds", lambda value: value > 0, probe="app")
+    started = daemon.value("process_start_time_seconds", probe="app")
+    assert started
+    peer.freeze()
+    daemon.wait_failed("app", "timeout")
+    daemon.wait_for("process_start_time_seconds", None, probe="app")
+    assert daemon.value("relay_up", probe="app") == 0
+    peer.thaw()
+    daemon.wait_for("process_start_time_seconds", started, probe="app")
+    peer.stop()
+    daemon.wait_failed("app", "connect")
+    daemon.wait_for("process_start_time_seconds", None, probe="app")
+    peer.start()
+    daemon.wait_for("process_start_time_seconds", lambda value: value > started, probe="app")
+    assert daemon.value("relay_up", probe="app") == 1
+
+
 # ---- access -------------------------------------------------------------------------------------
 
 
