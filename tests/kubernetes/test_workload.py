@@ -356,6 +356,21 @@ def test_cron_jobs_that_did_not_run(
     assert value("kube_cronjob_status_last_successful_time", "late") == int(now)
 
 
+def test_a_cron_job_that_was_suspended(
+    vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
+) -> None:
+    """The end of the suspension is known after a restart, too."""
+    late = time.time() - 3 * 3600
+    api_server.apply(cron_job(namespace, "held-up", last=late, suspend=True))
+    daemon = follow(vitalsd, api_server, namespace, "cronjobs")
+    daemon.wait_for("kube_cronjob_spec_suspend", 1)
+    api_server.apply(cron_job(namespace, "held-up", last=late, suspend=False))
+    for _ in range(2):
+        daemon.wait_for("kube_cronjob_spec_suspend", 0)
+        assert daemon.value("vitalsd_cronjob_missed_runs") == 0
+        daemon.restart()
+
+
 # ---- limits and volumes -------------------------------------------------------------------------
 
 

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+
 namespace vitalsd::kubernetes {
 namespace {
 
@@ -31,6 +34,29 @@ void read_job_status(std::string_view message, Job& out) {
     if (field.tag() == 6) out.failed = field.integer();
     if (field.tag() == 9) out.ready = field.integer();
   });
+}
+
+// When spec.suspend was last written, or another field by the same client; nothing if no client has
+// written it.
+std::optional<double> read_suspend_time(std::string_view metadata) {
+  std::optional<double> last;
+  for_each_field(metadata, [&](Field& field) {
+    if (field.tag() != 17) return;  // managedFields
+    std::optional<double> time;
+    std::string_view owned;  // JSON
+    for_each_field(field.bytes(), [&](Field& entry) {
+      if (entry.tag() == 4) time = read_time(entry.bytes());
+      if (entry.tag() != 7) return;
+      for_each_field(entry.bytes(), [&](Field& set) {
+        if (set.tag() == 1) owned = set.bytes();
+      });
+    });
+    boost::json::error_code error;
+    const boost::json::value fields = boost::json::parse({owned.data(), owned.size()}, error);
+    if (error || fields.find_pointer("/f:spec/f:suspend", error) == nullptr) return;
+    last = std::max(last, time);
+  });
+  return last;
 }
 
 void read_cron_job_spec(std::string_view message, CronJob& out) {
@@ -81,7 +107,7 @@ bool Job::is(std::string_view condition_type) const {
 
 void CronJob::inherit(const CronJob& previous, double now) {
   if (previous.meta.uid != meta.uid) return;
-  resumed = previous.suspended && !suspended ? now : previous.resumed;
+  resumed = previous.suspended && !suspended ? now : std::max(resumed, previous.resumed);
   if (resumed && next_schedule && *next_schedule < *resumed) {
     const auto times = CronSchedule::parse(schedule, time_zone);
     if (times) next_schedule = times->next(*resumed);
@@ -149,7 +175,11 @@ std::optional<EndedRun> read_ended_run(std::string_view message) {
 CronJob read_cron_job(std::string_view message) {
   CronJob job;
   for_each_field(message, [&](Field& field) {
-    if (field.tag() == 1) job.meta = read_metadata(field.bytes());
+    if (field.tag() == 1) {
+      const std::string_view metadata = field.bytes();
+      job.meta = read_metadata(metadata);
+      job.resumed = read_suspend_time(metadata);
+    }
     if (field.tag() == 2) read_cron_job_spec(field.bytes(), job);
     if (field.tag() == 3) read_cron_job_status(field.bytes(), job);
   });
@@ -159,7 +189,7 @@ CronJob read_cron_job(std::string_view message) {
   if (!schedule) {
     job.schedule_fault = schedule.error();
   } else if (const auto last = job.last_schedule ? job.last_schedule : job.meta.created) {
-    job.next_schedule = schedule->next(*last);
+    job.next_schedule = schedule->next(std::max(*last, job.resumed.value_or(0)));
   }
   return job;
 }

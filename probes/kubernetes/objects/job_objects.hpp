@@ -67,8 +67,10 @@ struct CronJob {
   std::optional<double> next_schedule;
   std::string schedule_fault;  ///< why the schedule is invalid; empty: it is valid
 
-  // The status does not contain the next three fields: inherit() copies them from update to update.
-  std::optional<double> resumed;        ///< when `suspended` became false, as observed
+  /// When `suspended` became false, as observed, or when it was last written: managedFields has the
+  /// time of the last change by the client that wrote it, which may be later.
+  std::optional<double> resumed;
+  // The status does not contain the next two fields: inherit() copies them from update to update.
   std::optional<double> ended_run;      ///< the scheduled time of the newest run that has ended
   std::optional<double> failing_since;  ///< when the failure of a run was first observed
 

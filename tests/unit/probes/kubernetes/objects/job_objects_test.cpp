@@ -240,6 +240,32 @@ TEST(JobObjects, CountsMissedRunsFromTheEndOfASuspension) {
   EXPECT_EQ(ran.next_schedule, 30 * kHour) << "the last run is later";
 }
 
+// After a restart, only the API shows when a CronJob was resumed.
+TEST(JobObjects, CountsMissedRunsFromTheLastWriteOfSuspend) {
+  const auto entry = [](std::int64_t time, std::string_view fields) {
+    return Message().text(1, "kubectl-patch").time(4, time).message(7, Message().text(1, fields));
+  };
+  const auto next = [&](std::vector<Message> entries) {
+    Message metadata = Message().text(1, "nightly").text(3, "shop").time(8, 1000);
+    for (const Message& each : entries) metadata.message(17, each);
+    const Message job = Message()
+                            .message(1, metadata)
+                            .message(2, Message().text(1, "0 * * * *").number(4, 0))
+                            .message(3, Message().time(4, 7200));
+    return read_cron_job(job.bytes()).next_schedule;
+  };
+  const std::string suspend = R"({"f:spec":{"f:suspend":{}}})";
+  EXPECT_EQ(next({entry(100'030, suspend)}), 28 * kHour);
+  EXPECT_EQ(next({entry(100'030, suspend), entry(50'000, suspend)}), 28 * kHour);
+  EXPECT_EQ(next({entry(5000, suspend)}), 3 * kHour) << "the last run is later";
+  for (const std::string_view other :
+       {R"({"f:spec":{"f:schedule":{}}})", R"({"f:status":{"f:active":{}}})",
+        R"({"f:spec":{"f:jobTemplate":{"f:spec":{"f:suspend":{}}}}})", R"({"f:spec":[]})", "{",
+        ""}) {
+    EXPECT_EQ(next({entry(100'030, other)}), 3 * kHour) << other;
+  }
+}
+
 TEST(JobObjects, AnotherCronJobOfTheSameNameInheritsNothing) {
   CronJob previous = Cron{.suspended = 1, .last = 7200, .success = 0}.read();
   previous.meta.uid = "uid-2";
