@@ -92,21 +92,22 @@ FROM (SELECT count(*) AS prepared,
             FROM pg_stat_activity WHERE pid <> pg_backend_pid()) s) a
 )sql";
 
-// primary_conninfo may contain a password, so the query returns only whether it is set. Before
-// version 12 it is in a separate file.
+// For r, see kStatements. primary_conninfo may contain a password, so the query returns only
+// whether it is set. Before version 12 it is in a separate file.
 constexpr std::string_view kRecoverySql = R"sql(
 SELECT CASE WHEN pg_is_in_recovery() AND pg_has_role('pg_read_all_settings', 'USAGE')
             THEN current_setting('primary_conninfo', true) <> '' END AS follows_primary,
        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS replay_paused,
-       CASE WHEN pg_is_in_recovery() THEN (SELECT count(*) FROM pg_stat_wal_receiver
-            WHERE coalesce(status, 'streaming') = 'streaming') END AS receivers,
+       CASE WHEN pg_is_in_recovery() THEN r.streaming END AS receivers,
        extract(epoch FROM current_setting('recovery_min_apply_delay', true)::interval)
          AS apply_delay,
        CASE WHEN NOT pg_is_in_recovery() THEN NULL
-            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
-                 AND EXISTS (SELECT FROM pg_stat_wal_receiver
-                             WHERE coalesce(status, 'streaming') = 'streaming') THEN 0
+            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND r.streaming > 0 THEN 0
             ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS lag
+FROM (SELECT count(*) FILTER (WHERE coalesce(status, 'streaming') = 'streaming' AND
+               coalesce(clock_timestamp() - last_msg_receipt_time < 0.75 *
+                 nullif(current_setting('wal_receiver_timeout')::interval, '0'), true)) AS streaming
+      FROM pg_stat_wal_receiver) r
 )sql";
 
 constexpr std::string_view kOldBackgroundWriterSql = R"sql(

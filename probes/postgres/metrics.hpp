@@ -54,7 +54,8 @@ inline constexpr MetricTable kServerTable(
                               "is not replayed yet or no WAL is received, else 0."}),
               Column("replay_lag")},
     MetricRow{Metric({.name = "pg_stat_wal_receiver_streaming",
-                      .help = "On a standby: whether it receives WAL from its primary."}),
+                      .help = "On a standby: whether it receives WAL from its primary, which has "
+                              "sent a message within three fourths of wal_receiver_timeout."}),
               Column("streaming_receivers")},
     MetricRow{Metric({.name = "pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds",
                       .unit = Unit::seconds,

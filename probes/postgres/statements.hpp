@@ -7,7 +7,9 @@
 namespace vitalsd::postgres {
 
 /// One result for each member of Statistics, in the same order. Databases that accept no
-/// connections and template databases are left out.
+/// connections and template databases are left out. A WAL receiver whose connection drops packets
+/// is "streaming" until wal_receiver_timeout, but it asks its primary for a message when half of
+/// that time has passed without one. The time of the last message is null without permission.
 inline constexpr std::string_view kStatements = R"sql(
 SELECT current_setting('max_connections') AS max_connections,
        current_setting('superuser_reserved_connections') AS superuser_reserved_connections,
@@ -16,16 +18,16 @@ SELECT current_setting('max_connections') AS max_connections,
        pg_is_in_recovery() AS in_recovery,
        extract(epoch FROM pg_postmaster_start_time()) AS start_time,
        CASE WHEN NOT pg_is_in_recovery() THEN NULL
-            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
-                 AND EXISTS (SELECT FROM pg_stat_wal_receiver
-                             WHERE coalesce(status, 'streaming') = 'streaming') THEN 0
+            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND r.streaming > 0 THEN 0
             ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS replay_lag,
        current_setting('server_version') AS short_version, version() AS version,
-       (SELECT extract(epoch FROM last_msg_receipt_time) FROM pg_stat_wal_receiver)
-         AS last_message_time,
-       CASE WHEN pg_is_in_recovery() THEN
-         (SELECT count(*) FROM pg_stat_wal_receiver
-          WHERE coalesce(status, 'streaming') = 'streaming') END AS streaming_receivers;
+       r.last_message_time,
+       CASE WHEN pg_is_in_recovery() THEN r.streaming END AS streaming_receivers
+FROM (SELECT extract(epoch FROM max(last_msg_receipt_time)) AS last_message_time,
+             count(*) FILTER (WHERE coalesce(status, 'streaming') = 'streaming' AND
+               coalesce(clock_timestamp() - last_msg_receipt_time < 0.75 *
+                 nullif(current_setting('wal_receiver_timeout')::interval, '0'), true)) AS streaming
+      FROM pg_stat_wal_receiver) r;
 SELECT d.datname, s.numbackends, s.xact_commit, s.xact_rollback, s.blks_read, s.blks_hit,
        s.deadlocks, s.conflicts, s.temp_bytes, s.temp_files,
        d.datname = current_database() AS is_current

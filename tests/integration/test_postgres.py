@@ -3,6 +3,7 @@ shutting down or unreachable."""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -290,6 +291,33 @@ def test_a_standby_that_is_cut_off(vitalsd: Daemon, postgres: Postgres) -> None:
             assert daemon.samples("pg_stat_wal_receiver_last_msg_receipt_timestamp_seconds") == []
         finally:
             postgres.start()
+
+
+def test_a_standby_whose_link_drops_packets(
+    vitalsd: Daemon, postgres: Postgres, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    """Until wal_receiver_timeout, the WAL receiver is "streaming" although it hears nothing."""
+    link = fault_proxy(postgres.port)
+    with closing(Standby(postgres, link.port, wal_receiver_timeout="4s")) as standby:
+        probe = db(postgres, url=standby.url() + "?sslmode=require")
+        daemon = vitalsd([probe], environment=passwords(postgres), **QUICK)
+        postgres.execute("SELECT pg_current_xact_id()")  # an age needs a replayed transaction
+        wait_until(standby.has_replayed, what="a transaction is replayed")
+        daemon.wait_for("pg_stat_wal_receiver_streaming", 1)
+        daemon.wait_for("pg_replication_lag_seconds", 0)
+        link.set_mode("hang")
+        receiver = int(str(standby.ask("pid FROM pg_stat_wal_receiver")))
+        os.kill(receiver, signal.SIGSTOP)  # it must not end while the test looks at it
+        try:
+            daemon.wait_for("pg_stat_wal_receiver_streaming", 0)
+            assert standby.ask("status FROM pg_stat_wal_receiver") == "streaming"
+            daemon.wait_for("pg_replication_lag_seconds", lambda lag: lag > 0)
+            daemon.wait_for("vitalsd_check_status", 1, check="wal_receiver")
+        finally:
+            os.kill(receiver, signal.SIGCONT)
+        link.set_mode("ok")
+        daemon.wait_for("pg_stat_wal_receiver_streaming", 1)
+        daemon.wait_for("pg_replication_lag_seconds", 0)
 
 
 # ---- full ---------------------------------------------------------------------------------------

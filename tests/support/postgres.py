@@ -57,12 +57,13 @@ host replication all 127.0.0.1/32 scram-sha-256
 
 
 class Standby(Server):
-    """A standby of another server, created from a copy of it."""
+    """A standby of another server, created from a copy of it. `link` is a port that forwards to the
+    primary; by default it connects directly. `settings` are those of the server."""
 
     name = "standby"
     stop_signal = signal.SIGINT
 
-    def __init__(self, primary: Postgres) -> None:
+    def __init__(self, primary: Postgres, link: int | None = None, **settings: str | int) -> None:
         super().__init__()
         self.primary, self.port = primary, free_port()
         self.data = self.directory / "data"
@@ -74,7 +75,7 @@ class Standby(Server):
         done = subprocess.run(
             [
                 *(BINARIES / "pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast"),
-                *("-h", "127.0.0.1", "-p", str(primary.port), "-U", "app"),
+                *("-h", "127.0.0.1", "-p", str(link or primary.port), "-U", "app"),
             ],
             env={"PGPASSWORD": primary.passwords["app"], "HOME": str(self.directory)},
             capture_output=True,
@@ -88,6 +89,7 @@ class Standby(Server):
             [
                 *(BINARIES / "postgres", "-D", self.data, "-p", str(self.port)),
                 *("-c", f"unix_socket_directories={self.directory}", "-c", "archive_mode=off"),
+                *(f"--{name}={value}" for name, value in settings.items()),
             ],
             self._answers,
             user=user,
