@@ -7,6 +7,7 @@
 #include "probes/kubernetes/watch/faulty_objects.hpp"
 #include "probes/kubernetes/watch/scope.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
+#include "probes/net/certificate_expiry.hpp"
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/options.hpp"
@@ -88,8 +89,9 @@ constexpr Metric kUnreadable(
     "source");
 
 constexpr auto kMetrics =
-    metric_list(kCertificateTable, kIssuerTable, kEndpointTable, net::kTlsPeerTable, kUnreadable,
-                kubernetes::kLastHeard, kubernetes::kSelectedObjects);
+    metric_list(kCertificateTable, kIssuerTable, kEndpointTable, net::kTlsPeerTable,
+                net::kVerifiedChainTable, kUnreadable, kubernetes::kLastHeard,
+                kubernetes::kSelectedObjects);
 
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,
@@ -97,12 +99,6 @@ constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .help =
                                      "Secrets with an entry that has no readable certificate, or "
                                      "a damaged one"};
-constexpr Check kExpiryCheck{.name = "expires_in",
-                             .unit = Unit::seconds,
-                             .worse = Worse::below,
-                             .warn = 30 * 86'400.0,
-                             .critical = 7 * 86'400.0,
-                             .help = "time until a certificate expires"};
 // A minute, because the clocks of the issuer and of this machine may differ.
 constexpr Check kNotYetValidCheck{
     .name = "not_yet_valid",
@@ -117,8 +113,9 @@ constexpr Check kWeakCheck{
     .help =
         "certificates with an RSA key of less than 2048 bits, an EC key of less than 224 bits, "
         "a DSA key, or a signature with MD5 or SHA-1"};
-constexpr std::array<const Check*, 5> kChecks = {&kExpiryCheck, &kNotYetValidCheck, &kWeakCheck,
-                                                 &kUnreadableCheck, &kubernetes::kUnmatchedCheck};
+constexpr std::array<const Check*, 5> kChecks = {&net::kExpiryCheck, &kNotYetValidCheck,
+                                                 &kWeakCheck, &kUnreadableCheck,
+                                                 &kubernetes::kUnmatchedCheck};
 
 constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plural = "secrets"};
 
@@ -126,16 +123,6 @@ constexpr net::kubernetes::Resource kSecrets{.group = "", .version = "v1", .plur
 constexpr std::string_view kOtherTypes =
     "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,"
     "type!=kubernetes.io/dockerconfigjson";
-
-// The default thresholds are for certificates that are valid for 90 days or more. A certificate
-// with a shorter lifetime is renewed when less time is left than these thresholds, so its
-// thresholds are a share of its lifetime. A certificate that ends before it begins is never valid.
-Thresholds thresholds_of(const net::CertificateInfo& certificate) {
-  constexpr double kShort = 89 * 86'400.0;
-  const double lifetime = certificate.not_after - certificate.not_before;
-  if (lifetime <= 0 || lifetime >= kShort) return {};
-  return {.warn = lifetime / 4, .critical = lifetime / 12};
-}
 
 double now_unix() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -154,8 +141,7 @@ class Judge {
     for (const net::CertificateInfo& certificate : certificates) {
       const auto [it, inserted] = by_name.emplace(certificate.common_name, &certificate);
       if (!inserted && certificate.not_after < it->second->not_after) it->second = &certificate;
-      part.check(kExpiryCheck, certificate.not_after - now_unix(), name_of(certificate, source),
-                 thresholds_of(certificate));
+      net::check_expiry(part, certificate, name_of(certificate, source));
       check_use(part, certificate, source);
     }
     for (const auto& [name, certificate] : by_name) table.add(part, *certificate, name, source);
@@ -260,6 +246,7 @@ class CertificateProbe final : public Probe {
       for (const net::CertificateInfo& certificate : std::span(sent).subspan(1))
         judge.check_use(out, certificate, source);
     } else {
+      net::kVerifiedChainTable.add(out, net::first_to_expire(path));
       judge.add(out, kIssuerTable, std::span(path).subspan(1), source);
     }
     judge.report(out);

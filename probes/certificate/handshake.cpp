@@ -97,9 +97,7 @@ void verify(STACK_OF(X509) * chain, X509_STORE* store, const std::string& name,
     X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str());
   }
   if (X509_verify_cert(context.get()) == 1) {
-    const STACK_OF(X509)* const path = X509_STORE_CTX_get0_chain(context.get());
-    out.path = net::describe(path);
-    out.peer.path_expiry = net::earliest_expiry(path);
+    out.path = net::describe(X509_STORE_CTX_get0_chain(context.get()));
     return;
   }
   const int error = X509_STORE_CTX_get_error(context.get());

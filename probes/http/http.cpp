@@ -1,6 +1,7 @@
 // Kind `http`: each run sends one request on a new connection and compares the response with what
 // is expected. Names are those of blackbox_exporter.
 #include "probes/http/expectation.hpp"
+#include "probes/net/certificate_expiry.hpp"
 #include "probes/net/certificate_info.hpp"
 #include "probes/net/http_access.hpp"
 #include "probes/net/http_client.hpp"
@@ -56,12 +57,8 @@ constexpr MetricTable kTable(
     MetricRow{
         Metric({.name = "probe_http_ssl", .help = "Whether the last response came over TLS."}),
         [](const Result& result) { return result.is_tls; }},
-    MetricRow{Metric(net::kEarliestExpiry),
-              [](const Result& result) {
+    MetricRow{Metric(net::kEarliestExpiry), [](const Result& result) {
                 return result.is_tls ? result.response.certificate_expiry : std::nullopt;
-              }},
-    MetricRow{Metric(net::kLastChainExpiry), [](const Result& result) {
-                return result.is_tls ? result.response.chain_expiry : std::nullopt;
               }});
 constexpr Histogram kHistory({.name = "vitalsd_http_request_duration_seconds",
                               .unit = Unit::seconds,
@@ -69,14 +66,14 @@ constexpr Histogram kHistory({.name = "vitalsd_http_request_duration_seconds",
                                       "redirects; only if the option histogram is set."},
                              std::array{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
                                         10.0});
-constexpr auto kMetrics = metric_list(kTable, kHistory);
+constexpr auto kMetrics = metric_list(kTable, net::kVerifiedChainTable, kHistory);
 
 constexpr Check kDurationCheck{.name = "duration",
                                .unit = Unit::seconds,
                                .warn = {},
                                .critical = {},
                                .help = "duration from the request to the last response"};
-constexpr std::array<const Check*, 1> kChecks = {&kDurationCheck};
+constexpr std::array<const Check*, 2> kChecks = {&kDurationCheck, &net::kExpiryCheck};
 
 bool is_redirect(int status) {
   constexpr std::array kRedirecting = {301, 302, 303, 307, 308};
@@ -143,6 +140,7 @@ class HttpProbe final : public Probe {
     }
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
     kTable.add(out, result);
+    if (result.is_tls && result.response.chain) add_chain(out, *result.response.chain);
     const std::string differences = co_await judge(std::move(result.response), result.is_tls, out);
     if (!differences.empty()) {
       const ProbeError error =
@@ -169,6 +167,13 @@ class HttpProbe final : public Probe {
            std::ranges::all_of(
                name, [&](char c) { return c > 0x20 && c < 0x7f && !kSeparators.contains(c); }) &&
            !value.contains('\n') && !value.contains('\r');
+  }
+
+  static void add_chain(SampleSet& out, const STACK_OF(X509) & verified) {
+    const std::vector<net::CertificateInfo> chain = net::describe(&verified);
+    net::kVerifiedChainTable.add(out, net::first_to_expire(chain));
+    for (const net::CertificateInfo& certificate : chain)
+      net::check_expiry(out, certificate, certificate.common_name);
   }
 
   // The same rule as in curl. A redirect from http to https also changes the origin.

@@ -40,14 +40,4 @@ inline constexpr MetricSpec kEarliestExpiry = {
     .help = "When the first certificate of the chain that the server sent expires, in Unix time.",
     .keep = Keep::fact};
 
-/// The name and the meaning that blackbox_exporter gives to the expiry of a verified chain. Servers
-/// may also send certificates that no client needs. If one of these expires, nothing breaks.
-inline constexpr MetricSpec kLastChainExpiry = {
-    .name = "probe_ssl_last_chain_expiry_timestamp_seconds",
-    .unit = Unit::seconds,
-    .help =
-        "When the first certificate of the verified chain expires, in Unix time; absent if the "
-        "chain does not verify.",
-    .keep = Keep::fact};
-
 }  // namespace vitalsd::net

@@ -23,6 +23,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 
+struct stack_st_X509;  // STACK_OF(X509) of OpenSSL
+
 namespace vitalsd::net {
 
 /// Credentials for AWS Signature Version 4.
@@ -86,8 +88,8 @@ struct HttpResponse {
   HttpPhases phases;
   /// HTTPS: the earliest expiry in the certificate chain that the server sent, in Unix time.
   std::optional<double> certificate_expiry;
-  /// HTTPS: the earliest expiry in the verified chain; nothing if tls.verify is false.
-  std::optional<double> chain_expiry;
+  /// HTTPS: the verified chain; null if tls.verify is false.
+  std::shared_ptr<stack_st_X509> chain;
 
   /// The value of the first header with that name, ignoring case; null if there is none.
   [[nodiscard]] const std::string* header(std::string_view name) const;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 namespace vitalsd::net {
 namespace {
@@ -157,8 +158,10 @@ bool HttpResponseReader::start_headers() {
   if (info != nullptr && info->internals != nullptr) {
     const auto* tls = static_cast<SSL*>(info->internals);
     response_.certificate_expiry = earliest_expiry(SSL_get_peer_cert_chain(tls));
-    if (request_.tls.verify && SSL_get_verify_result(tls) == X509_V_OK) {
-      response_.chain_expiry = earliest_expiry(SSL_get0_verified_chain(tls));
+    STACK_OF(X509)* const chain = SSL_get0_verified_chain(tls);
+    if (request_.tls.verify && SSL_get_verify_result(tls) == X509_V_OK && chain != nullptr) {
+      response_.chain = {X509_chain_up_ref(chain),
+                         [](STACK_OF(X509) * owned) { sk_X509_pop_free(owned, X509_free); }};
     }
   }
   return true;

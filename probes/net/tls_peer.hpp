@@ -19,11 +19,10 @@ struct TlsPeer {
   std::string_view cipher;   ///< its IANA name
   std::shared_ptr<X509> leaf;
   std::optional<double> sent_expiry;  ///< earliest of the chain that the server sent, in Unix time
-  std::optional<double> path_expiry;  ///< earliest of the verified chain; nothing without one
 };
 
 /// Reads version and cipher during or after a handshake. `leaf` is the server's certificate, or
-/// null. The expiries are not set.
+/// null. The expiry is not set.
 TlsPeer read_tls_peer(const SSL* tls, X509* leaf);
 
 /// The identity of a certificate as blackbox_exporter writes it.
@@ -38,7 +37,6 @@ CertificateIdentity identity_of(const X509& certificate);
 
 inline constexpr MetricTable kTlsPeerTable(
     MetricRow{Metric(kEarliestExpiry), [](const TlsPeer& peer) { return peer.sent_expiry; }},
-    MetricRow{Metric(kLastChainExpiry), [](const TlsPeer& peer) { return peer.path_expiry; }},
     MetricRow{
         Metric({.name = "probe_ssl_last_chain_info",
                 .help = "Always 1; the certificate of the server."},

@@ -137,6 +137,8 @@ def test_an_intermediate_that_is_about_to_expire(
     daemon.wait_ok("unverified")
     name = "probe_ssl_last_chain_expiry_timestamp_seconds"
     assert daemon.value(name, probe="trusted") == middle.certificate.expiry
+    begin = "probe_ssl_last_chain_not_before_timestamp_seconds"
+    assert daemon.value(begin, probe="trusted") == middle.certificate.not_before.timestamp()
     assert daemon.value(name, probe="unverified") is None
     assert daemon.value("vitalsd_check_status", probe="trusted", check="expires_in") == 2
     assert daemon.value("vitalsd_check_status", probe="unverified", check="expires_in") == 0

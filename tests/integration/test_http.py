@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.certificates import Authority
+from support.certificates import DAY, Authority
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
 from support.forward_proxy import ForwardProxy
@@ -209,6 +209,34 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
     nginx.serve_tls("expired", renewed)
     daemon.wait_ok("expired")
     daemon.wait_for("probe_ssl_earliest_cert_expiry", renewed.expiry, probe="expired")
+
+
+def test_a_chain_that_is_about_to_expire(
+    vitalsd: Daemon, nginx: Nginx, certificates: Authority, tmp_path: Path
+) -> None:
+    """Each certificate of the verified chain is judged by its own lifetime."""
+    middle = Authority(
+        tmp_path, "intermediate", certificates.certificate, lifetime=5 * DAY, age=360 * DAY
+    )
+    issued = {
+        "fresh": certificates.issue(),
+        "short": certificates.issue(lifetime=1.5 * DAY, age=0.5 * DAY),
+        "expiring": middle.issue(lifetime=90 * DAY),
+    }
+    trusted = {"ca": str(certificates.path)}
+    probes = [
+        api(name, f"https://127.0.0.1:{nginx.serve_tls(name, each)}/health/ready", tls=trusted)
+        for name, each in issued.items()
+    ]
+    daemon = vitalsd(probes)
+    for name, verdict in (("fresh", 0), ("short", 0), ("expiring", 2)):
+        daemon.wait_ok(name)
+        assert daemon.value("vitalsd_check_status", probe=name, check="expires_in") == verdict
+    last = daemon.value("probe_ssl_last_chain_expiry_timestamp_seconds", probe="expiring")
+    assert last == middle.certificate.expiry
+    begin = daemon.value("probe_ssl_last_chain_not_before_timestamp_seconds", probe="expiring")
+    assert begin == middle.certificate.not_before.timestamp()
+    assert "intermediate" in daemon.page("/")
 
 
 # ---- bodies -------------------------------------------------------------------------------------

@@ -35,9 +35,16 @@ def written(moment: float) -> str:
 
 
 def certificate(
-    namespace: str, name: str, days: float | None = None, *, ready: str = "True", since: float = 0
+    namespace: str,
+    name: str,
+    days: float | None = None,
+    *,
+    lifetime: float = 90,
+    ready: str = "True",
+    since: float = 0,
 ) -> Object:
-    """Returns a Certificate that expires in this many days, or that was never issued (None)."""
+    """Returns a Certificate that expires in this many days, or that was never issued (None). It is
+    due for renewal when a third of its `lifetime` in days is left, the default of cert-manager."""
     thing = reference("cert-manager.io/v1", "Certificate", name, namespace)
     issuer = {"name": "letsencrypt", "kind": "ClusterIssuer", "group": "cert-manager.io"}
     thing["spec"] = {"secretName": name, "dnsNames": [f"{name}.test"], "issuerRef": issuer}
@@ -53,9 +60,9 @@ def certificate(
     if days is not None:
         expiry = time.time() + days * DAY
         thing["status"] |= {
-            "notBefore": written(expiry - 90 * DAY),
+            "notBefore": written(expiry - lifetime * DAY),
             "notAfter": written(expiry),
-            "renewalTime": written(expiry - 30 * DAY),
+            "renewalTime": written(expiry - lifetime / 3 * DAY),
         }
     return thing
 
@@ -110,6 +117,20 @@ def test_dates_and_readiness(
     daemon.wait_for(EXPIRES, None, name="web")
     daemon.wait_for(READY, None, name="web", condition="True")
     check(daemon, "not_ready", 0)
+
+
+def test_certificates_with_a_short_lifetime(
+    vitalsd: StartVitalsd, api_server: ApiServer, namespace: str
+) -> None:
+    """Certificates of 48 hours are due for renewal when 16 of them are left."""
+    web = certificate(namespace, "web", 40 / 24, lifetime=2)
+    api_server.apply(web)
+    daemon = follow(vitalsd, api_server, namespace)
+    for hours, status in ((40, 0), (15, 0), (10, 1), (3, 2)):
+        renewed = certificate(namespace, "web", hours / 24, lifetime=2)
+        api_server.patch_status(web, renewed["status"])
+        daemon.wait_for(EXPIRES, lambda date: abs(date - time.time() - hours * 3600) < 1800)
+        check(daemon, "expires_in", status)
 
 
 @pytest.mark.parametrize("namespaces", [0, 2])

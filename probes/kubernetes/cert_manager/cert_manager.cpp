@@ -6,6 +6,7 @@
 #include "probes/kubernetes/watch/faulty_objects.hpp"
 #include "probes/kubernetes/watch/scope.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
+#include "probes/net/certificate_expiry.hpp"
 
 #include <array>
 #include <chrono>
@@ -61,22 +62,22 @@ constexpr MetricTable kReadiness(MetricRow{
       }
     }});
 
-constexpr Check kExpiryCheck{.name = "expires_in",
-                             .unit = Unit::seconds,
-                             .worse = Worse::below,
-                             .warn = 30 * 86'400.0,
-                             .critical = 7 * 86'400.0,
-                             .help = "time until a certificate expires"};
 constexpr Check kNotReady{.name = "not_ready",
                           .warn = 0,
                           .critical = {},
                           .help = "certificates that have not been ready for five minutes"};
 
+Thresholds thresholds_of(const ManagedCertificate& certificate) {
+  if (!certificate.expires || !certificate.renews) return {};
+  return net::thresholds_of_renewal(*certificate.expires - *certificate.renews);
+}
+
 void add_dates(Part& out, const ManagedCertificate& certificate, double now) {
   kDates.add(out, certificate, certificate.name, certificate.namespace_name,
              certificate.issuer_name, certificate.issuer_kind, certificate.issuer_group);
   if (certificate.expires) {
-    out.check(kExpiryCheck, *certificate.expires - now, certificate.key());
+    out.check(net::kExpiryCheck, *certificate.expires - now, certificate.key(),
+              thresholds_of(certificate));
   }
 }
 
@@ -153,7 +154,7 @@ class CertManagerProbe final : public Probe {
 
 constexpr auto kMetrics =
     metric_list(kDates, kReadiness, kubernetes::kLastHeard, kubernetes::kSelectedObjects);
-constexpr std::array<const Check*, 3> kChecks = {&kExpiryCheck, &kNotReady,
+constexpr std::array<const Check*, 3> kChecks = {&net::kExpiryCheck, &kNotReady,
                                                  &kubernetes::kUnmatchedCheck};
 
 constexpr WatchingKind kWatching{.overlaps = probes_overlap<CertManagerProbe>};
