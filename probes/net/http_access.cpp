@@ -16,7 +16,7 @@ HttpAccess HttpAccess::read(config::Node& options, std::string_view url_help) {
 }
 
 HttpAccess HttpAccess::read_with_urls(config::Node& options, std::initializer_list<UrlOption> urls,
-                                      std::string_view user_help) {
+                                 std::string_view user_help) {
   HttpAccess access;
   for (const UrlOption& option : urls) {
     for (const config::Url& each : option.urls) {
@@ -31,13 +31,8 @@ HttpAccess HttpAccess::read_with_urls(config::Node& options, std::initializer_li
 
 // Reads all keys except `url`.
 void HttpAccess::read_keys(config::Node& options, std::initializer_list<UrlOption> urls,
-                           std::string_view user_help) {
-  proxy = options.find<config::Url>(
-      "proxy",
-      "http://USER@HOST:PORT of an HTTP proxy; environment variables such as HTTP_PROXY are "
-      "not used");
-  proxy_password = read_password(options, proxy.value_or(config::Url{}), "proxy_password", "proxy");
-  ip = read_ip(options, "proxy", proxy ? proxy->host : "");
+                              std::string_view user_help) {
+  static_cast<HttpWay&>(*this) = HttpWay::read(options);
   tls = TlsOptions::read(options);
   user = url.user;
   password = read_password(options, url);
@@ -56,33 +51,20 @@ void HttpAccess::read_keys(config::Node& options, std::initializer_list<UrlOptio
   if (bearer && !user.empty())
     options.error("bearer_token", "user and bearer_token must not be set together");
   if (password && user.empty()) options.error("password", "requires user");
-  if (proxy && proxy->scheme != "http") {
-    options.error("proxy", "the scheme must be http, not " + config::quoted(proxy->scheme));
-  }
-  if (proxy && !(proxy->path.empty() || proxy->path == "/")) {
-    options.error("proxy", "must have the form http://USER@HOST:PORT");
-  }
-  if (proxy_password && !(proxy && !proxy->user.empty())) {
-    options.error("proxy_password", "requires a proxy with a user");
-  }
-  if (proxy) proxy->password.clear();
 }
 
 asio::awaitable<HttpRequest> HttpAccess::request(ConfiguredFiles& files, SampleSet& out) const {
   HttpRequest request;
   request.url = url;
-  request.proxy = proxy;
-  // Most probes have no secret.
-  if (proxy_password) request.proxy_password = co_await files.read(proxy_password, out);
-  request.ip = ip;
+  co_await apply(request, files, out);
   request.tls = tls;
   request.user = user;
+  // Most probes have no secret.
   if (password) request.password = co_await files.read(password, out);
   if (bearer) request.bearer = co_await files.read(bearer, out);
-  // A server or a proxy may quote the credentials in its error.
-  for (const std::string& secret : {request.proxy_password, request.password, request.bearer}) {
-    out.conceal(secret);
-  }
+  // A server may quote the credentials in its error.
+  out.conceal(request.password);
+  out.conceal(request.bearer);
   co_return request;
 }
 

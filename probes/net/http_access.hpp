@@ -7,7 +7,7 @@
 #include "config/secret.hpp"
 #include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
-#include "probes/net/resolver.hpp"
+#include "probes/net/http_way.hpp"
 #include "probes/net/tls.hpp"
 
 #include <initializer_list>
@@ -36,11 +36,8 @@ struct UrlOption {
   std::span<const config::Url> urls;  ///< of the kind
 };
 
-struct HttpAccess {
-  config::Url url;                   ///< without user and password; empty after read_with_urls()
-  std::optional<config::Url> proxy;  ///< without the password
-  config::Secret proxy_password;
-  IpVersion ip = IpVersion::any;
+struct HttpAccess : HttpWay {
+  config::Url url;  ///< without user and password; empty after read_with_urls()
   TlsOptions tls;
   std::string user;
   config::Secret password;
@@ -52,15 +49,13 @@ struct HttpAccess {
   /// For a kind with several URLs: checks them, and reads the same keys without `url`. The
   /// credentials are those for all URLs, so a user in one of them is an error.
   static HttpAccess read_with_urls(config::Node& options, std::initializer_list<UrlOption> urls,
-                                   std::string_view user_help = kUserHelp);
+                              std::string_view user_help = kUserHelp);
 
   /// Creates a request to the URL with the credentials, which `out` then conceals. Throws the
   /// exceptions of ConfiguredFiles::read().
   [[nodiscard]] asio::awaitable<HttpRequest> request(ConfiguredFiles& files, SampleSet& out) const;
 
   [[nodiscard]] bool has_credentials() const { return bearer || !user.empty(); }
-  /// The addresses to which a name in a URL resolves: `ip` is that of the proxy, if there is one.
-  [[nodiscard]] IpVersion target_ip() const { return proxy ? IpVersion::any : ip; }
   /// The URL as the status page shows it.
   [[nodiscard]] std::string target() const { return shown(url); }
   /// host:port.
@@ -70,7 +65,7 @@ struct HttpAccess {
   static constexpr std::string_view kUserHelp = "user for basic authentication";
 
   void read_keys(config::Node& options, std::initializer_list<UrlOption> urls,
-                 std::string_view user_help);
+                    std::string_view user_help);
 };
 
 }  // namespace vitalsd::net

@@ -3,6 +3,7 @@
 #include "config/url.hpp"
 #include "probes/error.hpp"
 #include "probes/net/configured_files.hpp"
+#include "probes/net/http_proxy.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/options.hpp"
 
@@ -175,7 +176,8 @@ S3Options S3Options::read(config::Node& node) {
   s3.session_token = node.secret("session_token", "of temporary credentials; requires access_key");
   s3.sts_endpoint =
       node.find<config::Url>("sts_endpoint", "URL of a token service other than AWS's");
-  s3.ip = read_ip(node, "endpoint", endpoint ? endpoint->host : "");
+  s3.way = HttpWay::read(node);
+  check_ip(node, s3.way.target_ip(), "endpoint", endpoint ? endpoint->host : "");
   s3.tls = TlsOptions::read(node);
   if (static_cast<bool>(s3.access_key) != static_cast<bool>(s3.secret_key)) {
     node.error("access_key", "access_key and secret_key must be set together");
@@ -244,11 +246,13 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
                  config::percent_encode(role) + "&RoleSessionName=" +
                  config::percent_encode(session.empty() ? "vitalsd" : session) +
                  "&WebIdentityToken=" + config::percent_encode(token);
-  request.ip = options_.ip;
+  co_await options_.way.apply(request, environment_.files, out);
   request.tls = options_.tls;
   request.max_body = kMaxSmallBytes;
   const HttpResponse response = co_await environment_.http.perform(request, out);
-  if (response.status != 200) throw s3_error(response.status, response.body);
+  if (response.status != 200) {
+    throw about_response(request.url, request.proxy, s3_error(response.status, response.body));
+  }
   const pugi::xml_document document = parse_xml(response.body);
   const pugi::xml_node found = document.child("AssumeRoleWithWebIdentityResponse")
                                    .child("AssumeRoleWithWebIdentityResult")
@@ -290,7 +294,6 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials, const std::stri
   }
   request.aws = credentials;
   request.aws_region = options_.region;
-  request.ip = options_.ip;
   request.tls = options_.tls;
   request.max_body = kMaxBytes;
   request.reuse_connection = true;  // for the pages of one list
@@ -299,13 +302,15 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials, const std::stri
 
 asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, const AwsCredentials& credentials,
                                        const std::string& continuation, std::size_t max_objects) {
-  const HttpRequest page_request = request(credentials, continuation, max_objects);
+  HttpRequest page_request = request(credentials, continuation, max_objects);
+  co_await options_.way.apply(page_request, environment_.files, out);
   HttpResponse response = co_await environment_.http.perform(page_request, out);
   const std::string* const date = response.header("Date");
   server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);
   if (response.status != 200) {
     if (response.status == 401 || response.status == 403) assumed_.reset();
-    throw s3_error(response.status, response.body);
+    throw about_response(page_request.url, page_request.proxy,
+                         s3_error(response.status, response.body));
   }
   // A page of up to 4 MiB takes long to parse.
   auto parse = [body = std::move(response.body)](const StopFlag&) { return parse_s3_page(body); };

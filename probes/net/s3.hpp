@@ -4,6 +4,7 @@
 
 #include "config/secret.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/net/http_way.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
 
@@ -43,7 +44,7 @@ struct S3Options {
   config::Secret session_token;
   /// For web identity; default: the endpoint of the region.
   std::optional<config::Url> sts_endpoint;
-  IpVersion ip = IpVersion::any;
+  HttpWay way;  ///< also to the token service
   TlsOptions tls;
 
   /// Reads the section `s3` of a probe's options.
@@ -80,6 +81,7 @@ class S3Bucket {
   asio::awaitable<AwsCredentials> assume_role(SampleSet& out);
   asio::awaitable<S3Page> page(SampleSet& out, const AwsCredentials& credentials,
                                const std::string& continuation, std::size_t max_objects);
+  /// Without proxy and IP version.
   [[nodiscard]] HttpRequest request(const AwsCredentials& credentials,
                                     const std::string& continuation, std::size_t max_objects) const;
 

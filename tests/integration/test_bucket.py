@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.forward_proxy import ForwardProxy
 from support.s3 import PAGE, S3
 from support.vitalsd import Vitalsd, run
 
@@ -33,6 +34,27 @@ def keys(server: S3) -> dict[str, str]:
 def error(daemon: Vitalsd, probe: str = "data") -> str:
     (row,) = (row for row in daemon.status()["probes"] if row["name"] == probe)
     return row.get("error", "")
+
+
+def test_through_a_proxy(vitalsd: Daemon, s3: S3, forward_proxy: ForwardProxy) -> None:
+    """Both kinds with a bucket reach it through the proxy of the option."""
+    name = s3.new_bucket("data")
+    s3.put(name, "a.gz", b"x" * 100)
+    way = {"proxy": forward_proxy.address, "proxy_password": {"env": "PROXY"}}
+    probes = [bucket(s3, name), bucket(s3, name, probe="backups") | {"kind": "backup"}]
+    for probe in probes:
+        probe["s3"] |= way
+    refused, nowhere = bucket(s3, name, probe="refused"), bucket(s3, name, probe="nowhere")
+    refused["s3"] |= way | {"proxy_password": {"env": "WRONG"}}
+    nowhere["s3"] |= {"proxy": "http://127.0.0.1:1"}
+    passwords = {"PROXY": forward_proxy.password, "WRONG": "wrong"}
+    daemon = vitalsd([*probes, refused, nowhere], environment=keys(s3) | passwords)
+    for probe in probes:
+        daemon.wait_ok(probe["name"])
+    assert {request.method for request in forward_proxy.requests} == {"GET"}
+    assert set(daemon.failures("refused")) == {"auth"}
+    assert f"the proxy 127.0.0.1:{forward_proxy.port}" in error(daemon, "refused")
+    daemon.wait_failed("nowhere", "connect")
 
 
 def test_what_is_stored(vitalsd: Daemon, s3: S3) -> None:
