@@ -114,12 +114,13 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
     out.doing(step);
     HttpTransfer transfer(request, pooled.handle(), multi_, tls_context);
     transfer.prepare(addresses.front(), limit_left());
-    transfer.limit_connecting(wheel_);
+    transfer.limit_connecting(wheel_, kNextAddressDelay);
     const CURLcode code = co_await transfer.run();
     if (code != CURLE_COULDNT_CONNECT) co_return transfer.finish(code, before);
     out.doing("connecting to " + role + endpoint.text());
     std::ranges::rotate(addresses, addresses.begin() + 1);
-    const auto socket = co_await connect(loop_, wheel_, addresses, endpoint.port, limit_left());
+    const auto limit = request.connect_limit.count() > 0 ? request.connect_limit : limit_left();
+    const auto socket = co_await connect(loop_, wheel_, addresses, endpoint.port, limit);
     boost::system::error_code error;
     const auto peer = socket.remote_endpoint(error);
     if (!error) addresses = {peer.address()};
@@ -128,6 +129,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   out.doing(step);
   HttpTransfer transfer(request, pooled.handle(), multi_, tls_context);
   transfer.prepare(addresses.front(), limit_left());
+  if (request.connect_limit.count() > 0) transfer.limit_connecting(wheel_, request.connect_limit);
   const CURLcode code = co_await transfer.run();
   co_return transfer.finish(code, before);
 }

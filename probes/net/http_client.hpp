@@ -55,6 +55,8 @@ struct HttpRequest {
   bool reuse_connection = false;                ///< otherwise a new connection, closed afterwards
   bool http2 = false;  ///< offer it over TLS, unless the response is streamed; otherwise HTTP/1.1
   std::chrono::milliseconds limit{0};  ///< for the whole request; 0: only the run's deadline
+  /// The part of `limit` in which the TCP connection must be established; 0: all of it.
+  std::chrono::milliseconds connect_limit{0};
 
   /// If set, the body of a 2xx response is streamed to this function and not stored. The function
   /// is first called with empty data when the headers are complete, then once for each piece. If it

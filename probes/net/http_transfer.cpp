@@ -40,8 +40,9 @@ void HttpTransfer::prepare(const asio::ip::address& address, std::chrono::millis
   curl_easy_setopt(handle_.easy, CURLOPT_NOPROGRESS, 0L);
 }
 
-void HttpTransfer::limit_connecting(TimerWheel& wheel) {
+void HttpTransfer::limit_connecting(TimerWheel& wheel, std::chrono::milliseconds limit) {
   wheel_ = &wheel;
+  connect_limit_ = limit;
   curl_easy_setopt(handle_.easy, CURLOPT_SOCKOPTFUNCTION, &HttpTransfer::on_new_socket);
   curl_easy_setopt(handle_.easy, CURLOPT_SOCKOPTDATA, this);
 }
@@ -50,7 +51,7 @@ void HttpTransfer::limit_connecting(TimerWheel& wheel) {
 int HttpTransfer::on_new_socket(void* self, curl_socket_t socket, curlsocktype /*purpose*/) {
   auto& transfer = *static_cast<HttpTransfer*>(self);
   transfer.socket_ = socket;
-  transfer.wheel_->arm_after(transfer.connecting_, kNextAddressDelay);
+  transfer.wheel_->arm_after(transfer.connecting_, transfer.connect_limit_);
   return CURL_SOCKOPT_OK;
 }
 
@@ -59,7 +60,9 @@ void HttpTransfer::check_connected() {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
   const bool connected = getpeername(socket_, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
-  if (!connected) transfer_.pending->succeed(CURLE_COULDNT_CONNECT);
+  if (connected) return;
+  has_not_connected_ = true;
+  transfer_.pending->succeed(CURLE_COULDNT_CONNECT);
 }
 
 ProbeError HttpTransfer::error_of(CURLcode code) const {
@@ -68,6 +71,10 @@ ProbeError HttpTransfer::error_of(CURLcode code) const {
   if (request_.proxy && proxy_status >= 300) return proxy_refusal(*request_.proxy, proxy_status);
   if (code == CURLE_ABORTED_BY_CALLBACK) {
     return {Reason::protocol, "the response of the proxy to CONNECT is too long"};
+  }
+  if (has_not_connected_) {
+    return {Reason::timeout, request_.peer().text() + ": no connection within " +
+                                 std::to_string(connect_limit_.count()) + " ms"};
   }
   long os_error = 0;
   curl_easy_getinfo(handle_.easy, CURLINFO_OS_ERRNO, &os_error);

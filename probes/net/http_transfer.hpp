@@ -29,8 +29,8 @@ class HttpTransfer {
   /// transfer; 0 means none. Throws ProbeError(config).
   void prepare(const asio::ip::address& address, std::chrono::milliseconds limit);
   /// Must be called after prepare(). run() then returns CURLE_COULDNT_CONNECT if a new connection
-  /// is not established within kNextAddressDelay.
-  void limit_connecting(TimerWheel& wheel);
+  /// is not established within `limit`.
+  void limit_connecting(TimerWheel& wheel, std::chrono::milliseconds limit);
   asio::awaitable<CURLcode> run() { return multi_.run(transfer_); }
   /// Returns the response after run() has returned `code`. `before` contains the phases before
   /// run(), which are added. Throws ProbeError if the transfer failed.
@@ -48,8 +48,10 @@ class HttpTransfer {
   CurlMulti::Transfer transfer_;
   HttpRequestSetup setup_;
   HttpResponseReader reader_;
-  TimerWheel* wheel_ = nullptr;  // set by limit_connecting()
+  TimerWheel* wheel_ = nullptr;                // set by limit_connecting()
+  std::chrono::milliseconds connect_limit_{};  // likewise
   Timer connecting_{[this] { check_connected(); }};
+  bool has_not_connected_ = false;
   curl_socket_t socket_ = CURL_SOCKET_BAD;
   int proxy_bytes_ = 0;               // approximate size of the response to CONNECT
   char error_[CURL_ERROR_SIZE] = {};  // NOLINT(modernize-avoid-c-arrays): libcurl's form

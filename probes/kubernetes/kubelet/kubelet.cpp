@@ -41,6 +41,7 @@ constexpr KubeletPage kCadvisorPage{.path = "/metrics/cadvisor", .permission = "
 /// The state of a node that is kept between runs.
 struct NodeState {
   bool has_failed = false;  // in the last run, or its request is still in flight
+  std::string address;      // that was reached last
   kubernetes::NodeCounters counters;
 };
 
@@ -89,7 +90,13 @@ class KubeletProbe final : public Probe {
         if (states_[node.name].has_failed == has_failed) nodes.push_back(node);
       });
     }
-    for (const Node& node : nodes) out.part(node.name);
+    for (Node& node : nodes) {
+      out.part(node.name);
+      const auto reached = std::ranges::find(node.addresses, states_[node.name].address);
+      if (reached != node.addresses.end()) {
+        std::rotate(node.addresses.begin(), reached, reached + 1);
+      }
+    }
     out.doing("querying " + std::to_string(nodes.size()) + " kubelets");
 
     Run run{.out = out,
@@ -123,7 +130,7 @@ class KubeletProbe final : public Probe {
   /// The queue of one run, which its workers share.
   struct Run {
     SampleSet& out;
-    const std::vector<Node>& nodes;
+    std::vector<Node>& nodes;
     kubernetes::Pace pace;
     std::size_t next = 0;
   };
@@ -133,7 +140,7 @@ class KubeletProbe final : public Probe {
       const std::size_t index = run.next++;
       const auto early = run.pace.due(index) - Clock::now();
       if (early > net::TimerWheel::kSlot) co_await net::pause(environment_.wheel, early);
-      const Node& node = run.nodes[index];
+      Node& node = run.nodes[index];
       Part& part = run.out.part(node.name);
       bool& has_failed = states_[node.name].has_failed;
       has_failed = true;
@@ -143,14 +150,14 @@ class KubeletProbe final : public Probe {
       } catch (const ProbeError& error) {
         part.fail(error.reason(), error.what());
       }
+      if (!node.addresses.empty()) states_[node.name].address = node.addresses.front();
       part.complete();
     }
   }
 
   /// Queries one kubelet. `limit` applies to each of the two requests. A page that fails does not
   /// affect the samples of the other page. Throws the first ProbeError.
-  asio::awaitable<void> query(const Run& run, const Node& node, config::Duration limit,
-                              Part& part) {
+  asio::awaitable<void> query(const Run& run, Node& node, config::Duration limit, Part& part) {
     NodeSamples samples(node, namespaces_, states_[node.name].counters, part);
     std::optional<ProbeError> failure;
     if (summary_) {

@@ -4,12 +4,15 @@
 #include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/client.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <iterator>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <boost/algorithm/string/replace.hpp>
 
@@ -19,6 +22,12 @@ namespace {
 constexpr std::uint16_t kDefaultPort = 10250;
 constexpr std::size_t kMaxErrorBody = 300;  // bytes of a response that an error message repeats
 
+// A response that is too slow is a timeout too, but leaves no time for another address.
+bool is_unreachable(const ProbeError& error) {
+  const Reason reason = error.reason();
+  return reason == Reason::connect || reason == Reason::dns || reason == Reason::timeout;
+}
+
 }  // namespace
 
 asio::awaitable<void> KubeletClient::load_credentials() {
@@ -26,37 +35,43 @@ asio::awaitable<void> KubeletClient::load_credentials() {
   if (access_.token) token_ = co_await environment_.files.read(access_.token);
 }
 
-asio::awaitable<void> KubeletClient::get(const Node& node, const KubeletPage& page,
+asio::awaitable<void> KubeletClient::get(Node& node, const KubeletPage& page,
                                          config::Duration limit, OnData on_data) const {
-  if (node.addresses.empty()) throw ProbeError(Reason::config, "the node has no address");
+  std::vector<std::string>& addresses = node.addresses;
+  if (addresses.empty()) throw ProbeError(Reason::config, "the node has no address");
   // The other addresses are tried only if no connection is possible, for example to an IPv6 address
   // from a pod that has an IPv4 address only. If all attempts fail, the first error is reported.
   const auto deadline = std::chrono::steady_clock::now() + limit;
+  net::HttpRequest request = request_for(node, page);
   std::optional<ProbeError> first_error;
-  for (const std::string& address : node.addresses) {
-    const auto left =
+  for (auto address = addresses.begin(); address != addresses.end(); ++address) {
+    request.limit =
         std::chrono::duration_cast<config::Duration>(deadline - std::chrono::steady_clock::now());
-    if (left.count() <= 0) break;
+    if (request.limit.count() <= 0) break;
+    const auto untried = std::distance(address, addresses.end());
+    request.connect_limit = untried == 1 ? config::Duration{0} : request.limit / untried;
+    request.url.host = *address;
+    std::optional<ProbeError> error;
     try {
-      co_await get_from(address, node, page, left, on_data);
-      co_return;
-    } catch (const ProbeError& error) {
-      const bool is_unreachable =
-          error.reason() == Reason::connect || error.reason() == Reason::dns;
-      if (!is_unreachable) throw;
-      if (!first_error) first_error = error;
+      co_await stream(request, page, on_data);
+    } catch (const ProbeError& thrown) {
+      error = thrown;
     }
+    if (error && is_unreachable(*error)) {
+      if (!first_error) first_error = error;
+      continue;
+    }
+    std::rotate(addresses.begin(), address, address + 1);
+    if (error) throw ProbeError(*error);
+    co_return;
   }
   if (first_error) throw ProbeError(*first_error);
   throw ProbeError(Reason::timeout, "no time is left to query the node");
 }
 
-asio::awaitable<void> KubeletClient::get_from(const std::string& address, const Node& node,
-                                              const KubeletPage& page, config::Duration limit,
-                                              const OnData& on_data) const {
+net::HttpRequest KubeletClient::request_for(const Node& node, const KubeletPage& page) const {
   net::HttpRequest request;
   request.url.scheme = "https";
-  request.url.host = address;
   request.url.port = node.kubelet_port != 0 ? node.kubelet_port : kDefaultPort;
   request.url.path = page.path;
   request.tls = tls_;
@@ -66,8 +81,12 @@ asio::awaitable<void> KubeletClient::get_from(const std::string& address, const 
     request.tls.key = access_.tls.key;
   }
   request.bearer = token_;
-  request.limit = limit;
   request.reuse_connection = true;
+  return request;
+}
+
+asio::awaitable<void> KubeletClient::stream(net::HttpRequest request, const KubeletPage& page,
+                                            const OnData& on_data) const {
   std::exception_ptr error;
   request.on_data = [&](std::string_view piece) {
     try {

@@ -5,6 +5,7 @@
 #include "config/scalar.hpp"
 #include "probes/error.hpp"
 #include "probes/kubernetes/objects/node_object.hpp"
+#include "probes/net/http_client.hpp"
 #include "probes/net/kubernetes/access.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
@@ -37,11 +38,12 @@ class KubeletClient {
   /// Throws ProbeError (config, internal) if they cannot be read.
   asio::awaitable<void> load_credentials();
 
-  /// Streams the body of a 2xx response from the node's first reachable address into `on_data`.
-  /// `limit` applies to all attempts.
+  /// Streams the body of a 2xx response from the node's first reachable address into `on_data`, and
+  /// moves that address to the front, so that the next request uses it at once. `limit` applies to
+  /// all attempts. An address that does not respond uses up a share of it.
   /// Throws ProbeError: config (the node has no address), auth (401), permission (403), mismatch
   /// (other statuses), and those of HttpClient::perform.
-  asio::awaitable<void> get(const Node& node, const KubeletPage& page, config::Duration limit,
+  asio::awaitable<void> get(Node& node, const KubeletPage& page, config::Duration limit,
                             OnData on_data) const;
 
   /// Whether the error of a get() shows that the kubelet responded. Other pages of the kubelet may
@@ -49,9 +51,10 @@ class KubeletClient {
   static bool has_responded(const ProbeError& error);
 
  private:
-  asio::awaitable<void> get_from(const std::string& address, const Node& node,
-                                 const KubeletPage& page, config::Duration limit,
-                                 const OnData& on_data) const;
+  /// Without host and limits.
+  [[nodiscard]] net::HttpRequest request_for(const Node& node, const KubeletPage& page) const;
+  asio::awaitable<void> stream(net::HttpRequest request, const KubeletPage& page,
+                               const OnData& on_data) const;
 
   const Environment& environment_;
   net::TlsOptions tls_;

@@ -1,7 +1,12 @@
 // Kind kubelet against a scripted kubelet, which has its own TLS certificate and port.
+#include "exporter/model/sample_set.hpp"
+#include "probes/probe.hpp"
+
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,8 +16,12 @@
 #include "unit/support/http_script.hpp"
 #include "unit/support/kinds.hpp"
 #include "unit/support/kubernetes_script.hpp"
+#include "unit/support/loop.hpp"
+#include "unit/support/silent_address.hpp"
 #include "unit/support/temp_directory.hpp"
 #include "unit/support/tls_server.hpp"
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <gtest/gtest.h>
 
 namespace vitalsd {
@@ -53,7 +62,7 @@ class KubeletTest : public testing::Test {
       answers = {{"/stats/summary", std::move(of_summary)},
                  {"/metrics/cadvisor", std::move(of_cadvisor)}};
     }
-    return fixture.observe("kubelet", "tls: {verify: false}");
+    return fixture.observe("kubelet", options);
   }
 
   // The published sizes by mount point, if the kubelet reports this summary.
@@ -75,10 +84,20 @@ class KubeletTest : public testing::Test {
     return found;
   }
 
+  // A run with this time limit.
+  static asio::awaitable<test::Observation> run(Probe& probe, std::chrono::milliseconds limit) {
+    const auto set = std::make_shared<SampleSet>();
+    set->set_time_limit(limit);
+    co_await probe.observe(*set);
+    co_return test::Observation(set, std::nullopt);
+  }
+
   const std::string good_summary = http_answer(200, summary(file_system(1000, 500, 100, 50)));
   const std::string good_cadvisor = http_answer(
       200, std::string(kUsage) + "{container=\"c\",id=\"/c\",namespace=\"s\",pod=\"p\"} 1\n");
 
+  std::string options = "tls: {verify: false}";
+  std::vector<std::string> addresses{"127.0.0.1"};  // of the node
   std::mutex mutex;
   std::map<std::string, std::string, std::less<>> answers;
   test::TempDirectory scratch;
@@ -92,19 +111,18 @@ class KubeletTest : public testing::Test {
             return;
         }
       }};
-  HttpScript server{
-      fixture.loop, [this](const std::string& target) -> HttpScript::Reply {
-        if (target.contains("sendInitialEvents")) return {http_answer(400, "no")};
-        if (target.contains("watch=1")) return {test::http_stream(), true};
-        const Message node =
-            Message()
-                .message(1, test::metadata("n", ""))
-                .message(
-                    3, Message()
-                           .message(5, Message().text(1, "InternalIP").text(2, "127.0.0.1"))
-                           .message(6, Message().message(1, Message().number(1, kubelet.port()))));
-        return {http_answer(200, test::kubernetes_list({node}, 7))};
-      }};
+  HttpScript server{fixture.loop, [this](const std::string& target) -> HttpScript::Reply {
+                      if (target.contains("sendInitialEvents")) return {http_answer(400, "no")};
+                      if (target.contains("watch=1")) return {test::http_stream(), true};
+                      Message status = Message().message(
+                          6, Message().message(1, Message().number(1, kubelet.port())));
+                      for (const std::string& address : addresses) {
+                        status.message(5, Message().text(1, "InternalIP").text(2, address));
+                      }
+                      const Message node =
+                          Message().message(1, test::metadata("n", "")).message(3, status);
+                      return {http_answer(200, test::kubernetes_list({node}, 7))};
+                    }};
 };
 
 TEST_F(KubeletTest, FailedPageDoesNotAffectTheOther) {
@@ -158,6 +176,34 @@ TEST_F(KubeletTest, FailsIfCadvisorIsIncomplete) {
   EXPECT_TRUE(run.failure("n").starts_with("mismatch: ")) << run.failure("n");
   EXPECT_TRUE(run.failure("n").contains("container_scrape_error"));
   EXPECT_EQ(run.value(kMemory, {{"instance", "n"}, {"node", "n"}}), 7);
+}
+
+TEST_F(KubeletTest, TriesTheNextAddressIfOneDropsPackets) {
+  using namespace std::chrono_literals;
+  constexpr auto kLimit = 6s;
+  addresses = {test::SilentAddress::kSilent, "127.0.0.1"};
+  const test::SilentListener silent(
+      fixture.loop, {asio::ip::make_address(test::SilentAddress::kSilent), kubelet.port()});
+  answers = {{"/stats/summary", good_summary}, {"/metrics/cadvisor", good_cadvisor}};
+  const auto probe = fixture.make("kubelet", options);
+  const auto start = test::Clock::now();
+  EXPECT_EQ(test::Task(fixture.loop, run(*probe, kLimit)).get().failure(), "");
+  const auto took = test::Clock::now() - start;
+  EXPECT_EQ(test::Task(fixture.loop, run(*probe, kLimit)).get().failure(), "");
+  // The second run starts with the address that was reached.
+  EXPECT_LT(test::Clock::now() - start, took + kLimit / 2);
+}
+
+TEST_F(KubeletTest, ReportsTheFirstAddressIfAllDropPackets) {
+  using namespace std::chrono_literals;
+  addresses = {"127.0.0.2", "127.0.0.3"};
+  const test::SilentListener first(fixture.loop,
+                                   {asio::ip::make_address("127.0.0.2"), kubelet.port()});
+  const test::SilentListener second(fixture.loop,
+                                    {asio::ip::make_address("127.0.0.3"), kubelet.port()});
+  const auto probe = fixture.make("kubelet", options);
+  const std::string failure = test::Task(fixture.loop, run(*probe, 400ms)).get().failure("n");
+  EXPECT_TRUE(failure.starts_with("timeout: 127.0.0.2:")) << failure;
 }
 
 TEST_F(KubeletTest, DistinguishesFileSystemsOfEqualSize) {
