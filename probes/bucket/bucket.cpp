@@ -3,6 +3,7 @@
 // over as many runs as it needs, and stops after `max_pages`: the result is then only a lower
 // bound.
 #include "probes/bucket/usage.hpp"
+#include "probes/kubernetes/watch/selection.hpp"
 #include "probes/net/s3.hpp"
 #include "probes/probe.hpp"
 
@@ -56,14 +57,14 @@ constexpr Metric kQuota({.name = "vitalsd_bucket_quota_bytes",
                          .unit = Unit::bytes,
                          .help = "The option quota."},
                         "bucket", "prefix");
-constexpr auto kMetrics = metric_list(kUsageTable, kQuota);
+constexpr auto kMetrics = metric_list(kUsageTable, kQuota, kubernetes::kSelectedObjects);
 
 constexpr Check kQuotaCheck{.name = "quota",
                             .unit = Unit::ratio,
                             .warn = 0.80,
                             .critical = 0.90,
                             .help = "size of all objects under the prefix over quota"};
-constexpr std::array<const Check*, 1> kChecks = {&kQuotaCheck};
+constexpr std::array<const Check*, 2> kChecks = {&kQuotaCheck, &kubernetes::kUnmatchedCheck};
 
 std::optional<net::S3Bucket> read_bucket(config::Node& options, const Environment& environment) {
   config::Node* const s3 = options.find_section("s3", "the bucket, and the prefix to count");
@@ -98,7 +99,12 @@ class BucketProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const Clock::time_point start = Clock::now();
-    co_await bucket_->page(out, std::string(), 1);
+    const net::S3Page page = co_await bucket_->page(out, std::string(), 1);
+    if (!prefix().empty()) {
+      kubernetes::Selection selection;
+      selection.add("prefix " + prefix(), page.objects.size());
+      selection.report(out);
+    }
     if (quota_) out.add(kQuota, static_cast<double>(quota_->value), name(), prefix());
     if (!counts_) co_return;
     co_await count(start + out.time_limit() / 2, out);

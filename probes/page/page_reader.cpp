@@ -32,12 +32,6 @@ std::optional<Type> to_type(std::string_view word) {
 
 }  // namespace
 
-bool Rules::selects(std::string_view family) const {
-  const auto matches = [&](const net::Pattern& pattern) { return pattern.matches_name(family); };
-  return (keep.empty() || std::ranges::any_of(keep, matches)) &&
-         std::ranges::none_of(drop, matches);
-}
-
 PageReader::PageReader(const Rules& rules, ForeignFamilies& foreign, std::string constant_labels,
                        bool openmetrics, Fragment previous)
     : rules_(rules),
@@ -46,7 +40,8 @@ PageReader::PageReader(const Rules& rules, ForeignFamilies& foreign, std::string
       first_labels_('{' + constant_labels_ + ','),
       label_names_(constant_labels_, rules.rename_labels),
       openmetrics_(openmetrics),
-      previous_(std::move(previous)) {
+      previous_(std::move(previous)),
+      kept_(rules.keep.size()) {
   if (!previous_) return;
   std::size_t series = 0;  // approximate number of series
   for (const FragmentFamily& family : *previous_) {
@@ -180,6 +175,17 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
 
 // Returns the index of a new family; kNone if it is not selected, kTooMany if the page has too many
 // families. `raw_name` is the name in the page's TYPE line.
+bool PageReader::selects(std::string_view family) {
+  const auto matches = [&](const net::Pattern& pattern) { return pattern.matches_name(family); };
+  bool is_kept = rules_.keep.empty();
+  for (std::size_t i = 0; i < kept_.size(); ++i) {
+    if (!matches(rules_.keep[i])) continue;
+    is_kept = true;
+    ++kept_[i];
+  }
+  return is_kept && std::ranges::none_of(rules_.drop, matches);
+}
+
 std::size_t PageReader::add_family(const std::string& raw_name, std::string name, Type type) {
   if (meta_name_ != raw_name || declared_ != kNone) {
     meta_help_.clear();
@@ -189,7 +195,7 @@ std::size_t PageReader::add_family(const std::string& raw_name, std::string name
   declared_ = kNone;
   const std::string help = std::exchange(meta_help_, {});
   const std::string unit = std::exchange(meta_unit_, {});
-  if (!rules_.selects(name)) return kNone;
+  if (!selects(name)) return kNone;
   const std::size_t index = families_.size();
   if (index >= kMaxFamilies) return kTooMany;
   by_name_.try_emplace(name, index);
@@ -216,7 +222,7 @@ const PageReader::Entry& PageReader::entry_of(std::string_view name) {
   if (found != entries_.end()) {
     last_entry_ = found->second;
   } else if (entries_.size() >= kMaxNames) {
-    last_entry_ = Entry{.family = rules_.selects(name) ? kTooMany : kNone};
+    last_entry_ = Entry{.family = selects(name) ? kTooMany : kNone};
   } else {
     const std::string text(name);
     last_entry_ = Entry{.family = add_family(text, text, Type::unknown)};

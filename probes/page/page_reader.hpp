@@ -47,9 +47,6 @@ struct Rules {
   std::vector<net::Pattern> drop;  ///< names of families, after `keep`
   LabelNames::Renames rename_labels;
   std::size_t max_series = 100'000;
-
-  /// Whether the family is published.
-  [[nodiscard]] bool selects(std::string_view family) const;
 };
 
 class PageReader {
@@ -77,6 +74,8 @@ class PageReader {
   [[nodiscard]] const std::optional<Misfit>& first_misfit() const { return first_misfit_; }
   /// Whether a line has a timestamp, which is not published.
   [[nodiscard]] bool has_timestamps() const { return has_timestamps_; }
+  /// The number of families that match each of the patterns to keep.
+  [[nodiscard]] const std::vector<std::size_t>& kept() const { return kept_; }
   /// The number of series that were read. Series that were left out before finish() do not count.
   [[nodiscard]] std::size_t series() const { return series_.size() - cut_series_; }
 
@@ -129,6 +128,8 @@ class PageReader {
   void read_comment(std::string_view line);
   void read_sample(std::string_view line);
   void declare(const std::string& name, std::string_view type_word);
+  /// Whether the rules publish the family.
+  bool selects(std::string_view family);
   const Entry& entry_of(std::string_view name);
   void cut(Family& family);
   std::optional<Identity> identify(const Family& family, Role role);
@@ -155,6 +156,7 @@ class PageReader {
   SampleLine line_;
   std::string published_;  // the last line that was published
   bool follows_ = false;   // the bytes of the last sample line still exist
+  std::vector<std::size_t> kept_;
   std::vector<Family> families_;
   ByName<std::size_t> by_name_;  // indices of families
   ByName<Entry> entries_;        // by the name of samples

@@ -86,11 +86,11 @@ std::uint16_t PodTargets::port_of(const RelayedPod& pod) const {
   return port == pod.ports.end() ? std::uint16_t{0} : port->second;
 }
 
-asio::awaitable<bool> PodTargets::find(SampleSet& run, std::vector<Target>& out) {
+asio::awaitable<bool> PodTargets::find(SampleSet& run, std::vector<Target>& out,
+                                       kubernetes::Selection& selection) {
   bool complete = true;
   std::size_t without_port = 0;
   const std::size_t before = out.size();
-  kubernetes::Selection selection;
   for (const auto& pods : pods_) pods->join();
   for (const auto& pods : pods_) {
     if (!co_await pods->judge(run, run)) {
@@ -117,7 +117,6 @@ asio::awaitable<bool> PodTargets::find(SampleSet& run, std::vector<Target>& out)
                      .labels = {{"namespace", pod.namespace_name}, {"pod", pod.name}}});
     });
   }
-  selection.report(run);
   if (without_port > 0 && out.size() == before) {
     run.fail(Reason::mismatch,
              "no selected pod has a container port with the name " + config::quoted(port_));

@@ -43,9 +43,11 @@ class PodTargets {
   /// Reads the keys of the section `pods`.
   PodTargets(config::Node& section, const Environment& environment);
 
-  /// Appends the page of each running pod. Fails parts of `run` for watches that are stale. Returns
-  /// false if some pods are unknown, because the API server does not respond.
-  asio::awaitable<bool> find(SampleSet& run, std::vector<Target>& out);
+  /// Appends the page of each running pod, and counts the pods of each scope. Fails parts of `run`
+  /// for watches that are stale. Returns false if some pods are unknown, because the API server
+  /// does not respond.
+  asio::awaitable<bool> find(SampleSet& run, std::vector<Target>& out,
+                             kubernetes::Selection& selection);
 
   [[nodiscard]] std::string text() const { return "pods in " + scope_.text(); }
 

@@ -118,7 +118,9 @@ class RelayProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     std::vector<Target> found;
-    if (pods_ && !co_await pods_->find(out, found)) {
+    kubernetes::Selection selection;
+    if (pods_ && !co_await pods_->find(out, found, selection)) {
+      selection.report(out);
       // The failure is thrown, so that the parts of the last run are kept, as after any failed run.
       const Failure failure = out.failure().value_or(
           Failure{Reason::timeout, "the API server has not sent the list of pods"});
@@ -130,6 +132,7 @@ class RelayProbe final : public Probe {
     Run run{.out = out,
             .targets = targets,
             .results = std::vector<Result>(targets.size()),
+            .kept = std::vector<std::size_t>(rules_.keep.size()),
             .started = Clock::now()};
     reject_duplicates(run);
     std::vector<asio::awaitable<void>> workers;
@@ -138,6 +141,8 @@ class RelayProbe final : public Probe {
     }
     co_await net::concurrently(std::move(workers));
     for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
+    count_kept(run, selection);
+    selection.report(out);
     dropped_.add(run.dropped, {});
     for (std::size_t i = 0; i < page::kDroppedNames.size(); ++i) {
       const auto reason = static_cast<Dropped>(i);
@@ -165,6 +170,7 @@ class RelayProbe final : public Probe {
     SampleSet& out;
     const std::vector<Target>& targets;
     std::vector<Result> results;
+    std::vector<std::size_t> kept;      // families that match each of the patterns to keep
     std::vector<std::string> labels{};  // of the series of each target
     Clock::time_point started;
     std::size_t next = 0;
@@ -249,11 +255,22 @@ class RelayProbe final : public Probe {
     auto reader = co_await client_.get(target, limit, run.out, make);
     result.page = reader->finish();
     run.dropped.add(reader->dropped(), target.name);
+    for (std::size_t i = 0; i < run.kept.size(); ++i) run.kept[i] += reader->kept()[i];
     if (!result.page && reader->series() == 0 && reader->dropped()[Dropped::invalid] > 0) {
       throw ProbeError(Reason::protocol,
                        "no line of the page is valid in the Prometheus text format");
     }
     result.series = reader->series();
+  }
+
+  // A pattern to drop that matches nothing hides nothing, so it is not counted.
+  void count_kept(const Run& run, kubernetes::Selection& selection) const {
+    const bool is_complete = std::ranges::none_of(
+        run.results, [](const Result& result) { return result.error.has_value(); });
+    for (std::size_t i = 0; i < run.kept.size(); ++i) {
+      if (run.kept[i] == 0 && !is_complete) continue;  // a page that was not read may have some
+      selection.add("keep " + rules_.keep[i].text, run.kept[i]);
+    }
   }
 
   void publish(Run& run, std::size_t index) {

@@ -78,7 +78,6 @@ class KubeletProbe final : public Probe {
     if (!co_await nodes_->judge(out, out)) co_return;
     kubernetes::Selection selection;
     nodes_->count(selection);
-    selection.report(out);
     out.doing("reading secrets", Reason::internal);
     co_await client_.load_credentials();
     std::erase_if(states_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
@@ -107,6 +106,11 @@ class KubeletProbe final : public Probe {
       workers.push_back(work(run));
     }
     co_await net::concurrently(std::move(workers));
+    for (const std::string& name : namespaces_) {
+      const std::size_t objects = run.selected[name];
+      if (objects > 0 || run.is_complete) selection.add(name, objects);
+    }
+    selection.report(out);
   }
 
   [[nodiscard]] std::string target() const override {
@@ -133,6 +137,8 @@ class KubeletProbe final : public Probe {
     std::vector<Node>& nodes;
     kubernetes::Pace pace;
     std::size_t next = 0;
+    std::map<std::string, std::size_t> selected{};  // pods and containers by namespace
+    bool is_complete = true;                        // all kubelets have responded
   };
 
   asio::awaitable<void> work(Run& run) {
@@ -149,6 +155,7 @@ class KubeletProbe final : public Probe {
         has_failed = false;
       } catch (const ProbeError& error) {
         part.fail(error.reason(), error.what());
+        run.is_complete = false;
       }
       if (!node.addresses.empty()) states_[node.name].address = node.addresses.front();
       part.complete();
@@ -157,7 +164,7 @@ class KubeletProbe final : public Probe {
 
   /// Queries one kubelet. `limit` applies to each of the two requests. A page that fails does not
   /// affect the samples of the other page. Throws the first ProbeError.
-  asio::awaitable<void> query(const Run& run, Node& node, config::Duration limit, Part& part) {
+  asio::awaitable<void> query(Run& run, Node& node, config::Duration limit, Part& part) {
     NodeSamples samples(node, namespaces_, states_[node.name].counters, part);
     std::optional<ProbeError> failure;
     if (summary_) {
@@ -185,6 +192,7 @@ class KubeletProbe final : public Probe {
         if (!failure) failure = error;
       }
     }
+    for (const auto& [name, objects] : samples.selected()) run.selected[name] += objects;
     // The samples are rendered here, which spreads the work over the run.
     Rendering rendering;
     std::size_t duplicates = 0;

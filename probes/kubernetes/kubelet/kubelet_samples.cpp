@@ -211,7 +211,7 @@ void NodeSamples::add_summary(const KubeletSummary& summary) {
   // Several pods may mount the same claim.
   std::set<std::pair<std::string_view, std::string_view>> claims;
   for (const PodSummary& pod : summary.pods) {
-    if (!is_selected(pod.namespace_name)) continue;
+    if (!select(pod.namespace_name)) continue;
     kPod.add(samples_, pod.usage, pod.namespace_name, pod.name, node_.name);
     for (const VolumeSummary& volume : pod.volumes) {
       if (volume.claim.empty()) continue;
@@ -275,7 +275,7 @@ void NodeSamples::add_volume(const VolumeSummary& volume) {
 void NodeSamples::add_containers(const std::vector<ContainerMetrics>& containers) {
   std::map<std::string, CounterRatio> throttled;  // for the containers that still exist
   for (const ContainerMetrics& container : containers) {
-    if (!is_selected(container.namespace_name)) continue;
+    if (!select(container.namespace_name)) continue;
     kContainer.add(samples_, container, container.namespace_name, container.pod,
                    container.container, container.image, container.name, node_.name);
     const std::string name =

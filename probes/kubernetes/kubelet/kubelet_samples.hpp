@@ -45,10 +45,15 @@ class NodeSamples {
   void add_containers(const std::vector<ContainerMetrics>& containers);
 
   [[nodiscard]] const Part& samples() const { return samples_; }
+  /// The number of pods and containers that were added, by namespace.
+  [[nodiscard]] const std::map<std::string, std::size_t>& selected() const { return selected_; }
 
  private:
-  [[nodiscard]] bool is_selected(const std::string& namespace_name) const {
-    return namespaces_.empty() || namespaces_.contains(namespace_name);
+  /// Counts the pod or container if its namespace is selected.
+  [[nodiscard]] bool select(const std::string& namespace_name) {
+    const bool is_selected = namespaces_.empty() || namespaces_.contains(namespace_name);
+    if (is_selected) ++selected_[namespace_name];
+    return is_selected;
   }
   void add_file_systems(const KubeletSummary& summary);
   void add_file_system(std::string_view mountpoint, const FsStats& fs);
@@ -60,6 +65,7 @@ class NodeSamples {
   NodeCounters& counters_;
   Part& checks_;
   Part samples_;
+  std::map<std::string, std::size_t> selected_;
 };
 
 }  // namespace vitalsd::kubernetes

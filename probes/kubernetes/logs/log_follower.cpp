@@ -82,12 +82,14 @@ LogFollower::~LogFollower() = default;
 void LogFollower::updated(Source& source, const Pod& pod) {
   const std::string pod_key = pod.key();
   if (!environment_.shard.owns(pod_key)) return;
-  pods_[pod_key] = {.uid = pod.uid, .source = &source, .list = source.list()};
+  PodEntry& entry = pods_[pod_key];
+  entry = {.uid = pod.uid, .source = &source, .list = source.list()};
   for (const ContainerStatus& status : pod.containers) {
     const std::string& name = status.name.get();
-    if (!container_names_.empty() &&
-        std::ranges::find(container_names_, name) == container_names_.end()) {
-      continue;
+    if (!container_names_.empty()) {
+      const auto selected = std::ranges::find(container_names_, name);
+      if (selected == container_names_.end()) continue;
+      entry.containers.push_back(static_cast<std::size_t>(selected - container_names_.begin()));
     }
     counts_.row(pod.namespace_name.get(), name);  // the counters start at 0 before the first line
     const bool has_run = status.running || status.restarts > 0 ||
@@ -186,6 +188,16 @@ std::map<const LogFollower::Source*, std::size_t> LogFollower::count_pods() cons
   return pods;
 }
 
+void LogFollower::count_containers(bool is_complete, Selection& selection) const {
+  std::vector<std::size_t> found(container_names_.size());
+  for (const auto& [key, pod] : pods_) {
+    for (const std::size_t i : pod.containers) ++found[i];
+  }
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found[i] > 0 || is_complete) selection.add("container " + container_names_[i], found[i]);
+  }
+}
+
 asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   counts_.start(unix_nanoseconds());
   std::vector<const Source*> fresh;
@@ -199,6 +211,7 @@ asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   for (const Source* source : fresh) {
     selection.add(source->query(), pods[source], environment_.shard.divided());
   }
+  count_containers(fresh.size() == sources_.size(), selection);
   selection.report(run);
   schedule_opening();  // a reload may have raised max_streams
   run.doing("requesting logs");

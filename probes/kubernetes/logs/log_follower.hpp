@@ -52,12 +52,15 @@ class LogFollower : private ContainerLog::Owner {
   struct PodEntry {
     std::string uid;
     Source* source = nullptr;
-    std::uint32_t list = 0;  // the list during or after which it was last updated
+    std::uint32_t list = 0;                 // the list during or after which it was last updated
+    std::vector<std::size_t> containers{};  // indices of container_names_
   };
   using Pods = std::map<std::string, PodEntry>;  // by "namespace/name"
 
   /// Counts the pods by source. Visits all pods, so it is called only if the counts are published.
   [[nodiscard]] std::map<const Source*, std::size_t> count_pods() const;
+  /// Counts the containers with each configured name. `is_complete`: all pods are known.
+  void count_containers(bool is_complete, Selection& selection) const;
   void updated(Source& source, const Pod& pod);
   void deleted(const Pod& pod);
   void deleted(Pods::iterator pod);

@@ -6,8 +6,8 @@ namespace vitalsd::kubernetes {
 
 constexpr Metric<1> kSelectedObjects(
     {.name = "vitalsd_probe_selected_objects",
-     .help = "Objects that a configured namespace or selector selects; absent if the probe has "
-             "neither."},
+     .help = "Objects that a configured namespace, selector or pattern selects, and whether there "
+             "are any under a prefix; absent if the probe has none of these."},
     "scope");
 
 bool Selection::counts(const net::kubernetes::Query& query) {
@@ -19,7 +19,7 @@ void Selection::add(const net::kubernetes::Query& query, std::size_t objects, bo
   if (!counts(query)) return;
   std::string scope = query.namespace_name.empty() ? "all namespaces" : query.namespace_name;
   if (!query.label_selector.empty()) scope += " with " + query.label_selector;
-  by_scope_[scope] += objects;
+  add(scope, objects);
 }
 
 void Selection::report(Part& out) const {

@@ -1,3 +1,4 @@
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -30,7 +31,7 @@ class BucketTest : public testing::Test {
   }
   std::string answer(const std::string& target) {
     if (!refusal.empty()) return http_answer(403, "<Error><Code>" + refusal + "</Code></Error>");
-    if (target.contains("max-keys=1&")) return http_answer(200, "<ListBucketResult/>");
+    if (is_empty) return http_answer(200, "<ListBucketResult/>");
     const std::string name = "continuation-token=";
     const std::size_t at = target.find(name);
     const int page = at == std::string::npos ? 1 : std::stoi(target.substr(at + name.size()));
@@ -59,6 +60,7 @@ class BucketTest : public testing::Test {
   }
 
   test::ProbeFixture fixture;
+  bool is_empty = false;
   int pages = 3;
   int bad_page = 0;
   std::string refusal;
@@ -69,11 +71,23 @@ class BucketTest : public testing::Test {
 TEST_F(BucketTest, ListsOneObject) {
   const test::Observation run = fixture.observe("bucket", options());
   EXPECT_EQ(run.failure(), "");
-  EXPECT_EQ(run.names().size(), 0U);
+  EXPECT_EQ(run.names(), std::set<std::string>{"vitalsd_probe_selected_objects"});
   ASSERT_EQ(targets.size(), 1U);
   EXPECT_EQ(targets[0], "/data?encoding-type=url&list-type=2&max-keys=1&prefix=in%2F");
   refusal = "AccessDenied";
   EXPECT_EQ(fixture.observe("bucket", options()).reason(), "permission");
+}
+
+TEST_F(BucketTest, ReportsAPrefixThatMatchesNothing) {
+  const test::Labels scope = {{"scope", "prefix in/"}};
+  const test::Observation some = fixture.observe("bucket", options());
+  EXPECT_EQ(some.value("vitalsd_probe_selected_objects", scope), 1);
+  EXPECT_EQ(some.reading("unmatched"), 0);
+  is_empty = true;
+  const test::Observation none = fixture.observe("bucket", options());
+  EXPECT_EQ(none.failure(), "");
+  EXPECT_EQ(none.value("vitalsd_probe_selected_objects", scope), 0);
+  EXPECT_EQ(none.reading("unmatched", "prefix in/ (matches nothing)"), 1);
 }
 
 TEST_F(BucketTest, CountsAllObjects) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -18,11 +19,12 @@ class RelayTest : public testing::Test {
  protected:
   [[nodiscard]] std::string options() const { return "url: '" + server.url() + "'"; }
 
+  int status = 200;
   std::string page = "a 1\n";
   test::ProbeFixture fixture;
   test::HttpScript server{fixture.loop, [this](const std::string&) {
                             return test::HttpScript::Reply{
-                                test::http_answer(200, page, "Content-Type: text/plain\r\n")};
+                                test::http_answer(status, page, "Content-Type: text/plain\r\n")};
                           }};
 };
 
@@ -67,6 +69,24 @@ TEST_F(RelayTest, ProbeDoesNotOwnThePage) {
   EXPECT_EQ(fixture.services.foreign.size(), 0U);
   page = "# TYPE a counter\na 1\n";  // the name and the type are no longer in use
   EXPECT_EQ(fixture.observe(*probe).count("a"), 1U);
+}
+
+TEST_F(RelayTest, ReportsAPatternThatMatchesNothing) {
+  page = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\nab 1\n";
+  const std::string keep = ", keep: ['a.*', 'ab', 'b.*'], drop: ['c.*']";
+  const auto probe = fixture.make("relay", options() + keep);
+  const auto selected = [](const test::Observation& run, const std::string& pattern) {
+    return run.value("vitalsd_probe_selected_objects", {{"scope", "keep " + pattern}});
+  };
+  const test::Observation run = fixture.observe(*probe);
+  EXPECT_EQ(selected(run, "a.*"), 2);
+  EXPECT_EQ(selected(run, "ab"), 1);
+  EXPECT_EQ(selected(run, "b.*"), 0);
+  EXPECT_EQ(run.reading("unmatched", "keep b.* (matches nothing)"), 1);
+  status = 503;  // the page may have the family, but it was not read
+  const test::Observation failed = fixture.observe(*probe);
+  EXPECT_EQ(failed.count("vitalsd_probe_selected_objects"), 0U);
+  EXPECT_EQ(failed.reading("unmatched"), std::nullopt);
 }
 
 }  // namespace

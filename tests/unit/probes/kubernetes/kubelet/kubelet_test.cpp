@@ -178,6 +178,21 @@ TEST_F(KubeletTest, FailsIfCadvisorIsIncomplete) {
   EXPECT_EQ(run.value(kMemory, {{"instance", "n"}, {"node", "n"}}), 7);
 }
 
+TEST_F(KubeletTest, ReportsANamespaceThatMatchesNothing) {
+  options = "tls: {verify: false}, namespaces: [s, typo]";
+  const auto selected = [](const test::Observation& run, const std::string& name) {
+    return run.value("vitalsd_probe_selected_objects", {{"scope", name}});
+  };
+  const test::Observation run = observe(good_summary, good_cadvisor);
+  EXPECT_EQ(selected(run, "s"), 1);
+  EXPECT_EQ(selected(run, "typo"), 0);
+  EXPECT_EQ(run.reading("unmatched", "typo (matches nothing)"), 1);
+  // The page that is missing may have it.
+  const test::Observation partial = observe(good_summary, http_answer(503, ""));
+  EXPECT_EQ(selected(partial, "typo"), std::nullopt);
+  EXPECT_EQ(partial.reading("unmatched"), std::nullopt);
+}
+
 TEST_F(KubeletTest, TriesTheNextAddressIfOneDropsPackets) {
   using namespace std::chrono_literals;
   constexpr auto kLimit = 6s;
