@@ -36,6 +36,29 @@ std::string_view client_address(std::string_view address) {
   return address.substr(0, address.find_first_of("@,"));
 }
 
+std::string_view host_of(std::string_view address) {
+  const std::string_view client = client_address(address);
+  return client.substr(0, client.rfind(':'));
+}
+
+// A master with slots.
+struct Shard {
+  std::string_view address;
+  std::size_t replicas = 0;        // that work
+  std::size_t local_replicas = 0;  // of them, those on the master's host
+};
+
+// The first names, and "..." for the others.
+std::string list_names(const std::vector<std::string>& names) {
+  constexpr std::size_t kMaxNames = 10;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxNames); ++i) {
+    text += (i == 0 ? "" : ", ") + names[i];
+  }
+  if (names.size() > kMaxNames) text += ", ...";
+  return text;
+}
+
 double unserved_slots(const RedisInfo& info) {
   // A node that considers the cluster down refuses all requests.
   if (info.is("cluster_state", "ok") != 1) return kSlots;
@@ -69,8 +92,8 @@ asio::awaitable<std::optional<std::string>> ask_text(net::RedisConnection& conne
 
 ClusterNodes read_cluster_nodes(std::string_view text) {
   ClusterNodes nodes;
-  std::map<std::string_view, bool> shards;  // whether a master with slots has a working replica
-  std::vector<std::string_view> followed;   // masters of working replicas
+  std::map<std::string_view, Shard> shards;                             // by ID of the master
+  std::vector<std::pair<std::string_view, std::string_view>> replicas;  // master and address
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
@@ -87,17 +110,27 @@ ClusterNodes read_cluster_nodes(std::string_view text) {
     if (failed) nodes.failed.emplace_back(client_address(address));
     if (has_flag(flags, "fail?")) ++nodes.suspected;
     if (has_flag(flags, "master") && !line.empty()) {
-      shards.try_emplace(id, false);
+      shards.try_emplace(id, Shard{.address = address});
     } else if (has_flag(flags, "slave") && !failed) {
-      followed.push_back(master);
+      replicas.emplace_back(master, address);
     }
   }
-  for (const std::string_view master : followed) {
-    if (const auto shard = shards.find(master); shard != shards.end()) shard->second = true;
+  for (const auto& [master, address] : replicas) {
+    const auto found = shards.find(master);
+    if (found == shards.end()) continue;
+    Shard& shard = found->second;
+    ++shard.replicas;
+    if (host_of(address) == host_of(shard.address)) ++shard.local_replicas;
   }
-  nodes.shards_without_replica = static_cast<std::size_t>(
-      std::ranges::count(shards, false, &std::pair<const std::string_view, bool>::second));
+  for (const auto& [id, shard] : shards) {
+    if (shard.replicas == 0) {
+      ++nodes.shards_without_replica;
+    } else if (shard.replicas == shard.local_replicas) {
+      nodes.on_one_host.emplace_back(client_address(shard.address));
+    }
+  }
   std::ranges::sort(nodes.failed);
+  std::ranges::sort(nodes.on_one_host);
   return nodes;
 }
 
@@ -115,15 +148,11 @@ asio::awaitable<void> add_cluster(net::RedisConnection& connection, bool replica
   if (!list) co_return;
   const ClusterNodes nodes = read_cluster_nodes(*list);
   kClusterNodesTable.add(part, nodes);
-  std::string names;
-  constexpr std::size_t kMaxNames = 10;
-  for (std::size_t i = 0; i < std::min(nodes.failed.size(), kMaxNames); ++i) {
-    names += (i == 0 ? "" : ", ") + nodes.failed[i];
-  }
-  if (nodes.failed.size() > kMaxNames) names += ", ...";
-  part.check(kFailedNodesCheck, static_cast<double>(nodes.failed.size()), names);
+  part.check(kFailedNodesCheck, static_cast<double>(nodes.failed.size()), list_names(nodes.failed));
   if (replicas_expected) {
     part.check(kShardsCheck, static_cast<double>(nodes.shards_without_replica));
+    part.check(kOneHostCheck, static_cast<double>(nodes.on_one_host.size()),
+               list_names(nodes.on_one_host));
   }
   part.complete();
 }

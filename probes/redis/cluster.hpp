@@ -26,6 +26,9 @@ struct ClusterNodes {
   std::vector<std::string> failed;  ///< addresses of nodes that the cluster considers failed
   std::size_t suspected = 0;        ///< nodes that only this node cannot reach
   std::size_t shards_without_replica = 0;
+  /// Addresses of masters whose working replicas are all on their host: the end of one host ends
+  /// the shard.
+  std::vector<std::string> on_one_host;
 };
 
 /// Ignores lines that are not nodes. Pure.
@@ -79,7 +82,11 @@ inline constexpr MetricTable kClusterNodesTable(
               [](const ClusterNodes& nodes) { return nodes.suspected; }},
     MetricRow{Metric({.name = "redis_cluster_shards_without_replica",
                       .help = "Masters with hash slots that have no working replica."}),
-              [](const ClusterNodes& nodes) { return nodes.shards_without_replica; }});
+              [](const ClusterNodes& nodes) { return nodes.shards_without_replica; }},
+    MetricRow{Metric({.name = "redis_cluster_shards_on_one_host",
+                      .help = "Masters with hash slots whose working replicas all have their IP "
+                              "address."}),
+              [](const ClusterNodes& nodes) { return nodes.on_one_host.size(); }});
 
 inline constexpr Check kSlotsCheck{
     .name = "cluster_slots",
@@ -98,6 +105,15 @@ inline constexpr Check kShardsCheck{
     .warn = 0,
     .critical = {},
     .help = "masters with hash slots that have no working replica, if the option replicas is set"};
+
+inline constexpr Check kOneHostCheck{
+    .name = "shards_on_one_host",
+    .worse = Worse::above,
+    .warn = 0,
+    .critical = {},
+    .help =
+        "masters with hash slots whose working replicas all have their IP address, if the "
+        "option replicas is set"};
 
 /// Queries a node of a cluster. A missing permission fails the part "cluster" only.
 /// `replicas_expected`: whether each shard must have a replica. Throws ProbeError.

@@ -280,10 +280,10 @@ inline constexpr Check kSavingCheck{
     .warn = {},
     .critical = 0,
     .help = "failures of the last snapshot, write and rewrite of the append-only file"};
-inline constexpr std::array<const Check*, 16> kChecks = {
-    &kMemoryCheck,     &kHitRateCheck,       &kListCheck,   &kSnapshotCheck,
-    &kClientsCheck,    &kFragmentationCheck, &kSavingCheck, &kMasterLinkCheck,
-    &kReplicaLagCheck, &kReplicasCheck,      &kSlotsCheck,  &kFailedNodesCheck,
-    &kShardsCheck,     &kMasterCheck,        &kQuorumCheck, &kTiltCheck};
+inline constexpr std::array<const Check*, 17> kChecks = {
+    &kMemoryCheck,        &kHitRateCheck,     &kListCheck,       &kSnapshotCheck,   &kClientsCheck,
+    &kFragmentationCheck, &kSavingCheck,      &kMasterLinkCheck, &kReplicaLagCheck, &kReplicasCheck,
+    &kSlotsCheck,         &kFailedNodesCheck, &kShardsCheck,     &kOneHostCheck,    &kMasterCheck,
+    &kQuorumCheck,        &kTiltCheck};
 
 }  // namespace vitalsd::redis

@@ -80,15 +80,34 @@ def test_a_replica_whose_master_ends(vitalsd: Daemon, start: Start) -> None:
     daemon.wait_for("vitalsd_check_status", 0, probe="replica", check="master_link")
 
 
-def test_a_cluster_that_loses_a_node(vitalsd: Daemon, start: Start) -> None:
-    nodes = [start(*cluster_options(), "--cluster-node-timeout", "500") for _ in range(3)]
+def make_cluster(start: Start, size: int, *options: str) -> tuple[list[Redis], list[str]]:
+    """Returns `size` nodes and their addresses. `options` are those of redis-cli --cluster create."""
+    nodes = [start(*cluster_options(), "--cluster-node-timeout", "500") for _ in range(size)]
     addresses = [f"127.0.0.1:{node.port}" for node in nodes]
     subprocess.run(
-        ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"],
+        ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes", *options],
         check=True,
         capture_output=True,
         timeout=60,
     )
+    return nodes, addresses
+
+
+def test_a_cluster_on_one_host(vitalsd: Daemon, start: Start) -> None:
+    nodes, addresses = make_cluster(start, 6, "--cluster-replicas", "1")
+    daemon = vitalsd([probe(nodes[5]), probe(nodes[0], "strict", replicas=1)], **QUICK)
+    for name in ("cache", "strict"):
+        daemon.wait_for("redis_cluster_shards_without_replica", 0, probe=name)
+        daemon.wait_for("redis_cluster_shards_on_one_host", 3, probe=name)
+    daemon.wait_for("vitalsd_check_status", 1, probe="strict", check="shards_on_one_host")
+    assert status(daemon, "shards_on_one_host") is None  # no replicas are expected
+    row = next(row for row in daemon.status()["probes"] if row["name"] == "strict")
+    (check,) = [check for check in row["checks"] if check["name"] == "shards_on_one_host"]
+    assert check["object"] == ", ".join(sorted(addresses[:3]))
+
+
+def test_a_cluster_that_loses_a_node(vitalsd: Daemon, start: Start) -> None:
+    nodes, addresses = make_cluster(start, 3)
     probes = [probe(node, f"node{i}") for i, node in enumerate(nodes)]
     daemon = vitalsd([*probes, probe(nodes[0], "strict", replicas=1)], **QUICK)
     daemon.wait_for("vitalsd_check_status", 1, probe="strict", check="shards_without_replica")

@@ -46,6 +46,23 @@ TEST(ClusterNodes, CountsShardsWithoutAWorkingReplica) {
   EXPECT_EQ(read_cluster_nodes(node("a1", "h:1@2", "master", "-")).shards_without_replica, 0U);
 }
 
+TEST(ClusterNodes, NamesShardsOnOneHost) {
+  const std::string master = node("a1", "10.0.0.1:6379@16379", "master", "-", "0-16383");
+  const std::string local = node("a2", "10.0.0.1:6380@16380", "slave", "a1");
+  const std::string remote = "10.0.0.2:6379@16379";
+  const auto found = [](const std::string& text) { return read_cluster_nodes(text).on_one_host; };
+  const std::vector<std::string> first = {"10.0.0.1:6379"};
+  EXPECT_EQ(found(master + local), first);
+  EXPECT_EQ(found(local + master), first);
+  EXPECT_TRUE(found(master + local + node("a3", remote, "slave", "a1")).empty());
+  EXPECT_EQ(found(master + local + node("a3", remote, "slave,fail", "a1")), first);
+  EXPECT_TRUE(found(master).empty());  // shards_without_replica
+  const std::string ipv6 = node("b1", "fd00::1:6379@16379", "master", "-", "0-1");
+  EXPECT_EQ(found(ipv6 + node("b2", "fd00::1:6380@16380", "slave", "b1")),
+            (std::vector<std::string>{"fd00::1:6379"}));
+  EXPECT_TRUE(found(ipv6 + node("b2", "fd00::2:6380@16380", "slave", "b1")).empty());
+}
+
 TEST(ClusterNodes, IgnoresOtherLines) {
   const ClusterNodes nodes = read_cluster_nodes("\n\r\n  \nfail fail fail\nx\n");
   EXPECT_TRUE(nodes.failed.empty());
