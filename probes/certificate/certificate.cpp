@@ -88,10 +88,9 @@ constexpr Metric kUnreadable(
          "Always 1; a Secret with an entry that has no readable certificate, or a damaged one."},
     "source");
 
-constexpr auto kMetrics =
-    metric_list(kCertificateTable, kIssuerTable, kEndpointTable, net::kTlsPeerTable,
-                net::kVerifiedChainTable, kUnreadable, kubernetes::kLastHeard,
-                kubernetes::kSelectedObjects);
+constexpr auto kMetrics = metric_list(kCertificateTable, kIssuerTable, kEndpointTable,
+                                      net::kTlsPeerTable, net::kVerifiedChainTable, kUnreadable,
+                                      kubernetes::kLastHeard, kubernetes::kSelectedObjects);
 
 constexpr Check kUnreadableCheck{.name = "unreadable",
                                  .warn = 0,

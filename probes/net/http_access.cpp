@@ -16,7 +16,7 @@ HttpAccess HttpAccess::read(config::Node& options, std::string_view url_help) {
 }
 
 HttpAccess HttpAccess::read_with_urls(config::Node& options, std::initializer_list<UrlOption> urls,
-                                 std::string_view user_help) {
+                                      std::string_view user_help) {
   HttpAccess access;
   for (const UrlOption& option : urls) {
     for (const config::Url& each : option.urls) {
@@ -31,8 +31,8 @@ HttpAccess HttpAccess::read_with_urls(config::Node& options, std::initializer_li
 
 // Reads all keys except `url`.
 void HttpAccess::read_keys(config::Node& options, std::initializer_list<UrlOption> urls,
-                              std::string_view user_help) {
-  static_cast<HttpWay&>(*this) = HttpWay::read(options);
+                           std::string_view user_help) {
+  static_cast<HttpRoute&>(*this) = HttpRoute::read(options);
   tls = TlsOptions::read(options);
   user = url.user;
   password = read_password(options, url);

@@ -7,7 +7,7 @@
 #include "config/secret.hpp"
 #include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
-#include "probes/net/http_way.hpp"
+#include "probes/net/http_route.hpp"
 #include "probes/net/tls.hpp"
 
 #include <initializer_list>
@@ -36,7 +36,7 @@ struct UrlOption {
   std::span<const config::Url> urls;  ///< of the kind
 };
 
-struct HttpAccess : HttpWay {
+struct HttpAccess : HttpRoute {
   config::Url url;  ///< without user and password; empty after read_with_urls()
   TlsOptions tls;
   std::string user;
@@ -49,7 +49,7 @@ struct HttpAccess : HttpWay {
   /// For a kind with several URLs: checks them, and reads the same keys without `url`. The
   /// credentials are those for all URLs, so a user in one of them is an error.
   static HttpAccess read_with_urls(config::Node& options, std::initializer_list<UrlOption> urls,
-                              std::string_view user_help = kUserHelp);
+                                   std::string_view user_help = kUserHelp);
 
   /// Creates a request to the URL with the credentials, which `out` then conceals. Throws the
   /// exceptions of ConfiguredFiles::read().
@@ -65,7 +65,7 @@ struct HttpAccess : HttpWay {
   static constexpr std::string_view kUserHelp = "user for basic authentication";
 
   void read_keys(config::Node& options, std::initializer_list<UrlOption> urls,
-                    std::string_view user_help);
+                 std::string_view user_help);
 };
 
 }  // namespace vitalsd::net

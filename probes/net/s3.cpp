@@ -176,7 +176,7 @@ S3Options S3Options::read(config::Node& node) {
   s3.session_token = node.secret("session_token", "of temporary credentials; requires access_key");
   s3.sts_endpoint =
       node.find<config::Url>("sts_endpoint", "URL of a token service other than AWS's");
-  s3.way = HttpWay::read(node);
+  s3.way = HttpRoute::read(node);
   check_ip(node, s3.way.target_ip(), "endpoint", endpoint ? endpoint->host : "");
   s3.tls = TlsOptions::read(node);
   if (static_cast<bool>(s3.access_key) != static_cast<bool>(s3.secret_key)) {

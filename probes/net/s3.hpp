@@ -4,7 +4,7 @@
 
 #include "config/secret.hpp"
 #include "probes/net/http_client.hpp"
-#include "probes/net/http_way.hpp"
+#include "probes/net/http_route.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/probe.hpp"
 
@@ -44,7 +44,7 @@ struct S3Options {
   config::Secret session_token;
   /// For web identity; default: the endpoint of the region.
   std::optional<config::Url> sts_endpoint;
-  HttpWay way;  ///< also to the token service
+  HttpRoute way;  ///< also to the token service
   TlsOptions tls;
 
   /// Reads the section `s3` of a probe's options.

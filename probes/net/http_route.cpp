@@ -1,11 +1,11 @@
-#include "probes/net/http_way.hpp"
+#include "probes/net/http_route.hpp"
 
 #include "probes/net/options.hpp"
 
 namespace vitalsd::net {
 
-HttpWay HttpWay::read(config::Node& options) {
-  HttpWay way;
+HttpRoute HttpRoute::read(config::Node& options) {
+  HttpRoute way;
   way.proxy = options.find<config::Url>(
       "proxy",
       "http://USER@HOST:PORT of an HTTP proxy; environment variables such as HTTP_PROXY are "
@@ -27,8 +27,8 @@ HttpWay HttpWay::read(config::Node& options) {
   return way;
 }
 
-asio::awaitable<void> HttpWay::apply(HttpRequest& request, ConfiguredFiles& files,
-                                     SampleSet& out) const {
+asio::awaitable<void> HttpRoute::apply(HttpRequest& request, ConfiguredFiles& files,
+                                       SampleSet& out) const {
   request.proxy = proxy;
   // Most probes have no secret.
   if (proxy_password) request.proxy_password = co_await files.read(proxy_password, out);

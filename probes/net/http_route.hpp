@@ -1,4 +1,4 @@
-// The options of the way to an HTTP server: directly or through a proxy, and the IP version.
+// How requests reach an HTTP server: directly or through a proxy, and over which IP version.
 #pragma once
 
 #include "config/node.hpp"
@@ -14,15 +14,16 @@
 
 namespace vitalsd::net {
 
-struct HttpWay {
+struct HttpRoute {
   std::optional<config::Url> proxy;  ///< without the password
   config::Secret proxy_password;
   IpVersion ip = IpVersion::any;
 
   /// Reads `proxy`, `proxy_password` and `ip`.
-  static HttpWay read(config::Node& options);
+  static HttpRoute read(config::Node& options);
 
-  /// Sends `request` this way. Throws the exceptions of ConfiguredFiles::read().
+  /// Sets the proxy and the IP version of `request`. Throws the exceptions of
+  /// ConfiguredFiles::read().
   asio::awaitable<void> apply(HttpRequest& request, ConfiguredFiles& files, SampleSet& out) const;
 
   /// The addresses to which a name in a URL resolves: `ip` is that of the proxy, if there is one.
