@@ -34,9 +34,24 @@ std::string path_of(const job::GroupLabels& labels) {
   return path;
 }
 
-void check_page(const job::Groups& groups, ForeignFamilies& families) {
+std::size_t lines_of(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+}
+
+void check_page(job::Groups groups, ForeignFamilies& families) {
   const std::string page = groups.page();
   if (page.size() > job::Groups::kMaxBytes) std::abort();
+  // A run publishes all lines that are not comments.
+  const job::Groups::Rendered& rendered = groups.render(R"(probe="p")");
+  if (rendered.dropped.total() > 0) std::abort();
+  std::size_t published = 0;
+  if (rendered.families) {
+    for (const FragmentFamily& family : *rendered.families) published += lines_of(family.lines);
+  }
+  std::size_t samples = 0;
+  for (std::string_view rest = page; !rest.empty();)
+    samples += take(rest, "\n").starts_with('#') ? 0 : 1;
+  if (published != samples) std::abort();
   const page::Rules rules;
   page::PageReader reader(rules, families, R"(probe="p")", false, nullptr);
   reader.feed(page);
@@ -67,12 +82,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       continue;
     }
     const std::string before = groups.page();
+    const job::Groups copy = groups;
     const auto replace =
         method == "PUT" ? job::Groups::Replace::group : job::Groups::Replace::families;
     if (!groups.push(*labels, body, replace, families, now)) {
       if (groups.page() != before) std::abort();
       groups.refused(*labels, now);
     }
+    if (copy.page() != before) std::abort();
     check_page(groups, families);
   }
   // What is saved is restored.
