@@ -42,7 +42,8 @@ def test_large_pushes_do_not_delay_other_probes(
 ) -> None:
     interval, timeout = (1000, 1000) if sanitized() else (200, 150)
     names = [f"job-{number}" for number in range(JOBS)]
-    with closing(Hostile(Trick("tcp", lambda _connection, _tls: None), Tls(certificates))) as closes:
+    peer = Hostile(Trick("tcp", lambda _connection, _tls: None), Tls(certificates))
+    with closing(peer) as closes:
         daemon = vitalsd(
             [
                 canary_of(closes, interval, timeout),
