@@ -110,19 +110,23 @@ def test_one_observes_and_the_other_takes_over(
 def test_a_request_to_a_probe_survives_a_failover(
     replica: Callable[..., Vitalsd], fault_proxy: Callable[..., FaultProxy], tmp_path: Path
 ) -> None:
-    """curl --retry 5 with a Service of two replicas, which share the volume of the state."""
+    """curl --retry 5 with a Service of two replicas, which share the volume of the state. Metrics
+    that were pushed to the first one are on the page of the second."""
     job = {"name": "nightly", "kind": "job", "schedule": "@every 1h", "token": "none"}
+    job |= {"push": {"ttl": "1h"}}
     first = replica(job, state={"directory": str(tmp_path)})
     wait_leader(first)
     second = replica(job, state={"directory": str(tmp_path)})
     service = fault_proxy(first.port)
-    url = f"http://127.0.0.1:{service.port}/api/v1/jobs/nightly"
+    api, metrics = "/api/v1/jobs/nightly", "/metrics/job/nightly"
 
-    def curl(path: str) -> subprocess.Popen[bytes]:
-        command = ["curl", "--silent", "--fail", "--retry", "5", "-X", "POST", url + path]
+    def curl(path: str, body: str = "") -> subprocess.Popen[bytes]:
+        url = f"http://127.0.0.1:{service.port}{path}"
+        command = ["curl", "--silent", "--fail", "--retry", "5", "--data-binary", body, url]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
-    assert curl("/start?rid=1").wait(timeout=20) == 0
+    assert curl(f"{api}/start?rid=1").wait(timeout=20) == 0
+    assert curl(f"{metrics}/part/1?rid=0", "rows 1\n").wait(timeout=20) == 0
     # A standby asks for a retry.
     connection = http.client.HTTPConnection("127.0.0.1", second.port, timeout=60)
     connection.request("POST", "/api/v1/jobs/nightly?rid=1")
@@ -132,9 +136,12 @@ def test_a_request_to_a_probe_survives_a_failover(
 
     service.target = second.port
     first.kill()
-    assert curl("?rid=1").wait(timeout=60) == 0
-    second.wait_for("job_runs_total", 1, outcome="ok")
+    clients = [curl(f"{api}?rid=1"), curl(f"{metrics}/part/2?rid=1", "rows 2\n")]
+    assert [client.wait(timeout=60) for client in clients] == [0, 0]
+    second.wait_for("job_runs_total", 2, outcome="ok")
     assert second.value("job_last_duration_seconds") is not None  # it knows the start
+    for part in ("1", "2"):
+        second.wait_for("rows", float(part), part=part)
     first.start()
 
 
