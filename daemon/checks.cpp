@@ -1,7 +1,6 @@
 #include "daemon/checks.hpp"
 
 #include "daemon/units.hpp"
-#include "exporter/model/text_format.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -42,14 +41,15 @@ std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Chec
   };
   judge_part(set);
   for (const auto& [key, part] : set.parts()) judge_part(part);
+  // The target chooses the names of objects.
+  for (CheckResult& result : worst) result.object = set.shown(result.object);
   return worst;
 }
 
 std::vector<CheckView> to_views(const std::vector<CheckResult>& results) {
   std::vector<CheckView> views;
-  constexpr std::size_t kMaxObject = 500;  // the target chooses the names of objects
   for (const CheckResult& result : results) {
-    views.push_back({std::string(result.check->name), shown_text(result.object, kMaxObject),
+    views.push_back({std::string(result.check->name), result.object,
                      format_reading(result.check->unit, result.reading),
                      format_threshold(*result.check, result.thresholds, result.status),
                      result.status});

@@ -14,7 +14,7 @@ namespace vitalsd {
 /// applied. A check without readings or thresholds has no result. `configured` has one entry for
 /// each check of `declared`. Checks that are not in `declared` belong to one probe, such as those
 /// for the queries of kind `prometheus`: their thresholds are in their readings, and they have a
-/// result even without thresholds.
+/// result even without thresholds. Objects are as SampleSet::shown() returns them.
 std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Check* const> declared,
                                       const std::vector<Thresholds>& configured);
 

@@ -267,7 +267,7 @@ void Job::report(const SampleSet& set, const std::optional<Failure>& failure,
     if (view.state != state) view.since = now;
     view.state = state;
     view.reason = reason;
-    view.detail = failure ? printable_utf8(failure->detail) : "";
+    view.detail = failure ? failure->detail : "";
     view.message = set.message();
     view.last_run = now;
     view.last_success = account_.last_success();

@@ -94,7 +94,7 @@ void Part::add_values(const MetricInfo& metric, double value,
 
 void Part::check(const Check& check, double reading, std::string_view object,
                  const Thresholds& thresholds) {
-  checks_.push_back({&check, reading, printable_utf8(object), thresholds, Status::ok});
+  checks_.push_back({&check, reading, std::string(object), thresholds, Status::ok});
 }
 
 void Part::fail(Reason reason, std::string detail) {
@@ -234,26 +234,44 @@ void SampleSet::conceal(std::string secret) {
   std::ranges::sort(secrets_, std::ranges::greater{}, &std::string::size);
 }
 
-std::optional<Failure> SampleSet::overall(const std::optional<Failure>& thrown) const {
-  std::optional<Failure> failure = first_failure(thrown);
-  if (!failure) return failure;
-  // A detail may have megabytes, so it is cut before the search. The last bytes are removed as
-  // well, because they may be the start of a secret.
-  constexpr std::size_t kMaxDetail = 500;
-  constexpr std::size_t kMaxSearched = 4096;
+// A text may have megabytes, so it is cut before the search. The last bytes are removed as well,
+// because they may be the start of a secret. Probes cut texts too, so the start of a long secret is
+// replaced wherever it occurs.
+std::string SampleSet::without_secrets(std::string_view text, std::size_t max_size) const {
+  constexpr std::size_t kStart = 16;
   const std::size_t longest = secrets_.empty() ? 0 : secrets_.front().size();
-  std::string& detail = failure->detail;
-  const bool cut = detail.size() > kMaxSearched + longest;
-  if (cut) detail.resize(kMaxSearched + longest);
+  const bool cut = text.size() > max_size + longest;
+  std::string out(text.substr(0, max_size + longest));
   for (const std::string& secret : secrets_) {
-    for (std::size_t at = detail.find(secret); at != std::string::npos;
-         at = detail.find(secret, at)) {
-      detail.replace(at, secret.size(), "***");
+    const std::string_view start = std::string_view(secret).substr(0, kStart);
+    for (std::size_t at = out.find(start); at != std::string::npos; at = out.find(start, at)) {
+      const auto difference = std::ranges::mismatch(std::string_view(out).substr(at), secret);
+      out.replace(at, static_cast<std::size_t>(difference.in2 - secret.begin()), "***");
       at += 3;
     }
   }
-  if (cut) detail.resize(detail.size() - std::min(longest, detail.size()));
-  detail = shown_text(detail, kMaxDetail);
+  if (cut) out.resize(out.size() - std::min(longest, out.size()));
+  return out;
+}
+
+std::string SampleSet::shown(std::string_view text, std::size_t max_size) const {
+  constexpr std::size_t kSearched = 8;  // concealing may shorten the text
+  return shown_text(without_secrets(text, kSearched * max_size), max_size);
+}
+
+void SampleSet::show(std::string_view lines) {
+  if (!message_.empty()) message_ += '\n';
+  message_ += lines;
+}
+
+std::string SampleSet::message() const {
+  constexpr std::size_t kMaxMessage = 10'000;
+  return shown_lines(without_secrets(message_, 2 * kMaxMessage), kMaxMessage);
+}
+
+std::optional<Failure> SampleSet::overall(const std::optional<Failure>& thrown) const {
+  std::optional<Failure> failure = first_failure(thrown);
+  if (failure) failure->detail = shown(failure->detail);
   return failure;
 }
 

@@ -28,7 +28,7 @@
 namespace vitalsd {
 
 /// Why something failed: the reason is for metrics, the detail for logs and pages. The detail
-/// contains the target's error message, if there is one, and never a secret.
+/// contains the target's error message, if there is one. SampleSet::overall() removes secrets.
 struct Failure {
   Reason reason = Reason::internal;
   std::string detail;
@@ -187,8 +187,7 @@ class SampleSet : public Part {
   }
 
   /// The failure of the run as a whole, if it failed: `thrown`, the failure of the set itself, or
-  /// the failure of the first failed part. The detail contains no secrets and no control
-  /// characters, and at most 500 bytes.
+  /// the failure of the first failed part. The detail is shown().
   [[nodiscard]] std::optional<Failure> overall(const std::optional<Failure>& thrown) const;
 
   using Part::add;
@@ -201,9 +200,13 @@ class SampleSet : public Part {
     add_histogram(metric, counts, std::span(values.begin(), values.size()));
   }
 
-  /// Replaces `secret` by *** in the failures of this run. Ignores texts of fewer than four
+  /// Replaces `secret` by *** in everything that this run shows. Ignores texts of fewer than four
   /// characters, because they occur in many words.
   void conceal(std::string secret);
+
+  /// A text of the target as logs, pages and terminals show it: one line of at most `max_size`
+  /// bytes, without secrets and control characters (shown_text()).
+  [[nodiscard]] std::string shown(std::string_view text, std::size_t max_size = 500) const;
 
   /// The time limit of this run, for servers that accept a timeout in the request.
   void set_time_limit(std::chrono::milliseconds limit) { time_limit_ = limit; }
@@ -213,9 +216,10 @@ class SampleSet : public Part {
   void set_constant_labels(std::string labels) { constant_labels_ = std::move(labels); }
   [[nodiscard]] const std::string& constant_labels() const { return constant_labels_; }
 
-  /// Sets a text of the target for the status page, of one or several lines.
-  void show(std::string message) { message_ = std::move(message); }
-  [[nodiscard]] const std::string& message() const { return message_; }
+  /// Adds lines to the message of the target for the status page.
+  void show(std::string_view lines);
+  /// At most 10,000 bytes, without secrets and control characters (shown_lines()).
+  [[nodiscard]] std::string message() const;
 
   /// Sets the current step ("connecting to 10.0.0.1:5432"), which is reported if the deadline
   /// passes. The run then fails with `late`, which is internal for a step that does not wait for
@@ -231,6 +235,7 @@ class SampleSet : public Part {
   void add_histogram(const MetricInfo& metric, const HistogramCounts& counts,
                      std::span<const std::string_view> labels);
   [[nodiscard]] std::optional<Failure> first_failure(const std::optional<Failure>& thrown) const;
+  [[nodiscard]] std::string without_secrets(std::string_view text, std::size_t max_size) const;
 
   Parts parts_;
   std::string step_;

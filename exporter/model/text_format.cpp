@@ -145,6 +145,18 @@ std::string shown_text(std::string_view text, std::size_t max_size) {
   return out;
 }
 
+std::string shown_lines(std::string_view text, std::size_t max_size) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of("\n\t"), text.size());
+    out += shown_text(text.substr(0, end), max_size - std::min(out.size(), max_size));
+    if (out.size() > max_size || end == text.size()) break;
+    out += text[end];
+    text.remove_prefix(end + 1);
+  }
+  return out;
+}
+
 std::string_view openmetrics_base(std::string_view name, std::string_view type) {
   const std::string_view suffix = type == "counter" ? "_total" : type == "info" ? "_info" : "";
   if (name.size() > suffix.size() && name.ends_with(suffix)) name.remove_suffix(suffix.size());

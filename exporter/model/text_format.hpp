@@ -37,6 +37,9 @@ bool is_printable_utf8(std::string_view text);
 /// becomes "…".
 std::string shown_text(std::string_view text, std::size_t max_size);
 
+/// The same for several lines: newlines and tabs are kept.
+std::string shown_lines(std::string_view text, std::size_t max_size);
+
 /// The name of a family in OpenMetrics: a counter or an info loses its suffix _total or _info, if
 /// it has one.
 std::string_view openmetrics_base(std::string_view name, std::string_view type);

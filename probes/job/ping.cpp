@@ -75,15 +75,7 @@ std::expected<Ping, PushAnswer> parse_ping(std::string_view path, std::string_vi
 
 std::string message_text(std::string_view body) {
   while (body.ends_with('\n') || body.ends_with('\r')) body.remove_suffix(1);
-  std::string out;
-  while (!body.empty()) {
-    const std::size_t end = std::min(body.find_first_of("\n\t"), body.size());
-    out += shown_text(body.substr(0, end), kMaxMessage - std::min(out.size(), kMaxMessage));
-    if (out.size() > kMaxMessage || end == body.size()) break;
-    out += body[end];
-    body.remove_prefix(end + 1);
-  }
-  return out;
+  return shown_lines(body, kMaxMessage);
 }
 
 }  // namespace vitalsd::job

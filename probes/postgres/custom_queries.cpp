@@ -174,7 +174,6 @@ CustomQueries::ask(const CustomQuery& query, net::PgConnection& connection,
 }
 
 void CustomQueries::publish_all(int version, const std::string& role, SampleSet& out) const {
-  std::string message = out.message();  // what the fast lane may not read
   bool has_error = false;
   for (const State& state : states_) {
     if (!state.query.supports(version)) continue;
@@ -184,11 +183,10 @@ void CustomQueries::publish_all(int version, const std::string& role, SampleSet&
     std::string problem = state.failure ? state.failure->detail : state.lacks;
     if (!state.executed_at) problem = "no run had time for it";
     if (problem.empty()) continue;
-    message += (message.empty() ? "" : "\n") + ("collector " + state.query.name) + ": " +
-               shown_text(with_role(std::move(problem), role), kMaxProblem);
+    out.show("collector " + state.query.name + ": " +
+             shown_text(with_role(std::move(problem), role), kMaxProblem));
   }
   out.add(kScrapeError, has_error ? 1 : 0);
-  if (!message.empty()) out.show(std::move(message));
 }
 
 // Readings survive one failed execution, just as the readings of a part survive one failed run.

@@ -1,7 +1,6 @@
 // Kind `postgres`: connections, databases, locks, replication and archiving of one server. Each run
 // needs one round trip on a connection that is kept between runs.
 #include "config/socket_url.hpp"
-#include "exporter/model/text_format.hpp"
 #include "probes/backlog.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/pg_connection.hpp"
@@ -182,9 +181,7 @@ class PostgresProbe final : public Probe {
     postgres::add_statistics(results, unarchived_, out);
     std::string lacks = postgres::add_fast_lane(
         std::span(results).subspan(postgres::kStatementCount), version, out);
-    if (!lacks.empty()) {
-      out.show(printable_utf8(postgres::with_role(std::move(lacks), connection->user())));
-    }
+    if (!lacks.empty()) out.show(postgres::with_role(std::move(lacks), connection->user()));
     recognize(results.at(0));
     const auto now = std::chrono::steady_clock::now();
     const config::Duration wait =

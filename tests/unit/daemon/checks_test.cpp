@@ -102,10 +102,13 @@ TEST(ToViews, FormatsReadingsAndThresholds) {
   EXPECT_EQ(views[0].status, Status::critical);
 }
 
-TEST(ToViews, RemovesControlCharactersFromObjects) {
+TEST(JudgeChecks, RemovesControlCharactersAndSecretsFromObjects) {
   SampleSet set;
+  set.conceal("hunter22");
   set.check(kAge, 150, "\x1b]0;fine\x07 \u202ebad \xc2\x9b" + std::string(1'000, 'x'));
-  const std::string object = to_views(judge_all(set)).at(0).object;
+  set.part("x").check(kHits, 0.2, "of hunter22");
+  EXPECT_EQ(judge_all(set).at(1).object, "of ***");
+  const std::string object = judge_all(set).at(0).object;
   EXPECT_TRUE(object.starts_with("\ufffd]0;fine\ufffd \ufffdbad \ufffdxxx")) << object;
   EXPECT_LT(object.size(), 510U);
 }

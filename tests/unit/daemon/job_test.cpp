@@ -1,4 +1,5 @@
 // How the run of a job ends, and what is published of it.
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <optional>
@@ -106,6 +107,40 @@ TEST_F(JobTest, ReplacesInvalidUtf8InDetails) {
   start();
   ASSERT_TRUE(until([&] { return runs("failed") == 1; }));
   EXPECT_EQ(view().detail, "got \ufffd");
+}
+
+// The page, the API and `vitalsd check` show these texts as they are.
+TEST_F(JobTest, ShowsTextsOfTheTargetWithoutSecretsAndControlCharacters) {
+  target.behaviour = returning([](SampleSet& out) {
+    out.conceal("hunter22");
+    out.show("\x1b[2Jmessage hunter22\n" + std::string(100'000, 'x'));
+    out.check(kFakeCheck, 15, "\u202eobject hunter22");
+    out.fail(Reason::auth, "\x9b detail hunter22");
+  });
+  start();
+  ASSERT_TRUE(until([&] { return runs("failed") == 1; }));
+  EXPECT_TRUE(view().message.starts_with("\ufffd[2Jmessage ***\nxxx")) << view().message;
+  EXPECT_LT(view().message.size(), 10'010U);
+  EXPECT_EQ(view().checks.at(0).object, "\ufffdobject ***");
+  EXPECT_EQ(view().detail, "\ufffd detail ***");
+}
+
+// A target chooses its errors. Errors of a megabyte that alternate would fill the disk.
+TEST_F(JobTest, LogsLittleOfErrorsThatAlternate) {
+  constexpr int kRuns = 20;
+  log::configure({config::LogLevel::warn, config::LogFormat::logfmt});
+  testing::internal::CaptureStderr();
+  target.behaviour = returning([&](SampleSet&) {
+    const std::string text(1'000'000, target.started % 2 == 0 ? 'x' : 'y');
+    throw ProbeError(target.started % 4 < 2 ? Reason::protocol : Reason::mismatch, text);
+  });
+  start();
+  const bool have_run = until([&] { return runs("failed") == kRuns; });
+  const std::string logged = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(have_run);
+  // One line for each change of the reason.
+  EXPECT_EQ(std::ranges::count(logged, '\n'), kRuns / 2 + 1) << logged;
+  EXPECT_LT(logged.size(), (kRuns / 2 + 1) * 800U);
 }
 
 TEST_F(JobTest, PassesTheTimeoutToTheRun) {

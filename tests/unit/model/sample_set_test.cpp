@@ -253,6 +253,27 @@ TEST(SampleSet, ConcealsASecretAtTheEndOfALongText) {
   EXPECT_EQ(detail.find("abc"), std::string::npos) << detail;
 }
 
+// A probe that quotes a part of a response may cut a secret.
+TEST(SampleSet, ConcealsTheStartOfALongSecret) {
+  SampleSet set;
+  set.conceal("AKIAABCDEFGHIJKLMNOPQRSTUVWXYZ");
+  EXPECT_EQ(set.shown("key 'AKIAABCDEFGHIJKLMN…' of AKIAABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+            "key '***…' of ***");
+  EXPECT_EQ(set.shown("key 'AKIAABCD'"), "key 'AKIAABCD'");
+}
+
+TEST(SampleSet, ShowsAMessageWithoutSecretsAndControlCharacters) {
+  SampleSet set;
+  EXPECT_EQ(set.message(), "");
+  set.show("first\tline of hunter22");
+  set.show("\x1b[31msecond\u202e\n\xff");
+  set.conceal("hunter22");
+  EXPECT_EQ(set.message(), "first\tline of ***\n\ufffd[31msecond\ufffd\n\ufffd");
+  set.show(std::string(1'000'000, 'x'));
+  EXPECT_LT(set.message().size(), 10'010U);
+  EXPECT_TRUE(set.message().ends_with("xx…"));
+}
+
 // The text of a target appears in logs, pages and terminals.
 TEST(SampleSet, ReplacesControlCharactersInFailures) {
   SampleSet set;
