@@ -329,6 +329,7 @@ void App::receive(WebPush push, WebOptions::PushDone done) {
 void App::log_refusal(const std::string& probe, const std::string& path, const PushAnswer& answer) {
   constexpr int kFirstError = 400;
   constexpr std::size_t kMaxPath = 256;
+  constexpr std::size_t kMaxError = 500;
   constexpr std::size_t kMaxRefusals = 1'000;
   std::string shown = shown_text(path, kMaxPath);
   if (answer.status < kFirstError) {
@@ -343,7 +344,7 @@ void App::log_refusal(const std::string& probe, const std::string& path, const P
             {{"probe", probe},
              {"path", std::move(shown)},
              {"status", std::to_string(answer.status)},
-             {"error", answer.text.substr(0, answer.text.find('\n'))}});
+             {"error", shown_text(answer.text.substr(0, answer.text.find('\n')), kMaxError)}});
 }
 
 void App::leadership_changed(bool leads) {

@@ -216,7 +216,7 @@ asio::awaitable<void> Election::renew_or_acquire(std::shared_ptr<Attempt> attemp
     co_return;
   }
   if (!is_holder && !has_expired(lease)) {
-    if (is_leader_) lose("acquired by " + lease.holder);
+    if (is_leader_) lose("acquired by " + attempt->scratch.shown(lease.holder));
     co_return;
   }
   if (!is_holder) {
@@ -258,7 +258,7 @@ asio::awaitable<void> Election::write(std::shared_ptr<Attempt> attempt, Lease le
 }
 
 void Election::end_attempt(const std::exception_ptr& error) {
-  attempt_.reset();
+  const auto attempt = std::exchange(attempt_, nullptr);
   timeout_timer_.disarm();
   if (is_resigning_) {
     release();
@@ -279,6 +279,7 @@ void Election::end_attempt(const std::exception_ptr& error) {
   } catch (const std::exception& e) {
     text = e.what();
   }
+  text = attempt->scratch.shown(text);
   if (text != error_ && !text.empty()) {
     log::warn("cannot renew or acquire the lease", {{"lease", settings_.lease}, {"error", text}});
   }

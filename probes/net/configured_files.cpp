@@ -103,7 +103,9 @@ asio::awaitable<std::string> ConfiguredFiles::read(config::Secret secret) {
 
 asio::awaitable<std::string> ConfiguredFiles::read(config::Secret secret, SampleSet& out) {
   out.doing("reading secrets", Reason::internal);
-  co_return co_await read(std::move(secret));
+  std::string value = co_await read(std::move(secret));
+  out.conceal(value);
+  co_return value;
 }
 
 asio::awaitable<FileText> ConfiguredFiles::read_in(std::string directory_name, std::string name,

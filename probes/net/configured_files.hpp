@@ -55,8 +55,8 @@ class ConfiguredFiles {
   /// value.
   asio::awaitable<std::string> read(config::Secret secret);
 
-  /// The same as a step of a run: if the deadline passes during the read, the failure is not
-  /// attributed to the target.
+  /// The same as a step of a run, which conceals the value: if the deadline passes during the read,
+  /// the failure is not attributed to the target.
   asio::awaitable<std::string> read(config::Secret secret, SampleSet& out);
 
   /// The number of threads in an abandoned call that has not returned.

@@ -1,5 +1,6 @@
 #include "probes/net/http_access.hpp"
 
+#include "probes/net/http_secrets.hpp"
 #include "probes/net/options.hpp"
 
 #include <utility>
@@ -62,9 +63,8 @@ asio::awaitable<HttpRequest> HttpAccess::request(ConfiguredFiles& files, SampleS
   // Most probes have no secret.
   if (password) request.password = co_await files.read(password, out);
   if (bearer) request.bearer = co_await files.read(bearer, out);
-  // A server may quote the credentials in its error.
-  out.conceal(request.password);
-  out.conceal(request.bearer);
+  // Also for the run of a kind that gives HttpClient another sample set.
+  conceal_secrets(request, out);
   co_return request;
 }
 

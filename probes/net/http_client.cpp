@@ -4,6 +4,7 @@
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_proxy.hpp"
+#include "probes/net/http_secrets.hpp"
 #include "probes/net/http_transfer.hpp"
 #include "probes/net/tcp.hpp"
 
@@ -82,10 +83,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   const config::Endpoint endpoint = request.peer();
   using Clock = std::chrono::steady_clock;
   using Seconds = std::chrono::duration<double>;
-  out.conceal(request.password);
-  out.conceal(request.bearer);
-  out.conceal(request.proxy_password);
-  if (request.aws) out.conceal(request.aws->secret_key);
+  conceal_secrets(request, out);
   const std::string role = request.proxy ? "the proxy " : "";
   out.doing("resolving " + role + endpoint.host);
   const auto resolving = Clock::now();

@@ -70,7 +70,6 @@ PgConnection& PgConnection::operator=(PgConnection&&) noexcept = default;
 asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
                                                  const PgOptions& options, SampleSet& out) {
   const std::string password = co_await environment.files.read(options.password, out);
-  out.conceal(password);
   out.doing("resolving " + options.endpoint.host);
   Addresses addresses;  // empty for a Unix socket
   if (!is_unix(options.endpoint.host)) {

@@ -193,7 +193,6 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                                        SampleSet& out) {
   // The password is read first, because a connection is useless without it.
   const std::string password = co_await environment.files.read(options.password, out);
-  out.conceal(password);
   Stream stream = co_await open_stream(environment, options.endpoint, options.ip,
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));

@@ -231,7 +231,6 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   const std::string session = environment_text("AWS_ROLE_SESSION_NAME");
   const auto token_file = config::Secret::file(environment_text("AWS_WEB_IDENTITY_TOKEN_FILE"));
   const std::string token = co_await environment_.files.read(token_file, out);
-  out.conceal(token);
   HttpRequest request;
   request.method = "POST";
   if (options_.sts_endpoint) {
@@ -321,14 +320,12 @@ asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, const AwsCredentials& cre
 asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, std::string continuation,
                                        std::size_t max_objects) {
   const AwsCredentials keys = co_await credentials(out);
-  out.conceal(keys.session_token);
   co_return co_await page(out, keys, continuation, max_objects);
 }
 
 asio::awaitable<void> S3Bucket::list(SampleSet& out,
                                      const std::function<void(const S3Page&)>& take) {
   const AwsCredentials keys = co_await credentials(out);
-  out.conceal(keys.session_token);
   std::string continuation;
   for (int pages = 0; pages < kMaxPages; ++pages) {
     const S3Page next = co_await page(out, keys, continuation, kMaxObjects);

@@ -78,8 +78,7 @@ class KubeletProbe final : public Probe {
     if (!co_await nodes_->judge(out, out)) co_return;
     kubernetes::Selection selection;
     nodes_->count(selection);
-    out.doing("reading secrets", Reason::internal);
-    co_await client_.load_credentials();
+    co_await client_.load_credentials(out);
     std::erase_if(states_, [&](const auto& entry) { return nodes_->find(entry.first) == nullptr; });
     std::vector<Node> nodes;
     // Nodes that failed in the last run come last: if many nodes hang, such as those of a lost

@@ -14,8 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include <boost/algorithm/string/replace.hpp>
-
 namespace vitalsd::kubernetes {
 namespace {
 
@@ -30,9 +28,10 @@ bool is_unreachable(const ProbeError& error) {
 
 }  // namespace
 
-asio::awaitable<void> KubeletClient::load_credentials() {
+asio::awaitable<void> KubeletClient::load_credentials(SampleSet& run) {
+  run.doing("reading secrets", Reason::internal);
   access_ = co_await environment_.kubernetes.api().access();
-  if (access_.token) token_ = co_await environment_.files.read(access_.token);
+  if (access_.token) token_ = co_await environment_.files.read(access_.token, run);
 }
 
 asio::awaitable<void> KubeletClient::get(Node& node, const KubeletPage& page,
@@ -97,13 +96,12 @@ asio::awaitable<void> KubeletClient::stream(net::HttpRequest request, const Kube
     return error == nullptr;
   };
   SampleSet steps;  // the run reports one step for all kubelets, not one for each request
-  net::HttpResponse response = co_await environment_.http.perform(request, steps);
+  const net::HttpResponse response = co_await environment_.http.perform(request, steps);
   if (error) std::rethrow_exception(error);
   if (response.status >= 200 && response.status <= 299) co_return;
 
-  if (!token_.empty()) boost::replace_all(response.body, token_, "[the token]");
   const std::string detail = request.url.text() + ": status " + std::to_string(response.status) +
-                             ": " + response.body.substr(0, kMaxErrorBody);
+                             ": " + steps.shown(response.body, kMaxErrorBody);
   if (response.status == 401) throw ProbeError(Reason::auth, detail);
   if (response.status == 403) {
     throw ProbeError(Reason::permission, detail + "; missing permission: get resource \"" +

@@ -36,7 +36,7 @@ class KubeletClient {
 
   /// Reads the credentials again, because tokens rotate. Call it once before the requests of a run.
   /// Throws ProbeError (config, internal) if they cannot be read.
-  asio::awaitable<void> load_credentials();
+  asio::awaitable<void> load_credentials(SampleSet& run);
 
   /// Streams the body of a 2xx response from the node's first reachable address into `on_data`, and
   /// moves that address to the front, so that the next request uses it at once. `limit` applies to

@@ -81,6 +81,8 @@ class ListWatch : public std::enable_shared_from_this<ListWatch> {
   [[nodiscard]] Clock::time_point started() const { return started_; }
   /// The current step of the HTTP client, for error messages.
   [[nodiscard]] const std::string& step() const { return steps_.step(); }
+  /// A text of the server as logs and pages show it, without the credentials of the attempt.
+  [[nodiscard]] std::string shown(std::string_view text) const { return steps_.shown(text); }
 
  private:
   static asio::awaitable<void> run(std::shared_ptr<ListWatch> self);
@@ -99,7 +101,7 @@ class ListWatch : public std::enable_shared_from_this<ListWatch> {
   WatchPosition& position_;
   Owner* owner_;  // null after cancel()
   asio::cancellation_signal cancel_;
-  SampleSet steps_;                // receives the steps that HttpClient reports
+  SampleSet steps_;                // receives the steps and secrets of HttpClient
   std::exception_ptr data_error_;  // thrown while a piece of data was processed
   Clock::time_point started_ = Clock::now();
   bool timed_out_ = false;

@@ -137,7 +137,7 @@ void Reflector::attempt_ended(const std::exception_ptr& error) {
       start_after(pause);
       return;
     }
-    std::string detail = refusal.what();
+    std::string detail = attempt->shown(refusal.what());
     // The list of a resource is 404 only if the server does not have the resource: a namespace that
     // does not exist has an empty list.
     if (refusal.status().code == kNotFound && query_.resource.format == Format::json) {
@@ -150,7 +150,7 @@ void Reflector::attempt_ended(const std::exception_ptr& error) {
     position_.listed = false;
     start_after(pause);
   } catch (const ProbeError& failure) {
-    failed({failure.reason(), failure.what()}, std::nullopt);
+    failed({failure.reason(), attempt->shown(failure.what())});
   } catch (const boost::system::system_error& failure) {
     if (attempt->timed_out() && position_.listed && last_received_ > attempt->started()) {
       // A server whose store does not report progress sends no bookmarks for a resource that never
@@ -160,13 +160,12 @@ void Reflector::attempt_ended(const std::exception_ptr& error) {
       start_after(pause);
     } else if (attempt->timed_out()) {
       failed(
-          {Reason::timeout, "no data received for " + query_.text() + " while " + attempt->step()},
-          std::nullopt);
+          {Reason::timeout, "no data received for " + query_.text() + " while " + attempt->step()});
     } else {
-      failed({Reason::connect, error_text(failure.code())}, std::nullopt);
+      failed({Reason::connect, error_text(failure.code())});
     }
   } catch (const std::exception& failure) {
-    failed({Reason::internal, failure.what()}, std::nullopt);
+    failed({Reason::internal, failure.what()});
   }
 }
 

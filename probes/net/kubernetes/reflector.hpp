@@ -63,7 +63,7 @@ class Reflector : private ListWatch::Owner {
  private:
   void start_after(Clock::duration delay);
   void start();
-  void failed(Failure failure, std::optional<std::chrono::seconds> retry_after);
+  void failed(Failure failure, std::optional<std::chrono::seconds> retry_after = std::nullopt);
   void wake_waiters();
   void stop_if_idle();
 

@@ -26,7 +26,7 @@ struct Stream::Attempt {
   OnEnd on_end;
   bool stopped = false;
   asio::cancellation_signal cancel;
-  SampleSet steps;  // receives the steps that HttpClient reports
+  SampleSet steps;  // receives the steps and secrets of HttpClient
 };
 
 Stream::Stream(Client& client, Api::Call call, OnData on_data, OnEnd on_end)
@@ -78,6 +78,7 @@ void Stream::ended(Attempt& attempt, const std::exception_ptr& error) {
   } catch (const std::exception& failure) {
     end.failure = {Reason::internal, failure.what()};
   }
+  end.failure = attempt.steps.overall(end.failure);
   const OnEnd on_end = std::move(attempt.on_end);  // the callback may destroy the stream
   on_end(end);
 }

@@ -104,7 +104,7 @@ class Candidate {
         "clusters: [{name: c, cluster: {server: 'http://" +
         server_.endpoint() +
         "'}}]\n"
-        "users: [{name: u, user: {}}]\n";
+        "users: [{name: u, user: {token: hunter22}}]\n";
     services_.kubernetes.set_access({directory_.file("kubeconfig", config), ""});
     election = std::make_unique<Election>(
         services_, config::ElectionSettings{"vitalsd", ""}, leadership,
@@ -386,6 +386,18 @@ TEST_F(ElectionTest, CanBeDestroyedDuringAnAttempt) {
   test::run_for(loop, 50ms);
   EXPECT_EQ(one->calls.size(), 1U);
   EXPECT_EQ(one->changes, std::vector<bool>{});
+}
+
+TEST_F(ElectionTest, LogsErrorsWithoutTheTokenAndControlCharacters) {
+  log::configure({config::LogLevel::warn, config::LogFormat::logfmt});
+  testing::internal::CaptureStderr();
+  const auto one = candidate();
+  one->refusal = test::http_answer(403, "no hunter22 \u202e" + std::string(5'000, 'x'));
+  const bool has_retried = until([&] { return one->calls.size() > 2; });
+  const std::string logged = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(has_retried);
+  EXPECT_TRUE(logged.contains("returned 403: no *** \ufffdxxx")) << logged;
+  EXPECT_LT(logged.size(), 1'000U) << logged;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "probes/net/configured_files.hpp"
 
 #include "config/secret.hpp"
+#include "exporter/model/sample_set.hpp"
 #include "probes/error.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/timer_wheel.hpp"
@@ -143,6 +144,13 @@ TEST_F(ConfiguredFilesTest, RefuseWhatIsNotASmallRegularFile) {
   ConfiguredFiles small(loop_, wheel_, limits(1s, 1s));
   const std::string large = directory_.file("f", std::string(5000, 'x'));
   EXPECT_THAT(read(small, large), HasSubstr("larger than 4 KiB"));
+}
+
+TEST_F(ConfiguredFilesTest, ConcealTheSecretsOfARun) {
+  SampleSet run;
+  const auto secret = config::Secret::file(directory_.file("token", "hunter22\n"));
+  EXPECT_EQ(test::Task(loop_, files_.read(secret, run)).get(), "hunter22");
+  EXPECT_EQ(run.shown("no hunter22"), "no ***");
 }
 
 TEST_F(ConfiguredFilesTest, GiveTheValueOfASecret) {

@@ -105,13 +105,13 @@ class S3BucketTest : public testing::Test {
     options_.sts_endpoint = options_.endpoint;
   }
 
-  // The keys of all pages, or the reason and the text of the error.
+  // The keys of all pages, or the reason and the text of the error as a run shows it.
   std::string list(S3Bucket& bucket) {
     SampleSet out;
     try {
       return test::Task(loop_, keys(bucket, out)).get();
     } catch (const ProbeError& error) {
-      return std::string(reason_name(error.reason())) + ": " + error.what();
+      return std::string(reason_name(error.reason())) + ": " + out.shown(error.what());
     }
   }
   static asio::awaitable<std::string> keys(S3Bucket& bucket, SampleSet& out) {
@@ -229,6 +229,33 @@ TEST_F(S3BucketTest, ReportsErrorResponses) {
   EXPECT_EQ(list(store), "protocol: the response is not a ListBucketResult");
 }
 
+TEST_F(S3BucketTest, RejectsSeveralCodings) {
+  use_keys();
+  const std::string body = page(contents("db/1"));
+  answers_ = {http_answer(200, body, "Content-Encoding: gzip, gzip\r\n"),
+              http_answer(200, body, "Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n")};
+  S3Bucket store = bucket();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(list(store), "protocol: the body has 2 content codings; only one is supported");
+  }
+}
+
+TEST_F(S3BucketTest, ConcealsKeysThatAnErrorQuotes) {
+  use_keys();
+  options_.session_token = config::Secret::literal("session");
+  answers_ = {http_answer(403, error_xml("InvalidAccessKeyId", "AKIA, secret, session"))};
+  S3Bucket configured = bucket();
+  EXPECT_EQ(list(configured), "auth: status 403, InvalidAccessKeyId: '***, ***, ***'");
+  options_.access_key = options_.secret_key = options_.session_token = {};
+  const AwsEnvironment environment({{"AWS_ACCESS_KEY_ID", "FROMENV"},
+                                    {"AWS_SECRET_ACCESS_KEY", "hunter22"},
+                                    {"AWS_SESSION_TOKEN", "token of the session"}});
+  answers_.push_back(
+      http_answer(403, error_xml("InvalidToken", "FROMENV, hunter22, token of the session")));
+  S3Bucket from_environment = bucket();
+  EXPECT_EQ(list(from_environment), "auth: status 403, InvalidToken: '***, ***, ***'");
+}
+
 std::string assumed(std::string_view expires) {
   return "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
          "<AccessKeyId>ASSUMED</AccessKeyId><SecretAccessKey>x</SecretAccessKey>"
@@ -286,6 +313,23 @@ TEST_F(S3WebIdentityTest, ReportsErrorsOfTheTokenService) {
   EXPECT_EQ(list(store), "auth: status 400, InvalidIdentityToken");
   EXPECT_EQ(list(store), "protocol: the token service's response has no valid credentials");
   EXPECT_EQ(list(store), "protocol: the token service's response has no valid credentials");
+}
+
+TEST_F(S3WebIdentityTest, RejectsSeveralCodings) {
+  answers_ = {http_answer(200, assumed("2999-01-01T00:00:00Z"),
+                          "Content-Encoding: gzip, gzip, gzip, gzip\r\n")};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "protocol: the body has 4 content codings; only one is supported");
+}
+
+TEST_F(S3WebIdentityTest, ConcealsTokensThatAnErrorQuotes) {
+  answers_ = {http_answer(400, "<ErrorResponse>" + error_xml("InvalidIdentityToken", "jwt+/=") +
+                                   "</ErrorResponse>"),
+              http_answer(200, assumed("2999-01-01T00:00:00Z")),
+              http_answer(403, error_xml("ExpiredToken", "ASSUMED"))};
+  S3Bucket store = bucket();
+  EXPECT_EQ(list(store), "auth: status 400, InvalidIdentityToken: '***'");
+  EXPECT_EQ(list(store), "auth: status 403, ExpiredToken: '***'");
 }
 
 TEST_F(S3WebIdentityTest, ReportsAMissingRole) {

@@ -296,5 +296,17 @@ TEST(Reflector, FailsWhenTheServerStopsResponding) {
   EXPECT_EQ(cluster.kept.lists, 1);
 }
 
+// The token of the kubeconfig is "secret".
+TEST(Reflector, ShowsErrorsWithoutTheTokenAndControlCharacters) {
+  Shared shared;
+  Cluster cluster(shared, [](const std::string&) -> HttpScript::Reply {
+    return {http_answer(403, "no \x1b[31msecret\u202e")};
+  });
+  cluster.follow();
+  ASSERT_TRUE(cluster.until([&] { return cluster.failure().has_value(); }));
+  EXPECT_EQ(cluster.failure()->detail,
+            "cannot list configmaps: the API server returned 403: no \ufffd[31m***\ufffd");
+}
+
 }  // namespace
 }  // namespace vitalsd::net::kubernetes

@@ -99,5 +99,28 @@ TEST_F(HttpCredentials, AreConcealedInMessages) {
   EXPECT_FALSE(run.text().contains("hush")) << run.text();
 }
 
+// The error about an invalid length quotes it.
+TEST_F(HttpCredentials, AreConcealedIfTheServerRepeatsThem) {
+  const auto repeated = [&](const std::string& header, const std::string& options) {
+    answer = [header](const HttpCall& call) {
+      return "HTTP/1.1 200 OK\r\nContent-Length: " + call.header(header) + "\r\n\r\n";
+    };
+    return observe(options).failure();
+  };
+  EXPECT_EQ(repeated("authorization", basic()),
+            "protocol: the Content-Length 'Basic ***' is invalid");
+  EXPECT_EQ(repeated("authorization", ", bearer_token: {file: " + quoted(secret) + '}'),
+            "protocol: the Content-Length 'Bearer ***' is invalid");
+  EXPECT_EQ(repeated("x-api-key", ", headers: {X-Api-Key: abcd-1234}"),
+            "protocol: the Content-Length '***' is invalid");
+  EXPECT_EQ(repeated("authorization", ", headers: {Authorization: Token abcd-1234}"),
+            "protocol: the Content-Length '***' is invalid");
+  answer_always("HTTP/1.1 200 OK\r\nContent-Length: abcd-1234\r\n\r\n");
+  EXPECT_EQ(observe(", headers: {Authorization: Token abcd-1234}").failure(),
+            "protocol: the Content-Length '***' is invalid");
+  EXPECT_EQ(repeated("host", ", headers: {Host: web.test}"),
+            "protocol: the Content-Length 'web.test' is invalid");
+}
+
 }  // namespace
 }  // namespace vitalsd
