@@ -137,15 +137,20 @@ void LogFollower::list_ended(const Source& source) {
 
 // ---- logs ---------------------------------------------------------------------------------------
 
+void LogFollower::leave(const ContainerLog& log, State state) {
+  --count(state);
+  if (state == State::queued) std::erase(queue_, &log);
+}
+
 void LogFollower::state_changed(ContainerLog& log, State from) {
-  --count(from);
+  leave(log, from);
   ++count(log.state());
-  if (log.state() == State::queued) queue_.push_back(log.key());
+  if (log.state() == State::queued) queue_.push_back(&log);
   if (log.state() != State::opening) schedule_opening();
 }
 
 void LogFollower::finished(ContainerLog& log) {
-  --count(log.state());
+  leave(log, log.state());
   const std::string key = log.key();
   logs_.erase(key);
   counts_.forget(key, unix_nanoseconds() / LogPosition::kSecond);
@@ -162,9 +167,7 @@ bool LogFollower::is_full() const {
 
 void LogFollower::open_queued() {
   while (!queue_.empty() && count(State::opening) < kMaxOpening && !is_full()) {
-    const auto found = logs_.find(queue_.front());
-    queue_.pop_front();
-    if (found != logs_.end() && found->second->state() == State::queued) found->second->open();
+    queue_.front()->open();  // which leaves the queue
   }
 }
 

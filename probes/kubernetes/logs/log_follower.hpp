@@ -42,7 +42,7 @@ class LogFollower : private ContainerLog::Owner {
   /// The number of logs that are followed.
   [[nodiscard]] std::size_t open() const { return count(State::open); }
   /// The number of logs that wait for a stream.
-  [[nodiscard]] std::size_t waiting() const { return count(State::queued); }
+  [[nodiscard]] std::size_t waiting() const { return queue_.size(); }
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
   [[nodiscard]] std::uint64_t truncated_lines() const { return truncated_lines_; }
 
@@ -71,6 +71,7 @@ class LogFollower : private ContainerLog::Owner {
   void line_truncated() override { ++truncated_lines_; }
   void finished(ContainerLog& log) override;
 
+  void leave(const ContainerLog& log, State state);
   [[nodiscard]] std::size_t& count(State state) {
     return counts_by_state_[static_cast<std::size_t>(state)];
   }
@@ -93,7 +94,7 @@ class LogFollower : private ContainerLog::Owner {
   // By "namespace/pod/name", the name of the log in the API. A pod that replaces another pod with
   // the same name replaces its logs, so a log always has one reader.
   std::map<std::string, std::unique_ptr<ContainerLog>> logs_;
-  std::deque<std::string> queue_;  // keys of logs_, including logs that are no longer queued
+  std::deque<ContainerLog*> queue_;  // the logs in state `queued`, in the order of their arrival
   net::Timer open_timer_;
   std::vector<std::unique_ptr<Source>> sources_;
 };
