@@ -4,6 +4,7 @@
 #include "probes/net/stream.hpp"
 
 #include <array>
+#include <exception>
 #include <memory>
 #include <utility>
 
@@ -35,9 +36,12 @@ int capture_chain(X509_STORE_CTX* context, void* /*unused*/) {
       static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* capture = static_cast<Capture*>(SSL_get_ex_data(ssl, capture_index()));
   STACK_OF(X509)* sent = X509_STORE_CTX_get0_untrusted(context);
-  if (capture != nullptr && sent != nullptr) {
+  if (capture == nullptr || sent == nullptr) return 1;
+  try {
     capture->chain.reset(X509_chain_up_ref(sent));
     capture->peer = net::read_tls_peer(ssl, X509_STORE_CTX_get0_cert(context));
+  } catch (const std::exception&) {  // cannot pass through OpenSSL
+    return 0;
   }
   return 1;
 }

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
+#include <new>
+#include <tuple>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -42,10 +44,13 @@ CurlMulti::~CurlMulti() {
 
 asio::awaitable<CURLcode> CurlMulti::run(Transfer& transfer) {
   struct Removal {
-    CURLM* multi;
+    CurlMulti& multi;
     CURL* easy;
-    ~Removal() { curl_multi_remove_handle(multi, easy); }
-  } const removal{multi_, transfer.easy};
+    ~Removal() {
+      curl_multi_remove_handle(multi.multi_, easy);
+      std::ignore = multi.set_timer();  // if it fails, the next call sets it
+    }
+  } const removal{*this, transfer.easy};
   curl_easy_setopt(transfer.easy, CURLOPT_PRIVATE, &transfer);
   const auto start = [this, &transfer](std::shared_ptr<Pending<CURLcode>> pending) {
     transfer.pending = std::move(pending);
@@ -53,6 +58,7 @@ asio::awaitable<CURLcode> CurlMulti::run(Transfer& transfer) {
     if (code != CURLM_OK) {
       transfer.pending->fail_with(ProbeError(Reason::internal, curl_multi_strerror(code)));
     }
+    if (!set_timer()) transfer.pending->fail_with(std::bad_alloc());
   };
   co_return co_await Pending<CURLcode>::wait(start);
 }
@@ -75,7 +81,17 @@ void CurlMulti::streamed(std::size_t bytes) {
   ++progress_;
 }
 
-int CurlMulti::on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* /*socket*/) {
+// Ends a transfer from within a callback. If no memory is left even for that, it ends at its
+// deadline.
+void CurlMulti::Transfer::fail(const char* error) noexcept {
+  try {
+    pending->fail_with(ProbeError(Reason::internal, error));
+  } catch (const std::exception&) {  // cannot pass through libcurl
+  }
+}
+
+int CurlMulti::on_socket(CURL* easy, curl_socket_t socket, int what, void* self,
+                         void* /*socket*/) noexcept {
   auto& multi = *static_cast<CurlMulti*>(self);
   if (what == CURL_POLL_REMOVE) {
     multi.sockets_.set(socket, false, false);
@@ -91,27 +107,38 @@ int CurlMulti::on_socket(CURL* easy, curl_socket_t socket, int what, void* self,
     if (transfer.stream) multi.ahead_.insert(socket);
   } catch (const std::exception& error) {  // cannot pass through libcurl
     // A return value other than 0 would end all transfers permanently.
-    transfer.pending->fail_with(ProbeError(Reason::internal, error.what()));
+    transfer.fail(error.what());
   }
   return 0;
 }
 
-int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
-  auto& multi = *static_cast<CurlMulti*>(self);
-  if (timeout_ms < 0) {
-    multi.timer_.disarm();
-  } else if (timeout_ms > 0) {
-    multi.wheel_.arm_after(multi.timer_, std::chrono::milliseconds(timeout_ms));
-  } else if (!multi.kick_posted_) {
-    // libcurl requests an immediate call for every new transfer. One post serves several of them.
-    multi.kick_posted_ = true;
-    asio::post(multi.loop_, [&multi, alive = multi.alive_] {
-      if (!*alive) return;
-      multi.kick_posted_ = false;
-      multi.on_timeout();
-    });
-  }
+int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) noexcept {
+  static_cast<CurlMulti*>(self)->timeout_ms_ = timeout_ms;
   return 0;
+}
+
+// Must be called after each call of libcurl. Returns false if no memory is left.
+bool CurlMulti::set_timer() noexcept {
+  if (!timeout_ms_) return true;
+  try {
+    if (*timeout_ms_ < 0) {
+      timer_.disarm();
+    } else if (*timeout_ms_ > 0) {
+      wheel_.arm_after(timer_, std::chrono::milliseconds(*timeout_ms_));
+    } else if (!kick_posted_) {
+      // libcurl requests an immediate call for every new transfer. One post serves several of them.
+      asio::post(loop_, [this, alive = alive_] {
+        if (!*alive) return;
+        kick_posted_ = false;
+        on_timeout();
+      });
+      kick_posted_ = true;
+    }
+  } catch (const std::exception&) {
+    return false;
+  }
+  timeout_ms_.reset();
+  return true;
 }
 
 // libcurl reads HTTP/2 frames until one of them belongs to the response, and does not return before
@@ -120,7 +147,7 @@ int CurlMulti::on_timer(CURLM* /*multi*/, long timeout_ms, void* self) {
 // libcurl may read from many connections, so the bytes are counted for consecutive reads from one
 // of them.
 void CurlMulti::on_tls(int written, int /*version*/, int type, const void* data, std::size_t size,
-                       SSL* tls, void* self) {
+                       SSL* tls, void* self) noexcept {
   constexpr std::size_t kMaxBytesWithoutBody = std::size_t{1} << 20;
   auto& multi = *static_cast<CurlMulti*>(self);
   if (limit_handshake(tls, written, type)) multi.flooded_ = true;
@@ -134,7 +161,7 @@ void CurlMulti::on_tls(int written, int /*version*/, int type, const void* data,
 }
 
 void CurlMulti::on_tls_of_stream(int written, int version, int type, const void* data,
-                                 std::size_t size, SSL* tls, void* self) {
+                                 std::size_t size, SSL* tls, void* self) noexcept {
   if (written == 0) ++static_cast<CurlMulti*>(self)->progress_;
   on_tls(written, version, type, data, size, tls, self);
 }
@@ -189,6 +216,7 @@ void CurlMulti::act(curl_socket_t socket, int events) {
   reading_ = nullptr;
   flooded_ = flooded_socket_ == socket;
   curl_multi_socket_action(multi_, socket, events, &running);
+  std::ignore = set_timer();  // if it fails, the next call sets it
   if (flooded_ && sockets_.watches(socket)) flooded_socket_ = socket;
   read_results();
 }

@@ -31,6 +31,8 @@ class CurlMulti {
     bool stream = false;  ///< the response is consumed as it arrives, with TLS read-ahead
     std::shared_ptr<Pending<CURLcode>> pending{};
     bool flooded = false;  ///< the transfer was stopped because the server keeps sending data
+
+    void fail(const char* error) noexcept;
   };
 
   /// Runs the transfer for which the easy handle is set up. The handle is removed from the multi
@@ -47,13 +49,16 @@ class CurlMulti {
   void streamed(std::size_t bytes);
 
  private:
-  static int on_socket(CURL* easy, curl_socket_t number, int what, void* self, void* socket);
-  static int on_timer(CURLM* multi, long timeout_ms, void* self);
+  // No exception may pass through the frames of libcurl and OpenSSL.
+  static int on_socket(CURL* easy, curl_socket_t number, int what, void* self,
+                       void* socket) noexcept;
+  static int on_timer(CURLM* multi, long timeout_ms, void* self) noexcept;
   static void on_tls(int written, int version, int type, const void* data, std::size_t size,
-                     SSL* tls, void* self);
+                     SSL* tls, void* self) noexcept;
   static void on_tls_of_stream(int written, int version, int type, const void* data,
-                               std::size_t size, SSL* tls, void* self);
+                               std::size_t size, SSL* tls, void* self) noexcept;
 
+  [[nodiscard]] bool set_timer() noexcept;
   void act(curl_socket_t socket, int events);
   void read(curl_socket_t socket);
   void read_later(curl_socket_t socket);
@@ -77,6 +82,7 @@ class CurlMulti {
   std::size_t bytes_without_body_ = 0;  // consecutive bytes from it without body data
   bool flooded_ = false;                // they have exceeded the limit
   bool kick_posted_ = false;
+  std::optional<long> timeout_ms_;  // requested by libcurl, but not set yet; negative: no timeout
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // checked by posted handlers
 };
 

@@ -41,22 +41,22 @@ void HttpTransfer::prepare(const asio::ip::address& address, std::chrono::millis
 }
 
 void HttpTransfer::limit_connecting(TimerWheel& wheel, std::chrono::milliseconds limit) {
-  wheel_ = &wheel;
   connect_limit_ = limit;
   curl_easy_setopt(handle_.easy, CURLOPT_SOCKOPTFUNCTION, &HttpTransfer::on_new_socket);
   curl_easy_setopt(handle_.easy, CURLOPT_SOCKOPTDATA, this);
+  wheel.arm_after(connecting_, limit);
 }
 
 // Not called for a connection that is reused.
-int HttpTransfer::on_new_socket(void* self, curl_socket_t socket, curlsocktype /*purpose*/) {
-  auto& transfer = *static_cast<HttpTransfer*>(self);
-  transfer.socket_ = socket;
-  transfer.wheel_->arm_after(transfer.connecting_, transfer.connect_limit_);
+int HttpTransfer::on_new_socket(void* self, curl_socket_t socket,
+                                curlsocktype /*purpose*/) noexcept {
+  static_cast<HttpTransfer*>(self)->socket_ = socket;
   return CURL_SOCKOPT_OK;
 }
 
 // libcurl's own connect limit would include the TLS handshake.
 void HttpTransfer::check_connected() {
+  if (socket_ == CURL_SOCKET_BAD) return;
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
   const bool connected = getpeername(socket_, reinterpret_cast<sockaddr*>(&peer), &size) == 0;

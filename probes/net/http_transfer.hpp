@@ -28,8 +28,8 @@ class HttpTransfer {
   /// Sets up the handle for an address of the request's host. `limit` is the time limit of the
   /// transfer; 0 means none. Throws ProbeError(config).
   void prepare(const asio::ip::address& address, std::chrono::milliseconds limit);
-  /// Must be called after prepare(). run() then returns CURLE_COULDNT_CONNECT if a new connection
-  /// is not established within `limit`.
+  /// Must be called between prepare() and run(). run() then returns CURLE_COULDNT_CONNECT if a new
+  /// connection is not established within `limit`.
   void limit_connecting(TimerWheel& wheel, std::chrono::milliseconds limit);
   asio::awaitable<CURLcode> run() { return multi_.run(transfer_); }
   /// Returns the response after run() has returned `code`. `before` contains the phases before
@@ -37,7 +37,7 @@ class HttpTransfer {
   HttpResponse finish(CURLcode code, const HttpPhases& before);
 
  private:
-  static int on_new_socket(void* self, curl_socket_t socket, curlsocktype purpose);
+  static int on_new_socket(void* self, curl_socket_t socket, curlsocktype purpose) noexcept;
   void check_connected();
   [[nodiscard]] HttpPhases phases(const HttpPhases& before) const;
   [[nodiscard]] ProbeError error_of(CURLcode code) const;
@@ -48,13 +48,12 @@ class HttpTransfer {
   CurlMulti::Transfer transfer_;
   HttpRequestSetup setup_;
   HttpResponseReader reader_;
-  TimerWheel* wheel_ = nullptr;                // set by limit_connecting()
-  std::chrono::milliseconds connect_limit_{};  // likewise
+  std::chrono::milliseconds connect_limit_{};  // set by limit_connecting()
   Timer connecting_{[this] { check_connected(); }};
   bool has_not_connected_ = false;
-  curl_socket_t socket_ = CURL_SOCKET_BAD;
-  int proxy_bytes_ = 0;               // approximate size of the response to CONNECT
-  char error_[CURL_ERROR_SIZE] = {};  // NOLINT(modernize-avoid-c-arrays): libcurl's form
+  curl_socket_t socket_ = CURL_SOCKET_BAD;  // of a new connection, if limit_connecting() was called
+  int proxy_bytes_ = 0;                     // approximate size of the response to CONNECT
+  char error_[CURL_ERROR_SIZE] = {};        // NOLINT(modernize-avoid-c-arrays): libcurl's form
 };
 
 }  // namespace vitalsd::net

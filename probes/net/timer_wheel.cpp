@@ -85,14 +85,15 @@ std::uint64_t TimerWheel::next_occupied(std::uint64_t from) const {
 
 void TimerWheel::wake_at(std::uint64_t tick) {
   if (alarm_set_ && alarm_tick_ <= tick) return;
-  alarm_set_ = true;
-  alarm_tick_ = tick;
+  alarm_set_ = false;  // until the wait has started, which may fail without memory
   alarm_.expires_at(time_of(tick));
   alarm_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;  // re-armed for an earlier tick, or stopped
     alarm_set_ = false;
     serve();
   });
+  alarm_set_ = true;
+  alarm_tick_ = tick;
 }
 
 void TimerWheel::serve() {
