@@ -40,6 +40,16 @@ def scram_under_tls(connection: socket.socket, tls: Tls) -> None:
         scram(secure, 2**31 - 1)
 
 
+def gssapi_under_tls(connection: socket.socket, tls: Tls) -> None:
+    """libpq asks the system's name servers for the host name of the server."""
+    connection.recv(8)
+    connection.sendall(b"S")
+    with tls.context.wrap_socket(connection, server_side=True) as secure:
+        secure.recv(4096)
+        secure.sendall(authentication(7))
+        secure.recv(4096)
+
+
 def password_requests(connection: socket.socket, _: Tls) -> None:
     flood(connection, b"", authentication(5, b"salt"))
 
@@ -76,6 +86,7 @@ PLAIN, SECURE = "app?sslmode=disable", "app?sslmode=require"
 TRICKS = {
     "pg-scram": Trick("postgres", scram_in_the_clear, "postgresql", PLAIN),
     "pg-scram-tls": Trick("postgres", scram_under_tls, "postgresql", SECURE),
+    "pg-gssapi-tls": Trick("postgres", gssapi_under_tls, "postgresql", SECURE),
     "pg-passwords": Trick("postgres", password_requests, "postgresql", PLAIN),
     "pg-error": Trick("postgres", error_without_end, "postgresql", PLAIN),
     "pg-parameters": Trick("postgres", parameters, "postgresql", PLAIN),

@@ -192,6 +192,29 @@ def test_the_address_to_listen_on(vitalsd: Daemon, config: Callable[..., Path]) 
     assert run("check", "--config", daemon.config_file).returncode == 0
 
 
+def test_a_configuration_from_standard_input() -> None:
+    """It is read to its end, however it arrives, and has a limit."""
+    text = b"probes:\n" + b"# a comment\n" * 10_000 + b"- {name: web, kind: tcp, endpont: a:1}\n"
+    command = [binary(), "config", "check", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin and process.stderr
+        for start in range(0, len(text), 1000):
+            process.stdin.write(text[start : start + 1000])
+            process.stdin.flush()
+        process.stdin.close()
+        problems = process.stderr.read().decode()
+        assert process.wait(60) == 2
+    assert "10002:" in problems and "did you mean 'endpoint'" in problems
+
+    limit = 16 << 20
+    valid = b"probes: [{name: a, kind: tcp, endpoint: 'a.test:1'}]\n"
+    for size, expected in ((limit, 0), (limit + 1, 2)):
+        padded = valid + b"#" * (size - len(valid))
+        large = subprocess.run(command, input=padded, capture_output=True, check=False, timeout=60)
+        assert large.returncode == expected, large.stderr
+        assert (b"larger than 16 MiB" in large.stderr) == (size > limit)
+
+
 def test_ends_while_it_waits_for_its_configuration() -> None:
     """Reading standard input from a terminal, or a file from an unresponsive disk, never ends."""
     process = subprocess.Popen([binary(), "--config", "-"], stdin=subprocess.PIPE)

@@ -226,6 +226,19 @@ def test_an_interval_of_its_own(start: Callable[..., Vitalsd], database: Postgre
     assert daemon.value("slow_n") == 2
 
 
+def test_a_kept_connection_gets_the_new_timeout(start: Callable[..., Vitalsd]) -> None:
+    """The server cancels a statement before the deadline of the run, also after a reload."""
+    setting = "SELECT setting::float8 AS n, pg_backend_pid() AS pid FROM pg_settings"
+    setting += " WHERE name = 'statement_timeout'"
+    daemon = start(query("limit", setting, "n", "pid"), interval="20s", timeout="20s")
+    server = daemon.value("limit_pid")
+    daemon.wait_for("limit_n", lambda limit: 6_000 < limit <= 15_000)  # three quarters of the rest
+    daemon.configuration["probes"][0]["timeout"] = "8s"
+    daemon.reload()
+    daemon.wait_for("limit_n", lambda limit: 0 < limit <= 6_000)
+    assert daemon.value("limit_pid") == server
+
+
 def test_versions_of_the_server(start: Callable[..., Vitalsd]) -> None:
     daemon = start(
         query("stats", "SELECT 1 AS n FROM absent", max_version=14),

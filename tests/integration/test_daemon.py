@@ -75,6 +75,41 @@ def test_the_start_of_the_process(vitalsd: Daemon) -> None:
     assert before - 0.02 < started < time.time()
 
 
+@pytest.mark.long
+def test_a_thousand_kept_connections_at_the_limit_of_descriptors(
+    vitalsd: Daemon, redis_server: Redis
+) -> None:
+    """A connection that vitalsd cannot make is its own failure, and the web server has descriptors
+    of its own."""
+    probe = {"kind": "redis", "url": redis_server.url(user="monitor"), "password": {"env": "PW"}}
+    probes = [{"name": f"cache-{i}", **probe} for i in range(1_000)]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, 1_024))
+    try:
+        daemon = vitalsd(
+            probes,
+            environment={"PW": redis_server.monitor_password},
+            interval="10s",
+            timeout="10s",
+            log={"level": "error"},
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    daemon.wait_runs("cache-0", 2)
+    descriptors = daemon.value("process_open_fds")
+    assert descriptors is not None and descriptors > 900
+    failures = daemon.samples("vitalsd_probe_failures_total")
+    assert {sample.labels["reason"] for sample in failures} <= {"internal"}
+    assert all(sample.value == 1 for sample in daemon.samples("redis_up"))
+    assert daemon.get("/-/healthy")[0] == 200
+    # With fewer connections all are observed.
+    daemon.configuration["probes"] = probes[:500]
+    daemon.reload()
+    daemon.wait_for("vitalsd_probes", 500, kind="redis")
+    for sample in probes[:500]:
+        daemon.wait_ok(sample["name"])
+
+
 @pytest.mark.serial
 def test_a_thousand_probes_run_on_time_beside_hanging_probes(vitalsd: Daemon) -> None:
     """900 probes run at each of their due times while 100 hang until their deadlines. The backlog

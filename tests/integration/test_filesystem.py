@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +101,26 @@ def test_the_root_of_a_host(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> 
     mounts.small(tmp_path / "hostess")
     daemon = vitalsd([disks(Path("/"), Path("/*"), root=f"{tmp_path}/host/")])
     assert mountpoints(daemon) == {"/", "/var"}
+
+
+def test_a_mount_that_is_made_on_access(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -> None:
+    """statvfs on an autofs would mount what belongs there, so a probe does not look at it."""
+    mounts.small(tmp_path / "data")
+    automatic = tmp_path / "automatic"
+    requests = mounts.on_access(automatic)
+    daemon = vitalsd([disks(tmp_path / "*", automatic)], **QUICK)
+    daemon.wait_runs("disks", 3)
+    assert mountpoints(daemon) == {str(tmp_path / "data")}
+    assert error(daemon) == ""
+    assert not select.select([requests], [], [], 0)[0]
+    # Any other process that looks at it requests the mount.
+    look = subprocess.Popen(["stat", "--file-system", automatic], start_new_session=True)
+    try:
+        assert select.select([requests], [], [], 60)[0]
+    finally:
+        look.kill()
+        mounts.remove(automatic)
+        look.wait()
 
 
 @pytest.mark.serial

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from support import wait_until
+from support.pgbouncer import PgBouncer
 from support.postgres_versions import PACKAGES, SYSTEM, VersionedPostgres
 from support.vitalsd import Vitalsd, run
 
@@ -425,6 +426,30 @@ def test_a_locked_table_delays_nothing(vitalsd: Daemon, server: VersionedPostgre
         daemon.wait_ok("db")
         (row,) = daemon.status()["probes"]
         assert "collector sequences: ERROR: canceling statement due to lock timeout" in row["message"]
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooled"])
+def test_a_statement_that_sleeps_is_cancelled(
+    vitalsd: Daemon, server: VersionedPostgres, pooled: bool
+) -> None:
+    """Old servers start the timer at the beginning of a message, before they execute a SET LOCAL
+    in it."""
+    sleep = {"name": "slow", "sql": "SELECT 1 AS n FROM pg_sleep(600)", "values": ["n"]}
+    with ExitStack() as stack:
+        url = server.url()
+        if pooled:
+            url = stack.enter_context(closing(PgBouncer(server, "monitor"))).url()
+        probe = db(server, url=url, queries=[sleep | {"timeout": "100ms"}])
+        probe["password"] = {"env": "PASSWORD"}
+        daemon = vitalsd([probe], plain={"PASSWORD": server.passwords["monitor"]}, **PACE)
+        daemon.wait_failed("db", "overload")
+        (line,) = daemon.log_lines("probe failed", probe="db")
+        assert "statement timeout (limit: 100ms)" in line["error"]
+        sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+        sleeping += " AND usename = 'monitor' AND query LIKE '%pg_sleep%'"
+        daemon.end()
+        wait_until(lambda: server.execute(sleeping) == [(0,)], what="no statement sleeps")
+        daemon.start()
 
 
 def test_another_server_behind_the_address(vitalsd: Daemon, server: VersionedPostgres) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,19 @@ def test_tls_and_authentication(watch: Daemon, redis_server: Redis, tmp_path: Pa
     assert daemon.value("redis_up", probe="blind") == 1
     assert daemon.value("vitalsd_target_up", probe="blind", kind="redis") == 1
     assert daemon.samples("redis_memory_used_bytes", probe="blind") == []
+
+
+def test_a_server_that_does_not_know_auth(vitalsd: Daemon, certificates: Authority) -> None:
+    """Its error quotes user and password. The daemon's end checks all pages and the log."""
+    options = ("--rename-command", "AUTH", "")
+    with closing(Redis(certificates, password=False, options=options)) as server:
+        quoted = server.ask("AUTH", "monitor", server.monitor_password)
+        assert server.monitor_password in quoted
+        daemon = vitalsd([cache(server)], environment=passwords(server), **QUICK)
+        daemon.wait_failed("cache", "mismatch")
+        (line,) = daemon.log_lines("probe failed", probe="cache")
+        assert line["error"] == "the server rejects AUTH: ERR"
+        daemon.end()
 
 
 def test_a_server_that_requires_a_client_certificate(

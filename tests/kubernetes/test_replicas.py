@@ -3,6 +3,7 @@ which divide the objects."""
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import subprocess
 import time
@@ -138,11 +139,28 @@ def test_a_request_to_a_probe_survives_a_failover(
     first.kill()
     clients = [curl(f"{api}?rid=1"), curl(f"{metrics}/part/2?rid=1", "rows 2\n")]
     assert [client.wait(timeout=60) for client in clients] == [0, 0]
-    second.wait_for("job_runs_total", 2, outcome="ok")
+    second.wait_for("job_runs_total", 2, outcome="ok")  # a counter does not decrease
     assert second.value("job_last_duration_seconds") is not None  # it knows the start
     for part in ("1", "2"):
         second.wait_for("rows", float(part), part=part)
     first.start()
+
+
+def test_a_lock_of_another_process_delays_only_saving(
+    replica: Callable[..., Vitalsd], tmp_path: Path
+) -> None:
+    dumps = {"name": "dumps", "kind": "backup", "directory": str(tmp_path), "settle": "0s"}
+    with (tmp_path / "state.json.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        leader = replica(dumps, state={"directory": str(tmp_path)})
+        wait_leader(leader)
+        leader.wait_for("vitalsd_state_last_save_successful", 0)
+        assert leader.value("backup_last_success_timestamp_seconds") is not None
+        assert leads(leader)
+        (notice,) = leader.status()["notices"]
+        assert "another process has locked" in notice
+    leader.wait_for("vitalsd_state_last_save_successful", 1)
+    assert leads(leader)
 
 
 def test_a_frozen_leader_is_silent_when_it_thaws(

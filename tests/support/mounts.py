@@ -28,7 +28,7 @@ class Mounts:
 
     def __init__(self) -> None:
         self.places: list[Path] = []
-        self.servers: dict[Path, int] = {}  # descriptors of unresponsive mounts
+        self.servers: dict[Path, int] = {}  # descriptors of mounts on which calls hang
 
     def small(self, place: Path, options: str = "size=8m") -> None:
         """Mounts a tmpfs, which can be filled and emptied within milliseconds."""
@@ -44,6 +44,19 @@ class Mounts:
         _mount("dead", place, "fuse", f"fd={server},rootmode=40000,user_id=0,group_id=0")
         self.places.append(place)
         self.servers[place] = server
+
+    def on_access(self, place: Path) -> int:
+        """Mounts an autofs. A process that looks at it hangs until it is removed, because nobody
+        mounts another file system there. Returns the descriptor that the kernel writes to then."""
+        requests, kernel = os.pipe()
+        options = f"fd={kernel},pgrp=1,minproto=5,maxproto=5,direct"  # not for processes like init
+        try:
+            _mount("automount", place, "autofs", options)
+        finally:
+            os.close(kernel)
+        self.places.append(place)
+        self.servers[place] = requests
+        return requests
 
     def revive(self, place: Path) -> None:
         """Ends the hanging calls on an unresponsive file system with an error."""

@@ -8,6 +8,7 @@ from contextlib import closing
 import psycopg2
 
 from support.postgres import Postgres
+from support.postgres_versions import VersionedPostgres
 from support.process import Server, account, free_port
 
 CONFIGURATION = """
@@ -28,7 +29,7 @@ default_pool_size = 1
 class PgBouncer(Server):
     name = "pgbouncer"
 
-    def __init__(self, server: Postgres, role: str) -> None:
+    def __init__(self, server: Postgres | VersionedPostgres, role: str) -> None:
         super().__init__()
         self.port = free_port()
         self.server, self.role, self.password = server, role, server.passwords[role]

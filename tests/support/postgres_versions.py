@@ -101,6 +101,7 @@ class VersionedPostgres(Server):
     name = "postgres"
     stop_signal = signal.SIGINT
     database = "shop"
+    passwords = {"monitor": "not-checked"}  # for a pooler in front of it
 
     def __init__(self, major: int, **settings: str | int) -> None:
         super().__init__()

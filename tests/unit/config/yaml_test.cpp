@@ -1,11 +1,15 @@
 #include "config/yaml.hpp"
 
 #include <chrono>
+#include <cstddef>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "unit/support/memory.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 namespace vitalsd::config {
 namespace {
@@ -135,6 +139,23 @@ TEST(Yaml, RefusesABombOfNestedAnchors) {
   text += std::string(150, ']');
   EXPECT_THAT(problems_of(text),
               testing::HasSubstr("anchors and aliases make the file too large: use fewer aliases"));
+}
+
+// A file of 100 KB once took 2 GB. The limit is for the address space of a child process.
+TEST(Yaml, RefusesABombOfNestedAnchorsWithoutMuchMemory) {
+  if (test::kIsSanitized) GTEST_SKIP() << "the sanitizers reserve address space";
+  std::string text;
+  for (int i = 0; i < 150; ++i) text += "&a" + std::to_string(i) + " [";
+  for (int i = 0; i < 33'000; ++i) text += "x, ";
+  text += std::string(150, ']');
+  const auto read_with_little_memory = [&] {
+    constexpr std::size_t kAllowed = std::size_t{200} << 20;
+    const std::size_t limit = test::address_space_bytes() + kAllowed;
+    const rlimit memory{limit, limit};
+    if (setrlimit(RLIMIT_AS, &memory) != 0) std::_Exit(2);
+    std::_Exit(problems_of(text).contains("use fewer aliases") ? 0 : 1);
+  };
+  EXPECT_EXIT(read_with_little_memory(), testing::ExitedWithCode(0), "");
 }
 
 TEST(Yaml, RefusesABombOfLongTexts) {

@@ -1,7 +1,9 @@
 #include "daemon/state_file.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <limits>
 #include <random>
@@ -12,8 +14,24 @@
 
 #include "unit/support/no_descriptors.hpp"
 #include "unit/support/temp_directory.hpp"
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+
+namespace {
+
+int flock_error = 0;  // instead of a lock; 0: none
+
+}  // namespace
+
+// Replaces that of libc in the test program, because file systems without locks are rare.
+extern "C" int flock(int file, int operation) noexcept {
+  static auto* const original = reinterpret_cast<int (*)(int, int)>(dlsym(RTLD_NEXT, "flock"));
+  if (flock_error == 0) return original(file, operation);
+  errno = flock_error;
+  return -1;
+}
 
 namespace vitalsd {
 namespace {
@@ -167,6 +185,30 @@ TEST_F(StateFileTest, DoesNotSaveWhileAnotherProcessHoldsTheLock) {
   }
   EXPECT_EQ(second.save(text(2), allow).saved, StateFile::Saved::yes);
   EXPECT_EQ(test::read_file(directory.path("state.json")), text(2));
+}
+
+// Some network file systems have no locks.
+TEST_F(StateFileTest, SavesWithoutALockIfTheFileSystemHasNone) {
+  flock_error = EOPNOTSUPP;
+  StateFile unlocked = file();
+  const StateFile::Result first = unlocked.save(text(1), allow);
+  const StateFile::Result second = unlocked.save(text(2), allow);
+  flock_error = 0;
+  EXPECT_EQ(first.saved, StateFile::Saved::yes);
+  EXPECT_EQ(first.problem, "cannot lock " + directory.path("state.json.lock") +
+                               ": Operation not supported: two processes could write this file");
+  EXPECT_EQ(second.saved, StateFile::Saved::yes);
+  EXPECT_EQ(second.problem, "");  // it is reported once
+  EXPECT_EQ(test::read_file(directory.path("state.json")), text(2));
+}
+
+TEST_F(StateFileTest, KeepsTheFileIfTheProcessEndsDuringASave) {
+  const std::string path = directory.file("state.json", text(1));
+  const auto end = [] { return std::raise(SIGKILL) == 0; };  // before the file is replaced
+  EXPECT_EXIT(std::ignore = file().save(text(2), end), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EQ(test::read_file(path), text(1));
+  EXPECT_EQ(file().save(text(3), allow).saved, StateFile::Saved::yes);
+  EXPECT_EQ(test::read_file(path), text(3));
 }
 
 TEST_F(StateFileTest, DoesNotReplaceTheFileAfterCancellation) {

@@ -166,6 +166,19 @@ TEST_F(PgLoginTest, RejectsGssapi) {
   EXPECT_EQ(response, "");
 }
 
+// Under TLS libpq sees the request first. What it does about it, on a thread, must not be a
+// success.
+TEST_F(PgLoginTest, DoesNotAuthenticateByGssapiUnderTls) {
+  const test::Certificate certificate = test::make_certificate("peer");
+  const test::ServerContext context = test::server_context(certificate);
+  server_.ssl = Ssl::accepted;
+  server_.tls = context.get();
+  options_.sslmode = "require";
+  server_.authenticate = [](Wire& wire) { return wire.send(authentication(7)); };
+  const auto [reason, text] = failure();
+  EXPECT_TRUE(reason == Reason::auth || reason == Reason::protocol) << text;
+}
+
 TEST_F(PgLoginTest, ReadsARequestThatArrivesByteByByte) {
   server_.authenticate = [](Wire& wire) -> asio::awaitable<void> {
     for (const char byte : authentication(7)) co_await wire.send(std::string(1, byte));

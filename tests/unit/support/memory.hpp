@@ -19,13 +19,21 @@ inline constexpr bool kIsSanitized = false;
 inline constexpr bool kIsSanitized = false;
 #endif
 
-/// The resident memory.
-inline std::size_t resident_bytes() {
+struct ProcessMemory {
+  std::size_t address_space;  ///< bytes
+  std::size_t resident;       ///< bytes
+};
+
+inline ProcessMemory process_memory() {
   std::ifstream file("/proc/self/statm");
   std::size_t all = 0;
   std::size_t resident = 0;
   file >> all >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return {all * page, resident * page};
 }
+
+inline std::size_t resident_bytes() { return process_memory().resident; }
+inline std::size_t address_space_bytes() { return process_memory().address_space; }
 
 }  // namespace vitalsd::test
