@@ -260,6 +260,24 @@ def test_version_and_help() -> None:
     assert run("help", "config", "check").stdout == run("config", "check", "--help").stdout
 
 
+def test_rules_absent(config: Callable[..., Path], tmp_path: Path) -> None:
+    """The rules are those of the configured kinds."""
+    http = "{name: api, kind: http, url: 'http://a.test'}"
+    file = config("{name: web, kind: tcp, endpoint: 'a.test:1'}", http)
+    done = run("rules", "absent", "--config", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(done.stdout)
+    checked = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    kinds = re.compile("(?<=kind: )[a-z-]+")
+    assert set(kinds.findall(done.stdout)) == {"http"}
+    assert {"http", "backup"} < set(kinds.findall(run("rules", "absent", "--all-kinds").stdout))
+    invalid = run("rules", "absent", "--config", str(config("{name: web, kind: teapot}")))
+    assert (invalid.returncode, invalid.stdout) == (2, "")
+    assert "teapot" in invalid.stderr
+
+
 # Nagios reads 2 as critical, so `check` has another exit code for an error of the user.
 @pytest.mark.parametrize(
     ("arguments", "code", "error"),

@@ -123,6 +123,22 @@ def test_a_mount_that_is_made_on_access(vitalsd: Daemon, mounts: Mounts, tmp_pat
         look.wait()
 
 
+def test_a_mount_over_the_parent_of_a_mount(
+    vitalsd: Daemon, mounts: Mounts, tmp_path: Path
+) -> None:
+    """The inner mount cannot be reached, and its name would have the numbers of the outer one."""
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    mounts.small(inner, "size=4m")
+    daemon = vitalsd([disks(tmp_path / "*", tmp_path / "*" / "*")])
+    daemon.wait_for("node_filesystem_size_bytes", 4 * MIB, mountpoint=str(inner))
+    mounts.small(outer, "size=8m")
+    inner.mkdir()  # a directory of the outer file system
+    daemon.wait_for("node_filesystem_size_bytes", 8 * MIB, mountpoint=str(outer))
+    assert mountpoints(daemon) == {str(outer)}
+    mounts.remove(outer)
+    wait_until(lambda: mountpoints(daemon) == {str(inner)}, what="the inner one is visible again")
+
+
 @pytest.mark.serial
 def test_dead_mounts(vitalsd: Daemon, mounts: Mounts, nginx: Nginx, tmp_path: Path) -> None:
     """Four unresponsive file systems delay neither the others of the same probe, nor other probes,

@@ -8,9 +8,10 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from support import process, wait_until
@@ -375,6 +376,24 @@ def test_a_server_that_fills_up(vitalsd: Daemon, postgres: Postgres) -> None:
     postgres.release()
     daemon.wait_ok("db")
     daemon.wait_for("pg_stat_activity_count", 0, **here)
+    daemon.wait_for("vitalsd_check_status", 0, check="connections")
+
+
+def test_a_server_without_any_slot(vitalsd: Daemon, postgres: Postgres) -> None:
+    """All 30 of 30 connections are used, also those that are reserved for superusers."""
+    with postgres.held(SLOTS), ExitStack() as reserved:
+        for _ in range(3):
+            superuser = psycopg2.connect(
+                host=str(postgres.directory), port=postgres.port, user="postgres", dbname="postgres"
+            )
+            reserved.enter_context(closing(superuser))
+        with pytest.raises(psycopg2.OperationalError, match="too many clients"):
+            postgres.execute("SELECT 1")
+        daemon = vitalsd([db(postgres)], environment=passwords(postgres))
+        assert set(daemon.failures("db")) == {"overload"}
+        assert daemon.value("pg_up") == 1
+        assert daemon.value("vitalsd_check_status", check="connections") == 2
+    daemon.wait_ok("db")
     daemon.wait_for("vitalsd_check_status", 0, check="connections")
 
 
