@@ -8,8 +8,10 @@ import pytest
 
 from support.dns_server import DnsServer
 from support.fault_proxy import FaultProxy
+from support.http_peer import HttpPeer, answer
 from support.nginx import Nginx
 from support.postgres import Postgres
+from support.prometheus import Prometheus
 from support.redis import Redis
 from support.s3 import S3
 from support.vitalsd import Vitalsd
@@ -43,6 +45,8 @@ def test_every_kind_over_ipv6(
     postgres: Postgres,
     redis_server: Redis,
     s3: S3,
+    http_peer: HttpPeer,
+    prometheus: Callable[..., Prometheus],
 ) -> None:
     def at(port: int) -> int:
         """Returns a port of ::1 that leads to a port of 127.0.0.1."""
@@ -51,6 +55,8 @@ def test_every_kind_over_ipv6(
     http, tls, database, cache, objects, answers = map(
         at, (nginx.port, nginx.tls_port, postgres.port, redis_server.port, s3.port, names.port)
     )
+    http_peer.answers["/metrics"] = answer("app_jobs 1\n", Content_Type="text/plain")
+    page, rules = at(http_peer.port), at(prometheus({}).port)
     bucket = s3.new_bucket()
     s3.put(bucket, "dump", b"x")
     place = {"bucket": bucket, "region": s3.region}
@@ -68,6 +74,9 @@ def test_every_kind_over_ipv6(
             "query": "answer.test", "server": f"{host}:{answers}", "protocol": "tcp"
         },
         "backup": lambda host: {"s3": place | {"endpoint": f"http://{host}:{objects}"}},
+        "bucket": lambda host: {"s3": place | {"endpoint": f"http://{host}:{objects}"}},
+        "relay": lambda host: {"url": f"http://{host}:{page}/metrics"},
+        "prometheus": lambda host: {"url": f"http://{host}:{rules}"},
     }  # fmt: skip
     probes = [
         {"name": f"{kind}-{way}", "kind": kind, **options(host)}
@@ -78,7 +87,10 @@ def test_every_kind_over_ipv6(
     secrets |= {"ACCESS": s3.access_key, "S3_SECRET": s3.secret_key}
     daemon = vitalsd(probes, dns=dns(names), environment=secrets)
     for probe in probes:
-        daemon.wait_ok(str(probe["name"]))
+        if probe["kind"] == "prometheus":  # it responds that it has no targets
+            daemon.wait_failed(str(probe["name"]), "mismatch")
+        else:
+            daemon.wait_ok(str(probe["name"]))
 
 
 def test_one_ip_version_only(vitalsd: Daemon, names: DnsServer, fault_proxy: Proxy, nginx: Nginx) -> None:
@@ -100,7 +112,8 @@ def test_one_ip_version_only(vitalsd: Daemon, names: DnsServer, fault_proxy: Pro
     daemon.wait_failed("none", "dns")
 
 
-def test_the_listener_at_an_ipv6_address(vitalsd: Daemon, nginx: Nginx) -> None:
-    daemon = vitalsd([{"name": "api", "kind": "http", "url": nginx.url()}], host=IPV6)
+@pytest.mark.parametrize("host", [IPV6, "::"])
+def test_the_listener_at_an_ipv6_address(vitalsd: Daemon, nginx: Nginx, host: str) -> None:
+    daemon = vitalsd([{"name": "api", "kind": "http", "url": nginx.url()}], host=host)
     daemon.wait_ok("api")
     assert daemon.value("probe_success", probe="api") == 1
