@@ -28,6 +28,11 @@ constexpr std::chrono::milliseconds kMaxDelay = 200ms;
 struct SocketWatch::Watched {
   Watched(boost::asio::io_context& loop, int socket)
       : descriptor(loop, socket), timer(loop), number(socket) {}
+  ~Watched() {
+    if (descriptor.is_open()) descriptor.release();  // the library closes it
+  }
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
 
   Descriptor descriptor;
   boost::asio::steady_timer timer;  // more precise than the slots of the wheel
@@ -54,8 +59,11 @@ void SocketWatch::set(int socket, bool readable, bool writable) {
     if (const auto found = sockets_.extract(socket)) found.mapped()->release();
     return;
   }
-  std::shared_ptr<Watched>& watched = sockets_[socket];
-  if (!watched) watched = std::make_shared<Watched>(loop_, socket);
+  auto found = sockets_.find(socket);
+  if (found == sockets_.end()) {  // if no memory is left, there must be no entry without an object
+    found = sockets_.emplace(socket, std::make_shared<Watched>(loop_, socket)).first;
+  }
+  const std::shared_ptr<Watched>& watched = found->second;
   watched->wanted = {readable, writable};
   if (writable) watched->timer.cancel();  // ends the delay
   wait(watched);
