@@ -35,6 +35,7 @@ Reason reason_of_text(std::string_view message) {
   if (text.contains("on socket") && text.contains("Permission denied")) return Reason::config;
   if (text.contains("no password supplied")) return Reason::auth;
   if (text.contains("authentication method")) return Reason::auth;
+  if (text.contains("GSSAPI")) return Reason::auth;  // requested under TLS; there is no ticket
   if (text.contains("channel binding")) return Reason::auth;
   if (text.contains("SSL") || text.contains("certificate")) return Reason::tls;
   constexpr std::array<std::string_view, 7> kProtocolErrors = {

@@ -115,7 +115,7 @@ TEST(CurlMultiTest, SurvivesAnAllocationThatFailsInACallback) {
     ++failed;
     EXPECT_EQ(test::Task(loop, get(services.http, server.url())).get(), "hello") << n;
   }
-  EXPECT_GT(failed, 3U);
+  EXPECT_GE(failed, 3U);
 }
 
 }  // namespace

@@ -43,6 +43,7 @@ TEST(PgLoginErrorTest, ClassifiesTextsWithoutSqlstate) {
       {"could not create socket: Too many open files", Reason::internal},
       {"server: could not fork new process: Cannot allocate memory", Reason::connect},
       {"fe_sendauth: no password supplied", Reason::auth},
+      {"GSSAPI continuation error: No credentials were supplied", Reason::auth},
       {"authentication method 7 not supported", Reason::auth},
       {"channel binding required, but not supported by server", Reason::auth},
       {"server does not support SSL, but SSL was required", Reason::tls},

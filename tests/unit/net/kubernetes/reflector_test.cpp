@@ -305,7 +305,7 @@ TEST(Reflector, ShowsErrorsWithoutTheTokenAndControlCharacters) {
   cluster.follow();
   ASSERT_TRUE(cluster.until([&] { return cluster.failure().has_value(); }));
   EXPECT_EQ(cluster.failure()->detail,
-            "cannot list configmaps: the API server returned 403: no \ufffd[31m***\ufffd");
+            "cannot watch configmaps: the API server returned 403: no  [31m***\ufffd");
 }
 
 }  // namespace

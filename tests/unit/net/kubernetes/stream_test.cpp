@@ -26,7 +26,7 @@ TEST(Stream, ShowsErrorsWithoutTheTokenAndControlCharacters) {
   ASSERT_TRUE(end->failure);
   EXPECT_EQ(end->status, 403);
   EXPECT_EQ(end->failure->detail,
-            "cannot read a log: the API server returned 403: no \ufffd[31m***\ufffd");
+            "cannot read a log: the API server returned 403: no  [31m***\ufffd");
 }
 
 }  // namespace

@@ -99,27 +99,25 @@ TEST_F(HttpCredentials, AreConcealedInMessages) {
   EXPECT_FALSE(run.text().contains("hush")) << run.text();
 }
 
-// The error about an invalid length quotes it.
+// The error about an invalid redirect quotes it.
 TEST_F(HttpCredentials, AreConcealedIfTheServerRepeatsThem) {
   const auto repeated = [&](const std::string& header, const std::string& options) {
     answer = [header](const HttpCall& call) {
-      return "HTTP/1.1 200 OK\r\nContent-Length: " + call.header(header) + "\r\n\r\n";
+      return redirect(302, "http://%/" + call.header(header));
     };
     return observe(options).failure();
   };
-  EXPECT_EQ(repeated("authorization", basic()),
-            "protocol: the Content-Length 'Basic ***' is invalid");
+  const auto shown = [](const std::string& text) {
+    return "mismatch: redirected to 'http://%/" + text + "', which is not a valid URL";
+  };
+  EXPECT_EQ(repeated("authorization", basic()), shown("Basic ***"));
   EXPECT_EQ(repeated("authorization", ", bearer_token: {file: " + quoted(secret) + '}'),
-            "protocol: the Content-Length 'Bearer ***' is invalid");
-  EXPECT_EQ(repeated("x-api-key", ", headers: {X-Api-Key: abcd-1234}"),
-            "protocol: the Content-Length '***' is invalid");
-  EXPECT_EQ(repeated("authorization", ", headers: {Authorization: Token abcd-1234}"),
-            "protocol: the Content-Length '***' is invalid");
-  answer_always("HTTP/1.1 200 OK\r\nContent-Length: abcd-1234\r\n\r\n");
-  EXPECT_EQ(observe(", headers: {Authorization: Token abcd-1234}").failure(),
-            "protocol: the Content-Length '***' is invalid");
-  EXPECT_EQ(repeated("host", ", headers: {Host: web.test}"),
-            "protocol: the Content-Length 'web.test' is invalid");
+            shown("Bearer ***"));
+  EXPECT_EQ(repeated("x-api-key", ", headers: {X-Api-Key: abcd-1234}"), shown("***"));
+  EXPECT_EQ(repeated("authorization", ", headers: {Authorization: Token abcd-1234}"), shown("***"));
+  answer_always(redirect(302, "http://%/abcd-1234"));
+  EXPECT_EQ(observe(", headers: {Authorization: Token abcd-1234}").failure(), shown("***"));
+  EXPECT_EQ(repeated("host", ", headers: {Host: web.test}"), shown("web.test"));
 }
 
 }  // namespace
