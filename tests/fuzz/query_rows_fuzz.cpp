@@ -46,7 +46,10 @@ net::PgResult make_result(std::vector<std::string> names, const std::vector<std:
   PGresult* const made = PQmakeEmptyPGresult(nullptr, PGRES_TUPLES_OK);
   std::vector<PGresAttDesc> columns;
   for (std::string& name : names) {
-    columns.push_back({.name = name.data(), .typid = columns.size() == 1 ? kBoolean : kText});
+    const Oid type = columns.size() == 1 ? kBoolean : kText;
+    PGresAttDesc& column = columns.emplace_back();
+    column.name = name.data();
+    column.typid = type;
   }
   PQsetResultAttrs(made, static_cast<int>(columns.size()), columns.data());
   for (std::size_t row = 1; row < lines.size(); ++row) {

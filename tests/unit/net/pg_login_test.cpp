@@ -112,7 +112,8 @@ TEST_F(PgLoginTest, AbandonsAThreadThatComputesUnderTls) {
                                   " as monitor still hangs from an earlier run");
   // An abandoned thread has the lowest priority. On a busy machine it would take minutes.
   end_low_priority();
-  EXPECT_TRUE(test::run_until(loop_, [&] { return services_.connecting.busy() == 0; }, std::chrono::minutes(1)));
+  EXPECT_TRUE(test::run_until(
+      loop_, [&] { return services_.connecting.busy() == 0; }, std::chrono::minutes(1)));
 }
 
 // libpq would read the request into its buffer together with the "N", before vitalsd checks it.

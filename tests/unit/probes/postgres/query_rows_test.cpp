@@ -23,7 +23,9 @@ class QueryRowsTest : public testing::Test {
     PGresult* const made = PQmakeEmptyPGresult(nullptr, PGRES_TUPLES_OK);
     std::vector<PGresAttDesc> columns;
     for (std::string& name : names) {
-      columns.push_back({.name = name.data(), .typid = name == "flag" ? 16U : 25U});
+      PGresAttDesc& column = columns.emplace_back();
+      column.name = name.data();
+      column.typid = name == "flag" ? 16 : 25;
     }
     PQsetResultAttrs(made, static_cast<int>(columns.size()), columns.data());
     for (std::size_t row = 0; row < rows.size(); ++row) {
