@@ -10,13 +10,15 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
 
+#include <fcntl.h>
 #include <prometheus/metric_family.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace vitalsd {
@@ -118,9 +120,11 @@ void add_single(std::vector<Exposition::Extra>& out, const char* name, const cha
 
 // Returns the fields of /proc/self/stat by their number in proc(5); those before field 3 are 0.
 std::vector<double> proc_stat() {
-  std::ifstream in("/proc/self/stat");
-  std::string line;
-  std::getline(in, line);
+  // Stays open, because the figures matter most when no descriptor is left.
+  static const int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  std::string line(4096, '\0');
+  line.resize(
+      static_cast<std::size_t>(std::max<ssize_t>(pread(file, line.data(), line.size(), 0), 0)));
   std::vector<double> fields(3, 0);
   const std::size_t name_end = line.rfind(')');  // the name may contain spaces and parentheses
   if (name_end == std::string::npos) return {};
@@ -134,6 +138,22 @@ double seconds_of(clockid_t clock) {
   timespec now{};
   clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+std::optional<double> open_descriptors() {
+  struct stat directory{};
+  // Needs no descriptor; 0 before Linux 6.2.
+  if (stat("/proc/self/fd", &directory) == 0 && directory.st_size > 0) {
+    return static_cast<double>(directory.st_size);
+  }
+  std::error_code failed;
+  double count = 0;
+  for (auto it = std::filesystem::directory_iterator("/proc/self/fd", failed);
+       !failed && it != std::filesystem::directory_iterator(); it.increment(failed)) {
+    ++count;
+  }
+  if (failed) return std::nullopt;
+  return count - 1;  // without the descriptor of the directory itself
 }
 
 // The process metrics that every Prometheus client library publishes.
@@ -155,15 +175,8 @@ void add_process_metrics(std::vector<Exposition::Extra>& out) {
                "Start time of the process since unix epoch in seconds.", Type::gauge,
                boot + stat[kStart] / ticks);
   }
-  std::error_code failed;
-  double descriptors = 0;
-  for (auto it = std::filesystem::directory_iterator("/proc/self/fd", failed);
-       !failed && it != std::filesystem::directory_iterator(); it.increment(failed)) {
-    ++descriptors;
-  }
-  if (!failed) {
-    add_single(out, "process_open_fds", "Number of open file descriptors.", Type::gauge,
-               descriptors - 1);  // without the descriptor of the directory itself
+  if (const std::optional<double> count = open_descriptors()) {
+    add_single(out, "process_open_fds", "Number of open file descriptors.", Type::gauge, *count);
   }
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {

@@ -138,7 +138,7 @@ void PushApi::receive(Push push, History& history, double now, Receiver::Answer 
     run = std::move(*ping);
   }
   if (queue_->size() >= kMaxQueued) {
-    answer(History::busy());
+    answer({503, "Too many pushes to this job wait until they are read: retry.\n"});
     return;
   }
   queue_->push_back({.push = std::move(push),
@@ -256,7 +256,8 @@ asio::awaitable<void> PushApi::publish(SampleSet& out, History& history, double 
     } else {
       page_ = co_await compute(std::move(work));
     }
-    groups.share_rendering(page_.groups);
+    // A push may have changed the groups meanwhile.
+    if (page_.groups.is_rendered(groups, labels)) groups.share_rendering(page_.groups);
   }
   out.attach(page_.families);
   out.add(kPushDropped, dropped_);

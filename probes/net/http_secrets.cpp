@@ -11,9 +11,29 @@
 namespace vitalsd::net {
 namespace {
 
-// Headers without secrets, whose values occur in other texts.
-constexpr std::array<std::string_view, 5> kPublicHeaders = {"Accept", "Accept-Encoding",
-                                                            "Content-Type", "Host", "User-Agent"};
+// Headers without secrets, whose values occur in other texts, such as the scheme and the host of a
+// URL. So do those whose names start with X-Forwarded-.
+constexpr std::array<std::string_view, 14> kPublicHeaders = {"Accept",
+                                                             "Accept-Encoding",
+                                                             "Accept-Language",
+                                                             "Cache-Control",
+                                                             "Connection",
+                                                             "Content-Type",
+                                                             "Host",
+                                                             "Origin",
+                                                             "Pragma",
+                                                             "Range",
+                                                             "Referer",
+                                                             "User-Agent",
+                                                             "Via",
+                                                             "x-amz-content-sha256"};
+
+bool is_public(std::string_view header) {
+  constexpr std::string_view kForwarded = "X-Forwarded-";
+  return same_header(header.substr(0, kForwarded.size()), kForwarded) ||
+         std::ranges::any_of(kPublicHeaders,
+                             [&](std::string_view other) { return same_header(header, other); });
+}
 
 // The value of a header of basic authentication.
 std::string basic(const std::string& user, const std::string& password) {
@@ -32,6 +52,15 @@ void conceal_password(const std::string& user, const std::string& password, Samp
   out.conceal(basic(user, password));
 }
 
+// `cookies` has the form "name=value; name=value".
+void conceal_cookies(std::string_view cookies, SampleSet& out) {
+  while (!cookies.empty()) {
+    const std::string_view cookie = cookies.substr(0, cookies.find(';'));
+    out.conceal(std::string(cookie.substr(cookie.find('=') + 1)));
+    cookies.remove_prefix(std::min(cookie.size() + 1, cookies.size()));
+  }
+}
+
 }  // namespace
 
 void conceal_secrets(const HttpRequest& request, SampleSet& out) {
@@ -44,12 +73,13 @@ void conceal_secrets(const HttpRequest& request, SampleSet& out) {
     out.conceal(request.aws->session_token);
   }
   for (const auto& [name, value] : request.headers) {
-    const auto is_this = [&](std::string_view other) { return same_header(name, other); };
-    if (std::ranges::any_of(kPublicHeaders, is_this)) continue;
+    if (is_public(name)) continue;
     out.conceal(value);
-    // A server may quote the token of "Bearer TOKEN" only.
-    if (is_this("Authorization") || is_this("Proxy-Authorization")) {
+    // A server may quote the token of "Bearer TOKEN" only, or the value of one of several cookies.
+    if (same_header(name, "Authorization") || same_header(name, "Proxy-Authorization")) {
       out.conceal(value.substr(value.find(' ') + 1));
+    } else if (same_header(name, "Cookie")) {
+      conceal_cookies(value, out);
     }
   }
 }

@@ -176,8 +176,8 @@ S3Options S3Options::read(config::Node& node) {
   s3.session_token = node.secret("session_token", "of temporary credentials; requires access_key");
   s3.sts_endpoint =
       node.find<config::Url>("sts_endpoint", "URL of a token service other than AWS's");
-  s3.way = HttpRoute::read(node);
-  check_ip(node, s3.way.target_ip(), "endpoint", endpoint ? endpoint->host : "");
+  s3.route = HttpRoute::read(node);
+  check_ip(node, s3.route.target_ip(), "endpoint", endpoint ? endpoint->host : "");
   s3.tls = TlsOptions::read(node);
   if (static_cast<bool>(s3.access_key) != static_cast<bool>(s3.secret_key)) {
     node.error("access_key", "access_key and secret_key must be set together");
@@ -245,7 +245,7 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
                  config::percent_encode(role) + "&RoleSessionName=" +
                  config::percent_encode(session.empty() ? "vitalsd" : session) +
                  "&WebIdentityToken=" + config::percent_encode(token);
-  co_await options_.way.apply(request, environment_.files, out);
+  co_await options_.route.apply(request, environment_.files, out);
   request.tls = options_.tls;
   request.max_body = kMaxSmallBytes;
   const HttpResponse response = co_await environment_.http.perform(request, out);
@@ -302,7 +302,7 @@ HttpRequest S3Bucket::request(const AwsCredentials& credentials, const std::stri
 asio::awaitable<S3Page> S3Bucket::page(SampleSet& out, const AwsCredentials& credentials,
                                        const std::string& continuation, std::size_t max_objects) {
   HttpRequest page_request = request(credentials, continuation, max_objects);
-  co_await options_.way.apply(page_request, environment_.files, out);
+  co_await options_.route.apply(page_request, environment_.files, out);
   HttpResponse response = co_await environment_.http.perform(page_request, out);
   const std::string* const date = response.header("Date");
   server_time_ = date == nullptr ? std::nullopt : parse_http_time(*date);

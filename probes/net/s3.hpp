@@ -44,7 +44,7 @@ struct S3Options {
   config::Secret session_token;
   /// For web identity; default: the endpoint of the region.
   std::optional<config::Url> sts_endpoint;
-  HttpRoute way;  ///< also to the token service
+  HttpRoute route;  ///< also to the token service
   TlsOptions tls;
 
   /// Reads the section `s3` of a probe's options.

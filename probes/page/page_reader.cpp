@@ -173,8 +173,7 @@ void PageReader::declare(const std::string& name, std::string_view type_word) {
   }
 }
 
-// Returns the index of a new family; kNone if it is not selected, kTooMany if the page has too many
-// families. `raw_name` is the name in the page's TYPE line.
+// Counts the family for each pattern of `keep` that it matches.
 bool PageReader::selects(std::string_view family) {
   const auto matches = [&](const net::Pattern& pattern) { return pattern.matches_name(family); };
   bool is_kept = rules_.keep.empty();
@@ -186,6 +185,8 @@ bool PageReader::selects(std::string_view family) {
   return is_kept && std::ranges::none_of(rules_.drop, matches);
 }
 
+// Returns the index of a new family; kNone if it is not selected, kTooMany if the page has too many
+// families. `raw_name` is the name in the page's TYPE line.
 std::size_t PageReader::add_family(const std::string& raw_name, std::string name, Type type) {
   if (meta_name_ != raw_name || declared_ != kNone) {
     meta_help_.clear();

@@ -87,8 +87,9 @@ void read_sequences(const Rows& rows, Part& out, std::string& lacks) {
   const Row totals(rows, 0);
   const double unreadable = column_of(totals, "unreadable");
   out.add(kUnreadableSequences, unreadable, totals.text("datname"));
-  out.add(kUnjudgedSequences, column_of(totals, "readable") - (rows.result().rows() - 1),
-          totals.text("datname"));
+  double judged = 0;
+  for (const net::PgResult& batch : rows.batches()) judged += batch.rows();
+  out.add(kUnjudgedSequences, column_of(totals, "readable") - judged, totals.text("datname"));
   if (unreadable == 0) return;
   lacks = std::to_string(static_cast<long long>(unreadable)) +
           " sequences: GRANT SELECT ON ALL SEQUENCES IN SCHEMA " +
@@ -281,18 +282,18 @@ boost::asio::awaitable<std::expected<std::vector<net::PgResult>, net::PgRefusal>
   }
   results.push_back(std::move(*result));
   if (query.collector->batch_sql.empty()) co_return results;
+  constexpr std::string_view kQueryCanceled = "57014";
   // The default of max_locks_per_transaction is 64.
   constexpr int kBatchSize = 50;
   for (const std::string& oids : lists_of_oids(Rows(results.front()), kBatchSize)) {
     const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
         std::chrono::steady_clock::now() - start);
-    if (elapsed >= limit) {
-      co_return std::unexpected(
-          net::PgRefusal{.sqlstate = "57014", .text = "its statements take too long"});
-    }
+    if (elapsed >= limit) break;  // the list begins with the most important rows
     std::string batch(query.collector->batch_sql);
     replace(batch, "{oids}", oids);
     result = co_await connection.ask(batch, limit - elapsed, lock_limit, kSearchPath);
+    const bool is_late = !result && result.error().sqlstate == kQueryCanceled;
+    if (is_late && results.size() > 1) break;
     if (!result) co_return std::unexpected(std::move(result.error()));
     results.push_back(std::move(*result));
   }

@@ -137,7 +137,8 @@ inline constexpr Metric kUnreadableSequences(
     "datname");
 inline constexpr Metric kUnjudgedSequences(
     {.name = "pg_sequences_unjudged",
-     .help = "Sequences that are not read, because 5,000 others have fewer values."},
+     .help = "Sequences that are not read, because others have fewer values and the number or the "
+             "time is limited."},
     "datname");
 
 inline constexpr Metric kInvalidIndexSize(

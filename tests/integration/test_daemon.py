@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support import wait_until
-from support.process import free_port
+from support.process import free_port, inside
 from support.redis import Redis
 from support.vitalsd import Vitalsd, run
 from support.wedge import wedged
@@ -75,6 +75,19 @@ def test_the_start_of_the_process(vitalsd: Daemon) -> None:
     assert before - 0.02 < started < time.time()
 
 
+class FewDescriptors:
+    """A place for processes with a hard limit on descriptors, which this process could not raise
+    again."""
+
+    enter = ("prlimit", "--nofile=1024:1024", "--")
+
+    def forward(self, port: int) -> None:
+        pass
+
+    def listener(self, port: int) -> socket.socket:
+        return socket.create_server(("127.0.0.1", port))
+
+
 @pytest.mark.long
 def test_a_thousand_kept_connections_at_the_limit_of_descriptors(
     vitalsd: Daemon, redis_server: Redis
@@ -83,9 +96,7 @@ def test_a_thousand_kept_connections_at_the_limit_of_descriptors(
     of its own."""
     probe = {"kind": "redis", "url": redis_server.url(user="monitor"), "password": {"env": "PW"}}
     probes = [{"name": f"cache-{i}", **probe} for i in range(1_000)]
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, 1_024))
-    try:
+    with inside(FewDescriptors()):
         daemon = vitalsd(
             probes,
             environment={"PW": redis_server.monitor_password},
@@ -93,8 +104,6 @@ def test_a_thousand_kept_connections_at_the_limit_of_descriptors(
             timeout="10s",
             log={"level": "error"},
         )
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
     daemon.wait_runs("cache-0", 2)
     descriptors = daemon.value("process_open_fds")
     assert descriptors is not None and descriptors > 900
@@ -102,12 +111,6 @@ def test_a_thousand_kept_connections_at_the_limit_of_descriptors(
     assert {sample.labels["reason"] for sample in failures} <= {"internal"}
     assert all(sample.value == 1 for sample in daemon.samples("redis_up"))
     assert daemon.get("/-/healthy")[0] == 200
-    # With fewer connections all are observed.
-    daemon.configuration["probes"] = probes[:500]
-    daemon.reload()
-    daemon.wait_for("vitalsd_probes", 500, kind="redis")
-    for sample in probes[:500]:
-        daemon.wait_ok(sample["name"])
 
 
 @pytest.mark.serial

@@ -87,6 +87,17 @@ const CronJob::ActiveJob* find_active(const CronJob& job, std::string_view name)
   return found == job.active.end() ? nullptr : &*found;
 }
 
+// Sets the next scheduled time, or the error of the schedule.
+void set_next_schedule(CronJob& job) {
+  job.next_schedule.reset();
+  const auto schedule = CronSchedule::parse(job.schedule, job.time_zone);
+  if (!schedule) {
+    job.schedule_fault = schedule.error();
+  } else if (const auto last = job.last_schedule ? job.last_schedule : job.meta.created) {
+    job.next_schedule = schedule->next(std::max(*last, job.resumed.value_or(0)));
+  }
+}
+
 // Whether a run has ended and no run has succeeded since its scheduled time.
 bool has_failed(const CronJob& job) {
   return job.ended_run && (!job.last_success || *job.last_success < *job.ended_run);
@@ -107,11 +118,10 @@ bool Job::is(std::string_view condition_type) const {
 
 void CronJob::inherit(const CronJob& previous, double now) {
   if (previous.meta.uid != meta.uid) return;
-  resumed = previous.suspended && !suspended ? now : std::max(resumed, previous.resumed);
-  if (resumed && next_schedule && *next_schedule < *resumed) {
-    const auto times = CronSchedule::parse(schedule, time_zone);
-    if (times) next_schedule = times->next(*resumed);
-  }
+  // The end of a suspension was observed, or there was none: the time in managedFields is that of
+  // another change.
+  resumed = previous.suspended && !suspended ? now : previous.resumed;
+  set_next_schedule(*this);
   if (!active.empty()) {
     ended_run = previous.ended_run;
     for (ActiveJob& job : active) {
@@ -185,12 +195,7 @@ CronJob read_cron_job(std::string_view message) {
   });
   for (CronJob::ActiveJob& active : job.active) active.scheduled = job.last_schedule;
   if (job.active.empty()) job.ended_run = job.last_schedule;
-  const auto schedule = CronSchedule::parse(job.schedule, job.time_zone);
-  if (!schedule) {
-    job.schedule_fault = schedule.error();
-  } else if (const auto last = job.last_schedule ? job.last_schedule : job.meta.created) {
-    job.next_schedule = schedule->next(std::max(*last, job.resumed.value_or(0)));
-  }
+  set_next_schedule(job);
   return job;
 }
 

@@ -117,7 +117,9 @@ TEST_F(HttpCredentials, AreConcealedIfTheServerRepeatsThem) {
   EXPECT_EQ(repeated("authorization", ", headers: {Authorization: Token abcd-1234}"), shown("***"));
   answer_always(redirect(302, "http://%/abcd-1234"));
   EXPECT_EQ(observe(", headers: {Authorization: Token abcd-1234}").failure(), shown("***"));
+  EXPECT_EQ(observe(", headers: {Cookie: 'id=1; session=abcd-1234'}").failure(), shown("***"));
   EXPECT_EQ(repeated("host", ", headers: {Host: web.test}"), shown("web.test"));
+  EXPECT_EQ(repeated("x-forwarded-proto", ", headers: {X-Forwarded-Proto: http}"), shown("http"));
 }
 
 }  // namespace

@@ -245,14 +245,17 @@ TEST(JobObjects, CountsMissedRunsFromTheLastWriteOfSuspend) {
   const auto entry = [](std::int64_t time, std::string_view fields) {
     return Message().text(1, "kubectl-patch").time(4, time).message(7, Message().text(1, fields));
   };
-  const auto next = [&](std::vector<Message> entries) {
+  const auto read = [](std::vector<Message> entries) {
     Message metadata = Message().text(1, "nightly").text(3, "shop").time(8, 1000);
     for (const Message& each : entries) metadata.message(17, each);
     const Message job = Message()
                             .message(1, metadata)
                             .message(2, Message().text(1, "0 * * * *").number(4, 0))
                             .message(3, Message().time(4, 7200));
-    return read_cron_job(job.bytes()).next_schedule;
+    return read_cron_job(job.bytes());
+  };
+  const auto next = [&](std::vector<Message> entries) {
+    return read(std::move(entries)).next_schedule;
   };
   const std::string suspend = R"({"f:spec":{"f:suspend":{}}})";
   EXPECT_EQ(next({entry(100'030, suspend)}), 28 * kHour);
@@ -264,6 +267,12 @@ TEST(JobObjects, CountsMissedRunsFromTheLastWriteOfSuspend) {
         ""}) {
     EXPECT_EQ(next({entry(100'030, other)}), 3 * kHour) << other;
   }
+
+  // A later write is another change by the same client, such as a new image.
+  const CronJob known = read({entry(5000, suspend)});
+  CronJob changed = read({entry(100'030, suspend)});
+  changed.inherit(known, 100'040);
+  EXPECT_EQ(changed.next_schedule, 3 * kHour);
 }
 
 TEST(JobObjects, AnotherCronJobOfTheSameNameInheritsNothing) {
