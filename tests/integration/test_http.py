@@ -182,7 +182,9 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
             api("renamed", local["wrong-host"], tls={**trusted, "server_name": "other.test"}),
             api("unverified", local["expired"], tls={"verify": False}),
             api("plain-port", nginx.url().replace("http:", "https:"), tls=trusted),
-        ]
+        ],
+        interval="2s",
+        timeout="2s",
     )
     for probe in ("good", "http2", "renamed", "unverified"):
         daemon.wait_ok(probe)
@@ -195,6 +197,7 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
         "plain-port": "wrong version number",
     }
     for probe, reason in reasons.items():
+        daemon.wait_runs(probe, 1)
         assert set(daemon.failures(probe)) == {"tls"}
         assert reason in error(daemon, probe)
         assert daemon.value("vitalsd_target_up", probe=probe) == 0
