@@ -19,6 +19,7 @@ import pika
 
 from support.certificates import Authority
 from support.process import Server, accepts_connections, account, free_port
+from support.waiting import wait_until
 
 BIN = "/usr/lib/rabbitmq/bin"  # the wrappers in /usr/sbin lose the environment
 
@@ -297,6 +298,8 @@ class Rabbitmq(Server):
     # ---- clients -------------------------------------------------------------------------------
 
     def connect(self, vhost: str = "/") -> pika.BlockingConnection:
+        # The server starts the plug-ins, which answer start(), before it listens for clients.
+        wait_until(lambda: accepts_connections(self.port), what="RabbitMQ listens for clients")
         login = pika.PlainCredentials("admin", self.passwords["admin"])
         parameters = pika.ConnectionParameters("127.0.0.1", self.port, vhost, login)
         return pika.BlockingConnection(parameters)
