@@ -62,7 +62,7 @@ LimitSettings read_limits(Node& node) {
   LimitSettings limits;
   constexpr std::int64_t kMax = 1'000'000;
   limits.running = node.get<std::int64_t>(
-      "running", 0, "maximum number of concurrent runs; 0: (open-file limit - 256) / 2", {0, kMax});
+      "running", 0, "maximum number of concurrent runs; 0: (open-file limit - 256) / 3", {0, kMax});
   limits.per_endpoint = node.get<std::int64_t>(
       "per_endpoint", limits.per_endpoint,
       "maximum number of concurrent runs against one host and port", {1, kMax});

@@ -101,13 +101,14 @@ Exit App::run() {
   if (!serve(settings.web)) return Exit::bind;
 
   const std::size_t descriptors = raise_descriptor_limit();
-  log::info("starting vitalsd", {{"version", std::string(kVersion)},
-                                 {"revision", std::string(kRevision)},
-                                 {"config", options_.config_file},
-                                 {"listen", config::Endpoint{listen_.host, web_->port()}.text()},
-                                 {"probes", std::to_string(loaded.jobs.size())},
-                                 {"open_files", std::to_string(descriptors)},
-                                 {"probes_at_once", std::to_string(max_running(settings.limits))}});
+  log::info("starting vitalsd",
+            {{"version", std::string(kVersion)},
+             {"revision", std::string(kRevision)},
+             {"config", options_.config_file},
+             {"listen", config::Endpoint{listen_.host, web_->port()}.text()},
+             {"probes", std::to_string(loaded.jobs.size())},
+             {"open_files", std::to_string(descriptors)},
+             {"probes_at_once", std::to_string(probe_descriptors(settings.limits).running)}});
   metrics_.set_reload(true);
   election_settings_ = settings.election;
   if (!election_settings_.lease.empty()) {
@@ -218,8 +219,9 @@ void App::install(Loaded loaded) {
   log::configure(settings.log);
   services_.resolver.set_servers(settings.dns_servers);
   services_.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
-  gate_.set_limits(max_running(settings.limits),
-                   static_cast<std::size_t>(settings.limits.per_endpoint));
+  const ProbeDescriptors descriptors = probe_descriptors(settings.limits);
+  gate_.set_limits(descriptors.running, static_cast<std::size_t>(settings.limits.per_endpoint));
+  services_.kept.set_max(descriptors.kept);
   exposition_.set_series_limit(static_cast<std::size_t>(settings.limits.series));
   state_.set_directory(settings.state_directory);
   web_->set_routes(to_web(std::move(loaded.routes)));

@@ -167,7 +167,9 @@ int run_check(const std::string& config_file, CheckFormat format) {
   services.resolver.set_servers(settings.dns_servers);
   services.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
   raise_descriptor_limit();
-  Gate gate(max_running(settings.limits), static_cast<std::size_t>(settings.limits.per_endpoint));
+  const ProbeDescriptors descriptors = probe_descriptors(settings.limits);
+  services.kept.set_max(descriptors.kept);
+  Gate gate(descriptors.running, static_cast<std::size_t>(settings.limits.per_endpoint));
   Scheduler scheduler(
       {loop, services.wheel, gate, exposition, board, metrics, config::Duration::zero()});
   scheduler.apply(std::move(loaded.jobs), [](Job&) {});

@@ -38,14 +38,16 @@ void release_startup_pages() {
   dl_iterate_phdr(release, nullptr);
 }
 
-std::size_t max_running(const config::LimitSettings& limits) {
+ProbeDescriptors probe_descriptors(const config::LimitSettings& limits) {
   constexpr std::size_t kReserved = 256;   // descriptors for everything except probes
   constexpr std::size_t kMax = 2'000'000;  // if the system sets no limit
-  if (limits.running > 0) return static_cast<std::size_t>(limits.running);
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   const std::size_t descriptors = std::min<std::size_t>(limit.rlim_cur, kMax);
-  return descriptors > 2 * kReserved ? (descriptors - kReserved) / 2 : kReserved / 2;
+  const std::size_t available = descriptors - std::min(kReserved, descriptors / 2);
+  const std::size_t running = limits.running > 0 ? static_cast<std::size_t>(limits.running)
+                                                 : std::max<std::size_t>(available / 3, 1);
+  return {.running = running, .kept = available - std::min(available, 2 * running)};
 }
 
 }  // namespace vitalsd

@@ -14,8 +14,15 @@ std::size_t raise_descriptor_limit();
 /// relocations). Code that runs later is mapped again from the page cache.
 void release_startup_pages();
 
-/// The maximum number of concurrent runs: limits.running, or, if that is not set, half of the
-/// descriptors that the open-file limit leaves for probes, because a run may use two.
-std::size_t max_running(const config::LimitSettings& limits);
+/// How the open-file limit is divided among the probes, after a reserve for everything else.
+struct ProbeDescriptors {
+  /// The maximum number of concurrent runs, each of which may use two descriptors.
+  std::size_t running;
+  /// The maximum number of connections that probes keep between runs.
+  std::size_t kept;
+};
+
+/// Uses limits.running, or, if that is not set, gives a third to kept connections.
+ProbeDescriptors probe_descriptors(const config::LimitSettings& limits);
 
 }  // namespace vitalsd

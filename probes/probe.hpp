@@ -42,6 +42,7 @@ class Receiver;
 namespace net {
 class ConfiguredFiles;
 class HttpClient;
+class KeptConnections;
 class Offload;
 class Resolver;
 class TimerWheel;
@@ -63,6 +64,7 @@ struct Environment {
   net::TlsContexts& tls;
   net::HttpClient& http;
   net::kubernetes::Client& kubernetes;
+  net::KeptConnections& kept;
   ForeignFamilies& foreign;  ///< families whose names are known at run time only
   Shard shard;               ///< the objects of this process, for kinds that divide them
 };

@@ -4,6 +4,7 @@
 #include "exporter/model/foreign.hpp"
 #include "probes/net/configured_files.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/net/kept_connections.hpp"
 #include "probes/net/kubernetes/client.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/pg_connection.hpp"
@@ -43,6 +44,7 @@ struct ProbeServices {
   net::TlsContexts tls;
   net::HttpClient http;
   net::kubernetes::Client kubernetes;
+  net::KeptConnections kept;
   ForeignFamilies foreign;
   Environment environment;
 
@@ -58,8 +60,8 @@ struct ProbeServices {
         tls(files),
         http(loop, wheel, resolver, tls),
         kubernetes(loop, wheel, files, http, timeouts),
-        environment{loop,     wheel, offload, connecting, computing, files,
-                    resolver, tls,   http,    kubernetes, foreign,   shard} {
+        environment{loop, wheel, offload,    connecting, computing, files, resolver,
+                    tls,  http,  kubernetes, kept,       foreign,   shard} {
     net::ignore_pg_environment();
     for (const ProbeKind* kind : probe_kinds()) {
       for (const MetricInfo* metric : kind->metrics) foreign.declare(metric->name, metric->type);

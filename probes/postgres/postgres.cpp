@@ -2,6 +2,7 @@
 // needs one round trip on a connection that is kept between runs.
 #include "config/socket_url.hpp"
 #include "probes/backlog.hpp"
+#include "probes/net/kept_connections.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/pg_connection.hpp"
 #include "probes/net/unix_socket.hpp"
@@ -166,9 +167,7 @@ class PostgresProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     const auto start = std::chrono::steady_clock::now();
-    // The connection is moved out of the member while it is in use, so that a run that ends early
-    // does not leave a connection with an unread response to the next run.
-    std::optional<net::PgConnection> connection = std::exchange(connection_, std::nullopt);
+    std::optional<net::PgConnection> connection = kept_.take();
     if (!connection || connection->hung_up()) connection = co_await connect(out);
     connection->conceal_secrets(out);
     if (connection->server_version() < kOldestVersion) {
@@ -194,7 +193,7 @@ class PostgresProbe final : public Probe {
     if (size_failure_) out.fail(size_failure_->reason, size_failure_->detail);
     const postgres::CustomQueries::Connect reconnect = [&] { return connect(out); };
     co_await queries_.run(connection, reconnect, start, out);
-    connection_ = std::move(connection);
+    kept_.keep(std::move(connection));
   }
 
   [[nodiscard]] std::string target() const override {
@@ -206,7 +205,7 @@ class PostgresProbe final : public Probe {
     auto& old = dynamic_cast<PostgresProbe&>(predecessor);
     // A connection that was made with other options may be one to a server that is no longer
     // trusted.
-    if (old.pg_ == pg_) connection_ = std::move(old.connection_);
+    if (old.pg_ == pg_) kept_.keep(old.kept_.take());
     unarchived_ = old.unarchived_;
     if (old.pg_ == pg_) {
       queries_.inherit(old.queries_);
@@ -284,7 +283,7 @@ class PostgresProbe final : public Probe {
   net::PgOptions pg_;
   config::Duration size_interval_;
   postgres::CustomQueries queries_;
-  std::optional<net::PgConnection> connection_;
+  net::KeptConnection<net::PgConnection> kept_{environment_.kept};
   std::string server_;  // the one that was read, see recognize()
   std::string previous_server_;
   std::chrono::steady_clock::time_point server_changed_at_;

@@ -2,6 +2,7 @@
 // the masters of a sentinel. Each run sends one INFO on a connection that is kept between runs.
 #include "config/socket_url.hpp"
 #include "probes/backlog.hpp"
+#include "probes/net/kept_connections.hpp"
 #include "probes/net/options.hpp"
 #include "probes/net/redis_connection.hpp"
 #include "probes/net/unix_socket.hpp"
@@ -95,9 +96,7 @@ class RedisProbe final : public Probe {
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
-    // The connection is moved out of the member while it is in use, so that a run that ends early
-    // does not leave a connection with an unread response to the next run.
-    std::optional<net::RedisConnection> connection = std::exchange(connection_, std::nullopt);
+    std::optional<net::RedisConnection> connection = kept_.take();
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
       saves_read_at_.reset();  // the new connection may be to another server
@@ -117,7 +116,7 @@ class RedisProbe final : public Probe {
     }
     if (sentinel_) {
       co_await redis::add_sentinel(*connection, info, out);
-      connection_ = std::move(connection);
+      kept_.keep(std::move(connection));
       co_return;
     }
     if (!info.number("used_memory")) throw ProbeError(Reason::protocol, "INFO has no used_memory");
@@ -133,7 +132,7 @@ class RedisProbe final : public Probe {
       }
       co_await slow_lane_.add(*connection, out);
     }
-    connection_ = std::move(connection);
+    kept_.keep(std::move(connection));
   }
 
   [[nodiscard]] std::string target() const override {
@@ -152,7 +151,7 @@ class RedisProbe final : public Probe {
     replication_ = old.replication_;
     // A connection that was made with other options may be one to a server that is no longer
     // trusted.
-    if (old.redis_ == redis_) connection_ = std::move(old.connection_);
+    if (old.redis_ == redis_) kept_.keep(old.kept_.take());
   }
 
  private:
@@ -279,7 +278,7 @@ class RedisProbe final : public Probe {
   std::vector<std::string> lists_;
   std::optional<std::int64_t> replicas_;
   bool sentinel_;
-  std::optional<net::RedisConnection> connection_;
+  net::KeptConnection<net::RedisConnection> kept_{environment_.kept};
   redis::Replication replication_;
   redis::SlowLane slow_lane_;
   HitRateWindow hit_rate_;

@@ -145,12 +145,13 @@ def test_a_container_that_is_killed_for_its_memory(quiet: Cluster) -> None:
 
 
 def test_a_container_that_is_throttled(quiet: Cluster) -> None:
-    """The period is one second here, so two cores suffice for half a second of throttled time. If
+    """The period is one second here, so two cores suffice for half a second of throttled time. The
+    limit is low, so that a busy machine lets the pod reach it early in each period. If
     all containers of a pod have limits, the kernel may count that time for the pod and not for the
     container. The second container has no limit, so the pod has none. Its request gives the pod
     enough weight to reach the limit while other tests use the processor."""
     loops = "for i in 1 2 3 4; do while :; do :; done & done; wait"
-    pod = quiet.node.pod(NAMESPACE, "spinner", loops, resources={"limits": {"cpu": "100m"}})
+    pod = quiet.node.pod(NAMESPACE, "spinner", loops, resources={"limits": {"cpu": "30m"}})
     main = pod["spec"]["containers"][0]
     idle = ["sh", "-c", "sleep 1000000"]
     weight = {"requests": {"cpu": "1"}}

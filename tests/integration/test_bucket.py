@@ -52,7 +52,7 @@ def test_through_a_proxy(vitalsd: Daemon, s3: S3, forward_proxy: ForwardProxy) -
     for probe in probes:
         daemon.wait_ok(probe["name"])
     assert {request.method for request in forward_proxy.requests} == {"GET"}
-    assert set(daemon.failures("refused")) == {"auth"}
+    daemon.check_reason("refused", "auth")
     assert f"the proxy 127.0.0.1:{forward_proxy.port}" in error(daemon, "refused")
     daemon.wait_failed("nowhere", "connect")
 
@@ -88,7 +88,7 @@ def test_what_is_stored(vitalsd: Daemon, s3: S3) -> None:
         daemon.wait_for("vitalsd_bucket_usage_complete", 0, probe=probe)
         assert daemon.value("vitalsd_bucket_usage_pages", probe=probe) == 2
         assert daemon.samples("s3_objects", probe=probe) == []
-    assert set(daemon.failures("capped-quota")) == {"config"}
+    daemon.check_reason("capped-quota", "config")
     assert "increase max_pages" in error(daemon, "capped-quota")
     assert daemon.value("vitalsd_check_status", probe="capped-quota", check="quota") is None
 
@@ -111,7 +111,7 @@ def test_a_bucket_that_cannot_be_listed(vitalsd: Daemon, s3: S3, tmp_path: Path)
         [probe, bucket(s3, "no-such-bucket", probe="missing")], environment=keys(s3), **QUICK
     )
     daemon.wait_ok("data")
-    assert set(daemon.failures("missing")) == {"mismatch"}
+    daemon.check_reason("missing", "mismatch")
     assert "NoSuchBucket" in error(daemon, "missing")
     secret.write_text("not-this-one")
     daemon.wait_failed("data", "auth")

@@ -63,7 +63,7 @@ def test_open_files(vitalsd: Daemon) -> None:
     assert resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE) == (hard, hard)
     (line,) = daemon.log_lines("starting vitalsd")
     assert int(line["open_files"]) == hard
-    assert int(line["probes_at_once"]) == (hard - 256) // 2
+    assert int(line["probes_at_once"]) == (hard - 256) // 3
 
 
 def test_the_start_of_the_process(vitalsd: Daemon) -> None:
@@ -92,8 +92,8 @@ class FewDescriptors:
 def test_a_thousand_kept_connections_at_the_limit_of_descriptors(
     vitalsd: Daemon, redis_server: Redis
 ) -> None:
-    """A connection that vitalsd cannot make is its own failure, and the web server has descriptors
-    of its own."""
+    """Connections are kept only while descriptors remain for runs, for a reload and for the web
+    server. The connections of the other probes are closed after each run."""
     probe = {"kind": "redis", "url": redis_server.url(user="monitor"), "password": {"env": "PW"}}
     probes = [{"name": f"cache-{i}", **probe} for i in range(1_000)]
     with inside(FewDescriptors()):
@@ -102,15 +102,14 @@ def test_a_thousand_kept_connections_at_the_limit_of_descriptors(
             environment={"PW": redis_server.monitor_password},
             interval="10s",
             timeout="10s",
-            log={"level": "error"},
+            log={"format": "json", "level": "info"},
         )
     daemon.wait_runs("cache-0", 2)
     descriptors = daemon.value("process_open_fds")
-    assert descriptors is not None and descriptors > 900
-    failures = daemon.samples("vitalsd_probe_failures_total")
-    assert {sample.labels["reason"] for sample in failures} <= {"internal"}
-    assert all(sample.value == 1 for sample in daemon.samples("redis_up"))
-    assert daemon.get("/-/healthy")[0] == 200
+    assert descriptors is not None and 256 < descriptors < 1024
+    assert daemon.samples("vitalsd_probe_failures_total") == []
+    assert len([s for s in daemon.samples("redis_up") if s.value == 1]) == 1_000
+    daemon.reload()
 
 
 @pytest.mark.serial

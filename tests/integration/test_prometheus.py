@@ -84,7 +84,7 @@ def test_targets(vitalsd: Daemon, prometheus: Callable[..., Prometheus]) -> None
     assert check(daemon, "targets_down")["object"] == f"web {dead}"
     assert daemon.samples("up") == []
     assert daemon.value("vitalsd_target_up", probe="metrics", kind="prometheus") == 1
-    assert set(daemon.failures("empty")) == {"mismatch"}
+    daemon.check_reason("empty", "mismatch")
     assert error(daemon, "empty") == "targets: Prometheus has no active targets"
     other.stop()
     daemon.wait_for("vitalsd_prometheus_targets", 2, job="web", health="down")
@@ -188,7 +188,7 @@ def test_queries(vitalsd: Daemon, prometheus: Callable[..., Prometheus]) -> None
         assert daemon.value(value, query=name) is None
         assert daemon.value("vitalsd_prometheus_query_has_value", query=name) == 0
         assert daemon.value("vitalsd_check_status", check=name) is None
-    assert set(daemon.failures("faulty")) == {"config"}
+    daemon.check_reason("faulty", "config")
     assert "the result has 2 samples" in error(daemon, "faulty")
     assert daemon.value("vitalsd_probe_parts", probe="faulty", state="failed") == 3
     assert daemon.value(value, query="good") == 1
@@ -253,7 +253,7 @@ def test_credentials(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     )
     daemon.wait_ok("metrics")
     for probe in ("wrong", "basic"):
-        assert set(daemon.failures(probe)) == {"auth"}
+        daemon.check_reason(probe, "auth")
         assert error(daemon, probe) == "query q: status 401: 'Unauthorized'"
         assert daemon.value("vitalsd_target_up", probe=probe, kind="prometheus") == 1
 
@@ -290,7 +290,7 @@ def test_invalid_responses(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     daemon = vitalsd(probes)
     daemon.wait_ok("good")
     for name, reason in expected.items():
-        assert set(daemon.failures(name)) == {reason}, error(daemon, name)
+        daemon.check_reason(name, reason)
         assert daemon.value("vitalsd_prometheus_query_value", probe=name) is None
     assert "a store is away" in error(daemon, "warning")
 

@@ -32,22 +32,27 @@ TEST_F(LimitsTest, RaisesTheSoftLimitToTheHardOne) {
   EXPECT_EQ(raise_descriptor_limit(), before.rlim_max);  // nothing is left to raise
 }
 
-TEST_F(LimitsTest, MaxRunningDependsOnTheDescriptorLimit) {
-  if (before.rlim_max < 1000) GTEST_SKIP() << "the hard limit is too low";
-  set_soft(1000);
-  EXPECT_EQ(max_running({}), 372U);  // (1000 - 256 reserved) / 2
+TEST_F(LimitsTest, DividesTheDescriptorsAmongTheProbes) {
+  if (before.rlim_max < 1024) GTEST_SKIP() << "the hard limit is too low";
+  set_soft(1024);  // 256 are reserved, and a run may use two
+  EXPECT_EQ(probe_descriptors({}).running, 256U);
+  EXPECT_EQ(probe_descriptors({}).kept, 256U);
 }
 
-TEST_F(LimitsTest, MaxRunningHasAMinimum) {
-  set_soft(400);
-  EXPECT_EQ(max_running({}), 128U);
+TEST_F(LimitsTest, ReservesHalfOfFewDescriptors) {
+  set_soft(300);
+  EXPECT_EQ(probe_descriptors({}).running, 50U);
+  EXPECT_EQ(probe_descriptors({}).kept, 50U);
 }
 
-TEST_F(LimitsTest, MaxRunningFollowsTheConfiguration) {
-  set_soft(400);
+TEST_F(LimitsTest, ConfiguredRunsLeaveTheRestToKeptConnections) {
+  set_soft(612);
   config::LimitSettings limits;
   limits.running = 7;
-  EXPECT_EQ(max_running(limits), 7U);
+  EXPECT_EQ(probe_descriptors(limits).running, 7U);
+  EXPECT_EQ(probe_descriptors(limits).kept, 612U - 256U - 14U);
+  limits.running = 1'000;
+  EXPECT_EQ(probe_descriptors(limits).kept, 0U);
 }
 
 TEST_F(LimitsTest, ReleasingPagesKeepsWrittenData) {

@@ -1,6 +1,7 @@
 // When objects that a probe watches become stale and expire.
 #include "exporter/model/foreign.hpp"
 #include "probes/kubernetes/watch/watched.hpp"
+#include "probes/net/kept_connections.hpp"
 #include "probes/net/offload.hpp"
 
 #include <chrono>
@@ -75,6 +76,7 @@ class WatchedTest : public testing::Test {
                   },
                   timeouts_};
   Offload offload{shared.loop};
+  net::KeptConnections kept;
   ForeignFamilies foreign;
   const Environment environment{.loop = shared.loop,
                                 .wheel = shared.wheel,
@@ -86,6 +88,7 @@ class WatchedTest : public testing::Test {
                                 .tls = shared.tls,
                                 .http = shared.http,
                                 .kubernetes = cluster.client,
+                                .kept = kept,
                                 .foreign = foreign,
                                 .shard = {}};
   vitalsd::kubernetes::Watched<Object> watched{
