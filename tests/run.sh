@@ -117,42 +117,52 @@ live() {
   (cd tests && VITALSD_BINARY=$PWD/../build/$build/vitalsd \
     /usr/bin/python3 -m pytest -q --long="$long" "$@")
 }
-# units BUILD: runs the unit tests. Prints the name of a test only if it fails, crashes or prints output.
+# units BUILD: runs the unit tests in three processes, because many of them wait. Prints the name of a
+# test only if it fails, crashes or prints output.
 units() {
-  "build/$1/tests/unit_tests" 2>&1 | awk '
+  local shard shards=() status=0
+  for shard in 0 1 2; do
+    GTEST_TOTAL_SHARDS=3 GTEST_SHARD_INDEX=$shard \
+      "build/$1/tests/unit_tests" >"$scratch/units.$1.$shard" 2>&1 &
+    shards+=($!)
+  done
+  for shard in "${shards[@]}"; do wait "$shard" || status=1; done
+  awk '
     /^\[ RUN / { running = $0; next }
     /^\[ +OK \]/ { running = ""; next }
     /^\[-+\]/ || /^$/ { next }
     { if (running != "") print running; running = ""; print }
     END { if (running != "") print running }
-  '
+  ' "$scratch/units.$1".*
+  return $status
 }
 arrows() { ctest --test-dir build/release -R '^arrow' -j2 --output-on-failure | tail -n 4; }
-
-# The streams of tests against real servers. Each stream has its own servers. They mostly wait, but
-# Kubernetes nodes use most of one core, so only one other stream runs at the same time.
-on_a_node() {
-  if $kubernetes; then step "image" image || return; fi
-  step "stream node" live release -m node -n 2 --dist loadfile
-}
-on_other_servers() {
-  step "stream servers" live release -m servers -n 3 --dist loadfile
-  step "stream api" live release -m api -n 2 --dist loadfile
-}
 
 sanitizer() { # PRESET PYTEST-ARGUMENT...
   local preset=$1
   shift
   step "build $preset" build "$preset" || return
   step "units, $preset" units "$preset"
-  step "integration, $preset" live "$preset" -n 2 --dist loadfile "$@"
+  step "integration, $preset" live "$preset" -n 3 --dist loadfile "$@"
 }
-without_servers() {
+
+# Three chains of about the same length. Tests against real servers mostly wait, but Kubernetes nodes
+# use most of one core.
+node_and_threads() {
+  if ! $kubernetes || step "image" image; then
+    step "stream node" live release -m node -n 2 --dist loadfile
+  fi
+  sanitizer tsan -m "threads and not serial" integration kubernetes
+}
+other_servers() {
+  step "stream servers" live release -m servers -n 3 --dist loadfile
+  step "stream api" live release -m api -n 2 --dist loadfile
+}
+units_and_memory() {
   step "include rules" arrows
   step "units, release" units release
   sanitizer asan -m "not serial" integration
   step "fuzzers" tests/fuzz/run.sh "$($full && echo 60 || echo 0)"
-  sanitizer tsan -m "threads and not serial" integration kubernetes
 }
 
 if $kubernetes; then step "Kubernetes from Go modules" quietly tests/kubernetes/binaries/build.sh & fi
@@ -162,9 +172,9 @@ summary >/dev/null || { summary; exit 1; }
 
 # Each chain records the failures of its steps and continues.
 set +e
-on_a_node &
-on_other_servers &
-without_servers &
+node_and_threads &
+other_servers &
+units_and_memory &
 wait
 step "serial" live release -m serial
 step "serial, asan" live asan -m serial integration
