@@ -46,6 +46,7 @@ Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
   };
   // The text may be a URL. It is rejected here, because a message about its port could show a part
   // of a password.
+  if (text.contains("://")) return invalid(" is a URL" + std::string(kForm));
   if (text.contains('/') || text.contains('@')) {
     return invalid(" is not a valid endpoint" + std::string(kForm));
   }

@@ -16,6 +16,8 @@ std::string article(std::string_view type) {
 }
 
 std::string unknown_key(std::string_view key, const std::vector<std::string>& declared) {
+  // As Prometheus, Telegraf and others name it.
+  if (key == "insecure_skip_verify") return "unknown key: use verify: false in tls";
   const std::vector<std::string_view> known(declared.begin(), declared.end());
   std::string known_list;
   if (nearest(key, known).empty() && !known.empty()) {

@@ -13,6 +13,29 @@
 namespace vitalsd::config {
 namespace {
 
+// An endpoint whose host may be missing, as in ":9747".
+struct ListenAddress {
+  Endpoint endpoint;
+};
+
+}  // namespace
+
+template <>
+struct Scalar<ListenAddress> {
+  static constexpr std::string_view kName = Scalar<Endpoint>::kName;
+  static constexpr bool kPlain = Scalar<Endpoint>::kPlain;
+  static Parsed<ListenAddress> parse(std::string_view text) {
+    const std::string any = WebSettings{}.listen.host;
+    Parsed<Endpoint> endpoint =
+        Scalar<Endpoint>::parse(text.starts_with(':') ? any + std::string(text) : text);
+    if (!endpoint) return std::unexpected(std::move(endpoint.error()));
+    return ListenAddress{*std::move(endpoint)};
+  }
+  static std::string show(const ListenAddress& value) { return value.endpoint.text(); }
+};
+
+namespace {
+
 constexpr Duration kMinInterval{100};
 constexpr Duration kMaxInterval{7LL * 86'400'000};
 constexpr Duration kMinTimeout{10};
@@ -175,7 +198,10 @@ void Document::read() {
 
 void Document::read_web(Node& web) {
   WebSettings& out = settings_.web;
-  out.listen = web.get<Endpoint>("listen", out.listen, "address and port of the HTTP server");
+  out.listen = web.get<ListenAddress>("listen", {out.listen},
+                                      "address and port of the HTTP server; without an address: "
+                                      "0.0.0.0")
+                   .endpoint;
   if (!is_address(out.listen.host)) {
     web.error("listen", quoted(out.listen.host) +
                             " is not a valid listen address: must be an IP address, for example "
@@ -214,6 +240,7 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
   }
   probe.kind = node.required<std::string>("kind", "kind of the target");
   probe.kind_mark = node.mark("kind");
+  probe.enabled = node.get<bool>("enabled", true, "whether the probe runs and publishes anything");
   probe.interval = node.get<Duration>("interval", default_interval, "time from run to run",
                                       {kMinInterval, kMaxInterval});
   // The default timeout is at most the interval.

@@ -66,6 +66,7 @@ struct ProbeSettings {
   Duration interval;
   bool has_interval = false;  ///< set here or in `defaults`
   Duration timeout;
+  bool enabled = true;          ///< if false, the configuration is checked and nothing runs
   Labels labels;                ///< the user's labels, sorted by name
   Node* options = nullptr;      ///< read by the kind's factory; owned by the Document
   std::size_t fingerprint = 0;  ///< hash of the probe's configuration

@@ -1,9 +1,12 @@
 #include "config/yaml.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <map>
 #include <sstream>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -266,6 +269,29 @@ void append_canonical(std::string& out, const Value& value) {
   }
 }
 
+bool has_tab_in_indentation(std::string_view text, int line) {
+  for (; line > 1; --line) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  return text.substr(0, text.find_first_not_of(" \t")).contains('\t');
+}
+
+// The errors of the parser that a user meets, in words.
+std::string explain(const std::string& error) {
+  static const std::array<std::pair<std::string_view, std::string_view>, 8> kWords = {{
+      {YAML::ErrorMsg::END_OF_MAP,
+       "the line does not fit the mapping above: check its indentation"},
+      {YAML::ErrorMsg::END_OF_SEQ, "the line does not fit the list above: check its indentation"},
+      {YAML::ErrorMsg::END_OF_MAP_FLOW, "a '{' is not closed, or a comma is missing"},
+      {YAML::ErrorMsg::END_OF_SEQ_FLOW, "a '[' is not closed, or a comma is missing"},
+      {YAML::ErrorMsg::BLOCK_ENTRY, "a list cannot begin here: check the indentation"},
+      {YAML::ErrorMsg::MAP_VALUE, "a second ':' in the line: put the text in quotes"},
+      {YAML::ErrorMsg::EOF_IN_SCALAR, "a quote is not closed"},
+      {YAML::ErrorMsg::UNKNOWN_TOKEN, "a value cannot begin with this character: use quotes"},
+  }};
+  const auto* const found =
+      std::ranges::find(kWords, error, [](const auto& entry) { return entry.first; });
+  return found == kWords.end() ? error : std::string(found->second);
+}
+
 }  // namespace
 
 Value parse_yaml(std::string_view text, Problems& problems) {
@@ -290,7 +316,11 @@ Value parse_yaml(std::string_view text, Problems& problems) {
     problems.error(to_mark(e.mark), "", "the values are nested too deeply");
     return {};
   } catch (const YAML::Exception& e) {
-    problems.error(to_mark(e.mark), "", "not valid YAML: " + e.msg);
+    const Mark mark = to_mark(e.mark);
+    problems.error(mark, "",
+                   "not valid YAML: " + (has_tab_in_indentation(text, mark.line)
+                                             ? "a tab is used for indentation: use spaces"
+                                             : explain(e.msg)));
     return {};
   }
 }

@@ -15,11 +15,23 @@
 namespace vitalsd {
 namespace {
 
-std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind) {
-  std::vector<Thresholds> all;
+bool is_off(const config::Node& checks, std::string_view name) {
+  const config::Member* found = checks.value().find(name);
+  return found != nullptr && found->value.kind == config::Value::Kind::scalar &&
+         (found->value.text == "off" || found->value.text == "false");
+}
+
+std::vector<CheckSetting> read_checks(config::Node& options, const ProbeKind& kind) {
+  std::vector<CheckSetting> all;
   if (kind.checks.empty()) return all;
-  config::Node& node = options.section("checks", "thresholds of the checks");
+  config::Node& node =
+      options.section("checks", "thresholds of the checks; off: the check is not made");
   for (const Check* check : kind.checks) {
+    if (is_off(node, check->name)) {
+      (void)node.get<std::string>(check->name, "", "");
+      all.emplace_back();
+      continue;
+    }
     config::Node& section = node.section(check->name, check->help);
     Thresholds configured;
     configured.warn = read_threshold(section, "warn", check->unit, "worse than this is a warning");
@@ -30,9 +42,14 @@ std::vector<Thresholds> read_checks(config::Node& options, const ProbeKind& kind
                             (check->worse == Worse::above ? *effective.warn > *effective.critical
                                                           : *effective.warn < *effective.critical);
     if (is_crossed) {
-      section.error("warn", "warn (" + format_reading(check->unit, *effective.warn) +
-                                ") is beyond critical (" +
-                                format_reading(check->unit, *effective.critical) + ')');
+      const auto shown = [&](double threshold, bool is_configured) {
+        return '(' + format_reading(check->unit, threshold) +
+               (is_configured ? ")" : ", the default)");
+      };
+      section.error(configured.warn ? "warn" : "critical",
+                    "warn " + shown(*effective.warn, configured.warn.has_value()) +
+                        " is beyond critical " +
+                        shown(*effective.critical, configured.critical.has_value()));
     }
     all.push_back(configured);
   }
@@ -124,10 +141,11 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     if (kind->default_interval && !probe.has_interval) use_default_interval(probe, *kind, job);
     job.labels = probe.labels;
     job.fingerprint = probe.fingerprint;
-    job.thresholds = read_checks(*probe.options, *kind);
+    job.checks = read_checks(*probe.options, *kind);
     job.probe = kind->make(*probe.options, environment);
     check_labels(probe, *kind);
     check_backup(probe, document.settings().probes);
+    if (!probe.enabled) continue;
     if (Receiver* receiver = job.probe->receiver(); receiver != nullptr && routes != nullptr) {
       for (PushRoute& route : receiver->routes()) routes->push_back({probe.name, std::move(route)});
     }

@@ -18,7 +18,7 @@ bool is_worse(const CheckResult& a, const CheckResult& b) {
 }  // namespace
 
 std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Check* const> declared,
-                                      const std::vector<Thresholds>& configured) {
+                                      const std::vector<CheckSetting>& configured) {
   std::vector<CheckResult> worst;
   const auto judge_part = [&](const Part& part) {
     for (CheckResult result : part.checks()) {
@@ -26,8 +26,9 @@ std::vector<CheckResult> judge_checks(const SampleSet& set, std::span<const Chec
       const bool is_declared = at != declared.end();
       const Check& check = *result.check;
       if (is_declared) {
-        result.thresholds =
-            configured[static_cast<std::size_t>(at - declared.begin())].or_else(result.thresholds);
+        const CheckSetting& setting = configured[static_cast<std::size_t>(at - declared.begin())];
+        if (!setting) continue;
+        result.thresholds = setting->or_else(result.thresholds);
       }
       result.thresholds = result.thresholds.or_else({check.warn, check.critical});
       if (is_declared && !result.thresholds.warn && !result.thresholds.critical) continue;

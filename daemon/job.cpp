@@ -191,7 +191,7 @@ void Job::end_run(const std::optional<Failure>& thrown) {
   SampleSet& set = run->set();
   const Clock::time_point now = Clock::now();
   const std::optional<Failure> failure = set.overall(thrown);
-  const std::vector<CheckResult> checks = judge_checks(set, spec_.kind->checks, spec_.thresholds);
+  const std::vector<CheckResult> checks = judge_checks(set, spec_.kind->checks, spec_.checks);
   // Statuses are added to the samples of the run, so that the same rules keep and remove them.
   for (const CheckResult& result : checks) {
     set.add(framework::kCheckStatus, static_cast<double>(result.status), result.check->name);

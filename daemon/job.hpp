@@ -14,6 +14,7 @@
 #include "config/settings.hpp"
 #include "daemon/account.hpp"
 #include "daemon/board.hpp"
+#include "daemon/checks.hpp"
 #include "daemon/gate.hpp"
 #include "daemon/run.hpp"
 #include "daemon/schedule.hpp"
@@ -42,7 +43,7 @@ struct JobSpec {
   config::Duration timeout{};
   config::Labels labels;
   std::size_t fingerprint = 0;
-  std::vector<Thresholds> thresholds;  ///< configured, one for each of kind->checks
+  std::vector<CheckSetting> checks;  ///< configured, one for each of kind->checks
   std::unique_ptr<Probe> probe;
 };
 

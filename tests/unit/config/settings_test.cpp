@@ -34,6 +34,12 @@ TEST(Settings, HaveDefaults) {
   EXPECT_TRUE(settings.probes.empty());
 }
 
+TEST(Settings, ListenOnAllAddressesWithoutAHost) {
+  Document document("f", "web: {listen: \":9000\"}\nprobes: []\n");
+  EXPECT_EQ(document.problems().text(), "");
+  EXPECT_EQ(document.settings().web.listen, (Endpoint{"0.0.0.0", 9000}));
+}
+
 TEST(Settings, HaveTheValuesOfTheFile) {
   const auto document = Document::load(std::string(kGoodFile));
   const Settings& settings = document->settings();

@@ -122,7 +122,7 @@ probes:
   - name: cache
     kind: redis
     url: redis://cache
-    checks: {memory: {critical: 95%}, list_length: {warn: 10, critical: 20}}
+    checks: {memory: {critical: 95%}, list_length: {warn: 10, critical: 20}, hit_rate: off}
 )");
   EXPECT_EQ(build.document.problems().text(), "");
   ASSERT_EQ(build.jobs.size(), 1U);
@@ -131,13 +131,30 @@ probes:
     return static_cast<std::size_t>(std::ranges::find(checks, check, &Check::name) -
                                     checks.begin());
   };
-  const auto thresholds_of = [&](std::string_view check) {
-    return build.jobs[0].thresholds.at(index_of(check));
+  const auto setting_of = [&](std::string_view check) {
+    return build.jobs[0].checks.at(index_of(check));
   };
+  const auto thresholds_of = [&](std::string_view check) { return setting_of(check).value(); };
+  EXPECT_EQ(setting_of("hit_rate"), std::nullopt);
   EXPECT_EQ(thresholds_of("list_length").warn, 10);
   EXPECT_EQ(thresholds_of("list_length").critical, 20);
   EXPECT_EQ(thresholds_of("memory").critical, 0.95);
   EXPECT_EQ(thresholds_of("memory").warn, std::nullopt);  // the default of the kind applies
+}
+
+TEST(Build, ChecksTheConfigurationOfADisabledProbe) {
+  Build valid("f", R"(
+probes:
+  - {name: smtp, kind: tcp, endpoint: "mail.example:25", enabled: false}
+  - {name: nightly, kind: job, schedule: "@daily", token: none, enabled: false}
+  - {name: imap, kind: tcp, endpoint: "mail.example:143", enabled: true}
+)");
+  EXPECT_EQ(valid.document.problems().text(), "");
+  ASSERT_EQ(valid.jobs.size(), 1U);
+  EXPECT_EQ(valid.jobs[0].name, "imap");
+
+  Build invalid("f", "probes: [{name: smtp, kind: tcp, enabled: false}]");
+  EXPECT_TRUE(invalid.document.problems().has_errors());
 }
 
 TEST(Build, DescribesTheKeysOfAKind) {

@@ -1,6 +1,7 @@
 #include "daemon/checks.hpp"
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -21,8 +22,10 @@ constexpr Check kFigure{.name = "figure", .warn = {}, .critical = {}, .help = "o
 constexpr Check kOpen{.name = "open", .warn = {}, .critical = {}, .help = "without thresholds"};
 constexpr std::array<const Check*, 3> kDeclared = {&kAge, &kHits, &kOpen};
 
+const std::vector<CheckSetting> kUnconfigured(3, Thresholds{});
+
 std::vector<CheckResult> judge_all(const SampleSet& set,
-                                   const std::vector<Thresholds>& configured = {{}, {}, {}}) {
+                                   const std::vector<CheckSetting>& configured = kUnconfigured) {
   return judge_checks(set, kDeclared, configured);
 }
 
@@ -42,10 +45,22 @@ TEST(JudgeChecks, PrefersConfiguredThenProbeThenDeclaredThresholds) {
   EXPECT_EQ(judge_all(set)[0].thresholds.warn, 200);
   EXPECT_EQ(judge_all(set)[0].status, Status::ok);
 
-  const std::vector<Thresholds> configured = {{.warn = {}, .critical = 50}, {}, {}};
+  std::vector<CheckSetting> configured = kUnconfigured;
+  configured[0]->critical = 50;
   EXPECT_EQ(judge_all(set, configured)[0].thresholds.warn, 200);
   EXPECT_EQ(judge_all(set, configured)[0].thresholds.critical, 50);
   EXPECT_EQ(judge_all(set, configured)[0].status, Status::critical);
+}
+
+TEST(JudgeChecks, LeavesOutACheckThatIsOff) {
+  SampleSet set;
+  set.check(kAge, 200, "", {.warn = 1, .critical = 2});
+  set.check(kHits, 0.9);
+  std::vector<CheckSetting> configured = kUnconfigured;
+  configured[0] = std::nullopt;
+  const auto results = judge_all(set, configured);
+  ASSERT_EQ(results.size(), 1U);
+  EXPECT_EQ(results[0].check, &kHits);
 }
 
 TEST(JudgeChecks, ReportsTheWorstOfSeveralObjects) {
@@ -66,7 +81,7 @@ TEST(JudgeChecks, PrefersTheWorseStatusToTheWorseReading) {
   SampleSet set;
   set.check(kAge, 1'000, "lenient", {.warn = 2'000, .critical = {}});
   set.check(kAge, 90, "strict", {.warn = 1, .critical = {}});
-  EXPECT_EQ(judge_checks(set, kDeclared, {{}, {}, {}})[0].object,
+  EXPECT_EQ(judge_all(set)[0].object,
             "lenient");  // the declared critical threshold of 120 applies
   set.check(kAge, 150, "worse");
   EXPECT_EQ(judge_all(set)[0].status, Status::critical);

@@ -74,7 +74,7 @@ TEST_F(JobReloadTest, OtherKindMeansAnotherTarget) {
   start_and_run();
   JobSpec other = successor();
   other.kind = &test::kOtherKind;
-  other.thresholds.clear();
+  other.checks.clear();
   replace(std::move(other));
   EXPECT_EQ(next.inherited, 0);
   EXPECT_EQ(value("fake_fact"), std::nullopt);

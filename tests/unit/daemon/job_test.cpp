@@ -285,7 +285,7 @@ TEST_F(JobTest, PublishesCheckStatuses) {
 TEST_F(JobTest, ComparesReadingsWithConfiguredThresholds) {
   target.behaviour = returning([](SampleSet& out) { out.check(kFakeCheck, 15); });
   JobSpec strict = spec(target);
-  strict.thresholds = {{.warn = {}, .critical = 12}};
+  strict.checks = {Thresholds{.warn = {}, .critical = 12}};
   start(std::move(strict));
   ASSERT_TRUE(until([&] { return runs("ok") == 1; }));
   EXPECT_EQ(value("vitalsd_check_status", {{"check", "level"}}), 2);

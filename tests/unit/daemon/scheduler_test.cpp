@@ -117,7 +117,7 @@ TEST_F(SchedulerTest, CountsProbesByKindAfterTheirRemoval) {
   EXPECT_EQ(probes_of("fake"), "none");
   JobSpec other = spec(target, "r");
   other.kind = &test::kOtherKind;
-  other.thresholds.clear();
+  other.checks.clear();
   apply(spec(target, "p"), spec(target, "q"), std::move(other));
   EXPECT_EQ(probes_of("fake"), "2");
   EXPECT_EQ(probes_of("other"), "1");

@@ -140,7 +140,7 @@ struct JobFixture {
     out.interval = std::chrono::milliseconds(100);
     out.timeout = std::chrono::milliseconds(50);
     out.fingerprint = 1;
-    out.thresholds = {{}};
+    out.checks = {Thresholds{}};
     out.probe = std::make_unique<FakeProbe>(target, "target");
     return out;
   }
