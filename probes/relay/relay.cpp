@@ -50,7 +50,8 @@ constexpr Check kDroppedCheck{.name = "dropped",
 struct TargetState {
   // The last page. The ledger owns it and frees it by its rules.
   std::weak_ptr<Fragment::element_type> page;
-  bool has_failed = false;  // in the last run, or its request is still in flight
+  bool has_failed = false;           // in the last run, or its request is still in flight
+  kubernetes::TargetSelection kept;  // families, by `keep`
 };
 
 /// The result for a target in this run.
@@ -132,7 +133,6 @@ class RelayProbe final : public Probe {
     Run run{.out = out,
             .targets = targets,
             .results = std::vector<Result>(targets.size()),
-            .kept = std::vector<std::size_t>(rules_.keep.size()),
             .started = Clock::now()};
     reject_duplicates(run);
     std::vector<asio::awaitable<void>> workers;
@@ -141,7 +141,7 @@ class RelayProbe final : public Probe {
     }
     co_await net::concurrently(std::move(workers));
     for (std::size_t i = 0; i < targets.size(); ++i) publish(run, i);
-    count_kept(run, selection);
+    count_kept(selection);
     selection.report(out);
     dropped_.add(run.dropped, {});
     for (std::size_t i = 0; i < page::kDroppedNames.size(); ++i) {
@@ -170,7 +170,6 @@ class RelayProbe final : public Probe {
     SampleSet& out;
     const std::vector<Target>& targets;
     std::vector<Result> results;
-    std::vector<std::size_t> kept;      // families that match each of the patterns to keep
     std::vector<std::string> labels{};  // of the series of each target
     Clock::time_point started;
     std::size_t next = 0;
@@ -255,21 +254,19 @@ class RelayProbe final : public Probe {
     auto reader = co_await client_.get(target, limit, run.out, make);
     result.page = reader->finish();
     run.dropped.add(reader->dropped(), target.name);
-    for (std::size_t i = 0; i < run.kept.size(); ++i) run.kept[i] += reader->kept()[i];
     if (!result.page && reader->series() == 0 && reader->dropped()[Dropped::invalid] > 0) {
       throw ProbeError(Reason::protocol,
                        "no line of the page is valid in the Prometheus text format");
     }
     result.series = reader->series();
+    states_[target.name].kept.set(reader->kept());
   }
 
   // A pattern to drop that matches nothing hides nothing, so it is not counted.
-  void count_kept(const Run& run, kubernetes::Selection& selection) const {
-    const bool is_complete = std::ranges::none_of(
-        run.results, [](const Result& result) { return result.error.has_value(); });
-    for (std::size_t i = 0; i < run.kept.size(); ++i) {
-      if (run.kept[i] == 0 && !is_complete) continue;  // a page that was not read may have some
-      selection.add("keep " + rules_.keep[i].text, run.kept[i]);
+  void count_kept(kubernetes::Selection& selection) const {
+    for (std::size_t i = 0; i < rules_.keep.size(); ++i) {
+      const std::string scope = "keep " + rules_.keep[i].text;
+      for (const auto& [name, state] : states_) selection.add(scope, state.kept, i);
     }
   }
 
@@ -287,6 +284,7 @@ class RelayProbe final : public Probe {
     if (!result.is_hidden) part.attach(to_fragment(std::move(lines)));
     if (result.error) {
       part.fail(result.error->reason(), result.error->what());
+      states_[target.name].kept.fail();
     } else {
       states_[target.name].page = result.page;
       part.attach(result.page);

@@ -43,6 +43,7 @@ struct NodeState {
   bool has_failed = false;  // in the last run, or its request is still in flight
   std::string address;      // that was reached last
   kubernetes::NodeCounters counters;
+  kubernetes::TargetSelection selected;  // by `namespaces`
 };
 
 class KubeletProbe final : public Probe {
@@ -105,9 +106,10 @@ class KubeletProbe final : public Probe {
       workers.push_back(work(run));
     }
     co_await net::concurrently(std::move(workers));
+    std::size_t index = 0;
     for (const std::string& name : namespaces_) {
-      const std::size_t objects = run.selected[name];
-      if (objects > 0 || run.is_complete) selection.add(name, objects);
+      for (const auto& [node, state] : states_) selection.add(name, state.selected, index);
+      ++index;
     }
     selection.report(out);
   }
@@ -125,6 +127,8 @@ class KubeletProbe final : public Probe {
     auto& old = dynamic_cast<KubeletProbe&>(predecessor);
     nodes_ = std::move(old.nodes_);
     states_ = std::move(old.states_);
+    if (old.namespaces_ == namespaces_) return;
+    for (auto& [node, state] : states_) state.selected = {};
   }
 
  private:
@@ -136,8 +140,6 @@ class KubeletProbe final : public Probe {
     std::vector<Node>& nodes;
     kubernetes::Pace pace;
     std::size_t next = 0;
-    std::map<std::string, std::size_t> selected{};  // pods and containers by namespace
-    bool is_complete = true;                        // all kubelets have responded
   };
 
   asio::awaitable<void> work(Run& run) {
@@ -154,11 +156,20 @@ class KubeletProbe final : public Probe {
         has_failed = false;
       } catch (const ProbeError& error) {
         part.fail(error.reason(), error.what());
-        run.is_complete = false;
+        states_[node.name].selected.fail();
       }
       if (!node.addresses.empty()) states_[node.name].address = node.addresses.front();
       part.complete();
     }
+  }
+
+  [[nodiscard]] std::vector<std::size_t> selected_of(const NodeSamples& samples) const {
+    std::vector<std::size_t> objects;
+    for (const std::string& name : namespaces_) {
+      const auto found = samples.selected().find(name);
+      objects.push_back(found == samples.selected().end() ? 0 : found->second);
+    }
+    return objects;
   }
 
   /// Queries one kubelet. `limit` applies to each of the two requests. A page that fails does not
@@ -191,7 +202,10 @@ class KubeletProbe final : public Probe {
         if (!failure) failure = error;
       }
     }
-    for (const auto& [name, objects] : samples.selected()) run.selected[name] += objects;
+    // A page that fails may have the objects that the other page lacks.
+    if (!failure || !samples.selected().empty()) {
+      states_[node.name].selected.set(selected_of(samples));
+    }
     // The samples are rendered here, which spreads the work over the run.
     Rendering rendering;
     std::size_t duplicates = 0;

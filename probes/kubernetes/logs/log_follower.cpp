@@ -39,11 +39,17 @@ class LogFollower::Source final : public net::kubernetes::Listener {
       : owner_(owner), watch_(owner.environment_, std::move(query)) {}
 
   void join() { watch_.join(*this); }
-  asio::awaitable<bool> judge(SampleSet& run, Part& part) { return watch_.judge(run, part, *this); }
+  asio::awaitable<bool> judge(SampleSet& run, Part& part) {
+    const bool is_fresh = co_await watch_.judge(run, part, *this);
+    if (!has_listed_) ++runs_without_list_;
+    co_return is_fresh;
+  }
   [[nodiscard]] const net::kubernetes::Query& query() const { return watch_.query(); }
   [[nodiscard]] std::string text() const { return query().text(); }
   [[nodiscard]] std::uint32_t list() const { return list_; }
   [[nodiscard]] bool has_listed() const { return has_listed_; }
+  /// The number of runs before the first list.
+  [[nodiscard]] std::size_t runs_without_list() const { return runs_without_list_; }
 
   void list_started() override { ++list_; }
   void updated(std::string_view object) override {
@@ -62,6 +68,7 @@ class LogFollower::Source final : public net::kubernetes::Listener {
   ResourceWatch watch_;
   std::uint32_t list_ = 0;  // the number of the current list
   bool has_listed_ = false;
+  std::size_t runs_without_list_ = 0;
 };
 
 LogFollower::LogFollower(const Environment& environment, const Scope& scope,
@@ -191,13 +198,20 @@ std::map<const LogFollower::Source*, std::size_t> LogFollower::count_pods() cons
   return pods;
 }
 
-void LogFollower::count_containers(bool is_complete, Selection& selection) const {
+void LogFollower::count_containers(Selection& selection) const {
   std::vector<std::size_t> found(container_names_.size());
   for (const auto& [key, pod] : pods_) {
     for (const std::size_t i : pod.containers) ++found[i];
   }
   for (std::size_t i = 0; i < found.size(); ++i) {
-    if (found[i] > 0 || is_complete) selection.add("container " + container_names_[i], found[i]);
+    const std::string scope = "container " + container_names_[i];
+    for (const auto& source : sources_) {
+      if (source->has_listed()) {
+        selection.add(scope, std::exchange(found[i], 0));
+      } else {
+        selection.add_unobserved(scope, source->runs_without_list());
+      }
+    }
   }
 }
 
@@ -214,7 +228,7 @@ asio::awaitable<void> LogFollower::judge(SampleSet& run) {
   for (const Source* source : fresh) {
     selection.add(source->query(), pods[source], environment_.shard.divided());
   }
-  count_containers(fresh.size() == sources_.size(), selection);
+  count_containers(selection);
   selection.report(run);
   schedule_opening();  // a reload may have raised max_streams
   run.doing("requesting logs");

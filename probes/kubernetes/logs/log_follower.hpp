@@ -59,8 +59,8 @@ class LogFollower : private ContainerLog::Owner {
 
   /// Counts the pods by source. Visits all pods, so it is called only if the counts are published.
   [[nodiscard]] std::map<const Source*, std::size_t> count_pods() const;
-  /// Counts the containers with each configured name. `is_complete`: all pods are known.
-  void count_containers(bool is_complete, Selection& selection) const;
+  /// Counts the containers with each configured name.
+  void count_containers(Selection& selection) const;
   void updated(Source& source, const Pod& pod);
   void deleted(const Pod& pod);
   void deleted(Pods::iterator pod);

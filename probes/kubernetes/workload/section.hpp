@@ -33,7 +33,8 @@ class Section {
   virtual void join() = 0;
   /// Publishes each watch as a part of `out`, and the checks on `out` itself.
   virtual asio::awaitable<void> observe(SampleSet& out) = 0;
-  /// Adds the objects of each fresh watch to `selection`.
+  /// Adds the objects of each fresh watch to `selection`, and the watches that are not fresh as
+  /// unobserved: a namespace may have only objects of one resource.
   virtual void count(Selection& selection) const = 0;
 };
 
@@ -82,6 +83,7 @@ class WatchedSection : public Section {
     for (Watch& watch : watches_) {
       Part& part = out.part(watch.objects->query().text());
       watch.is_fresh = co_await watch.objects->judge(out, part);
+      watch.stale_runs = watch.is_fresh ? 0 : watch.stale_runs + 1;
       if (watch.is_fresh) {
         co_await watch.objects->publish(
             out, part, [this](Part& samples, const Object& object) { add(samples, object); });
@@ -97,7 +99,11 @@ class WatchedSection : public Section {
 
   void count(Selection& selection) const override {
     for (const Watch& watch : watches_) {
-      if (watch.is_fresh) watch.objects->count(selection);
+      if (watch.is_fresh) {
+        watch.objects->count(selection);
+      } else {
+        selection.add_unobserved(watch.objects->query(), watch.stale_runs);
+      }
     }
   }
 
@@ -127,7 +133,8 @@ class WatchedSection : public Section {
  private:
   struct Watch {
     std::unique_ptr<Watched<Object>> objects;
-    bool is_fresh = false;  // according to the last judge()
+    bool is_fresh = false;       // according to the last judge()
+    std::size_t stale_runs = 0;  // since the objects were last fresh
   };
   std::vector<Watch> watches_;
 };

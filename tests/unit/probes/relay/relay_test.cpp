@@ -1,4 +1,5 @@
 #include "exporter/model/foreign.hpp"
+#include "probes/kubernetes/watch/selection.hpp"
 #include "probes/probe.hpp"
 #include "probes/registry.hpp"
 
@@ -83,10 +84,30 @@ TEST_F(RelayTest, ReportsAPatternThatMatchesNothing) {
   EXPECT_EQ(selected(run, "ab"), 1);
   EXPECT_EQ(selected(run, "b.*"), 0);
   EXPECT_EQ(run.reading("unmatched", "keep b.* (matches nothing)"), 1);
-  status = 503;  // the page may have the family, but it was not read
+  status = 503;
   const test::Observation failed = fixture.observe(*probe);
-  EXPECT_EQ(failed.count("vitalsd_probe_selected_objects"), 0U);
-  EXPECT_EQ(failed.reading("unmatched"), std::nullopt);
+  EXPECT_EQ(selected(failed, "ab"), 1);
+  EXPECT_EQ(selected(failed, "b.*"), 0);
+}
+
+// The page that was never read may have the family, so the pattern is not judged at once.
+TEST_F(RelayTest, ReportsAPatternThatMatchesNothingWhileATargetFails) {
+  const test::HttpScript other(fixture.loop, [](const std::string&) {
+    return test::HttpScript::Reply{test::http_answer(503, "")};
+  });
+  const auto probe = fixture.make(
+      "relay", "urls: ['" + server.url() + "', '" + other.url() + "'], keep: [a, typo]");
+  const auto selected = [](const test::Observation& run, const std::string& pattern) {
+    return run.value("vitalsd_probe_selected_objects", {{"scope", "keep " + pattern}});
+  };
+  for (std::size_t i = 1; i < kubernetes::Selection::kPatience; ++i) {
+    const test::Observation run = fixture.observe(*probe);
+    EXPECT_EQ(selected(run, "a"), 1);
+    EXPECT_EQ(selected(run, "typo"), std::nullopt) << "run " << i;
+  }
+  const test::Observation run = fixture.observe(*probe);
+  EXPECT_EQ(selected(run, "typo"), 0);
+  EXPECT_EQ(run.reading("unmatched", "keep typo (matches nothing; 1 of 2 could not be read)"), 1);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Kind kubelet against a scripted kubelet, which has its own TLS certificate and port.
 #include "exporter/model/sample_set.hpp"
+#include "probes/kubernetes/watch/selection.hpp"
 #include "probes/probe.hpp"
 
 #include <chrono>
@@ -98,6 +99,7 @@ class KubeletTest : public testing::Test {
 
   std::string options = "tls: {verify: false}";
   std::vector<std::string> addresses{"127.0.0.1"};  // of the node
+  bool has_node_without_address = false;
   std::mutex mutex;
   std::map<std::string, std::string, std::less<>> answers;
   test::TempDirectory scratch;
@@ -119,9 +121,12 @@ class KubeletTest : public testing::Test {
                       for (const std::string& address : addresses) {
                         status.message(5, Message().text(1, "InternalIP").text(2, address));
                       }
-                      const Message node =
-                          Message().message(1, test::metadata("n", "")).message(3, status);
-                      return {http_answer(200, test::kubernetes_list({node}, 7))};
+                      std::vector<Message> nodes{
+                          Message().message(1, test::metadata("n", "")).message(3, status)};
+                      if (has_node_without_address) {
+                        nodes.push_back(Message().message(1, test::metadata("broken", "")));
+                      }
+                      return {http_answer(200, test::kubernetes_list(nodes, 7))};
                     }};
 };
 
@@ -191,6 +196,29 @@ TEST_F(KubeletTest, ReportsANamespaceThatMatchesNothing) {
   const test::Observation partial = observe(good_summary, http_answer(503, ""));
   EXPECT_EQ(selected(partial, "typo"), std::nullopt);
   EXPECT_EQ(partial.reading("unmatched"), std::nullopt);
+}
+
+TEST_F(KubeletTest, ReportsANamespaceThatMatchesNothingWhileAKubeletFails) {
+  has_node_without_address = true;
+  answers = {{"/stats/summary", good_summary}, {"/metrics/cadvisor", good_cadvisor}};
+  const auto probe = fixture.make("kubelet", "tls: {verify: false}, namespaces: [s, typo]");
+  const auto selected = [](const test::Observation& run, const std::string& name) {
+    return run.value("vitalsd_probe_selected_objects", {{"scope", name}});
+  };
+  for (std::size_t i = 1; i < kubernetes::Selection::kPatience; ++i) {
+    const test::Observation run = fixture.observe(*probe);
+    EXPECT_EQ(selected(run, "s"), 1);
+    EXPECT_EQ(selected(run, "typo"), std::nullopt) << "run " << i;
+  }
+  const test::Observation run = fixture.observe(*probe);
+  EXPECT_EQ(selected(run, "typo"), 0);
+  EXPECT_EQ(run.reading("unmatched", "typo (matches nothing; 1 of 2 could not be read)"), 1);
+  // Another list of namespaces, after a reload, starts anew.
+  const auto next = fixture.make("kubelet", "tls: {verify: false}, namespaces: [s, a, typo]");
+  next->inherit(*probe);
+  const test::Observation reloaded = fixture.observe(*next);
+  EXPECT_EQ(selected(reloaded, "s"), 1);
+  EXPECT_EQ(selected(reloaded, "typo"), std::nullopt);
 }
 
 TEST_F(KubeletTest, TriesTheNextAddressIfOneDropsPackets) {

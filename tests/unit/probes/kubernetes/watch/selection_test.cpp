@@ -57,6 +57,49 @@ TEST(SelectionTest, IgnoresAWatchOfAllObjects) {
   EXPECT_TRUE(part.checks().empty());
 }
 
+// A target that was not observed may have the objects, so it is waited for, but not for ever.
+TEST(SelectionTest, WaitsForATargetThatIsNotObserved) {
+  const auto report = [](std::size_t objects, std::size_t runs) {
+    Selection selection;
+    selection.add("keep a", objects);
+    selection.add_unobserved("keep a", runs);
+    Part part;
+    selection.report(part);
+    return part;
+  };
+  EXPECT_EQ(lines_of(report(0, Selection::kPatience - 1)), "");
+  EXPECT_TRUE(report(0, Selection::kPatience - 1).checks().empty());
+  EXPECT_EQ(lines_of(report(2, 1)), "vitalsd_probe_selected_objects{scope=\"keep a\"} 2\n");
+  const Part late = report(0, Selection::kPatience);
+  EXPECT_EQ(lines_of(late), "vitalsd_probe_selected_objects{scope=\"keep a\"} 0\n");
+  ASSERT_EQ(late.checks().size(), 1U);
+  EXPECT_EQ(late.checks()[0].object, "keep a (matches nothing; 1 of 2 could not be read)");
+}
+
+TEST(SelectionTest, DoesNotJudgeWithoutAnyObservation) {
+  Selection selection;
+  selection.add_unobserved(query("web"), Selection::kPatience);
+  selection.add_unobserved(query(""), Selection::kPatience);
+  Part part;
+  selection.report(part);
+  EXPECT_EQ(lines_of(part), "");
+  EXPECT_TRUE(part.checks().empty());
+}
+
+TEST(SelectionTest, CountsATargetThatFailsAsWhenItLastAnswered) {
+  TargetSelection target;
+  target.set({0, 3});
+  for (std::size_t i = 0; i < Selection::kPatience; ++i) target.fail();
+  Selection selection;
+  selection.add("none", target, 0);
+  selection.add("some", target, 1);
+  Part part;
+  selection.report(part);
+  EXPECT_EQ(lines_of(part),
+            "vitalsd_probe_selected_objects{scope=\"none\"} 0\n"
+            "vitalsd_probe_selected_objects{scope=\"some\"} 3\n");
+}
+
 TEST(SelectionTest, DoesNotJudgeAShareOfTheObjects) {
   Selection selection;
   selection.add(query("web"), 0, true);
