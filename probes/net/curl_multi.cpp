@@ -47,6 +47,9 @@ asio::awaitable<CURLcode> CurlMulti::run(Transfer& transfer) {
     CurlMulti& multi;
     CURL* easy;
     ~Removal() {
+      // If the transfer has not ended, its connection may be dead. libcurl would keep an HTTP/2
+      // connection and use it for the next request.
+      curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
       curl_multi_remove_handle(multi.multi_, easy);
       std::ignore = multi.set_timer();  // if it fails, the next call sets it
     }

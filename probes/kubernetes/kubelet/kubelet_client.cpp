@@ -18,6 +18,7 @@ namespace vitalsd::kubernetes {
 namespace {
 
 constexpr std::uint16_t kDefaultPort = 10250;
+constexpr config::Duration kMinLimit{10};   // to try an address
 constexpr std::size_t kMaxErrorBody = 300;  // bytes of a response that an error message repeats
 
 // A response that is too slow is a timeout too, but leaves no time for another address.
@@ -43,10 +44,11 @@ asio::awaitable<void> KubeletClient::get(Node& node, const KubeletPage& page,
   const auto deadline = std::chrono::steady_clock::now() + limit;
   net::HttpRequest request = request_for(node, page);
   std::optional<ProbeError> first_error;
-  for (auto address = addresses.begin(); address != addresses.end(); ++address) {
+  auto address = addresses.begin();
+  for (; address != addresses.end(); ++address) {
     request.limit =
         std::chrono::duration_cast<config::Duration>(deadline - std::chrono::steady_clock::now());
-    if (request.limit.count() <= 0) break;
+    if (request.limit < kMinLimit) break;
     const auto untried = std::distance(address, addresses.end());
     request.connect_limit = untried == 1 ? config::Duration{0} : request.limit / untried;
     request.url.host = *address;
@@ -64,6 +66,8 @@ asio::awaitable<void> KubeletClient::get(Node& node, const KubeletPage& page,
     if (error) throw ProbeError(*error);
     co_return;
   }
+  // The next request starts with an address that was not tried.
+  std::rotate(addresses.begin(), address, addresses.end());
   if (first_error) throw ProbeError(*first_error);
   throw ProbeError(Reason::timeout, "no time is left to query the node");
 }

@@ -69,6 +69,7 @@ class HttpAddresses : public testing::Test {
   asio::io_context loop_{1};
   test::SilentAddress peers_{loop_};
   int accepted_ = 0;
+  bool is_silent_ = false;  // the server does not respond to requests that arrive now
   SampleSet out_;
 
  private:
@@ -83,10 +84,11 @@ class HttpAddresses : public testing::Test {
       co_return;  // the acceptor is closed
     }
   }
-  static asio::awaitable<void> serve(test::Line line) {
+  asio::awaitable<void> serve(test::Line line) {
     try {
       for (;;) {
         co_await test::read_http(line);
+        if (is_silent_) co_await line.discard_input();
         co_await line.write(test::http_answer(200, "hello"));
       }
     } catch (const boost::system::system_error&) {
@@ -143,6 +145,26 @@ TEST_F(HttpAddresses, ReusesTheConnectionToTheNextAddress) {
   EXPECT_EQ(response.body, "hello");
   EXPECT_LT(response.phases.connect, 0.25);
   EXPECT_EQ(accepted_, accepted);
+}
+
+// A kept connection may drop packets without an error. The request over it ends at its limit, and
+// the next one must start anew with the addresses.
+TEST_F(HttpAddresses, DoesNotReuseAConnectionThatHasTimedOut) {
+  for (const bool is_stream : {false, true}) {
+    HttpRequest reusing = request();
+    reusing.reuse_connection = true;
+    if (is_stream) reusing.on_data = [](std::string_view) { return true; };
+    EXPECT_EQ(error_of(reusing), "none");
+    const int accepted = accepted_;
+    is_silent_ = true;
+    reusing.limit = 300ms;
+    EXPECT_THAT(error_of(reusing), StartsWith("timeout: "));
+    EXPECT_EQ(accepted_, accepted);
+    is_silent_ = false;
+    reusing.limit = 5s;
+    EXPECT_EQ(error_of(reusing), "none");
+    EXPECT_GT(accepted_, accepted);
+  }
 }
 
 TEST_F(HttpAddresses, ReportsEachAddressThatRefuses) {

@@ -3,6 +3,7 @@
 #include "probes/net/http_client.hpp"
 #include "probes/services.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -148,6 +149,35 @@ TEST_F(HttpClientVersion, AcceptsALargeBodyOverHttp2) {
   asked.http2 = true;
   asked.max_body = kPiece * kPieces;
   EXPECT_EQ(ask(asked).size(), kPiece * kPieces);
+}
+
+// The address of a kept connection may drop packets without an error, so a request over it never
+// ends. Over HTTP/2, libcurl keeps the connection of a request that was cancelled.
+TEST_F(HttpClientVersion, DoesNotReuseTheConnectionOfACancelledRequest) {
+  std::atomic<int> connections = 0;
+  const test::TlsServer server(
+      test::make_certificate("peer"),
+      [&](test::TlsLine& line) {
+        const std::string body(1, static_cast<char>('0' + ++connections));
+        if (!read_request(line)) return;
+        line.write(frame(kSettings, 0, 0) + frame(kSettings, 1, 0) + frame(kHeaders, 4, 1, "\x88") +
+                   frame(kData, 1, 1, body));
+        while (!line.read().empty()) {  // no further response
+        }
+      },
+      "127.0.0.1", 0, "h2");
+  HttpRequest asked = request("https", "127.0.0.1", server.port());
+  asked.tls.verify = false;
+  asked.http2 = true;
+  asked.reuse_connection = true;
+  EXPECT_EQ(ask(asked), "1");
+  SampleSet out;
+  test::Task second(loop, services.http.perform(asked, out));
+  test::run_for(loop, 50ms);
+  EXPECT_EQ(connections, 1);
+  second.cancel();
+  EXPECT_TRUE(test::run_until(loop, [&] { return second.done(); }));
+  EXPECT_EQ(ask(asked), "2");
 }
 
 TEST_F(HttpClientVersion, IsHttp11ByDefault) {

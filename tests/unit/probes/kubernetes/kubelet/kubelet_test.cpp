@@ -3,7 +3,9 @@
 #include "probes/kubernetes/watch/selection.hpp"
 #include "probes/probe.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -93,6 +95,16 @@ class KubeletTest : public testing::Test {
     co_return test::Observation(set, std::nullopt);
   }
 
+  // Responds to all requests of a connection while `is_silent` returns false.
+  void serve(test::TlsLine& line, const std::function<bool()>& is_silent = [] { return false; }) {
+    for (std::string request = line.read(); !request.empty(); request = line.read()) {
+      if (is_silent()) continue;
+      const std::size_t begin = request.find(' ') + 1;
+      const std::scoped_lock lock(mutex);
+      if (!line.write(answers.at(request.substr(begin, request.find(' ', begin) - begin)))) return;
+    }
+  }
+
   const std::string good_summary = http_answer(200, summary(file_system(1000, 500, 100, 50)));
   const std::string good_cadvisor = http_answer(
       200, std::string(kUsage) + "{container=\"c\",id=\"/c\",namespace=\"s\",pod=\"p\"} 1\n");
@@ -100,19 +112,14 @@ class KubeletTest : public testing::Test {
   std::string options = "tls: {verify: false}";
   std::vector<std::string> addresses{"127.0.0.1"};  // of the node
   bool has_node_without_address = false;
+  std::atomic<bool> is_first_address_silent = false;
   std::mutex mutex;
   std::map<std::string, std::string, std::less<>> answers;
   test::TempDirectory scratch;
   test::ProbeFixture fixture;
-  test::TlsServer kubelet{
-      test::make_certificate("kubelet"), [this](test::TlsLine& line) {
-        for (std::string request = line.read(); !request.empty(); request = line.read()) {
-          const std::size_t begin = request.find(' ') + 1;
-          const std::scoped_lock lock(mutex);
-          if (!line.write(answers.at(request.substr(begin, request.find(' ', begin) - begin))))
-            return;
-        }
-      }};
+  test::TlsServer kubelet{test::make_certificate("kubelet"), [this](test::TlsLine& line) {
+                            serve(line, [this] { return is_first_address_silent.load(); });
+                          }};
   HttpScript server{fixture.loop, [this](const std::string& target) -> HttpScript::Reply {
                       if (target.contains("sendInitialEvents")) return {http_answer(400, "no")};
                       if (target.contains("watch=1")) return {test::http_stream(), true};
@@ -235,6 +242,22 @@ TEST_F(KubeletTest, TriesTheNextAddressIfOneDropsPackets) {
   EXPECT_EQ(test::Task(fixture.loop, run(*probe, kLimit)).get().failure(), "");
   // The second run starts with the address that was reached.
   EXPECT_LT(test::Clock::now() - start, took + kLimit / 2);
+}
+
+// A kept connection may drop packets without an error, so its request takes the whole time.
+TEST_F(KubeletTest, StartsWithTheNextAddressAfterATimeout) {
+  using namespace std::chrono_literals;
+  addresses = {"127.0.0.1", "127.0.0.2"};
+  answers = {{"/stats/summary", good_summary}, {"/metrics/cadvisor", good_cadvisor}};
+  const test::TlsServer other(
+      test::make_certificate("other"), [this](test::TlsLine& line) { serve(line); }, "127.0.0.2",
+      kubelet.port());
+  const auto probe = fixture.make("kubelet", options);
+  EXPECT_EQ(test::Task(fixture.loop, run(*probe, 6s)).get().failure(), "");
+  is_first_address_silent = true;
+  const std::string failure = test::Task(fixture.loop, run(*probe, 500ms)).get().failure("n");
+  EXPECT_TRUE(failure.starts_with("timeout: ")) << failure;
+  EXPECT_EQ(test::Task(fixture.loop, run(*probe, 6s)).get().failure(), "");
 }
 
 TEST_F(KubeletTest, ReportsTheFirstAddressIfAllDropPackets) {
