@@ -15,7 +15,6 @@
 #include "unit/support/loop.hpp"
 #include "unit/support/open_descriptors.hpp"
 #include "unit/support/silent_address.hpp"
-#include <arpa/nameser.h>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -95,18 +94,9 @@ class HttpAddresses : public testing::Test {
       co_return;  // the client has closed the connection
     }
   }
-  test::DnsScript::Answer answer(const test::DnsScript::Query& query) const {
-    test::DnsScript::Answer answer;
-    for (const std::string& text : addresses_) {
-      if (query.type != ns_t_a) break;
-      const auto bytes = asio::ip::make_address_v4(text).to_bytes();
-      answer.records.push_back({ns_t_a, std::string(bytes.begin(), bytes.end())});
-    }
-    return answer;
-  }
-
   std::vector<std::string> addresses_{test::SilentAddress::kSilent, test::SilentAddress::kLive};
-  test::DnsScript names_{loop_, [this](const auto& query) { return answer(query); }};
+  test::DnsScript names_{
+      loop_, [this](const auto& query) { return test::ipv4_answer(query, addresses_); }};
 
  protected:
   ProbeServices services_{loop_, {names_.endpoint()}};

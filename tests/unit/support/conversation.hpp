@@ -104,9 +104,10 @@ class Conversation {
 
   Conversation(asio::io_context& loop, Script script,
                const asio::ip::address& address = asio::ip::address_v4::loopback())
-      : state_(std::make_shared<State>(asio::ip::tcp::acceptor(loop, {address, 0}),
-                                       std::move(script))) {
-    asio::co_spawn(loop, accept(state_), asio::detached);
+      : Conversation(asio::ip::tcp::acceptor(loop, {address, 0}), std::move(script)) {}
+  Conversation(asio::ip::tcp::acceptor acceptor, Script script)
+      : state_(std::make_shared<State>(std::move(acceptor), std::move(script))) {
+    asio::co_spawn(state_->acceptor.get_executor(), accept(state_), asio::detached);
   }
   ~Conversation() {
     boost::system::error_code ignored;

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "unit/support/conversation.hpp"
+#include <arpa/nameser.h>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/udp.hpp>
 
 namespace vitalsd::test {
@@ -148,5 +150,17 @@ class DnsScript {
   std::unique_ptr<Conversation> tcp_;
   std::shared_ptr<asio::ip::udp::socket> udp_;
 };
+
+/// The answer to a query for a name that has these IPv4 addresses.
+inline DnsScript::Answer ipv4_answer(const DnsScript::Query& query,
+                                     const std::vector<std::string>& addresses) {
+  DnsScript::Answer answer;
+  if (query.type != ns_t_a) return answer;
+  for (const std::string& address : addresses) {
+    const auto bytes = asio::ip::make_address_v4(address).to_bytes();
+    answer.records.push_back({ns_t_a, std::string(bytes.begin(), bytes.end())});
+  }
+  return answer;
+}
 
 }  // namespace vitalsd::test

@@ -130,7 +130,8 @@ class Observation {
   std::string text_;
 };
 
-/// The loop and the services that probes share. Only names in the hosts file resolve.
+/// The loop and the services that probes share. Only names in the hosts file and in `hosts`
+/// resolve.
 struct ProbeFixture {
   /// `timeouts` apply to the Kubernetes client.
   explicit ProbeFixture(const net::kubernetes::Timeouts& timeouts = {})
@@ -167,7 +168,12 @@ struct ProbeFixture {
   }
 
   asio::io_context loop{1};
-  DnsScript names{loop, [](const DnsScript::Query&) { return DnsScript::Answer{.code = 3}; }};
+  std::map<std::string, std::vector<std::string>> hosts;  // the IPv4 addresses, in this order
+  DnsScript names{loop, [this](const DnsScript::Query& query) {
+                    const auto found = hosts.find(query.name);
+                    if (found == hosts.end()) return DnsScript::Answer{.code = 3};
+                    return ipv4_answer(query, found->second);
+                  }};
   ProbeServices services;
 
  private:
