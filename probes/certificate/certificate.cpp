@@ -9,6 +9,7 @@
 #include "probes/kubernetes/watch/watched.hpp"
 #include "probes/net/certificate_expiry.hpp"
 #include "probes/net/certificate_info.hpp"
+#include "probes/net/http_route.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/options.hpp"
 #include "probes/probe.hpp"
@@ -168,7 +169,7 @@ class CertificateProbe final : public Probe {
   CertificateProbe(config::Node& options, const Environment& environment)
       : environment_(environment),
         endpoint_(options.find<config::Endpoint>("endpoint", "host:port of a TLS server")),
-        ip_(net::read_ip(options, "endpoint", endpoint_ ? endpoint_->host : "")),
+        route_(net::HttpRoute::read(options)),
         patterns_(
             options.list<std::string>("files", "PEM, DER or PKCS#7 files; * and ? are allowed")),
         tls_(net::TlsOptions::read(options)) {
@@ -201,7 +202,10 @@ class CertificateProbe final : public Probe {
       options.error("files", "exactly one of endpoint, files and secrets must be set");
     }
     if (!endpoint_ && options.has("starttls")) options.error("starttls", "requires endpoint");
-    if (!endpoint_ && options.has("ip")) options.error("ip", "requires endpoint");
+    for (const std::string_view key : {"ip", "proxy"}) {
+      if (!endpoint_ && options.has(key)) options.error(key, "requires endpoint");
+    }
+    if (endpoint_) net::check_ip(options, route_.target_ip(), "endpoint", endpoint_->host);
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
@@ -233,7 +237,7 @@ class CertificateProbe final : public Probe {
 
   asio::awaitable<void> observe_endpoint(SampleSet& out) {
     const EndpointResult result{.certificate = co_await fetch_certificate(
-                                    environment_, *endpoint_, ip_, start_tls_, tls_, out),
+                                    environment_, *endpoint_, route_, start_tls_, tls_, out),
                                 .is_verified = tls_.verify};
     const auto& [peer, sent, path, fault, fault_text] = result.certificate;
     const std::string source = endpoint_->text();
@@ -305,7 +309,7 @@ class CertificateProbe final : public Probe {
 
   const Environment& environment_;
   std::optional<config::Endpoint> endpoint_;
-  net::IpVersion ip_;
+  net::HttpRoute route_;
   std::vector<std::string> patterns_;
   net::TlsOptions tls_;
   StartTls start_tls_ = StartTls::none;

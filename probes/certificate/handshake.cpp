@@ -1,6 +1,8 @@
 #include "probes/certificate/handshake.hpp"
 
 #include "probes/net/http_client.hpp"
+#include "probes/net/http_proxy.hpp"
+#include "probes/net/http_tunnel.hpp"
 #include "probes/net/stream.hpp"
 
 #include <array>
@@ -262,12 +264,13 @@ std::string_view fault_name(VerifyFault fault) {
   return "";
 }
 
-asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environment,
-                                                     const config::Endpoint& endpoint,
-                                                     net::IpVersion ip, StartTls start_tls,
-                                                     const net::TlsOptions& options,
-                                                     SampleSet& out) {
-  net::Stream stream = co_await net::open_stream(environment, endpoint, ip, nullptr, out);
+namespace {
+
+asio::awaitable<ServerCertificate> fetch(const Environment& environment,
+                                         const config::Endpoint& endpoint,
+                                         const net::HttpRoute& route, StartTls start_tls,
+                                         const net::TlsOptions& options, SampleSet& out) {
+  net::Stream stream = co_await net::open_tunnel(environment, endpoint, route, out);
   if (start_tls != StartTls::none) {
     out.doing("requesting TLS");
     co_await request_tls(stream, start_tls);
@@ -298,6 +301,19 @@ asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environm
     verify(capture.chain.get(), store.get(), name, found);
   }
   co_return found;
+}
+
+}  // namespace
+
+asio::awaitable<ServerCertificate> fetch_certificate(
+    const Environment& environment, const config::Endpoint& endpoint, const net::HttpRoute& route,
+    StartTls start_tls, const net::TlsOptions& options, SampleSet& out) {
+  try {
+    co_return co_await fetch(environment, endpoint, route, start_tls, options, out);
+  } catch (const ProbeError& error) {
+    if (!route.proxy) throw;
+    throw net::through_proxy(*route.proxy, error);
+  }
 }
 
 }  // namespace vitalsd

@@ -5,7 +5,7 @@
 
 #include "config/scalar.hpp"
 #include "probes/net/certificate_info.hpp"
-#include "probes/net/resolver.hpp"
+#include "probes/net/http_route.hpp"
 #include "probes/net/tls.hpp"
 #include "probes/net/tls_peer.hpp"
 #include "probes/probe.hpp"
@@ -45,11 +45,10 @@ struct ServerCertificate {
 
 /// Connects, requests TLS if the protocol needs that, and returns the server's certificate. Also
 /// returns it if the server ends the handshake after it has sent the certificate (because it
-/// requires a client certificate). Throws ProbeError.
-asio::awaitable<ServerCertificate> fetch_certificate(const Environment& environment,
-                                                     const config::Endpoint& endpoint,
-                                                     net::IpVersion ip, StartTls start_tls,
-                                                     const net::TlsOptions& options,
-                                                     SampleSet& out);
+/// requires a client certificate). Throws ProbeError, whose text names the proxy of `route` if
+/// there is one.
+asio::awaitable<ServerCertificate> fetch_certificate(
+    const Environment& environment, const config::Endpoint& endpoint, const net::HttpRoute& route,
+    StartTls start_tls, const net::TlsOptions& options, SampleSet& out);
 
 }  // namespace vitalsd

@@ -35,21 +35,10 @@ bool is_public(std::string_view header) {
                              [&](std::string_view other) { return same_header(header, other); });
 }
 
-// The value of a header of basic authentication.
-std::string basic(const std::string& user, const std::string& password) {
-  const std::string text = user + ':' + password;
-  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');  // with NUL
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                   reinterpret_cast<const unsigned char*>(text.data()),
-                                   static_cast<int>(text.size()));
-  out.resize(static_cast<std::size_t>(size));
-  return out;
-}
-
 void conceal_password(const std::string& user, const std::string& password, SampleSet& out) {
   if (password.empty()) return;
   out.conceal(password);
-  out.conceal(basic(user, password));
+  out.conceal(basic_credentials(user, password));
 }
 
 // `cookies` has the form "name=value; name=value".
@@ -62,6 +51,16 @@ void conceal_cookies(std::string_view cookies, SampleSet& out) {
 }
 
 }  // namespace
+
+std::string basic_credentials(const std::string& user, const std::string& password) {
+  const std::string text = user + ':' + password;
+  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');  // with NUL
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                   reinterpret_cast<const unsigned char*>(text.data()),
+                                   static_cast<int>(text.size()));
+  out.resize(static_cast<std::size_t>(size));
+  return out;
+}
 
 void conceal_secrets(const HttpRequest& request, SampleSet& out) {
   conceal_password(request.user, request.password, out);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "unit/support/certificate.hpp"
+#include "unit/support/conversation.hpp"
 #include "unit/support/kinds.hpp"
 #include "unit/support/temp_directory.hpp"
 #include <boost/asio/buffer.hpp>
@@ -331,6 +332,80 @@ TEST(VerifyFaultTest, EachFaultHasAName) {
   }
   EXPECT_EQ(names.size(), 6U);
   EXPECT_FALSE(names.contains(""));
+}
+
+// ---- through a proxy ----------------------------------------------------------------------------
+
+class ProxyTest : public HandshakeTest {
+ protected:
+  // A proxy that is the target itself: it sends `response` to CONNECT, then performs the handshake.
+  TlsServer::Preface proxy(std::string response) {
+    return [this, response](tcp::socket& socket) -> asio::awaitable<void> {
+      connect.clear();
+      co_await asio::async_read_until(socket, asio::dynamic_buffer(connect), "\r\n\r\n",
+                                      asio::use_awaitable);
+      co_await asio::async_write(socket, asio::buffer(response), asio::use_awaitable);
+    };
+  }
+  test::Observation observe_through(const TlsServer& server, const std::string& endpoint,
+                                    const std::string& more = "") {
+    return observe(endpoint, ", proxy: 'http://scout@" + server.endpoint() +
+                                 "', proxy_password: {file: '" +
+                                 directory.file("password", "secret") + "'}" + more);
+  }
+
+  std::string connect;  // the last request
+};
+
+TEST_F(ProxyTest, IsAskedForTheEndpoint) {
+  const TlsServer server(fixture.loop, certificate, proxy("HTTP/1.1 200 OK\r\nX: y\r\n\r\n"));
+  const test::Observation run = observe_through(server, "shop.example:443", trusting(ca));
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("cert_verified", {{"source", "shop.example:443"}}), 1);
+  EXPECT_EQ(connect,
+            "CONNECT shop.example:443 HTTP/1.1\r\nHost: shop.example:443\r\n"
+            "User-Agent: vitalsd\r\nProxy-Authorization: Basic c2NvdXQ6c2VjcmV0\r\n\r\n");
+  observe_through(server, "[fd00::1]:443", trusting(ca));
+  EXPECT_TRUE(connect.starts_with("CONNECT [fd00::1]:443 HTTP/1.1\r\n")) << connect;
+}
+
+// The first bytes of the target may arrive together with the response.
+TEST_F(ProxyTest, PassesTheGreetingOn) {
+  const TlsServer::Preface tunnel = proxy("HTTP/1.0 200 OK\r\n\r\n220 shop ESMTP\r\n");
+  const TlsServer::Preface smtp =
+      speech("", {{"EHLO vitalsd", "250 shop\r\n"}, {"STARTTLS", "220 go\r\n"}});
+  const TlsServer server(fixture.loop, certificate,
+                         [&](tcp::socket& socket) -> asio::awaitable<void> {
+                           co_await tunnel(socket);
+                           co_await smtp(socket);
+                         });
+  const test::Observation run =
+      observe_through(server, "shop.example:25", trusting(ca) + ", starttls: smtp");
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_EQ(run.value("cert_verified", {{"source", "shop.example:25"}}), 1);
+}
+
+TEST_F(ProxyTest, IsNamedByErrors) {
+  const std::vector<std::pair<std::string, std::string>> refusals = {
+      {"HTTP/1.1 407 No\r\n\r\n",
+       "auth: the proxy AT refuses the request: status 407, it does not accept the user of proxy "
+       "with proxy_password, or basic authentication"},
+      {"HTTP/1.1 503 No\r\n\r\n", "connect: the proxy AT refuses the request: status 503"},
+      {"SSH-2.0-OpenSSH\r\n\r\n", "protocol: the response of the proxy to CONNECT is not HTTP/1"},
+      {"HTTP/1.1 2\r\n\r\n", "protocol: the response of the proxy to CONNECT is not HTTP/1"},
+      {std::string(20'000, 'x'), "protocol: the response of the proxy to CONNECT is too long"},
+  };
+  for (const auto& [response, expected] : refusals) {
+    const TlsServer server(fixture.loop, certificate, proxy(response));
+    std::string text = expected;
+    if (const std::size_t at = text.find("AT "); at != std::string::npos) {
+      text.replace(at, 2, server.endpoint());
+    }
+    EXPECT_EQ(observe_through(server, "shop.example:443").failure(), text);
+  }
+  const test::ClosedPort closed;
+  EXPECT_EQ(observe("shop.example:443", ", proxy: 'http://" + closed.endpoint() + '\'').failure(),
+            "connect: the proxy " + closed.endpoint() + ": Connection refused");
 }
 
 }  // namespace

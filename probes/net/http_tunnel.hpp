@@ -1,0 +1,21 @@
+// Connections through an HTTP proxy by CONNECT, for protocols other than HTTP.
+#pragma once
+
+#include "config/endpoint.hpp"
+#include "exporter/model/sample_set.hpp"
+#include "probes/net/http_route.hpp"
+#include "probes/net/stream.hpp"
+#include "probes/probe.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+namespace vitalsd::net {
+
+/// Connects to `endpoint`, through the proxy of `route` if there is one. The proxy resolves the
+/// host. Throws ProbeError: the reasons of open_stream(); auth or connect if the proxy refuses;
+/// protocol if its response is not one of HTTP/1.
+asio::awaitable<Stream> open_tunnel(const Environment& environment,
+                                    const config::Endpoint& endpoint, const HttpRoute& route,
+                                    SampleSet& out);
+
+}  // namespace vitalsd::net
