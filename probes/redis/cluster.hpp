@@ -6,12 +6,8 @@
 #include "exporter/model/metric_table.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/probe.hpp"
+#include "probes/redis/cluster_nodes.hpp"
 #include "probes/redis/info.hpp"
-
-#include <cstddef>
-#include <string>
-#include <string_view>
-#include <vector>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -20,19 +16,6 @@ class RedisConnection;
 }
 
 namespace vitalsd::redis {
-
-/// The counts of CLUSTER NODES.
-struct ClusterNodes {
-  std::vector<std::string> failed;  ///< addresses of nodes that the cluster considers failed
-  std::size_t suspected = 0;        ///< nodes that only this node cannot reach
-  std::size_t shards_without_replica = 0;
-  /// Addresses of masters whose working replicas are all on their host: the end of one host ends
-  /// the shard.
-  std::vector<std::string> on_one_host;
-};
-
-/// Ignores lines that are not nodes. Pure.
-ClusterNodes read_cluster_nodes(std::string_view text);
 
 /// No labels.
 inline constexpr MetricTable kClusterTable(
@@ -70,23 +53,6 @@ inline constexpr MetricTable kClusterTable(
                 .type = Type::counter,
                 .help = "Messages received on the cluster bus."}),
         [](const RedisInfo& info) { return info.number("cluster_stats_messages_received"); }});
-
-/// No labels.
-inline constexpr MetricTable kClusterNodesTable(
-    MetricRow{Metric({.name = "redis_cluster_nodes_failed",
-                      .help = "Nodes that the cluster considers failed."}),
-              [](const ClusterNodes& nodes) { return nodes.failed.size(); }},
-    MetricRow{Metric({.name = "redis_cluster_nodes_suspected",
-                      .help = "Nodes that this node cannot reach and the cluster does not yet "
-                              "consider failed."}),
-              [](const ClusterNodes& nodes) { return nodes.suspected; }},
-    MetricRow{Metric({.name = "redis_cluster_shards_without_replica",
-                      .help = "Masters with hash slots that have no working replica."}),
-              [](const ClusterNodes& nodes) { return nodes.shards_without_replica; }},
-    MetricRow{Metric({.name = "redis_cluster_shards_on_one_host",
-                      .help = "Masters with hash slots whose working replicas all have their IP "
-                              "address."}),
-              [](const ClusterNodes& nodes) { return nodes.on_one_host.size(); }});
 
 inline constexpr Check kSlotsCheck{
     .name = "cluster_slots",

@@ -233,11 +233,12 @@ inline constexpr Metric kSnapshots(
      .help = "Whether the server saves snapshots by itself (save); absent if the user may not run "
              "CONFIG GET."});
 
-inline constexpr auto kMetrics = metric_list(
-    kInfoTable, kErrors, kOtherErrors, kReplicationTable, kMasterTable, kReplicaTable,
-    kDatabaseTable, kHitRate, kListLength, kSnapshots, kCommandTable, kOtherCommands,
-    kSlowLogLength, kSlowLogLastId, kLastSlow, kLatencySpike, kLatencyDuration, kPermitted,
-    kClusterTable, kClusterNodesTable, kSentinelTable, kMonitoredTable, kQuorum);
+inline constexpr auto kMetrics =
+    metric_list(kInfoTable, kErrors, kOtherErrors, kReplicationTable, kMasterTable, kReplicaTable,
+                kDatabaseTable, kHitRate, kListLength, kSnapshots, kCommandTable, kOtherCommands,
+                kSlowLogLength, kSlowLogLastId, kLastSlow, kLatencySpike, kLatencyDuration,
+                kPermitted, kClusterTable, kClusterNodesTable, kClusterNodeTable, kShardReplicas,
+                kUnlistedNodes, kSentinelTable, kMonitoredTable, kQuorum);
 
 inline constexpr Check kMemoryCheck{.name = "memory",
                                     .unit = Unit::ratio,

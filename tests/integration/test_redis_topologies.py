@@ -104,6 +104,16 @@ def test_a_cluster_on_one_host(vitalsd: Daemon, start: Start) -> None:
     row = next(row for row in daemon.status()["probes"] if row["name"] == "strict")
     (check,) = [check for check in row["checks"] if check["name"] == "shards_on_one_host"]
     assert check["object"] == ", ".join(sorted(addresses[:3]))
+    # Every node is watched from one.
+    roles = {
+        sample.labels["address"]: sample.labels["role"]
+        for sample in daemon.samples("redis_cluster_node_info", probe="cache")
+    }
+    assert roles == dict.fromkeys(addresses[:3], "master") | dict.fromkeys(addresses[3:], "slave")
+    slots = [sample.value for sample in daemon.samples("redis_cluster_node_slots", probe="cache")]
+    assert sum(slots) == 16384
+    replicas = daemon.samples("redis_cluster_shard_replicas", probe="cache")
+    assert [sample.value for sample in replicas] == [1, 1, 1]
 
 
 def test_a_cluster_that_loses_a_node(vitalsd: Daemon, start: Start) -> None:
@@ -125,6 +135,12 @@ def test_a_cluster_that_loses_a_node(vitalsd: Daemon, start: Start) -> None:
         daemon.wait_for("redis_cluster_nodes_failed", 1, probe=name)
         assert daemon.value("redis_cluster_state", probe=name) == 0
         assert daemon.value("redis_up", probe=name) == 1  # the culprit is the other node
+        up = {
+            sample.labels["address"]: sample.value
+            for sample in daemon.samples("redis_cluster_node_up", probe=name)
+        }
+        assert up == {addresses[0]: 1, addresses[1]: 1, addresses[2]: 0}
+        daemon.wait_for("redis_cluster_node_failed", 1, probe=name, address=addresses[2])
     (check,) = [
         check
         for row in daemon.status()["probes"]
