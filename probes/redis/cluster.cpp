@@ -13,17 +13,6 @@ namespace {
 
 constexpr double kSlots = 16'384;
 
-// The first names, and "..." for the others.
-std::string list_names(const std::vector<std::string>& names) {
-  constexpr std::size_t kMaxNames = 10;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), kMaxNames); ++i) {
-    text += (i == 0 ? "" : ", ") + names[i];
-  }
-  if (names.size() > kMaxNames) text += ", ...";
-  return text;
-}
-
 double unserved_slots(const RedisInfo& info) {
   // A node that considers the cluster down refuses all requests.
   if (info.is("cluster_state", "ok") != 1) return kSlots;
@@ -55,19 +44,33 @@ asio::awaitable<std::optional<std::string>> ask_text(net::RedisConnection& conne
 
 }  // namespace
 
-asio::awaitable<void> add_cluster(net::RedisConnection& connection, bool replicas_expected,
-                                  SampleSet& out) {
+std::string list_names(const std::vector<std::string>& names) {
+  constexpr std::size_t kMaxNames = 10;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxNames); ++i) {
+    text += (i == 0 ? "" : ", ") + names[i];
+  }
+  if (names.size() > kMaxNames) text += ", ...";
+  return text;
+}
+
+asio::awaitable<std::optional<ClusterReplies>> ask_cluster(net::RedisConnection& connection,
+                                                           SampleSet& out) {
   Part& part = out.part("cluster");
-  const std::optional<std::string> summary =
-      co_await ask_text(connection, {"CLUSTER", "INFO"}, part, out);
-  if (!summary) co_return;
-  const RedisInfo info(*summary);
+  std::optional<std::string> info = co_await ask_text(connection, {"CLUSTER", "INFO"}, part, out);
+  if (!info) co_return std::nullopt;
+  co_return ClusterReplies{.info = std::move(*info),
+                           .nodes = co_await ask_text(connection, {"CLUSTER", "NODES"}, part, out)};
+}
+
+ClusterNodes add_cluster(const ClusterReplies& replies, bool replicas_expected, SampleSet& out) {
+  Part& part = out.part("cluster");
+  const RedisInfo info(replies.info);
   kClusterTable.add(part, info);
   part.check(kSlotsCheck, unserved_slots(info));
-  const std::optional<std::string> list =
-      co_await ask_text(connection, {"CLUSTER", "NODES"}, part, out);
-  if (!list) co_return;
-  const ClusterNodes nodes = read_cluster_nodes(*list);
+  part.complete();
+  if (!replies.nodes) return {};
+  ClusterNodes nodes = read_cluster_nodes(*replies.nodes);
   add_cluster_nodes(nodes, part);
   part.check(kFailedNodesCheck, static_cast<double>(nodes.failed.size()), list_names(nodes.failed));
   if (replicas_expected) {
@@ -75,7 +78,7 @@ asio::awaitable<void> add_cluster(net::RedisConnection& connection, bool replica
     part.check(kOneHostCheck, static_cast<double>(nodes.on_one_host.size()),
                list_names(nodes.on_one_host));
   }
-  part.complete();
+  return nodes;
 }
 
 }  // namespace vitalsd::redis

@@ -9,6 +9,10 @@
 #include "probes/redis/cluster_nodes.hpp"
 #include "probes/redis/info.hpp"
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include <boost/asio/awaitable.hpp>
 
 namespace vitalsd::net {
@@ -81,9 +85,21 @@ inline constexpr Check kOneHostCheck{
         "masters with hash slots whose working replicas all have their IP address, if the "
         "option replicas is set"};
 
-/// Queries a node of a cluster. A missing permission fails the part "cluster" only.
-/// `replicas_expected`: whether each shard must have a replica. Throws ProbeError.
-asio::awaitable<void> add_cluster(net::RedisConnection& connection, bool replicas_expected,
-                                  SampleSet& out);
+/// What a node replied about its cluster.
+struct ClusterReplies {
+  std::string info;                  ///< CLUSTER INFO
+  std::optional<std::string> nodes;  ///< CLUSTER NODES; nothing if the user may not run it
+};
+
+/// Queries a node of a cluster. A missing permission fails the part "cluster" only. Returns nothing
+/// if the node refuses CLUSTER INFO. Throws ProbeError.
+asio::awaitable<std::optional<ClusterReplies>> ask_cluster(net::RedisConnection& connection,
+                                                           SampleSet& out);
+/// Publishes the replies. `replicas_expected`: whether each shard must have a replica. Returns the
+/// nodes, none if they are unknown.
+ClusterNodes add_cluster(const ClusterReplies& replies, bool replicas_expected, SampleSet& out);
+
+/// The first names, and "..." for the others.
+std::string list_names(const std::vector<std::string>& names);
 
 }  // namespace vitalsd::redis

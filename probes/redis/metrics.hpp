@@ -5,6 +5,7 @@
 #include "exporter/model/check.hpp"
 #include "exporter/model/metric_table.hpp"
 #include "probes/redis/cluster.hpp"
+#include "probes/redis/cluster_walk.hpp"
 #include "probes/redis/info.hpp"
 #include "probes/redis/replication.hpp"
 #include "probes/redis/sentinel.hpp"
@@ -238,7 +239,7 @@ inline constexpr auto kMetrics =
                 kDatabaseTable, kHitRate, kListLength, kSnapshots, kCommandTable, kOtherCommands,
                 kSlowLogLength, kSlowLogLastId, kLastSlow, kLatencySpike, kLatencyDuration,
                 kPermitted, kClusterTable, kClusterNodesTable, kClusterNodeTable, kShardReplicas,
-                kUnlistedNodes, kSentinelTable, kMonitoredTable, kQuorum);
+                kUnlistedNodes, kClusterViewTable, kSentinelTable, kMonitoredTable, kQuorum);
 
 inline constexpr Check kMemoryCheck{.name = "memory",
                                     .unit = Unit::ratio,
@@ -281,10 +282,10 @@ inline constexpr Check kSavingCheck{
     .warn = {},
     .critical = 0,
     .help = "failures of the last snapshot, write and rewrite of the append-only file"};
-inline constexpr std::array<const Check*, 17> kChecks = {
+inline constexpr std::array<const Check*, 18> kChecks = {
     &kMemoryCheck,        &kHitRateCheck,     &kListCheck,       &kSnapshotCheck,   &kClientsCheck,
     &kFragmentationCheck, &kSavingCheck,      &kMasterLinkCheck, &kReplicaLagCheck, &kReplicasCheck,
-    &kSlotsCheck,         &kFailedNodesCheck, &kShardsCheck,     &kOneHostCheck,    &kMasterCheck,
-    &kQuorumCheck,        &kTiltCheck};
+    &kSlotsCheck,         &kFailedNodesCheck, &kShardsCheck,     &kOneHostCheck,    &kViewsCheck,
+    &kMasterCheck,        &kQuorumCheck,      &kTiltCheck};
 
 }  // namespace vitalsd::redis

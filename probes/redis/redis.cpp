@@ -7,6 +7,7 @@
 #include "probes/net/redis_connection.hpp"
 #include "probes/net/unix_socket.hpp"
 #include "probes/probe.hpp"
+#include "probes/redis/cluster_walk.hpp"
 #include "probes/redis/hit_rate.hpp"
 #include "probes/redis/info.hpp"
 #include "probes/redis/metrics.hpp"
@@ -90,12 +91,20 @@ class RedisProbe final : public Probe {
                                     "the server is a sentinel: publish the masters that it "
                                     "monitors")) {
     if (replicas_ && *replicas_ < 1) options.error("replicas", "must be at least 1");
-    if (sentinel_ && (replicas_ || !lists_.empty())) {
-      options.error("sentinel", "a sentinel has no lists and no replicas");
+    const bool walks = options.get<bool>(
+        "cluster_nodes", false,
+        "visit the other nodes of the cluster at the addresses that they announce, with the same "
+        "user, password and TLS settings, and publish the cluster as each of them sees it");
+    if (walks) walk_.emplace(environment_, redis_);
+    if (sentinel_ && (replicas_ || !lists_.empty() || walks)) {
+      options.error("sentinel", "a sentinel has no lists, no replicas and no cluster_nodes");
     }
   }
 
   asio::awaitable<void> observe(SampleSet& out) override {
+    // The other nodes first, because the run may end while it waits for the server.
+    const bool others_told = walk_ && std::exchange(is_lost_, true) &&
+                             co_await walk_->stand_in(replicas_.has_value(), out);
     std::optional<net::RedisConnection> connection = kept_.take();
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
@@ -121,14 +130,19 @@ class RedisProbe final : public Probe {
     }
     if (!info.number("used_memory")) throw ProbeError(Reason::protocol, "INFO has no used_memory");
     add_info(info, out);
-    if (info.number("loading").value_or(0) != 0) {
+    const bool is_loading = info.number("loading").value_or(0) != 0;
+    is_lost_ = is_loading;
+    if (is_loading) {
       out.fail(Reason::unready,
                "loading its data, " + std::string(info.text("loading_loaded_perc")) + "% done");
     } else {
       co_await check_snapshots(*connection, info, out);
       co_await read_lists(*connection, out);
-      if (info.number("cluster_enabled") == 1) {
-        co_await redis::add_cluster(*connection, replicas_.has_value(), out);
+      const bool is_cluster = info.number("cluster_enabled") == 1;
+      if (is_cluster && !others_told) co_await read_cluster(*connection, out);
+      if (walk_ && !is_cluster) {
+        out.fail(Reason::mismatch,
+                 "the server is not a node of a cluster: remove the option cluster_nodes");
       }
       co_await slow_lane_.add(*connection, out);
     }
@@ -151,7 +165,10 @@ class RedisProbe final : public Probe {
     replication_ = old.replication_;
     // A connection that was made with other options may be one to a server that is no longer
     // trusted.
-    if (old.redis_ == redis_) kept_.keep(old.kept_.take());
+    if (old.redis_ != redis_) return;
+    kept_.keep(old.kept_.take());
+    is_lost_ = old.is_lost_;
+    if (walk_ && old.walk_) walk_->inherit(*old.walk_);
   }
 
  private:
@@ -253,6 +270,15 @@ class RedisProbe final : public Probe {
     return std::chrono::duration<double>(now).count();
   }
 
+  asio::awaitable<void> read_cluster(net::RedisConnection& connection, SampleSet& out) {
+    const auto replies = co_await redis::ask_cluster(connection, out);
+    if (!replies) co_return;
+    const redis::ClusterNodes nodes = redis::add_cluster(*replies, replicas_.has_value(), out);
+    if (!walk_) co_return;
+    walk_->learn(nodes, *replies);
+    co_await walk_->visit(out);
+  }
+
   asio::awaitable<void> read_lists(net::RedisConnection& connection, SampleSet& out) {
     const std::string db = "db" + std::to_string(redis_.database);
     for (const std::string& key : lists_) {
@@ -281,6 +307,8 @@ class RedisProbe final : public Probe {
   net::KeptConnection<net::RedisConnection> kept_{environment_.kept};
   redis::Replication replication_;
   redis::SlowLane slow_lane_;
+  std::optional<redis::ClusterWalk> walk_;  // of the option cluster_nodes
+  bool is_lost_ = false;                    // whether the last run read nothing from the server
   HitRateWindow hit_rate_;
   Backlog unsaved_;
   std::optional<bool> saves_;  // whether the server saves snapshots

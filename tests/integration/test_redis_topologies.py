@@ -119,8 +119,13 @@ def test_a_cluster_on_one_host(vitalsd: Daemon, start: Start) -> None:
 def test_a_cluster_that_loses_a_node(vitalsd: Daemon, start: Start) -> None:
     nodes, addresses = make_cluster(start, 3)
     probes = [probe(node, f"node{i}") for i, node in enumerate(nodes)]
-    daemon = vitalsd([*probes, probe(nodes[0], "strict", replicas=1)], **QUICK)
+    slowly = {"interval": "1s", "timeout": "1s"}  # a visit may take an eighth of the timeout
+    walks = [probe(nodes[i], f"walk{i}", cluster_nodes=True) | slowly for i in (0, 2)]
+    daemon = vitalsd([*probes, *walks, probe(nodes[0], "strict", replicas=1)], **QUICK)
     daemon.wait_for("vitalsd_check_status", 1, probe="strict", check="shards_without_replica")
+    for address in addresses:
+        daemon.wait_for("redis_cluster_node_state", 1, probe="walk0", address=address)
+        daemon.wait_for("redis_cluster_node_slots_ok", 16384, probe="walk2", address=address)
     for name in ("node0", "node1", "node2"):
         daemon.wait_for("redis_cluster_state", 1, probe=name)
         daemon.wait_for("redis_cluster_slots_ok", 16384, probe=name)
@@ -141,6 +146,10 @@ def test_a_cluster_that_loses_a_node(vitalsd: Daemon, start: Start) -> None:
         }
         assert up == {addresses[0]: 1, addresses[1]: 1, addresses[2]: 0}
         daemon.wait_for("redis_cluster_node_failed", 1, probe=name, address=addresses[2])
+    # Another node tells what the probed one cannot.
+    daemon.wait_for("redis_cluster_node_failed", 1, probe="walk2", address=addresses[2])
+    daemon.wait_for("redis_cluster_node_failed", 0, probe="walk2", address=addresses[0])
+    daemon.wait_for("redis_up", 0, probe="walk2")
     (check,) = [
         check
         for row in daemon.status()["probes"]

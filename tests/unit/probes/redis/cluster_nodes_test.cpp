@@ -113,8 +113,8 @@ TEST(ClusterNodes, CountNoInvalidSlots) {
   };
   EXPECT_EQ(slots("0-16383"), 16384U);
   EXPECT_EQ(slots("7"), 1U);
-  for (const char* text : {"0-16384", "16384", "9-1", "-", "-1", "x-3", "1-2-3",
-                           "99999999999999999999", "[1->-b]"}) {
+  for (const char* text :
+       {"0-16384", "16384", "9-1", "-", "-1", "x-3", "1-2-3", "99999999999999999999", "[1->-b]"}) {
     EXPECT_EQ(slots(text), 0U) << text;
   }
 }

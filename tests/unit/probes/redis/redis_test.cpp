@@ -3,17 +3,15 @@
 #include <string>
 #include <vector>
 
-#include "unit/support/conversation.hpp"
 #include "unit/support/kinds.hpp"
+#include "unit/support/redis_script.hpp"
 #include "unit/support/temp_directory.hpp"
 #include <gtest/gtest.h>
 
 namespace vitalsd {
 namespace {
 
-std::string bulk(const std::string& text) {
-  return '$' + std::to_string(text.size()) + "\r\n" + text + "\r\n";
-}
+using test::bulk;
 
 const std::string kInfo =
     "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\n"
@@ -32,22 +30,7 @@ const std::string kInfo =
 
 class RedisTest : public testing::Test {
  protected:
-  asio::awaitable<void> serve(test::Line& line) {
-    for (;;) {
-      std::string command;
-      const int words = std::stoi((co_await line.read_until("\r\n")).substr(1));
-      for (int i = 0; i < words; ++i) {
-        const std::string head = co_await line.read_until("\r\n");
-        std::string word = co_await line.read(std::stoul(head.substr(1)) + 2);
-        word.resize(word.size() - 2);
-        command += (command.empty() ? "" : " ") + word;
-      }
-      commands.push_back(command);
-      const auto known = replies.find(command);
-      co_await line.write(known == replies.end() ? "-ERR unknown command\r\n" : known->second);
-      if (hangs_up && command == "LATENCY LATEST") co_return;
-    }
-  }
+  RedisTest() { set_info(kInfo); }
 
   void set_info(const std::string& text) { replies["INFO"] = bulk(text); }
   // kInfo with another value of one field, or without the field if `value` is empty.
@@ -68,7 +51,6 @@ class RedisTest : public testing::Test {
   }
 
   test::ProbeFixture fixture;
-  std::map<std::string, std::string> replies{{"INFO", bulk(kInfo)}};
   // Without the commands of the slow lane, which slow_lane_test.cpp tests.
   [[nodiscard]] std::vector<std::string> quick_commands() const {
     std::vector<std::string> quick = commands;
@@ -79,9 +61,9 @@ class RedisTest : public testing::Test {
     return quick;
   }
 
-  std::vector<std::string> commands;
-  bool hangs_up = false;  // after the last reply of the first run on a connection
-  test::Conversation peer{fixture.loop, [this](test::Line& line) { return serve(line); }};
+  test::RedisScript peer{fixture.loop};
+  std::map<std::string, std::string>& replies = peer.replies;
+  std::vector<std::string>& commands = peer.commands;
 };
 
 TEST_F(RedisTest, PublishesTheFieldsOfInfo) {
@@ -300,7 +282,7 @@ TEST_F(RedisTest, KeepsItsConnection) {
 
 TEST_F(RedisTest, ReconnectsAfterTheServerClosedTheConnection) {
   const auto probe = fixture.make("redis", options());
-  hangs_up = true;
+  peer.last_command = "LATENCY LATEST";
   EXPECT_EQ(fixture.observe(*probe).failure(), "");
   test::run_for(fixture.loop, std::chrono::milliseconds(
                                   5));  // until the probe receives the end of the connection
@@ -402,11 +384,10 @@ TEST_F(RedisTest, InheritsNoConnectionIfTheUserDiffers) {
 
 TEST_F(RedisTest, ConnectsToAnIpv6Literal) {
   if (!test::has_ipv6()) GTEST_SKIP() << "there is no ::1";
-  const test::Conversation other(
-      fixture.loop, [this](test::Line& line) { return serve(line); },
-      asio::ip::address_v6::loopback());
+  test::RedisScript other(fixture.loop, asio::ip::address_v6::loopback());
+  other.replies = replies;
   const auto probe = fixture.make("redis", "url: 'redis://" + other.endpoint() + "/2'");
-  replies["SELECT 2"] = "+OK\r\n";
+  other.replies["SELECT 2"] = "+OK\r\n";
   EXPECT_EQ(fixture.observe(*probe).failure(), "");
   EXPECT_EQ(probe->target(), other.endpoint() + "/2");
 }
