@@ -7,10 +7,14 @@
 #include "daemon/reload.hpp"
 #include "daemon/scheduler.hpp"
 #include "daemon/self_metrics.hpp"
+#include "daemon/version.hpp"
+#include "exporter/web/status_json.hpp"
 #include "probes/services.hpp"
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <ranges>
@@ -18,75 +22,9 @@
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
 namespace vitalsd {
-namespace {
-
-std::string_view verdict_name(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::ok:
-      return "ok";
-    case Verdict::warning:
-      return "warning";
-    case Verdict::critical:
-      return "critical";
-    case Verdict::unknown:
-      return "unknown";
-  }
-  return "";
-}
-
-std::string_view mark(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::ok:
-      return "✓";
-    case Verdict::warning:
-      return "!";
-    case Verdict::critical:
-      return "✗";
-    case Verdict::unknown:
-      return "?";
-  }
-  return "";
-}
-
-Verdict to_verdict(Status status) { return static_cast<Verdict>(static_cast<int>(status)); }
-
-Verdict worse(Verdict a, Verdict b) {
-  constexpr std::array kRank = {0, 1, 3,
-                                2};  // indexed by exit code; unknown is less severe than critical
-  return kRank.at(static_cast<std::size_t>(a)) >= kRank.at(static_cast<std::size_t>(b)) ? a : b;
-}
-
-}  // namespace
-
-Verdict verdict(const ProbeView& probe) {
-  Verdict worst = Verdict::ok;
-  if (probe.state == ProbeView::State::pending) worst = Verdict::unknown;
-  if (probe.state == ProbeView::State::failed || probe.state == ProbeView::State::stuck) {
-    constexpr std::array<std::string_view, 4> kNotObserved = {"auth", "permission", "config",
-                                                              "internal"};
-    const bool is_unobserved = std::ranges::find(kNotObserved, probe.reason) != kNotObserved.end();
-    worst = is_unobserved ? Verdict::unknown : Verdict::critical;
-  }
-  for (const CheckView& check : probe.checks) worst = worse(worst, to_verdict(check.status));
-  return worst;
-}
-
-Verdict verdict(const std::vector<ProbeView>& probes) {
-  Verdict worst = Verdict::ok;
-  for (const ProbeView& probe : probes) {
-    // This probe waits for reports over HTTP, which this process does not receive.
-    const bool waits = probe.state == ProbeView::State::pending && probe.last_run;
-    if (!waits) worst = worse(worst, verdict(probe));
-  }
-  return worst;
-}
-
 std::string check_text(const std::vector<ProbeView>& probes) {
   std::size_t name_width = 0;
   std::size_t kind_width = 0;
@@ -103,10 +41,7 @@ std::string check_text(const std::vector<ProbeView>& probes) {
                        probe.kind, kind_width, probe.target);
     if (!probe.reason.empty()) out += fmt::format("    {}: {}\n", probe.reason, probe.detail);
     for (const CheckView& check : probe.checks) {
-      out += fmt::format("    {} {} {}", mark(to_verdict(check.status)), check.name, check.reading);
-      if (!check.object.empty()) out += fmt::format(" ({})", check.object);
-      if (!check.threshold.empty()) out += fmt::format(", {}", check.threshold);
-      out += '\n';
+      out += fmt::format("    {} {} {}\n", mark(verdict(check)), check.name, describe(check));
     }
     for (const auto line : std::views::split(probe.message, '\n')) {
       if (!line.empty()) out += fmt::format("    {}\n", std::string_view(line));
@@ -114,39 +49,6 @@ std::string check_text(const std::vector<ProbeView>& probes) {
   }
   return out + fmt::format("\n{} probes: {} ok, {} warning, {} critical, {} unknown\n",
                            probes.size(), counts[0], counts[1], counts[2], counts[3]);
-}
-
-std::string check_json(const std::vector<ProbeView>& probes) {
-  boost::json::array list;
-  for (const ProbeView& probe : probes) {
-    boost::json::object row;
-    row["name"] = probe.name;
-    row["kind"] = probe.kind;
-    row["target"] = probe.target;
-    row["status"] = std::string(verdict_name(verdict(probe)));
-    if (!probe.reason.empty()) {
-      row["reason"] = probe.reason;
-      row["error"] = probe.detail;
-    }
-    if (!probe.message.empty()) row["message"] = probe.message;
-    row["duration_seconds"] = probe.duration_seconds;
-    boost::json::array checks;
-    for (const CheckView& check : probe.checks) {
-      boost::json::object entry;
-      entry["name"] = check.name;
-      entry["status"] = std::string(status_name(check.status));
-      entry["reading"] = check.reading;
-      if (!check.object.empty()) entry["object"] = check.object;
-      if (!check.threshold.empty()) entry["threshold"] = check.threshold;
-      checks.push_back(std::move(entry));
-    }
-    row["checks"] = std::move(checks);
-    list.push_back(std::move(row));
-  }
-  boost::json::object document;
-  document["status"] = std::string(verdict_name(verdict(probes)));
-  document["probes"] = std::move(list);
-  return boost::json::serialize(document) + '\n';
 }
 
 int run_check(const std::string& config_file, CheckFormat format) {
@@ -178,8 +80,10 @@ int run_check(const std::string& config_file, CheckFormat format) {
     loop.stop();
   });
   loop.run();
-  const std::vector<ProbeView> views = board.views();
-  const std::string out = format == CheckFormat::json ? check_json(views) : check_text(views);
+  const Overview overview{
+      .probes = board.views(), .version = kVersion, .now = std::chrono::system_clock::now()};
+  const std::vector<ProbeView>& views = overview.probes;
+  const std::string out = format == CheckFormat::json ? status_json(overview) : check_text(views);
   std::fputs(out.c_str(), stdout);
   std::fflush(nullptr);
   // Exits without destructors: connections and threads may hang.

@@ -53,7 +53,8 @@ std::vector<CheckView> to_views(const std::vector<CheckResult>& results) {
     views.push_back({std::string(result.check->name), result.object,
                      format_reading(result.check->unit, result.reading),
                      format_threshold(*result.check, result.thresholds, result.status),
-                     result.status});
+                     result.status, result.reading, result.check->unit,
+                     deciding_threshold(result.thresholds, result.status), result.check->worse});
   }
   return views;
 }

@@ -47,9 +47,13 @@ inline constexpr Metric kCheckStatus({.name = "vitalsd_check_status",
                                       .help = "Result of a check: 0 ok, 1 warning, 2 critical."},
                                      "check");
 
-inline constexpr std::array<const MetricInfo*, 9> kAll = {
+inline constexpr Metric kStatus(
+    {.name = "vitalsd_probe_status",
+     .help = "Verdict on the probe and its checks: 0 ok, 1 warning, 2 critical, 3 unknown."});
+
+inline constexpr std::array<const MetricInfo*, 10> kAll = {
     &kSuccess,  &kDuration, &kLastSuccess, &kStaleFacts,  &kRuns,
-    &kFailures, &kTargetUp, &kParts,       &kCheckStatus,
+    &kFailures, &kTargetUp, &kParts,       &kCheckStatus, &kStatus,
 };
 
 }  // namespace vitalsd::framework

@@ -2,8 +2,6 @@
 
 #include "daemon/checks.hpp"
 #include "daemon/framework_metrics.hpp"
-#include "daemon/log.hpp"
-#include "daemon/units.hpp"
 #include "exporter/model/text_format.hpp"
 
 #include <algorithm>
@@ -32,10 +30,10 @@ class WaitingProbe final : public Probe {
 }  // namespace
 
 Job::Job(const JobServices& services, JobSpec spec)
-    : services_(services), schedule_(spec.name), due_timer_([this] { due(); }) {
-  ProbeView view;
-  view.name = spec.name;
-  row_ = std::make_unique<Board::Row>(services_.board, std::move(view));
+    : services_(services),
+      report_(services.board, spec.name),
+      schedule_(spec.name),
+      due_timer_([this] { due(); }) {
   install(std::move(spec));
 }
 
@@ -70,6 +68,12 @@ std::string Job::constant_labels() const {
   // The last label, because Part::render may replace it.
   append_label(labels, "instance", spec_.name);
   return labels;
+}
+
+Part Job::framework_samples() const {
+  Part part = account_.samples(*spec_.kind);
+  part.add(framework::kStatus, static_cast<double>(report_.verdict()));
+  return part;
 }
 
 void Job::install(JobSpec spec) {
@@ -108,19 +112,13 @@ void Job::install(JobSpec spec) {
              .notes = std::move(kept.notes),
              .fact_times = std::move(kept.fact_times)});
   }
-  row_->update([&](ProbeView& view) {
-    view.kind = spec_.kind->name;
-    view.target = target;
-    view.interval = spec_.interval;
-    if (same_target) return;
-    view.state = ProbeView::State::pending;
-    view.reason = {};
-    view.detail.clear();
-    view.message.clear();
-    view.checks.clear();
-    view.since.reset();
-  });
-  if (!is_first) ledger_->publish(account_.samples(*spec_.kind));
+  report_.configure({.kind = spec_.kind->name,
+                     .target = target,
+                     .labels = spec_.labels,
+                     .interval = spec_.interval},
+                    same_target);
+  if (!same_target) last_end_.reset();
+  if (!is_first) ledger_->publish(framework_samples());
 }
 
 void Job::replace(JobSpec spec) {
@@ -134,7 +132,7 @@ void Job::replace(JobSpec spec) {
 }
 
 void Job::start(Clock::time_point now) {
-  ledger_->publish(account_.samples(*spec_.kind));
+  ledger_->publish(framework_samples());
   const auto spread = spec_.kind->watching != nullptr && spec_.kind->watching->first_run_at_once
                           ? config::Duration::zero()
                           : std::min(services_.first_run_within, spec_.interval);
@@ -197,12 +195,23 @@ void Job::end_run(const std::optional<Failure>& thrown) {
     set.add(framework::kCheckStatus, static_cast<double>(result.status), result.check->name);
   }
   account_.add_run(set, failure, thrown, now - run->started_at(), SystemClock::now());
+  last_end_ = now;
+  // A probe that receives reports and has no readings knows nothing about its target, because no
+  // report has arrived yet.
+  report_.add_run(
+      {.failure = failure,
+       .waits = checks.empty() && probe_->receiver() != nullptr,
+       .message = set.message(),
+       .checks = to_views(checks),
+       .keeps_checks = checks.empty() && ledger_->keeps(framework::kCheckStatus,
+                                                        thrown ? thrown : set.failure(), now),
+       .duration = now - run->started_at(),
+       .last_success = account_.last_success()});
   const std::size_t duplicates = ledger_->duplicates();
-  ledger_->publish(set, thrown, account_.samples(*spec_.kind), now);
+  ledger_->publish(set, thrown, framework_samples(), now);
   if (ledger_->duplicates() != duplicates) {
     services_.metrics.count_dropped_samples(ledger_->duplicates() - duplicates);
   }
-  report(set, failure, checks);
   if (next_spec_) {
     const auto next = std::move(next_spec_);
     replace(std::move(*next));
@@ -218,64 +227,21 @@ void Job::skip(Outcome outcome) {
   } else {
     account_.add_skipped();
   }
-  ledger_->publish(account_.samples(*spec_.kind));
   // Expires readings that no run renews. Readings that would be too old before the next due time
   // are removed now.
-  ledger_->expire(Clock::now() - (kReadingIntervals - 1) * spec_.interval - spec_.timeout);
-  row_->update([&](ProbeView& view) {
-    view.history = view.history << 2 | 3;
-    if (!is_stuck || view.state == ProbeView::State::stuck) return;
-    view.state = ProbeView::State::stuck;
-    view.since = SystemClock::now();
-  });
-  if (is_stuck && account_.count(Outcome::stuck) == 1) {
-    log::error("probe is stuck: a cancelled run does not end",
-               {{"probe", spec_.name}, {"kind", std::string(spec_.kind->name)}});
+  const auto oldest = Clock::now() - (kReadingIntervals - 1) * spec_.interval - spec_.timeout;
+  ledger_->expire(oldest);
+  if (is_stuck) {
+    report_.add_stuck(ledger_->holds(framework::kCheckStatus));
+  } else {
+    report_.add_skipped(last_end_ && *last_end_ < oldest, ledger_->holds(framework::kCheckStatus));
   }
+  ledger_->publish(framework_samples());
   report_first_outcome();
 }
 
 void Job::report_first_outcome() {
   if (on_first_outcome_) std::exchange(on_first_outcome_, nullptr)();
-}
-
-// Updates the status page. Writes a log line if the state or the reason has changed.
-void Job::report(const SampleSet& set, const std::optional<Failure>& failure,
-                 const std::vector<CheckResult>& checks) {
-  const auto now = SystemClock::now();
-  const ProbeView& before = row_->view();
-  // A probe that receives reports and has no readings knows nothing about its target, because no
-  // report has arrived yet.
-  const auto observed = checks.empty() && probe_->receiver() != nullptr ? ProbeView::State::pending
-                                                                        : ProbeView::State::ok;
-  const auto state = failure ? ProbeView::State::failed : observed;
-  const std::string_view reason = failure ? reason_name(failure->reason) : "";
-  const bool has_changed = before.state != state || before.reason != reason;
-  if (has_changed && failure) {
-    log::warn("probe failed", {{"probe", spec_.name},
-                               {"kind", std::string(spec_.kind->name)},
-                               {"target", before.target},
-                               {"reason", std::string(reason)},
-                               {"error", failure->detail}});
-  } else if (has_changed && state == ProbeView::State::ok &&
-             before.state != ProbeView::State::pending) {
-    log::info("probe recovered", {{"probe", spec_.name},
-                                  {"kind", std::string(spec_.kind->name)},
-                                  {"after", format_duration(now - before.since.value_or(now))}});
-  }
-  row_->update([&](ProbeView& view) {
-    if (view.state != state) view.since = now;
-    view.state = state;
-    view.reason = reason;
-    view.detail = failure ? failure->detail : "";
-    view.message = set.message();
-    view.last_run = now;
-    view.last_success = account_.last_success();
-    view.duration_seconds = account_.duration();
-    view.history = view.history << 2 | (failure ? 2U : 1U);
-    // If a run fails without readings, the previous results of the checks stay on the page.
-    if (!checks.empty() || !failure) view.checks = to_views(checks);
-  });
 }
 
 JobMemory Job::memory() const {
@@ -325,7 +291,7 @@ void Job::restore(const JobMemory& memory) {
     notes->restore(memory.notes);
     new_notes_.reset();
   }
-  row_->update([&](ProbeView& view) { view.last_success = account_.last_success(); });
+  report_.set_last_success(account_.last_success());
 }
 
 void Job::wait_for_state() { waits_for_state_ = probe_->notes() != nullptr; }

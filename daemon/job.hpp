@@ -4,7 +4,8 @@
 //   Schedule  due times
 //   Run       one observation, with its deadline
 //   Account   counters and last results, as the framework's series
-//   Job       connects them with the gate, the ledger, the status page and the log
+//   Report    its row of the status page, and the log of its changes
+//   Job       connects them with the gate and the ledger
 //
 // A run that exceeds its deadline is cancelled and reported as timed out at once. While its
 // coroutine has not ended, due times are counted as stuck: a probe never has two observations at a
@@ -16,6 +17,7 @@
 #include "daemon/board.hpp"
 #include "daemon/checks.hpp"
 #include "daemon/gate.hpp"
+#include "daemon/probe_report.hpp"
 #include "daemon/run.hpp"
 #include "daemon/schedule.hpp"
 #include "daemon/self_metrics.hpp"
@@ -131,8 +133,7 @@ class Job {
   void install(JobSpec spec);
   void report_first_outcome();
   [[nodiscard]] std::string constant_labels() const;
-  void report(const SampleSet& set, const std::optional<Failure>& failure,
-              const std::vector<CheckResult>& checks);
+  [[nodiscard]] Part framework_samples() const;
 
   const JobServices& services_;
   JobSpec spec_;
@@ -142,9 +143,10 @@ class Job {
   bool waits_for_state_ = false;
   std::unique_ptr<JobSpec> next_spec_;  // installed when the run in progress has ended
   std::unique_ptr<Ledger> ledger_;
-  std::unique_ptr<Board::Row> row_;
+  ProbeReport report_;
   Schedule schedule_;
   Account account_;
+  std::optional<Clock::time_point> last_end_;  // of a run
   net::Timer due_timer_;
   std::shared_ptr<Run> run_;        // queued or in progress
   std::shared_ptr<Run> cancelled_;  // its coroutine may not have ended

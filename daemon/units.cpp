@@ -36,6 +36,11 @@ std::string percentage(double percent) {
   return text + '%';
 }
 
+// Whether `status` refers to the threshold of critical.
+bool is_critical(const Thresholds& thresholds, Status status) {
+  return (status == Status::critical && thresholds.critical) || !thresholds.warn;
+}
+
 }  // namespace
 
 std::string format_duration(std::chrono::duration<double> duration) {
@@ -80,11 +85,14 @@ std::string format_reading(Unit unit, double value) {
   return short_number(value);
 }
 
+std::optional<double> deciding_threshold(const Thresholds& thresholds, Status status) {
+  return is_critical(thresholds, status) ? thresholds.critical : thresholds.warn;
+}
+
 std::string format_threshold(const Check& check, const Thresholds& thresholds, Status status) {
-  const bool critical = (status == Status::critical && thresholds.critical) || !thresholds.warn;
-  const auto& limit = critical ? thresholds.critical : thresholds.warn;
+  const std::optional<double> limit = deciding_threshold(thresholds, status);
   if (!limit) return {};
-  return std::string(critical ? "critical" : "warn") +
+  return std::string(is_critical(thresholds, status) ? "critical" : "warn") +
          (check.worse == Worse::above ? " above " : " below ") + format_reading(check.unit, *limit);
 }
 

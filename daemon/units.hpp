@@ -5,6 +5,7 @@
 #include "exporter/model/check.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 namespace vitalsd {
@@ -15,8 +16,10 @@ std::string format_duration(std::chrono::duration<double> duration);
 /// Appends the unit; formats seconds as a duration.
 std::string format_reading(Unit unit, double value);
 
-/// Returns the threshold that `status` refers to, such as "warn above 80%". For ok, returns the
-/// threshold that is reached first. Empty if there is none.
+/// The threshold that `status` refers to. For ok, the threshold that is reached first.
+std::optional<double> deciding_threshold(const Thresholds& thresholds, Status status);
+
+/// The same as text, such as "warn above 80%". Empty if there is none.
 std::string format_threshold(const Check& check, const Thresholds& thresholds, Status status);
 
 }  // namespace vitalsd

@@ -47,10 +47,14 @@ Ending Ledger::ending_of(const std::optional<Failure>& failure) {
   return failure->reason == Reason::overload ? Ending::overloaded : Ending::failed;
 }
 
+Retention Ledger::retention_of(const Line& line, const PartState& state, Ending ending, Time now) {
+  const auto overloaded_for = now - state.overloaded_since.value_or(now);
+  return decide(ending, line.metric->keep, line.missed, overloaded_for);
+}
+
 // Returns whether a line that the run did not renew is kept. Updates the line.
 bool Ledger::survives(Line& line, const PartState& state, Ending ending, Time now) {
-  const auto overloaded_for = now - state.overloaded_since.value_or(now);
-  const Retention retention = decide(ending, line.metric->keep, line.missed, overloaded_for);
+  const Retention retention = retention_of(line, state, ending, now);
   if (retention == Retention::renew) line.renewed = now;
   line.missed = retention == Retention::keep;
   return retention != Retention::drop;
@@ -312,6 +316,19 @@ void Ledger::expire(Time oldest) {
     });
   }
   if (!batch.removed.empty()) commit(batch);
+}
+
+bool Ledger::holds(const MetricInfo& metric) const {
+  const std::vector<Line>& lines = parts_.front().lines;
+  return std::ranges::find(lines, &metric, &Line::metric) != lines.end();
+}
+
+bool Ledger::keeps(const MetricInfo& metric, const std::optional<Failure>& failure,
+                   Time now) const {
+  const PartState& state = parts_.front();
+  const auto line = std::ranges::find(state.lines, &metric, &Line::metric);
+  return line != state.lines.end() &&
+         retention_of(*line, state, ending_of(failure), now) != Retention::drop;
 }
 
 std::vector<StoredFact> Ledger::facts() const {

@@ -93,6 +93,12 @@ class Ledger {
   /// Removes the readings that were last renewed before `oldest`.
   void expire(Time oldest);
 
+  /// Whether samples of the probe itself, not of its parts, are published for `metric`.
+  [[nodiscard]] bool holds(const MetricInfo& metric) const;
+  /// Whether publish() at `now` will keep them after a run that ended with `failure` and has none.
+  [[nodiscard]] bool keeps(const MetricInfo& metric, const std::optional<Failure>& failure,
+                           Time now) const;
+
   /// The number of samples left out because the same set already had their metric and labels. More
   /// than 0 is a bug of vitalsd.
   [[nodiscard]] std::size_t duplicates() const { return duplicates_; }
@@ -142,6 +148,7 @@ class Ledger {
 
   static Ending ending_of(const std::optional<Failure>& failure);
   static bool survives(Line& line, const PartState& state, Ending ending, Time now);
+  static Retention retention_of(const Line& line, const PartState& state, Ending ending, Time now);
   static void drop(PartState& state, Batch& batch);
   static void drop(Attached& attached, Batch& batch);
   static void replace(Attached& attached, const Fragment& fragment, Time now, Batch& batch);

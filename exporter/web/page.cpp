@@ -5,37 +5,53 @@
 #include <charconv>
 #include <chrono>
 #include <cstdint>
-#include <ctime>
+#include <string>
 #include <tuple>
-
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
+#include <utility>
+#include <vector>
 
 namespace vitalsd {
 namespace {
 
 constexpr std::string_view kStyle = R"css(
-:root { color-scheme: light dark; --line: #8884; --dim: #888; --ok: #1a7f37; --warn: #9a6700;
+:root { color-scheme: light dark; --line: #8884; --dim: #656d76; --ok: #1a7f37; --warn: #9a6700;
   --bad: #cf222e; }
-@media (prefers-color-scheme: dark) { :root { --ok: #3fb950; --warn: #d29922; --bad: #f85149; } }
+@media (prefers-color-scheme: dark) {
+  :root { --dim: #9198a1; --ok: #3fb950; --warn: #d29922; --bad: #f85149; } }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .2rem; }
 nav { color: var(--dim); margin-bottom: 1.5rem; }
+.notice { white-space: pre-wrap; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; color: var(--dim); font-size: .85rem; }
 th, td { padding: .45rem .8rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n { white-space: nowrap; }
+time, .l { white-space: nowrap; }
+td, .notice { overflow-wrap: anywhere; }
+td:first-child, td:nth-child(n+4) { overflow-wrap: normal; white-space: nowrap; }
 a { color: inherit; }
-small { color: var(--dim); display: block; overflow-wrap: anywhere; }
+small { color: var(--dim); display: block; }
 small.e { color: var(--bad); }
+.l { border: 1px solid var(--line); border-radius: 3px; padding: 0 .3em; }
 summary { color: var(--dim); font-size: .85rem; }
 pre { margin: 0; max-height: 20rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-b.ok, i.ok { color: var(--ok); } b.warning, i.warning { color: var(--warn); }
-b.failed, b.stuck, b.critical, i.critical { color: var(--bad); } b.pending { color: var(--dim); }
+.ok { color: var(--ok); } .warning { color: var(--warn); } .critical { color: var(--bad); }
+.unknown { color: var(--dim); }
 i { font-style: normal; }
-.h { letter-spacing: 1px; font-family: monospace; white-space: nowrap; }
+.h { letter-spacing: 1px; font-family: monospace; }
 .h .o { color: var(--ok); } .h .f { color: var(--bad); } .h .s { color: var(--dim); }
+@media (max-width: 700px) {
+  body { margin: 1rem auto; }
+  thead { display: none; }
+  table, tbody { display: block; }
+  tr { display: block; border: 1px solid var(--line); border-radius: 6px; margin-bottom: .8rem;
+    padding: .4rem .7rem; }
+  td { display: block; border: 0; padding: .15rem 0; }
+  td:empty { display: none; }
+  td:nth-child(n+4) { white-space: normal; }
+  td:nth-child(n+4)::before { content: attr(data-name) ": "; color: var(--dim); }
+  td:nth-child(n+4) small { display: inline; margin-left: .6em; }
+  .h, .l { overflow-wrap: anywhere; white-space: normal; }
+}
 )css";
 
 std::string age(std::chrono::system_clock::duration duration) {
@@ -55,25 +71,19 @@ std::string duration_text(double seconds) {
   return std::string(buffer.data(), result.ptr) + (small ? " ms" : " s");
 }
 
-std::string iso_time(ProbeView::Time time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  std::array<char, 32> buffer{};
-  const std::size_t size = std::strftime(buffer.data(), buffer.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return {buffer.data(), size};
+// `text`, with the time that it refers to as its title.
+std::string timed(ProbeView::Time time, const std::string& text) {
+  const std::string iso = iso_time(time);
+  return "<time datetime=\"" + iso + "\" title=\"" + iso + "\">" + text + "</time>";
 }
 
-std::string_view mark(Status status) {
-  switch (status) {
-    case Status::ok:
-      return "✓";
-    case Status::warning:
-      return "!";
-    case Status::critical:
-      return "✗";
-  }
-  return "";
+std::string ago(ProbeView::Time then, ProbeView::Time now) {
+  return timed(then, age(now - then) + " ago");
+}
+
+std::string marked(Verdict verdict) {
+  return "<i class=" + std::string(verdict_name(verdict)) + '>' + std::string(mark(verdict)) +
+         "</i> ";
 }
 
 std::string history(std::uint64_t bits) {
@@ -96,51 +106,87 @@ std::string history(std::uint64_t bits) {
   return out + "</span>";
 }
 
-// The order of rows: failures, then failed checks by severity, then the rest.
-int rank(const ProbeView& probe) {
-  if (probe.state == ProbeView::State::stuck || probe.state == ProbeView::State::failed) return 0;
-  Status worst = Status::ok;
-  for (const CheckView& check : probe.checks) worst = std::max(worst, check.status);
-  return 3 - static_cast<int>(worst) + (probe.state == ProbeView::State::pending ? 1 : 0);
+// A cell. On a narrow screen, where the table has no head, some cells show `name`.
+std::string cell(std::string_view name, const std::string& content) {
+  return "<td data-name=\"" + std::string(name) + "\">" + content + "</td>";
 }
 
-void append_row(std::string& out, const ProbeView& probe, ProbeView::Time now) {
-  const std::string state(state_name(probe.state));
-  out += "<tr><td class=n><b class=" + state + ">" + state + "</b>";
-  if (probe.since) out += "<small>for " + age(now - *probe.since) + "</small>";
-  out += "</td><td><a href=\"probes/" + escape_html(probe.name) + "/metrics\">" +
-         escape_html(probe.name) + "</a><small>" + escape_html(probe.kind) + " " +
-         escape_html(probe.target) + "</small>";
+std::string state_cell(const ProbeView& probe, Verdict verdict, ProbeView::Time now) {
+  const std::string name(verdict_name(verdict));
+  std::string out = "<b class=" + name + ">" + name + "</b>";
+  if (probe.since) {
+    out += "<small>for " + timed(*probe.since, age(now - *probe.since)) + "</small>";
+  }
+  return out;
+}
+
+std::string probe_cell(const ProbeView& probe) {
+  std::string out = "<a href=\"probes/" + escape_html(probe.name) + "/metrics\">" +
+                    escape_html(probe.name) + "</a><small>" + escape_html(probe.kind) + " " +
+                    escape_html(probe.target) + "</small>";
+  if (!probe.labels.empty()) {
+    out += "<small>";
+    for (const auto& [name, value] : probe.labels) {
+      out += "<span class=l>" + escape_html(name) + "=" + escape_html(value) + "</span> ";
+    }
+    out += "</small>";
+  }
   if (!probe.reason.empty()) {
-    out += "<small class=e>" + escape_html(probe.reason) + ": " + escape_html(probe.detail) +
-           "</small>";
+    const bool is_pending = probe.state == ProbeView::State::pending;
+    out += std::string("<small") + (is_pending ? ">" : " class=e>") + escape_html(probe.reason) +
+           ": " + escape_html(probe.detail) + "</small>";
   }
   if (!probe.message.empty()) {
     out += "<details><summary>message</summary><pre>" + escape_html(probe.message) +
            "</pre></details>";
   }
-  out += "</td><td>";
+  return out;
+}
+
+std::string checks_cell(const ProbeView& probe) {
+  std::string out;
   for (const CheckView& check : probe.checks) {
-    out += "<i class=" + std::string(status_name(check.status)) + ">" +
-           std::string(mark(check.status)) + "</i> " + escape_html(check.name) + " " +
-           escape_html(check.reading);
+    out += marked(verdict(check)) + escape_html(check.name) + " " + escape_html(check.reading);
     if (!check.object.empty()) out += " (" + escape_html(check.object) + ")";
     if (!check.threshold.empty())
       out += "<small>" + escape_html(check.threshold) + "</small>";
     else
       out += "<br>";
   }
-  out += "</td><td class=n>";
-  if (probe.last_run) {
-    out += age(now - *probe.last_run) + " ago<small>took " + duration_text(probe.duration_seconds) +
-           ", every " + age(probe.interval) + "</small>";
+  return out;
+}
+
+std::string last_run_cell(const ProbeView& probe, ProbeView::Time now) {
+  if (!probe.last_run) return "";
+  return ago(*probe.last_run, now) + "<small>took " + duration_text(probe.duration_seconds) +
+         ", every " + age(probe.interval) + "</small>";
+}
+
+std::string last_success_cell(const ProbeView& probe, ProbeView::Time now) {
+  if (probe.last_success) return ago(*probe.last_success, now);
+  return probe.last_run ? "never" : "";
+}
+
+void append_row(std::string& out, const ProbeView& probe, Verdict verdict, ProbeView::Time now) {
+  out += "<tr>" + cell("State", state_cell(probe, verdict, now)) +
+         cell("Probe", probe_cell(probe)) + cell("Checks", checks_cell(probe)) +
+         cell("Last run", last_run_cell(probe, now)) +
+         cell("Last success", last_success_cell(probe, now)) +
+         cell("Recent runs", history(probe.history)) + "</tr>\n";
+}
+
+std::string_view color(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::ok:
+      return "#1a7f37";
+    case Verdict::warning:
+      return "#d29922";
+    case Verdict::critical:
+      return "#cf222e";
+    case Verdict::unknown:
+      break;
   }
-  out += "</td><td class=n>";
-  if (probe.last_success)
-    out += age(now - *probe.last_success) + " ago";
-  else if (probe.last_run)
-    out += "never";
-  out += "</td><td>" + history(probe.history) + "</td></tr>\n";
+  return "#888";
 }
 
 }  // namespace
@@ -172,80 +218,38 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
+std::string favicon(Verdict verdict) {
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\">"
+         "<circle cx=\"8\" cy=\"8\" r=\"7\" fill=\"" +
+         std::string(color(verdict)) + "\"/></svg>\n";
+}
+
 std::string status_page(const Overview& overview) {
-  const auto& [probes, version, now, healthy, leads, notices] = overview;
-  std::vector<const ProbeView*> sorted;
-  for (const ProbeView& probe : probes) sorted.push_back(&probe);
-  std::ranges::sort(sorted, {}, [](const ProbeView* p) {
-    return std::tuple(rank(*p), std::string_view(p->name));
+  std::vector<std::pair<Verdict, const ProbeView*>> rows;
+  for (const ProbeView& probe : overview.probes) rows.emplace_back(verdict(probe), &probe);
+  std::ranges::sort(rows, {}, [](const auto& row) {
+    return std::tuple(std::ranges::find(kVerdicts, row.first), std::string_view(row.second->name));
   });
-  const auto ok = std::ranges::count(probes, ProbeView::State::ok, &ProbeView::state);
-  const std::string title =
-      !healthy ? "the probe loop does not respond: all states are stale"
-      : !leads ? "standby: another replica is the leader"
-               : std::to_string(ok) + " of " + std::to_string(probes.size()) + " probes ok";
+  const std::string name(verdict_name(verdict(overview)));
+  const std::string text = headline(overview);
+  // The address of the icon contains the verdict, because browsers keep icons.
   std::string out =
       "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
       "<meta name=viewport content=\"width=device-width\">"
-      "<title>vitalsd: " +
-      title + "</title><style>" + std::string(kStyle) +
-      "</style></head><body>\n"
-      "<h1>" +
-      title +
-      "</h1>\n"
-      "<nav>vitalsd " +
-      escape_html(version) + ", " + iso_time(now) +
+      "<link rel=icon type=\"image/svg+xml\" href=\"favicon.ico?" +
+      name + "\"><title>vitalsd: " + name + ": " + text + "</title><style>" + std::string(kStyle) +
+      "</style></head><body>\n<h1><b class=" + name + ">" + name + "</b>: " + text +
+      "</h1>\n<nav>vitalsd " + escape_html(overview.version) + ", " + iso_time(overview.now) +
       " &nbsp; <a href=metrics>metrics</a> &nbsp; <a href=\"api/v1/status\">JSON</a>"
       " &nbsp; <a href=\"-/healthy\">health</a> &nbsp; <a href=\"-/ready\">readiness</a></nav>\n";
-  for (const std::string& notice : notices) {
-    out += "<p><i class=warning>!</i> " + escape_html(notice) + "</p>\n";
+  for (const std::string& notice : overview.notices) {
+    out += "<p class=notice>" + marked(Verdict::warning) + escape_html(notice) + "</p>\n";
   }
   out +=
       "<table><thead><tr><th>State</th><th>Probe</th><th>Checks</th><th>Last run</th>"
       "<th>Last success</th><th>Recent runs</th></tr></thead><tbody>\n";
-  for (const ProbeView* probe : sorted) append_row(out, *probe, now);
+  for (const auto& [verdict, probe] : rows) append_row(out, *probe, verdict, overview.now);
   return out + "</tbody></table></body></html>\n";
-}
-
-std::string status_json(const Overview& overview) {
-  const auto& [probes, version, now, healthy, leads, notices] = overview;
-  boost::json::array list;
-  for (const ProbeView& probe : probes) {
-    boost::json::object& row = list.emplace_back(boost::json::object()).as_object();
-    row["name"] = probe.name;
-    row["kind"] = probe.kind;
-    row["target"] = probe.target;
-    row["interval_seconds"] = std::chrono::duration<double>(probe.interval).count();
-    row["state"] = std::string(state_name(probe.state));
-    if (probe.since) row["since"] = iso_time(*probe.since);
-    if (!probe.reason.empty()) {
-      row["reason"] = probe.reason;
-      row["error"] = probe.detail;
-    }
-    if (!probe.message.empty()) row["message"] = probe.message;
-    if (probe.last_run) {
-      row["last_run"] = iso_time(*probe.last_run);
-      row["duration_seconds"] = probe.duration_seconds;
-    }
-    if (probe.last_success) row["last_success"] = iso_time(*probe.last_success);
-    boost::json::array& checks = row["checks"].emplace_array();
-    for (const CheckView& check : probe.checks) {
-      boost::json::object& item = checks.emplace_back(boost::json::object()).as_object();
-      item["name"] = check.name;
-      item["status"] = std::string(status_name(check.status));
-      item["reading"] = check.reading;
-      if (!check.object.empty()) item["object"] = check.object;
-      if (!check.threshold.empty()) item["threshold"] = check.threshold;
-    }
-  }
-  boost::json::object document;
-  document["version"] = std::string(version);
-  document["time"] = iso_time(now);
-  document["healthy"] = healthy;
-  document["leads"] = leads;
-  document["notices"] = boost::json::array(notices.begin(), notices.end());
-  document["probes"] = std::move(list);
-  return boost::json::serialize(document) + '\n';
 }
 
 }  // namespace vitalsd

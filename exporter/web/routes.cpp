@@ -3,11 +3,13 @@
 #include "exporter/model/gzip.hpp"
 #include "exporter/model/text_format.hpp"
 #include "exporter/web/page.hpp"
+#include "exporter/web/status_json.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <optional>
 
@@ -108,8 +110,24 @@ WebResponse html(std::string body) {
   response.route = "/";
   response.headers.emplace_back(
       "Content-Security-Policy",
-      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+      "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; frame-ancestors 'none'");
   return response;
+}
+
+// Shows of each probe what /metrics publishes: nothing on a standby replica, and no readings while
+// the probe loop does not respond.
+Overview overview_of(const WebOptions& options) {
+  Overview overview{.probes = options.probes(),
+                    .version = options.version,
+                    .now = std::chrono::system_clock::now(),
+                    .healthy = options.healthy(),
+                    .leads = is_leader(options)};
+  if (options.notices) overview.notices = options.notices();
+  if (!overview.leads) overview.probes.clear();
+  if (!overview.healthy) {
+    for (ProbeView& probe : overview.probes) expire(probe, "the probe loop does not respond");
+  }
+  return overview;
 }
 
 // "/probes/NAME/metrics" -> NAME.
@@ -229,17 +247,14 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
                ? plain(200, "vitalsd is ready.\n", "/-/ready")
                : plain(503, "Some probes have not completed their first run.\n", "/-/ready");
   }
-  const auto overview = [&] {
-    return Overview{options.probes(),
-                    options.version,
-                    std::chrono::system_clock::now(),
-                    options.healthy(),
-                    is_leader(options),
-                    options.notices ? options.notices() : std::vector<std::string>()};
-  };
-  if (path == "/") return html(status_page(overview()));
+  if (path == "/") return html(status_page(overview_of(options)));
+  if (path == "/favicon.ico") {
+    WebResponse response = plain(200, favicon(verdict(overview_of(options))), "/");
+    response.content_type = "image/svg+xml";
+    return response;
+  }
   if (path == "/api/v1/status") {
-    WebResponse response = plain(200, status_json(overview()), "/api");
+    WebResponse response = plain(200, status_json(overview_of(options)), "/api");
     response.content_type = "application/json";
     return response;
   }

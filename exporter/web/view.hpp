@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vitalsd {
@@ -20,22 +21,29 @@ struct CheckView {
   /// The threshold that determines the status: "warn above 80%"; may be empty.
   std::string threshold;
   Status status = Status::ok;
+  double value = 0;  ///< the reading in `unit`
+  Unit unit = Unit::none;
+  std::optional<double> limit{};  ///< the threshold in `unit`
+  Worse worse = Worse::above;
 };
 
 struct ProbeView {
   using Time = std::chrono::system_clock::time_point;
-  enum class State : unsigned char { pending, ok, failed, stuck };
+  /// What is known from the runs of the probe. `pending`: nothing yet. `stale`: nothing any more,
+  /// because no run has ended for too long. verdict() combines it with the checks.
+  enum class State : unsigned char { pending, ok, failed, stuck, stale };
 
   std::string name;
   std::string_view kind;  ///< a static string, like `reason`
   std::string target;
+  std::vector<std::pair<std::string, std::string>> labels;  ///< from the configuration
   std::chrono::milliseconds interval{};
   State state = State::pending;
-  std::string_view reason;  ///< of the current failure; empty if the last run succeeded
+  std::string_view reason;  ///< of the failure, or why nothing is known; empty if the run succeeded
   std::string detail;
   std::optional<Time> last_run;      ///< the end of the last run
   std::optional<Time> last_success;  ///< the end of the last successful run
-  std::optional<Time> since;         ///< the start of the current state
+  std::optional<Time> since;         ///< the start of the current verdict
   double duration_seconds = 0;       ///< of the last run
   std::string message;               ///< of the target, of one or several lines; may be empty
   std::vector<CheckView> checks;
@@ -44,19 +52,5 @@ struct ProbeView {
   std::uint64_t history = 0;
   static constexpr int kHistory = 32;
 };
-
-constexpr std::string_view state_name(ProbeView::State state) {
-  switch (state) {
-    case ProbeView::State::pending:
-      return "pending";
-    case ProbeView::State::ok:
-      return "ok";
-    case ProbeView::State::failed:
-      return "failed";
-    case ProbeView::State::stuck:
-      return "stuck";
-  }
-  return "";
-}
 
 }  // namespace vitalsd

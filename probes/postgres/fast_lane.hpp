@@ -6,6 +6,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace vitalsd::postgres {
 
@@ -17,5 +18,8 @@ std::string fast_statements(int version);
 /// statement that permits it, in which {role} is the role. Throws ProbeError(protocol) if a result
 /// or a column is missing.
 std::string add_fast_lane(std::span<const net::PgResult> results, int version, Part& out);
+
+/// Adds the check of the permissions. `lacks` is what add_fast_lane() returned, with the role.
+void check_permissions(std::string_view lacks, Part& out);
 
 }  // namespace vitalsd::postgres

@@ -280,6 +280,11 @@ inline constexpr Check kReplicationLagCheck{
     .help =
         "on a standby with primary_conninfo: pg_replication_lag_seconds without "
         "recovery_min_apply_delay; from PostgreSQL 12"};
+inline constexpr Check kPermissionsCheck{
+    .name = "permissions",
+    .warn = 0,
+    .critical = {},
+    .help = "groups of readings that are missing because the role lacks pg_monitor"};
 inline constexpr Check kReplayPausedCheck{
     .name = "replay_paused",
     .warn = 0,

@@ -243,6 +243,6 @@ inline constexpr std::array kChecks = {
     &kConnectionsCheck,    &kArchiveCheck,      &kWraparoundCheck,        &kSlotWalCheck,
     &kSlotStatusCheck,     &kLockWaitCheck,     &kIdleInTransactionCheck, &kPreparedCheck,
     &kReplicationLagCheck, &kReplayPausedCheck, &kWalReceiverCheck,       &kVacuumCheck,
-    &kSequenceCheck,       &kInvalidIndexCheck};
+    &kSequenceCheck,       &kInvalidIndexCheck, &kPermissionsCheck};
 
 }  // namespace vitalsd::postgres

@@ -180,7 +180,9 @@ class PostgresProbe final : public Probe {
     postgres::add_statistics(results, unarchived_, out);
     std::string lacks = postgres::add_fast_lane(
         std::span(results).subspan(postgres::kStatementCount), version, out);
-    if (!lacks.empty()) out.show(postgres::with_role(std::move(lacks), connection->user()));
+    if (!lacks.empty()) lacks = postgres::with_role(std::move(lacks), connection->user());
+    postgres::check_permissions(lacks, out);
+    if (!lacks.empty()) out.show(lacks);
     recognize(results.at(0));
     const auto now = std::chrono::steady_clock::now();
     const config::Duration wait =

@@ -133,7 +133,7 @@ def test_old_and_missing_backups(vitalsd: Daemon, tmp_path: Path) -> None:
     daemon.wait_for("vitalsd_check_status", 2, check="age")
     assert daemon.value("backup_newest_size_bytes") == 0
     (row,) = daemon.status()["probes"]
-    assert [(check["status"], check["object"]) for check in row["checks"]] == [
+    assert [(check["state"], check["object"]) for check in row["checks"]] == [
         ("critical", "no good backup")
     ]
 

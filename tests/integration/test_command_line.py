@@ -86,12 +86,14 @@ def test_check_as_json(config: Callable[..., Path], examples: dict[int, str]) ->
     done = run("check", "--format", "json", "--config", config(*examples.values()))
     assert done.returncode == CRITICAL
     document = json.loads(done.stdout)
-    assert document["status"] == "critical"
+    assert document["state"] == "critical"
     probes = {probe["name"]: probe for probe in document["probes"]}
-    statuses = {name: probe["status"] for name, probe in probes.items()}
-    assert statuses == {"web": "ok", "dumps": "warning", "nobody": "critical", "api": "unknown"}
+    states = {name: probe["state"] for name, probe in probes.items()}
+    assert states == {"web": "ok", "dumps": "warning", "nobody": "critical", "api": "unknown"}
     (age,) = probes["dumps"]["checks"]
-    assert (age["name"], age["status"], age["object"]) == ("age", "warning", "dump")
+    assert (age["name"], age["state"], age["object"]) == ("age", "warning", "dump")
+    assert 7200 <= age["reading"] < 7200 + PATIENCE * 60
+    assert (age["unit"], age["threshold"], age["worse"]) == ("seconds", 3600, "above")
     assert (probes["nobody"]["reason"], probes["api"]["reason"]) == ("connect", "config")
     assert "Connection refused" in probes["nobody"]["error"]
     assert "reason" not in probes["web"]

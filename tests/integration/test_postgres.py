@@ -146,13 +146,19 @@ def test_without_pg_monitor(vitalsd: Daemon, postgres: Postgres) -> None:
         [db(postgres, "sees"), db(postgres, "blind", "viewer")], environment=passwords(postgres)
     )
     missing = {"reason": "permission"}
-    assert daemon.value("pg_monitoring_incomplete", probe="sees", **missing) == 0
-    assert daemon.value("pg_monitoring_incomplete", probe="blind", **missing) == 1
+    daemon.wait_for("pg_monitoring_incomplete", 0, probe="sees", **missing)
+    daemon.wait_for("pg_monitoring_incomplete", 1, probe="blind", **missing)
     with postgres.held(4, "postgres"):
         for probe in ("sees", "blind"):
             daemon.wait_for("pg_stat_activity_count", 4, probe=probe, datname="postgres")
     assert daemon.samples("pg_stat_activity_connections", probe="blind") == []
-    daemon.wait_ok("blind")
+    daemon.wait_for("vitalsd_check_status", 0, probe="sees", check="permissions")
+    daemon.wait_for("vitalsd_check_status", 1, probe="blind", check="permissions")
+    daemon.wait_for("vitalsd_probe_status", 1, probe="blind")
+    daemon.wait_for("vitalsd_probe_status", 0, probe="sees")
+    wait_until(lambda: [row["state"] for row in daemon.status()["probes"]] == ["warning", "ok"])
+    line = daemon.log_lines("check changed", probe="blind", check="permissions")[0]
+    assert 'GRANT pg_monitor TO "viewer"' in line["reading"]
 
 
 def test_sizes_locks_and_archiving(vitalsd: Daemon, postgres: Postgres) -> None:

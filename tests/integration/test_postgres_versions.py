@@ -109,6 +109,7 @@ def test_a_healthy_primary_and_its_standby_are_silent(
             )
         primary = {"connections", "idle_in_transaction", "wraparound", "prepared_transaction_age"}
         primary |= {"slot_wal", "invalid_indexes", "sequence_usage", "vacuum_overdue"}
+        primary |= {"permissions"}
         primary |= {"slot_status"} if server.major >= 13 else set()
         primary |= {"lock_wait"} if server.major >= 14 else set()
         wait_until(lambda: statuses(daemon).keys() == primary, what=lambda: f"{statuses(daemon)}")

@@ -180,9 +180,9 @@ def test_queries(vitalsd: Daemon, prometheus: Callable[..., Prometheus]) -> None
     daemon.wait_ok("metrics")
     assert daemon.value(value, query="figure") == 12
     assert daemon.value("vitalsd_check_status", check="figure") == 0
-    assert check(daemon, "figure")["reading"] == "12"
+    assert check(daemon, "figure")["reading"] == 12
     assert daemon.value("vitalsd_check_status", check="ratio") == 1
-    assert check(daemon, "ratio")["threshold"] == "warn above 1%"
+    assert check(daemon, "ratio")["threshold"] == 0.01
     assert daemon.value("vitalsd_check_status", check="low") == 2
     for name in ("empty", "nan"):
         assert daemon.value(value, query=name) is None

@@ -357,7 +357,7 @@ def test_lines_that_are_left_out_are_a_warning(vitalsd: Daemon, http_peer: HttpP
     (row,) = daemon.status()["probes"]
     (check,) = (check for check in row["checks"] if check["name"] == "dropped")
     where = f"({http_peer.url('/metrics')})"
-    assert check["reading"] == "4"
+    assert check["reading"] == 4
     assert check["object"] == (
         f"1 invalid: line 3 {where}; 2 duplicate: a {where}; 1 declared: process_open_fds {where}"
     )

@@ -36,7 +36,7 @@ def test_a_file_of_9842ba9(vitalsd: Daemon, tmp_path: Path) -> None:
         assert daemon.value("backup_newest_size_bytes") == 4096
         (row,) = daemon.status()["probes"]
         assert row["last_success"] == "2026-11-28T20:02:30Z"
-        assert row["state"] == "failed"
+        assert row["state"] == "critical"
         daemon.wait_runs("backups", 3)  # failures keep them, and so does a restart
         daemon.restart()
 

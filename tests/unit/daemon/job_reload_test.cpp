@@ -63,7 +63,8 @@ TEST_F(JobReloadTest, OtherTargetKeepsCountersOnly) {
   EXPECT_EQ(next.inherited, 0);
   EXPECT_EQ(test::samples(exposition),
             "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"ok\"} 1\n"
-            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"failed\"} 0\n");
+            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"failed\"} 0\n"
+            "vitalsd_probe_status{probe=\"p\",instance=\"p\"} 3\n");
   EXPECT_EQ(view().state, ProbeView::State::pending);
   EXPECT_EQ(view().target, "elsewhere");
   ASSERT_TRUE(until([&] { return runs("ok") == 2; }));

@@ -34,7 +34,8 @@ TEST_F(JobTest, PublishesZeroCountsBeforeTheFirstRun) {
   start();
   EXPECT_EQ(test::samples(exposition),
             "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"ok\"} 0\n"
-            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"failed\"} 0\n");
+            "vitalsd_probe_runs_total{probe=\"p\",instance=\"p\",outcome=\"failed\"} 0\n"
+            "vitalsd_probe_status{probe=\"p\",instance=\"p\"} 3\n");
   EXPECT_EQ(view().state, ProbeView::State::pending);
 }
 

@@ -136,6 +136,14 @@ TEST_F(RoutesTest, StatusPageForbidsScripts) {
   EXPECT_TRUE(header(response, "Content-Security-Policy").starts_with("default-src 'none'"));
 }
 
+TEST_F(RoutesTest, StatusPageHasAnIcon) {
+  EXPECT_TRUE(body(get("/")).contains("href=\"favicon.ico?"));
+  const WebResponse response = get("/favicon.ico?ok");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, "image/svg+xml");
+  EXPECT_TRUE(header(get("/"), "Content-Security-Policy").contains("img-src 'self'"));
+}
+
 TEST_F(RoutesTest, StatusIsAvailableAsJson) {
   const WebResponse response = get("/api/v1/status");
   EXPECT_EQ(response.content_type, "application/json");

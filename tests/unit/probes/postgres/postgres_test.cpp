@@ -286,8 +286,14 @@ TEST_F(PostgresTest, TellsWhichReadingsTheRoleLacks) {
   test::Observation run = observe();
   EXPECT_EQ(run.value("vitalsd_postgres_reading_permitted", {{"reading", "sessions"}}), 1);
   EXPECT_EQ(run.count("vitalsd_postgres_reading_permitted"), 2U);  // it is no standby
+  EXPECT_EQ(run.status("permissions"), Status::ok);
   rights.rows = {{"f", "f", "t"}};
   run = observe();
+  const std::string_view grant =
+      "not read: sessions and statements of other roles, standbys, the WAL receiver: "
+      "GRANT pg_monitor TO \"monitor\"";
+  EXPECT_EQ(run.reading("permissions", grant), 2) << run.text();
+  EXPECT_EQ(run.status("permissions", grant), Status::warning);
   EXPECT_EQ(run.value("vitalsd_postgres_reading_permitted", {{"reading", "standby_settings"}}), 0);
 }
 

@@ -1,0 +1,31 @@
+// What the status page and its JSON show: all probes, and the process itself.
+#pragma once
+
+#include "exporter/web/verdict.hpp"
+#include "exporter/web/view.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd {
+
+struct Overview {
+  std::vector<ProbeView> probes;
+  std::string_view version;
+  ProbeView::Time now;  ///< all ages are relative to this time
+  bool healthy = true;  ///< false: the probe loop does not respond, so all states are stale
+  bool leads = true;    ///< false: another replica is the leader
+  std::vector<std::string> notices{};  ///< problems of the process itself
+};
+
+/// That of all probes. Unknown if this process does not observe them.
+Verdict verdict(const Overview& overview);
+
+/// The number of probes by verdict, or why nothing is known.
+std::string headline(const Overview& overview);
+
+/// "2026-01-01T00:00:00Z".
+std::string iso_time(ProbeView::Time time);
+
+}  // namespace vitalsd
