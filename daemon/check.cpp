@@ -1,6 +1,9 @@
 #include "daemon/check.hpp"
 
+#include "config/problems.hpp"
 #include "daemon/board.hpp"
+#include "daemon/build.hpp"
+#include "daemon/check_output.hpp"
 #include "daemon/gate.hpp"
 #include "daemon/limits.hpp"
 #include "daemon/log.hpp"
@@ -9,49 +12,90 @@
 #include "daemon/self_metrics.hpp"
 #include "daemon/version.hpp"
 #include "exporter/web/status_json.hpp"
+#include "probes/registry.hpp"
 #include "probes/services.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
-#include <ranges>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <fmt/format.h>
+#include <unistd.h>
 
 namespace vitalsd {
-std::string check_text(const std::vector<ProbeView>& probes) {
-  std::size_t name_width = 0;
-  std::size_t kind_width = 0;
-  for (const ProbeView& probe : probes) {
-    name_width = std::max(name_width, probe.name.size());
-    kind_width = std::max(kind_width, probe.kind.size());
-  }
-  std::string out;
-  std::array<std::size_t, 4> counts{};
-  for (const ProbeView& probe : probes) {
-    const Verdict verdict_of_probe = verdict(probe);
-    ++counts.at(static_cast<std::size_t>(verdict_of_probe));
-    out += fmt::format("{} {:<{}}  {:<{}}  {}\n", mark(verdict_of_probe), probe.name, name_width,
-                       probe.kind, kind_width, probe.target);
-    if (!probe.reason.empty()) out += fmt::format("    {}: {}\n", probe.reason, probe.detail);
-    for (const CheckView& check : probe.checks) {
-      out += fmt::format("    {} {} {}\n", mark(verdict(check)), check.name, describe(check));
-    }
-    for (const auto line : std::views::split(probe.message, '\n')) {
-      if (!line.empty()) out += fmt::format("    {}\n", std::string_view(line));
-    }
-  }
-  return out + fmt::format("\n{} probes: {} ok, {} warning, {} critical, {} unknown\n",
-                           probes.size(), counts[0], counts[1], counts[2], counts[3]);
+namespace {
+
+// The part of a probe that a filter can select before the probe runs.
+ProbeView described(const JobSpec& job) {
+  ProbeView view;
+  view.name = job.name;
+  view.kind = job.kind->name;
+  view.labels = job.labels;
+  return view;
 }
 
-int run_check(const std::string& config_file, CheckFormat format) {
+// Returns why a pattern of the filter selects no probe; empty if each selects one.
+std::string mismatch(const ProbeFilter& filter, const std::vector<JobSpec>& jobs) {
+  std::vector<std::string_view> names;
+  for (const JobSpec& job : jobs) names.push_back(job.name);
+  const auto is_unused = [&](const ProbeFilter& part) {
+    return std::ranges::none_of(jobs,
+                                [&](const JobSpec& job) { return matches(part, described(job)); });
+  };
+  for (const std::string& name : filter.names) {
+    if (is_unused({.names = {name}})) {
+      return "no probe has the name " + config::quoted(name) + config::did_you_mean(name, names);
+    }
+  }
+  for (const std::string& kind : filter.kinds) {
+    if (is_unused({.kinds = {kind}})) {
+      return "no probe has the kind " + config::quoted(kind) +
+             config::did_you_mean(kind, kind_names());
+    }
+  }
+  if (!jobs.empty() &&
+      is_unused({.names = filter.names, .kinds = filter.kinds, .labels = filter.labels})) {
+    return "no probe has these labels and matches the other arguments";
+  }
+  return "";
+}
+
+// https://no-color.org
+bool has_colors() {
+  const char* const no_color = std::getenv("NO_COLOR");
+  const char* const terminal = std::getenv("TERM");
+  return isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0') &&
+         terminal != nullptr && std::string_view(terminal) != "dumb";
+}
+
+std::string to_text(Overview overview, const CheckOptions& options) {
+  const ProbeFilter shown{.states = options.filter.states};
+  if (!options.by_name) {
+    std::ranges::sort(overview.probes, {}, [](const ProbeView& probe) {
+      return std::pair(std::ranges::find(kVerdicts, verdict(probe)), std::string_view(probe.name));
+    });
+  }
+  switch (options.format) {
+    case CheckOptions::Format::text:
+      return check_text(overview.probes, shown, has_colors());
+    case CheckOptions::Format::nagios:
+      return check_nagios(overview.probes, shown);
+    case CheckOptions::Format::markdown:
+      return check_markdown(overview.probes, shown);
+    case CheckOptions::Format::json:
+      break;
+  }
+  std::erase_if(overview.probes, [&](const ProbeView& probe) { return !matches(shown, probe); });
+  return status_json(overview);
+}
+
+}  // namespace
+
+int run_check(const CheckOptions& options) {
   // The printed result contains every failure, so the log is limited to errors.
   log::configure({config::LogLevel::error, config::LogFormat::logfmt});
   asio::io_context loop{1};
@@ -59,12 +103,21 @@ int run_check(const std::string& config_file, CheckFormat format) {
   Board board;
   SelfMetrics metrics;
   ProbeServices services(loop, {});
-  Loaded loaded = load_configuration(config_file, services.environment);
+  Loaded loaded = load_configuration(options.config_file, services.environment);
   const config::Problems& problems = loaded.document->problems();
   if (problems.has_errors()) {
     std::fputs(problems.text().c_str(), stderr);
     return static_cast<int>(Verdict::unknown);
   }
+  const ProbeFilter selected{.names = options.filter.names,
+                             .kinds = options.filter.kinds,
+                             .labels = options.filter.labels};
+  if (const std::string error = mismatch(selected, loaded.jobs); !error.empty()) {
+    std::fprintf(stderr, "vitalsd check: %s\n", error.c_str());
+    return static_cast<int>(Verdict::unknown);
+  }
+  std::erase_if(loaded.jobs,
+                [&](const JobSpec& job) { return !matches(selected, described(job)); });
   const config::Settings& settings = loaded.document->settings();
   services.resolver.set_servers(settings.dns_servers);
   services.kubernetes.set_access({settings.kubernetes.kubeconfig, settings.kubernetes.context});
@@ -82,12 +135,10 @@ int run_check(const std::string& config_file, CheckFormat format) {
   loop.run();
   const Overview overview{
       .probes = board.views(), .version = kVersion, .now = std::chrono::system_clock::now()};
-  const std::vector<ProbeView>& views = overview.probes;
-  const std::string out = format == CheckFormat::json ? status_json(overview) : check_text(views);
-  std::fputs(out.c_str(), stdout);
+  if (!options.quiet) std::fputs(to_text(overview, options).c_str(), stdout);
   std::fflush(nullptr);
   // Exits without destructors: connections and threads may hang.
-  std::_Exit(static_cast<int>(verdict(views)));
+  std::_Exit(static_cast<int>(verdict(overview)));
 }
 
 }  // namespace vitalsd

@@ -1,20 +1,25 @@
-// `vitalsd check`: runs every probe once, in parallel, and prints a verdict for each.
+// `vitalsd check`: runs probes once, in parallel, and prints a verdict for each.
 #pragma once
 
-#include "exporter/web/verdict.hpp"
+#include "exporter/web/filter.hpp"
 
 #include <string>
-#include <vector>
 
 namespace vitalsd {
 
-std::string check_text(const std::vector<ProbeView>& probes);
+struct CheckOptions {
+  enum class Format : unsigned char { text, json, nagios, markdown };
 
-enum class CheckFormat : unsigned char { text, json };
+  std::string config_file;
+  ProbeFilter filter{};  ///< by name, kind and label: what runs; by state: what is printed
+  Format format = Format::text;
+  bool by_name = false;  ///< prints the probes by name, not the most severe verdict first
+  bool quiet = false;    ///< prints nothing
+};
 
-/// Runs all probes of the file once, prints the result and ends the process with the verdict as its
-/// exit code, as Nagios plugins do. Returns only if the configuration is invalid, with the exit
-/// code for that.
-int run_check(const std::string& config_file, CheckFormat format);
+/// Runs the selected probes of the file once, prints the result and ends the process with the
+/// verdict on them as its exit code, as Nagios plugins do. Returns only if nothing runs, with the
+/// exit code for that: the configuration is invalid, or the filter selects no probe.
+int run_check(const CheckOptions& options);
 
 }  // namespace vitalsd

@@ -6,11 +6,15 @@
 #include "daemon/reference.hpp"
 #include "daemon/usage.hpp"
 #include "daemon/version.hpp"
+#include "exporter/web/filter.hpp"
+#include "exporter/web/verdict.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -100,12 +104,42 @@ int run(int argc, char** argv) {
 
   CLI::App* check =
       cli.add_subcommand("check", "Run every probe once and print a verdict for each");
-  std::string format = "text";
+  CheckOptions check_options;
+  std::vector<std::string> labels;
+  bool failed_only = false;
+  check
+      ->add_option("PROBE", check_options.filter.names,
+                   "Names of the probes to run, or patterns such as 'db-*'; default: all")
+      ->type_name("");
+  check->add_option("--kind", check_options.filter.kinds, "Run the probes of these kinds only")
+      ->allow_extra_args(false)
+      ->type_name("KIND");
+  check->add_option("--label", labels, "Run the probes with this label only, such as team=db")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return text.find('=') > 0 && text.contains('=') ? "" : "use NAME=VALUE";
+          },
+          ""))
+      ->allow_extra_args(false)
+      ->type_name("NAME=VALUE");
+  check->add_flag("--failed", failed_only, "Print the probes that are not ok only");
+  check->add_flag("--quiet,-q", check_options.quiet, "Print nothing; the exit code is the result");
   check->add_option("--config,-c", config, "Configuration file; - is standard input")
       ->type_name("FILE")
       ->capture_default_str();
-  check->add_option("--format", format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
+  std::string sort = "state";
+  check->add_option("--sort", sort, "state (the most severe first) or name")
+      ->check(CLI::IsMember({"state", "name"}))
+      ->type_name("ORDER")
+      ->capture_default_str();
+  using Format = CheckOptions::Format;
+  const std::map<std::string, Format> formats = {{"text", Format::text},
+                                                 {"json", Format::json},
+                                                 {"nagios", Format::nagios},
+                                                 {"markdown", Format::markdown}};
+  std::string format = "text";
+  check->add_option("--format", format, "text, json, nagios or markdown")
+      ->check(CLI::IsMember(formats))
       ->type_name("FORMAT")
       ->capture_default_str();
   check->footer(
@@ -169,7 +203,17 @@ int run(int argc, char** argv) {
     return *check ? static_cast<int>(Verdict::unknown) : static_cast<int>(Exit::config);
   }
   if (*print_version) return print(version + '\n');
-  if (*check) return run_check(config, format == "json" ? CheckFormat::json : CheckFormat::text);
+  if (*check) {
+    check_options.config_file = config;
+    check_options.format = formats.at(format);
+    check_options.by_name = sort == "name";
+    for (const std::string& label : labels) {
+      const std::size_t end = label.find('=');
+      check_options.filter.labels.emplace_back(label.substr(0, end), label.substr(end + 1));
+    }
+    if (failed_only) add_states("failed", check_options.filter.states);
+    return run_check(check_options);
+  }
   if (*config_check) return check_configuration(config);
   if (*config_reference) return print(configuration_reference());
   if (*config_permissions) return print(permissions_reference());

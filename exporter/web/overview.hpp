@@ -1,9 +1,11 @@
 // What the status page and its JSON show: all probes, and the process itself.
 #pragma once
 
+#include "exporter/web/filter.hpp"
 #include "exporter/web/verdict.hpp"
 #include "exporter/web/view.hpp"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +19,8 @@ struct Overview {
   bool healthy = true;  ///< false: the probe loop does not respond, so all states are stale
   bool leads = true;    ///< false: another replica is the leader
   std::vector<std::string> notices{};  ///< problems of the process itself
+  ProbeFilter filter{};                ///< the one that selected `probes`
+  std::size_t hidden = 0;              ///< probes that it did not select
 };
 
 /// That of all probes. Unknown if this process does not observe them.

@@ -21,6 +21,8 @@ constexpr std::string_view kStyle = R"css(
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .2rem; }
 nav { color: var(--dim); margin-bottom: 1.5rem; }
+form { margin-bottom: 1rem; }
+input { font: inherit; width: 18rem; max-width: 100%; box-sizing: border-box; }
 .notice { white-space: pre-wrap; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; color: var(--dim); font-size: .85rem; }
@@ -127,7 +129,8 @@ std::string probe_cell(const ProbeView& probe) {
   if (!probe.labels.empty()) {
     out += "<small>";
     for (const auto& [name, value] : probe.labels) {
-      out += "<span class=l>" + escape_html(name) + "=" + escape_html(value) + "</span> ";
+      out += "<a class=l href=\"?label." + encode_query(name) + "=" + encode_query(value) + "\">" +
+             escape_html(name) + "=" + escape_html(value) + "</a> ";
     }
     out += "</small>";
   }
@@ -173,6 +176,22 @@ void append_row(std::string& out, const ProbeView& probe, Verdict verdict, Probe
          cell("Last run", last_run_cell(probe, now)) +
          cell("Last success", last_success_cell(probe, now)) +
          cell("Recent runs", history(probe.history)) + "</tr>\n";
+}
+
+// Filters that need no typing, and a search.
+std::string search(const Overview& overview) {
+  std::string out =
+      "<form><input type=search name=q aria-label=Search placeholder=\"name, target, label, "
+      "error\" value=\"" +
+      escape_html(overview.filter.text) + "\"> <a href=\"?state=failed\">not ok</a>";
+  for (const Verdict verdict : kVerdicts) {
+    const std::string name(verdict_name(verdict));
+    out += " <a href=\"?state=" + name + "\">" + name + "</a>";
+  }
+  if (overview.filter != ProbeFilter()) {
+    out += " <a href=\"./\">all</a> (" + std::to_string(overview.hidden) + " not shown)";
+  }
+  return out + "</form>\n";
 }
 
 std::string_view color(Verdict verdict) {
@@ -245,6 +264,7 @@ std::string status_page(const Overview& overview) {
   for (const std::string& notice : overview.notices) {
     out += "<p class=notice>" + marked(Verdict::warning) + escape_html(notice) + "</p>\n";
   }
+  out += search(overview);
   out +=
       "<table><thead><tr><th>State</th><th>Probe</th><th>Checks</th><th>Last run</th>"
       "<th>Last success</th><th>Recent runs</th></tr></thead><tbody>\n";

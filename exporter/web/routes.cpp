@@ -2,6 +2,7 @@
 
 #include "exporter/model/gzip.hpp"
 #include "exporter/model/text_format.hpp"
+#include "exporter/web/filter.hpp"
 #include "exporter/web/page.hpp"
 #include "exporter/web/status_json.hpp"
 
@@ -42,6 +43,12 @@ double weight(std::string_view parameters) {
     return result.ec == std::errc() ? q : 0;
   }
   return 1;
+}
+
+// What follows the "?" of a request target.
+std::string_view query_of(std::string_view target) {
+  const std::size_t at = target.find('?');
+  return at == std::string_view::npos ? "" : target.substr(at + 1);
 }
 
 WebResponse plain(int status, std::string text, std::string_view route) {
@@ -116,7 +123,7 @@ WebResponse html(std::string body) {
 
 // Shows of each probe what /metrics publishes: nothing on a standby replica, and no readings while
 // the probe loop does not respond.
-Overview overview_of(const WebOptions& options) {
+Overview overview_of(const WebOptions& options, const ProbeFilter& filter = {}) {
   Overview overview{.probes = options.probes(),
                     .version = options.version,
                     .now = std::chrono::system_clock::now(),
@@ -127,7 +134,20 @@ Overview overview_of(const WebOptions& options) {
   if (!overview.healthy) {
     for (ProbeView& probe : overview.probes) expire(probe, "the probe loop does not respond");
   }
+  overview.filter = filter;
+  overview.hidden = std::erase_if(overview.probes,
+                                  [&](const ProbeView& probe) { return !matches(filter, probe); });
   return overview;
+}
+
+WebResponse status(const WebOptions& options, const WebRequest& request, bool as_json) {
+  const auto filter = parse_filter(query_of(request.target));
+  if (!filter) return plain(400, filter.error() + ".\n", as_json ? "/api" : "/");
+  const Overview overview = overview_of(options, *filter);
+  if (!as_json) return html(status_page(overview));
+  WebResponse response = plain(200, status_json(overview), "/api");
+  response.content_type = "application/json";
+  return response;
 }
 
 // "/probes/NAME/metrics" -> NAME.
@@ -247,15 +267,10 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
                ? plain(200, "vitalsd is ready.\n", "/-/ready")
                : plain(503, "Some probes have not completed their first run.\n", "/-/ready");
   }
-  if (path == "/") return html(status_page(overview_of(options)));
+  if (path == "/" || path == "/api/v1/status") return status(options, request, path != "/");
   if (path == "/favicon.ico") {
     WebResponse response = plain(200, favicon(verdict(overview_of(options))), "/");
     response.content_type = "image/svg+xml";
-    return response;
-  }
-  if (path == "/api/v1/status") {
-    WebResponse response = plain(200, status_json(overview_of(options)), "/api");
-    response.content_type = "application/json";
     return response;
   }
   if (const auto probe = probe_of(path)) {

@@ -79,7 +79,9 @@ def test_check_as_text(config: Callable[..., Path], examples: dict[int, str]) ->
     assert "    ! age 2h (dump), warn above 1h" in lines
     assert any(line.startswith("    connect: ") for line in lines)
     assert "    config: environment variable UNSET is not set" in lines
-    assert lines[-1] == "4 probes: 1 ok, 1 warning, 1 critical, 1 unknown"
+    assert lines[-1] == "4 probes: 1 critical, 1 unknown, 1 warning, 1 ok"
+    assert list(marks) == ["nobody", "api", "dumps", "web"]
+    assert "\x1b" not in done.stdout
 
 
 def test_check_as_json(config: Callable[..., Path], examples: dict[int, str]) -> None:
@@ -98,6 +100,33 @@ def test_check_as_json(config: Callable[..., Path], examples: dict[int, str]) ->
     assert "Connection refused" in probes["nobody"]["error"]
     assert "reason" not in probes["web"]
     assert all(0 <= probe["duration_seconds"] < PATIENCE for probe in probes.values())
+
+
+def test_check_of_some_probes(config: Callable[..., Path], examples: dict[int, str]) -> None:
+    file = config(*examples.values())
+
+    def names(*arguments: str) -> list[str]:
+        done = run("check", "--config", file, "--format", "json", *arguments)
+        assert done.stderr == ""
+        return [probe["name"] for probe in json.loads(done.stdout)["probes"]]
+
+    assert names("--sort", "name") == ["api", "dumps", "nobody", "web"]
+    assert names("web", "d*") == ["dumps", "web"]
+    assert names("--kind", "tcp", "--failed") == ["nobody"]
+    done = run("check", "--config", file, "web", "--quiet")
+    assert (done.returncode, done.stdout) == (OK, "")
+    assert run("check", "--config", file, "--format", "nagios").stdout.startswith("CRITICAL - ")
+    assert "| critical | nobody | tcp |" in run("check", "-c", file, "--format=markdown").stdout
+    for arguments, error in {
+        ("wep",): "no probe has the name 'wep' (did you mean 'web'?)",
+        ("--kind", "http", "web"): "no probe",
+        ("--label", "team=x"): "no probe has these labels",
+        ("--label", "team"): "use NAME=VALUE",
+        ("--format", "xml"): "xml",
+    }.items():
+        done = run("check", "--config", file, *arguments)
+        assert done.returncode == UNKNOWN, done.stdout
+        assert error in done.stderr
 
 
 @pytest.mark.serial
@@ -291,8 +320,8 @@ def test_rules_absent(config: Callable[..., Path], tmp_path: Path) -> None:
         ("config", 2, "vitalsd config: A subcommand is required"),
         ("config chek x", 2, "vitalsd config: unknown command 'chek' (did you mean 'check'?)"),
         ("--listen", 2, "vitalsd: --listen: 1 required HOST:PORT missing"),
-        ("check a b", 3, "vitalsd check: unexpected argument 'a'"),
-        ("check --format xml", 3, "vitalsd check: --format: xml not in {text,json}"),
+        ("check --bogus", 3, "vitalsd check: unexpected argument '--bogus'"),
+        ("check --format xml", 3, "vitalsd check: --format: xml not in {json,markdown,nagios,text}"),
     ],
 )
 def test_wrong_usage(arguments: str, code: int, error: str) -> None:

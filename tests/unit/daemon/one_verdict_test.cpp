@@ -1,6 +1,6 @@
 // The status page, its JSON, the log, the metrics and `vitalsd check` give the same verdict on a
 // probe in every state.
-#include "daemon/check.hpp"
+#include "daemon/check_output.hpp"
 #include "exporter/web/routes.hpp"
 #include "exporter/web/verdict.hpp"
 #include "probes/receiver.hpp"

@@ -82,11 +82,22 @@ TEST(StatusPage, HasTheVerdictInItsTitle) {
   EXPECT_TRUE(text.contains("href=\"favicon.ico?critical\""));
 }
 
+TEST(StatusPage, ShowsItsFilter) {
+  Overview overview{.probes = {probe("a", ProbeView::State::ok)}, .version = "1", .now = kNow};
+  EXPECT_FALSE(status_page(overview).contains("not shown"));
+  overview.filter.text = "\"a";
+  overview.hidden = 3;
+  const std::string text = status_page(overview);
+  EXPECT_TRUE(text.contains("value=\"&quot;a\""));
+  EXPECT_TRUE(text.contains("<a href=\"./\">all</a> (3 not shown)"));
+}
+
 TEST(StatusPage, ShowsLabels) {
   ProbeView view = probe("a", ProbeView::State::ok);
   view.labels = {{"team", "<db>"}, {"site", "x"}};
   EXPECT_TRUE(
-      page({view}).contains("<span class=l>team=&lt;db&gt;</span> <span class=l>site=x</span>"));
+      page({view}).contains("<a class=l href=\"?label.team=%3Cdb%3E\">team=&lt;db&gt;</a> <a "
+                            "class=l href=\"?label.site=x\">site=x</a>"));
 }
 
 TEST(StatusPage, ShowsAges) {

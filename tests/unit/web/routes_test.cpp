@@ -144,6 +144,24 @@ TEST_F(RoutesTest, StatusPageHasAnIcon) {
   EXPECT_TRUE(header(get("/"), "Content-Security-Policy").contains("img-src 'self'"));
 }
 
+TEST_F(RoutesTest, StatusCanBeFiltered) {
+  for (const auto& [name, state] :
+       {std::pair("db", ProbeView::State::ok), std::pair("cache", ProbeView::State::failed)}) {
+    ProbeView& view = daemon.views.emplace_back();
+    view.name = name;
+    view.state = state;
+  }
+  for (const std::string path : {"/", "/api/v1/status"}) {
+    EXPECT_TRUE(body(get(path)).contains("cache"));
+    const WebResponse response = get(path + "?state=ok");
+    EXPECT_EQ(response.status, 200);
+    EXPECT_TRUE(body(response).contains("db"));
+    EXPECT_FALSE(body(response).contains("cache"));
+    EXPECT_EQ(get(path + "?state=bad").status, 400);
+    EXPECT_EQ(get(path + "?stat=ok").status, 400);
+  }
+}
+
 TEST_F(RoutesTest, StatusIsAvailableAsJson) {
   const WebResponse response = get("/api/v1/status");
   EXPECT_EQ(response.content_type, "application/json");

@@ -1,0 +1,46 @@
+// Selects probes for the status page, its JSON and `vitalsd check`. Pure functions.
+#pragma once
+
+#include "exporter/web/verdict.hpp"
+#include "exporter/web/view.hpp"
+
+#include <expected>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace vitalsd {
+
+/// A probe is selected if it matches each member that is not empty, and at least one value of it.
+/// Names, kinds and values of labels are shell patterns (fnmatch): "db-*".
+struct ProbeFilter {
+  using Labels = std::vector<std::pair<std::string, std::string>>;
+
+  std::vector<std::string> names{};
+  std::vector<std::string> kinds{};
+  Labels labels{};  ///< all of them must match
+  std::vector<Verdict> states{};
+  /// A part of the name, the kind, the target, a label or the error; in any case.
+  std::string text{};
+
+  bool operator==(const ProbeFilter&) const = default;
+};
+
+bool matches(const ProbeFilter& filter, const ProbeView& probe);
+
+/// Whether a pattern of a name, such as `filter.names`, matches.
+bool matches_pattern(const std::string& pattern, const std::string& name);
+
+/// Appends the states of a comma-separated list such as "critical,unknown"; "failed" is all but ok.
+/// Returns the error; empty if there is none.
+std::string add_states(std::string_view list, std::vector<Verdict>& states);
+
+/// Reads the query string of a URL: `state`, `kind`, `name`, `label.NAME` and `q`. A parameter may
+/// be given several times. Returns the error if a parameter or a state is unknown.
+std::expected<ProbeFilter, std::string> parse_filter(std::string_view query);
+
+/// `text` in a query string.
+std::string encode_query(std::string_view text);
+
+}  // namespace vitalsd
