@@ -137,6 +137,14 @@ inline constexpr MetricTable kInfoTable(
                       .type = Type::counter,
                       .help = "Commands that a user's ACL refused (from Redis 7.2)."}),
               Field("acl_access_denied_cmd")},
+    MetricRow{Metric({.name = "redis_acl_access_denied_key_total",
+                      .type = Type::counter,
+                      .help = "Accesses to keys that a user's ACL refused (from Redis 7.2)."}),
+              Field("acl_access_denied_key")},
+    MetricRow{Metric({.name = "redis_acl_access_denied_channel_total",
+                      .type = Type::counter,
+                      .help = "Accesses to channels that a user's ACL refused (from Redis 7.2)."}),
+              Field("acl_access_denied_channel")},
     MetricRow{Metric({.name = "redis_commands_processed_total",
                       .type = Type::counter,
                       .help = "Commands that the server has processed."}),
@@ -151,6 +159,18 @@ inline constexpr MetricTable kInfoTable(
                       .unit = Unit::seconds,
                       .help = "User CPU time of the server."}),
               Field("used_cpu_user")},
+    MetricRow{Metric({.name = "redis_cpu_sys_main_thread_seconds_total",
+                      .type = Type::counter,
+                      .unit = Unit::seconds,
+                      .help = "System CPU time of the main thread, without threads that wait "
+                              "busily for clients."}),
+              Field("used_cpu_sys_main_thread")},
+    MetricRow{Metric({.name = "redis_cpu_user_main_thread_seconds_total",
+                      .type = Type::counter,
+                      .unit = Unit::seconds,
+                      .help = "User CPU time of the main thread, without threads that wait busily "
+                              "for clients."}),
+              Field("used_cpu_user_main_thread")},
     MetricRow{Metric({.name = "redis_net_input_bytes_total",
                       .type = Type::counter,
                       .unit = Unit::bytes,
@@ -195,6 +215,19 @@ inline constexpr MetricTable kInfoTable(
     MetricRow{Metric({.name = "redis_aof_last_bgrewrite_status",
                       .help = "Whether the last rewrite of the append-only file succeeded."}),
               Status("aof_last_bgrewrite_status", "ok")},
+    MetricRow{Metric({.name = "redis_rdb_current_bgsave_duration_sec",
+                      .help = "Time since the snapshot in progress was started, in seconds."}),
+              Field("rdb_current_bgsave_time_sec")},
+    MetricRow{Metric({.name = "redis_aof_rewrite_in_progress",
+                      .help = "Whether the append-only file is being rewritten."}),
+              Field("aof_rewrite_in_progress")},
+    MetricRow{Metric({.name = "redis_aof_last_rewrite_duration_sec",
+                      .help = "Duration of the last rewrite of the append-only file in seconds."}),
+              Field("aof_last_rewrite_time_sec")},
+    MetricRow{Metric({.name = "redis_aof_current_size_bytes",
+                      .unit = Unit::bytes,
+                      .help = "Size of the append-only file."}),
+              Field("aof_current_size")},
     MetricRow{
         Metric({.name = "redis_instance_info", .help = "Always 1; the labels describe the server."},
                "role", "redis_version", "redis_mode", "maxmemory_policy"),
@@ -238,8 +271,9 @@ inline constexpr auto kMetrics =
     metric_list(kInfoTable, kErrors, kOtherErrors, kReplicationTable, kMasterTable, kReplicaTable,
                 kDatabaseTable, kHitRate, kListLength, kSnapshots, kCommandTable, kOtherCommands,
                 kSlowLogLength, kSlowLogLastId, kLastSlow, kLatencySpike, kLatencyDuration,
-                kPermitted, kClusterTable, kClusterNodesTable, kClusterNodeTable, kShardReplicas,
-                kUnlistedNodes, kClusterViewTable, kSentinelTable, kMonitoredTable, kQuorum);
+                kLatencyPercentile, kOtherLatencies, kPermitted, kClusterTable, kClusterNodesTable,
+                kClusterNodeTable, kShardReplicas, kUnlistedNodes, kClusterViewTable,
+                kSentinelTable, kMonitoredTable, kMasterDetailsTable, kQuorum);
 
 inline constexpr Check kMemoryCheck{.name = "memory",
                                     .unit = Unit::ratio,
@@ -282,10 +316,10 @@ inline constexpr Check kSavingCheck{
     .warn = {},
     .critical = 0,
     .help = "failures of the last snapshot, write and rewrite of the append-only file"};
-inline constexpr std::array<const Check*, 18> kChecks = {
+inline constexpr std::array<const Check*, 20> kChecks = {
     &kMemoryCheck,        &kHitRateCheck,     &kListCheck,       &kSnapshotCheck,   &kClientsCheck,
     &kFragmentationCheck, &kSavingCheck,      &kMasterLinkCheck, &kReplicaLagCheck, &kReplicasCheck,
     &kSlotsCheck,         &kFailedNodesCheck, &kShardsCheck,     &kOneHostCheck,    &kViewsCheck,
-    &kMasterCheck,        &kQuorumCheck,      &kTiltCheck};
+    &kMasterCheck,        &kQuorumCheck,      &kTiltCheck,       &kSentinelsCheck,  &kSurplusCheck};
 
 }  // namespace vitalsd::redis

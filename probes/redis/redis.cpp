@@ -86,10 +86,15 @@ class RedisProbe final : public Probe {
         lists_(options.list<std::string>(
             "lists", "lists whose lengths are published (such as the queues of Celery)")),
         replicas_(options.find<std::int64_t>(
-            "replicas", "replicas that a master must have; fewer are critical")),
-        sentinel_(options.get<bool>("sentinel", false,
-                                    "the server is a sentinel: publish the masters that it "
-                                    "monitors")) {
+            "replicas", "replicas that a master must have; fewer are critical")) {
+    const bool is_sentinel = options.get<bool>(
+        "sentinel", false, "the server is a sentinel: publish the masters that it monitors");
+    const auto sentinels = options.find<std::int64_t>(
+        "sentinels",
+        "sentinels that must monitor each master, including this one; requires sentinel");
+    if (sentinels && *sentinels < 1) options.error("sentinels", "must be at least 1");
+    if (sentinels && !is_sentinel) options.error("sentinels", "requires sentinel: true");
+    if (is_sentinel) sentinel_.emplace(sentinels);
     if (replicas_ && *replicas_ < 1) options.error("replicas", "must be at least 1");
     const bool walks = options.get<bool>(
         "cluster_nodes", false,
@@ -110,6 +115,7 @@ class RedisProbe final : public Probe {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
       saves_read_at_.reset();  // the new connection may be to another server
       slow_lane_.reset();
+      if (sentinel_) sentinel_->reset();
     }
     connection->conceal_secrets(out);
     out.doing("waiting for INFO");
@@ -117,14 +123,14 @@ class RedisProbe final : public Probe {
     net::RedisReply reply =
         co_await connection->expect(std::move(command), net::RedisReply::Kind::text);
     const RedisInfo info(std::move(reply.text));
-    if ((info.text("redis_mode") == "sentinel") != sentinel_) {
+    if ((info.text("redis_mode") == "sentinel") != sentinel_.has_value()) {
       throw ProbeError(Reason::mismatch,
                        sentinel_ ? "the server is not a sentinel: remove the option sentinel"
                                  : "the server is a sentinel, which has no data: set sentinel: "
                                    "true, and probe the servers that it monitors");
     }
     if (sentinel_) {
-      co_await redis::add_sentinel(*connection, info, out);
+      co_await sentinel_->add(*connection, info, out);
       kept_.keep(std::move(connection));
       co_return;
     }
@@ -303,8 +309,13 @@ class RedisProbe final : public Probe {
   net::RedisOptions redis_;
   std::vector<std::string> lists_;
   std::optional<std::int64_t> replicas_;
+<<<<<<< HEAD
   bool sentinel_;
   net::KeptConnection<net::RedisConnection> kept_{environment_.kept};
+=======
+  std::optional<redis::Sentinel> sentinel_;  // of the option sentinel
+  std::optional<net::RedisConnection> connection_;
+>>>>>>> 745d553 (redis: publish the sentinels of a master and the latency of commands)
   redis::Replication replication_;
   redis::SlowLane slow_lane_;
   std::optional<redis::ClusterWalk> walk_;  // of the option cluster_nodes

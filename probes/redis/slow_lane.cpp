@@ -3,7 +3,6 @@
 #include "probes/net/redis_connection.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <functional>
 #include <ranges>
 #include <utility>
@@ -17,11 +16,14 @@ using net::RedisReply;
 constexpr double kMicroseconds = 1e6;
 constexpr double kMilliseconds = 1e3;
 
-// Returns the command as in a rule of an ACL: "slowlog|get".
-std::string rule_of(const std::vector<std::string>& words) {
-  std::string rule = words[0] + '|' + words[1];
-  for (char& c : rule) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return rule;
+// Sends INFO with a section that is not in the usual reply. Nothing if the server refuses it.
+asio::awaitable<std::optional<std::string>> ask_section(net::RedisConnection& connection,
+                                                        const char* section, SampleSet& out) {
+  out.doing("waiting for INFO " + std::string(section));
+  std::vector<std::string> words = {"INFO", section};
+  RedisReply reply = co_await connection.ask(std::move(words));
+  if (reply.kind != RedisReply::Kind::text) co_return std::nullopt;
+  co_return std::move(reply.text);
 }
 
 }  // namespace
@@ -48,6 +50,40 @@ void add_commands(const RedisInfo& info, Part& out) {
   if (commands.size() > SlowLane::kMaxCommands) out.add(kOtherCommands, others);
 }
 
+// Fields such as "latency_percentiles_usec_get:p50=1.003,p99=7.007,p99.9=15.039".
+void add_latency_percentiles(const RedisInfo& info, Part& out) {
+  struct Command {
+    double highest = 0;
+    std::string_view name;
+    std::vector<std::pair<std::string_view, double>> percentiles;
+  };
+  std::vector<Command> commands;
+  for (const auto& [name, text] : info.prefixed("latency_percentiles_usec_")) {
+    Command command{.name = name, .percentiles = {}};
+    for (const auto item :
+         std::views::split(text, ',') | std::views::take(SlowLane::kMaxPercentiles)) {
+      const std::string_view pair(item.begin(), item.end());
+      const std::size_t equals = std::min(pair.find('='), pair.size());
+      const std::optional<double> value = to_number(pair.substr(std::min(equals + 1, pair.size())));
+      if (!value || equals < 2 || !pair.starts_with('p')) continue;
+      command.percentiles.emplace_back(pair.substr(1, equals - 1), *value);
+      command.highest = std::max(command.highest, *value);
+    }
+    if (!command.percentiles.empty()) commands.push_back(std::move(command));
+  }
+  std::ranges::sort(commands, [](const Command& a, const Command& b) {
+    return a.highest != b.highest ? a.highest > b.highest : a.name < b.name;
+  });
+  for (const Command& command : commands | std::views::take(SlowLane::kMaxLatencies)) {
+    for (const auto& [percentile, value] : command.percentiles) {
+      out.add(kLatencyPercentile, value, command.name, percentile);
+    }
+  }
+  if (commands.size() > SlowLane::kMaxLatencies) {
+    out.add(kOtherLatencies, static_cast<double>(commands.size() - SlowLane::kMaxLatencies));
+  }
+}
+
 // Entries of (id, Unix time, microseconds, command, client, name).
 void add_slow_log(const RedisReply& reply, Part& out) {
   if (reply.kind != RedisReply::Kind::list) return;
@@ -72,51 +108,28 @@ void add_latency(const RedisReply& reply, Part& out) {
   }
 }
 
-// A refused command is sent once an hour, because each refusal fills the ACL LOG.
-asio::awaitable<std::optional<RedisReply>> SlowLane::ask_permitted(net::RedisConnection& connection,
-                                                                   std::vector<std::string> words,
-                                                                   Part& part, SampleSet& out) {
-  const std::string rule = rule_of(words);
-  std::optional<RedisReply> reply;
-  const auto now = std::chrono::steady_clock::now();
-  const auto last = refused_.find(rule);
-  if (last == refused_.end() || now - last->second >= std::chrono::hours(1)) {
-    refused_.erase(rule);
-    out.doing("waiting for " + words[0] + ' ' + words[1]);
-    reply = co_await connection.ask(std::move(words));
-    if (reply->kind == RedisReply::Kind::error) {
-      if (net::redis_error(reply->text).reason() == Reason::permission) refused_[rule] = now;
-      reply.reset();
-    }
-  }
-  const bool refused = refused_.contains(rule);
-  // An error other than a refusal, for example for an unknown command, does not show whether the
-  // permission exists.
-  if (reply || refused) part.add(kPermitted, refused ? 0 : 1, rule);
-  co_return reply;
-}
-
 asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, SampleSet& out) {
   Part part;
-  out.doing("waiting for INFO commandstats");
-  std::vector<std::string> words = {"INFO", "commandstats"};
-  RedisReply statistics = co_await connection.ask(std::move(words));
-  if (statistics.kind == RedisReply::Kind::text) {
-    add_commands(RedisInfo(std::move(statistics.text)), part);
+  if (auto section = co_await ask_section(connection, "commandstats", out)) {
+    add_commands(RedisInfo(std::move(*section)), part);
+  }
+  if (auto section = co_await ask_section(connection, "latencystats", out)) {
+    add_latency_percentiles(RedisInfo(std::move(*section)), part);
   }
 
-  if (const auto reply = co_await ask_permitted(connection, {"SLOWLOG", "GET", "1"}, part, out)) {
+  if (const auto reply = co_await permitted_.ask(connection, {"SLOWLOG", "GET", "1"}, out)) {
     add_slow_log(*reply, part);
   }
-  if (const auto reply = co_await ask_permitted(connection, {"SLOWLOG", "LEN"}, part, out)) {
+  if (const auto reply = co_await permitted_.ask(connection, {"SLOWLOG", "LEN"}, out)) {
     if (reply->kind == RedisReply::Kind::integer) {
       part.add(kSlowLogLength, static_cast<double>(reply->integer));
     }
   }
-  if (const auto reply = co_await ask_permitted(connection, {"LATENCY", "LATEST"}, part, out)) {
+  if (const auto reply = co_await permitted_.ask(connection, {"LATENCY", "LATEST"}, out)) {
     add_latency(*reply, part);
   }
 
+  permitted_.publish(part);
   Rendering rendering;
   std::size_t duplicates = 0;
   part.render(rendering, out.constant_labels(), duplicates);

@@ -1,16 +1,16 @@
-// Data that changes slowly or is large: statistics of commands, the slow log and latency events. It
-// is read once a minute, and the last lines stay published in between. Names are those of
-// redis_exporter.
+// Data that changes slowly or is large: statistics and latencies of commands, the slow log and
+// latency events. It is read once a minute, and the last lines stay published in between. Names are
+// those of redis_exporter.
 #pragma once
 
 #include "exporter/model/metric_table.hpp"
 #include "exporter/model/sample_set.hpp"
 #include "probes/probe.hpp"
 #include "probes/redis/info.hpp"
+#include "probes/redis/permitted.hpp"
 
 #include <chrono>
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,16 +79,22 @@ inline constexpr Metric kLatencyDuration({.name = "redis_latency_spike_duration_
                                           .unit = Unit::seconds,
                                           .help = "Duration of the latest latency event."},
                                          "event_name");
-inline constexpr Metric kPermitted(
-    {.name = "vitalsd_redis_command_permitted",
-     .help =
-         "Whether the user may run a command that some readings need; grant it by ACL SETUSER."},
-    "command");
+/// redis_exporter has a summary of this name, with the percentile in the label quantile too.
+inline constexpr Metric kLatencyPercentile(
+    {.name = "redis_latency_percentiles_usec",
+     .help = "Latency of a command in microseconds, by percentile, since the server started (from "
+             "Redis 7.0)."},
+    "cmd", "quantile");
+inline constexpr Metric kOtherLatencies({.name = "redis_other_latency_percentiles",
+                                         .help = "Commands whose latency has no series because "
+                                                 "there are too many; the slowest have."});
 
 /// Each probe has one.
 class SlowLane {
  public:
   static constexpr std::size_t kMaxCommands = 300;
+  static constexpr std::size_t kMaxLatencies = 100;   ///< commands
+  static constexpr std::size_t kMaxPercentiles = 10;  ///< of a command; Redis has 3 by default
 
   /// Publishes the last readings, and reads again if they are a minute old. Throws ProbeError for
   /// errors of the connection.
@@ -96,25 +102,23 @@ class SlowLane {
   /// Makes the next run read the data again, because the server or the user may be another one.
   void reset() {
     read_at_.reset();
-    refused_.clear();
+    permitted_.reset();
   }
 
  private:
   static constexpr std::chrono::seconds kInterval{60};
 
   asio::awaitable<void> read(net::RedisConnection& connection, SampleSet& out);
-  asio::awaitable<std::optional<net::RedisReply>> ask_permitted(net::RedisConnection& connection,
-                                                                std::vector<std::string> words,
-                                                                Part& part, SampleSet& out);
 
   Fragment lines_;
-  // When commands were refused, by their names, such as "slowlog|get".
-  std::map<std::string, std::chrono::steady_clock::time_point> refused_;
+  PermittedCommands permitted_;
   std::optional<std::chrono::steady_clock::time_point> read_at_;
 };
 
 /// The calls of the commands with the most calls, and of all others as a sum. Pure.
 void add_commands(const RedisInfo& info, Part& out);
+/// The percentiles of the commands with the highest ones, and the number of the others. Pure.
+void add_latency_percentiles(const RedisInfo& info, Part& out);
 /// The reply to SLOWLOG GET 1 and to LATENCY LATEST. Ignore replies of another form. Pure.
 void add_slow_log(const net::RedisReply& reply, Part& out);
 void add_latency(const net::RedisReply& reply, Part& out);

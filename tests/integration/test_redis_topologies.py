@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -179,7 +179,11 @@ def test_a_sentinel(vitalsd: Daemon, start: Start) -> None:
     sentinel = Sentinel(master)
     try:
         daemon = vitalsd(
-            [probe(sentinel, sentinel=True), probe(sentinel, "wrong"), probe(master, "m", sentinel=True)],
+            [
+                probe(sentinel, sentinel=True, sentinels=2),
+                probe(sentinel, "wrong"),
+                probe(master, "m", sentinel=True),
+            ],
             **QUICK,
         )
         of_master = {"master_name": "main", "master_address": f"127.0.0.1:{master.port}"}
@@ -194,6 +198,13 @@ def test_a_sentinel(vitalsd: Daemon, start: Start) -> None:
         daemon.wait_for("redis_sentinel_master_ckquorum_status", 0, master_name="main")
         daemon.wait_for("vitalsd_check_status", 2, probe="cache", check="quorum")
         sentinel.ask("SENTINEL", "SET", "main", "quorum", "1")
+        daemon.wait_for("redis_sentinel_master_setting_ckquorum", 1, **of_master)
+        with closing(Sentinel(master)):  # they find each other
+            daemon.wait_for("redis_sentinel_master_ok_sentinels", 2, **of_master)
+            daemon.wait_for("vitalsd_check_status", 0, probe="cache", check="sentinels")
+        daemon.wait_for("redis_sentinel_master_ok_sentinels", 1, **of_master)
+        daemon.wait_for("redis_sentinel_master_sentinels", 2, **of_master)
+        daemon.wait_for("vitalsd_check_status", 1, probe="cache", check="sentinels")
         master.stop()
         daemon.wait_for("vitalsd_check_status", 2, probe="cache", check="monitored_master")
         sentinel.ask("SENTINEL", "REMOVE", "main")
@@ -215,6 +226,8 @@ def test_the_slow_lane(vitalsd: Daemon, start: Start) -> None:
     assert daemon.value("redis_commands_total", cmd="get") == 4
     assert daemon.value("redis_commands_failed_calls_total", cmd="get") == 1
     assert daemon.value("redis_errors_total", err="WRONGTYPE") == 1
+    latency = daemon.value("redis_latency_percentiles_usec", cmd="debug", quantile="50")
+    assert latency and latency >= 20_000
     assert daemon.value("redis_slowlog_length") == 1
     assert daemon.value("redis_slowlog_last_id") == 0
     duration = daemon.value("redis_last_slow_execution_duration_seconds")

@@ -61,6 +61,44 @@ TEST(SlowLane, KeepsTheMostCalledCommandsAndSumsTheOthers) {
   EXPECT_TRUE(page.contains("redis_other_commands_total{probe=\"p\",instance=\"p\"} 51\n")) << page;
 }
 
+TEST(SlowLane, ReadsThePercentilesOfLatencies) {
+  Part part;
+  add_latency_percentiles(RedisInfo("latency_percentiles_usec_get:p50=1.003,p99.9=15.039\r\n"
+                                    "latency_percentiles_usec_config|get:p50=2\r\n"
+                                    "latency_percentiles_usec_bad:p50=,p=1,50=1,p99,=3,p1=x,,\r\n"
+                                    "latency_percentiles_usec_:\r\n"),
+                          part);
+  const std::string page = lines(part);
+  const auto line = [](const char* command, const char* quantile, const char* value) {
+    return R"(redis_latency_percentiles_usec{probe="p",instance="p",cmd=")" + std::string(command) +
+           "\",quantile=\"" + quantile + "\"} " + value + '\n';
+  };
+  EXPECT_TRUE(page.contains(line("get", "50", "1.003"))) << page;
+  EXPECT_TRUE(page.contains(line("get", "99.9", "15.039"))) << page;
+  EXPECT_TRUE(page.contains(line("config|get", "50", "2"))) << page;
+  EXPECT_EQ(part.size(), 3U) << page;
+}
+
+TEST(SlowLane, KeepsTheSlowestCommandsAndCountsTheOthers) {
+  std::string info;
+  for (std::size_t i = 0; i < SlowLane::kMaxLatencies + 5; ++i) {
+    info += "latency_percentiles_usec_c" + std::to_string(i) + ":p50=1,p99=" + std::to_string(i) +
+            "\r\n";
+  }
+  info += "latency_percentiles_usec_slow:p0=1000000";
+  for (std::size_t i = 1; i < SlowLane::kMaxPercentiles + 5; ++i) {
+    info += ",p" + std::to_string(i) + "=1";
+  }
+  Part part;
+  add_latency_percentiles(RedisInfo(info), part);
+  const std::string page = lines(part);
+  EXPECT_TRUE(page.contains(R"(cmd="slow",quantile="0"} 1000000)")) << page;
+  EXPECT_TRUE(page.contains(R"(cmd="c104")"));
+  EXPECT_FALSE(page.contains(R"(cmd="c5")"));
+  EXPECT_TRUE(page.contains("redis_other_latency_percentiles{probe=\"p\",instance=\"p\"} 6\n"));
+  EXPECT_EQ(part.size(), SlowLane::kMaxPercentiles + 2 * (SlowLane::kMaxLatencies - 1) + 1);
+}
+
 TEST(SlowLane, ReadsTheLatestEntryOfTheSlowLog) {
   Part part;
   add_slow_log(
