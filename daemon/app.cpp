@@ -225,14 +225,8 @@ void App::install(Loaded loaded) {
   exposition_.set_series_limit(static_cast<std::size_t>(settings.limits.series));
   state_.set_directory(settings.state_directory);
   web_->set_routes(to_web(std::move(loaded.routes)));
-  if (!(settings.web == web_settings_)) {
-    web_settings_ = settings.web;
-    log::warn("changes of the section web take effect after a restart");
-  }
-  if (!(settings.election == election_settings_)) {
-    election_settings_ = settings.election;
-    log::warn("changes of the section leader_election take effect after a restart");
-  }
+  show_pending("web", !(settings.web == web_settings_));
+  show_pending("leader_election", !(settings.election == election_settings_));
   const config::Problems& problems = loaded.document->problems();
   std::vector<std::string> warnings;
   for (const config::Problem& problem : problems.list()) warnings.push_back(problems.line(problem));
@@ -242,6 +236,21 @@ void App::install(Loaded loaded) {
   } else {
     pending_jobs_ = std::move(loaded.jobs);
   }
+}
+
+// Shows whether a section of the configuration differs from the one in force, which stays until a
+// restart. Logs when this begins.
+void App::show_pending(const std::string& section, bool is_pending) {
+  const bool was_pending = pending_sections_.contains(section);
+  if (is_pending == was_pending) return;
+  if (!is_pending) {
+    pending_sections_.erase(section);
+    board_.set_notices(section, {});
+    return;
+  }
+  pending_sections_.insert(section);
+  board_.set_notices(section, {"changes take effect after a restart"});
+  log::warn("changes of the section " + section + " take effect after a restart");
 }
 
 // Serving starts after the state has been read, so that the first scrape contains the facts.

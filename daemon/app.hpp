@@ -24,6 +24,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,7 @@ class App {
  private:
   bool serve(const config::WebSettings& web);
   void install(Loaded loaded);
+  void show_pending(const std::string& section, bool is_pending);
   void start_serving();
   void start_observing();
   void apply(std::vector<JobSpec> jobs);
@@ -86,8 +88,10 @@ class App {
   std::optional<std::vector<JobSpec>> pending_jobs_;
 
   config::Endpoint listen_;
+  // In force since the start.
   config::WebSettings web_settings_;
   config::ElectionSettings election_settings_;
+  std::set<std::string> pending_sections_;  // with changes that take effect after a restart
   std::chrono::steady_clock::time_point started_{};
   bool is_startup_over_ = false;
   bool is_serving_ = false;

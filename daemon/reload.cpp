@@ -202,7 +202,7 @@ void Reloader::finish(Loaded loaded) {
   metrics_.set_reload(false);
   std::string text = problems.text();
   on_reloaded("the configuration is invalid, keeping the previous configuration: " +
-              text.substr(0, text.find('\n')));
+              text.substr(0, text.find_last_not_of('\n') + 1));
   report(false, "Configuration is invalid, keeping the previous configuration:\n" + text);
 }
 

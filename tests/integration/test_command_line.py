@@ -321,7 +321,7 @@ def test_rules_absent(config: Callable[..., Path], tmp_path: Path) -> None:
         ("config chek x", 2, "vitalsd config: unknown command 'chek' (did you mean 'check'?)"),
         ("--listen", 2, "vitalsd: --listen: 1 required HOST:PORT missing"),
         ("check --bogus", 3, "vitalsd check: unexpected argument '--bogus'"),
-        ("check --format xml", 3, "vitalsd check: --format: xml not in {json,markdown,nagios,text}"),
+        ("check --sort x", 3, "vitalsd check: --sort: x not in {state,name}"),
     ],
 )
 def test_wrong_usage(arguments: str, code: int, error: str) -> None:

@@ -151,6 +151,18 @@ TEST_F(AppTest, KeepsTheConfigurationIfTheNewOneIsInvalid) {
   EXPECT_EQ(daemon.value("vitalsd_config_last_reload_successful"), 1);
 }
 
+TEST_F(AppTest, ShowsChangesThatWaitForARestart) {
+  write("probes: []\n");
+  Daemon daemon(file(), notifications);
+  EXPECT_FALSE(daemon.request("/").contains("take effect after a restart"));
+  write("web: {reload: true}\nprobes: []\n");
+  EXPECT_EQ(daemon.reload(), "Configuration reloaded. ");
+  EXPECT_TRUE(daemon.request("/").contains("web: changes take effect after a restart"));
+  write("probes: []\n");
+  EXPECT_EQ(daemon.reload(), "Configuration reloaded. ");
+  EXPECT_FALSE(daemon.request("/").contains("take effect after a restart"));
+}
+
 TEST_F(AppTest, ReloadsByHttpOnlyIfEnabled) {
   write("probes: []\n");
   {

@@ -81,13 +81,14 @@ TEST_F(ReloadTest, InstallsAValidFile) {
 TEST_F(ReloadTest, InstallsNothingOfAnInvalidFile) {
   std::string problem;
   reloader.on_reloaded = [&](const std::string& why) { problem = why; };
-  write(config("second") + "web: 5\n");
-  EXPECT_EQ(reload(), "bad: Configuration is invalid, keeping the previous configuration:\n" +
-                          file + ":2:6: web: must be a mapping of keys, not text\n");
+  write(config("second") + "web: 5\nlog: 5\n");
+  const std::string lines = file + ":2:6: web: must be a mapping of keys, not text\n" + file +
+                            ":3:6: log: must be a mapping of keys, not text";
+  EXPECT_EQ(reload(),
+            "bad: Configuration is invalid, keeping the previous configuration:\n" + lines + '\n');
   EXPECT_EQ(installed, "");
   EXPECT_EQ(last_reload_successful(), 0);
-  EXPECT_EQ(problem, "the configuration is invalid, keeping the previous configuration: " + file +
-                         ":2:6: web: must be a mapping of keys, not text");
+  EXPECT_EQ(problem, "the configuration is invalid, keeping the previous configuration: " + lines);
   write(config("third"));
   EXPECT_TRUE(reload().starts_with("good"));
   EXPECT_EQ(problem, "");
