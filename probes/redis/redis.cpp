@@ -309,13 +309,8 @@ class RedisProbe final : public Probe {
   net::RedisOptions redis_;
   std::vector<std::string> lists_;
   std::optional<std::int64_t> replicas_;
-<<<<<<< HEAD
-  bool sentinel_;
-  net::KeptConnection<net::RedisConnection> kept_{environment_.kept};
-=======
   std::optional<redis::Sentinel> sentinel_;  // of the option sentinel
-  std::optional<net::RedisConnection> connection_;
->>>>>>> 745d553 (redis: publish the sentinels of a master and the latency of commands)
+  net::KeptConnection<net::RedisConnection> kept_{environment_.kept};
   redis::Replication replication_;
   redis::SlowLane slow_lane_;
   std::optional<redis::ClusterWalk> walk_;  // of the option cluster_nodes

@@ -32,9 +32,10 @@ TEST(Endpoint, ReportsTheValidForm) {
   for (const char* text : {"", "db", "db:", "[::1]"}) {
     EXPECT_EQ(error_of<Endpoint>(text), quoted(text) + " has no port" + kForm);
   }
-  for (const char* text : {":80", "http://db:80", "a b:80", "user@db:80", "dbé:80"}) {
+  for (const char* text : {":80", "db:80/x", "a b:80", "user@db:80", "dbé:80"}) {
     EXPECT_EQ(error_of<Endpoint>(text), quoted(text) + " is not a valid endpoint" + kForm);
   }
+  EXPECT_EQ(error_of<Endpoint>("http://db:80"), std::string("'http://db:80' is a URL") + kForm);
   for (const std::string port :
        {"0", "65536", "http", "0443", "-1", "+1", "99999999999999999999"}) {
     EXPECT_EQ(error_of<Endpoint>("db:" + port),

@@ -170,8 +170,7 @@ TEST(ScalarError, HidesThePasswordOfAUrlInAnyScalar) {
     }
   }
   EXPECT_EQ(error_of<Endpoint>("redis://u:secret@h:6379/0"),
-            "'redis://***@h:6379/0' is not a valid endpoint: must be host:port, for example "
-            "db.example:5432");
+            "'redis://***@h:6379/0' is a URL: must be host:port, for example db.example:5432");
 }
 
 }  // namespace

@@ -204,6 +204,7 @@ TEST_F(JobTest, InternalFailureKeepsUpAndReadingsForOneRun) {
 }
 
 TEST_F(JobTest, LackOfDescriptorsIsAnInternalFailure) {
+  if (test::kIsSanitized) GTEST_SKIP() << test::kUbsanNeedsAPipe;
   target.behaviour = returning([](SampleSet&) {
     const test::NoDescriptors none;
     EXPECT_TRUE(out_of_descriptors());

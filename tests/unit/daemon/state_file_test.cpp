@@ -274,6 +274,7 @@ TEST_F(StateFileTest, LoadsAChangedFileBeforeReplacingIt) {
 }
 
 TEST_F(StateFileTest, KeepsAFileThatCannotBeReadTemporarily) {
+  if (test::kIsSanitized) GTEST_SKIP() << test::kUbsanNeedsAPipe;
   std::ignore = directory.file("state.json", text(1));
   StateFile state_file = file();
   {

@@ -371,6 +371,7 @@ TEST_F(StateKeeperNotesTest, WaitsLongerAfterASlowSave) {
 
 // Regression: requests had no answer until the client gave up.
 TEST_F(StateKeeperNotesTest, RefusesToSaveWhileTheFileCannotBeRead) {
+  if (test::kIsSanitized) GTEST_SKIP() << test::kUbsanNeedsAPipe;
   start_with_notes();
   fs::create_directory(directory.path("other"));
   std::ignore = directory.file("other/state.json", state(7));
@@ -389,6 +390,7 @@ TEST_F(StateKeeperNotesTest, RefusesToSaveWhileTheFileCannotBeRead) {
 
 // Regression: a request or a run before a late read of the file replaced the notes in it.
 TEST_F(StateKeeperNotesTest, ProbesWithNotesWaitUntilTheFileIsRead) {
+  if (test::kIsSanitized) GTEST_SKIP() << test::kUbsanNeedsAPipe;
   std::ignore = directory.file("state.json",
                                serialize_state({{"p", {"fake", "target", {{}, {}, "earlier"}}}}));
   target.notes = &notes;
@@ -409,6 +411,7 @@ TEST_F(StateKeeperNotesTest, ProbesWithNotesWaitUntilTheFileIsRead) {
 }
 
 TEST_F(StateKeeperNotesTest, ProbesWithNotesDoNotWaitForAFileThatIsNoLongerConfigured) {
+  if (test::kIsSanitized) GTEST_SKIP() << test::kUbsanNeedsAPipe;
   std::ignore = directory.file("state.json", state(7));
   target.notes = &notes;
   keeper->set_directory(directory.path(""));

@@ -3,11 +3,15 @@
 
 #include <vector>
 
+#include "unit/support/memory.hpp"
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 namespace vitalsd::test {
+
+/// Why sanitizer builds skip these tests: UBSan opens a pipe to read the type of an object.
+inline constexpr auto kUbsanNeedsAPipe = "UBSan needs a descriptor to check an object";
 
 /// While an object of this class exists, the process cannot open any more files.
 class NoDescriptors {
