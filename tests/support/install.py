@@ -263,8 +263,9 @@ class Installation:
         return json.loads(self.page("/api/v1/status"))
 
     def states(self) -> dict[str, str]:
-        """Returns the state of each probe by name."""
-        return {probe["name"]: probe["state"] for probe in self.status()["probes"]}
+        """Returns by name of the probe why its last run did not succeed; "ok" if it did. A check
+        may be a warning."""
+        return {probe["name"]: probe.get("reason", "ok") for probe in self.status()["probes"]}
 
     def pid(self) -> int:
         """Returns the process id of the daemon on this machine."""
