@@ -16,7 +16,7 @@ std::string article(std::string_view type) {
 }
 
 std::string unknown_key(std::string_view key, const std::vector<std::string>& declared) {
-  // As Prometheus, Telegraf and others name it.
+  // Prometheus, Telegraf and others use this name.
   if (key == "insecure_skip_verify") return "unknown key: use verify: false in tls";
   const std::vector<std::string_view> known(declared.begin(), declared.end());
   std::string known_list;

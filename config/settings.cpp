@@ -13,29 +13,6 @@
 namespace vitalsd::config {
 namespace {
 
-// An endpoint whose host may be missing, as in ":9747".
-struct ListenAddress {
-  Endpoint endpoint;
-};
-
-}  // namespace
-
-template <>
-struct Scalar<ListenAddress> {
-  static constexpr std::string_view kName = Scalar<Endpoint>::kName;
-  static constexpr bool kPlain = Scalar<Endpoint>::kPlain;
-  static Parsed<ListenAddress> parse(std::string_view text) {
-    const std::string any = WebSettings{}.listen.host;
-    Parsed<Endpoint> endpoint =
-        Scalar<Endpoint>::parse(text.starts_with(':') ? any + std::string(text) : text);
-    if (!endpoint) return std::unexpected(std::move(endpoint.error()));
-    return ListenAddress{*std::move(endpoint)};
-  }
-  static std::string show(const ListenAddress& value) { return value.endpoint.text(); }
-};
-
-namespace {
-
 constexpr Duration kMinInterval{100};
 constexpr Duration kMaxInterval{7LL * 86'400'000};
 constexpr Duration kMinTimeout{10};
@@ -105,6 +82,17 @@ bool is_label_name(std::string_view name) {
   const auto is_start = [](char c) { return is_letter(c) || c == '_'; };
   return !name.empty() && is_start(name[0]) && !name.starts_with("__") &&
          std::ranges::all_of(name, [&](char c) { return is_start(c) || is_digit(c); });
+}
+
+Parsed<ListenAddress> Scalar<ListenAddress>::parse(std::string_view text) {
+  const std::string any = WebSettings{}.listen.host;
+  Parsed<Endpoint> endpoint =
+      Scalar<Endpoint>::parse(text.starts_with(':') ? any + std::string(text) : text);
+  if (!endpoint) return std::unexpected(std::move(endpoint.error()));
+  if (is_address(endpoint->host)) return ListenAddress{*std::move(endpoint)};
+  return std::unexpected(quoted(endpoint->host) +
+                         " is not a valid listen address: must be an IP address, for example "
+                         "0.0.0.0 or 127.0.0.1");
 }
 
 std::unique_ptr<Document> Document::load(const std::string& file) {
@@ -202,11 +190,6 @@ void Document::read_web(Node& web) {
                                       "address and port of the HTTP server; without an address: "
                                       "0.0.0.0")
                    .endpoint;
-  if (!is_address(out.listen.host)) {
-    web.error("listen", quoted(out.listen.host) +
-                            " is not a valid listen address: must be an IP address, for example "
-                            "0.0.0.0 or 127.0.0.1");
-  }
   out.reload = web.get<bool>("reload", false, "enable POST /-/reload");
   Node& tls = web.section("tls", "serve HTTPS");
   out.certificate = tls.get<std::string>("certificate", "", "PEM file: certificate with its chain");
@@ -240,7 +223,9 @@ void Document::read_probe(Node& node, Duration default_interval, Duration defaul
   }
   probe.kind = node.required<std::string>("kind", "kind of the target");
   probe.kind_mark = node.mark("kind");
-  probe.enabled = node.get<bool>("enabled", true, "whether the probe runs and publishes anything");
+  probe.enabled = node.get<bool>(
+      "enabled", true,
+      "false: the configuration is checked, but the probe neither runs nor publishes");
   probe.interval = node.get<Duration>("interval", default_interval, "time from run to run",
                                       {kMinInterval, kMaxInterval});
   // The default timeout is at most the interval.

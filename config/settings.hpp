@@ -18,6 +18,19 @@
 
 namespace vitalsd::config {
 
+/// Where the HTTP server listens: an IP address and a port; ":9747" is 0.0.0.0:9747.
+struct ListenAddress {
+  Endpoint endpoint;
+};
+
+template <>
+struct Scalar<ListenAddress> {
+  static constexpr std::string_view kName = Scalar<Endpoint>::kName;
+  static constexpr bool kPlain = Scalar<Endpoint>::kPlain;
+  static Parsed<ListenAddress> parse(std::string_view text);
+  static std::string show(const ListenAddress& value) { return value.endpoint.text(); }
+};
+
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 struct WebSettings {

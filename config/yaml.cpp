@@ -274,7 +274,7 @@ bool has_tab_in_indentation(std::string_view text, int line) {
   return text.substr(0, text.find_first_not_of(" \t")).contains('\t');
 }
 
-// The errors of the parser that a user meets, in words.
+// Explains the common errors of the parser.
 std::string explain(const std::string& error) {
   static const std::array<std::pair<std::string_view, std::string_view>, 8> kWords = {{
       {YAML::ErrorMsg::END_OF_MAP,

@@ -238,8 +238,8 @@ void App::install(Loaded loaded) {
   }
 }
 
-// Shows whether a section of the configuration differs from the one in force, which stays until a
-// restart. Logs when this begins.
+// Shows or removes the notice that changes of a section take effect after a restart. Logs when it
+// appears.
 void App::show_pending(const std::string& section, bool is_pending) {
   const bool was_pending = pending_sections_.contains(section);
   if (is_pending == was_pending) return;

@@ -88,7 +88,7 @@ class App {
   std::optional<std::vector<JobSpec>> pending_jobs_;
 
   config::Endpoint listen_;
-  // In force since the start.
+  // As read at startup; a reload does not change them.
   config::WebSettings web_settings_;
   config::ElectionSettings election_settings_;
   std::set<std::string> pending_sections_;  // with changes that take effect after a restart

@@ -25,7 +25,7 @@ std::vector<CheckSetting> read_checks(config::Node& options, const ProbeKind& ki
   std::vector<CheckSetting> all;
   if (kind.checks.empty()) return all;
   config::Node& node =
-      options.section("checks", "thresholds of the checks; off: the check is not made");
+      options.section("checks", "thresholds of each check; `NAME: off` turns a check off");
   for (const Check* check : kind.checks) {
     if (is_off(node, check->name)) {
       (void)node.get<std::string>(check->name, "", "");

@@ -29,7 +29,7 @@
 namespace vitalsd {
 namespace {
 
-// The part of a probe that a filter can select before the probe runs.
+// What a filter can match before the probe runs.
 ProbeView described(const JobSpec& job) {
   ProbeView view;
   view.name = job.name;
@@ -39,7 +39,8 @@ ProbeView described(const JobSpec& job) {
 }
 
 // Returns why a pattern of the filter selects no probe; empty if each selects one.
-std::string mismatch(const ProbeFilter& filter, const std::vector<JobSpec>& jobs) {
+std::string mismatch(const ProbeFilter& filter, const std::vector<JobSpec>& jobs,
+                     const std::vector<config::ProbeSettings>& configured) {
   std::vector<std::string_view> names;
   for (const JobSpec& job : jobs) names.push_back(job.name);
   const auto is_unused = [&](const ProbeFilter& part) {
@@ -48,18 +49,23 @@ std::string mismatch(const ProbeFilter& filter, const std::vector<JobSpec>& jobs
   };
   for (const std::string& name : filter.names) {
     if (is_unused({.names = {name}})) {
+      const auto known = std::ranges::find(configured, name, &config::ProbeSettings::name);
+      if (known != configured.end() && !known->enabled) {
+        return "the probe " + config::quoted(name) + " is disabled";
+      }
       return "no probe has the name " + config::quoted(name) + config::did_you_mean(name, names);
     }
   }
   for (const std::string& kind : filter.kinds) {
     if (is_unused({.kinds = {kind}})) {
+      const bool is_known = find_kind(kind) != nullptr;
       return "no probe has the kind " + config::quoted(kind) +
-             config::did_you_mean(kind, kind_names());
+             (is_known ? "" : config::did_you_mean(kind, kind_names()));
     }
   }
   if (!jobs.empty() &&
       is_unused({.names = filter.names, .kinds = filter.kinds, .labels = filter.labels})) {
-    return "no probe has these labels and matches the other arguments";
+    return "no probe matches all of PROBE, --kind and --label";
   }
   return "";
 }
@@ -112,7 +118,8 @@ int run_check(const CheckOptions& options) {
   const ProbeFilter selected{.names = options.filter.names,
                              .kinds = options.filter.kinds,
                              .labels = options.filter.labels};
-  if (const std::string error = mismatch(selected, loaded.jobs); !error.empty()) {
+  if (const std::string error = mismatch(selected, loaded.jobs, loaded.document->settings().probes);
+      !error.empty()) {
     std::fprintf(stderr, "vitalsd check: %s\n", error.c_str());
     return static_cast<int>(Verdict::unknown);
   }

@@ -103,7 +103,18 @@ std::string check_text(const std::vector<ProbeView>& probes, const ProbeFilter& 
 std::string check_nagios(const std::vector<ProbeView>& probes, const ProbeFilter& shown) {
   std::string name(verdict_name(verdict(probes)));
   for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  std::string out = name + " - " + summary(probes) + " |";
+  std::string out = name + " - " + summary(probes);
+  std::size_t named = 0;
+  for (const ProbeView& probe : probes) {
+    if (verdict(probe) == Verdict::ok || waits_for_report(probe)) continue;
+    constexpr std::size_t kMaxNamed = 3;
+    if (named++ == kMaxNamed) {
+      out += ", ...";
+      break;
+    }
+    out += (named == 1 ? ": " : ", ") + probe.name;
+  }
+  out += " |";
   for (const Verdict each : kVerdicts) {
     const auto is_each = [&](const ProbeView& probe) { return verdict(probe) == each; };
     out += fmt::format(" {}={}", verdict_name(each), std::ranges::count_if(probes, is_each));

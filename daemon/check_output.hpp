@@ -19,7 +19,7 @@ std::string check_text(const std::vector<ProbeView>& probes, const ProbeFilter& 
 /// each problem.
 std::string check_nagios(const std::vector<ProbeView>& probes, const ProbeFilter& shown = {});
 
-/// A table.
+/// A Markdown table, one row for each probe, and the counts.
 std::string check_markdown(const std::vector<ProbeView>& probes, const ProbeFilter& shown = {});
 
 }  // namespace vitalsd

@@ -36,8 +36,8 @@ inline constexpr Metric kFailures({.name = "vitalsd_probe_failures_total",
                                    .keep = Keep::fact},
                                   "reason");
 inline constexpr Metric kTargetUp({.name = "vitalsd_target_up",
-                                   .help = "Whether the target is up (1), even if it rejects the "
-                                           "probe or is overloaded, or down (0)."},
+                                   .help = "Whether the target is up: 1, also if it rejects the "
+                                           "probe or is overloaded; 0 if it is down."},
                                   "kind");
 inline constexpr Metric kParts(
     {.name = "vitalsd_probe_parts",

@@ -196,11 +196,11 @@ void Job::end_run(const std::optional<Failure>& thrown) {
   }
   account_.add_run(set, failure, thrown, now - run->started_at(), SystemClock::now());
   last_end_ = now;
-  // A probe that receives reports and has no readings knows nothing about its target, because no
-  // report has arrived yet.
+  // A probe that receives reports has readings once one has arrived or is late, also for checks
+  // that are off.
   report_.add_run(
       {.failure = failure,
-       .waits = checks.empty() && probe_->receiver() != nullptr,
+       .waits = set.checks().empty() && probe_->receiver() != nullptr,
        .message = set.message(),
        .checks = to_views(checks),
        .keeps_checks = checks.empty() && ledger_->keeps(framework::kCheckStatus,

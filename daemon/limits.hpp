@@ -22,7 +22,8 @@ struct ProbeDescriptors {
   std::size_t kept;
 };
 
-/// Uses limits.running, or, if that is not set, gives a third to kept connections.
+/// Runs get limits.running, or two thirds of the descriptors if it is 0. Kept connections get the
+/// rest, possibly none.
 ProbeDescriptors probe_descriptors(const config::LimitSettings& limits);
 
 }  // namespace vitalsd

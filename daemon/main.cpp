@@ -62,17 +62,12 @@ int serve(const std::string& config, const std::string& listen, const std::strin
     options.shard = *parsed;
   }
   if (!listen.empty()) {
-    const auto endpoint = config::Scalar<config::Endpoint>::parse(listen);
-    if (!endpoint) {
-      std::fprintf(stderr, "--listen: %s\n", endpoint.error().c_str());
+    const auto address = config::Scalar<config::ListenAddress>::parse(listen);
+    if (!address) {
+      std::fprintf(stderr, "--listen: %s\n", address.error().c_str());
       return static_cast<int>(Exit::config);
     }
-    if (!config::is_address(endpoint->host)) {
-      std::fprintf(stderr, "--listen: %s is not an IP address, such as 0.0.0.0 or 127.0.0.1\n",
-                   config::quoted(endpoint->host).c_str());
-      return static_cast<int>(Exit::config);
-    }
-    options.listen = *endpoint;
+    options.listen = address->endpoint;
   }
   return static_cast<int>(App(std::move(options)).run());
 }

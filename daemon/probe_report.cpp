@@ -41,6 +41,9 @@ void ProbeReport::configure(Settings settings, bool same_target) {
     view.message.clear();
     view.checks.clear();
     view.since.reset();
+    view.last_run.reset();
+    view.duration_seconds = 0;
+    view.history = 0;
     down_since_.reset();
     update_verdict(view);
   });
@@ -145,8 +148,8 @@ void ProbeReport::log_run(const Before& before) const {
   }
 }
 
-// A check that had no result before was ok. One that has none any more is unknown, but this is only
-// logged if it was not ok, and if the probe did not fail, which has its own line.
+// A check without a previous result counts as ok. A result that disappears is logged as unknown,
+// except if it was ok, or if the probe failed, which has its own line.
 void ProbeReport::log_checks(const std::vector<CheckView>& before) const {
   const auto line = [&](const CheckView& check, Verdict state) {
     const auto write = state == Verdict::ok ? log::info : log::warn;

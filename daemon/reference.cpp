@@ -8,6 +8,7 @@
 #include "probes/registry.hpp"
 #include "probes/services.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <span>
 #include <string_view>
@@ -184,7 +185,10 @@ int check_configuration(const std::string& file) {
   const config::Problems& problems = loaded.document->problems();
   std::fputs(problems.text().c_str(), stderr);
   if (problems.has_errors()) return static_cast<int>(Exit::config);
-  fmt::print("{}: valid, {} probes\n", file, loaded.jobs.size());
+  const auto& probes = loaded.document->settings().probes;
+  const auto disabled = std::ranges::count(probes, false, &config::ProbeSettings::enabled);
+  fmt::print("{}: valid, {} probe{}{}\n", file, probes.size(), probes.size() == 1 ? "" : "s",
+             disabled > 0 ? fmt::format(", {} disabled", disabled) : "");
   return static_cast<int>(Exit::ok);
 }
 

@@ -95,7 +95,8 @@ class Ledger {
 
   /// Whether samples of the probe itself, not of its parts, are published for `metric`.
   [[nodiscard]] bool holds(const MetricInfo& metric) const;
-  /// Whether publish() at `now` will keep them after a run that ended with `failure` and has none.
+  /// Whether publish() at `now` keeps the samples of `metric` after a run with this `failure` and
+  /// no new samples of it.
   [[nodiscard]] bool keeps(const MetricInfo& metric, const std::optional<Failure>& failure,
                            Time now) const;
 

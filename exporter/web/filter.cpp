@@ -116,6 +116,18 @@ std::expected<ProbeFilter, std::string> parse_filter(std::string_view query) {
   return filter;
 }
 
+std::vector<std::pair<std::string, std::string>> to_parameters(const ProbeFilter& filter) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const Verdict state : filter.states) out.emplace_back("state", verdict_name(state));
+  for (const std::string& kind : filter.kinds) out.emplace_back("kind", kind);
+  for (const std::string& name : filter.names) out.emplace_back("name", name);
+  for (const auto& [name, value] : filter.labels) {
+    out.emplace_back(std::string(kLabel) + name, value);
+  }
+  if (!filter.text.empty()) out.emplace_back("q", filter.text);
+  return out;
+}
+
 std::string encode_query(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789ABCDEF";
   std::string out;

@@ -12,16 +12,17 @@
 
 namespace vitalsd {
 
-/// A probe is selected if it matches each member that is not empty, and at least one value of it.
+/// A probe is selected if it matches each member that is not empty: all labels, and at least one
+/// value of the other members.
 /// Names, kinds and values of labels are shell patterns (fnmatch): "db-*".
 struct ProbeFilter {
   using Labels = std::vector<std::pair<std::string, std::string>>;
 
   std::vector<std::string> names{};
   std::vector<std::string> kinds{};
-  Labels labels{};  ///< all of them must match
+  Labels labels{};
   std::vector<Verdict> states{};
-  /// A part of the name, the kind, the target, a label or the error; in any case.
+  /// A substring, case-insensitive, of the name, kind, target, a label, the reason or the error.
   std::string text{};
 
   bool operator==(const ProbeFilter&) const = default;
@@ -29,7 +30,7 @@ struct ProbeFilter {
 
 bool matches(const ProbeFilter& filter, const ProbeView& probe);
 
-/// Whether a pattern of a name, such as `filter.names`, matches.
+/// Whether `name` matches a shell pattern.
 bool matches_pattern(const std::string& pattern, const std::string& name);
 
 /// Appends the states of a comma-separated list such as "critical,unknown"; "failed" is all but ok.
@@ -40,7 +41,10 @@ std::string add_states(std::string_view list, std::vector<Verdict>& states);
 /// be given several times. Returns the error if a parameter or a state is unknown.
 std::expected<ProbeFilter, std::string> parse_filter(std::string_view query);
 
-/// `text` in a query string.
+/// The parameters, with decoded values, that parse_filter() reads as this filter.
+std::vector<std::pair<std::string, std::string>> to_parameters(const ProbeFilter& filter);
+
+/// Percent-encodes `text` for a query string.
 std::string encode_query(std::string_view text);
 
 }  // namespace vitalsd

@@ -12,8 +12,9 @@ Verdict verdict(const Overview& overview) {
 }
 
 std::string headline(const Overview& overview) {
-  if (!overview.healthy) return "the probe loop does not respond: all states are stale";
+  if (!overview.healthy) return "the probe loop does not respond: all states are unknown";
   if (!overview.leads) return "standby: another replica is the leader";
+  if (overview.probes.empty() && overview.hidden > 0) return "no probe matches";
   return summary(overview.probes);
 }
 

@@ -16,14 +16,14 @@ struct Overview {
   std::vector<ProbeView> probes;
   std::string_view version;
   ProbeView::Time now;  ///< all ages are relative to this time
-  bool healthy = true;  ///< false: the probe loop does not respond, so all states are stale
+  bool healthy = true;  ///< false: the probe loop does not respond, so all states are unknown
   bool leads = true;    ///< false: another replica is the leader
   std::vector<std::string> notices{};  ///< problems of the process itself
   ProbeFilter filter{};                ///< the one that selected `probes`
   std::size_t hidden = 0;              ///< probes that it did not select
 };
 
-/// That of all probes. Unknown if this process does not observe them.
+/// The verdict on all probes. Unknown if this process does not observe them.
 Verdict verdict(const Overview& overview);
 
 /// The number of probes by verdict, or why nothing is known.

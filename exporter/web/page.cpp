@@ -178,20 +178,40 @@ void append_row(std::string& out, const ProbeView& probe, Verdict verdict, Probe
          cell("Recent runs", history(probe.history)) + "</tr>\n";
 }
 
-// Filters that need no typing, and a search.
+// The filter as text, in the form of a query string: separated by '&' in a link.
+std::string query_of(const ProbeFilter& filter) {
+  std::string out;
+  for (const auto& [name, value] : to_parameters(filter)) {
+    out += (out.empty() ? "?" : "&") + encode_query(name) + '=' + encode_query(value);
+  }
+  return escape_html(out);
+}
+
+// A search field, and links to the verdicts. Both keep the other parts of the filter.
 std::string search(const Overview& overview) {
   std::string out =
       "<form><input type=search name=q aria-label=Search placeholder=\"name, target, label, "
       "error\" value=\"" +
-      escape_html(overview.filter.text) + "\"> <a href=\"?state=failed\">not ok</a>";
+      escape_html(overview.filter.text) + "\">";
+  ProbeFilter filter = overview.filter;
+  filter.text.clear();
+  for (const auto& [name, value] : to_parameters(filter)) {
+    out += "<input type=hidden name=\"" + escape_html(name) + "\" value=\"" + escape_html(value) +
+           "\">";
+  }
+  filter = overview.filter;
+  filter.states = {Verdict::critical, Verdict::unknown, Verdict::warning};
+  out += " <a href=\"" + query_of(filter) + "\">not ok</a>";
   for (const Verdict verdict : kVerdicts) {
-    const std::string name(verdict_name(verdict));
-    out += " <a href=\"?state=" + name + "\">" + name + "</a>";
+    filter.states = {verdict};
+    out += " <a href=\"" + query_of(filter) + "\">" + std::string(verdict_name(verdict)) + "</a>";
   }
-  if (overview.filter != ProbeFilter()) {
-    out += " <a href=\"./\">all</a> (" + std::to_string(overview.hidden) + " not shown)";
+  if (overview.filter == ProbeFilter()) return out + "</form>\n";
+  out += " <a href=\"./\">all</a> (" + std::to_string(overview.hidden) + " not shown by";
+  for (const auto& [name, value] : to_parameters(overview.filter)) {
+    out += ' ' + escape_html(name) + '=' + escape_html(value);
   }
-  return out + "</form>\n";
+  return out + ")</form>\n";
 }
 
 std::string_view color(Verdict verdict) {

@@ -79,25 +79,33 @@ Verdict verdict(const ProbeView& probe) {
   return worst;
 }
 
+bool waits_for_report(const ProbeView& probe) {
+  return probe.state == ProbeView::State::pending && probe.last_run;
+}
+
 Verdict verdict(const std::vector<ProbeView>& probes) {
-  Verdict worst = Verdict::ok;
+  Verdict worst = probes.empty() ? Verdict::unknown : Verdict::ok;
   for (const ProbeView& probe : probes) {
-    const bool waits_for_report = probe.state == ProbeView::State::pending && probe.last_run;
-    if (!waits_for_report) worst = more_severe(worst, verdict(probe));
+    if (!waits_for_report(probe)) worst = more_severe(worst, verdict(probe));
   }
   return worst;
 }
 
 std::string summary(const std::vector<ProbeView>& probes) {
   std::array<std::size_t, kVerdicts.size()> counts{};
-  for (const ProbeView& probe : probes) ++counts.at(static_cast<std::size_t>(verdict(probe)));
-  std::string out;
-  for (const Verdict verdict : kVerdicts) {
-    const std::size_t count = counts.at(static_cast<std::size_t>(verdict));
-    if (count == 0) continue;
-    out += (out.empty() ? "" : ", ") + std::to_string(count) + ' ' +
-           std::string(verdict_name(verdict));
+  std::size_t waiting = 0;
+  for (const ProbeView& probe : probes) {
+    ++(waits_for_report(probe) ? waiting : counts.at(static_cast<std::size_t>(verdict(probe))));
   }
+  std::string out;
+  const auto add = [&](std::size_t count, std::string_view name) {
+    if (count == 0) return;
+    out += (out.empty() ? "" : ", ") + std::to_string(count) + ' ' + std::string(name);
+  };
+  for (const Verdict verdict : kVerdicts) {
+    add(counts.at(static_cast<std::size_t>(verdict)), verdict_name(verdict));
+  }
+  add(waiting, "waiting");
   return out.empty() ? "no probes" : out;
 }
 

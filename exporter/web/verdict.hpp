@@ -20,7 +20,7 @@ inline constexpr std::array kVerdicts = {Verdict::critical, Verdict::unknown, Ve
 
 /// "ok", "warning", "critical" or "unknown".
 std::string_view verdict_name(Verdict verdict);
-/// One character in UTF-8.
+/// A symbol for text and HTML: one character in UTF-8.
 std::string_view mark(Verdict verdict);
 
 Verdict verdict(const CheckView& check);
@@ -30,11 +30,15 @@ Verdict verdict(const CheckView& check);
 /// without a recent run. Any other failed run is critical.
 Verdict verdict(const ProbeView& probe);
 
-/// The most severe verdict of all probes. A probe that waits for its first report is unknown, but
-/// does not count here.
+/// Whether the probe runs and no report has arrived yet. Nothing is wrong then, although nothing is
+/// known about the target.
+bool waits_for_report(const ProbeView& probe);
+
+/// The most severe verdict of all probes; unknown if there are none. A probe that waits for its
+/// first report is unknown, but does not count here.
 Verdict verdict(const std::vector<ProbeView>& probes);
 
-/// The number of probes by verdict: "1 critical, 5 ok". "no probes" if there are none.
+/// The number of probes by verdict: "1 critical, 5 ok, 1 waiting". "no probes" if there are none.
 std::string summary(const std::vector<ProbeView>& probes);
 
 /// The reading of a check with its object and threshold: "95% (orders), critical above 90%".

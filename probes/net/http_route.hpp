@@ -26,7 +26,7 @@ struct HttpRoute {
   /// ConfiguredFiles::read().
   asio::awaitable<void> apply(HttpRequest& request, ConfiguredFiles& files, SampleSet& out) const;
 
-  /// The addresses to which a name in a URL resolves: `ip` is that of the proxy, if there is one.
+  /// The IP version for the target's host. With a proxy it is `any`: `ip` applies to the proxy.
   [[nodiscard]] IpVersion target_ip() const { return proxy ? IpVersion::any : ip; }
 };
 

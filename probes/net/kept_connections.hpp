@@ -12,7 +12,7 @@ namespace vitalsd::net {
 /// The connections of all probes.
 class KeptConnections {
  public:
-  /// A smaller limit closes no connection: probes take theirs in the next run.
+  /// A smaller limit closes no connection at once: keep() applies it after the next run.
   void set_max(std::size_t max) { max_ = max; }
   [[nodiscard]] std::size_t count() const { return count_; }
 

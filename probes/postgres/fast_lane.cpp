@@ -339,7 +339,7 @@ std::string add_fast_lane(std::span<const net::PgResult> results, int version, P
   return lacks;
 }
 
-// One statement grants all of them, so the first line is enough.
+// Shows the first line only: one GRANT of pg_monitor adds all permissions.
 void check_permissions(std::string_view lacks, Part& out) {
   const auto lines = std::ranges::count(lacks, '\n') + (lacks.empty() ? 0 : 1);
   out.check(kPermissionsCheck, static_cast<double>(lines), lacks.substr(0, lacks.find('\n')));

@@ -32,9 +32,10 @@ inline constexpr MetricTable kClusterTable(
     MetricRow{Metric({.name = "redis_cluster_slots_ok",
                       .help = "Hash slots whose node is not suspected to be down."}),
               [](const RedisInfo& info) { return info.number("cluster_slots_ok"); }},
-    MetricRow{Metric({.name = "redis_cluster_slots_pfail",
-                      .help = "Hash slots whose node this node cannot reach."}),
-              [](const RedisInfo& info) { return info.number("cluster_slots_pfail"); }},
+    MetricRow{
+        Metric({.name = "redis_cluster_slots_pfail",
+                .help = "Hash slots whose node is suspected to be down, as this node sees it."}),
+        [](const RedisInfo& info) { return info.number("cluster_slots_pfail"); }},
     MetricRow{Metric({.name = "redis_cluster_slots_fail",
                       .help = "Hash slots whose node the cluster considers failed."}),
               [](const RedisInfo& info) { return info.number("cluster_slots_fail"); }},

@@ -20,7 +20,7 @@ struct ClusterNode {
   bool myself = false;   ///< the node that replied
   bool master = false;
   bool failed = false;       ///< the cluster considers it failed
-  bool suspected = false;    ///< only the node that replied cannot reach it
+  bool suspected = false;    ///< the node that replied cannot reach it; not failed yet
   std::size_t slots = 0;     ///< hash slots that it serves
   std::size_t replicas = 0;  ///< of a master: its replicas that are not failed
 
@@ -34,10 +34,10 @@ struct ClusterNodes {
 
   std::vector<ClusterNode> nodes;
   std::vector<std::string> failed;         ///< addresses of failed nodes
-  std::size_t suspected = 0;               ///< nodes that only this node cannot reach
+  std::size_t suspected = 0;               ///< nodes with `suspected`
   std::size_t shards_without_replica = 0;  ///< masters with hash slots
-  /// Addresses of masters whose working replicas are all on their host: the end of one host ends
-  /// the shard.
+  /// Addresses of masters whose working replicas are all on their host: the shard fails
+  /// with that host.
   std::vector<std::string> on_one_host;
 };
 

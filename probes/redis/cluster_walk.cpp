@@ -41,6 +41,7 @@ ClusterView read_view(const RedisInfo& info) {
 
 void ClusterWalk::learn(const ClusterNodes& nodes, const ClusterReplies& replies) {
   nodes_.clear();
+  is_down_ = read_view(RedisInfo(replies.info)).state != 1;
   std::map<std::string, Visit> visits;
   for (const ClusterNode& node : nodes.nodes) {
     if (nodes_.size() == kMaxListedNodes) break;
@@ -119,6 +120,8 @@ void ClusterWalk::publish(SampleSet& out) const {
     if (visit == visits_.end()) continue;
     const ClusterView& view = visit->second.view;
     kClusterViewTable.add(part, view, node.id, node.address);
+    // The check of the cluster's state reports what all nodes see.
+    if (is_down_ && view.reached) continue;
     if (!view.problem.empty()) problems.push_back(node.address + " (" + view.problem + ')');
   }
   part.check(kViewsCheck, static_cast<double>(problems.size()), list_names(problems));

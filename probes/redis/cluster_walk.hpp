@@ -47,14 +47,15 @@ inline constexpr MetricTable kClusterViewTable(
                      "node_id", "address"),
               [](const ClusterView& view) { return view.state; }},
     MetricRow{Metric({.name = "redis_cluster_node_slots_ok",
-                      .help = "Hash slots whose node is not suspected to be down, as this node "
-                              "sees it."},
+                      .help = "Hash slots whose node is neither suspected nor considered "
+                              "failed, as this node sees it."},
                      "node_id", "address"),
               [](const ClusterView& view) { return view.slots_ok; }},
-    MetricRow{Metric({.name = "redis_cluster_node_slots_pfail",
-                      .help = "Hash slots whose node this node cannot reach."},
-                     "node_id", "address"),
-              [](const ClusterView& view) { return view.slots_pfail; }},
+    MetricRow{
+        Metric({.name = "redis_cluster_node_slots_pfail",
+                .help = "Hash slots whose node is suspected to be down, as this node sees it."},
+               "node_id", "address"),
+        [](const ClusterView& view) { return view.slots_pfail; }},
     MetricRow{Metric({.name = "redis_cluster_node_slots_fail",
                       .help = "Hash slots whose node is considered failed, as this node sees it."},
                      "node_id", "address"),
@@ -84,18 +85,22 @@ class ClusterWalk {
   void inherit(ClusterWalk& old) {
     nodes_ = std::move(old.nodes_);
     visits_ = std::move(old.visits_);
+    is_down_ = old.is_down_;
   }
 
-  /// Takes over the nodes that one of them has listed, and its own view.
+  /// Replaces the nodes by those of a list that can be asked, at most kMaxListedNodes, and stores
+  /// the view of the node that replied.
   void learn(const ClusterNodes& nodes, const ClusterReplies& replies);
 
-  /// Visits the nodes that are due, for at most a quarter of the run's time limit, and publishes
-  /// the views of all nodes. Throws ProbeError for internal errors only.
+  /// Starts visits of the nodes that are due for a quarter of the run's time limit; each takes at
+  /// most an eighth of it, or one second. Publishes the views of all visited nodes. Throws
+  /// ProbeError for internal errors only.
   asio::awaitable<void> visit(SampleSet& out);
 
-  /// For a run that may not reach the probed node, because the last one did not. Publishes the
-  /// cluster as the first known node that answers sees it, for at most a quarter of the time limit,
-  /// then calls visit(). Returns false if none answers. Throws ProbeError for internal errors only.
+  /// Call it at the start of a run if the last run did not read the probed node. Publishes the
+  /// cluster as the first known node that answers sees it, and calls visit(). Asks nodes for a
+  /// quarter of the time limit. Returns false if none answers. Throws ProbeError for internal
+  /// errors only.
   asio::awaitable<bool> stand_in(bool replicas_expected, SampleSet& out);
 
  private:
@@ -117,6 +122,7 @@ class ClusterWalk {
 
   const Environment& environment_;
   const net::RedisOptions& seed_;
+  bool is_down_ = false;                 // the cluster, as the node that replied last sees it
   std::vector<ClusterNode> nodes_;       // that have an address and are not failed
   std::map<std::string, Visit> visits_;  // by ID, of nodes_ only
 };

@@ -162,14 +162,14 @@ inline constexpr MetricTable kInfoTable(
     MetricRow{Metric({.name = "redis_cpu_sys_main_thread_seconds_total",
                       .type = Type::counter,
                       .unit = Unit::seconds,
-                      .help = "System CPU time of the main thread, without threads that wait "
-                              "busily for clients."}),
+                      .help = "System CPU time of the main thread, without I/O and background "
+                              "threads."}),
               Field("used_cpu_sys_main_thread")},
     MetricRow{Metric({.name = "redis_cpu_user_main_thread_seconds_total",
                       .type = Type::counter,
                       .unit = Unit::seconds,
-                      .help = "User CPU time of the main thread, without threads that wait busily "
-                              "for clients."}),
+                      .help = "User CPU time of the main thread, without I/O and background "
+                              "threads."}),
               Field("used_cpu_user_main_thread")},
     MetricRow{Metric({.name = "redis_net_input_bytes_total",
                       .type = Type::counter,

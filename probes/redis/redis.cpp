@@ -108,8 +108,8 @@ class RedisProbe final : public Probe {
 
   asio::awaitable<void> observe(SampleSet& out) override {
     // The other nodes first, because the run may end while it waits for the server.
-    const bool others_told = walk_ && std::exchange(is_lost_, true) &&
-                             co_await walk_->stand_in(replicas_.has_value(), out);
+    const bool is_cluster_published = walk_ && std::exchange(is_lost_, true) &&
+                                      co_await walk_->stand_in(replicas_.has_value(), out);
     std::optional<net::RedisConnection> connection = kept_.take();
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
@@ -145,7 +145,7 @@ class RedisProbe final : public Probe {
       co_await check_snapshots(*connection, info, out);
       co_await read_lists(*connection, out);
       const bool is_cluster = info.number("cluster_enabled") == 1;
-      if (is_cluster && !others_told) co_await read_cluster(*connection, out);
+      if (is_cluster && !is_cluster_published) co_await read_cluster(*connection, out);
       if (walk_ && !is_cluster) {
         out.fail(Reason::mismatch,
                  "the server is not a node of a cluster: remove the option cluster_nodes");
@@ -314,7 +314,7 @@ class RedisProbe final : public Probe {
   redis::Replication replication_;
   redis::SlowLane slow_lane_;
   std::optional<redis::ClusterWalk> walk_;  // of the option cluster_nodes
-  bool is_lost_ = false;                    // whether the last run read nothing from the server
+  bool is_lost_ = false;  // cluster_nodes: the last run did not read the cluster from the server
   HitRateWindow hit_rate_;
   Backlog unsaved_;
   std::optional<bool> saves_;  // whether the server saves snapshots

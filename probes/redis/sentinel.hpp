@@ -50,10 +50,11 @@ struct MasterDetails {
 /// Reads the reply to SENTINEL MASTER: names and values in turn. Ignores values that are not
 /// numbers. Pure.
 MasterDetails read_details(const net::RedisReply& reply);
-/// The number of entries of the reply to SENTINEL REPLICAS or SENTINEL SENTINELS with a flag, and
-/// of those that this sentinel can reach (neither s_down nor o_down nor disconnected). Nothing if
-/// the reply is not a list. Pure.
+/// The number of entries with a flag in the reply to SENTINEL REPLICAS or SENTINEL SENTINELS.
+/// Nothing if the reply is not a list. Pure.
 std::optional<double> count_flag(const net::RedisReply& reply, std::string_view flag);
+/// Like count_flag(), of entries that this sentinel can reach: neither s_down nor o_down nor
+/// disconnected.
 std::optional<double> count_reached(const net::RedisReply& reply);
 
 /// No labels.

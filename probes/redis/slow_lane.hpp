@@ -86,8 +86,8 @@ inline constexpr Metric kLatencyPercentile(
              "Redis 7.0)."},
     "cmd", "quantile");
 inline constexpr Metric kOtherLatencies({.name = "redis_other_latency_percentiles",
-                                         .help = "Commands whose latency has no series because "
-                                                 "there are too many; the slowest have."});
+                                         .help = "Commands without latency series, because only "
+                                                 "the slowest are published."});
 
 /// Each probe has one.
 class SlowLane {
@@ -115,12 +115,13 @@ class SlowLane {
   std::optional<std::chrono::steady_clock::time_point> read_at_;
 };
 
-/// The calls of the commands with the most calls, and of all others as a sum. Pure.
+/// Adds the calls of the commands with the most calls, and the sum of all others. Pure.
 void add_commands(const RedisInfo& info, Part& out);
-/// The percentiles of the commands with the highest ones, and the number of the others. Pure.
+/// Adds the percentiles of the slowest commands, and the number of the others. Pure.
 void add_latency_percentiles(const RedisInfo& info, Part& out);
-/// The reply to SLOWLOG GET 1 and to LATENCY LATEST. Ignore replies of another form. Pure.
+/// Adds the reply to SLOWLOG GET 1. Ignores replies of another form. Pure.
 void add_slow_log(const net::RedisReply& reply, Part& out);
+/// Adds the reply to LATENCY LATEST. Ignores replies of another form. Pure.
 void add_latency(const net::RedisReply& reply, Part& out);
 
 }  // namespace vitalsd::redis

@@ -127,8 +127,10 @@ def test_a_default_install_is_silent(default_install: DefaultInstallation) -> No
     assert (fired(), pending) == ([], []), default_install.describe()
     # The silence is that of rules that are evaluated, and of probes that succeed.
     rules = [rule for group in prometheus.api("rules")["groups"] for rule in group["rules"]]
-    assert len(rules) > 30
-    assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
+    health = {rule["name"]: rule["health"] for rule in rules}
+    assert list(health.values()).count("ok") > 30
+    # Groups that are evaluated once an hour may not have been evaluated yet.
+    assert [name for name, each in health.items() if each not in ("ok", "unknown")] == []
     assert prometheus.value('min(min_over_time(up{job="vitalsd"}[1m]))') == 1
     names = {probe["name"] for probe in default_install.in_force["config"]["probes"]}
     found = prometheus.query("probe_success == 1")

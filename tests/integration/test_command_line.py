@@ -120,7 +120,7 @@ def test_check_of_some_probes(config: Callable[..., Path], examples: dict[int, s
     for arguments, error in {
         ("wep",): "no probe has the name 'wep' (did you mean 'web'?)",
         ("--kind", "http", "web"): "no probe",
-        ("--label", "team=x"): "no probe has these labels",
+        ("--label", "team=x"): "no probe matches all of PROBE, --kind and --label",
         ("--label", "team"): "use NAME=VALUE",
         ("--format", "xml"): "xml",
     }.items():
@@ -184,9 +184,11 @@ def test_a_good_configuration(config: Callable[..., Path], examples: dict[int, s
     file = config(examples[OK], examples[CRITICAL])
     done = run("config", "check", file)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: valid, 2 probes\n", "")
+    disabled = config(examples[OK], "{name: b, kind: tcp, endpoint: 'b.test:1', enabled: false}")
+    assert run("config", "check", disabled).stdout == f"{disabled}: valid, 2 probes, 1 disabled\n"
     literal = config("{name: a, kind: redis, url: 'redis://a.test', password: letmein}")
     done = run("config", "check", literal)
-    assert done.returncode == 0
+    assert (done.returncode, done.stdout) == (0, f"{literal}: valid, 1 probe\n")
     assert re.search(r":3:\d+: warning: probes\[0\]\.password: ", done.stderr), done.stderr
     assert "letmein" not in done.stderr
 
@@ -220,7 +222,7 @@ def test_the_address_to_listen_on(vitalsd: Daemon, config: Callable[..., Path]) 
         assert done.returncode == 2
         assert done.stderr.startswith("--listen: ")
     # `check` opens no port.
-    assert run("check", "--config", daemon.config_file).returncode == 0
+    assert run("check", "--config", daemon.config_file).returncode == UNKNOWN  # no probes
 
 
 def test_a_configuration_from_standard_input() -> None:

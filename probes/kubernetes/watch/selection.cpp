@@ -7,8 +7,8 @@ namespace vitalsd::kubernetes {
 constexpr Metric<1> kSelectedObjects(
     {.name = "vitalsd_probe_selected_objects",
      .help = "Objects that a configured namespace, selector or pattern selects, and whether there "
-             "are any under a prefix; absent if the probe has none of these. A target that fails "
-             "counts as when it last answered."},
+             "are any under a prefix; absent if the probe has none of these. For a target that "
+             "fails, the count of its last answer is used."},
     "scope");
 
 namespace {
@@ -51,7 +51,7 @@ void Selection::add_unobserved(const net::kubernetes::Query& query, std::size_t 
 void Selection::add_unobserved(const std::string& scope, std::size_t runs) {
   Count& count = by_scope_[scope];
   ++count.unobserved;
-  count.is_pending = count.is_pending || runs < kPatience;
+  count.is_pending = count.is_pending || runs < kMaxPendingRuns;
 }
 
 void Selection::report(Part& out) const {

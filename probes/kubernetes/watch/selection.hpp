@@ -42,7 +42,7 @@ class TargetSelection {
 class Selection {
  public:
   /// The number of runs after which a scope is judged without the targets that have not answered.
-  static constexpr std::size_t kPatience = 10;
+  static constexpr std::size_t kMaxPendingRuns = 10;
 
   /// Whether the objects of a watch are counted. A watch of the whole resource is not counted.
   static bool counts(const net::kubernetes::Query& query);
@@ -62,8 +62,8 @@ class Selection {
   void add_unobserved(const std::string& scope, std::size_t runs);
 
   /// Publishes the counts. A scope in which nothing was found is omitted if nothing was observed,
-  /// or if a target was not observed for less than kPatience runs: it may have objects. Publishes
-  /// the check only if no other process observes a share of the objects.
+  /// or if a target was unobserved in fewer than kMaxPendingRuns runs: it may have objects.
+  /// Publishes the check only if no other process observes a share of the objects.
   void report(Part& out) const;
 
  private:

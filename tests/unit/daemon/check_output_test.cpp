@@ -63,7 +63,7 @@ TEST(CheckText, CountsWhatItDoesNotShow) {
   EXPECT_EQ(check_text({}), "no probes\n");
 }
 
-TEST(CheckText, MayHaveColors) {
+TEST(CheckText, ColorsMarksOnRequest) {
   EXPECT_TRUE(check_text({refused()}, {}, true).starts_with("\x1b[31m✗\x1b[0m cache"));
   EXPECT_FALSE(check_text({refused()}).contains('\x1b'));
 }
@@ -71,11 +71,17 @@ TEST(CheckText, MayHaveColors) {
 TEST(CheckNagios, HasTheVerdictAndPerformanceData) {
   ProbeView odd = refused();
   odd.detail = "a | b\nc";
-  EXPECT_EQ(check_nagios({with_check(Status::warning), probe(ok), odd}),
-            "CRITICAL - 1 critical, 1 warning, 1 ok | critical=1 unknown=0 warning=1 ok=1\n"
-            "db: connections 95% (vcci), critical above 90%\n"
-            "cache: connect: a / b c\n");
-  EXPECT_EQ(check_nagios({}), "OK - no probes | critical=0 unknown=0 warning=0 ok=0\n");
+  EXPECT_EQ(
+      check_nagios({with_check(Status::warning), probe(ok), odd}),
+      "CRITICAL - 1 critical, 1 warning, 1 ok: db, cache | critical=1 unknown=0 warning=1 ok=1\n"
+      "db: connections 95% (vcci), critical above 90%\n"
+      "cache: connect: a / b c\n");
+  EXPECT_EQ(check_nagios({}), "UNKNOWN - no probes | critical=0 unknown=0 warning=0 ok=0\n");
+}
+
+TEST(CheckNagios, NamesAFewProbesInTheFirstLine) {
+  const std::string text = check_nagios({refused(), refused(), refused(), refused()});
+  EXPECT_TRUE(text.starts_with("CRITICAL - 4 critical: cache, cache, cache, ... |")) << text;
 }
 
 TEST(CheckMarkdown, IsATable) {

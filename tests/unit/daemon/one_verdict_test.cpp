@@ -250,6 +250,7 @@ TEST_F(OneVerdict, OfANewTarget) {
   EXPECT_EQ(on_page(), "unknown");
   EXPECT_EQ(in_json(), "unknown");
   EXPECT_EQ(in_metrics(), "unknown");
+  EXPECT_EQ(in_title(), "unknown");
   occupied.leave();
 }
 

@@ -89,7 +89,26 @@ TEST(StatusPage, ShowsItsFilter) {
   overview.hidden = 3;
   const std::string text = status_page(overview);
   EXPECT_TRUE(text.contains("value=\"&quot;a\""));
-  EXPECT_TRUE(text.contains("<a href=\"./\">all</a> (3 not shown)"));
+  EXPECT_TRUE(text.contains("<a href=\"./\">all</a> (3 not shown by q=&quot;a)"));
+}
+
+// The search and the links change one part of the filter only.
+TEST(StatusPage, KeepsTheOtherPartsOfItsFilter) {
+  Overview overview{.probes = {probe("a", ProbeView::State::ok)}, .version = "1", .now = kNow};
+  overview.filter = {.kinds = {"redis"}, .labels = {{"team", "a&b"}}, .text = "x"};
+  const std::string text = status_page(overview);
+  EXPECT_TRUE(text.contains("<input type=hidden name=\"kind\" value=\"redis\">"));
+  EXPECT_TRUE(text.contains("<input type=hidden name=\"label.team\" value=\"a&amp;b\">"));
+  EXPECT_TRUE(
+      text.contains("<a href=\"?state=ok&amp;kind=redis&amp;label.team=a%26b&amp;q=x\">ok</a>"));
+}
+
+// A selection that matches nothing must not look healthy.
+TEST(StatusPage, IsUnknownIfNoProbeMatches) {
+  Overview overview{.probes = {}, .version = "1", .now = kNow};
+  overview.filter.names = {"misspelled"};
+  overview.hidden = 3;
+  EXPECT_TRUE(status_page(overview).contains("<title>vitalsd: unknown: no probe matches</title>"));
 }
 
 TEST(StatusPage, ShowsLabels) {
@@ -138,12 +157,13 @@ TEST(StatusPage, ShowsTheNewestRunOnTheRight) {
                             "<span class=s>▫</span><span class=o>▪</span></span>"));
 }
 
-// A page with "all ok" would be wrong: the states are stale.
+// A page with "all ok" would be wrong: nothing is known.
 TEST(StatusPage, ReportsAProbeLoopThatHangs) {
   const Overview overview{{probe("a", ProbeView::State::ok)}, "1.2.3", kNow, false};
   const std::string text = status_page(overview);
-  EXPECT_TRUE(text.contains(
-      "<b class=unknown>unknown</b>: the probe loop does not respond: all states are stale</h1>"));
+  EXPECT_TRUE(
+      text.contains("<b class=unknown>unknown</b>: the probe loop does not respond: all states are "
+                    "unknown</h1>"));
   EXPECT_FALSE(text.contains("1 ok"));
 }
 

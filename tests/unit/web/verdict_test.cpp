@@ -43,7 +43,7 @@ TEST(Verdict, IsUnknownIfTheProbeCouldNotObserve) {
 }
 
 TEST(Verdict, OfAllProbesIsTheMostSevere) {
-  EXPECT_EQ(verdict(std::vector<ProbeView>{}), Verdict::ok);
+  EXPECT_EQ(verdict(std::vector<ProbeView>{}), Verdict::unknown);
   std::vector<ProbeView> probes = {probe(ok), with_check(Status::warning)};
   EXPECT_EQ(verdict(probes), Verdict::warning);
   probes.push_back(probe(pending));
@@ -54,7 +54,7 @@ TEST(Verdict, OfAllProbesIsTheMostSevere) {
   EXPECT_EQ(verdict(probes), Verdict::unknown);
   probes.push_back(with_check(Status::critical));
   EXPECT_EQ(verdict(probes), Verdict::critical);
-  EXPECT_EQ(summary(probes), "1 critical, 2 unknown, 1 warning, 1 ok");
+  EXPECT_EQ(summary(probes), "1 critical, 1 unknown, 1 warning, 1 ok, 1 waiting");
 }
 
 TEST(Verdict, SummaryNamesNoProbes) { EXPECT_EQ(summary({}), "no probes"); }

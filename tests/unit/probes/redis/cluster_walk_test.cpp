@@ -77,6 +77,16 @@ TEST_F(ClusterWalkTest, PublishesTheViewOfEachNode) {
   EXPECT_EQ(run.reading("cluster_views", address(2) + " (cluster down)"), 1);
 }
 
+// The check of the cluster's state reports it.
+TEST_F(ClusterWalkTest, DoesNotReportAClusterThatAllNodesSeeDown) {
+  for (std::size_t i = 0; i < kSize; ++i) {
+    replies(i)["CLUSTER INFO"] = bulk(
+        "cluster_state:fail\r\ncluster_slots_ok:16383\r\ncluster_slots_pfail:0\r\n"
+        "cluster_slots_fail:0\r\n");
+  }
+  EXPECT_EQ(fixture.observe(*make()).reading("cluster_views"), 0);
+}
+
 TEST_F(ClusterWalkTest, ReportsANodeThatOnlyTheClusterReaches) {
   nodes[1].stop();
   replies(2)["CLUSTER INFO"] = "-NOPERM no permissions\r\n";

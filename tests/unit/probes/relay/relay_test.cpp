@@ -100,7 +100,7 @@ TEST_F(RelayTest, ReportsAPatternThatMatchesNothingWhileATargetFails) {
   const auto selected = [](const test::Observation& run, const std::string& pattern) {
     return run.value("vitalsd_probe_selected_objects", {{"scope", "keep " + pattern}});
   };
-  for (std::size_t i = 1; i < kubernetes::Selection::kPatience; ++i) {
+  for (std::size_t i = 1; i < kubernetes::Selection::kMaxPendingRuns; ++i) {
     const test::Observation run = fixture.observe(*probe);
     EXPECT_EQ(selected(run, "a"), 1);
     EXPECT_EQ(selected(run, "typo"), std::nullopt) << "run " << i;

@@ -212,7 +212,7 @@ TEST_F(KubeletTest, ReportsANamespaceThatMatchesNothingWhileAKubeletFails) {
   const auto selected = [](const test::Observation& run, const std::string& name) {
     return run.value("vitalsd_probe_selected_objects", {{"scope", name}});
   };
-  for (std::size_t i = 1; i < kubernetes::Selection::kPatience; ++i) {
+  for (std::size_t i = 1; i < kubernetes::Selection::kMaxPendingRuns; ++i) {
     const test::Observation run = fixture.observe(*probe);
     EXPECT_EQ(selected(run, "s"), 1);
     EXPECT_EQ(selected(run, "typo"), std::nullopt) << "run " << i;

@@ -59,7 +59,7 @@ TEST(LogsTest, ReportsAContainerThatMatchesNothingWhileANamespaceFails) {
   const auto selected = [](const test::Observation& run) {
     return run.value("vitalsd_probe_selected_objects", {{"scope", "container typo"}});
   };
-  for (std::size_t i = 1; i < kubernetes::Selection::kPatience; ++i) {
+  for (std::size_t i = 1; i < kubernetes::Selection::kMaxPendingRuns; ++i) {
     EXPECT_EQ(selected(fixture.observe(*probe)), std::nullopt) << "run " << i;
   }
   EXPECT_EQ(selected(fixture.observe(*probe)), 0);

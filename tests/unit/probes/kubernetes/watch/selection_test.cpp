@@ -67,10 +67,10 @@ TEST(SelectionTest, WaitsForATargetThatIsNotObserved) {
     selection.report(part);
     return part;
   };
-  EXPECT_EQ(lines_of(report(0, Selection::kPatience - 1)), "");
-  EXPECT_TRUE(report(0, Selection::kPatience - 1).checks().empty());
+  EXPECT_EQ(lines_of(report(0, Selection::kMaxPendingRuns - 1)), "");
+  EXPECT_TRUE(report(0, Selection::kMaxPendingRuns - 1).checks().empty());
   EXPECT_EQ(lines_of(report(2, 1)), "vitalsd_probe_selected_objects{scope=\"keep a\"} 2\n");
-  const Part late = report(0, Selection::kPatience);
+  const Part late = report(0, Selection::kMaxPendingRuns);
   EXPECT_EQ(lines_of(late), "vitalsd_probe_selected_objects{scope=\"keep a\"} 0\n");
   ASSERT_EQ(late.checks().size(), 1U);
   EXPECT_EQ(late.checks()[0].object, "keep a (matches nothing; 1 of 2 could not be read)");
@@ -78,8 +78,8 @@ TEST(SelectionTest, WaitsForATargetThatIsNotObserved) {
 
 TEST(SelectionTest, DoesNotJudgeWithoutAnyObservation) {
   Selection selection;
-  selection.add_unobserved(query("web"), Selection::kPatience);
-  selection.add_unobserved(query(""), Selection::kPatience);
+  selection.add_unobserved(query("web"), Selection::kMaxPendingRuns);
+  selection.add_unobserved(query(""), Selection::kMaxPendingRuns);
   Part part;
   selection.report(part);
   EXPECT_EQ(lines_of(part), "");
@@ -89,7 +89,7 @@ TEST(SelectionTest, DoesNotJudgeWithoutAnyObservation) {
 TEST(SelectionTest, CountsATargetThatFailsAsWhenItLastAnswered) {
   TargetSelection target;
   target.set({0, 3});
-  for (std::size_t i = 0; i < Selection::kPatience; ++i) target.fail();
+  for (std::size_t i = 0; i < Selection::kMaxPendingRuns; ++i) target.fail();
   Selection selection;
   selection.add("none", target, 0);
   selection.add("some", target, 1);

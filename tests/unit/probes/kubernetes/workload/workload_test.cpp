@@ -34,7 +34,7 @@ TEST(WorkloadTest, WaitsForAllResourcesBeforeANamespaceMatchesNothing) {
   const auto selected = [](const test::Observation& run) {
     return run.value("vitalsd_probe_selected_objects", {{"scope", "shop"}});
   };
-  for (std::size_t i = 1; i < kubernetes::Selection::kPatience; ++i) {
+  for (std::size_t i = 1; i < kubernetes::Selection::kMaxPendingRuns; ++i) {
     EXPECT_EQ(selected(fixture.observe(*probe)), std::nullopt) << "run " << i;
   }
   const test::Observation run = fixture.observe(*probe);
