@@ -204,11 +204,15 @@ TEST(Yaml, AcceptsTwoHundredLevels) {
 }
 
 TEST(Yaml, ReportsThePlaceOfSyntaxErrors) {
-  EXPECT_EQ(problems_of("a: {b: 1\n"), "f:2:1: not valid YAML: a '{' is not closed, or a comma is missing\n");
-  EXPECT_EQ(problems_of("a: [b\n"), "f:2:1: not valid YAML: a '[' is not closed, or a comma is missing\n");
-  EXPECT_EQ(problems_of("a: b: c\n"), "f:1:5: not valid YAML: a second ':' in the line: put the text in quotes\n");
+  EXPECT_EQ(problems_of("a: {b: 1\n"),
+            "f:2:1: not valid YAML: a '{' is not closed, or a comma is missing\n");
+  EXPECT_EQ(problems_of("a: [b\n"),
+            "f:2:1: not valid YAML: a '[' is not closed, or a comma is missing\n");
+  EXPECT_EQ(problems_of("a: b: c\n"),
+            "f:1:5: not valid YAML: a second ':' in the line: put the text in quotes\n");
   EXPECT_EQ(problems_of("a: \"b\n"), "f:2:2: not valid YAML: a quote is not closed\n");
-  EXPECT_EQ(problems_of("a: `b\n"), "f:1:4: not valid YAML: a value cannot begin with this character: use quotes\n");
+  EXPECT_EQ(problems_of("a: `b\n"),
+            "f:1:4: not valid YAML: a value cannot begin with this character: use quotes\n");
 }
 
 TEST(Canonical, DoesNotDependOnOrderLayoutAndComments) {
