@@ -98,7 +98,7 @@ def test_a_healthy_cluster_is_silent(quiet: Cluster) -> None:
     )
     # A container without a limit has no limit series. The pause container and the pod's sum have no
     # series.
-    assert quiet.daemon.samples("container_spec_memory_limit_bytes", namespace=NAMESPACE) == []
+    assert quiet.daemon.absent("container_spec_memory_limit_bytes", namespace=NAMESPACE)
     rows = quiet.daemon.samples("container_memory_working_set_bytes", namespace=NAMESPACE)
     assert [(row.labels["pod"], row.labels["container"]) for row in rows] == [("healthy", "main")]
     assert quiet.daemon.value("vitalsd_cluster_nodes_ready") == 1
@@ -117,7 +117,7 @@ def test_a_container_that_crashes(quiet: Cluster) -> None:
     assert quiet.daemon.value("kube_pod_container_status_last_terminated_exitcode", **labels) == 3
     quiet.node.api.delete(pod)
     quiet.verdict("pods", "crash_looping", 0)
-    assert quiet.daemon.samples("kube_pod_container_status_restarts_total", pod="crasher") == []
+    assert quiet.daemon.absent("kube_pod_container_status_restarts_total", pod="crasher")
 
 
 def test_a_container_that_fills_its_memory(quiet: Cluster) -> None:
@@ -159,7 +159,7 @@ def test_a_container_that_is_throttled(quiet: Cluster) -> None:
     quiet.node.api.create(pod)
     throttled = "container_cpu_cfs_throttled_seconds_total"
     wait_until(
-        lambda: (quiet.daemon.value(throttled, pod="spinner") or 0) > 1,
+        lambda: quiet.daemon.value(throttled, pod="spinner") > 1,
         deadline=90,
         what=lambda: f"throttling; of {quiet.daemon.page('/probes/kubelets/metrics')}",
     )

@@ -37,7 +37,7 @@ def error(daemon: Vitalsd, probe: str = "backups") -> str:
     return row.get("error", "")
 
 
-def last(daemon: Vitalsd, probe: str = "backups") -> float | None:
+def last(daemon: Vitalsd, probe: str = "backups") -> float:
     return daemon.value("backup_last_success_timestamp_seconds", probe=probe)
 
 
@@ -144,7 +144,7 @@ def test_backups_that_are_not_made_daily(vitalsd: Daemon, tmp_path: Path) -> Non
     checks = {"age": {"warn": "48h"}}
     daemon = vitalsd([directory(tmp_path, max_age="192h", checks=checks)])
     assert last(daemon) == made
-    assert daemon.value("vcci_last_successful_backup_timestamp") is None
+    assert daemon.absent("vcci_last_successful_backup_timestamp")
     assert daemon.value("vitalsd_check_status", check="age") == 1
 
 
@@ -289,7 +289,7 @@ def test_ways_to_a_bucket(vitalsd: Daemon, s3: S3, nginx: Nginx, dns_server: Dns
     # Connections are reused, but not by probes that would not trust the server.
     daemon.wait_runs("wrong-ca", 3)
     daemon.check_reason("wrong-ca", "tls")
-    assert last(daemon, "wrong-ca") is None
+    assert daemon.absent("backup_last_success_timestamp_seconds", probe="wrong-ca")
 
 
 def test_a_bucket_that_cannot_be_listed(vitalsd: Daemon, s3: S3, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_bucket_that_cannot_be_listed(vitalsd: Daemon, s3: S3, tmp_path: Path)
     daemon.wait_for("backup_last_success_timestamp_seconds", made, probe="backups")
     daemon.check_reason("missing", "mismatch")
     assert "NoSuchBucket" in error(daemon, "missing")
-    assert last(daemon, "missing") is None
+    assert daemon.absent("backup_last_success_timestamp_seconds", probe="missing")
 
     secret.write_text("not-this-one")
     daemon.wait_failed("backups", "auth")

@@ -91,9 +91,9 @@ def test_good_and_bad_endpoints(vitalsd: Daemon, nginx: Nginx, certificates: Aut
         assert errors(daemon)[probe].startswith("certificate verification failed: ")
     for probe in ("good", "soon"):
         assert daemon.value("cert_verified", probe=probe) == 1
-        assert daemon.samples("cert_verify_fault", probe=probe) == []
+        assert daemon.absent("cert_verify_fault", probe=probe)
     daemon.wait_ok("unverified")
-    assert daemon.samples("cert_verified", probe="unverified") == []
+    assert daemon.absent("cert_verified", probe="unverified")
     daemon.check_reason("no-tls", "tls")
 
     statuses = {"good": 0, "soon": 1, "expired": 2, "unverified": 2}
@@ -140,7 +140,7 @@ def test_an_intermediate_that_is_about_to_expire(
     assert daemon.value(name, probe="trusted") == middle.certificate.expiry
     begin = "probe_ssl_last_chain_not_before_timestamp_seconds"
     assert daemon.value(begin, probe="trusted") == middle.certificate.not_before.timestamp()
-    assert daemon.value(name, probe="unverified") is None
+    assert daemon.absent(name, probe="unverified")
     assert daemon.value("vitalsd_check_status", probe="trusted", check="expires_in") == 2
     assert daemon.value("vitalsd_check_status", probe="unverified", check="expires_in") == 0
     daemon.wait_ok("below")
@@ -461,7 +461,7 @@ def test_dates_are_stale_by_file(
     )
     daemon.wait_runs("files", 2)
     assert daemon.value("probe_success", probe="files") == 0
-    assert daemon.value(stale) is None
+    assert daemon.absent(stale)
 
     (tmp_path / "turns-bad.pem").write_text("no certificate")
     daemon.wait_for(stale, lambda since: began < since < time.time())

@@ -103,7 +103,7 @@ def test_of_probes(
     for name in ("db", "new"):
         daemon.wait_failed(name, "internal")
         daemon.check_reason(name, "internal")
-        assert daemon.value("vitalsd_target_up", probe=name) is None
+        assert daemon.absent("vitalsd_target_up", probe=name)
         rows = {row["name"]: row for row in daemon.status()["probes"]}
         assert str(files.current) in rows[name]["error"]
 

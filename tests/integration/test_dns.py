@@ -108,7 +108,7 @@ def test_other_answers(vitalsd: Daemon, dns_server: DnsServer) -> None:
         daemon.check_reason(probe, "mismatch")
         assert daemon.value("vitalsd_target_up", probe=probe, kind="dns") == 1
     assert daemon.value("probe_dns_answer_rrs", probe="wrong") == 1
-    assert daemon.value("probe_dns_answer_rrs", probe="no-such-name") is None
+    assert daemon.absent("probe_dns_answer_rrs", probe="no-such-name")
 
 
 def test_names_that_must_not_exist(vitalsd: Daemon, dns_server: DnsServer) -> None:
@@ -203,11 +203,11 @@ def test_a_late_server_delays_only_its_own(
     daemon.wait_ok("patient-http")
     daemon.wait_ok("patient-dns")
     duration = daemon.value("probe_dns_duration_seconds", probe="patient-dns")
-    assert duration is not None and 2.9 < duration < 3 + 0.5 * PATIENCE
+    assert 2.9 < duration < 3 + 0.5 * PATIENCE
     for probe in ("hasty-dns", "hasty-http"):
         daemon.check_reason(probe, "timeout")
         duration = daemon.value("probe_duration_seconds", probe=probe)
-        assert duration is not None and duration < 0.25 + 0.2 * PATIENCE
+        assert duration < 0.25 + 0.2 * PATIENCE
     for probe in ("other-dns", "other-http"):
         assert daemon.failures(probe) == {}
         assert daemon.runs(probe) >= 8  # three seconds are ten intervals

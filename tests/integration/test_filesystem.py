@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up(vitalsd: Daemon, mounts: Mounts, tmp_path: Path) -
     daemon.wait_for("vitalsd_check_status", 0, check="used")
 
     free = daemon.value("node_filesystem_files_free")
-    assert free is not None and free < daemon.value("node_filesystem_files") == 100
+    assert free < daemon.value("node_filesystem_files") == 100
     for number in range(int(free)):
         (tmp_path / "data" / str(number)).touch()
     daemon.wait_for("node_filesystem_files_free", 0)

@@ -98,11 +98,11 @@ def outcomes(daemon: Vitalsd) -> dict[str, float]:
 
 def test_the_documented_backup_job(watched: Callable[..., Vitalsd], tmp_path: Path) -> None:
     daemon = watched()
-    assert daemon.value("job_overdue", probe="nightly") is None
+    assert daemon.absent("job_overdue", probe="nightly")
     assert outcomes(daemon) == {"ok": 0, "failed": 0}
     for unknown in ("start_timestamp", "success_timestamp", "failure_timestamp", "duration"):
-        assert daemon.value(f"job_last_{unknown}_seconds") is None
-    assert daemon.value("job_last_exit_code") is None
+        assert daemon.absent(f"job_last_{unknown}_seconds")
+    assert daemon.absent("job_last_exit_code")
 
     began = time.time()
     run_backup(daemon, tmp_path, "echo 12 MiB written", "run-1")
@@ -197,7 +197,7 @@ def test_the_configuration_changes(watched: Callable[..., Vitalsd], token: Path)
     # The state of a removed job is removed, too, and stays removed after a restart.
     daemon.configuration["probes"] = [job(token) | {"name": "other"}]
     daemon.reload()
-    assert daemon.samples("job_runs_total", probe="nightly") == []
+    assert daemon.absent("job_runs_total", probe="nightly")
     assert curl(daemon, "") == 404
     daemon.restart()
     daemon.configuration["probes"] = [job(token)]

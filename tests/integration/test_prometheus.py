@@ -82,7 +82,7 @@ def test_targets(vitalsd: Daemon, prometheus: Callable[..., Prometheus]) -> None
     assert daemon.value("vitalsd_prometheus_targets", job="web", health="up") == 1
     daemon.wait_for("vitalsd_check_status", 1, probe="metrics", check="targets_down")
     assert check(daemon, "targets_down")["object"] == f"web {dead}"
-    assert daemon.samples("up") == []
+    assert daemon.absent("up")
     assert daemon.value("vitalsd_target_up", probe="metrics", kind="prometheus") == 1
     daemon.check_reason("empty", "mismatch")
     assert error(daemon, "empty") == "targets: Prometheus has no active targets"
@@ -185,9 +185,9 @@ def test_queries(vitalsd: Daemon, prometheus: Callable[..., Prometheus]) -> None
     assert check(daemon, "ratio")["threshold"] == 0.01
     assert daemon.value("vitalsd_check_status", check="low") == 2
     for name in ("empty", "nan"):
-        assert daemon.value(value, query=name) is None
+        assert daemon.absent(value, query=name)
         assert daemon.value("vitalsd_prometheus_query_has_value", query=name) == 0
-        assert daemon.value("vitalsd_check_status", check=name) is None
+        assert daemon.absent("vitalsd_check_status", check=name)
     daemon.check_reason("faulty", "config")
     assert "the result has 2 samples" in error(daemon, "faulty")
     assert daemon.value("vitalsd_probe_parts", probe="faulty", state="failed") == 3
@@ -291,7 +291,7 @@ def test_invalid_responses(vitalsd: Daemon, http_peer: HttpPeer) -> None:
     daemon.wait_ok("good")
     for name, reason in expected.items():
         daemon.check_reason(name, reason)
-        assert daemon.value("vitalsd_prometheus_query_value", probe=name) is None
+        assert daemon.absent("vitalsd_prometheus_query_value", probe=name)
     assert "a store is away" in error(daemon, "warning")
 
 
@@ -308,4 +308,4 @@ def test_a_very_long_list_of_targets(vitalsd: Daemon, http_peer: HttpPeer) -> No
     daemon.wait_for("vitalsd_prometheus_targets", 200_000, job="a", health="down", deadline=60)
     assert check(daemon, "targets_down")["object"].endswith("and 199995 more")
     peak = daemon.value("process_resident_memory_bytes")
-    assert peak is not None and peak < 200 * (1 << 20)
+    assert peak < 200 * (1 << 20)

@@ -302,13 +302,13 @@ def test_a_group_expires(watched: Callable[..., Vitalsd]) -> None:
     daemon.wait_for("rows", 1)
     assert daemon.value("push_time_seconds", job="database_backup")
     daemon.wait_for("rows", None)
-    assert daemon.value("push_time_seconds") is None
+    assert daemon.absent("push_time_seconds")
     assert push(daemon, "rows 1\n")[0] == 200
     daemon.end()
     started = time.time()
     wait_until(lambda: time.time() > started + 2.1, what="the time to live has passed")
     daemon.start()
-    assert daemon.value("rows") is None
+    assert daemon.absent("rows")
     assert daemon.value("job_last_success_timestamp_seconds")
 
 

@@ -99,7 +99,7 @@ def test_dates_and_readiness(
     assert daemon.value(READY, condition="True", **labels) == 1
     assert daemon.value(READY, condition="False", **labels) == 0
     # A certificate that was never issued has no series: the value 0 would be a date in 1970.
-    assert not daemon.samples(EXPIRES, name="pending")
+    assert daemon.absent(EXPIRES, name="pending")
     assert daemon.value(READY, name="pending", condition="False") == 1
     check(daemon, "expires_in", 0)
     check(daemon, "not_ready", 0)
@@ -151,7 +151,7 @@ def test_dates_outlive_the_api_server_and_the_daemon(
     daemon.restart()
     daemon.wait_failed("certs", "connect")
     assert daemon.value(EXPIRES, name="web") == expiry
-    assert not daemon.samples(READY)
+    assert daemon.absent(READY)
 
     api_server.start()
     daemon.wait_ok("certs", deadline=60)

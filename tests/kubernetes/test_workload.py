@@ -244,7 +244,7 @@ def test_jobs_and_their_results(
     once = {"namespace": namespace, "job_name": "once"}
     assert daemon.value("kube_job_status_failed", reason="BackoffLimitExceeded", **once) == 1
     assert daemon.value("kube_job_failed", condition="true", **once) == 1
-    assert daemon.value("kube_job_complete", condition="true", **once) is None
+    assert daemon.absent("kube_job_complete", condition="true", **once)
     assert daemon.value("kube_job_status_failed", namespace=namespace, job_name="running") == 0
     complete = {"namespace": namespace, "job_name": "nightly-1"}
     assert daemon.value("kube_job_complete", condition="true", **complete) == 1
@@ -329,16 +329,16 @@ def test_cron_jobs_that_did_not_run(
     )
     daemon = follow(vitalsd, api_server, namespace, "cronjobs")
 
-    def value(name: str, cronjob: str) -> float | None:
+    def value(name: str, cronjob: str) -> float:
         return daemon.value(name, namespace=namespace, cronjob=cronjob)
 
     daemon.wait_ok("work")
     following = "kube_cronjob_next_schedule_time"
     assert value(following, "late") == late - late % 3600 + 3600
-    assert value(following, "held-up") is None
-    created = value("kube_cronjob_created", "new") or 0
+    assert daemon.absent(following, cronjob="held-up")
+    created = value("kube_cronjob_created", "new")
     assert value(following, "new") == created - created % 3600 + 3600
-    assert value("kube_cronjob_status_last_schedule_time", "new") is None
+    assert daemon.absent("kube_cronjob_status_last_schedule_time", cronjob="new")
     assert value("kube_cronjob_status_last_schedule_time", "late") == int(late)
     assert value("kube_cronjob_spec_suspend", "held-up") == 1
     assert value("kube_cronjob_spec_starting_deadline_seconds", "new") == 60
@@ -428,7 +428,7 @@ def test_a_quota(vitalsd: StartVitalsd, api_server: ApiServer, namespace: str) -
     daemon = follow(vitalsd, api_server, namespace, "resourcequotas")
     labels = {"namespace": namespace, "resourcequota": "team"}
 
-    def value(resource: str, kind: str) -> float | None:
+    def value(resource: str, kind: str) -> float:
         return daemon.value("kube_resourcequota", resource=resource, type=kind, **labels)
 
     assert value("limits.cpu", "hard") == 2.5
@@ -516,7 +516,7 @@ def test_a_right_that_is_lacking_costs_its_own_resource_only(
     )
     daemon.wait_failed("work", "permission")
     assert daemon.samples("kube_deployment_spec_replicas", namespace=namespace)
-    assert not daemon.samples("kube_job_created")
+    assert daemon.absent("kube_job_created")
     daemon.wait_for("vitalsd_probe_parts", 8, state="ok")
     assert daemon.value("vitalsd_probe_parts", state="failed") == 1
     (probe,) = daemon.status()["probes"]

@@ -8,8 +8,10 @@ import gzip
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,11 @@ from support.waiting import wait_until
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 TEXT = "text/plain;version=0.0.4"
+# The counters of outcomes and of failures. They have integer values.
+RUN_COUNTERS = re.compile(
+    r'^vitalsd_probe_(runs|failures)_total\{.*?probe="([^"]*)".*?((?:outcome|reason)="[^"]*").*\} (\d+)',
+    re.MULTILINE,
+)
 SANITIZERS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
 
 
@@ -77,8 +84,9 @@ class Vitalsd(Server):
     ) -> None:
         """Starts it with `probes` and additional `sections` of the configuration. The values of
         `environment` are secrets, the values of `plain` are not. Unless `ready` is false, it waits
-        until every probe has run once. It listens on the address `host`. By default the interval is short, and the timeout is long
-        enough for nine simultaneous TLS connections on a loaded machine."""
+        until every probe has run once. It listens on the address `host`. By default the interval
+        is short, and the timeout is long enough for nine simultaneous TLS connections on a loaded
+        machine."""
         super().__init__()
         pace = "1s" if sanitized() else "500ms"
         interval, timeout = interval or pace, timeout or interval or pace
@@ -123,6 +131,18 @@ class Vitalsd(Server):
             lambda: self.get(path)[0] == 200,
             environment={**_sanitizer_options(), **self.environment},
         )
+        if ready:
+            wait_until(self._first_runs_count, what="a first run of every probe")
+
+    def _first_runs_count(self) -> bool:
+        """Returns whether the first run of every probe says something about its target. On a busy
+        machine it may time out, so it is repeated three times."""
+        runs: Counter[str] = Counter()
+        timeouts: Counter[str] = Counter()
+        for name, probe, label, count in RUN_COUNTERS.findall(self.page()):
+            runs[probe] += int(count) if name == "runs" else 0
+            timeouts[probe] += int(count) if label == 'reason="timeout"' else 0
+        return all(not 0 < timeouts[probe] < 4 or runs[probe] > timeouts[probe] for probe in runs)
 
     def restart(self) -> None:
         self.end()
@@ -169,11 +189,23 @@ class Vitalsd(Server):
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
-    def value(self, name: str, /, **labels: str) -> float | None:
-        """Returns the value of the only sample, or None. Fails if there are several samples."""
+    def value(self, name: str, /, **labels: str) -> float:
+        """Returns the value of the only sample. Waits for it: on a busy machine runs may time out.
+        Fails if there are several samples."""
+
+        def present() -> list[Sample]:
+            return self._only(name, labels)
+
+        return wait_until(present, deadline=20, what=lambda: f"{name}{labels}\n{self.tail(5)}")[0].value
+
+    def absent(self, name: str, /, **labels: str) -> bool:
+        """Returns whether there is no such sample."""
+        return not self.samples(name, **labels)
+
+    def _only(self, name: str, labels: Mapping[str, str]) -> list[Sample]:
         found = self.samples(name, **labels)
         assert len(found) <= 1, found
-        return found[0].value if found else None
+        return found
 
     def names(self) -> set[str]:
         """Returns the names of all families."""
@@ -192,7 +224,8 @@ class Vitalsd(Server):
         absent."""
 
         def seen() -> bool:
-            value = self.value(name, **labels)
+            found = self._only(name, labels)
+            value = found[0].value if found else None
             if value is None or expected is None:
                 fits = value is expected
             else:
