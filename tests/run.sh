@@ -148,15 +148,15 @@ sanitizer() { # PRESET PYTEST-ARGUMENT...
 
 # Three chains of about the same length. Tests against real servers mostly wait, but Kubernetes nodes
 # use most of one core.
-node_and_threads() {
+clusters() {
   if ! $kubernetes || step "image" image; then
     step "stream node" live release -m node -n 2 --dist loadfile
   fi
-  sanitizer tsan -m "threads and not serial" integration kubernetes
-}
-other_servers() {
-  step "stream servers" live release -m servers -n 3 --dist loadfile
   step "stream api" live release -m api -n 2 --dist loadfile
+}
+servers_and_threads() {
+  step "stream servers" live release -m servers -n 3 --dist loadfile
+  sanitizer tsan -m "threads and not serial" integration kubernetes
 }
 units_and_memory() {
   step "include rules" arrows
@@ -172,8 +172,8 @@ summary >/dev/null || { summary; exit 1; }
 
 # Each chain records the failures of its steps and continues.
 set +e
-node_and_threads &
-other_servers &
+clusters &
+servers_and_threads &
 units_and_memory &
 wait
 step "serial" live release -m serial

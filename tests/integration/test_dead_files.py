@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -85,12 +85,13 @@ def test_of_probes(
     daemon = vitalsd([*probes, canary], interval="2s")
     for name in (*secrets, "canary"):
         daemon.wait_ok(name)
-    slow = daemon.value("vitalsd_probe_runs_total", probe="canary", outcome="skipped")
+    skipped = {"probe": "canary", "outcome": "skipped"}
+    slow = daemon.samples("vitalsd_probe_runs_total", **skipped)
     files.use(files.dead)
     for name in secrets:
         daemon.wait_runs(name, 2)
     assert all(daemon.failures(name) == {} for name in (*secrets, "canary"))
-    assert daemon.value("vitalsd_probe_runs_total", probe="canary", outcome="skipped") == slow
+    assert daemon.samples("vitalsd_probe_runs_total", **skipped) == slow
     daemon.wait_for("vitalsd_hanging_threads", lambda threads: threads >= 1)
 
     tls = {"ca": str(files.current / "new-ca.pem")}
@@ -121,19 +122,15 @@ class TlsVitalsd(Vitalsd):
         self.configuration["web"]["listen"] = self.address
         super().write_configuration()
 
-    def get(
-        self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
-    ) -> tuple[int, bytes]:
+    def connect(self) -> http.client.HTTPConnection:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self.port, timeout=60, context=context
         )
-        with closing(connection):
-            connection.request(method, path, headers=dict(headers or {}))
-            self.certificate = connection.sock.getpeercert(binary_form=True)
-            response = connection.getresponse()
-            return response.status, response.read()
+        connection.connect()
+        self.certificate = connection.sock.getpeercert(binary_form=True)
+        return connection
 
 
 def test_of_the_web_server(files: Files, certificates: Authority) -> None:

@@ -257,7 +257,7 @@ class Rabbitmq(Server):
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,  # a command takes 2 s on an idle machine
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -26,7 +26,8 @@ def wait_until(
     yet. After `deadline` seconds it fails with a message that contains `what` and the last result.
     If `what` is a function, it is called at that moment, so that it can include the end of a log.
     """
-    end = time.monotonic() + deadline * PATIENCE
+    begin = time.monotonic()
+    end = begin + deadline * PATIENCE
     while True:
         error: Exception | None = None
         value = None
@@ -36,13 +37,15 @@ def wait_until(
                 return value
         except (AssertionError, LookupError, OSError) as caught:
             error = caught
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             awaited = what() if callable(what) else what or "the condition"
             seen = f"{type(error).__name__}: {error}" if error else f"{value!r}"
             raise AssertionError(
                 f"not within {deadline * PATIENCE:g} s: {awaited}; seen last: {seen}"
             ) from error
-        time.sleep(every)
+        # A long wait polls less often, so that it leaves the processor to other tests.
+        time.sleep(every if now < begin + 1 else max(every, 0.06))
 
 
 def stays(condition: Callable[[], object], *, for_seconds: float, what: str = "") -> None:
