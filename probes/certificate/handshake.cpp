@@ -275,12 +275,13 @@ asio::awaitable<ServerCertificate> fetch(const Environment& environment,
     out.doing("requesting TLS");
     co_await request_tls(stream, start_tls);
   }
-  out.doing("performing the TLS handshake with " + endpoint.text());
   Capture capture;
   net::TlsOptions unverified = options;
   unverified.verify = false;
+  out.doing("reading the files of tls", Reason::internal);
   const auto shared = co_await environment.tls.client(unverified);
   const auto context = capturing_context(*shared);
+  out.doing("performing the TLS handshake with " + endpoint.text());
   const auto prepare = [&](SSL* ssl) { SSL_set_ex_data(ssl, capture_index(), &capture); };
   try {
     co_await stream.start_tls(context, unverified, endpoint.host, prepare);
@@ -297,6 +298,7 @@ asio::awaitable<ServerCertificate> fetch(const Environment& environment,
   found.sent = describe_issuers(capture.chain.get());
   if (options.verify) {
     const std::string& name = options.server_name.empty() ? endpoint.host : options.server_name;
+    out.doing("reading the files of tls", Reason::internal);
     const auto store = co_await environment.tls.store(options.ca);
     verify(capture.chain.get(), store.get(), name, found);
   }

@@ -1,5 +1,6 @@
 #include "probes/net/http_client.hpp"
 
+#include "config/endpoint.hpp"
 #include "probes/error.hpp"
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
@@ -7,6 +8,7 @@
 #include "probes/net/http_secrets.hpp"
 #include "probes/net/http_transfer.hpp"
 #include "probes/net/tcp.hpp"
+#include "probes/net/within.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -42,7 +44,8 @@ class HttpClient::Impl {
   Impl(asio::io_context& loop, TimerWheel& wheel, Resolver& resolver, TlsContexts& tls)
       : loop_(loop), wheel_(wheel), resolver_(resolver), tls_(tls), multi_(loop, wheel) {}
 
-  asio::awaitable<HttpResponse> perform(const HttpRequest& request, SampleSet& out);
+  asio::awaitable<HttpResponse> perform(const HttpRequest& request, RequestStage& stage,
+                                        SampleSet& out);
 
  private:
   // Returns its handle to the pool when the request ends in any way.
@@ -58,6 +61,8 @@ class HttpClient::Impl {
     Impl& client_;
     std::unique_ptr<CurlHandle> handle_;
   };
+
+  asio::awaitable<Addresses> resolve(const HttpRequest& request, const std::string& host);
 
   std::unique_ptr<CurlHandle> take_handle() {
     if (idle_.empty()) return std::make_unique<CurlHandle>();
@@ -78,16 +83,32 @@ class HttpClient::Impl {
   std::vector<std::unique_ptr<CurlHandle>> idle_;  // must be destroyed before multi_
 };
 
+asio::awaitable<Addresses> HttpClient::Impl::resolve(const HttpRequest& request,
+                                                     const std::string& host) {
+  if (request.limit.count() == 0 || config::is_address(host)) {
+    co_return co_await resolver_.resolve(host, request.ip);
+  }
+  Addresses found;
+  const auto resolve = [&]() -> asio::awaitable<void> {
+    found = co_await resolver_.resolve(host, request.ip);
+  };
+  if (!co_await within(wheel_, request.limit, resolve())) {
+    throw ProbeError(Reason::dns, host + ": not resolved within " +
+                                      std::to_string(request.limit.count()) + " ms");
+  }
+  co_return found;
+}
+
 asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& request,
-                                                        SampleSet& out) {
+                                                        RequestStage& stage, SampleSet& out) {
   const config::Endpoint endpoint = request.peer();
   using Clock = std::chrono::steady_clock;
   using Seconds = std::chrono::duration<double>;
   conceal_secrets(request, out);
   const std::string role = request.proxy ? "the proxy " : "";
-  out.doing("resolving " + role + endpoint.host);
+  stage.doing("resolving " + role + endpoint.host);
   const auto resolving = Clock::now();
-  Addresses addresses = co_await resolver_.resolve(endpoint.host, request.ip);
+  Addresses addresses = co_await resolve(request, endpoint.host);
   const auto resolved = Clock::now();
   std::shared_ptr<asio::ssl::context> tls;
   if (request.url.scheme == "https") {
@@ -98,7 +119,7 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   const auto started = Clock::now();
   const auto limit_left = [&] {
     if (request.limit.count() == 0) return request.limit;
-    const auto elapsed = Clock::now() - started;
+    const auto elapsed = Clock::now() - resolving;
     return std::max(std::chrono::ceil<std::chrono::milliseconds>(request.limit - elapsed),
                     std::chrono::milliseconds(1));
   };
@@ -109,13 +130,13 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
   if (addresses.size() > 1) {
     // libcurl keeps waiting for an address that does not respond. If the first address does not
     // respond, libcurl therefore gets an address that is known to respond.
-    out.doing(step);
-    HttpTransfer transfer(request, pooled.handle(), multi_, tls_context);
+    stage.doing(step);
+    HttpTransfer transfer(request, pooled.handle(), multi_, tls_context, stage);
     transfer.prepare(addresses.front(), limit_left());
     transfer.limit_connecting(wheel_, kNextAddressDelay);
     const CURLcode code = co_await transfer.run();
     if (code != CURLE_COULDNT_CONNECT) co_return transfer.finish(code, before);
-    out.doing("connecting to " + role + endpoint.text());
+    stage.doing("connecting to " + role + endpoint.text());
     std::ranges::rotate(addresses, addresses.begin() + 1);
     const auto limit = request.connect_limit.count() > 0 ? request.connect_limit : limit_left();
     const auto socket = co_await connect(loop_, wheel_, addresses, endpoint.port, limit);
@@ -124,8 +145,8 @@ asio::awaitable<HttpResponse> HttpClient::Impl::perform(const HttpRequest& reque
     if (!error) addresses = {peer.address()};
     before.connect = Seconds(Clock::now() - started).count();
   }
-  out.doing(step);
-  HttpTransfer transfer(request, pooled.handle(), multi_, tls_context);
+  stage.doing(step);
+  HttpTransfer transfer(request, pooled.handle(), multi_, tls_context, stage);
   transfer.prepare(addresses.front(), limit_left());
   if (request.connect_limit.count() > 0) transfer.limit_connecting(wheel_, request.connect_limit);
   const CURLcode code = co_await transfer.run();
@@ -138,11 +159,11 @@ HttpClient::HttpClient(asio::io_context& loop, TimerWheel& wheel, Resolver& reso
 HttpClient::~HttpClient() = default;
 
 asio::awaitable<HttpResponse> HttpClient::perform(const HttpRequest& request, SampleSet& out) {
+  RequestStage stage(request, out);
   try {
-    co_return co_await impl_->perform(request, out);
+    co_return co_await impl_->perform(request, stage, out);
   } catch (const ProbeError& error) {
-    if (!request.proxy) throw;
-    throw through_proxy(*request.proxy, error);
+    throw stage.judged(error);
   }
 }
 

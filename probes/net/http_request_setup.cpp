@@ -112,6 +112,8 @@ void HttpRequestSetup::set_proxy(const asio::ip::address& address) {
   const config::Endpoint proxy = request_.peer();
   set(CURLOPT_PROXY, ("http://" + proxy.text()).c_str());
   set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  set(CURLOPT_PREREQFUNCTION, &HttpRequestSetup::on_request);
+  set(CURLOPT_PREREQDATA, this);
   if (!proxy.host.contains(':')) cache(proxy.text(), address);  // else it is an address
   if (!request_.proxy->user.empty()) {
     set(CURLOPT_PROXYAUTH, CURLAUTH_BASIC);
@@ -194,9 +196,17 @@ void HttpRequestSetup::set_tls() {
   set(CURLOPT_SSL_CTX_DATA, this);
 }
 
+// Called when there is a connection, before the request is sent.
+int HttpRequestSetup::on_request(void* self, char* /*address*/, char* /*local_address*/,
+                                 int /*port*/, int /*local_port*/) noexcept {
+  static_cast<HttpRequestSetup*>(self)->stage_.accepted();
+  return CURL_PREREQFUNC_OK;
+}
+
 CURLcode HttpRequestSetup::on_ssl_context(CURL* /*easy*/, void* context, void* self) {
   auto& setup = *static_cast<HttpRequestSetup*>(self);
   auto* const tls = static_cast<SSL_CTX*>(context);
+  setup.stage_.accepted();  // TLS with the target starts when a proxy has established the tunnel
   if (setup.request_.tls.verify) {
     SSL_CTX_set1_cert_store(tls, SSL_CTX_get_cert_store(setup.tls_));
   }

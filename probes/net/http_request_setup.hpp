@@ -4,6 +4,7 @@
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/net/http_proxy.hpp"
 
 #include <chrono>
 #include <memory>
@@ -19,8 +20,9 @@ namespace vitalsd::net {
 class HttpRequestSetup {
  public:
   /// All arguments must outlive the object. `tls` is the context of request.tls, null for HTTP.
-  HttpRequestSetup(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls)
-      : request_(request), handle_(handle), multi_(multi), tls_(tls) {}
+  HttpRequestSetup(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls,
+                   RequestStage& stage)
+      : request_(request), handle_(handle), multi_(multi), tls_(tls), stage_(stage) {}
   HttpRequestSetup(const HttpRequestSetup&) = delete;
   HttpRequestSetup& operator=(const HttpRequestSetup&) = delete;
 
@@ -36,6 +38,8 @@ class HttpRequestSetup {
   using List = std::unique_ptr<curl_slist, FreeList>;
 
   static CURLcode on_ssl_context(CURL* easy, void* context, void* self);
+  static int on_request(void* self, char* address, char* local_address, int port,
+                        int local_port) noexcept;
   static void append(List& list, const std::string& line);
 
   void set_basics(std::chrono::milliseconds limit);
@@ -58,6 +62,7 @@ class HttpRequestSetup {
   CurlHandle& handle_;
   CurlMulti& multi_;
   SSL_CTX* tls_;
+  RequestStage& stage_;
   List headers_;
   List resolve_;
   List connect_to_;

@@ -1,7 +1,6 @@
 #include "probes/net/http_transfer.hpp"
 
 #include "probes/net/curl_error.hpp"
-#include "probes/net/http_proxy.hpp"
 #include "probes/net/tcp.hpp"
 
 #include <algorithm>
@@ -22,12 +21,12 @@ int on_progress(void* calls, curl_off_t /*size*/, curl_off_t received, curl_off_
 }  // namespace
 
 HttpTransfer::HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi,
-                           SSL_CTX* tls)
+                           SSL_CTX* tls, RequestStage& stage)
     : request_(request),
       handle_(handle),
       multi_(multi),
       transfer_{.easy = handle.easy, .stream = static_cast<bool>(request.on_data)},
-      setup_(request, handle, multi, tls),
+      setup_(request, handle, multi, tls, stage),
       reader_(request, handle.easy, multi) {}
 
 void HttpTransfer::prepare(const asio::ip::address& address, std::chrono::milliseconds limit) {
@@ -70,7 +69,8 @@ ProbeError HttpTransfer::error_of(CURLcode code) const {
   curl_easy_getinfo(handle_.easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
   if (request_.proxy && proxy_status >= 300) return proxy_refusal(*request_.proxy, proxy_status);
   if (code == CURLE_ABORTED_BY_CALLBACK) {
-    return {Reason::protocol, "the response of the proxy to CONNECT is too long"};
+    return proxy_failure(*request_.proxy,
+                         {Reason::protocol, "the response to CONNECT is too long"});
   }
   if (has_not_connected_) {
     return {Reason::timeout, request_.peer().text() + ": no connection within " +

@@ -5,6 +5,7 @@
 #include "probes/net/curl_handle.hpp"
 #include "probes/net/curl_multi.hpp"
 #include "probes/net/http_client.hpp"
+#include "probes/net/http_proxy.hpp"
 #include "probes/net/http_request_setup.hpp"
 #include "probes/net/http_response_reader.hpp"
 #include "probes/net/timer_wheel.hpp"
@@ -21,7 +22,8 @@ namespace vitalsd::net {
 class HttpTransfer {
  public:
   /// All arguments must outlive the object. `tls` has the same meaning as in HttpRequestSetup.
-  HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls);
+  HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi, SSL_CTX* tls,
+               RequestStage& stage);
   HttpTransfer(const HttpTransfer&) = delete;
   HttpTransfer& operator=(const HttpTransfer&) = delete;
 

@@ -5,6 +5,8 @@
 #include "probes/net/http_client.hpp"
 #include "probes/net/http_proxy.hpp"
 #include "probes/net/http_secrets.hpp"
+#include "probes/net/resolver.hpp"
+#include "probes/net/tcp.hpp"
 
 #include <charconv>
 #include <cstddef>
@@ -12,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace vitalsd::net {
 namespace {
@@ -22,7 +25,7 @@ asio::awaitable<std::string> read_header(Stream& stream) {
   std::string header;
   while (!header.ends_with("\r\n\r\n")) {
     if (header.size() == kMaxSize) {
-      throw ProbeError(Reason::protocol, "the response of the proxy to CONNECT is too long");
+      throw ProbeError(Reason::protocol, "the response to CONNECT is too long");
     }
     char byte = 0;
     co_await stream.read_some(std::span(&byte, 1));
@@ -41,7 +44,23 @@ long status_of(std::string_view header) {
     const auto [rest, error] = std::from_chars(header.data() + at, end, status);
     if (error == std::errc() && rest == end && status >= 100) return status;
   }
-  throw ProbeError(Reason::protocol, "the response of the proxy to CONNECT is not HTTP/1");
+  throw ProbeError(Reason::protocol, "the response to CONNECT is not HTTP/1");
+}
+
+// Timeouts of its steps are internal: the state of the target is unknown.
+asio::awaitable<Stream> connect_through(const Environment& environment, const config::Url& proxy,
+                                        IpVersion ip, const std::string& request, SampleSet& out) {
+  const config::Endpoint at{proxy.host, port_of(proxy)};
+  out.doing("resolving the proxy " + at.host, Reason::internal);
+  Addresses addresses = co_await environment.resolver.resolve(at.host, ip);
+  out.doing("connecting to the proxy " + at.text(), Reason::internal);
+  Stream stream(
+      co_await connect(environment.loop, environment.wheel, std::move(addresses), at.port));
+  out.doing("waiting for a response from the proxy " + at.text(), Reason::internal);
+  co_await stream.write(request);
+  const long status = status_of(co_await read_header(stream));
+  if (status < 200 || status > 299) throw proxy_refusal(proxy, status);
+  co_return stream;
 }
 
 }  // namespace
@@ -59,13 +78,12 @@ asio::awaitable<Stream> open_tunnel(const Environment& environment,
     if (!password.empty()) out.conceal(credentials);
     request += "Proxy-Authorization: Basic " + credentials + "\r\n";
   }
-  const config::Endpoint at{proxy.host, port_of(proxy)};
-  Stream stream = co_await open_stream(environment, at, route.ip, nullptr, out);
-  out.doing("waiting for a response from the proxy " + at.text());
-  co_await stream.write(request + "\r\n");
-  const long status = status_of(co_await read_header(stream));
-  if (status < 200 || status > 299) throw proxy_refusal(proxy, status);
-  co_return stream;
+  request += "\r\n";
+  try {
+    co_return co_await connect_through(environment, proxy, route.ip, request, out);
+  } catch (const ProbeError& error) {
+    throw proxy_failure(proxy, error);
+  }
 }
 
 }  // namespace vitalsd::net

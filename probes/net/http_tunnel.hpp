@@ -12,8 +12,8 @@
 namespace vitalsd::net {
 
 /// Connects to `endpoint`, through the proxy of `route` if there is one. The proxy resolves the
-/// host. Throws ProbeError: the reasons of open_stream(); auth or connect if the proxy refuses;
-/// protocol if its response is not one of HTTP/1.
+/// host. Throws ProbeError: the reasons of open_stream() without a proxy; config or internal if the
+/// proxy refuses the credentials, or if it fails in any other way.
 asio::awaitable<Stream> open_tunnel(const Environment& environment,
                                     const config::Endpoint& endpoint, const HttpRoute& route,
                                     SampleSet& out);

@@ -52,9 +52,9 @@ def test_through_a_proxy(vitalsd: Daemon, s3: S3, forward_proxy: ForwardProxy) -
     for probe in probes:
         daemon.wait_ok(probe["name"])
     assert {request.method for request in forward_proxy.requests} == {"GET"}
-    daemon.check_reason("refused", "auth")
+    daemon.check_reason("refused", "config")
     assert f"the proxy 127.0.0.1:{forward_proxy.port}" in error(daemon, "refused")
-    daemon.wait_failed("nowhere", "connect")
+    daemon.wait_failed("nowhere", "internal")
 
 
 def test_what_is_stored(vitalsd: Daemon, s3: S3) -> None:

@@ -401,13 +401,13 @@ def test_through_a_proxy(
     proxy = f"the proxy 127.0.0.1:{forward_proxy.port}"
     status = f"{proxy} refuses the request: status 407, it does not accept the user"
     for probe in ("refused", "refused-tls"):
-        daemon.wait_failed(probe, "auth")
+        daemon.wait_failed(probe, "config")
         assert error(daemon, probe).startswith(status)
     daemon.wait_failed("missing", "mismatch")
     assert error(daemon, "missing") == f"through {proxy}: status 404, expected 2xx"
     daemon.wait_failed("missing-tls", "mismatch")
     assert error(daemon, "missing-tls") == "status 404, expected 2xx"
-    daemon.wait_failed("no-proxy", "connect")
+    daemon.wait_failed("no-proxy", "internal")
     assert error(daemon, "no-proxy") == "the proxy 127.0.0.1:1: Connection refused"
     daemon.wait_failed("nowhere", "protocol")  # this proxy closes the connection
     # The proxy gets the address of the URL and no header for the origin.

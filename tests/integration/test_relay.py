@@ -310,7 +310,7 @@ def test_through_a_proxy(
     )
     daemon.wait_for("app_queue_size", -2.5, probe="proxied", instance=f"127.0.0.1:{port}")
     assert application.url in {request.target for request in forward_proxy.requests}
-    daemon.wait_failed("refused", "auth")
+    daemon.wait_failed("refused", "config")
     assert f"the proxy 127.0.0.1:{forward_proxy.port} refuses" in error(daemon, "refused")
     daemon.wait_for("relay_up", 1, probe="each", instance=f"127.0.0.1:{port}")
     assert len(daemon.samples("relay_up", probe="each")) == 1

@@ -241,8 +241,14 @@ def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
 
 
 @pytest.fixture
-def forward_proxy() -> Iterator[ForwardProxy]:
-    yield from _opened(ForwardProxy)
+def forward_proxies() -> Iterator[Callable[..., ForwardProxy]]:
+    """forward_proxies(host=...) starts an HTTP proxy."""
+    yield from _factory(ForwardProxy)
+
+
+@pytest.fixture
+def forward_proxy(forward_proxies: Callable[..., ForwardProxy]) -> ForwardProxy:
+    return forward_proxies()
 
 
 @pytest.fixture

@@ -49,13 +49,19 @@ class HttpPeer:
     answers: dict[str, bytes | Callable[[Request], bytes]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
-        self._listener = listener(self.port)
+        self._listener = listener(self.port, self.host)
         serve(self._listener, self._converse)
 
+    @property
+    def endpoint(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
     def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"http://{self.endpoint}{path}"
 
     def close(self) -> None:
         stop(self._listener)

@@ -120,9 +120,12 @@ def _reserve(port: int) -> bool:
     return True
 
 
-def listener(port: int) -> socket.socket:
+def listener(port: int, host: str = "127.0.0.1") -> socket.socket:
     """Returns a listening socket on a loopback port, for a peer in a thread of the tests."""
-    return _place.listener(port) if _place else socket.create_server(("127.0.0.1", port))
+    if _place:
+        return _place.listener(port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
 
 
 def accepts_connections(port: int) -> bool:

@@ -22,5 +22,8 @@ def serve(listener: socket.socket, converse: Callable[[socket.socket], None]) ->
 
 
 def stop(listener: socket.socket) -> None:
+    """Closes the listener, unless it is closed."""
+    if listener.fileno() < 0:
+        return
     listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
     listener.close()

@@ -39,10 +39,11 @@ class HttpClientTest : public testing::Test {
 
   boost::asio::io_context loop{1};
   ProbeServices services{loop, {}};
+  SampleSet out;  // of the last run
 
  private:
   boost::asio::awaitable<std::string> converse(const net::HttpRequest& request) {
-    SampleSet out;
+    out = SampleSet();
     try {
       const net::HttpResponse response = co_await services.http.perform(request, out);
       co_return response.body;

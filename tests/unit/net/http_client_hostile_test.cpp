@@ -46,68 +46,6 @@ TEST_F(HttpClientHostile, ClosesAConnectionWithEndlessKeyUpdates) {
   EXPECT_LT(updates, 100'000);
 }
 
-TEST_F(HttpClientHostile, EndsAnEndlessResponseOfAProxy) {
-  const auto answer_of = [&](const std::string& start) {
-    const test::Conversation proxy(loop, [start](test::Line& line) -> asio::awaitable<void> {
-      co_await test::read_http(line);
-      co_await line.write(start);
-      std::string more;
-      for (int i = 0; i < 10'000; ++i) more += "X: y\r\n";
-      for (;;) co_await line.write(more);
-    });
-    HttpRequest secure = request("https", "origin.example", 443);
-    secure.proxy = request("http", "127.0.0.1", proxy.port()).url;
-    std::string answer = ask(secure);
-    const std::string port = std::to_string(proxy.port());
-    const std::size_t at = answer.find(port);
-    return at == std::string::npos ? answer : answer.replace(at, port.size(), "PORT");
-  };
-  EXPECT_EQ(answer_of("HTTP/1.1 200 Connected\r\n"),
-            "protocol: the response of the proxy to CONNECT is too long");
-  EXPECT_EQ(answer_of("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 999999999999\r\n\r\n"),
-            "connect: the proxy 127.0.0.1:PORT refuses the request: status 502");
-}
-
-TEST_F(HttpClientHostile, ErrorsNameTheProxy) {
-  const auto answer_through = [&](const std::string& proxy) {
-    HttpRequest plain = request("http", "origin.example", 80);
-    plain.proxy = request("http", proxy, 1).url;
-    return ask(plain);
-  };
-  EXPECT_EQ(answer_through("127.0.0.1"), "connect: the proxy 127.0.0.1:1: Connection refused");
-  EXPECT_EQ(answer_through("::1"), "connect: the proxy [::1]:1: Connection refused");
-  EXPECT_THAT(answer_through("nowhere.invalid"),
-              testing::StartsWith("dns: the proxy nowhere.invalid: "));
-  const test::Conversation closes(
-      loop, [](test::Line& line) -> asio::awaitable<void> { co_await test::read_http(line); });
-  HttpRequest plain = request("http", "origin.example", 80);
-  plain.proxy = request("http", "127.0.0.1", closes.port()).url;
-  EXPECT_EQ(ask(plain), "protocol: through the proxy 127.0.0.1:" + std::to_string(closes.port()) +
-                            ": Empty reply from server");
-}
-
-// Status 407 is the proxy's, with and without CONNECT.
-TEST_F(HttpClientHostile, AProxyThatRefusesTheCredentials) {
-  for (const std::string scheme : {"http", "https"}) {
-    for (const std::string user : {"", "scout"}) {
-      const test::Conversation proxy(loop, [](test::Line& line) -> asio::awaitable<void> {
-        co_await test::read_http(line);
-        co_await line.write(test::http_answer(407, ""));
-      });
-      HttpRequest request = this->request(scheme, "origin.example", 1);
-      request.proxy = this->request("http", "127.0.0.1", proxy.port()).url;
-      request.proxy->user = user;
-      EXPECT_EQ(
-          ask(request),
-          "auth: the proxy 127.0.0.1:" + std::to_string(proxy.port()) +
-              " refuses the request: status 407, it " +
-              (user.empty() ? "requires credentials: set a user in proxy, and proxy_password"
-                            : "does not accept the user of proxy with proxy_password, or basic "
-                              "authentication"));
-    }
-  }
-}
-
 // ---- reused connections -------------------------------------------------------------------------
 
 class HttpClientReuse : public HttpClientHostile {

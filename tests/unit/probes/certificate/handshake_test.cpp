@@ -388,24 +388,24 @@ TEST_F(ProxyTest, PassesTheGreetingOn) {
 TEST_F(ProxyTest, IsNamedByErrors) {
   const std::vector<std::pair<std::string, std::string>> refusals = {
       {"HTTP/1.1 407 No\r\n\r\n",
-       "auth: the proxy AT refuses the request: status 407, it does not accept the user of proxy "
+       "config: the proxy AT refuses the request: status 407, it does not accept the user of proxy "
        "with proxy_password, or basic authentication"},
-      {"HTTP/1.1 503 No\r\n\r\n", "connect: the proxy AT refuses the request: status 503"},
-      {"SSH-2.0-OpenSSH\r\n\r\n", "protocol: the response of the proxy to CONNECT is not HTTP/1"},
-      {"HTTP/1.1 2\r\n\r\n", "protocol: the response of the proxy to CONNECT is not HTTP/1"},
-      {std::string(20'000, 'x'), "protocol: the response of the proxy to CONNECT is too long"},
+      {"HTTP/1.1 503 No\r\n\r\n", "internal: the proxy AT refuses the request: status 503"},
+      {"SSH-2.0-OpenSSH\r\n\r\n", "internal: the proxy AT: the response to CONNECT is not HTTP/1"},
+      {"HTTP/1.1 2\r\n\r\n", "internal: the proxy AT: the response to CONNECT is not HTTP/1"},
+      {std::string(20'000, 'x'), "internal: the proxy AT: the response to CONNECT is too long"},
   };
   for (const auto& [response, expected] : refusals) {
     const TlsServer server(fixture.loop, certificate, proxy(response));
     std::string text = expected;
-    if (const std::size_t at = text.find("AT "); at != std::string::npos) {
+    if (const std::size_t at = text.find("AT"); at != std::string::npos) {
       text.replace(at, 2, server.endpoint());
     }
     EXPECT_EQ(observe_through(server, "shop.example:443").failure(), text);
   }
   const test::ClosedPort closed;
   EXPECT_EQ(observe("shop.example:443", ", proxy: 'http://" + closed.endpoint() + '\'').failure(),
-            "connect: the proxy " + closed.endpoint() + ": Connection refused");
+            "internal: the proxy " + closed.endpoint() + ": Connection refused");
 }
 
 }  // namespace
