@@ -6,13 +6,15 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.mounts import Mounts
 from support.vitalsd import Vitalsd
-from support.waiting import stays
+from support.waiting import PATIENCE, stays, wait_until
 
 Daemon = Callable[..., Vitalsd]
 
@@ -137,6 +139,77 @@ def test_an_acknowledged_run_survives_a_kill(watched: Callable[..., Vitalsd]) ->
     assert curl(daemon, "/exit/2?rid=2") == 200
     daemon.wait_runs("nightly", 2)
     assert outcomes(daemon) == {"ok": 1, "failed": 2}
+
+
+def wait_hanging(daemon: Vitalsd) -> None:
+    """Waits until a thread of the daemon is in a call that does not return."""
+
+    def hangs() -> bool:
+        stats = (file.read_text() for file in Path(f"/proc/{daemon.pid}/task").glob("*/stat"))
+        return any(stat.rpartition(")")[2].split()[0] == "D" for stat in stats)
+
+    wait_until(hangs, what="a thread that hangs")
+
+
+@pytest.mark.parametrize("where", ["file", "directory"])
+def test_a_save_that_hangs_at_shutdown(
+    watched: Callable[..., Vitalsd], tmp_path: Path, mounts: Mounts, where: str
+) -> None:
+    """The daemon exits within five seconds. What was acknowledged is in the file, and what is not in
+    the file was not acknowledged."""
+    good, dead, state = (tmp_path / name for name in ("good", "dead", "state"))
+    good.mkdir()
+    state.symlink_to(good)
+    mounts.dead(dead)
+    daemon = watched()
+    assert curl(daemon, "/fail?rid=1") == 200
+    if where == "file":
+        hanging = good / "state.json.new"
+        hanging.symlink_to(dead / "file")
+    else:
+        hanging = state
+        state.unlink()
+        state.symlink_to(dead)
+    with ThreadPoolExecutor() as clients:
+        late = clients.submit(curl, daemon, "")
+        wait_hanging(daemon)
+        began = time.monotonic()
+        daemon.end()
+        assert time.monotonic() - began < 8 * PATIENCE
+        assert late.result() != 200
+    hanging.unlink()
+    if where == "directory":
+        state.symlink_to(good)
+    daemon.start()
+    daemon.wait_for("job_runs_total", 1, outcome="failed")
+    assert outcomes(daemon) == {"ok": 0, "failed": 1}
+    assert curl(daemon, "") == 200
+
+
+def test_a_slow_save_at_shutdown(
+    watched: Callable[..., Vitalsd], tmp_path: Path, mounts: Mounts
+) -> None:
+    """If the disk responds in time, the daemon ends the save that is in progress."""
+    state = tmp_path / "state"
+    mounts.disk(state)
+    daemon = watched()
+    assert curl(daemon, "/fail?rid=1") == 200
+    mounts.freeze(state)
+
+    def thaw() -> None:
+        wait_until(lambda: daemon.log_lines("received a signal"), what="the shutdown")
+        mounts.thaw(state)
+
+    with ThreadPoolExecutor() as threads:
+        late = threads.submit(curl, daemon, "")
+        wait_hanging(daemon)
+        thawed = threads.submit(thaw)
+        daemon.end()
+        thawed.result()
+        assert late.result() in (0, 200, 503)
+    daemon.start()
+    daemon.wait_for("job_runs_total", 1, outcome="failed")
+    assert outcomes(daemon) == {"ok": 1, "failed": 1}
 
 
 def test_wrong_credentials(watched: Callable[..., Vitalsd], token: Path) -> None:

@@ -1,4 +1,4 @@
-"""File systems that are mounted for a test: small ones to fill, and unresponsive ones.
+"""File systems that are mounted for a test: small ones to fill, frozen ones, and unresponsive ones.
 
 An unresponsive one is a FUSE file system whose server does not read its requests. To a process it
 looks like an unreachable NFS server. Needs permission to mount.
@@ -7,12 +7,14 @@ looks like an unreachable NFS server. Needs permission to mount.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import subprocess
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 MNT_DETACH = 2
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 
 
 def _mount(source: str, place: Path, kind: str, options: str) -> None:
@@ -29,6 +31,7 @@ class Mounts:
     def __init__(self) -> None:
         self.places: list[Path] = []
         self.servers: dict[Path, int] = {}  # descriptors of mounts on which calls hang
+        self.frozen: set[Path] = set()
 
     def small(self, place: Path, options: str = "size=8m") -> None:
         """Mounts a tmpfs, which can be filled and emptied within milliseconds."""
@@ -37,6 +40,33 @@ class Mounts:
 
     def remount(self, place: Path, options: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
+
+    def disk(self, place: Path) -> None:
+        """Mounts a file system that can be frozen."""
+        image = place.with_suffix(".image")
+        with image.open("wb") as file:
+            file.truncate(8 << 20)
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mkfs.ext4", "-q", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, place], check=True)
+        self.places.append(place)
+
+    def freeze(self, place: Path) -> None:
+        """From now on, processes that write wait until thaw(), even if they are killed."""
+        self._control(place, FIFREEZE)
+        self.frozen.add(place)
+
+    def thaw(self, place: Path) -> None:
+        self.frozen.discard(place)
+        self._control(place, FITHAW)
+
+    @staticmethod
+    def _control(place: Path, command: int) -> None:
+        directory = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.ioctl(directory, command, 0)
+        finally:
+            os.close(directory)
 
     def dead(self, place: Path) -> None:
         """Mounts a file system on which every call hangs until revive() or close()."""
@@ -65,6 +95,8 @@ class Mounts:
     def remove(self, place: Path) -> None:
         if place in self.servers:
             self.revive(place)
+        if place in self.frozen:
+            self.thaw(place)
         _libc.umount2(bytes(place), MNT_DETACH)
         self.places.remove(place)
 
