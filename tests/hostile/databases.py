@@ -83,10 +83,12 @@ COMPUTES = Trick("postgres", scram_under_tls, "postgresql", "app?sslmode=verify-
 
 PLAIN, SECURE = "app?sslmode=disable", "app?sslmode=require"
 
+ASKS_FOR_KERBEROS = Trick("postgres", gssapi_under_tls, "postgresql", SECURE)
+
 TRICKS = {
     "pg-scram": Trick("postgres", scram_in_the_clear, "postgresql", PLAIN),
     "pg-scram-tls": Trick("postgres", scram_under_tls, "postgresql", SECURE),
-    "pg-gssapi-tls": Trick("postgres", gssapi_under_tls, "postgresql", SECURE),
+    "pg-gssapi-tls": ASKS_FOR_KERBEROS,
     "pg-passwords": Trick("postgres", password_requests, "postgresql", PLAIN),
     "pg-error": Trick("postgres", error_without_end, "postgresql", PLAIN),
     "pg-parameters": Trick("postgres", parameters, "postgresql", PLAIN),

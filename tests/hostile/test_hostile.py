@@ -8,11 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hostile.databases import COMPUTES
+from hostile.databases import ASKS_FOR_KERBEROS, COMPUTES
+from hostile.kerberos import SilentNames
 from hostile.name_servers import by_name
 from hostile.servers import Hostile
 from hostile.trick import PASSWORD, Tls, Trick
@@ -20,6 +22,7 @@ from hostile.tricks import TRICKS
 from support import wait_until
 from support.certificates import Authority
 from support.postgres import Postgres
+from support.process import inside
 from support.vitalsd import Vitalsd, sanitized
 from support.watching import database
 
@@ -186,3 +189,55 @@ def test_four_servers_that_make_libpq_compute(
     ended = time.monotonic()
     daemon.end()
     assert time.monotonic() - ended < 6
+
+
+@pytest.mark.serial
+def test_kerberos_with_silent_name_servers(
+    vitalsd: Callable[..., Vitalsd],
+    hostile: Callable[[Trick], Hostile],
+    postgres: Postgres,
+    certificates: Authority,
+    tmp_path: Path,
+) -> None:
+    """libpq asks the system's name servers for the server of the realm, for longer than any
+    deadline."""
+    interval, timeout = (1000, 1000) if sanitized() else (200, 150)
+    closes = hostile(Trick("tcp", lambda _connection, _tls: None))
+    servers = [hostile(ASKS_FOR_KERBEROS) for _ in range(2)]
+    targets = [
+        ASKS_FOR_KERBEROS.probe(f"kerberos.{number}", server.port, certificates.path)
+        for number, server in enumerate(servers)
+    ]
+    with closing(SilentNames(tmp_path)) as names, inside(names):
+        daemon = vitalsd(
+            [
+                canary_of(closes, interval, timeout),
+                database("main-db", postgres, "MONITOR_PASSWORD"),
+                *targets,
+            ],
+            interval="1s",
+            timeout="900ms",
+            environment={
+                PASSWORD["env"]: SECRET,
+                "MONITOR_PASSWORD": postgres.passwords["monitor"],
+            },
+            plain=names.environment,
+        )
+        before, began = runs(daemon), time.monotonic()
+        daemon.wait_for("vitalsd_hanging_threads", len(servers))
+        assert names.queries > 0
+        wait_until(
+            lambda: all(daemon.runs(target["name"]) >= 3 for target in targets), what="three runs"
+        )
+        due = (time.monotonic() - began) * 1000 / interval
+        served = runs(daemon)["canary"] - before["canary"]
+        assert served >= 0.9 * due - 1, f"{served} of {due:.0f} runs"
+        assert daemon.failures("canary") == {}
+        assert daemon.failures("main-db") == {}
+        assert [server.accepted for server in servers] == [1, 1]
+        for target in targets:
+            daemon.check_reason(target["name"], "timeout")
+
+        ended = time.monotonic()
+        daemon.end()
+        assert time.monotonic() - ended < 6
