@@ -23,6 +23,22 @@ constexpr std::size_t kMaxItems = 10'000;
 // line from its start.
 constexpr std::chrono::milliseconds kMaxParsing{100};
 
+std::string format(const std::vector<std::string>& words) {
+  std::vector<const char*> texts;
+  std::vector<std::size_t> sizes;
+  for (const std::string& word : words) {
+    texts.push_back(word.data());
+    sizes.push_back(word.size());
+  }
+  char* formatted = nullptr;
+  const int size = redisFormatCommandArgv(&formatted, static_cast<int>(words.size()), texts.data(),
+                                          sizes.data());
+  if (size < 0) throw std::bad_alloc();
+  std::string command(formatted, static_cast<std::size_t>(size));
+  redisFreeCommand(formatted);
+  return command;
+}
+
 }  // namespace
 
 // ---- RESP ---------------------------------------------------------------------------------------
@@ -216,25 +232,28 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
   co_return connection;
 }
 
-asio::awaitable<RedisReply> RedisConnection::ask(std::vector<std::string> words) {
-  std::vector<const char*> texts;
-  std::vector<std::size_t> sizes;
-  for (const std::string& word : words) {
-    texts.push_back(word.data());
-    sizes.push_back(word.size());
-  }
-  char* formatted = nullptr;
-  const int size = redisFormatCommandArgv(&formatted, static_cast<int>(words.size()), texts.data(),
-                                          sizes.data());
-  if (size < 0) throw std::bad_alloc();
-  const std::string command(formatted, static_cast<std::size_t>(size));
-  redisFreeCommand(formatted);
-  co_await stream_.write(command);
+asio::awaitable<RedisReply> RedisConnection::next_reply() {
   for (;;) {
     if (std::optional<RedisReply> reply = reader_->resp.next()) co_return std::move(*reply);
     const std::size_t received = co_await stream_.read_some(reader_->buffer);
     reader_->resp.feed(std::string_view(reader_->buffer.data(), received));
   }
+}
+
+asio::awaitable<RedisReply> RedisConnection::ask(std::vector<std::string> words) {
+  const std::string command = format(words);
+  co_await stream_.write(command);
+  co_return co_await next_reply();
+}
+
+asio::awaitable<std::vector<RedisReply>> RedisConnection::ask_all(
+    std::vector<std::vector<std::string>> commands) {
+  std::string text;
+  for (const std::vector<std::string>& words : commands) text += format(words);
+  co_await stream_.write(text);
+  std::vector<RedisReply> replies;
+  while (replies.size() < commands.size()) replies.push_back(co_await next_reply());
+  co_return replies;
 }
 
 asio::awaitable<RedisReply> RedisConnection::expect(std::vector<std::string> words,

@@ -50,6 +50,9 @@ class RedisConnection {
   /// reply that is not RESP2 or exceeds the limits of RespReader.
   asio::awaitable<RedisReply> ask(std::vector<std::string> words);
 
+  /// Like ask() for several commands, which are sent together: one round trip.
+  asio::awaitable<std::vector<RedisReply>> ask_all(std::vector<std::vector<std::string>> commands);
+
   /// Like ask(), but throws for an error reply, see redis_error(), and for a reply of another kind.
   asio::awaitable<RedisReply> expect(std::vector<std::string> words, RedisReply::Kind kind);
 
@@ -61,6 +64,8 @@ class RedisConnection {
  private:
   struct Reader;
   explicit RedisConnection(Stream stream);
+
+  asio::awaitable<RedisReply> next_reply();
 
   Stream stream_;
   std::unique_ptr<Reader> reader_;

@@ -11,17 +11,19 @@ constexpr std::chrono::seconds kMinDistance{2};
 
 }  // namespace
 
-void HitRateWindow::add(Time now, std::string_view run_id, double hits, double misses) {
+void HitRateWindow::add(Time now, std::string_view run_id, const Counters& counters) {
   if (points_.empty()) {
-    points_.push_back({now, 0, 0});
+    points_.push_back({now, {}});
   } else {
     // After a restart or CONFIG RESETSTAT, the counters contain only what happened since then.
-    const bool reset = run_id != run_id_ || hits < last_hits_ || misses < last_misses_;
-    const double new_hits = (reset ? hits : hits - last_hits_) - own_hits_;
-    const double new_misses = (reset ? misses : misses - last_misses_) - own_misses_;
+    const bool reset =
+        run_id != run_id_ || counters.hits < last_.hits || counters.misses < last_.misses;
     const Point& last = points_.back();
-    const Point next{now, last.hits + std::max(new_hits, 0.0),
-                     last.misses + std::max(new_misses, 0.0)};
+    Point next{now, last.sums};
+    for (const auto counter : {&Counters::hits, &Counters::misses, &Counters::list_lengths}) {
+      const double all = counters.*counter - (reset ? 0 : last_.*counter);
+      next.sums.*counter += std::max(all - own_.*counter, 0.0);
+    }
     const bool merges =
         points_.size() > 2 && last.time - points_[points_.size() - 2].time < kMinDistance;
     if (merges)
@@ -30,17 +32,20 @@ void HitRateWindow::add(Time now, std::string_view run_id, double hits, double m
       points_.push_back(next);
   }
   run_id_ = run_id;
-  last_hits_ = hits;
-  last_misses_ = misses;
-  own_hits_ = own_misses_ = 0;
+  last_ = counters;
+  own_ = {};
   while (points_.size() > 2 && now - points_[1].time >= kWindow) points_.pop_front();
 }
 
 std::optional<double> HitRateWindow::rate() const {
   if (points_.empty()) return std::nullopt;
-  const double hits = points_.back().hits - points_.front().hits;
-  const double lookups = hits + points_.back().misses - points_.front().misses;
-  if (lookups < kMinLookups) return std::nullopt;
+  const Counters& start = points_.front().sums;
+  const Counters& end = points_.back().sums;
+  const double hits = end.hits - start.hits;
+  const double lookups = hits + end.misses - start.misses;
+  const double other_lists = end.list_lengths - start.list_lengths;
+  const double others = lookups - other_lists;
+  if (others < kMinLookups || other_lists > kMaxOtherLists * others) return std::nullopt;
   return hits / lookups;
 }
 

@@ -18,35 +18,42 @@ class HitRateWindow {
   static constexpr std::chrono::minutes kWindow{5};
   /// If the window has fewer lookups, there is no rate.
   static constexpr double kMinLookups = 10;
+  /// If LLEN by other clients made up more than this share of the other lookups, there is no rate.
+  static constexpr double kMaxOtherLists = 0.1;
 
-  /// Adds the current values of the server's counters. A different `run_id` means that the server
-  /// has restarted.
-  void add(Time now, std::string_view run_id, double hits, double misses);
+  /// The server's counters. LLEN counts as a lookup in every version of Redis, and no command that
+  /// returns the length of a list is without a count.
+  struct Counters {
+    double hits = 0;
+    double misses = 0;
+    double list_lengths = 0;  ///< calls of LLEN by all clients
+  };
 
-  /// Records lookups that the probe itself made since the last add(). The next add() subtracts
-  /// them.
-  void exclude(double hits, double misses) {
-    own_hits_ += hits;
-    own_misses_ += misses;
+  /// Adds the current values. A different `run_id` means that the server has restarted.
+  void add(Time now, std::string_view run_id, const Counters& counters);
+
+  /// Records a call of LLEN by the probe itself since the last add(). The next add() subtracts it.
+  void exclude(bool hit) {
+    ++(hit ? own_.hits : own_.misses);
+    ++own_.list_lengths;
   }
 
   /// Hits divided by lookups in the window that ends with the last add(), or in the part of the
-  /// window for which there is data. Returns nothing if there were fewer than kMinLookups.
+  /// window for which there is data. Returns nothing if there were fewer than kMinLookups. Calls of
+  /// LLEN by other clients, such as another vitalsd, are no use of a cache. The server does not
+  /// report how many of them found their key, so they can only be subtracted in proportion.
   [[nodiscard]] std::optional<double> rate() const;
 
  private:
   struct Point {
     Time time;
-    double hits;  // since the first add(), across restarts of the server
-    double misses;
+    Counters sums;  // since the first add(), across restarts of the server, without own_
   };
 
   std::deque<Point> points_;  // the first one is the start of the window
   std::string run_id_;
-  double last_hits_ = 0;  // the server's counters at the last add()
-  double last_misses_ = 0;
-  double own_hits_ = 0;  // to be subtracted by the next add()
-  double own_misses_ = 0;
+  Counters last_;  // of the last add()
+  Counters own_;   // to be subtracted by the next add()
 };
 
 }  // namespace vitalsd

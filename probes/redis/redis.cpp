@@ -119,10 +119,11 @@ class RedisProbe final : public Probe {
     }
     connection->conceal_secrets(out);
     out.doing("waiting for INFO");
-    std::vector<std::string> command = {"INFO"};
-    net::RedisReply reply =
-        co_await connection->expect(std::move(command), net::RedisReply::Kind::text);
-    const RedisInfo info(std::move(reply.text));
+    std::vector<std::vector<std::string>> commands = {{"INFO"}};
+    if (!sentinel_) commands.push_back({"INFO", "commandstats"});
+    std::vector<net::RedisReply> replies = co_await connection->ask_all(std::move(commands));
+    net::refuse_redis_reply(replies.front(), net::RedisReply::Kind::text, "INFO");
+    const RedisInfo info(std::move(replies.front().text));
     if ((info.text("redis_mode") == "sentinel") != sentinel_.has_value()) {
       throw ProbeError(Reason::mismatch,
                        sentinel_ ? "the server is not a sentinel: remove the option sentinel"
@@ -135,7 +136,9 @@ class RedisProbe final : public Probe {
       co_return;
     }
     if (!info.number("used_memory")) throw ProbeError(Reason::protocol, "INFO has no used_memory");
-    add_info(info, out);
+    const bool has_commands = replies.back().kind == net::RedisReply::Kind::text;
+    const RedisInfo commands_info(has_commands ? std::move(replies.back().text) : std::string());
+    add_info(info, commands_info, out);
     const bool is_loading = info.number("loading").value_or(0) != 0;
     is_lost_ = is_loading;
     if (is_loading) {
@@ -150,7 +153,7 @@ class RedisProbe final : public Probe {
         out.fail(Reason::mismatch,
                  "the server is not a node of a cluster: remove the option cluster_nodes");
       }
-      co_await slow_lane_.add(*connection, out);
+      co_await slow_lane_.add(*connection, commands_info, out);
     }
     kept_.keep(std::move(connection));
   }
@@ -180,7 +183,7 @@ class RedisProbe final : public Probe {
  private:
   static constexpr std::chrono::minutes kSavesInterval{5};
 
-  void add_info(const RedisInfo& info, SampleSet& out) {
+  void add_info(const RedisInfo& info, const RedisInfo& commands, SampleSet& out) {
     redis::kInfoTable.add(out, info);
     for (const auto& [db, compound] : info.numbered("db")) {
       redis::kDatabaseTable.add(out, compound, db);
@@ -194,10 +197,18 @@ class RedisProbe final : public Probe {
     add_errors(info, out);
     check_clients(info, out);
     check_saving(info, out);
+    add_hit_rate(info, commands, out);
+  }
+
+  void add_hit_rate(const RedisInfo& info, const RedisInfo& commands, SampleSet& out) {
     const auto hits = info.number("keyspace_hits");
     const auto misses = info.number("keyspace_misses");
     if (!hits || !misses) return;
-    hit_rate_.add(std::chrono::steady_clock::now(), info.text("run_id"), *hits, *misses);
+    const std::string_view llen = commands.text("cmdstat_llen");
+    hit_rate_.add(std::chrono::steady_clock::now(), info.text("run_id"),
+                  {.hits = *hits,
+                   .misses = *misses,
+                   .list_lengths = to_number(sub_field(llen, "calls")).value_or(0)});
     const std::optional<double> rate = hit_rate_.rate();
     out.add(redis::kHitRate, rate);
     if (rate) out.check(redis::kHitRateCheck, *rate);
@@ -295,10 +306,10 @@ class RedisProbe final : public Probe {
       if (reply.kind == net::RedisReply::Kind::integer) {
         part.add(redis::kListLength, static_cast<double>(reply.integer), db, key);
         part.check(redis::kListCheck, static_cast<double>(reply.integer), key);
-        // LLEN counts as a lookup.
-        hit_rate_.exclude(reply.integer > 0 ? 1 : 0, reply.integer > 0 ? 0 : 1);
+        hit_rate_.exclude(reply.integer > 0);
       } else {
         const ProbeError error = net::redis_error(reply.text);
+        if (reply.text.starts_with("WRONGTYPE")) hit_rate_.exclude(true);
         part.fail(error.reason(), error.what());
       }
       part.complete();

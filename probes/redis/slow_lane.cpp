@@ -16,16 +16,6 @@ using net::RedisReply;
 constexpr double kMicroseconds = 1e6;
 constexpr double kMilliseconds = 1e3;
 
-// Sends INFO with a section that is not in the usual reply. Nothing if the server refuses it.
-asio::awaitable<std::optional<std::string>> ask_section(net::RedisConnection& connection,
-                                                        const char* section, SampleSet& out) {
-  out.doing("waiting for INFO " + std::string(section));
-  std::vector<std::string> words = {"INFO", section};
-  RedisReply reply = co_await connection.ask(std::move(words));
-  if (reply.kind != RedisReply::Kind::text) co_return std::nullopt;
-  co_return std::move(reply.text);
-}
-
 }  // namespace
 
 void add_commands(const RedisInfo& info, Part& out) {
@@ -108,13 +98,15 @@ void add_latency(const RedisReply& reply, Part& out) {
   }
 }
 
-asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, SampleSet& out) {
+asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, const RedisInfo& commands,
+                                     SampleSet& out) {
   Part part;
-  if (auto section = co_await ask_section(connection, "commandstats", out)) {
-    add_commands(RedisInfo(std::move(*section)), part);
-  }
-  if (auto section = co_await ask_section(connection, "latencystats", out)) {
-    add_latency_percentiles(RedisInfo(std::move(*section)), part);
+  add_commands(commands, part);
+  out.doing("waiting for INFO latencystats");
+  std::vector<std::string> words = {"INFO", "latencystats"};
+  if (RedisReply reply = co_await connection.ask(std::move(words));
+      reply.kind == RedisReply::Kind::text) {
+    add_latency_percentiles(RedisInfo(std::move(reply.text)), part);
   }
 
   if (const auto reply = co_await permitted_.ask(connection, {"SLOWLOG", "GET", "1"}, out)) {
@@ -136,10 +128,11 @@ asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, SampleSet
   lines_ = to_fragment(std::move(rendering));
 }
 
-asio::awaitable<void> SlowLane::add(net::RedisConnection& connection, SampleSet& out) {
+asio::awaitable<void> SlowLane::add(net::RedisConnection& connection, const RedisInfo& commands,
+                                    SampleSet& out) {
   const auto now = std::chrono::steady_clock::now();
   if (!read_at_ || now - *read_at_ >= kInterval) {
-    co_await read(connection, out);
+    co_await read(connection, commands, out);
     read_at_ = now;
   }
   out.attach(lines_);

@@ -96,9 +96,10 @@ class SlowLane {
   static constexpr std::size_t kMaxLatencies = 100;   ///< commands
   static constexpr std::size_t kMaxPercentiles = 10;  ///< of a command; Redis has 3 by default
 
-  /// Publishes the last readings, and reads again if they are a minute old. Throws ProbeError for
-  /// errors of the connection.
-  asio::awaitable<void> add(net::RedisConnection& connection, SampleSet& out);
+  /// Publishes the last readings, and reads again if they are a minute old. `commands` is the
+  /// reply to INFO commandstats. Throws ProbeError for errors of the connection.
+  asio::awaitable<void> add(net::RedisConnection& connection, const RedisInfo& commands,
+                            SampleSet& out);
   /// Makes the next run read the data again, because the server or the user may be another one.
   void reset() {
     read_at_.reset();
@@ -108,7 +109,8 @@ class SlowLane {
  private:
   static constexpr std::chrono::seconds kInterval{60};
 
-  asio::awaitable<void> read(net::RedisConnection& connection, SampleSet& out);
+  asio::awaitable<void> read(net::RedisConnection& connection, const RedisInfo& commands,
+                             SampleSet& out);
 
   Fragment lines_;
   PermittedCommands permitted_;

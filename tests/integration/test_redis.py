@@ -236,6 +236,22 @@ def test_lists(watch: Daemon, redis_server: Redis) -> None:
     assert daemon.absent("redis_cache_hit_rate")
 
 
+def test_the_hit_rate_of_a_server_that_others_watch(watch: Daemon, redis_server: Redis) -> None:
+    """Each probe of one server, of this vitalsd or of another one, sees the lookups of all others."""
+    lists = cache(redis_server, "lists", lists=["a", "b", "c"])
+    watch(lists)
+    daemon = watch(lists, cache(redis_server, "idle"))
+
+    before = daemon.value("redis_keyspace_misses_total", probe="idle")
+    daemon.wait_for("redis_keyspace_misses_total", lambda now: now > before + 30, probe="idle")
+    for probe in ("idle", "lists"):
+        assert daemon.value("redis_cache_hit_rate", probe=probe) is None
+        assert daemon.value("vitalsd_check_status", probe=probe, check="hit_rate") is None
+    redis_server.look_up(hits=6000, misses=2000)
+    for probe in ("idle", "lists"):
+        daemon.wait_for("redis_cache_hit_rate", lambda now: now and 0.7 < now <= 0.75, probe=probe)
+
+
 def test_keys_of_a_database(watch: Daemon, redis_server: Redis) -> None:
     redis_server.ask(lines="SELECT 3\nSET a 1\nSET b 1 EX 1000\nRPUSH work 1 2 3\n")
     daemon = watch(cache(redis_server, url=redis_server.url(user="monitor") + "/3", lists=["work"]))

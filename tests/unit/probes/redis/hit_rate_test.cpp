@@ -21,75 +21,97 @@ class HitRateTest : public testing::Test {
 
 TEST_F(HitRateTest, NeedsTwoReadings) {
   EXPECT_EQ(window.rate(), std::nullopt);
-  window.add(at(0s), "a", 1'000'000, 0);  // since the start of the server
+  window.add(at(0s), "a", {.hits = 1'000'000, .misses = 0});  // since the start of the server
   EXPECT_EQ(window.rate(), std::nullopt);
 }
 
 TEST_F(HitRateTest, IsTheShareSinceTheFirstReading) {
-  window.add(at(0s), "a", 1'000'000, 0);
-  window.add(at(30s), "a", 1'000'030, 10);
+  window.add(at(0s), "a", {.hits = 1'000'000, .misses = 0});
+  window.add(at(30s), "a", {.hits = 1'000'030, .misses = 10});
   EXPECT_EQ(window.rate(), 0.75);
 }
 
 TEST_F(HitRateTest, NeedsTenLookUps) {
-  window.add(at(0s), "a", 0, 0);
-  window.add(at(30s), "a", 0, 9);
+  window.add(at(0s), "a", {.hits = 0, .misses = 0});
+  window.add(at(30s), "a", {.hits = 0, .misses = 9});
   EXPECT_EQ(window.rate(), std::nullopt);
-  window.add(at(60s), "a", 0, 10);
+  window.add(at(60s), "a", {.hits = 0, .misses = 10});
   EXPECT_EQ(window.rate(), 0);
 }
 
 TEST_F(HitRateTest, DiscardsReadingsOutsideTheWindow) {
-  window.add(at(0s), "a", 0, 0);
-  window.add(at(30s), "a", 100, 0);
-  window.add(at(330s), "a", 100, 100);  // the hits are older than the window
+  window.add(at(0s), "a", {.hits = 0, .misses = 0});
+  window.add(at(30s), "a", {.hits = 100, .misses = 0});
+  window.add(at(330s), "a", {.hits = 100, .misses = 100});  // the hits are older than the window
   EXPECT_EQ(window.rate(), 0);
 }
 
 TEST_F(HitRateTest, KeepsReadingsInsideTheWindow) {
-  window.add(at(0s), "a", 0, 0);
-  window.add(at(30s), "a", 100, 0);
-  window.add(at(299s), "a", 100, 100);
+  window.add(at(0s), "a", {.hits = 0, .misses = 0});
+  window.add(at(30s), "a", {.hits = 100, .misses = 0});
+  window.add(at(299s), "a", {.hits = 100, .misses = 100});
   EXPECT_EQ(window.rate(), 0.5);
 }
 
 TEST_F(HitRateTest, ContinuesAcrossARestartOfTheServer) {
-  window.add(at(0s), "a", 1000, 1000);
-  window.add(at(30s), "a", 1020, 1000);
-  window.add(at(60s), "b", 30, 50);  // all of these happened after the restart
+  window.add(at(0s), "a", {.hits = 1000, .misses = 1000});
+  window.add(at(30s), "a", {.hits = 1020, .misses = 1000});
+  window.add(at(60s), "b", {.hits = 30, .misses = 50});  // all of these happened after the restart
   EXPECT_EQ(window.rate(), 0.5);
 }
 
 TEST_F(HitRateTest, DetectsARestartByTheRunIdAlone) {
-  window.add(at(0s), "a", 10, 10);
-  window.add(at(30s), "b", 30, 10);  // the counters increased, but the run_id differs
+  window.add(at(0s), "a", {.hits = 10, .misses = 10});
+  window.add(at(30s), "b",
+             {.hits = 30, .misses = 10});  // the counters increased, but the run_id differs
   EXPECT_EQ(window.rate(), 0.75);
 }
 
 TEST_F(HitRateTest, ContinuesAcrossAResetOfTheCounters) {
-  window.add(at(0s), "a", 1000, 1000);
-  window.add(at(30s), "a", 10, 30);
+  window.add(at(0s), "a", {.hits = 1000, .misses = 1000});
+  window.add(at(30s), "a", {.hits = 10, .misses = 30});
   EXPECT_EQ(window.rate(), 0.25);
 }
 
 TEST_F(HitRateTest, ExcludesTheProbesOwnLookUps) {
-  window.add(at(0s), "a", 0, 0);
-  window.exclude(5, 15);
-  window.add(at(30s), "a", 15, 25);
+  window.add(at(0s), "a", {.hits = 0, .misses = 0});
+  for (int i = 0; i < 20; ++i) window.exclude(i < 5);
+  window.add(at(30s), "a", {.hits = 15, .misses = 25, .list_lengths = 20});
   EXPECT_EQ(window.rate(), 0.5);
-  window.add(at(60s), "a", 25, 25);  // nothing more is excluded
+  window.add(at(60s), "a", {.hits = 25, .misses = 25});  // nothing more is excluded
   EXPECT_EQ(window.rate(), 20.0 / 30);
 }
 
+// Such as those of another vitalsd.
+TEST_F(HitRateTest, IsUnknownIfMostLookUpsAreOfListsByOthers) {
+  window.add(at(0s), "a", {.hits = 7, .misses = 7, .list_lengths = 1000});
+  window.exclude(true);
+  window.add(at(30s), "a", {.hits = 108, .misses = 17, .list_lengths = 1011});
+  EXPECT_EQ(window.rate(), 100.0 / 110);  // 10 of 110
+  window.add(at(60s), "a", {.hits = 108, .misses = 18, .list_lengths = 1012});
+  EXPECT_EQ(window.rate(), std::nullopt);
+  window.add(at(90s), "a", {.hits = 118, .misses = 18, .list_lengths = 1012});
+  EXPECT_EQ(window.rate(), 110.0 / 121);
+}
+
+TEST_F(HitRateTest, NeedsTenLookUpsBesidesThoseOfLists) {
+  window.add(at(0s), "a", {});
+  window.add(at(30s), "a", {.hits = 10, .misses = 0, .list_lengths = 1});
+  EXPECT_EQ(window.rate(), std::nullopt);
+  window.add(at(60s), "a", {.hits = 11, .misses = 0, .list_lengths = 1});
+  EXPECT_EQ(window.rate(), 1);
+}
+
 TEST_F(HitRateTest, NeverGoesBelowZero) {
-  window.add(at(0s), "a", 0, 0);
-  window.exclude(0, 100);
-  window.add(at(30s), "a", 20, 0);
+  window.add(at(0s), "a", {.hits = 0, .misses = 0});
+  for (int i = 0; i < 100; ++i) window.exclude(false);
+  window.add(at(30s), "a", {.hits = 20, .misses = 0});
   EXPECT_EQ(window.rate(), 1);
 }
 
 TEST_F(HitRateTest, DoesNotDependOnTheInterval) {
-  for (int i = 0; i <= 3000; ++i) window.add(HitRateWindow::Time(i * 100ms), "a", 3.0 * i, 1.0 * i);
+  for (int i = 0; i <= 3000; ++i)
+    window.add(HitRateWindow::Time(i * 100ms), "a", {.hits = 3.0 * i, .misses = 1.0 * i});
   EXPECT_EQ(window.rate(), 0.75);
 }
 
