@@ -1,5 +1,7 @@
 #include "probes/redis/cluster_nodes.hpp"
 
+#include "probes/redis/info.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -99,6 +101,7 @@ ClusterNodes read_cluster_nodes(std::string_view text) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (auto read = read_line(line)) lines.push_back(std::move(*read));
   }
+  remove_repeated(lines, [](const Line& line) { return std::string_view(line.node.id); });
   std::map<std::string_view, std::string_view> hosts;  // of masters, by ID
   for (const auto& [node, master] : lines) {
     if (node.master) hosts.emplace(node.id, host_of(node.address));
@@ -136,12 +139,15 @@ ClusterNodes read_cluster_nodes(std::string_view text) {
 
 void add_cluster_nodes(const ClusterNodes& nodes, Part& out) {
   kClusterNodesTable.add(out, nodes);
+  // During a failover, two masters of a shard may have slots.
+  std::map<std::string, double> replicas;
   for (const ClusterNode& node : nodes.nodes | std::views::take(kMaxListedNodes)) {
     kClusterNodeTable.add(out, node, node.id, node.address);
     if (node.master && node.slots > 0) {
-      out.add(kShardReplicas, static_cast<double>(node.replicas), node.shard);
+      replicas[printable_utf8(node.shard)] += static_cast<double>(node.replicas);
     }
   }
+  for (const auto& [shard, count] : replicas) out.add(kShardReplicas, count, shard);
   if (nodes.nodes.size() > kMaxListedNodes) {
     out.add(kUnlistedNodes, static_cast<double>(nodes.nodes.size() - kMaxListedNodes));
   }

@@ -58,6 +58,7 @@ std::vector<RedisInfo::Field> RedisInfo::prefixed(std::string_view prefix) const
   for (const auto& [field, value] : fields_) {
     if (field.starts_with(prefix)) found.emplace_back(field.substr(prefix.size()), value);
   }
+  remove_repeated(found, &Field::first);
   return found;
 }
 
@@ -72,6 +73,7 @@ std::vector<RedisInfo::Field> RedisInfo::numbered(std::string_view prefix) const
       found.emplace_back(field, value);
     }
   }
+  remove_repeated(found, &Field::first);
   return found;
 }
 

@@ -1,14 +1,28 @@
 // The response to INFO: lines of "field:value" under "# Section" headings. Pure.
 #pragma once
 
+#include "exporter/model/text_format.hpp"
+
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 namespace vitalsd {
+
+/// Removes items with the name of an earlier one: proxies and other implementations repeat fields,
+/// and a series must not be published twice. Names are compared as they are published.
+template <class Item, class Name>
+void remove_repeated(std::vector<Item>& items, const Name& name) {
+  std::unordered_set<std::string> seen;
+  std::erase_if(items, [&](const Item& item) {
+    return !seen.insert(printable_utf8(std::invoke(name, item))).second;
+  });
+}
 
 class RedisInfo {
  public:
@@ -27,9 +41,10 @@ class RedisInfo {
   /// or empty.
   [[nodiscard]] std::optional<double> is(std::string_view field, std::string_view expected) const;
 
-  /// Fields whose names start with `prefix`, without the prefix.
+  /// Fields whose names start with `prefix`, without the prefix. Of repeated fields, the first one.
   [[nodiscard]] std::vector<Field> prefixed(std::string_view prefix) const;
-  /// Fields whose names are `prefix` followed by a number, such as db0.
+  /// Fields whose names are `prefix` followed by a number, such as db0. Of repeated fields, the
+  /// first one.
   [[nodiscard]] std::vector<Field> numbered(std::string_view prefix) const;
 
   [[nodiscard]] bool empty() const { return fields_.empty(); }

@@ -10,6 +10,10 @@ std::optional<double> known(std::optional<double> value) {
   return value && *value >= 0 ? value : std::nullopt;
 }
 
+std::string address(std::string_view host, std::string_view port) {
+  return std::string(host) + ':' + std::string(port);
+}
+
 }  // namespace
 
 std::vector<MasterLink> read_masters(const RedisInfo& info) {
@@ -26,6 +30,7 @@ std::vector<MasterLink> read_masters(const RedisInfo& info) {
                      .sync_in_progress = info.number(prefix + "sync_in_progress"),
                      .down_since_seconds = known(info.number(prefix + "link_down_since_seconds"))});
   }
+  remove_repeated(links, [](const MasterLink& link) { return address(link.host, link.port); });
   return links;
 }
 
@@ -38,6 +43,11 @@ std::vector<Replica> read_replicas(const RedisInfo& info) {
                         .offset = known(to_number(sub_field(compound, "offset"))),
                         .lag_seconds = known(to_number(sub_field(compound, "lag")))});
   }
+  // A replica that connects again is listed twice until its first connection times out.
+  std::ranges::reverse(replicas);
+  remove_repeated(replicas,
+                  [](const Replica& replica) { return address(replica.ip, replica.port); });
+  std::ranges::reverse(replicas);
   return replicas;
 }
 
@@ -64,8 +74,7 @@ void Replication::add(const RedisInfo& info, std::optional<std::int64_t> expecte
     if (++published > kMaxReplicas) continue;
     kReplicaTable.add(out, replica, replica.ip, replica.port, replica.state);
     if (replica.lag_seconds) {
-      out.check(kReplicaLagCheck, *replica.lag_seconds,
-                std::string(replica.ip) + ':' + std::string(replica.port));
+      out.check(kReplicaLagCheck, *replica.lag_seconds, address(replica.ip, replica.port));
     }
   }
   if (expected && masters.empty()) {

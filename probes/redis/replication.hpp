@@ -39,7 +39,7 @@ struct Replica {
 
 /// Views of `info`. Empty for a server that is not a replica.
 std::vector<MasterLink> read_masters(const RedisInfo& info);
-/// Views of `info`.
+/// Views of `info`. Of several with one address, the last one.
 std::vector<Replica> read_replicas(const RedisInfo& info);
 
 /// No labels.

@@ -63,6 +63,7 @@ std::vector<MonitoredMaster> read_monitored(const RedisInfo& info) {
                        .replicas = to_number(sub_field(compound, "slaves")),
                        .sentinels = to_number(sub_field(compound, "sentinels"))});
   }
+  remove_repeated(masters, &MonitoredMaster::name);
   return masters;
 }
 

@@ -59,6 +59,7 @@ void add_latency_percentiles(const RedisInfo& info, Part& out) {
       command.percentiles.emplace_back(pair.substr(1, equals - 1), *value);
       command.highest = std::max(command.highest, *value);
     }
+    remove_repeated(command.percentiles, [](const auto& item) { return item.first; });
     if (!command.percentiles.empty()) commands.push_back(std::move(command));
   }
   std::ranges::sort(commands, [](const Command& a, const Command& b) {
@@ -89,12 +90,18 @@ void add_slow_log(const RedisReply& reply, Part& out) {
 void add_latency(const RedisReply& reply, Part& out) {
   constexpr std::size_t kMaxEvents = 50;  // Redis 7.0 has 20
   if (reply.kind != RedisReply::Kind::list) return;
+  std::vector<const std::vector<RedisReply>*> events;
   for (const RedisReply& event : reply.items | std::views::take(kMaxEvents)) {
     constexpr std::size_t kFields = 3;
     if (event.items.size() < kFields || event.items[0].kind != RedisReply::Kind::text) continue;
-    out.add(kLatencySpike, static_cast<double>(event.items[1].integer), event.items[0].text);
-    out.add(kLatencyDuration, static_cast<double>(event.items[2].integer) / kMilliseconds,
-            event.items[0].text);
+    events.push_back(&event.items);
+  }
+  const auto name = [](const auto* event) -> const std::string& { return event->front().text; };
+  remove_repeated(events, name);
+  for (const auto* event : events) {
+    out.add(kLatencySpike, static_cast<double>((*event)[1].integer), name(event));
+    out.add(kLatencyDuration, static_cast<double>((*event)[2].integer) / kMilliseconds,
+            name(event));
   }
 }
 

@@ -72,6 +72,14 @@ TEST(ClusterNodes, IgnoresOtherLines) {
 }
 
 // Until the handshake with a node ends, its ID is a random one.
+TEST(ClusterNodes, ReadsANodeOnce) {
+  const std::string master = node("a1", "10.0.0.1:6379@16379", "master", "-", "0-16383");
+  const std::string replica = node("a2", "10.0.0.2:6379@16379", "slave", "a1");
+  const ClusterNodes nodes = read_cluster_nodes(master + replica + replica + master);
+  ASSERT_EQ(nodes.nodes.size(), 2U);
+  EXPECT_EQ(nodes.nodes[0].replicas, 1U);
+}
+
 TEST(ClusterNodes, IgnoresNodesThatAreNotMembersYet) {
   EXPECT_TRUE(read_cluster_nodes(node("x", "10.0.0.1:1@2", "handshake", "-")).nodes.empty());
 }
@@ -158,6 +166,17 @@ TEST(ClusterNodes, PublishesEachNode) {
   has("redis_cluster_shard_replicas", R"(shard="a")", "1");
   EXPECT_FALSE(page.contains(R"(redis_cluster_shard_replicas{probe="p",instance="p",shard="d"})"));
   EXPECT_FALSE(page.contains("redis_cluster_nodes_unlisted"));
+}
+
+// The old master of a shard may have slots until it learns of the failover.
+TEST(ClusterNodes, PublishesAShardOnce) {
+  const std::string page = lines(
+      read_cluster_nodes(node("a", "h:1@2,,shard-id=s", "master", "-", "0-9") +
+                         node("b", "h:2@3,,shard-id=s", "master", "-", "0-8") +
+                         node("c", "h:3@4", "slave", "a") + node("d", "h:4@5", "slave", "b")));
+  EXPECT_TRUE(
+      page.contains("redis_cluster_shard_replicas{probe=\"p\",instance=\"p\",shard=\"s\"} 2\n"))
+      << page;
 }
 
 TEST(ClusterNodes, ListsTheNodesThatAreDownAndTheFirstOthers) {

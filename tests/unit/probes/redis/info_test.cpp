@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -54,6 +55,16 @@ TEST(RedisInfoTest, FindsNumberedFieldsOnly) {
   EXPECT_EQ(found[0].first, "db0");
   EXPECT_EQ(found[1].first, "db12");
   EXPECT_EQ(found[1].second, "keys=2");
+}
+
+TEST(RedisInfoTest, ReturnsNamesOnce) {
+  const RedisInfo info(
+      "db0:keys=1\r\nerrorstat_A:count=1\r\nerrorstat_\xff:count=2\r\n# Again\r\n"
+      "db0:keys=2\r\ndb1:keys=3\r\nerrorstat_A:count=3\r\nerrorstat_\xfe:count=4\r\n");
+  using Fields = std::vector<RedisInfo::Field>;
+  EXPECT_EQ(info.numbered("db"), (Fields{{"db0", "keys=1"}, {"db1", "keys=3"}}));
+  // Names that are not UTF-8 are compared as they are published.
+  EXPECT_EQ(info.prefixed("errorstat_"), (Fields{{"A", "count=1"}, {"\xff", "count=2"}}));
 }
 
 TEST(RedisInfoTest, IsEmptyWithoutFields) {

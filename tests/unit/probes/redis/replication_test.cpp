@@ -44,6 +44,24 @@ TEST(Replication, ReadsTheReplicasOfAMaster) {
   EXPECT_TRUE(read_masters(info).empty());
 }
 
+TEST(Replication, ReadsTheLastConnectionOfAReplica) {
+  const RedisInfo info(
+      "slave0:ip=a,port=1,state=online,offset=1,lag=50\r\n"
+      "slave1:ip=a,port=2,state=online,offset=2,lag=0\r\n"
+      "slave2:ip=a,port=1,state=online,offset=3,lag=1\r\n");
+  const std::vector<Replica> replicas = read_replicas(info);
+  ASSERT_EQ(replicas.size(), 2U);
+  EXPECT_EQ(replicas[0].port, "2");
+  EXPECT_EQ(replicas[1].offset, 3);
+}
+
+TEST(Replication, ReadsAMasterOnce) {
+  const RedisInfo info(
+      "master_host:a\r\nmaster_port:1\r\nmaster_1_host:a\r\nmaster_1_port:1\r\n"
+      "master_2_host:a\r\nmaster_2_port:2\r\n");
+  EXPECT_EQ(read_masters(info).size(), 2U);
+}
+
 TEST(Replication, ReadsSeveralMastersOfKeyDb) {
   const RedisInfo info(
       "role:active-replica\r\n"

@@ -79,6 +79,20 @@ TEST(SlowLane, ReadsThePercentilesOfLatencies) {
   EXPECT_EQ(part.size(), 3U) << page;
 }
 
+// As a proxy may that merges the answers of several servers.
+TEST(SlowLane, PublishesRepeatedNamesOnce) {
+  Part part;
+  add_commands(RedisInfo("cmdstat_get:calls=1,usec=1\r\ncmdstat_get:calls=2,usec=1\r\n"), part);
+  add_latency_percentiles(RedisInfo("latency_percentiles_usec_get:p50=1,p50=2,p99=3\r\n"
+                                    "latency_percentiles_usec_get:p50=4\r\n"),
+                          part);
+  const net::RedisReply event = list({text("fork"), integer(1), integer(2), integer(3)});
+  add_latency(list({event, event}), part);
+  const std::string page = lines(part);  // expects no duplicates
+  EXPECT_TRUE(page.contains(R"(cmd="get",quantile="50"} 1)")) << page;
+  EXPECT_TRUE(page.contains(R"(cmd="get",quantile="99"} 3)")) << page;
+}
+
 TEST(SlowLane, KeepsTheSlowestCommandsAndCountsTheOthers) {
   std::string info;
   for (std::size_t i = 0; i < SlowLane::kMaxLatencies + 5; ++i) {
@@ -140,7 +154,8 @@ TEST(Sentinel, ReadsTheMastersThatItMonitors) {
   const RedisInfo info(
       "sentinel_masters:2\r\n"
       "master0:name=main,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3\r\n"
-      "master1:name=b,status=odown,address=[fd00::1]:6379,slaves=x,sentinels=1\r\n");
+      "master1:name=b,status=odown,address=[fd00::1]:6379,slaves=x,sentinels=1\r\n"
+      "master2:name=main,status=ok,address=10.0.0.2:6379,slaves=2,sentinels=3\r\n");
   const std::vector<MonitoredMaster> masters = read_monitored(info);
   ASSERT_EQ(masters.size(), 2U);
   EXPECT_EQ(masters[0].name, "main");
