@@ -23,7 +23,7 @@ inline constexpr Metric kPermitted(
          "Whether the user may run a command that some readings need; grant it by ACL SETUSER."},
     "command");
 
-/// Sentinel and SlowLane each own one.
+/// RedisProbe, Sentinel and SlowLane each own one.
 class PermittedCommands {
  public:
   /// Sends a command of at least two words. Returns nothing if the server refuses it, has refused

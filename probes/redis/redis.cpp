@@ -114,6 +114,7 @@ class RedisProbe final : public Probe {
     if (!connection || connection->hung_up()) {
       connection = co_await net::RedisConnection::open(environment_, redis_, out);
       saves_read_at_.reset();  // the new connection may be to another server
+      permitted_.reset();
       slow_lane_.reset();
       if (sentinel_) sentinel_->reset();
     }
@@ -259,6 +260,7 @@ class RedisProbe final : public Probe {
   asio::awaitable<void> check_snapshots(net::RedisConnection& connection, const RedisInfo& info,
                                         SampleSet& out) {
     co_await read_saves(connection, out);
+    permitted_.publish(out);
     out.add(redis::kSnapshots, saves_);
     const auto saved = info.number("rdb_last_save_time");
     const auto changes = info.number("rdb_changes_since_last_save");
@@ -268,17 +270,13 @@ class RedisProbe final : public Probe {
     if (saves_ == true) out.check(redis::kSnapshotCheck, waiting);
   }
 
-  // The option is not read in each run, because the server's ACL LOG would fill up if the user
-  // lacks the permission.
   asio::awaitable<void> read_saves(net::RedisConnection& connection, SampleSet& out) {
     const auto now = std::chrono::steady_clock::now();
     if (saves_read_at_ && now - *saves_read_at_ < kSavesInterval) co_return;
     saves_read_at_ = now;
     saves_.reset();
-    out.doing("waiting for CONFIG GET save");
-    std::vector<std::string> command = {"CONFIG", "GET", "save"};
-    const net::RedisReply reply = co_await connection.ask(std::move(command));
-    if (reply.items.size() == 2) saves_ = !reply.items[1].text.empty();
+    const auto reply = co_await permitted_.ask(connection, {"CONFIG", "GET", "save"}, out);
+    if (reply && reply->items.size() == 2) saves_ = !reply->items[1].text.empty();
   }
 
   static double server_time(const RedisInfo& info) {
@@ -328,6 +326,7 @@ class RedisProbe final : public Probe {
   bool is_lost_ = false;  // cluster_nodes: the last run did not read the cluster from the server
   HitRateWindow hit_rate_;
   Backlog unsaved_;
+  redis::PermittedCommands permitted_;
   std::optional<bool> saves_;  // whether the server saves snapshots
   std::optional<std::chrono::steady_clock::time_point> saves_read_at_;
 };

@@ -245,8 +245,8 @@ def test_the_hit_rate_of_a_server_that_others_watch(watch: Daemon, redis_server:
     before = daemon.value("redis_keyspace_misses_total", probe="idle")
     daemon.wait_for("redis_keyspace_misses_total", lambda now: now > before + 30, probe="idle")
     for probe in ("idle", "lists"):
-        assert daemon.value("redis_cache_hit_rate", probe=probe) is None
-        assert daemon.value("vitalsd_check_status", probe=probe, check="hit_rate") is None
+        assert daemon.absent("redis_cache_hit_rate", probe=probe)
+        assert daemon.absent("vitalsd_check_status", probe=probe, check="hit_rate")
     redis_server.look_up(hits=6000, misses=2000)
     for probe in ("idle", "lists"):
         daemon.wait_for("redis_cache_hit_rate", lambda now: now and 0.7 < now <= 0.75, probe=probe)

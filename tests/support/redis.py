@@ -177,19 +177,36 @@ class Redis(Server):
 
 
 class Sentinel(Server):
-    """A sentinel that monitors `master` as "main" with a quorum of 1."""
+    """A sentinel that monitors `master` as "main"."""
 
     name = "redis-sentinel"
 
-    def __init__(self, master: Redis) -> None:
+    def __init__(
+        self,
+        master: Redis,
+        *,
+        quorum: int = 1,
+        down_after: int = 300,
+        tls: bool = False,
+        lines: str = "",
+    ) -> None:
+        """`down_after`: milliseconds without a response of the master. With `tls`, it also has a TLS
+        port, and uses the one of the master. `lines` are appended to its configuration."""
         super().__init__()
-        self.port = free_port()
-        configuration = self.directory / "sentinel.conf"
-        configuration.write_text(
+        self.port, self.tls_port = free_port(), free_port()
+        text = (
             f"port {self.port}\n"
-            f"sentinel monitor main 127.0.0.1 {master.port} 1\n"
-            "sentinel down-after-milliseconds main 300\n"
+            f"sentinel monitor main 127.0.0.1 {master.tls_port if tls else master.port} {quorum}\n"
+            f"sentinel down-after-milliseconds main {down_after}\n"
+            f"sentinel failover-timeout main {10 * down_after}\n"
         )
+        if tls:
+            text += f"tls-port {self.tls_port}\ntls-replication yes\ntls-auth-clients no\n"
+            text += f"tls-ca-cert-file {master.authority.path}\n"
+            text += f"tls-cert-file {master.directory}/server.pem\n"
+            text += f"tls-key-file {master.directory}/server.key\n"
+        configuration = self.directory / "sentinel.conf"
+        configuration.write_text(text + lines)
         self.launch(["redis-server", configuration, "--sentinel"], lambda: self.ask("PING"))
 
     def ask(self, *command: str) -> str:
