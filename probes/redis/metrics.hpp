@@ -14,6 +14,7 @@
 #include <array>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace vitalsd::redis {
 
@@ -40,6 +41,23 @@ struct SubField {
     return to_number(sub_field(compound, name));
   }
 };
+
+/// Standalone, sentinel or cluster. Valkey renamed the field.
+inline std::string_view mode_of(const RedisInfo& info) {
+  const std::string_view mode = info.text("redis_mode");
+  return mode.empty() ? info.text("server_mode") : mode;
+}
+
+/// The implementation, and its own version.
+inline std::pair<std::string_view, std::string_view> server_of(const RedisInfo& info) {
+  for (const auto& [name, field] :
+       {std::pair("valkey", "valkey_version"), std::pair("dragonfly", "dragonfly_version")}) {
+    if (const std::string_view version = info.text(field); !version.empty()) {
+      return {name, version};
+    }
+  }
+  return {"redis", info.text("redis_version")};
+}
 
 inline constexpr Metric kUp({.name = "redis_up",
                              .help = "Whether the server is up (1) or down (0)."});
@@ -145,6 +163,10 @@ inline constexpr MetricTable kInfoTable(
                       .type = Type::counter,
                       .help = "Accesses to channels that a user's ACL refused (from Redis 7.2)."}),
               Field("acl_access_denied_channel")},
+    MetricRow{Metric({.name = "redis_acl_access_denied_db_total",
+                      .type = Type::counter,
+                      .help = "Accesses to databases that a user's ACL refused (Valkey 9.1)."}),
+              Field("acl_access_denied_db")},
     MetricRow{Metric({.name = "redis_commands_processed_total",
                       .type = Type::counter,
                       .help = "Commands that the server has processed."}),
@@ -232,9 +254,18 @@ inline constexpr MetricTable kInfoTable(
         Metric({.name = "redis_instance_info", .help = "Always 1; the labels describe the server."},
                "role", "redis_version", "redis_mode", "maxmemory_policy"),
         [](const RedisInfo& info, const auto& put) {
-          put(1, info.text("role"), info.text("redis_version"), info.text("redis_mode"),
+          put(1, info.text("role"), info.text("redis_version"), mode_of(info),
               info.text("maxmemory_policy"));
-        }});
+        }},
+    MetricRow{Metric({.name = "redis_server_info",
+                      .help = "Always 1; the labels are the implementation (redis, valkey, "
+                              "dragonfly) and its own version, while redis_version is the one "
+                              "that it is compatible with."},
+                     "server_name", "version"),
+              [](const RedisInfo& info, const auto& put) {
+                const auto [name, version] = server_of(info);
+                if (!version.empty()) put(1, name, version);
+              }});
 
 /// Label: err. One for each code of errors ("errorstat_OOM"), from Redis 6.2.
 inline constexpr Metric kErrors({.name = "redis_errors_total",

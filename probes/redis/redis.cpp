@@ -125,7 +125,7 @@ class RedisProbe final : public Probe {
     std::vector<net::RedisReply> replies = co_await connection->ask_all(std::move(commands));
     net::refuse_redis_reply(replies.front(), net::RedisReply::Kind::text, "INFO");
     const RedisInfo info(std::move(replies.front().text));
-    if ((info.text("redis_mode") == "sentinel") != sentinel_.has_value()) {
+    if ((redis::mode_of(info) == "sentinel") != sentinel_.has_value()) {
       throw ProbeError(Reason::mismatch,
                        sentinel_ ? "the server is not a sentinel: remove the option sentinel"
                                  : "the server is a sentinel, which has no data: set sentinel: "
@@ -202,8 +202,8 @@ class RedisProbe final : public Probe {
   }
 
   void add_hit_rate(const RedisInfo& info, const RedisInfo& commands, SampleSet& out) {
-    const auto hits = info.number("keyspace_hits");
-    const auto misses = info.number("keyspace_misses");
+    const auto hits = redis::Field("keyspace_hits")(info);
+    const auto misses = redis::Field("keyspace_misses")(info);
     if (!hits || !misses) return;
     const std::string_view llen = commands.text("cmdstat_llen");
     hit_rate_.add(std::chrono::steady_clock::now(), info.text("run_id"),

@@ -17,17 +17,19 @@ CONFIGURATION = """
 bind 127.0.0.1
 port {port}
 unixsocket {directory}/redis.sock
+dir {directory}
+save ""
+appendonly no
+user monitor on >{monitor_password} ~* &* -@all +ping +info +config|get +hello +auth +select \
++llen +type +client|setname +client|getname
+"""
+
+TLS = """
 tls-port {tls_port}
 tls-cert-file {directory}/server.pem
 tls-key-file {directory}/server.key
 tls-ca-cert-file {authority}
 tls-auth-clients no
-dir {directory}
-save ""
-appendonly no
-enable-debug-command local
-user monitor on >{monitor_password} ~* &* -@all +ping +info +config|get +hello +auth +select \
-+llen +type +client|setname +client|getname
 """
 
 # The permissions that reading INFO needs. Without INFO, the user can log in but read nothing.
@@ -39,12 +41,19 @@ class Redis(Server):
     stop_signal = signal.SIGTERM
 
     def __init__(
-        self, authority: Authority, *, password: bool = True, options: Sequence[str] = ()
+        self,
+        authority: Authority,
+        *,
+        password: bool = True,
+        options: Sequence[str] = (),
+        program: str | Path = "redis-server",
     ) -> None:
-        """`options` are further options of redis-server, for each start."""
+        """`options` are further options of redis-server, for each start. Another `program` has no
+        TLS."""
         super().__init__()
         self.options = tuple(options)
         self.authority = authority
+        self.program = program
         self.port, self.tls_port = free_port(), free_port()
         self.password = f"redis-{secrets.token_hex(8)}" if password else ""
         self.monitor_password = f"monitor-{secrets.token_hex(8)}"
@@ -52,7 +61,9 @@ class Redis(Server):
         certificate = authority.issue("redis.test")
         certificate.install(self.directory / "server.pem", self.directory / "server.key")
         self.configuration = self.directory / "redis.conf"
-        text = CONFIGURATION + BLIND + (f"requirepass {self.password}\n" if password else "")
+        # Redis 6.2 does not know the option, and permits the command.
+        debug = "" if "redis-6" in str(program) else "enable-debug-command local\n"
+        text = CONFIGURATION + debug + (TLS if program == "redis-server" else "") + BLIND + (f"requirepass {self.password}\n" if password else "")
         self.configuration.write_text(
             text.format(
                 directory=self.directory,
@@ -71,7 +82,7 @@ class Redis(Server):
 
     def start(self, *options: str) -> None:
         """Starts it with additional `options`, and waits until it responds to PING."""
-        command = ["redis-server", self.configuration, *self.options, *options]
+        command = [self.program, self.configuration, *self.options, *options]
         self.launch(command, self._answers)
 
     def restart(self, *options: str) -> None:
@@ -207,7 +218,7 @@ class Sentinel(Server):
             text += f"tls-key-file {master.directory}/server.key\n"
         configuration = self.directory / "sentinel.conf"
         configuration.write_text(text + lines)
-        self.launch(["redis-server", configuration, "--sentinel"], lambda: self.ask("PING"))
+        self.launch([master.program, configuration, "--sentinel"], lambda: self.ask("PING"))
 
     def ask(self, *command: str) -> str:
         done = subprocess.run(

@@ -340,6 +340,12 @@ TEST_F(RedisTest, ReportsASentinelAsMismatch) {
   EXPECT_EQ(observe().reason(), "mismatch");
 }
 
+TEST_F(RedisTest, ReadsASentinelOfValkey) {
+  set_info("# Server\r\nredis_version:7.2.4\r\nserver_mode:sentinel\r\n# Sentinel\r\n");
+  EXPECT_EQ(observe(", sentinel: true").failure(),
+            "mismatch: the sentinel monitors no master: run SENTINEL MONITOR");
+}
+
 TEST_F(RedisTest, AuthenticatesAUserWithoutAPassword) {
   replies["AUTH guest "] = "+OK\r\n";
   const test::Observation run =
