@@ -179,6 +179,8 @@ bool App::serve(const config::WebSettings& web) {
   options.exposition = &exposition_;
   options.self_metrics = [this] { return metrics_.collect(exposition_.series()); };
   options.probes = [this] { return board_.views(); };
+  options.probe = [this](std::string_view name) { return board_.view(name); };
+  options.events = [this](std::string_view name) { return board_.events(name); };
   options.notices = [this] { return board_.notices(); };
   options.healthy = [this] { return heartbeat_.is_recent(); };
   options.ready = [this] {

@@ -14,19 +14,29 @@ Board::Row::Row(Board& board, ProbeView view) : board_(board) {
 }
 
 Board::Row::~Row() {
+  remove_events();
   const std::lock_guard lock(board_.mutex_);
   board_.rows_.erase(position_);
 }
 
-std::vector<ProbeView> Board::views() const {
-  std::vector<std::shared_ptr<Slot>> slots;
-  {
-    const std::lock_guard lock(mutex_);
-    slots.assign(rows_.begin(), rows_.end());
+std::vector<std::shared_ptr<Board::Slot>> Board::slots() const {
+  const std::lock_guard lock(mutex_);
+  return {rows_.begin(), rows_.end()};
+}
+
+std::optional<ProbeView> Board::view(std::string_view name) const {
+  for (const std::shared_ptr<Slot>& slot : slots()) {
+    const std::lock_guard lock(slot->mutex);
+    if (slot->view.name == name) return slot->view;
   }
+  return std::nullopt;
+}
+
+std::vector<ProbeView> Board::views() const {
+  const std::vector<std::shared_ptr<Slot>> all = slots();
   std::vector<ProbeView> views;
-  views.reserve(slots.size());
-  for (const std::shared_ptr<Slot>& slot : slots) {
+  views.reserve(all.size());
+  for (const std::shared_ptr<Slot>& slot : all) {
     const std::lock_guard lock(slot->mutex);
     views.push_back(slot->view);
   }

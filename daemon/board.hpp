@@ -1,15 +1,19 @@
-// The current state of every probe, and notices about the process, for the status page. The probe
-// loop writes them, the web thread reads them. Every row has its own lock, so that no job waits
-// while all rows are copied.
+// The current state of every probe, its last changes, and notices about the process, for the pages.
+// The probe loop writes them, the web thread reads them. Every row has its own lock, so that no job
+// waits while all rows are copied.
 #pragma once
 
+#include "daemon/event_log.hpp"
 #include "exporter/web/view.hpp"
 
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vitalsd {
@@ -22,7 +26,7 @@ class Board {
   using Slots = std::list<std::shared_ptr<Slot>>;
 
  public:
-  /// The row of one probe. Destroying it removes the row from the board.
+  /// The row of one probe. Destroying it removes the row and its events from the board.
   class Row {
    public:
     Row(Board& board, ProbeView view);
@@ -39,6 +43,9 @@ class Board {
     /// Reads without the lock. Only the thread that calls update() may call this.
     [[nodiscard]] const ProbeView& view() const { return (*position_)->view; }
 
+    void add_event(ProbeEvent event) { board_.events_.add(std::move(event)); }
+    void remove_events() { board_.events_.remove(view().name); }
+
    private:
     Board& board_;
     Slots::iterator position_;
@@ -48,6 +55,11 @@ class Board {
   /// different times. Any thread.
   [[nodiscard]] std::vector<ProbeView> views() const;
 
+  /// Returns a copy of the row with this name. Any thread.
+  [[nodiscard]] std::optional<ProbeView> view(std::string_view name) const;
+  /// The last changes of state of a probe, or of all if the name is empty. Any thread.
+  [[nodiscard]] ProbeEvents events(std::string_view name) const { return events_.events(name); }
+
   /// Replaces the notices about a part of the process ("state"). An empty list removes them. Any
   /// thread.
   void set_notices(const std::string& about, std::vector<std::string> texts);
@@ -55,8 +67,11 @@ class Board {
   [[nodiscard]] std::vector<std::string> notices() const;
 
  private:
+  [[nodiscard]] std::vector<std::shared_ptr<Slot>> slots() const;
+
   mutable std::mutex mutex_;  // protects the list and the notices, not the slots
   Slots rows_;
+  EventLog events_;
   std::map<std::string, std::vector<std::string>> notices_;
 };
 

@@ -1,11 +1,14 @@
 #include "daemon/build.hpp"
 
 #include "daemon/framework_metrics.hpp"
+#include "daemon/shown_options.hpp"
 #include "daemon/units.hpp"
 #include "probes/registry.hpp"
 #include "probes/threshold.hpp"
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -121,6 +124,7 @@ void check_backup(const config::ProbeSettings& probe,
 std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment,
                                 std::vector<ProbeRoute>* routes) {
   std::vector<JobSpec> jobs;
+  std::map<const ProbeKind*, OptionTypes> types;
   for (config::ProbeSettings& probe : document.settings().probes) {
     const ProbeKind* kind = find_kind(probe.kind);
     if (kind == nullptr) {
@@ -153,6 +157,9 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
     // configuration.
     if (kind->watching == nullptr && !environment.shard.owns(probe.name)) continue;
     check_overlap(probe, job, jobs);
+    if (!types.contains(kind)) types[kind] = option_types(describe_kind(*kind, environment));
+    job.options = std::make_shared<const std::vector<std::pair<std::string, std::string>>>(
+        shown_options(probe.options->value(), types.at(kind)));
     if (kind->watching != nullptr && environment.shard.divided()) {
       // Every process publishes the framework's series of this probe; the label `shard`
       // distinguishes them.

@@ -115,7 +115,9 @@ void Job::install(JobSpec spec) {
   report_.configure({.kind = spec_.kind->name,
                      .target = target,
                      .labels = spec_.labels,
-                     .interval = spec_.interval},
+                     .options = spec_.options,
+                     .interval = spec_.interval,
+                     .timeout = spec_.timeout},
                     same_target);
   if (!same_target) last_end_.reset();
   if (!is_first) ledger_->publish(framework_samples());
@@ -137,13 +139,19 @@ void Job::start(Clock::time_point now) {
                           ? config::Duration::zero()
                           : std::min(services_.first_run_within, spec_.interval);
   schedule_.start(now, spread);
+  wait_until_due(now);
+}
+
+void Job::wait_until_due(Clock::time_point now) {
   services_.wheel.arm(due_timer_, schedule_.next());
+  report_.set_next_run(SystemClock::now() +
+                       std::chrono::duration_cast<SystemClock::duration>(schedule_.next() - now));
 }
 
 void Job::move_schedule(Clock::time_point now) {
   const auto missed = schedule_.advance(now, spec_.interval, spec_.timeout);
   account_.add_skipped(static_cast<std::size_t>(missed));
-  services_.wheel.arm(due_timer_, schedule_.next());
+  wait_until_due(now);
 }
 
 void Job::due() {

@@ -33,6 +33,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vitalsd {
@@ -46,6 +47,8 @@ struct JobSpec {
   config::Labels labels;
   std::size_t fingerprint = 0;
   std::vector<CheckSetting> checks;  ///< configured, one for each of kind->checks
+  /// As text for the pages, without secrets.
+  std::shared_ptr<const std::vector<std::pair<std::string, std::string>>> options{};
   std::unique_ptr<Probe> probe;
 };
 
@@ -127,6 +130,7 @@ class Job {
  private:
   void due();
   void move_schedule(Clock::time_point now);
+  void wait_until_due(Clock::time_point now);
   void start_run();
   void end_run(const std::optional<Failure>& thrown);
   void skip(Outcome outcome);

@@ -33,7 +33,9 @@ void ProbeReport::configure(Settings settings, bool same_target) {
     view.kind = settings.kind;
     view.target = std::move(settings.target);
     view.labels = std::move(settings.labels);
+    view.options = std::move(settings.options);
     view.interval = settings.interval;
+    view.timeout = settings.timeout;
     if (same_target) return;
     view.state = ProbeView::State::pending;
     view.reason = "pending";
@@ -42,11 +44,16 @@ void ProbeReport::configure(Settings settings, bool same_target) {
     view.checks.clear();
     view.since.reset();
     view.last_run.reset();
+    view.down_since.reset();
     view.duration_seconds = 0;
     view.history = 0;
-    down_since_.reset();
     update_verdict(view);
   });
+  if (!same_target) row_.remove_events();
+}
+
+void ProbeReport::set_next_run(Time time) {
+  row_.update([&](ProbeView& view) { view.next_run = time; });
 }
 
 void ProbeReport::set_last_success(std::optional<Time> time) {
@@ -55,6 +62,7 @@ void ProbeReport::set_last_success(std::optional<Time> time) {
 
 void ProbeReport::add_run(Run run) {
   const Before before{view().state, view().reason, verdict_};
+  const std::optional<Time> was_down_since = view().down_since;
   std::vector<CheckView> checks_before;
   row_.update([&](ProbeView& view) {
     view.last_run = SystemClock::now();
@@ -75,15 +83,16 @@ void ProbeReport::add_run(Run run) {
     } else {
       view.state = ProbeView::State::ok;
     }
+    if (view.state != ProbeView::State::failed) {
+      view.down_since.reset();
+    } else if (!view.down_since) {
+      view.down_since = view.last_run;
+    }
     if (!run.keeps_checks) checks_before = std::exchange(view.checks, std::move(run.checks));
     update_verdict(view);
   });
-  log_run(before);
-  if (!run.keeps_checks) log_checks(checks_before);
-  if (view().state != ProbeView::State::failed)
-    down_since_.reset();
-  else if (!down_since_)
-    down_since_ = view().last_run;
+  record_run(before, was_down_since);
+  if (!run.keeps_checks) record_checks(checks_before);
 }
 
 void ProbeReport::add_skipped(bool is_stale, bool keeps_checks) {
@@ -91,15 +100,15 @@ void ProbeReport::add_skipped(bool is_stale, bool keeps_checks) {
   row_.update([&](ProbeView& view) {
     view.history = view.history << 2 | 3U;
     if (!keeps_checks) view.checks.clear();
-    if (is_stale && was_ok) expire(view, "no run has ended recently: due times are skipped");
+    if (is_stale && was_ok) {
+      expire(view, "no run has ended recently: due times are skipped");
+      view.down_since = view.last_run;
+    }
     update_verdict(view);
   });
-  if (!is_stale || !was_ok) return;
-  down_since_ = view().last_run;
-  log::warn("probe is stale", {{"probe", view().name},
-                               {"kind", std::string(view().kind)},
-                               {"state", text(verdict_)},
-                               {"error", view().detail}});
+  if (is_stale && was_ok) {
+    record({.what = ProbeEvent::What::stale, .reason = view().reason, .text = view().detail});
+  }
 }
 
 void ProbeReport::add_stuck(bool keeps_checks) {
@@ -108,13 +117,12 @@ void ProbeReport::add_stuck(bool keeps_checks) {
     view.history = view.history << 2 | 3U;
     if (!keeps_checks) view.checks.clear();
     view.state = ProbeView::State::stuck;
+    if (!view.down_since) view.down_since = SystemClock::now();
     update_verdict(view);
   });
-  if (was_stuck) return;
-  if (!down_since_) down_since_ = SystemClock::now();
-  log::error(
-      "probe is stuck: a cancelled run does not end",
-      {{"probe", view().name}, {"kind", std::string(view().kind)}, {"state", text(verdict_)}});
+  if (!was_stuck) {
+    record({.what = ProbeEvent::What::stuck, .text = "a cancelled run does not end"});
+  }
 }
 
 void ProbeReport::update_verdict(ProbeView& view) {
@@ -125,52 +133,83 @@ void ProbeReport::update_verdict(ProbeView& view) {
 }
 
 // A first success is logged for debugging only, because a start would log a line for each probe.
-void ProbeReport::log_run(const Before& before) const {
+void ProbeReport::record_run(const Before& before, std::optional<Time> was_down_since) {
   const ProbeView& now = view();
   const bool has_changed =
       before.state != now.state || before.reason != now.reason || before.verdict != verdict_;
   if (!has_changed) return;
   if (now.state == ProbeView::State::failed) {
-    log::warn("probe failed", {{"probe", now.name},
-                               {"kind", std::string(now.kind)},
-                               {"target", now.target},
-                               {"state", text(verdict_)},
-                               {"reason", std::string(now.reason)},
-                               {"error", now.detail}});
-  } else if (down_since_) {
-    log::info("probe recovered", {{"probe", now.name},
-                                  {"kind", std::string(now.kind)},
-                                  {"state", text(verdict_)},
-                                  {"after", format_duration(SystemClock::now() - *down_since_)}});
+    record({.what = ProbeEvent::What::failed, .reason = now.reason, .text = now.detail});
+  } else if (was_down_since) {
+    record({.what = ProbeEvent::What::recovered,
+            .after = std::chrono::duration_cast<std::chrono::seconds>(SystemClock::now() -
+                                                                      *was_down_since)});
   } else if (before.state != now.state) {
     log::debug("probe ran",
                {{"probe", now.name}, {"kind", std::string(now.kind)}, {"state", text(verdict_)}});
   }
 }
 
-// A check without a previous result counts as ok. A result that disappears is logged as unknown,
-// except if it was ok, or if the probe failed, which has its own line.
-void ProbeReport::log_checks(const std::vector<CheckView>& before) const {
-  const auto line = [&](const CheckView& check, Verdict state) {
-    const auto write = state == Verdict::ok ? log::info : log::warn;
-    write("check changed", {{"probe", view().name},
-                            {"kind", std::string(view().kind)},
-                            {"check", check.name},
-                            {"check_state", text(state)},
-                            {"reading", state == Verdict::unknown ? "none" : describe(check)},
-                            {"state", text(verdict_)}});
-  };
+// A check without a previous result counts as ok. A result that disappears is recorded as unknown,
+// except if it was ok, or if the probe failed, which has its own record.
+void ProbeReport::record_checks(const std::vector<CheckView>& before) {
   for (const CheckView& check : view().checks) {
     const CheckView* const old = find(before, check.name);
-    if (check.status != (old == nullptr ? Status::ok : old->status)) {
-      line(check, vitalsd::verdict(check));
-    }
+    if (check.status == (old == nullptr ? Status::ok : old->status)) continue;
+    record(
+        {.what = ProbeEvent::What::check, .check = check, .check_state = vitalsd::verdict(check)});
   }
   if (view().state == ProbeView::State::failed) return;
   for (const CheckView& check : before) {
-    const bool is_gone = find(view().checks, check.name) == nullptr;
-    if (is_gone && check.status != Status::ok) line(check, Verdict::unknown);
+    if (check.status == Status::ok || find(view().checks, check.name) != nullptr) continue;
+    record({.what = ProbeEvent::What::check, .check = check, .check_state = Verdict::unknown});
   }
+}
+
+// The only place that logs changes and shows them on the pages.
+void ProbeReport::record(ProbeEvent event) {
+  const ProbeView& now = view();
+  event.probe = now.name;
+  event.time = SystemClock::now();
+  event.state = verdict_;
+  const std::string kind(now.kind);
+  const std::string state = text(verdict_);
+  switch (event.what) {
+    case ProbeEvent::What::failed:
+      log::warn("probe failed", {{"probe", now.name},
+                                 {"kind", kind},
+                                 {"target", now.target},
+                                 {"state", state},
+                                 {"reason", std::string(event.reason)},
+                                 {"error", event.text}});
+      break;
+    case ProbeEvent::What::recovered:
+      log::info("probe recovered", {{"probe", now.name},
+                                    {"kind", kind},
+                                    {"state", state},
+                                    {"after", format_duration(*event.after)}});
+      break;
+    case ProbeEvent::What::stale:
+      log::warn("probe is stale",
+                {{"probe", now.name}, {"kind", kind}, {"state", state}, {"error", event.text}});
+      break;
+    case ProbeEvent::What::stuck:
+      log::error("probe is stuck: " + event.text,
+                 {{"probe", now.name}, {"kind", kind}, {"state", state}});
+      break;
+    case ProbeEvent::What::check: {
+      const auto write = event.check_state == Verdict::ok ? log::info : log::warn;
+      write("check changed",
+            {{"probe", now.name},
+             {"kind", kind},
+             {"check", event.check->name},
+             {"check_state", text(event.check_state)},
+             {"reading", event.check_state == Verdict::unknown ? "none" : describe(*event.check)},
+             {"state", state}});
+      break;
+    }
+  }
+  row_.add_event(std::move(event));
 }
 
 }  // namespace vitalsd

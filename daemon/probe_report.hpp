@@ -1,13 +1,15 @@
-// What the status page shows of one probe, and the log of its changes. Both use verdict(). Probe
-// loop only.
+// What the pages show of one probe, and the log of its changes, which the pages show too. Both use
+// verdict(). Probe loop only.
 #pragma once
 
 #include "daemon/board.hpp"
 #include "exporter/model/sample_set.hpp"
+#include "exporter/web/events.hpp"
 #include "exporter/web/verdict.hpp"
 #include "exporter/web/view.hpp"
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,11 +28,14 @@ class ProbeReport {
     std::string_view kind;
     std::string target;
     std::vector<std::pair<std::string, std::string>> labels;
+    std::shared_ptr<const std::vector<std::pair<std::string, std::string>>> options{};
     std::chrono::milliseconds interval{};
+    std::chrono::milliseconds timeout{};
   };
-  /// Shows new settings. Results stay only if they are of the same target.
+  /// Shows new settings. Results and changes stay only if they are of the same target.
   void configure(Settings settings, bool same_target);
   void set_last_success(std::optional<Time> time);
+  void set_next_run(Time time);
 
   struct Run {
     std::optional<Failure> failure;
@@ -62,12 +67,12 @@ class ProbeReport {
 
   [[nodiscard]] const ProbeView& view() const { return row_.view(); }
   void update_verdict(ProbeView& view);
-  void log_run(const Before& before) const;
-  void log_checks(const std::vector<CheckView>& before) const;
+  void record_run(const Before& before, std::optional<Time> was_down_since);
+  void record_checks(const std::vector<CheckView>& before);
+  void record(ProbeEvent event);
 
   Board::Row row_;
   Verdict verdict_ = Verdict::unknown;
-  std::optional<Time> down_since_;  // failed, stuck or stale
 };
 
 }  // namespace vitalsd

@@ -40,7 +40,7 @@ bool has_text(const std::string& part, const ProbeView& probe) {
          });
 }
 
-std::string decode_query(std::string_view text) {
+std::string decode(std::string_view text, char plus) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     unsigned char value = 0;
@@ -50,23 +50,23 @@ std::string decode_query(std::string_view text) {
       out += static_cast<char>(value);
       i += 2;
     } else {
-      out += text[i] == '+' ? ' ' : text[i];
+      out += text[i] == '+' ? plus : text[i];
     }
   }
   return out;
 }
 
-// Adds one parameter. Returns the error.
+std::string decode_query(std::string_view text) { return decode(text, ' '); }
+
+// Adds one parameter. A field of a form that is left empty selects nothing. Returns the error.
 std::string add(ProbeFilter& filter, const std::string& name, std::string value) {
   if (name == "state") return add_states(value, filter.states);
-  if (name == "kind") {
-    filter.kinds.push_back(std::move(value));
-  } else if (name == "name") {
-    filter.names.push_back(std::move(value));
+  if (name == "kind" || name == "name") {
+    if (!value.empty()) (name == "kind" ? filter.kinds : filter.names).push_back(std::move(value));
   } else if (name == "q") {
     filter.text = std::move(value);
   } else if (name.starts_with(kLabel) && name.size() > kLabel.size()) {
-    filter.labels.emplace_back(name.substr(kLabel.size()), std::move(value));
+    if (!value.empty()) filter.labels.emplace_back(name.substr(kLabel.size()), std::move(value));
   } else {
     return "unknown parameter '" + name + "': use state, kind, name, label.NAME or q";
   }
@@ -127,6 +127,16 @@ std::vector<std::pair<std::string, std::string>> to_parameters(const ProbeFilter
   if (!filter.text.empty()) out.emplace_back("q", filter.text);
   return out;
 }
+
+std::string filter_text(const ProbeFilter& filter) {
+  std::string out;
+  for (const auto& [name, value] : to_parameters(filter)) {
+    out += (out.empty() ? "" : " ") + name + '=' + value;
+  }
+  return out;
+}
+
+std::string decode_path(std::string_view text) { return decode(text, '+'); }
 
 std::string encode_query(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789ABCDEF";

@@ -44,7 +44,13 @@ std::expected<ProbeFilter, std::string> parse_filter(std::string_view query);
 /// The parameters, with decoded values, that parse_filter() reads as this filter.
 std::vector<std::pair<std::string, std::string>> to_parameters(const ProbeFilter& filter);
 
+/// The parameters as text: "state=ok q=x".
+std::string filter_text(const ProbeFilter& filter);
+
 /// Percent-encodes `text` for a query string.
 std::string encode_query(std::string_view text);
+
+/// Decodes the percent-encoding of a path, in which '+' stays.
+std::string decode_path(std::string_view text);
 
 }  // namespace vitalsd

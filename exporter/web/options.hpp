@@ -3,12 +3,14 @@
 #pragma once
 
 #include "exporter/model/exposition.hpp"
+#include "exporter/web/events.hpp"
 #include "exporter/web/view.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,6 +59,10 @@ struct WebOptions {
   const Exposition* exposition = nullptr;
   std::function<std::vector<Exposition::Extra>()> self_metrics;
   std::function<std::vector<ProbeView>()> probes;
+  /// One of them; nothing if no probe has this name.
+  std::function<std::optional<ProbeView>(std::string_view name)> probe;
+  /// The last changes of state of a probe, or of all probes if the name is empty.
+  std::function<ProbeEvents(std::string_view name)> events;
   std::function<std::vector<std::string>()> notices;  ///< for the status page; empty: none
   std::function<bool()> healthy;                      ///< whether the probe loop responds
   std::function<bool()> ready;

@@ -4,7 +4,6 @@
 #include "exporter/web/overview.hpp"
 
 #include <string>
-#include <string_view>
 
 namespace vitalsd {
 
@@ -13,8 +12,5 @@ std::string status_page(const Overview& overview);
 
 /// An SVG image in the color of the verdict.
 std::string favicon(Verdict verdict);
-
-/// `text` with &, <, > and quotes escaped for HTML.
-std::string escape_html(std::string_view text);
 
 }  // namespace vitalsd

@@ -2,8 +2,10 @@
 
 #include "exporter/model/gzip.hpp"
 #include "exporter/model/text_format.hpp"
+#include "exporter/web/events.hpp"
 #include "exporter/web/filter.hpp"
 #include "exporter/web/page.hpp"
+#include "exporter/web/probe_page.hpp"
 #include "exporter/web/status_json.hpp"
 
 #include <algorithm>
@@ -121,19 +123,31 @@ WebResponse html(std::string body) {
   return response;
 }
 
-// Shows of each probe what /metrics publishes: nothing on a standby replica, and no readings while
-// the probe loop does not respond.
-Overview overview_of(const WebOptions& options, const ProbeFilter& filter = {}) {
-  Overview overview{.probes = options.probes(),
+WebResponse json(std::string body) {
+  WebResponse response = plain(200, std::move(body), "/api");
+  response.content_type = "application/json";
+  return response;
+}
+
+// The process, without probes.
+Overview process_of(const WebOptions& options) {
+  Overview overview{.probes = {},
                     .version = options.version,
                     .now = std::chrono::system_clock::now(),
                     .healthy = options.healthy(),
                     .leads = is_leader(options)};
   if (options.notices) overview.notices = options.notices();
-  if (!overview.leads) overview.probes.clear();
-  if (!overview.healthy) {
-    for (ProbeView& probe : overview.probes) expire(probe, "the probe loop does not respond");
-  }
+  return overview;
+}
+
+void expire_without_loop(ProbeView& probe) { expire(probe, "the probe loop does not respond"); }
+
+// Shows of each probe what /metrics publishes: nothing on a standby replica, and no readings while
+// the probe loop does not respond.
+Overview overview_of(const WebOptions& options, const ProbeFilter& filter = {}) {
+  Overview overview = process_of(options);
+  if (overview.leads) overview.probes = options.probes();
+  if (!overview.healthy) std::ranges::for_each(overview.probes, expire_without_loop);
   overview.filter = filter;
   overview.hidden = std::erase_if(overview.probes,
                                   [&](const ProbeView& probe) { return !matches(filter, probe); });
@@ -144,19 +158,50 @@ WebResponse status(const WebOptions& options, const WebRequest& request, bool as
   const auto filter = parse_filter(query_of(request.target));
   if (!filter) return plain(400, filter.error() + ".\n", as_json ? "/api" : "/");
   const Overview overview = overview_of(options, *filter);
-  if (!as_json) return html(status_page(overview));
-  WebResponse response = plain(200, status_json(overview), "/api");
-  response.content_type = "application/json";
+  return as_json ? json(status_json(overview)) : html(status_page(overview));
+}
+
+WebResponse events(const WebOptions& options, const WebRequest& request, bool as_json) {
+  const auto filter = parse_filter(query_of(request.target));
+  if (!filter) return plain(400, filter.error() + ".\n", as_json ? "/api" : "/");
+  Overview overview = overview_of(options);
+  overview.filter = *filter;
+  const EventFeed feed = select_events(options.events(""), overview.probes, *filter);
+  return as_json ? json(events_json(overview, feed)) : html(events_page(overview, feed));
+}
+
+// The page of one probe, and its JSON.
+WebResponse one_probe(const WebOptions& options, const std::string& name, bool as_json) {
+  const Overview overview = process_of(options);
+  if (!overview.leads) {
+    return unavailable("This replica is on standby: the leader has the probes.\n",
+                       as_json ? "/api" : "/probes");
+  }
+  std::optional<ProbeView> probe = options.probe(name);
+  WebResponse response;
+  if (probe) {
+    if (!overview.healthy) expire_without_loop(*probe);
+    const ProbeEvents events = options.events(name);
+    response = as_json ? json(probe_json(overview, *probe, events))
+                       : html(probe_page(overview, *probe, events));
+  } else {
+    const std::vector<ProbeView> probes = options.probes();
+    response =
+        as_json ? json(unknown_probe_json(name, probes)) : html(unknown_probe_page(name, probes));
+    response.status = 404;
+  }
+  if (!as_json) response.route = "/probes";
   return response;
 }
 
-// "/probes/NAME/metrics" -> NAME.
-std::optional<std::string_view> probe_of(std::string_view path) {
-  constexpr std::string_view kFront = "/probes/";
-  constexpr std::string_view kBack = "/metrics";
-  if (!path.starts_with(kFront) || !path.ends_with(kBack)) return std::nullopt;
-  if (path.size() <= kFront.size() + kBack.size()) return std::nullopt;
-  return path.substr(kFront.size(), path.size() - kFront.size() - kBack.size());
+// What is between `front` and `back`, decoded: "/probes/NAME/metrics" -> NAME.
+std::optional<std::string> name_in(std::string_view path, std::string_view front,
+                                   std::string_view back = "") {
+  if (!path.starts_with(front) || !path.ends_with(back)) return std::nullopt;
+  if (path.size() <= front.size() + back.size()) return std::nullopt;
+  path = path.substr(front.size(), path.size() - front.size() - back.size());
+  if (path.contains('/')) return std::nullopt;
+  return decode_path(path);
 }
 
 }  // namespace
@@ -273,7 +318,12 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
     response.content_type = "image/svg+xml";
     return response;
   }
-  if (const auto probe = probe_of(path)) {
+  if (path == "/events" || path == "/api/v1/events") {
+    return events(options, request, path != "/events");
+  }
+  if (const auto probe = name_in(path, "/api/v1/probes/")) return one_probe(options, *probe, true);
+  if (const auto probe = name_in(path, "/probes/")) return one_probe(options, *probe, false);
+  if (const auto probe = name_in(path, "/probes/", "/metrics")) {
     if (options.exposition->has_owner(*probe)) return metrics(options, request, {.owner = *probe});
     if (!is_leader(options))
       return plain(503, "This replica is on standby: the leader has the metrics.\n", "/probes");
@@ -281,8 +331,9 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   }
   return plain(
       404,
-      "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, /probes/NAME/metrics, "
-      "/api/v1/status, /api/v1/jobs/NAME and /metrics/job/NAME of a probe of kind job, /-/healthy "
+      "Not found. Valid paths: /, /events, /probes/NAME, /probes/NAME/metrics, /metrics, "
+      "/metrics/core, /metrics/relay, /api/v1/status, /api/v1/events, /api/v1/probes/NAME, "
+      "/api/v1/jobs/NAME and /metrics/job/NAME of a probe of kind job, /-/healthy "
       "and /-/ready.\n",
       "other");
 }

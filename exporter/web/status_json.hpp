@@ -1,14 +1,29 @@
-// The overview as JSON, for /api/v1/status and `vitalsd check --format json`. Pure.
+// The pages as JSON, for /api/v1 and `vitalsd check --format json`. Pure functions. Each returns
+// one line.
 #pragma once
 
+#include "exporter/web/events.hpp"
 #include "exporter/web/overview.hpp"
+#include "exporter/web/view.hpp"
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace vitalsd {
 
-/// One line. Readings and thresholds are numbers in the unit of the check; a reading that JSON
+/// All probes. Readings and thresholds are numbers in the unit of the check; a reading that JSON
 /// cannot represent is null.
 std::string status_json(const Overview& overview);
+
+/// One probe: what status_json() has of it, and its options, rules and changes of state. `overview`
+/// describes the process; its probes are not read.
+std::string probe_json(const Overview& overview, const ProbeView& probe, const ProbeEvents& events);
+
+/// The error for a name that no probe has, with the names that exist.
+std::string unknown_probe_json(std::string_view name, const std::vector<ProbeView>& probes);
+
+/// Changes of state.
+std::string events_json(const Overview& overview, const EventFeed& feed);
 
 }  // namespace vitalsd

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,13 +38,18 @@ struct ProbeView {
   std::string_view kind;  ///< a static string, like `reason`
   std::string target;
   std::vector<std::pair<std::string, std::string>> labels;  ///< from the configuration
+  /// The configured options as text, without secrets; null if they are not known.
+  std::shared_ptr<const std::vector<std::pair<std::string, std::string>>> options{};
   std::chrono::milliseconds interval{};
+  std::chrono::milliseconds timeout{};
   State state = State::pending;
   std::string_view reason;  ///< of the failure, or why nothing is known; empty if the run succeeded
   std::string detail;
   std::optional<Time> last_run;      ///< the end of the last run
   std::optional<Time> last_success;  ///< the end of the last successful run
   std::optional<Time> since;         ///< the start of the current verdict
+  std::optional<Time> down_since;    ///< since when no run has succeeded; none if the last one did
+  std::optional<Time> next_run;      ///< the next due time
   double duration_seconds = 0;       ///< of the last run
   std::string message;               ///< of the target, of one or several lines; may be empty
   std::vector<CheckView> checks;

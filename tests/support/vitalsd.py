@@ -330,7 +330,9 @@ class Vitalsd(Server):
         """Checks that no secret is on a page, in the log or in the process list."""
         places = {"the log": self.log()}
         if self.running:
-            paths = ["/metrics", "/", "/api/v1/status"]
+            paths = ["/metrics", "/", "/events", "/api/v1/status", "/api/v1/events"]
+            for probe in self.configuration["probes"][:10]:
+                paths += [f"/probes/{probe['name']}", f"/api/v1/probes/{probe['name']}"]
             places |= {path: self.get(path)[1].decode() for path in paths}
             places["the process list"] = Path(f"/proc/{self.pid}/cmdline").read_text()
         for place, text in places.items():

@@ -141,6 +141,7 @@ TEST_F(JobTest, LogsLittleOfErrorsThatAlternate) {
   ASSERT_TRUE(have_run);
   // One line for each change of the reason.
   EXPECT_EQ(std::ranges::count(logged, '\n'), kRuns / 2 + 1) << logged;
+  EXPECT_EQ(board.events("p").size(), kRuns / 2 + 1);  // the pages agree
   EXPECT_LT(logged.size(), (kRuns / 2 + 1) * 800U);
 }
 

@@ -5,7 +5,9 @@
 #include "exporter/web/verdict.hpp"
 #include "probes/receiver.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +40,8 @@ class OneVerdict : public JobTest {
     web.exposition = &exposition;
     web.self_metrics = [] { return std::vector<Exposition::Extra>(); };
     web.probes = [this] { return board.views(); };
+    web.probe = [this](std::string_view name) { return board.view(name); };
+    web.events = [this](std::string_view name) { return board.events(name); };
     web.healthy = [this] { return is_healthy; };
     web.leads = [this] { return leads; };
     web.on_scrape = [](std::string_view, std::chrono::duration<double>, std::size_t) {};
@@ -49,7 +53,9 @@ class OneVerdict : public JobTest {
     return response.page ? test::text_of(*response.page) : response.body;
   }
 
-  std::string on_page() { return after(body("/"), "<td data-name=\"State\"><b class=", ">"); }
+  std::string on_page() {
+    return after(body("/"), "<td data-name=\"State\" class=\"n\"><b class=", ">");
+  }
   std::string in_title() { return after(body("/"), "<title>vitalsd: ", ":"); }
   std::string in_json() {
     const auto document = boost::json::parse(body("/api/v1/status"));
@@ -58,6 +64,18 @@ class OneVerdict : public JobTest {
   }
   std::string in_json_of_all() {
     return std::string(boost::json::parse(body("/api/v1/status")).at("state").as_string());
+  }
+  // The page of the probe, and its JSON.
+  std::string on_own_page() { return after(body("/probes/p"), "<h1><b class=", ">"); }
+  std::string in_own_json() {
+    const auto document = boost::json::parse(body("/api/v1/probes/p"));
+    return std::string(document.at("probe").at("state").as_string());
+  }
+  // The state after the last change. Without one, the probe has not run or was never bad.
+  std::string in_last_event() {
+    const auto document = boost::json::parse(body("/api/v1/events"));
+    const auto& events = document.at("events").as_array();
+    return events.empty() ? "" : std::string(events.at(0).at("state").as_string());
   }
   // Without a series, nothing is known.
   std::string in_metrics() {
@@ -85,11 +103,29 @@ class OneVerdict : public JobTest {
                                      : after(std::string_view(logged).substr(last), "=", " \n");
   }
 
+  // The lines that the pages show too.
+  [[nodiscard]] std::size_t logged_changes() const {
+    std::size_t count = 0;
+    for (const std::string_view message : {"msg=\"probe failed\"", "msg=\"probe recovered\"",
+                                           "msg=\"probe is st", "msg=\"check changed\""}) {
+      for (std::size_t at = logged.find(message); at != std::string::npos;
+           at = logged.find(message, at + 1)) {
+        ++count;
+      }
+    }
+    return std::min(count, EventLog::kMaxPerProbe);
+  }
+
   void expect(std::string_view verdict, const std::string& what) {
     SCOPED_TRACE(what);
     EXPECT_EQ(on_page(), verdict);
     EXPECT_EQ(in_json(), verdict);
+    EXPECT_EQ(on_own_page(), verdict);
+    EXPECT_EQ(in_own_json(), verdict);
+    const std::string event = in_last_event();
+    EXPECT_TRUE(event == verdict || event.empty()) << event;
     EXPECT_EQ(in_log(), verdict) << logged;
+    EXPECT_EQ(board.events("p").size(), logged_changes()) << logged;
     EXPECT_EQ(in_metrics(), verdict);
     EXPECT_EQ(in_check(), verdict);
     EXPECT_EQ(in_title(), in_json_of_all());

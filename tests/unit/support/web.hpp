@@ -8,11 +8,13 @@
 #include "exporter/model/sample_set.hpp"
 #include "exporter/web/options.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -41,6 +43,17 @@ class WebDaemon {
           {"vitalsd_probes", "Configured probes.", Type::gauge, "vitalsd_probes 2\n", {}}};
     };
     options.probes = [this] { return views; };
+    options.probe = [this](std::string_view name) {
+      const auto found = std::ranges::find(views, name, &ProbeView::name);
+      return found == views.end() ? std::nullopt : std::optional(*found);
+    };
+    options.events = [this](std::string_view name) {
+      ProbeEvents of_name;
+      for (const auto& event : events) {
+        if (name.empty() || event->probe == name) of_name.push_back(event);
+      }
+      return of_name;
+    };
     options.healthy = [this] { return healthy.load(); };
     options.ready = [this] { return ready.load(); };
     options.on_request = [this](std::string_view, int) { ++requests; };
@@ -64,6 +77,7 @@ class WebDaemon {
   std::atomic<int> requests = 0;
   std::atomic<std::size_t> scraped_bytes = 0;
   std::vector<ProbeView> views;  // set it before the server starts
+  ProbeEvents events;            // likewise
   WebOptions options;
 
  private:

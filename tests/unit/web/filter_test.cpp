@@ -51,6 +51,17 @@ TEST(ProbeFilter, SelectsAllWithoutParameters) {
   }
 }
 
+// A form sends the fields that are left empty, too.
+TEST(ProbeFilter, IgnoresEmptyParameters) {
+  EXPECT_EQ(selected("kind=&name=&state=&q=&label.team="), "db-main cache db-old waiting");
+  EXPECT_EQ(selected("kind=&kind=redis"), "cache");
+}
+
+TEST(DecodePath, LeavesAPlus) {
+  EXPECT_EQ(decode_path("a%2Fb+c%"), "a/b+c%");
+  EXPECT_EQ(decode_path(encode_query("a b/?\xc3\xa9")), "a b/?\xc3\xa9");
+}
+
 TEST(ProbeFilter, SelectsByState) {
   EXPECT_EQ(selected("state=ok"), "db-main");
   EXPECT_EQ(selected("state=critical"), "cache");

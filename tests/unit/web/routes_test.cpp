@@ -1,5 +1,6 @@
 #include "exporter/web/routes.hpp"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -110,8 +111,85 @@ TEST_F(RoutesTest, ProbeMetricsShowOneProbe) {
 TEST_F(RoutesTest, UnknownProbesAreNotFound) {
   EXPECT_EQ(get("/probes/nobody/metrics").status, 404);
   EXPECT_EQ(get("/probes/nobody/metrics").body, "No probe has this name: / lists all probes.\n");
-  for (const char* target : {"/probes/metrics", "/probes//metrics", "/probes/db", "/probes/db/"}) {
+  for (const char* target : {"/probes/metrics", "/probes//metrics", "/probes/db/", "/probes/",
+                             "/api/v1/probes/", "/api/v1/probes/db/x"}) {
     EXPECT_EQ(get(target).status, 404) << target;
+  }
+}
+
+class ProbeRoutesTest : public RoutesTest {
+ protected:
+  ProbeRoutesTest() {
+    for (const char* name : {"cache", "db"}) {
+      ProbeView& view = daemon.views.emplace_back();
+      view.name = name;
+      view.kind = name == std::string_view("db") ? "postgres" : "redis";
+      view.state = ProbeView::State::failed;
+      view.reason = "connect";
+      view.detail = "refused";
+      daemon.events.push_back(std::make_shared<const ProbeEvent>(ProbeEvent{
+          .probe = name, .state = Verdict::critical, .text = name + std::string(" is gone")}));
+    }
+  }
+};
+
+TEST_F(ProbeRoutesTest, EachProbeHasAPage) {
+  const WebResponse response = get("/probes/%64b?x=y");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, "text/html; charset=utf-8");
+  EXPECT_EQ(response.route, "/probes");
+  EXPECT_TRUE(header(response, "Content-Security-Policy").starts_with("default-src 'none'"));
+  EXPECT_TRUE(body(response).contains("<h1><b class=critical>critical</b>: db</h1>"));
+  EXPECT_TRUE(body(response).contains("db is gone"));
+  EXPECT_FALSE(body(response).contains("cache is gone"));
+  const WebResponse json = get("/api/v1/probes/db");
+  EXPECT_EQ(json.content_type, "application/json");
+  EXPECT_EQ(json.route, "/api");
+  EXPECT_TRUE(body(json).contains("\"name\":\"db\""));
+  EXPECT_FALSE(body(json).contains("cache"));
+}
+
+TEST_F(ProbeRoutesTest, AnUnknownProbeIsAnsweredWithTheNamesThatExist) {
+  const WebResponse page = get("/probes/d%3Cb");
+  EXPECT_EQ(page.status, 404);
+  EXPECT_EQ(page.route, "/probes");
+  EXPECT_TRUE(body(page).contains("No probe has the name d&lt;b"));
+  EXPECT_TRUE(body(page).contains("<a href=\"cache\">cache</a>"));
+  const WebResponse json = get("/api/v1/probes/nobody");
+  EXPECT_EQ(json.status, 404);
+  EXPECT_EQ(json.content_type, "application/json");
+  EXPECT_EQ(body(json),
+            "{\"error\":\"no probe has the name 'nobody'\",\"probes\":[\"cache\",\"db\"]}\n");
+}
+
+TEST_F(ProbeRoutesTest, AProbeIsUnknownWhileTheLoopHangs) {
+  daemon.healthy = false;
+  EXPECT_TRUE(body(get("/probes/db")).contains("<b class=unknown>unknown</b>: db"));
+  EXPECT_TRUE(body(get("/api/v1/probes/db")).contains("\"reason\":\"stale\""));
+}
+
+TEST_F(ProbeRoutesTest, AStandbyHasNoProbesAndNoEvents) {
+  daemon.options.leads = [] { return false; };
+  for (const char* target : {"/probes/db", "/api/v1/probes/db"}) {
+    EXPECT_EQ(get(target).status, 503) << target;
+    EXPECT_TRUE(body(get(target)).contains("standby"));
+  }
+  for (const char* target : {"/events", "/api/v1/events"}) {
+    EXPECT_EQ(get(target).status, 200) << target;
+    EXPECT_FALSE(body(get(target)).contains("is gone"));
+  }
+  EXPECT_TRUE(body(get("/events")).contains("standby: another replica is the leader"));
+}
+
+TEST_F(ProbeRoutesTest, EventsCanBeFiltered) {
+  for (const std::string path : {"/events", "/api/v1/events"}) {
+    EXPECT_TRUE(body(get(path)).contains("cache is gone"));
+    const WebResponse response = get(path + "?kind=postgres&state=critical");
+    EXPECT_EQ(response.status, 200);
+    EXPECT_TRUE(body(response).contains("db is gone"));
+    EXPECT_FALSE(body(response).contains("cache"));
+    EXPECT_FALSE(body(get(path + "?state=ok")).contains("is gone"));
+    EXPECT_EQ(get(path + "?state=bad").status, 400);
   }
 }
 
@@ -181,9 +259,10 @@ TEST_F(RoutesTest, UnknownPathsAreNotFound) {
     EXPECT_EQ(response.route, "other");
   }
   EXPECT_EQ(get("/nothing").body,
-            "Not found. Valid paths: /, /metrics, /metrics/core, /metrics/relay, "
-            "/probes/NAME/metrics, /api/v1/status, /api/v1/jobs/NAME and /metrics/job/NAME of a "
-            "probe of kind job, /-/healthy and /-/ready.\n");
+            "Not found. Valid paths: /, /events, /probes/NAME, /probes/NAME/metrics, /metrics, "
+            "/metrics/core, /metrics/relay, /api/v1/status, /api/v1/events, /api/v1/probes/NAME, "
+            "/api/v1/jobs/NAME and /metrics/job/NAME of a probe of kind job, /-/healthy and "
+            "/-/ready.\n");
 }
 
 TEST_F(RoutesTest, UnknownJobsAreNotFound) {

@@ -2,7 +2,10 @@
 
 #include <chrono>
 #include <limits>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
@@ -74,6 +77,68 @@ TEST(StatusJson, HasNoReadingThatJsonCannotRepresent) {
   const auto document = boost::json::parse(status_json({{view}, "1.2.3", kNow}));
   EXPECT_EQ(document.at("probes").at(0).at("checks").at(0),
             boost::json::parse(R"({"name": "age", "state": "ok", "reading": null})"));
+}
+
+TEST(ProbeJson, HasWhatThePageShows) {
+  ProbeView view = probe("a", ProbeView::State::failed);
+  view.reason = "connect";
+  view.detail = "refused";
+  view.timeout = 10s;
+  view.down_since = kNow - 60s;
+  view.next_run = kNow + 15s;
+  view.options = std::make_shared<const std::vector<std::pair<std::string, std::string>>>(
+      std::vector<std::pair<std::string, std::string>>{{"tls.ca", "/ca.pem"}});
+  const CheckView age{"age",  "users",       "2d",  "warn above 1d", Status::warning,
+                      172800, Unit::seconds, 86400, Worse::above};
+  const ProbeEvents events = {
+      std::make_shared<const ProbeEvent>(ProbeEvent{.probe = "a",
+                                                    .what = ProbeEvent::What::check,
+                                                    .time = kNow,
+                                                    .state = Verdict::critical,
+                                                    .check = age,
+                                                    .check_state = Verdict::warning}),
+      std::make_shared<const ProbeEvent>(ProbeEvent{.probe = "a",
+                                                    .what = ProbeEvent::What::check,
+                                                    .time = kNow,
+                                                    .state = Verdict::ok,
+                                                    .check = age}),
+      std::make_shared<const ProbeEvent>(ProbeEvent{.probe = "a",
+                                                    .what = ProbeEvent::What::recovered,
+                                                    .time = kNow - 30s,
+                                                    .state = Verdict::ok,
+                                                    .after = 30s}),
+      std::make_shared<const ProbeEvent>(ProbeEvent{.probe = "a",
+                                                    .time = kNow - 60s,
+                                                    .state = Verdict::critical,
+                                                    .reason = "connect",
+                                                    .text = "refused"})};
+  const auto document = boost::json::parse(probe_json({{}, "1.2.3", kNow}, view, events));
+  EXPECT_EQ(document.at("probe"), boost::json::parse(R"({
+      "name": "a", "kind": "tcp", "target": "mail.example:25", "labels": {},
+      "interval_seconds": 3E1, "timeout_seconds": 1E1, "state": "critical",
+      "reason": "connect", "error": "refused", "down_since": "2025-12-31T23:59:00Z",
+      "next_run": "2026-01-01T00:00:15Z", "checks": [], "options": {"tls.ca": "/ca.pem"},
+      "rules": [{"name": "ProbeFailing",
+                 "runbook": "https://github.com/vitalsd/vitalsd/blob/main/docs/runbooks/ProbeFailing.md"}]})"));
+  EXPECT_EQ(document.at("events"), boost::json::parse(R"([
+      {"time": "2026-01-01T00:00:00Z", "probe": "a", "event": "check", "state": "critical",
+       "check": {"name": "age", "state": "warning", "reading": 1.728E5, "unit": "seconds",
+                 "object": "users", "threshold": 8.64E4, "worse": "above"}},
+      {"time": "2026-01-01T00:00:00Z", "probe": "a", "event": "check", "state": "ok",
+       "check": {"name": "age", "state": "unknown"}},
+      {"time": "2025-12-31T23:59:30Z", "probe": "a", "event": "recovered", "state": "ok",
+       "after_seconds": 30},
+      {"time": "2025-12-31T23:59:00Z", "probe": "a", "event": "failed", "state": "critical",
+       "reason": "connect", "error": "refused"}])"));
+}
+
+TEST(EventsJson, NamesTheKindOfEachProbe) {
+  EventFeed feed;
+  feed.entries.push_back({std::make_shared<const ProbeEvent>(ProbeEvent{.probe = "a"}), "tcp"});
+  feed.older = 7;
+  const auto document = boost::json::parse(events_json({{}, "1.2.3", kNow}, feed));
+  EXPECT_EQ(document.at("older"), 7);
+  EXPECT_EQ(document.at("events").at(0).at("kind"), "tcp");
 }
 
 TEST(StatusJson, DescribesTheProcess) {

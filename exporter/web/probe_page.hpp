@@ -1,0 +1,24 @@
+// The page of one probe, and the page of the changes of state. Pure functions.
+#pragma once
+
+#include "exporter/web/events.hpp"
+#include "exporter/web/overview.hpp"
+#include "exporter/web/view.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitalsd {
+
+/// HTML without scripts: what is known about one probe. `overview` describes the process; its
+/// probes are not read. `events` are those of the probe.
+std::string probe_page(const Overview& overview, const ProbeView& probe, const ProbeEvents& events);
+
+/// HTML for a name that no probe has, with links to those that exist.
+std::string unknown_probe_page(std::string_view name, const std::vector<ProbeView>& probes);
+
+/// HTML: the changes that the filter of `overview` selects.
+std::string events_page(const Overview& overview, const EventFeed& feed);
+
+}  // namespace vitalsd
