@@ -27,6 +27,8 @@ th { text-align: left; font-weight: 600; color: var(--dim); font-size: .85rem; }
 th, td { padding: .45rem .8rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 time, .l { white-space: nowrap; }
 .n { overflow-wrap: normal; white-space: nowrap; }
+.w { width: 100%; }
+nav span, nav a, form a { display: inline-block; }
 a { color: inherit; }
 small { color: var(--dim); display: block; }
 small.e { color: var(--bad); }
@@ -51,7 +53,8 @@ i { font-style: normal; }
   td:empty { display: none; }
   .n { overflow-wrap: anywhere; white-space: normal; }
   td.v::before { content: attr(data-name) ": "; color: var(--dim); }
-  td.v small { display: inline; margin-left: .6em; }
+  td.n small { display: inline; margin-left: .6em; }
+  .w { width: auto; }
   .h, .l { overflow-wrap: anywhere; white-space: normal; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .4rem; }
@@ -94,6 +97,16 @@ std::string age(std::chrono::system_clock::duration duration) {
   if (seconds < 3600) return std::to_string(seconds / 60) + " min";
   if (seconds < 48 * 3600) return std::to_string(seconds / 3600) + " h";
   return std::to_string(seconds / 86400) + " d";
+}
+
+std::string exact(std::chrono::milliseconds duration) {
+  using namespace std::chrono_literals;
+  const auto text = [&](std::chrono::milliseconds unit, const char* name) {
+    return std::to_string(duration / unit) + ' ' + name;
+  };
+  if (duration % 1h == 0ms) return text(1h, "h");
+  if (duration % 1min == 0ms) return text(1min, "min");
+  return duration % 1s == 0ms ? text(1s, "s") : text(1ms, "ms");
 }
 
 std::string duration_text(double seconds) {

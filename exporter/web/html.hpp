@@ -17,6 +17,8 @@ std::string escape_html(std::string_view text);
 
 /// "5 s", "3 min", "7 h", "4 d".
 std::string age(std::chrono::system_clock::duration duration);
+/// "90 s", "2 min": a configured duration in the largest unit that divides it.
+std::string exact(std::chrono::milliseconds duration);
 /// "12.5 ms", "3.0 s".
 std::string duration_text(double seconds);
 

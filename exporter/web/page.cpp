@@ -68,7 +68,7 @@ std::string checks_cell(const ProbeView& probe) {
 std::string last_run_cell(const ProbeView& probe, ProbeView::Time now) {
   if (!probe.last_run) return "";
   return ago(*probe.last_run, now) + "<small>took " + duration_text(probe.duration_seconds) +
-         ", every " + age(probe.interval) + "</small>";
+         ", every " + exact(probe.interval) + "</small>";
 }
 
 std::string last_success_cell(const ProbeView& probe, ProbeView::Time now) {

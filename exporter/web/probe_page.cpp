@@ -98,8 +98,8 @@ std::string event_row(const ProbeEvent& event, std::string_view kind, ProbeView:
   }
   const Verdict changed = event.check ? event.check_state : event.state;
   return out + "<td class=\"n v\" data-name=\"State of the probe\">" + named(event.state) +
-         "</td><td>" + marked(changed) + std::string(event_name(event.what)) + ' ' +
-         escape_html(describe(event)) + "</td></tr>\n";
+         "</td><td class=w>" + marked(changed) + std::string(event_name(event.what)) +
+         (event.check || event.after ? " " : ": ") + escape_html(describe(event)) + "</td></tr>\n";
 }
 
 std::string event_head(bool with_probe) {
@@ -121,6 +121,7 @@ std::string details(const ProbeView& probe, const ProbeEvents& events, ProbeView
          entry("Labels", labels(probe)) + entry("Last run", last_run(probe, now)) +
          entry("Last success", probe.last_success ? ago(*probe.last_success, now) : "never") +
          entry("Next run", next_run(probe, now)) +
+         entry("Interval", exact(probe.interval) + ", timeout " + exact(probe.timeout)) +
          entry("Recent runs", probe.history == 0 ? "" : history(probe.history)) +
          entry("Message",
                probe.message.empty() ? "" : "<pre>" + escape_html(probe.message) + "</pre>") +

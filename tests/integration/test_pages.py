@@ -80,7 +80,7 @@ def test_the_changes_of_state(vitalsd: Daemon, nginx: Nginx) -> None:
     wait_until(lambda: {("web", "failed"), ("other", "failed")} <= {*changes()}, what="both fail")
     assert {probe for probe, _ in changes("?name=web&state=failed")} == {"web"}
     assert daemon.get("/api/v1/events?stat=x")[0] == 400
-    assert "failed connect: " in daemon.page("/events?kind=tcp&q=other")
+    assert "failed: connect: " in daemon.page("/events?kind=tcp&q=other")
     # The address is the same, so the changes stay.
     web["labels"] = {"team": "web"}  # type: ignore[assignment]
     daemon.configuration["probes"] = [web, other]

@@ -24,6 +24,13 @@ TEST(Age, IsRounded) {
   EXPECT_EQ(age(49h), "2 d");
 }
 
+TEST(Exact, IsNotRounded) {
+  EXPECT_EQ(exact(500ms), "500 ms");
+  EXPECT_EQ(exact(90s), "90 s");
+  EXPECT_EQ(exact(120s), "2 min");
+  EXPECT_EQ(exact(25h), "25 h");
+}
+
 TEST(PageStart, FindsTheIconFromEachPage) {
   EXPECT_TRUE(
       page_start({.title = "t", .verdict = Verdict::ok}).contains("href=\"favicon.ico?ok\""));

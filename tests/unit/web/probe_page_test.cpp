@@ -83,11 +83,13 @@ TEST(ProbePage, ShowsTheLastErrorOfAProbeThatIsOk) {
 TEST(ProbePage, ShowsRunsAndChecks) {
   ProbeView view = probe(ProbeView::State::ok);
   view.next_run = kNow + 18s;
+  view.timeout = 10s;
   view.checks.push_back({"latency", "", "3s", "critical above 1s", Status::critical});
   const std::string text = page(view);
   EXPECT_TRUE(text.contains("<h1><b class=critical>critical</b>: mail</h1>"));
   EXPECT_TRUE(text.contains(">12 s ago</time>, took 12.3 ms"));
   EXPECT_TRUE(text.contains(">in 18 s</time>"));
+  EXPECT_TRUE(text.contains("<dd>30 s, timeout 10 s</dd>"));
   EXPECT_TRUE(text.contains("<dt>Last success</dt><dd>never</dd>"));
   EXPECT_TRUE(text.contains("critical above 1s"));
   EXPECT_TRUE(text.contains("/docs/runbooks/CheckCritical.md"));
@@ -104,7 +106,7 @@ TEST(ProbePage, LinksToTheOtherPages) {
 TEST(ProbePage, ShowsChangesOfState) {
   EXPECT_TRUE(page(failing()).contains("None since the start of the process."));
   const std::string text = page(failing(), failed_at(kNow - 90min));
-  EXPECT_TRUE(text.contains("failed connect: Network unreachable"));
+  EXPECT_TRUE(text.contains("failed: connect: Network unreachable"));
   EXPECT_TRUE(text.contains("1 h ago"));
 }
 
