@@ -28,6 +28,7 @@ th, td { padding: .45rem .8rem .45rem 0; border-bottom: 1px solid var(--line); v
 time, .l { white-space: nowrap; }
 .n { overflow-wrap: normal; white-space: nowrap; }
 .w { width: 100%; }
+.p { min-width: 14rem; }
 nav span, nav a, form a { display: inline-block; }
 a { color: inherit; }
 small { color: var(--dim); display: block; }
@@ -55,6 +56,7 @@ i { font-style: normal; }
   td.v::before { content: attr(data-name) ": "; color: var(--dim); }
   td.n small { display: inline; margin-left: .6em; }
   .w { width: auto; }
+  .p { min-width: 0; }
   .h, .l { overflow-wrap: anywhere; white-space: normal; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .4rem; }

@@ -93,8 +93,8 @@ std::string event_row(const ProbeEvent& event, std::string_view kind, ProbeView:
   std::string out = "<tr><td class=n>" + timed(event.time, iso_time(event.time)) + "<small>" +
                     age(now - event.time) + " ago</small></td>";
   if (with_probe) {
-    out += "<td><a href=\"probes/" + encode_query(event.probe) + "\">" + escape_html(event.probe) +
-           "</a><small>" + escape_html(kind) + "</small></td>";
+    out += "<td class=p><a href=\"probes/" + encode_query(event.probe) + "\">" +
+           escape_html(event.probe) + "</a><small>" + escape_html(kind) + "</small></td>";
   }
   const Verdict changed = event.check ? event.check_state : event.state;
   return out + "<td class=\"n v\" data-name=\"State of the probe\">" + named(event.state) +
