@@ -67,6 +67,15 @@ std::string_view authority_fault(const boost::urls::url_view& view,
   return "";
 }
 
+// Whether the text has the form of a host, with or without a port and a path: "host:80/path".
+bool lacks_scheme(std::string_view text) {
+  const std::string_view host = text.substr(0, text.find_first_of(":/?"));
+  if (!is_host_name(host) || text.contains("://")) return false;
+  if (host.size() == text.size() || text[host.size()] != ':') return true;
+  const std::string_view rest = text.substr(host.size() + 1);
+  return parse_port(rest.substr(0, rest.find_first_of("/?"))).has_value();
+}
+
 // The index after scheme, user, host and port, at which the path, the query or the fragment starts.
 std::size_t end_of_authority(std::string_view text) {
   std::size_t at = 0;
@@ -169,6 +178,11 @@ Parsed<Url> parse_url(std::string_view text, Host allowed) {
   }
   const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
   const std::string hint = unescaped_password(text);
+  if (lacks_scheme(text) && hint.empty()) {
+    return invalid(
+        "the URL has no scheme: it must start with one, such as " +
+        std::string(allowed == Host::maybe_socket ? "redis:// or postgresql://" : "https://"));
+  }
   if (!parsed) {
     // The text may hold a password, so the message does not repeat it.
     const std::string why = hint.empty() ? bad_character(text) : hint;

@@ -138,6 +138,15 @@ void check_security_headers(const net::HttpResponse& response, bool is_tls, cons
   require("X-Content-Type-Options", is_nosniff, "nosniff");
 }
 
+// Whether a server says that it expects TLS. nginx, Go and Apache answer a request without it.
+bool expects_tls(const net::HttpResponse& response) {
+  constexpr int kBadRequest = 400;
+  return response.status == kBadRequest &&
+         (response.body.contains("plain HTTP request was sent to HTTPS port") ||
+          response.body.contains("HTTP request to an HTTPS server") ||
+          response.body.contains("speaking plain HTTP to an SSL-enabled server port"));
+}
+
 }  // namespace
 
 Expectation::Expectation(config::Node& node)
@@ -178,7 +187,9 @@ std::string Expectation::differences(const net::HttpResponse& response, bool is_
     for (const StatusPattern& status : statuses_) {
       expected += (expected.empty() ? "" : " or ") + config::Scalar<StatusPattern>::show(status);
     }
-    report("status " + std::to_string(response.status) + ", expected " + expected);
+    report("status " + std::to_string(response.status) + ", expected " + expected +
+           (!is_tls && expects_tls(response) ? ": the server uses TLS on this port, use https://"
+                                             : ""));
   }
   for (const std::string& name : headers_) {
     if (response.header(name) == nullptr) report("the header " + name + " is missing");

@@ -47,6 +47,15 @@ ProbeError curl_error(CURLcode code, int os_error, const std::string& text,
   // handshake.
   const bool is_alert = (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) &&
                         text.contains("SSL") && text.contains(" alert ");
+  const bool is_no_tls =
+      code == CURLE_SSL_CONNECT_ERROR &&
+      (text.contains("wrong version number") || text.contains("packet length too long"));
+  if (is_no_tls) {
+    return {Reason::tls,
+            "the server does not use TLS on this port: use http:// or the port for "
+            "HTTPS (" +
+                text + ')'};
+  }
   return {is_alert ? Reason::tls : reason_of(code), text};
 }
 

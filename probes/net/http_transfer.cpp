@@ -64,6 +64,16 @@ void HttpTransfer::check_connected() {
   transfer_.pending->succeed(CURLE_COULDNT_CONNECT);
 }
 
+// Whether the server has not answered in HTTP, as a server that expects TLS does.
+bool HttpTransfer::is_no_http(CURLcode code) const {
+  long status = 0;
+  curl_easy_getinfo(handle_.easy, CURLINFO_RESPONSE_CODE, &status);
+  // libcurl reports a response that does not start with "HTTP/" as an unsupported protocol.
+  return (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
+          code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY) &&
+         status == 0 && request_.url.scheme == "http" && !request_.proxy;
+}
+
 ProbeError HttpTransfer::error_of(CURLcode code) const {
   long proxy_status = 0;  // of CONNECT
   curl_easy_getinfo(handle_.easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
@@ -78,8 +88,9 @@ ProbeError HttpTransfer::error_of(CURLcode code) const {
   }
   long os_error = 0;
   curl_easy_getinfo(handle_.easy, CURLINFO_OS_ERRNO, &os_error);
-  return curl_error(code, static_cast<int>(os_error),
-                    error_[0] != '\0' ? error_ : curl_easy_strerror(code), request_.peer());
+  std::string text = error_[0] != '\0' ? error_ : curl_easy_strerror(code);
+  if (is_no_http(code)) text += ": if this port is for HTTPS, use https://";
+  return curl_error(code, static_cast<int>(os_error), text, request_.peer());
 }
 
 HttpResponse HttpTransfer::finish(CURLcode code, const HttpPhases& before) {

@@ -42,6 +42,7 @@ class HttpTransfer {
   static int on_new_socket(void* self, curl_socket_t socket, curlsocktype purpose) noexcept;
   void check_connected();
   [[nodiscard]] HttpPhases phases(const HttpPhases& before) const;
+  [[nodiscard]] bool is_no_http(CURLcode code) const;
   [[nodiscard]] ProbeError error_of(CURLcode code) const;
 
   const HttpRequest& request_;

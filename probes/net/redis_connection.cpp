@@ -3,6 +3,7 @@
 #include "probes/error.hpp"
 #include "probes/net/configured_files.hpp"
 #include "probes/net/cpu_time.hpp"
+#include "probes/net/unix_socket.hpp"
 
 #include <algorithm>
 #include <array>
@@ -213,6 +214,7 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
                                        options.tls ? &*options.tls : nullptr, out);
   RedisConnection connection(std::move(stream));
   connection.password_ = password;
+  connection.may_be_tls_ = !options.tls && !is_unix(options.endpoint.host);
   // A user may have no password (ACL "nopass"). A new connection is that of the default user, so
   // AUTH is not required for that user.
   if (!password.empty() || (!options.user.empty() && options.user != "default")) {
@@ -235,8 +237,8 @@ asio::awaitable<RedisConnection> RedisConnection::open(const Environment& enviro
 asio::awaitable<RedisReply> RedisConnection::next_reply() {
   for (;;) {
     if (std::optional<RedisReply> reply = reader_->resp.next()) co_return std::move(*reply);
-    const std::size_t received = co_await stream_.read_some(reader_->buffer);
-    reader_->resp.feed(std::string_view(reader_->buffer.data(), received));
+    const std::string_view received(reader_->buffer.data(), co_await read_some());
+    reader_->resp.feed(received);
   }
 }
 
@@ -254,6 +256,24 @@ asio::awaitable<std::vector<RedisReply>> RedisConnection::ask_all(
   std::vector<RedisReply> replies;
   while (replies.size() < commands.size()) replies.push_back(co_await next_reply());
   co_return replies;
+}
+
+// A server that expects TLS closes the connection, or sends an alert first.
+asio::awaitable<std::size_t> RedisConnection::read_some() {
+  constexpr char kAlert = 21;  // type of a TLS record
+  const bool may_be_tls = std::exchange(may_be_tls_, false);
+  std::size_t size = 0;
+  try {
+    size = co_await stream_.read_some(reader_->buffer);
+  } catch (const ProbeError& error) {
+    if (!may_be_tls) throw;
+    throw ProbeError(error.reason(),
+                     std::string(error.what()) + ": if this port is for TLS, use rediss://");
+  }
+  if (may_be_tls && size > 0 && reader_->buffer.front() == kAlert) {
+    throw ProbeError(Reason::protocol, "the server uses TLS on this port: use rediss://");
+  }
+  co_return size;
 }
 
 asio::awaitable<RedisReply> RedisConnection::expect(std::vector<std::string> words,

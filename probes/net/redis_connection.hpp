@@ -64,12 +64,14 @@ class RedisConnection {
  private:
   struct Reader;
   explicit RedisConnection(Stream stream);
+  asio::awaitable<std::size_t> read_some();
 
   asio::awaitable<RedisReply> next_reply();
 
   Stream stream_;
   std::unique_ptr<Reader> reader_;
   std::string password_;
+  bool may_be_tls_ = false;  // nothing has been received without TLS
 };
 
 /// Classifies an error reply: NOPERM is permission; LOADING, MASTERDOWN and BUSY are unready; too

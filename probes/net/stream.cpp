@@ -17,6 +17,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
@@ -32,6 +33,13 @@ constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
 // alert.
 bool is_tls_failure(const boost::system::error_code& error) {
   return error.category() == asio::error::get_ssl_category();
+}
+
+// Whether what the peer sent is no TLS.
+bool is_no_tls(const boost::system::error_code& error) {
+  if (!is_tls_failure(error)) return false;
+  const int reason = ERR_GET_REASON(static_cast<unsigned long>(error.value()));
+  return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG;
 }
 
 }  // namespace
@@ -79,6 +87,9 @@ asio::awaitable<void> Stream::start_tls(std::shared_ptr<asio::ssl::context> cont
   if (options.verify && result != X509_V_OK && error != asio::error::operation_aborted) {
     throw ProbeError(Reason::tls, std::string("certificate verification failed: ") +
                                       X509_verify_cert_error_string(result));
+  }
+  if (is_no_tls(error)) {
+    throw ProbeError(Reason::tls, "TLS handshake: the server does not use TLS on this port");
   }
   fail_with(Reason::tls, "TLS handshake", error);
 }
@@ -139,7 +150,8 @@ asio::awaitable<Stream> open_stream(const Environment& environment,
   if (tls != nullptr) {
     out.doing("reading the files of tls", Reason::internal);
     std::shared_ptr<asio::ssl::context> context = co_await environment.tls.client(*tls);
-    out.doing("performing the TLS handshake with " + endpoint.text());
+    out.doing("performing the TLS handshake with " + endpoint.text() +
+              ", which may not use TLS on this port");
     co_await stream.start_tls(std::move(context), *tls, endpoint.host);
   }
   co_return stream;

@@ -15,8 +15,9 @@ from support.fault_proxy import FaultProxy
 from support.forward_proxy import ForwardProxy
 from support.http_peer import HttpPeer, Request, answer
 from support.nginx import Nginx
+from support.redis import Redis
 from support.vitalsd import Vitalsd
-from support.waiting import PATIENCE
+from support.waiting import PATIENCE, wait_until
 
 Daemon = Callable[..., Vitalsd]
 
@@ -194,7 +195,7 @@ def test_tls(vitalsd: Daemon, nginx: Nginx, certificates: Authority) -> None:
         "self-signed": "self-signed certificate",
         "wrong-host": "no alternative certificate subject name matches",
         "unknown-ca": "unable to get local issuer certificate",
-        "plain-port": "wrong version number",
+        "plain-port": "the server does not use TLS on this port: use http://",
     }
     for probe, reason in reasons.items():
         daemon.wait_runs(probe, 1)
@@ -431,3 +432,23 @@ def test_a_ca_file_that_is_replaced(
     new.write_bytes(certificates.path.read_bytes())
     new.rename(trusted)
     daemon.wait_ok("api")
+
+
+def test_http_to_a_port_for_https(vitalsd: Daemon, nginx: Nginx, redis_server: Redis) -> None:
+    """nginx answers, other servers close the connection."""
+    daemon = vitalsd(
+        [
+            api("nginx", nginx.url(tls=True).replace("https:", "http:")),
+            api("other", f"http://127.0.0.1:{redis_server.tls_port}/"),
+        ]
+    )
+    daemon.check_reason("nginx", "mismatch")
+    wait_until(
+        lambda: "the server uses TLS on this port, use https://" in error(daemon, "nginx"),
+        what="the error says what to do",
+    )
+    daemon.check_reason("other", "protocol")
+    wait_until(
+        lambda: error(daemon, "other").endswith("if this port is for HTTPS, use https://"),
+        what="the error says what to do",
+    )

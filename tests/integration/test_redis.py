@@ -420,3 +420,21 @@ def test_a_network_between(
         assert daemon.value("redis_up") == 0, mode
         proxy.set_mode("ok")
         daemon.wait_ok("cache")
+
+
+def test_the_wrong_scheme(watch: Daemon, redis_server: Redis) -> None:
+    """A server without TLS waits for the rest of the ClientHello, and one with TLS refuses a
+    command."""
+    plain, secure = cache(redis_server, "plain"), cache(redis_server, "secure", tls=True)
+    plain["url"] = plain["url"].replace(str(redis_server.port), str(redis_server.tls_port))
+    secure["url"] = secure["url"].replace(str(redis_server.tls_port), str(redis_server.port))
+    daemon = watch(plain, secure)
+
+    def error(probe: str) -> str:
+        (found,) = [p for p in daemon.status()["probes"] if p["name"] == probe]
+        return found.get("error", "")
+
+    wait_until(lambda: "use rediss://" in error("plain"), what="TLS is required")
+    wait_until(
+        lambda: "which may not use TLS on this port" in error("secure"), what="TLS is not available"
+    )

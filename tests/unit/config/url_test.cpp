@@ -193,9 +193,15 @@ TEST(Url, SuggestsTheEncodingForAPassword) {
 }
 
 TEST(Url, ReportsTheValidFormWithoutTheText) {
-  for (const char* text : {"", "api.example/x", "1http://h/"}) {
+  for (const char* text : {"", "/x", "//h/x", "1http://h/"}) {
     EXPECT_EQ(error_of<Url>(text), "not a valid URL: must have the form https://host.example/path");
   }
+  for (const char* text : {"api.example", "api.example/x", "localhost:80/x", "10.0.0.1:80?x=y"}) {
+    EXPECT_EQ(error_of<Url>(text),
+              "the URL has no scheme: it must start with one, such as https://");
+  }
+  EXPECT_EQ(error_of<SocketUrl>("cache:6379"),
+            "the URL has no scheme: it must start with one, such as redis:// or postgresql://");
 }
 
 TEST(PercentEncode, KeepsUnreservedCharactersAndEncodesAllOthers) {

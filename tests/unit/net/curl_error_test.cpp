@@ -34,6 +34,15 @@ TEST(CurlErrorTest, MapsATlsAlertAfterTheHandshakeToTls) {
   EXPECT_EQ(curl_error(CURLE_WEIRD_SERVER_REPLY, 0, alert, kEndpoint).reason(), Reason::protocol);
 }
 
+TEST(CurlErrorTest, SaysThatAServerDoesNotUseTls) {
+  const ProbeError error = curl_error(CURLE_SSL_CONNECT_ERROR, 0,
+                                      "OpenSSL: SSL routines::wrong version number", kEndpoint);
+  EXPECT_EQ(error.reason(), Reason::tls);
+  EXPECT_STREQ(error.what(),
+               "the server does not use TLS on this port: use http:// or the port for HTTPS "
+               "(OpenSSL: SSL routines::wrong version number)");
+}
+
 TEST(CurlErrorTest, ReportsTheSystemErrorOfAConnectionAttempt) {
   const ProbeError refused = curl_error(CURLE_COULDNT_CONNECT, ECONNREFUSED, "text", kEndpoint);
   EXPECT_EQ(refused.reason(), Reason::connect);

@@ -157,7 +157,13 @@ TEST_F(RedisConnectionTest, ReportsTlsIfTheServerDoesNotUseTls) {
   RedisOptions options;
   options.tls.emplace();
   EXPECT_THAT(failure_of("-ERR Protocol error\r\n", Reason::tls, options),
-              HasSubstr("TLS handshake: "));
+              HasSubstr("TLS handshake: the server does not use TLS on this port"));
+}
+
+// It sends an alert in the clear.
+TEST_F(RedisConnectionTest, ReportsAServerThatExpectsTls) {
+  EXPECT_THAT(failure_of("\x15\x03\x01", Reason::protocol),
+              HasSubstr("the server uses TLS on this port: use rediss://"));
 }
 
 asio::awaitable<std::string> ping(const Environment& environment, std::uint16_t port,
