@@ -4,9 +4,11 @@
 #include "daemon/board.hpp"
 #include "daemon/build.hpp"
 #include "daemon/check_output.hpp"
+#include "daemon/check_progress.hpp"
 #include "daemon/gate.hpp"
 #include "daemon/limits.hpp"
 #include "daemon/log.hpp"
+#include "daemon/output.hpp"
 #include "daemon/reload.hpp"
 #include "daemon/scheduler.hpp"
 #include "daemon/self_metrics.hpp"
@@ -135,7 +137,10 @@ int run_check(const CheckOptions& options) {
   Scheduler scheduler(
       {loop, services.wheel, gate, exposition, board, metrics, config::Duration::zero()});
   scheduler.apply(std::move(loaded.jobs), [](Job&) {});
+  CheckProgress progress(services.wheel, board);
+  if (!options.quiet) progress.start();
   scheduler.on_all_ran([&] {
+    progress.stop();
     services.wheel.stop();
     loop.stop();
   });
@@ -143,9 +148,10 @@ int run_check(const CheckOptions& options) {
   const Overview overview{
       .probes = board.views(), .version = kVersion, .now = std::chrono::system_clock::now()};
   if (!options.quiet) std::fputs(to_text(overview, options).c_str(), stdout);
+  const int code = finish_output(static_cast<int>(verdict(overview)));
   std::fflush(nullptr);
   // Exits without destructors: connections and threads may hang.
-  std::_Exit(static_cast<int>(verdict(overview)));
+  std::_Exit(code);
 }
 
 }  // namespace vitalsd

@@ -3,6 +3,7 @@
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
 #include "daemon/health_check.hpp"
+#include "daemon/output.hpp"
 #include "daemon/reference.hpp"
 #include "daemon/usage.hpp"
 #include "daemon/version.hpp"
@@ -190,6 +191,7 @@ int run(int argc, char** argv) {
 
   try {
     cli.parse(argc, argv);
+    refuse_daemon_options(cli);
     if (*help) return print(help_of(cli, command));
   } catch (const CLI::Success& e) {
     return cli.exit(e);
@@ -222,7 +224,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    return finish_output(run(argc, argv));
   } catch (const std::exception& e) {
     std::fprintf(stderr, "vitalsd: %s\n", e.what());
     return static_cast<int>(Exit::failure);

@@ -33,15 +33,39 @@ std::string full_name(const CLI::App& cli) {
   return (parent ? full_name(*parent) + ' ' : "") + cli.get_name();
 }
 
+// The command as far as it was recognized: check of config of vitalsd.
+const CLI::App& last_command(const CLI::App& cli) {
+  const CLI::App* command = &cli;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return *command;
+}
+
 }  // namespace
 
 std::string usage_error(const CLI::App& cli, const CLI::ParseError& error) {
-  const CLI::App* command = &cli;
-  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
-  const std::vector<std::string> unknown = command->remaining();
-  const std::string name = full_name(*command);
-  return name + ": " + (unknown.empty() ? error.what() : unexpected(*command, unknown.front())) +
+  const CLI::App& command = last_command(cli);
+  const std::vector<std::string> unknown = command.remaining();
+  const std::string name = full_name(command);
+  return name + ": " + (unknown.empty() ? error.what() : unexpected(command, unknown.front())) +
          "\nRun '" + name + " --help' for more information.\n";
+}
+
+void refuse_daemon_options(const CLI::App& cli) {
+  const CLI::App& command = last_command(cli);
+  if (&command == &cli) return;
+  for (const CLI::Option* option : cli.get_options()) {
+    if (option->count() == 0) continue;
+    const std::string name = option->get_name();
+    const CLI::Option* same = command.get_option_no_throw(name);
+    if (name == "--config" && same == nullptr) same = command.get_option_no_throw("FILE");
+    if (same == nullptr) {
+      throw CLI::ParseError(name + " is an option of the daemon, which this command does not use",
+                            CLI::ExitCodes::ExtrasError);
+    }
+    if (same->count() > 0) {
+      throw CLI::ParseError(name + " is given twice", CLI::ExitCodes::ExtrasError);
+    }
+  }
 }
 
 std::string help_of(const CLI::App& cli, const std::vector<std::string>& command) {

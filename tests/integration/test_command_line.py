@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -311,6 +312,9 @@ def test_rules_absent(config: Callable[..., Path], tmp_path: Path) -> None:
     assert "teapot" in invalid.stderr
 
 
+UNUSED = "is an option of the daemon, which this command does not use"
+
+
 # Nagios reads 2 as critical, so `check` has another exit code for an error of the user.
 @pytest.mark.parametrize(
     ("arguments", "code", "error"),
@@ -324,6 +328,11 @@ def test_rules_absent(config: Callable[..., Path], tmp_path: Path) -> None:
         ("--listen", 2, "vitalsd: --listen: 1 required HOST:PORT missing"),
         ("check --bogus", 3, "vitalsd check: unexpected argument '--bogus'"),
         ("check --sort x", 3, "vitalsd check: --sort: x not in {state,name}"),
+        ("--shard 0/3 check", 3, f"vitalsd check: --shard {UNUSED}"),
+        ("--listen :1 metrics", 2, f"vitalsd metrics: --listen {UNUSED}"),
+        ("--config x config reference", 2, f"vitalsd config reference: --config {UNUSED}"),
+        ("--config x check --config y", 3, "vitalsd check: --config is given twice"),
+        ("--config x config check y", 2, "vitalsd config check: --config is given twice"),
     ],
 )
 def test_wrong_usage(arguments: str, code: int, error: str) -> None:
@@ -331,6 +340,53 @@ def test_wrong_usage(arguments: str, code: int, error: str) -> None:
     assert (done.returncode, done.stdout) == (code, "")
     hint = r"\nRun 'vitalsd.* --help' for more information.\n"
     assert re.fullmatch(re.escape(error) + hint, done.stderr)
+
+
+def test_the_configuration_before_the_command(
+    config: Callable[..., Path], examples: dict[int, str]
+) -> None:
+    file = config(examples[OK])
+    assert run("--config", file, "check").returncode == OK
+    assert run("--config", file, "config", "check").stdout == f"{file}: valid, 1 probe\n"
+
+
+def test_output_that_cannot_be_written(
+    config: Callable[..., Path], examples: dict[int, str]
+) -> None:
+    file = str(config(examples[OK]))
+    commands = ["check -c", "check --format=json -c", "config check", "rules absent -c"]
+    commands = [f"{command} {file}" for command in commands]
+    commands += ["metrics", "config reference", "config permissions", "version", "help"]
+    commands += ["--version", "--help", "check --help"]
+    for command in commands:
+        with open("/dev/full", "wb", buffering=0) as full:
+            done = subprocess.run(
+                [binary(), *command.split()],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+                timeout=60,
+            )
+        assert done.returncode == UNKNOWN, command
+        assert b"vitalsd: cannot write to standard output" in done.stderr, command
+
+
+def test_progress_on_a_terminal(config: Callable[..., Path], nginx: Nginx) -> None:
+    """Standard error is a terminal, standard output is not."""
+    silent = f"{{name: silent, kind: http, url: '{nginx.url('/silent')}', timeout: 3s}}"
+    file = config(silent, f"{{name: web, kind: tcp, endpoint: '127.0.0.1:{nginx.port}'}}")
+    terminal, end = pty.openpty()
+    with subprocess.Popen(
+        [binary(), "check", "-c", file], stdout=subprocess.PIPE, stderr=end, text=True
+    ) as process:
+        output, _ = process.communicate(timeout=60)
+    os.close(end)
+    shown = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert process.returncode == CRITICAL
+    assert re.search(r"waiting for [12] of 2 probes: silent", shown), shown
+    assert shown.endswith("\r\x1b[K")
+    assert "waiting for 1 of" not in output
 
 
 def test_the_default_configuration_is_checked() -> None:
