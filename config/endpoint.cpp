@@ -3,6 +3,7 @@
 #include "config/characters.hpp"
 #include "config/problems.hpp"
 #include "config/scalar.hpp"
+#include "config/variable.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -47,6 +48,9 @@ Parsed<Endpoint> Scalar<Endpoint>::parse(std::string_view text) {
   // The text may be a URL. It is rejected here, because a message about its port could show a part
   // of a password.
   if (text.contains("://")) return invalid(" is a URL" + std::string(kForm));
+  if (const std::string_view variable = find_variable(without_userinfo(text)); !variable.empty()) {
+    return std::unexpected("vitalsd does not expand " + quoted(variable) + ": write its value");
+  }
   if (text.contains('/') || text.contains('@')) {
     return invalid(" is not a valid endpoint" + std::string(kForm));
   }

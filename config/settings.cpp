@@ -2,6 +2,7 @@
 
 #include "config/characters.hpp"
 #include "config/files/small_file.hpp"
+#include "config/path.hpp"
 
 #include <algorithm>
 #include <array>
@@ -126,7 +127,10 @@ void Document::read() {
 
   Node& state = root.section("state", "data that survives a restart");
   settings_.state_directory =
-      state.get<std::string>("directory", "", "directory of the state file, which stores facts");
+      state
+          .get<WritableDirectory>("directory", {},
+                                  "directory of the state file, which stores facts")
+          .text;
   Node& dns = root.section("dns", "name resolution");
   settings_.dns_servers =
       dns.list<std::string>("servers", "name servers in place of those in resolv.conf");
@@ -138,8 +142,9 @@ void Document::read() {
 
   Node& kubernetes = root.section(
       "kubernetes", "the API server; default: that of the cluster in which vitalsd is a pod");
-  settings_.kubernetes.kubeconfig = kubernetes.get<std::string>(
-      "kubeconfig", "", "kubeconfig file with the address and credentials");
+  settings_.kubernetes.kubeconfig =
+      kubernetes.get<File>("kubeconfig", {}, "kubeconfig file with the address and credentials")
+          .text;
   settings_.kubernetes.context = kubernetes.get<std::string>(
       "context", "", "context in the kubeconfig; default: its current-context");
   if (!settings_.kubernetes.context.empty() && settings_.kubernetes.kubeconfig.empty()) {
@@ -192,10 +197,13 @@ void Document::read_web(Node& web) {
                    .endpoint;
   out.reload = web.get<bool>("reload", false, "enable POST /-/reload");
   Node& tls = web.section("tls", "serve HTTPS");
-  out.certificate = tls.get<std::string>("certificate", "", "PEM file: certificate with its chain");
-  out.key = tls.get<std::string>("key", "", "PEM file: private key");
-  out.client_ca = tls.get<std::string>("client_ca", "",
-                                       "PEM file: clients need a certificate that this CA signed");
+  out.certificate =
+      tls.get<CertificateFile>("certificate", {}, "PEM file: certificate with its chain").text;
+  out.key = tls.get<KeyFile>("key", {}, "PEM file: private key").text;
+  out.client_ca =
+      tls.get<CertificateFile>("client_ca", {},
+                               "PEM file: clients need a certificate that this CA signed")
+          .text;
   if (out.certificate.empty() != out.key.empty()) {
     tls.error("certificate", "certificate and key must be set together");
   } else if (out.certificate.empty() && !out.client_ca.empty()) {

@@ -112,8 +112,11 @@ class Document {
   Document& operator=(const Document&) = delete;
 
   [[nodiscard]] const std::string& text() const { return text_; }
+  [[nodiscard]] const Value& tree() const { return tree_; }
   [[nodiscard]] Settings& settings() { return settings_; }
+  [[nodiscard]] const Settings& settings() const { return settings_; }
   [[nodiscard]] Problems& problems() { return problems_; }
+  [[nodiscard]] const Problems& problems() const { return problems_; }
 
   /// Reports unknown keys. problems() is complete after this call.
   void finish();

@@ -5,6 +5,7 @@
 #include "config/problems.hpp"
 #include "config/scalar.hpp"
 #include "config/socket_url.hpp"
+#include "config/variable.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -178,6 +179,10 @@ Parsed<Url> parse_url(std::string_view text, Host allowed) {
   }
   const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
   const std::string hint = unescaped_password(text);
+  if (const std::string_view variable = find_variable(without_userinfo(text));
+      !variable.empty() && (!parsed || !authority_fault(*parsed, allowed).empty())) {
+    return invalid("vitalsd does not expand " + quoted(variable) + ": write its value");
+  }
   if (lacks_scheme(text) && hint.empty()) {
     return invalid(
         "the URL has no scheme: it must start with one, such as " +

@@ -94,7 +94,7 @@ Exit App::run() {
   }
   const config::Settings& settings = loaded.document->settings();
   log::configure(settings.log);
-  log_warnings(problems);
+  log_warnings(loaded, services_.environment);
   lifecycle_.start();
   web_settings_ = settings.web;
   listen_ = options_.listen.value_or(settings.web.listen);

@@ -147,7 +147,11 @@ int run(int argc, char** argv) {
   config_check->add_option("FILE", config, "Configuration file; - is standard input")
       ->type_name("PATH")
       ->capture_default_str();
-  config_check->footer("Exit: 0 valid, 2 invalid.");
+  bool strict = false;
+  config_check->add_flag("--strict", strict, "Warnings are errors");
+  config_check->footer(
+      "It also warns of files and environment variables that cannot be used here, by this user. "
+      "Exit: 0 valid, 2 invalid.");
 
   CLI::App* config_reference = config_command->add_subcommand(
       "reference", "Print all configuration keys as a Markdown page");
@@ -211,7 +215,7 @@ int run(int argc, char** argv) {
     if (failed_only) add_states("failed", check_options.filter.states);
     return run_check(check_options);
   }
-  if (*config_check) return check_configuration(config);
+  if (*config_check) return check_configuration(config, strict);
   if (*config_reference) return print(configuration_reference());
   if (*config_permissions) return print(permissions_reference());
   if (*health) return check_health(url);

@@ -10,10 +10,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <fmt/format.h>
 
@@ -113,6 +117,28 @@ std::string checks_table(const ProbeKind& kind) {
   return out;
 }
 
+asio::awaitable<void> add_warnings(Loaded& loaded, const Environment& environment) {
+  const config::Problems found = co_await Preflight::run(std::move(*loaded.preflight), environment);
+  for (const config::Problem& problem : found.list()) {
+    loaded.document->problems().warning(problem.mark, problem.path, problem.message);
+  }
+}
+
+int report(const std::string& file, const config::Document& document, bool strict) {
+  const config::Problems& problems = document.problems();
+  std::fputs(problems.text().c_str(), stderr);
+  if (problems.has_errors()) return static_cast<int>(Exit::config);
+  if (strict && !problems.list().empty()) {
+    fmt::print(stderr, "{}: invalid, because --strict makes warnings errors\n", file);
+    return static_cast<int>(Exit::config);
+  }
+  const auto& probes = document.settings().probes;
+  const auto disabled = std::ranges::count(probes, false, &config::ProbeSettings::enabled);
+  fmt::print("{}: valid, {} probe{}{}\n", file, probes.size(), probes.size() == 1 ? "" : "s",
+             disabled > 0 ? fmt::format(", {} disabled", disabled) : "");
+  return static_cast<int>(Exit::ok);
+}
+
 }  // namespace
 
 std::string metrics_reference(bool markdown) {
@@ -178,18 +204,25 @@ std::string configuration_reference() {
   return out;
 }
 
-int check_configuration(const std::string& file) {
+int check_configuration(const std::string& file, bool strict) {
   asio::io_context loop{1};
   ProbeServices services(loop, {});
-  const Loaded loaded = load_configuration(file, services.environment);
-  const config::Problems& problems = loaded.document->problems();
-  std::fputs(problems.text().c_str(), stderr);
-  if (problems.has_errors()) return static_cast<int>(Exit::config);
-  const auto& probes = loaded.document->settings().probes;
-  const auto disabled = std::ranges::count(probes, false, &config::ProbeSettings::enabled);
-  fmt::print("{}: valid, {} probe{}{}\n", file, probes.size(), probes.size() == 1 ? "" : "s",
-             disabled > 0 ? fmt::format(", {} disabled", disabled) : "");
-  return static_cast<int>(Exit::ok);
+  Loaded loaded = load_configuration(file, services.environment);
+  if (loaded.preflight) {
+    asio::co_spawn(loop, add_warnings(loaded, services.environment),
+                   [&](const std::exception_ptr& error) {
+                     services.wheel.stop();
+                     loop.stop();
+                     if (error) std::rethrow_exception(error);
+                   });
+    loop.run();
+  }
+  const int code = report(file, *loaded.document, strict);
+  if (services.hanging() > 0) {
+    std::fflush(nullptr);
+    std::_Exit(code);  // no destructors: they would wait for hanging threads
+  }
+  return code;
 }
 
 }  // namespace vitalsd

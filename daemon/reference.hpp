@@ -16,7 +16,8 @@ std::string configuration_reference();
 /// Returns the Kubernetes permissions that each kind needs, as YAML, for the Helm chart.
 std::string permissions_reference();
 
-/// `vitalsd config check FILE`: prints all problems. Returns 2 if there are errors, otherwise 0.
-int check_configuration(const std::string& file);
+/// `vitalsd config check FILE`: prints all problems. Returns 2 if there are errors, or warnings
+/// that `strict` makes errors, otherwise 0.
+int check_configuration(const std::string& file, bool strict);
 
 }  // namespace vitalsd

@@ -10,6 +10,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/system/system_error.hpp>
 
 namespace vitalsd {
@@ -25,7 +26,20 @@ Loaded build(std::unique_ptr<config::Document> document, const Environment& envi
   Loaded loaded;
   loaded.document = std::move(document);
   loaded.jobs = build_jobs(*loaded.document, environment, &loaded.routes);
+  if (!loaded.document->problems().has_errors()) {
+    loaded.preflight.emplace(*loaded.document, environment);
+  }
   return loaded;
+}
+
+void log_problems(const config::Problems& problems) {
+  for (const config::Problem& problem : problems.list()) {
+    log::warn("configuration", {{"problem", problems.line(problem)}});
+  }
+}
+
+asio::awaitable<void> log_preflight(Preflight preflight, const Environment& environment) {
+  log_problems(co_await Preflight::run(std::move(preflight), environment));
 }
 
 }  // namespace
@@ -39,10 +53,11 @@ Loaded load_configuration(const std::string& file, std::string_view text,
   return build(std::make_unique<config::Document>(file, text), environment);
 }
 
-void log_warnings(const config::Problems& problems) {
-  for (const config::Problem& problem : problems.list()) {
-    log::warn("configuration", {{"problem", problems.line(problem)}});
-  }
+void log_warnings(Loaded& loaded, const Environment& environment) {
+  log_problems(loaded.document->problems());
+  asio::co_spawn(environment.loop, log_preflight(std::move(*loaded.preflight), environment),
+                 asio::detached);
+  loaded.preflight.reset();
 }
 
 Reloader::Reloader(std::string file, const Environment& environment, SelfMetrics& metrics,
@@ -186,7 +201,7 @@ void Reloader::start_next(bool failed) {
 void Reloader::finish(Loaded loaded) {
   const config::Problems& problems = loaded.document->problems();
   if (!problems.has_errors()) {
-    log_warnings(problems);
+    log_warnings(loaded, environment_);
     in_force_ = loaded.document->text();
     must_install_again_ = false;
     install_(std::move(loaded));

@@ -7,6 +7,7 @@
 #include "config/settings.hpp"
 #include "daemon/build.hpp"
 #include "daemon/job.hpp"
+#include "daemon/preflight.hpp"
 #include "daemon/self_metrics.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/timer_wheel.hpp"
@@ -16,6 +17,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +33,7 @@ struct Loaded {
   std::unique_ptr<config::Document> document;
   std::vector<JobSpec> jobs;
   std::vector<ProbeRoute> routes;
+  std::optional<Preflight> preflight;  ///< of a configuration without errors
 };
 
 /// Reads the file and builds its probes. Blocks on the file. Any thread.
@@ -40,8 +43,9 @@ Loaded load_configuration(const std::string& file, const Environment& environmen
 Loaded load_configuration(const std::string& file, std::string_view text,
                           const Environment& environment);
 
-/// Logs the warnings about a configuration without errors.
-void log_warnings(const config::Problems& problems);
+/// Logs the warnings about a configuration without errors, those of its preflight later, from the
+/// loop. Takes the preflight.
+void log_warnings(Loaded& loaded, const Environment& environment);
 
 class Reloader {
  public:

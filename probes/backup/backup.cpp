@@ -3,6 +3,7 @@
 // large enough, is not being written and, if configured, has its marker or is valid gzip. If the
 // store can be listed but has no good backup, the time of the last success and the size are 0, and
 // the check is critical. If the store cannot be listed, the published series are kept.
+#include "config/path.hpp"
 #include "probes/backup/criteria.hpp"
 #include "probes/backup/directory.hpp"
 #include "probes/net/s3.hpp"
@@ -88,8 +89,8 @@ class BackupProbe final : public Probe {
         criteria_(options),
         max_age_(options.get<config::Duration>("max_age", 24h, "maximum age of the newest backup",
                                                {1s, 87'600h})) {
-    const auto path = options.find<std::string>("directory", "directory with the backups");
-    backup::Directory directory(path.value_or(""), options);
+    const auto path = options.find<config::Directory>("directory", "directory with the backups");
+    backup::Directory directory(path.value_or(config::Directory()).text, options);
     config::Node* const s3 = options.find_section("s3", "bucket with the backups");
     if (s3 != nullptr) bucket_.emplace(environment, net::S3Options::read(*s3));
     if (path.has_value() == options.has("s3"))

@@ -1,6 +1,7 @@
 // Kind `filesystem`: free space of mounted file systems. Calls statvfs on threads that may be
 // abandoned, so that an unreachable NFS server affects only its own mount. Names are those of
 // node_exporter.
+#include "config/path.hpp"
 #include "probes/filesystem/metrics.hpp"
 #include "probes/filesystem/mounts.hpp"
 #include "probes/net/concurrently.hpp"
@@ -66,9 +67,11 @@ class FilesystemProbe final : public Probe {
       : environment_(environment),
         patterns_(
             options.list<std::string>("mounts", "mount points; * and ? are allowed; default /")),
-        root_(options.get<std::string>("root", "",
-                                       "where the host's root is mounted; removed from the "
-                                       "label mountpoint")),
+        root_(options
+                  .get<config::Directory>("root", {},
+                                          "where the host's root is mounted; removed from the "
+                                          "label mountpoint")
+                  .text),
         node_(options.get<std::string>("node", "",
                                        "value of the label node; default $NODE_NAME or the "
                                        "host name")) {

@@ -217,6 +217,26 @@ std::string describe_other(std::string_view content) {
   return encoded.empty() ? std::string(kUnknown) : encoded;
 }
 
+std::string private_key_fault(std::string_view pem) {
+  using Bio = Pointer<BIO, BIO_free>;
+  using Key = Pointer<EVP_PKEY, EVP_PKEY_free>;
+  // Without a callback, OpenSSL asks for the password on the terminal.
+  const auto no_password = [](char*, int, int, void*) { return -1; };
+  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
+  take_openssl_errors();
+  if (key) return "";
+  if (pem.contains("ENCRYPTED")) {
+    return "is encrypted with a password: decrypt it with openssl pkey";
+  }
+  if (!read_pem_certificates(pem).certificates.empty()) {
+    return "contains a certificate and no private key: use the file of the key";
+  }
+  return pem.contains("PRIVATE KEY-----")
+             ? "contains a damaged private key: replace it"
+             : "contains no private key in PEM: use the file of the key";
+}
+
 CertificateList read_certificates(std::string_view file) {
   CertificateList found = read_pem_certificates(file);
   if (!found.certificates.empty() || !found.fault.empty()) return found;

@@ -30,4 +30,8 @@ CertificateList read_certificates(std::string_view file);
 /// the content.
 std::string describe_other(std::string_view content);
 
+/// Why `pem` has no private key that can be used without a password, as a predicate; empty if it
+/// has one. Quotes nothing of the content.
+std::string private_key_fault(std::string_view pem);
+
 }  // namespace vitalsd::net

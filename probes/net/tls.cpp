@@ -1,5 +1,6 @@
 #include "probes/net/tls.hpp"
 
+#include "config/path.hpp"
 #include "probes/error.hpp"
 
 #include <cstdint>
@@ -83,13 +84,16 @@ bool limit_handshake(SSL* ssl, int written, int type) {
 TlsOptions TlsOptions::read(config::Node& options) {
   config::Node& node = options.section("tls", "TLS settings");
   TlsOptions tls;
-  tls.ca =
-      node.get<std::string>("ca", "", "PEM file of trusted CAs, instead of the system's bundle");
+  tls.ca = node.get<config::CertificateFile>(
+                   "ca", {}, "PEM file of trusted CAs, instead of the system's bundle")
+               .text;
   tls.verify = node.get<bool>("verify", true, "verify the server's certificate");
   tls.server_name = node.get<std::string>("server_name", "", "name for SNI and verification");
   tls.certificate =
-      node.get<std::string>("certificate", "", "PEM file: client certificate and chain");
-  tls.key = node.get<std::string>("key", "", "PEM file: the client certificate's private key");
+      node.get<config::CertificateFile>("certificate", {}, "PEM file: client certificate and chain")
+          .text;
+  tls.key =
+      node.get<config::KeyFile>("key", {}, "PEM file: the client certificate's private key").text;
   if (tls.certificate.empty() != tls.key.empty()) {
     node.error("certificate", "certificate and key must be set together");
   }

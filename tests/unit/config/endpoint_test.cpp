@@ -36,6 +36,7 @@ TEST(Endpoint, ReportsTheValidForm) {
     EXPECT_EQ(error_of<Endpoint>(text), quoted(text) + " is not a valid endpoint" + kForm);
   }
   EXPECT_EQ(error_of<Endpoint>("http://db:80"), std::string("'http://db:80' is a URL") + kForm);
+  EXPECT_EQ(error_of<Endpoint>("$DB:80"), "vitalsd does not expand '$DB': write its value");
   for (const std::string port :
        {"0", "65536", "http", "0443", "-1", "+1", "99999999999999999999"}) {
     EXPECT_EQ(error_of<Endpoint>("db:" + port),

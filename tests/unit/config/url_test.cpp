@@ -204,6 +204,19 @@ TEST(Url, ReportsTheValidFormWithoutTheText) {
             "the URL has no scheme: it must start with one, such as redis:// or postgresql://");
 }
 
+TEST(Url, NamesAVariableThatNobodyExpands) {
+  for (const auto& [text, variable] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"https://$HOST/x", "$HOST"},
+           {"https://${host}/x", "${host}"},
+           {"https://h:${PORT}/x", "${PORT}"},
+           {"https://h/${A_1}", "${A_1}"},
+           {"https://u:$SECRET@$HOST/x", "$HOST"}}) {
+    EXPECT_EQ(error_of<Url>(text),
+              "vitalsd does not expand '" + std::string(variable) + "': write its value");
+  }
+  EXPECT_EQ(Scalar<Url>::parse("https://u:$SECRET@h/$X?$Y")->path, "/$X");  // valid characters
+}
+
 TEST(PercentEncode, KeepsUnreservedCharactersAndEncodesAllOthers) {
   EXPECT_EQ(percent_encode("AZaz09-._~"), "AZaz09-._~");
   EXPECT_EQ(percent_encode("a b+c&d=e%f/"), "a%20b%2Bc%26d%3De%25f%2F");
