@@ -176,13 +176,20 @@ void Preflight::add(const Value& value, std::string path, std::string_view type)
   }
 }
 
+std::string Preflight::Reference::file() const { return type == kSecret ? secret.path() : text; }
+
 asio::awaitable<config::Problems> Preflight::run(Preflight preflight,
                                                  const Environment& environment) {
   config::Problems problems = std::move(preflight.problems_);
+  std::map<std::pair<std::string_view, std::string>, std::string> known;  // by type and file
   for (Reference& reference : preflight.references_) {
+    const std::pair key(reference.type, reference.file());
+    const auto found = known.find(key);
     const config::Mark mark = reference.mark;
     std::string path = reference.path;
-    std::string message = co_await fault(std::move(reference), environment);
+    std::string message =
+        found != known.end() ? found->second : co_await fault(std::move(reference), environment);
+    if (!key.second.empty()) known.emplace(key, message);
     if (!message.empty()) problems.warning(mark, std::move(path), std::move(message));
   }
   co_return problems;
@@ -190,7 +197,7 @@ asio::awaitable<config::Problems> Preflight::run(Preflight preflight,
 
 // Returns why the reference cannot be used, and what to do; empty if it can be used.
 asio::awaitable<std::string> Preflight::fault(Reference reference, const Environment& environment) {
-  const std::string path = reference.type == kSecret ? reference.secret.path() : reference.text;
+  const std::string path = reference.file();
   const std::string_view variable = config::find_variable(path.empty() ? reference.text : path);
   if (!variable.empty()) {
     co_return path.empty() ? "write the name of the variable without $" : not_expanded(variable);
@@ -208,7 +215,11 @@ asio::awaitable<std::string> Preflight::fault(Reference reference, const Environ
     const bool is_text = net::is_pem(path);
     const net::FileText content =
         is_text ? std::make_shared<const std::string>(path) : co_await environment.files.read(path);
-    std::string problem = content_fault(reference.type, *content);
+    // A bundle of CAs takes ten milliseconds.
+    std::string problem = co_await environment.computing.run(
+        path, [type = reference.type, content](const net::StopFlag&) {
+          return content_fault(type, *content);
+        });
     if (problem.empty()) co_return "";
     if (!problem.contains(": ")) problem += ": use another file";
     co_return (is_text ? "the text" : path) + ' ' + problem;

@@ -34,6 +34,8 @@ class Preflight {
     std::string path;  ///< of the option
     std::string text;
     config::Secret secret;
+    /// The file or the directory, empty if it is a variable.
+    [[nodiscard]] std::string file() const;
   };
 
   void collect(const config::Value& value, const std::string& path,
