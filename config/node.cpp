@@ -49,12 +49,22 @@ std::string must_be(const std::string& expected, const Value& found) {
   return "must be " + expected + ", not " + std::string(found.kind_name());
 }
 
+std::string must_be_mapping(const Value& found) {
+  return must_be("a mapping of keys", found) +
+         (found.kind == Value::Kind::scalar ? ": write KEY: VALUE" : "");
+}
+
+std::string must_be_list(const Value& found) {
+  return must_be("a list", found) +
+         (found.kind == Value::Kind::mapping ? ": write '- ' before each item" : "");
+}
+
 }  // namespace
 
 Node::Node(const Value& value, std::string path, Problems& problems)
     : value_(&value), path_(std::move(path)), problems_(&problems) {
   if (value.kind != Value::Kind::mapping && value.kind != Value::Kind::null) {
-    problems.error(value.mark, path_, must_be("a mapping of keys", value));
+    problems.error(value.mark, path_, must_be_mapping(value));
   }
 }
 
@@ -121,7 +131,7 @@ const std::vector<Value>& Node::items(std::string_view key) {
   const Member* found = member(key);
   if (found == nullptr) return kNothing.items;
   if (found->value.kind != Value::Kind::sequence) {
-    problems_->error(found->value.mark, path_of(key), must_be("a list", found->value));
+    problems_->error(found->value.mark, path_of(key), must_be_list(found->value));
   }
   refuse_duplicates(found->value.items, path_of(key), *problems_);
   return found->value.items;
@@ -131,7 +141,7 @@ const std::vector<Member>& Node::entries(std::string_view key) {
   const Member* found = member(key);
   if (found == nullptr) return kNothing.members;
   if (found->value.kind != Value::Kind::mapping) {
-    problems_->error(found->value.mark, path_of(key), must_be("a mapping of keys", found->value));
+    problems_->error(found->value.mark, path_of(key), must_be_mapping(found->value));
   }
   return found->value.members;
 }

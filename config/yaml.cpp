@@ -1,9 +1,11 @@
 #include "config/yaml.hpp"
 
+#include "config/yaml_errors.hpp"
+
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -83,6 +85,14 @@ class Builder final : public YAML::EventHandler {
 
   Value take() { return std::move(root_); }
 
+  [[nodiscard]] YamlProgress progress() const {
+    YamlProgress progress{.scalar = last_scalar_, .is_quoted = last_is_quoted_};
+    if (open_.empty() || !open_.back().is_flow) return progress;
+    const Value& value = open_.back().value;
+    progress.flow = {value.kind == Value::Kind::mapping ? '{' : '[', value.mark};
+    return progress;
+  }
+
   void OnDocumentStart(const YAML::Mark& /*mark*/) override {}
   void OnDocumentEnd() override {}
 
@@ -96,6 +106,8 @@ class Builder final : public YAML::EventHandler {
     Value scalar = value(Value::Kind::scalar, mark);
     scalar.quoted = tag == "!";
     scalar.text = text;
+    last_scalar_ = scalar.mark;
+    last_is_quoted_ = scalar.quoted;
     put(std::move(scalar), anchor);
   }
 
@@ -111,14 +123,14 @@ class Builder final : public YAML::EventHandler {
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value /*style*/) override {
-    open(Value::Kind::sequence, mark, tag, anchor);
+                       YAML::EmitterStyle::value style) override {
+    open(Value::Kind::sequence, mark, tag, anchor, style);
   }
   void OnSequenceEnd() override { close(); }
 
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value /*style*/) override {
-    open(Value::Kind::mapping, mark, tag, anchor);
+                  YAML::EmitterStyle::value style) override {
+    open(Value::Kind::mapping, mark, tag, anchor, style);
   }
   void OnMapEnd() override { close(); }
 
@@ -129,6 +141,7 @@ class Builder final : public YAML::EventHandler {
     std::string key;
     Mark key_mark;
     bool has_key;
+    bool is_flow;                                // in brackets
     std::unordered_map<std::string, int> lines;  // of the keys, for messages
   };
 
@@ -157,11 +170,12 @@ class Builder final : public YAML::EventHandler {
     throw TooLarge{to_mark(mark), "the values are nested too deeply"};
   }
 
-  void open(Value::Kind kind, const YAML::Mark& mark, const std::string& tag,
-            YAML::anchor_t anchor) {
+  void open(Value::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+            YAML::EmitterStyle::value style) {
     check_tag(mark, tag);
     if (open_.size() >= kMaxDepth) too_deep(mark);
-    open_.push_back({value(kind, mark), anchor, {}, {}, false, {}});
+    open_.push_back(
+        {value(kind, mark), anchor, {}, {}, false, style == YAML::EmitterStyle::Flow, {}});
   }
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
@@ -193,18 +207,33 @@ class Builder final : public YAML::EventHandler {
     } else {
       parent.has_key = false;
       // yaml-cpp places a null value in the next line, which would mislead the user.
-      if (v.kind == Value::Kind::null) v.mark = parent.key_mark;
+      if (v.kind == Value::Kind::null) {
+        v.mark = parent.key_mark;
+        check_space(parent);
+      }
       if (!parent.key.empty()) {
         parent.value.members.push_back({std::move(parent.key), parent.key_mark, std::move(v)});
       }
     }
   }
 
+  // In brackets, "key:value" is a key without a value. Shows no value, because it may be a secret.
+  void check_space(const Open& parent) {
+    const std::string& key = parent.key;
+    const std::size_t colon = key.find(':');
+    if (!parent.is_flow || last_is_quoted_ || colon == std::string::npos) return;
+    problems_.error(parent.key_mark, "",
+                    "a space is missing after " + quoted(key.substr(0, colon + 1)));
+  }
+
   void take_key(Open& parent, const Value& key) {
     parent.has_key = true;
     parent.key.clear();  // put() discards the value of an empty key
     parent.key_mark = key.mark;
-    if (key.kind != Value::Kind::scalar || key.text.empty()) {
+    if (key.kind == Value::Kind::mapping && parent.is_flow) {
+      problems_.error(key.mark, "",
+                      "a key must be text: if '{{' is of a template, render the file first");
+    } else if (key.kind != Value::Kind::scalar || key.text.empty()) {
       problems_.error(key.mark, "", "a key must be text");
     } else if (key.text == "<<") {
       problems_.error(key.mark, "", "merge keys (<<) are not supported: repeat the keys");
@@ -222,6 +251,8 @@ class Builder final : public YAML::EventHandler {
   Value root_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, Value> anchors_;
+  Mark last_scalar_;
+  bool last_is_quoted_ = false;
   std::size_t values_ = 0;
   std::size_t copied_values_ = 0;
   std::size_t copied_bytes_ = 0;
@@ -269,32 +300,16 @@ void append_canonical(std::string& out, const Value& value) {
   }
 }
 
-bool has_tab_in_indentation(std::string_view text, int line) {
-  for (; line > 1; --line) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
-  return text.substr(0, text.find_first_not_of(" \t")).contains('\t');
-}
-
-// Explains the common errors of the parser.
-std::string explain(const std::string& error) {
-  static const std::array<std::pair<std::string_view, std::string_view>, 8> kWords = {{
-      {YAML::ErrorMsg::END_OF_MAP,
-       "the line does not fit the mapping above: check its indentation"},
-      {YAML::ErrorMsg::END_OF_SEQ, "the line does not fit the list above: check its indentation"},
-      {YAML::ErrorMsg::END_OF_MAP_FLOW, "a '{' is not closed, or a comma is missing"},
-      {YAML::ErrorMsg::END_OF_SEQ_FLOW, "a '[' is not closed, or a comma is missing"},
-      {YAML::ErrorMsg::BLOCK_ENTRY, "a list cannot begin here: check the indentation"},
-      {YAML::ErrorMsg::MAP_VALUE, "a second ':' in the line: put the text in quotes"},
-      {YAML::ErrorMsg::EOF_IN_SCALAR, "a quote is not closed"},
-      {YAML::ErrorMsg::UNKNOWN_TOKEN, "a value cannot begin with this character: use quotes"},
-  }};
-  const auto* const found =
-      std::ranges::find(kWords, error, [](const auto& entry) { return entry.first; });
-  return found == kWords.end() ? error : std::string(found->second);
-}
-
 }  // namespace
 
 Value parse_yaml(std::string_view text, Problems& problems) {
+  if (std::optional<YamlError> error = encoding_error(text)) {
+    problems.error(error->mark, "", std::move(error->message));
+    return {};
+  }
+  if (const std::optional<Mark> mark = find_not_utf8(text)) {
+    problems.warning(*mark, "", "the file is not UTF-8 here: save it as UTF-8");
+  }
   // yaml-cpp accepts an unclosed quote in the last line of a file. A comment in a further line
   // makes it an error.
   std::istringstream in(std::string(text) + (text.ends_with('\n') ? "#" : "\n#"));
@@ -316,11 +331,8 @@ Value parse_yaml(std::string_view text, Problems& problems) {
     problems.error(to_mark(e.mark), "", "the values are nested too deeply");
     return {};
   } catch (const YAML::Exception& e) {
-    const Mark mark = to_mark(e.mark);
-    problems.error(mark, "",
-                   "not valid YAML: " + (has_tab_in_indentation(text, mark.line)
-                                             ? "a tab is used for indentation: use spaces"
-                                             : explain(e.msg)));
+    YamlError error = explain(text, e, builder.progress());
+    problems.error(error.mark, "", std::move(error.message));
     return {};
   }
 }

@@ -114,8 +114,10 @@ TEST(Yaml, CopiesTheValueOfAnAlias) {
 }
 
 TEST(Yaml, RefusesAliasesWithoutAnAnchor) {
-  EXPECT_EQ(problems_of("a: *x\n"),
-            "f:1:4: not valid YAML: the referenced anchor is not defined\n");
+  EXPECT_EQ(
+      problems_of("a: *x\n"),
+      "f:1:4: not valid YAML: the '*' begins an alias, and no anchor has its name: put the text in "
+      "quotes; the line begins with 'a:'\n");
   EXPECT_EQ(problems_of("a: &x [*x]\n"),
             "f:1:8: the alias is inside the value of its own anchor\n");
 }
@@ -205,14 +207,45 @@ TEST(Yaml, AcceptsTwoHundredLevels) {
 
 TEST(Yaml, ReportsThePlaceOfSyntaxErrors) {
   EXPECT_EQ(problems_of("a: {b: 1\n"),
-            "f:2:1: not valid YAML: a '{' is not closed, or a comma is missing\n");
+            "f:2:1: not valid YAML: the '{' in line 1 is not closed, or a comma is missing\n");
   EXPECT_EQ(problems_of("a: [b\n"),
-            "f:2:1: not valid YAML: a '[' is not closed, or a comma is missing\n");
+            "f:2:1: not valid YAML: the '[' in line 1 is not closed, or a comma is missing\n");
   EXPECT_EQ(problems_of("a: b: c\n"),
-            "f:1:5: not valid YAML: a second ':' in the line: put the text in quotes\n");
-  EXPECT_EQ(problems_of("a: \"b\n"), "f:2:2: not valid YAML: a quote is not closed\n");
+            "f:1:5: not valid YAML: a second ':' in the line: put the text in quotes; the line "
+            "begins with 'a:'\n");
+  EXPECT_EQ(problems_of("a: \"b\n"),
+            "f:1:4: not valid YAML: a quote is not closed; the line begins with 'a:'\n");
   EXPECT_EQ(problems_of("a: `b\n"),
-            "f:1:4: not valid YAML: a value cannot begin with this character: use quotes\n");
+            "f:1:4: not valid YAML: a value cannot begin with this character: use quotes; the line "
+            "begins with 'a:'\n");
+}
+
+TEST(Yaml, RefusesOtherEncodings) {
+  using namespace std::string_view_literals;
+  constexpr std::string_view kUtf16 = "f: the file is UTF-16 or UTF-32: save it as UTF-8\n";
+  EXPECT_EQ(problems_of("\xff\xfe"
+                        "a\0:\0"sv),
+            kUtf16);
+  EXPECT_EQ(problems_of("a\0:\0 \0b\0"sv), kUtf16);
+  EXPECT_EQ(problems_of("\0a\0:\0 \0b"sv), kUtf16);
+  EXPECT_EQ(problems_of("a: b\nc: \0\n"sv), "f:2:4: the file contains a zero byte: remove it\n");
+  EXPECT_EQ(problems_of("a: b\nc: é\xe9\n"),
+            "f:2:5: warning: the file is not UTF-8 here: save it as UTF-8\n");
+  EXPECT_EQ(problems_of("\xef\xbb\xbf"
+                        "a: é€😀\r\n"),
+            "");
+}
+
+// Only the beginning of the line is shown, because the rest may be a secret.
+TEST(Yaml, ShowsNoValues) {
+  for (const char* text :
+       {"password: hunter2: x\n", "password:\thunter2: x\n", "a:\n\t- password: hunter2\n",
+        "password: \"hunter2\n", "password: 'a' hunter2\n", "password: \"\\hunter2\"\n",
+        "{a: b, password: hunter2\n", "{password:hunter2}\n", "password:hunter2\nb: c\n",
+        "a: \"b\nc: d\npassword: \"hunter2\n", "password: *hunter2\n", "- hunter2\n x: y\n"}) {
+    EXPECT_NE(problems_of(text), "") << text;
+    EXPECT_FALSE(problems_of(text).contains("hunter2")) << problems_of(text);
+  }
 }
 
 TEST(Canonical, DoesNotDependOnOrderLayoutAndComments) {
