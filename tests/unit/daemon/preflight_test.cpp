@@ -58,9 +58,9 @@ TEST_F(PreflightTest, NamesThePlaceOfASecretThatCannotBeRead) {
       warnings(
           "probes:\n- {name: a, kind: redis, url: redis://h, password: {file: /nonexistent/p}}\n"
           "- {name: b, kind: redis, url: redis://h, password: {file: /nonexistent/p}}\n"),
-      "f:2:53: warning: probes[0].password: cannot read /nonexistent/p: No such file or "
+      "f:2:52: warning: probes[0].password: cannot read /nonexistent/p: No such file or "
       "directory: create the file or correct the path\n"
-      "f:3:53: warning: probes[1].password: cannot read /nonexistent/p: No such file or "
+      "f:3:52: warning: probes[1].password: cannot read /nonexistent/p: No such file or "
       "directory: create the file or correct the path\n");
   EXPECT_EQ(about("bearer_token: {file: " + files_.file("empty", "\n") + "}"),
             "probes[0].bearer_token: " + files_.path("empty") + " is empty\n");

@@ -82,8 +82,9 @@ TEST_F(ReloadTest, InstallsNothingOfAnInvalidFile) {
   std::string problem;
   reloader.on_reloaded = [&](const std::string& why) { problem = why; };
   write(config("second") + "web: 5\nlog: 5\n");
-  const std::string lines = file + ":2:6: web: must be a mapping of keys, not text\n" + file +
-                            ":3:6: log: must be a mapping of keys, not text";
+  const std::string lines =
+      file + ":2:6: web: must be a mapping of keys, not text: write KEY: VALUE\n" + file +
+      ":3:6: log: must be a mapping of keys, not text: write KEY: VALUE";
   EXPECT_EQ(reload(),
             "bad: Configuration is invalid, keeping the previous configuration:\n" + lines + '\n');
   EXPECT_EQ(installed, "");

@@ -47,7 +47,9 @@ std::string postgres_error(const std::string& sqlstate) {
 }
 
 const std::vector<Case> kCases = {
-    {"redis", "url: 'redis://two.example:PORT'", "-LOADING its data\r\n", "unready"},
+    {"redis", "url: 'redis://two.example:PORT'",
+     "-LOADING its data\r\n-LOADING its data\r\n",  // to both INFO commands
+     "unready"},
     {"postgres", "url: 'postgresql://u@two.example:PORT/db?sslmode=disable'",
      postgres_error("28P01"), "auth"},
     {"certificate", "endpoint: 'two.example:PORT', starttls: smtp", "554 no\r\n", "mismatch"},
