@@ -10,6 +10,7 @@
 #include "daemon/log.hpp"
 #include "daemon/output.hpp"
 #include "daemon/reload.hpp"
+#include "daemon/remote_status.hpp"
 #include "daemon/scheduler.hpp"
 #include "daemon/self_metrics.hpp"
 #include "daemon/version.hpp"
@@ -21,6 +22,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -40,14 +42,20 @@ ProbeView described(const JobSpec& job) {
   return view;
 }
 
+std::vector<ProbeView> described(const std::vector<JobSpec>& jobs) {
+  std::vector<ProbeView> views;
+  for (const JobSpec& job : jobs) views.push_back(described(job));
+  return views;
+}
+
 // Returns why a pattern of the filter selects no probe; empty if each selects one.
-std::string mismatch(const ProbeFilter& filter, const std::vector<JobSpec>& jobs,
-                     const std::vector<config::ProbeSettings>& configured) {
+std::string mismatch(const ProbeFilter& filter, const std::vector<ProbeView>& probes,
+                     const std::vector<config::ProbeSettings>& configured = {}) {
   std::vector<std::string_view> names;
-  for (const JobSpec& job : jobs) names.push_back(job.name);
+  for (const ProbeView& probe : probes) names.push_back(probe.name);
   const auto is_unused = [&](const ProbeFilter& part) {
-    return std::ranges::none_of(jobs,
-                                [&](const JobSpec& job) { return matches(part, described(job)); });
+    return std::ranges::none_of(probes,
+                                [&](const ProbeView& probe) { return matches(part, probe); });
   };
   for (const std::string& name : filter.names) {
     if (is_unused({.names = {name}})) {
@@ -65,7 +73,7 @@ std::string mismatch(const ProbeFilter& filter, const std::vector<JobSpec>& jobs
              (is_known ? "" : config::did_you_mean(kind, kind_names()));
     }
   }
-  if (!jobs.empty() &&
+  if (!probes.empty() &&
       is_unused({.names = filter.names, .kinds = filter.kinds, .labels = filter.labels})) {
     return "no probe matches all of PROBE, --kind and --label";
   }
@@ -101,7 +109,41 @@ std::string to_text(Overview overview, const CheckOptions& options) {
   return status_json(overview);
 }
 
+// The part of the filter that is known before a run.
+ProbeFilter selection(const ProbeFilter& filter) {
+  return {.names = filter.names, .kinds = filter.kinds, .labels = filter.labels};
+}
+
+int fail(const std::string& error) {
+  std::fprintf(stderr, "vitalsd check: %s\n", error.c_str());
+  return static_cast<int>(Verdict::unknown);
+}
+
+// Prints the result. Returns the exit code.
+int report(const Overview& overview, const CheckOptions& options) {
+  if (!options.quiet) std::fputs(to_text(overview, options).c_str(), stdout);
+  return finish_output(static_cast<int>(verdict(overview)));
+}
+
 }  // namespace
+
+int show_status(const CheckOptions& options) {
+  const auto status = fetch_status(options.status_url, options.ca);
+  if (!status) return fail("--status: " + status.error());
+  Overview& overview = (*status)->overview;
+  if (!overview.leads || !overview.healthy) {
+    std::fprintf(stderr, "vitalsd check: %s: %s\n", options.status_url.c_str(),
+                 headline(overview).c_str());
+  }
+  const ProbeFilter selected = selection(options.filter);
+  if (overview.leads) {
+    if (const std::string error = mismatch(selected, overview.probes); !error.empty()) {
+      return fail(error);
+    }
+  }
+  std::erase_if(overview.probes, [&](const ProbeView& probe) { return !matches(selected, probe); });
+  return report(overview, options);
+}
 
 int run_check(const CheckOptions& options) {
   // The printed result contains every failure, so the log is limited to errors.
@@ -117,13 +159,11 @@ int run_check(const CheckOptions& options) {
     std::fputs(problems.text().c_str(), stderr);
     return static_cast<int>(Verdict::unknown);
   }
-  const ProbeFilter selected{.names = options.filter.names,
-                             .kinds = options.filter.kinds,
-                             .labels = options.filter.labels};
-  if (const std::string error = mismatch(selected, loaded.jobs, loaded.document->settings().probes);
+  const ProbeFilter selected = selection(options.filter);
+  if (const std::string error =
+          mismatch(selected, described(loaded.jobs), loaded.document->settings().probes);
       !error.empty()) {
-    std::fprintf(stderr, "vitalsd check: %s\n", error.c_str());
-    return static_cast<int>(Verdict::unknown);
+    return fail(error);
   }
   std::erase_if(loaded.jobs,
                 [&](const JobSpec& job) { return !matches(selected, described(job)); });
@@ -147,8 +187,7 @@ int run_check(const CheckOptions& options) {
   loop.run();
   const Overview overview{
       .probes = board.views(), .version = kVersion, .now = std::chrono::system_clock::now()};
-  if (!options.quiet) std::fputs(to_text(overview, options).c_str(), stdout);
-  const int code = finish_output(static_cast<int>(verdict(overview)));
+  const int code = report(overview, options);
   std::fflush(nullptr);
   // Exits without destructors: connections and threads may hang.
   std::_Exit(code);

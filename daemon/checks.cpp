@@ -54,7 +54,8 @@ std::vector<CheckView> to_views(const std::vector<CheckResult>& results) {
                      format_reading(result.check->unit, result.reading),
                      format_threshold(*result.check, result.thresholds, result.status),
                      result.status, result.reading, result.check->unit,
-                     deciding_threshold(result.thresholds, result.status), result.check->worse});
+                     deciding_threshold(result.thresholds, result.status), result.check->worse,
+                     deciding_status(result.thresholds, result.status)});
   }
   return views;
 }

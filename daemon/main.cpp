@@ -86,9 +86,10 @@ int run(int argc, char** argv) {
   cli.set_version_flag("--version", version);
   std::string config = "/etc/vitalsd/vitalsd.yaml";
   std::string listen;
-  cli.add_option("--config,-c", config, "Configuration file; - is standard input")
-      ->type_name("FILE")
-      ->capture_default_str();
+  const CLI::Option* daemon_config =
+      cli.add_option("--config,-c", config, "Configuration file; - is standard input")
+          ->type_name("FILE")
+          ->capture_default_str();
   cli.add_option("--listen", listen, "Address to listen on; overrides web.listen")
       ->type_name("HOST:PORT");
   std::string shard;
@@ -120,9 +121,21 @@ int run(int argc, char** argv) {
       ->type_name("NAME=VALUE");
   check->add_flag("--failed", failed_only, "Print the probes that are not ok only");
   check->add_flag("--quiet,-q", check_options.quiet, "Print nothing; the exit code is the result");
-  check->add_option("--config,-c", config, "Configuration file; - is standard input")
-      ->type_name("FILE")
-      ->capture_default_str();
+  CLI::Option* check_config =
+      check->add_option("--config,-c", config, "Configuration file; - is standard input")
+          ->type_name("FILE")
+          ->capture_default_str();
+  CLI::Option* status =
+      check
+          ->add_option("--status", check_options.status_url,
+                       "Ask the running vitalsd at this URL, such as http://127.0.0.1:9747, "
+                       "instead of running the probes; $VITALSD_PASSWORD is the password of a "
+                       "user in the URL")
+          ->excludes(check_config)
+          ->type_name("URL");
+  check->add_option("--ca", check_options.ca, "PEM file of trusted CAs for --status")
+      ->needs(status)
+      ->type_name("FILE");
   std::string sort = "state";
   check->add_option("--sort", sort, "state (the most severe first) or name")
       ->check(CLI::IsMember({"state", "name"}))
@@ -196,6 +209,7 @@ int run(int argc, char** argv) {
   try {
     cli.parse(argc, argv);
     refuse_daemon_options(cli);
+    if (*daemon_config && *status) throw CLI::ExcludesError("--status", "--config");
     if (*help) return print(help_of(cli, command));
   } catch (const CLI::Success& e) {
     return cli.exit(e);
@@ -213,7 +227,7 @@ int run(int argc, char** argv) {
       check_options.filter.labels.emplace_back(label.substr(0, end), label.substr(end + 1));
     }
     if (failed_only) add_states("failed", check_options.filter.states);
-    return run_check(check_options);
+    return *status ? show_status(check_options) : run_check(check_options);
   }
   if (*config_check) return check_configuration(config, strict);
   if (*config_reference) return print(configuration_reference());

@@ -89,6 +89,10 @@ std::optional<double> deciding_threshold(const Thresholds& thresholds, Status st
   return is_critical(thresholds, status) ? thresholds.critical : thresholds.warn;
 }
 
+Status deciding_status(const Thresholds& thresholds, Status status) {
+  return is_critical(thresholds, status) ? Status::critical : Status::warning;
+}
+
 std::string format_threshold(const Check& check, const Thresholds& thresholds, Status status) {
   const std::optional<double> limit = deciding_threshold(thresholds, status);
   if (!limit) return {};

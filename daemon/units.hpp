@@ -19,7 +19,10 @@ std::string format_reading(Unit unit, double value);
 /// The threshold that `status` refers to. For ok, the threshold that is reached first.
 std::optional<double> deciding_threshold(const Thresholds& thresholds, Status status);
 
-/// The same as text, such as "warn above 80%". Empty if there is none.
+/// The status of a reading beyond deciding_threshold().
+Status deciding_status(const Thresholds& thresholds, Status status);
+
+/// The threshold as text, such as "warn above 80%". Empty if there is none.
 std::string format_threshold(const Check& check, const Thresholds& thresholds, Status status);
 
 }  // namespace vitalsd

@@ -29,6 +29,7 @@ json::object to_json(const CheckView& check) {
   if (!check.object.empty()) out["object"] = check.object;
   if (check.limit) {
     out["threshold"] = number(*check.limit);
+    out["threshold_state"] = status_name(check.limit_status);
     out["worse"] = check.worse == Worse::above ? "above" : "below";
   }
   return out;

@@ -26,6 +26,7 @@ struct CheckView {
   Unit unit = Unit::none;
   std::optional<double> limit{};  ///< the threshold in `unit`
   Worse worse = Worse::above;
+  Status limit_status = Status::warning;  ///< of a reading beyond `limit`
 };
 
 struct ProbeView {

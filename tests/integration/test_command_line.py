@@ -10,10 +10,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from support.http_peer import HttpPeer, Request, answer
 from support.nginx import Nginx
 from support.process import free_port
 from support.vitalsd import Vitalsd, binary, run
@@ -141,6 +143,75 @@ def test_check_ends_at_the_deadline(config: Callable[..., Path], nginx: Nginx) -
         assert 0.9 < time.monotonic() - began < 1.3 + PATIENCE
         assert done.returncode == CRITICAL, done.stdout
         assert done.stdout.count("timeout: no response within 1s") == 4
+
+
+def test_check_of_a_running_daemon(vitalsd: Daemon, nginx: Nginx, tmp_path: Path) -> None:
+    """It prints what `check` prints of the same probes, and what the daemon knows."""
+    dump = tmp_path / "dump"
+    dump.write_text("x")
+    os.utime(dump, (time.time() - 7200,) * 2)
+    checks = {"age": {"warn": "1h"}}
+    web = {"name": "web", "kind": "tcp", "endpoint": f"127.0.0.1:{nginx.port}"}
+    dumps = {"name": "dumps", "kind": "backup", "directory": str(tmp_path), "checks": checks}
+    nobody = {"name": "nobody", "kind": "tcp", "endpoint": f"127.0.0.1:{free_port()}"}
+    daemon = vitalsd([web, dumps, nobody])
+    daemon.wait_for("vitalsd_probe_status", OK, probe="web")
+    daemon.wait_for("vitalsd_probe_status", WARNING, probe="dumps")
+    daemon.check_reason("nobody", "connect")
+    url = f"http://{daemon.address}"
+
+    def shown(*arguments: str | Path) -> list[str]:
+        """The lines without durations and readings, which change."""
+        text = run("check", *arguments).stdout
+        return [re.sub(r"  \d+m?s$", "", line) for line in text.splitlines()]
+
+    def agrees() -> bool:
+        for form in ("text", "nagios", "markdown"):
+            own = shown("--format", form, "--config", daemon.config_file)
+            assert shown("--format", form, "--status", url) == own
+        return True
+
+    wait_until(agrees, what="the daemon and check agree")
+    wait_until(
+        lambda: run("check", "--status", url).returncode == CRITICAL, what="nobody is critical"
+    )
+    done = run("check", "--status", url, "--format", "json", "--label", "team=x")
+    assert (done.returncode, done.stdout) == (UNKNOWN, "")
+    done = run("check", "--status", url, "--format", "json", "dumps")
+    (probe,) = json.loads(done.stdout)["probes"]
+    assert (probe["state"], "since" in probe) == ("warning", True)
+    for arguments, error in {
+        ("--status", url, "wep"): "no probe has the name 'wep' (did you mean 'web'?)",
+        ("--status", url + "/nothing"): "status 404: Not found.",
+        ("--status", f"http://127.0.0.1:{free_port()}"): "Connection refused",
+        ("--status", f"https://{daemon.address}"): "the server does not use TLS on this port",
+        ("--status", daemon.address): "the URL has no scheme",
+        ("--status", url, "--config", "x"): "--config excludes --status",
+        ("--ca", "x"): "--ca requires --status",
+    }.items():
+        done = run("check", *arguments)
+        assert (done.returncode, done.stdout) == (UNKNOWN, "")
+        assert error in done.stderr
+
+
+def test_check_of_a_daemon_on_standby() -> None:
+    """It has no probes, so nothing is known."""
+    standby = {"version": "1", "healthy": True, "leads": False, "probes": []}
+
+    def status(request: Request) -> bytes:
+        # base64 of "monitor:a password"
+        if request.headers.get("authorization") != "Basic bW9uaXRvcjphIHBhc3N3b3Jk":
+            return answer("Authentication is required.\n", 401)
+        return answer(json.dumps(standby))
+
+    with closing(HttpPeer({"/prefix/api/v1/status": status})) as peer:
+        url = peer.url("/prefix").replace("://", "://monitor@")
+        done = run("check", "--status", url, VITALSD_PASSWORD="a password")
+        assert done.returncode == UNKNOWN
+        assert "standby: another replica is the leader" in done.stderr
+        refused = run("check", "--status", url)
+        assert refused.returncode == UNKNOWN
+        assert "status 401: Authentication is required." in refused.stderr
 
 
 # ---- configuration ------------------------------------------------------------------------------

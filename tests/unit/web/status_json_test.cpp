@@ -55,7 +55,7 @@ TEST(StatusJson, HasTheContentOfThePage) {
   EXPECT_EQ(row.at("checks").at(0),
             boost::json::parse(R"({"name": "age", "state": "warning", "reading": 1.728E5,
                                    "unit": "seconds", "object": "users", "threshold": 8.64E4,
-                                   "worse": "above"})"));
+                                   "threshold_state": "warning", "worse": "above"})"));
 }
 
 TEST(StatusJson, OmitsUnknownValues) {
@@ -123,7 +123,8 @@ TEST(ProbeJson, HasWhatThePageShows) {
   EXPECT_EQ(document.at("events"), boost::json::parse(R"([
       {"time": "2026-01-01T00:00:00Z", "probe": "a", "event": "check", "state": "critical",
        "check": {"name": "age", "state": "warning", "reading": 1.728E5, "unit": "seconds",
-                 "object": "users", "threshold": 8.64E4, "worse": "above"}},
+                 "object": "users", "threshold": 8.64E4,
+                 "threshold_state": "warning", "worse": "above"}},
       {"time": "2026-01-01T00:00:00Z", "probe": "a", "event": "check", "state": "ok",
        "check": {"name": "age", "state": "unknown"}},
       {"time": "2025-12-31T23:59:30Z", "probe": "a", "event": "recovered", "state": "ok",
