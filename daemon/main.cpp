@@ -2,6 +2,7 @@
 #include "daemon/absence.hpp"
 #include "daemon/app.hpp"
 #include "daemon/check.hpp"
+#include "daemon/completion.hpp"
 #include "daemon/health_check.hpp"
 #include "daemon/output.hpp"
 #include "daemon/reference.hpp"
@@ -9,6 +10,7 @@
 #include "daemon/version.hpp"
 #include "exporter/web/filter.hpp"
 #include "exporter/web/verdict.hpp"
+#include "probes/registry.hpp"
 
 #include <array>
 #include <cstddef>
@@ -196,6 +198,13 @@ int run(int argc, char** argv) {
   absent->add_flag("--all-kinds", all_kinds, "For all kinds instead of the configured kinds");
   absent->footer("Exit: 0 success, 2 invalid configuration.");
 
+  CLI::App* completion = cli.add_subcommand("completion", "Print the completion script of a shell");
+  std::string shell;
+  completion->add_option("SHELL", shell, "bash, zsh or fish")
+      ->check(CLI::IsMember({std::string(kBash), std::string(kZsh), std::string(kFish)}))
+      ->required()
+      ->type_name("");
+
   CLI::App* help = cli.add_subcommand("help", "Print the help of a command");
   std::vector<std::string> command;
   help->add_option("COMMAND", command, "The command, for example config check")->type_name("");
@@ -234,6 +243,7 @@ int run(int argc, char** argv) {
   if (*config_permissions) return print(permissions_reference());
   if (*health) return check_health(url);
   if (*metrics) return print(metrics_reference(markdown));
+  if (*completion) return print(completion_script(cli, shell, kind_names()));
   if (*absent) return print_absence_rules(all_kinds ? "" : config);
   return serve(config, listen, shard);
 }
