@@ -7,12 +7,10 @@
 #include "exporter/model/text_format.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cmath>
+#include <cstddef>
 #include <cstdlib>
 #include <ctime>
-#include <exception>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -40,7 +38,8 @@ class Reader {
     out.healthy = flag(document, "healthy");
     out.leads = flag(document, "leads");
     for (const json::value& notice : list(document, "notices")) {
-      if (notice.is_string()) out.notices.emplace_back(notice.as_string());
+      if (!notice.is_string()) continue;
+      out.notices.push_back(shown_lines(std::string_view(notice.as_string()), kMaxText));
     }
     for (const json::value& each : list(document, "probes")) {
       if (each.is_object()) out.probes.push_back(probe(each.as_object()));
@@ -48,10 +47,16 @@ class Reader {
   }
 
  private:
-  static std::string text(const json::object& object, std::string_view key) {
+  static constexpr std::size_t kMaxText = 10'000;
+
+  // As it is sent: it may contain control characters, which could change the terminal.
+  static std::string_view raw(const json::object& object, std::string_view key) {
     const json::value* value = object.if_contains(key);
-    const bool is_text = value != nullptr && value->is_string();
-    return is_text ? std::string(value->as_string()) : std::string();
+    if (value == nullptr || !value->is_string()) return {};
+    return {value->as_string().data(), value->as_string().size()};
+  }
+  static std::string text(const json::object& object, std::string_view key) {
+    return shown_text(raw(object, key), kMaxText);
   }
   static bool flag(const json::object& object, std::string_view key) {
     const json::value* value = object.if_contains(key);
@@ -126,14 +131,14 @@ class Reader {
     out.target = text(object, "target");
     if (const json::value* labels = object.if_contains("labels");
         labels != nullptr && labels->is_object()) {
-      for (const auto& [name, value] : labels->as_object()) {
-        if (value.is_string()) out.labels.emplace_back(name, value.as_string());
+      for (const auto& [name, unused] : labels->as_object()) {
+        out.labels.emplace_back(shown_text(name, kMaxText), text(labels->as_object(), name));
       }
     }
     out.interval = duration(object, "interval_seconds");
     out.reason = kept(text(object, "reason"));
     out.detail = text(object, "error");
-    out.message = text(object, "message");
+    out.message = shown_lines(raw(object, "message"), kMaxText);
     out.since = time(object, "since");
     out.last_run = time(object, "last_run");
     out.last_success = time(object, "last_success");

@@ -116,6 +116,18 @@ TEST(ParseStatus, IgnoresWhatItDoesNotKnow) {
   EXPECT_TRUE(read.leads);
 }
 
+// The text is printed on a terminal.
+TEST(ParseStatus, ShowsNoControlCharacters) {
+  const auto status = parse_status(
+      R"({"probes": [{"name": "\u001b[2J", "error": "\u0007\u009b", "reason": "\u001b",
+          "message": "\u001b", "labels": {"\u001b": "\u001b"}, "kind": "\u001b",
+          "checks": [{"name": "\u001b", "object": "\u001b"}]}], "notices": ["\u001b"]})");
+  ASSERT_TRUE(status);
+  EXPECT_FALSE(check_text((*status)->overview.probes).contains('\x1b'));
+  EXPECT_FALSE(check_text((*status)->overview.probes).contains('\a'));
+  EXPECT_FALSE((*status)->overview.notices.at(0).contains('\x1b'));
+}
+
 TEST(FetchStatus, RefusesUrlsThatItCannotUse) {
   EXPECT_EQ(fetch_status("localhost:9747", "").error(),
             "the URL has no scheme: it must start with one, such as https://");
