@@ -177,9 +177,13 @@ def test_check_of_a_running_daemon(vitalsd: Daemon, nginx: Nginx, tmp_path: Path
     )
     done = run("check", "--status", url, "--format", "json", "--label", "team=x")
     assert (done.returncode, done.stdout) == (UNKNOWN, "")
-    done = run("check", "--status", url, "--format", "json", "dumps")
-    (probe,) = json.loads(done.stdout)["probes"]
-    assert (probe["state"], "since" in probe) == ("warning", True)
+
+    def warns() -> bool:
+        done = run("check", "--status", url, "--format", "json", "dumps")
+        (probe,) = json.loads(done.stdout)["probes"]
+        return (probe["state"], "since" in probe) == ("warning", True)
+
+    wait_until(warns, what="the daemon knows since when")
     for arguments, error in {
         ("--status", url, "wep"): "no probe has the name 'wep' (did you mean 'web'?)",
         ("--status", url + "/nothing"): "status 404: Not found.",

@@ -32,8 +32,12 @@ def test_the_page_of_a_probe(vitalsd: Daemon, nginx: Nginx) -> None:
     def document(name: str) -> dict[str, Any]:
         return json.loads(daemon.page(f"/api/v1/probes/{name}"))
 
-    wait_until(lambda: document("nobody")["probe"].get("reason") == "connect", what="it fails")
-    failing = document("nobody")
+    def refused() -> dict[str, Any]:
+        found = document("nobody")
+        assert found["probe"].get("reason") == "connect"
+        return found
+
+    failing = wait_until(refused, what="it is refused")
     probe = failing["probe"]
     assert probe["state"] == "critical"
     assert "Connection refused" in probe["error"]
@@ -47,8 +51,8 @@ def test_the_page_of_a_probe(vitalsd: Daemon, nginx: Nginx) -> None:
         line["reason"],
         line["error"],
     )
-    page = daemon.page("/probes/nobody")
-    assert "Connection refused" in page and "runbooks/ProbeFailing.md" in page
+    wait_until(lambda: "Connection refused" in daemon.page("/probes/nobody"), what="the error")
+    assert "runbooks/ProbeFailing.md" in daemon.page("/probes/nobody")
 
     page = daemon.page("/probes/api.v1_x%2D2")
     assert re.search(r"<dt>headers.X-Token</dt><dd>\(not shown\)</dd>", page)
