@@ -8,7 +8,7 @@ packages=(
   libclang-rt-19-dev lintian memcached nginx-light openssl pgbouncer postgresql-15 prometheus
   prometheus-alertmanager prometheus-blackbox-exporter prometheus-node-exporter
   prometheus-postgres-exporter prometheus-pushgateway prometheus-redis-exporter python3
-  python3-cryptography python3-dnspython python3-pika python3-prometheus-client python3-psycopg2
+  python3-cryptography python3-dnspython python3-pika python3-pip python3-prometheus-client python3-psycopg2
   python3-pytest python3-pytest-timeout python3-pytest-xdist python3-swift python3-yaml
   rabbitmq-server redis-server runc swift-account swift-container swift-object swift-proxy systemd
   valgrind zsh
