@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <expected>
 #include <iterator>
 #include <map>
+#include <system_error>
 
 namespace vitalsd::config {
 namespace {
@@ -102,7 +104,10 @@ std::unique_ptr<Document> Document::load(const std::string& file) {
       file == kStandardInput ? read_standard_input(kMaxBytes) : read_small_file(file, kMaxBytes);
   if (text) return std::make_unique<Document>(file, *text);
   auto document = std::make_unique<Document>(file, "probes: []");
-  document->problems_.error({}, "", "cannot read the file: " + text.error());
+  const bool is_missing = text.error() == std::generic_category().message(ENOENT);
+  document->problems_.error(
+      {}, "",
+      "cannot read the file: " + text.error() + (is_missing ? ": `vitalsd init` prints one" : ""));
   return document;
 }
 

@@ -4,6 +4,7 @@
 #include "daemon/check.hpp"
 #include "daemon/completion.hpp"
 #include "daemon/health_check.hpp"
+#include "daemon/init.hpp"
 #include "daemon/output.hpp"
 #include "daemon/reference.hpp"
 #include "daemon/usage.hpp"
@@ -182,6 +183,14 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   health->footer("Exit: 0 healthy, 1 unhealthy or no response, 2 invalid URL.");
 
+  CLI::App* init = cli.add_subcommand(
+      "init", "Print a starter configuration from what is found here, without secrets");
+  std::string output;
+  init->add_option("--output,-o", output,
+                   "Write a new file instead; an existing one is not changed")
+      ->type_name("FILE");
+  init->footer("Exit: 0 written, 1 the file exists or cannot be written.");
+
   CLI::App* metrics = cli.add_subcommand("metrics", "List all metrics that can be published");
   bool markdown = false;
   metrics->add_flag("--markdown", markdown, "Print a Markdown page");
@@ -241,6 +250,7 @@ int run(int argc, char** argv) {
   if (*config_check) return check_configuration(config, strict);
   if (*config_reference) return print(configuration_reference());
   if (*config_permissions) return print(permissions_reference());
+  if (*init) return initialize(output);
   if (*health) return check_health(url);
   if (*metrics) return print(metrics_reference(markdown));
   if (*completion) return print(completion_script(cli, shell, kind_names()));

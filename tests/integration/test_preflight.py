@@ -1,4 +1,4 @@
-"""Warnings about what a valid configuration cannot use here, by `config check` and by the daemon."""
+"""Warnings about what a valid configuration cannot use here: `config check` and the daemon."""
 
 from __future__ import annotations
 

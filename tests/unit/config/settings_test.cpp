@@ -110,7 +110,9 @@ TEST(Settings, ReportAFileThatCannotBeRead) {
   const TempDirectory directory;
   const std::string missing = directory.path("missing.yaml");
   EXPECT_EQ(Document::load(missing)->problems().text(),
-            missing + ": cannot read the file: No such file or directory\n");
+            missing +
+                ": cannot read the file: No such file or directory: `vitalsd init` prints "
+                "one\n");
   EXPECT_EQ(Document::load(directory.path(""))->problems().text(),
             directory.path("") + ": cannot read the file: Is a directory\n");
 }

@@ -82,9 +82,8 @@ TEST_F(ReloadTest, InstallsNothingOfAnInvalidFile) {
   std::string problem;
   reloader.on_reloaded = [&](const std::string& why) { problem = why; };
   write(config("second") + "web: 5\nlog: 5\n");
-  const std::string lines =
-      file + ":2:6: web: must be a mapping of keys, not text: write KEY: VALUE\n" + file +
-      ":3:6: log: must be a mapping of keys, not text: write KEY: VALUE";
+  const std::string why = "must be a mapping of keys, not text: write KEY: VALUE";
+  const std::string lines = file + ":2:6: web: " + why + '\n' + file + ":3:6: log: " + why;
   EXPECT_EQ(reload(),
             "bad: Configuration is invalid, keeping the previous configuration:\n" + lines + '\n');
   EXPECT_EQ(installed, "");
