@@ -301,10 +301,11 @@ inline constexpr Metric kSnapshots(
 inline constexpr auto kMetrics =
     metric_list(kInfoTable, kErrors, kOtherErrors, kReplicationTable, kMasterTable, kReplicaTable,
                 kDatabaseTable, kHitRate, kListLength, kSnapshots, kCommandTable, kOtherCommands,
-                kSlowLogLength, kSlowLogLastId, kLastSlow, kLatencySpike, kLatencyDuration,
-                kLatencyPercentile, kOtherLatencies, kPermitted, kClusterTable, kClusterNodesTable,
-                kClusterNodeTable, kShardReplicas, kUnlistedNodes, kClusterViewTable,
-                kSentinelTable, kMonitoredTable, kMasterDetailsTable, kQuorum);
+                kSlowLogLength, kSlowLogLastId, kLastSlow, kCommandLogLength, kCommandLogLastId,
+                kCommandLogSize, kLatencySpike, kLatencyDuration, kLatencyPercentile,
+                kOtherLatencies, kPermitted, kClusterTable, kClusterNodesTable, kClusterNodeTable,
+                kShardReplicas, kUnlistedNodes, kClusterViewTable, kSentinelTable, kMonitoredTable,
+                kMasterDetailsTable, kQuorum);
 
 inline constexpr Check kMemoryCheck{.name = "memory",
                                     .unit = Unit::ratio,
@@ -318,6 +319,13 @@ inline constexpr Check kHitRateCheck{
     .warn = 0.80,
     .critical = {},
     .help = "share of lookups that found their key, over 5 minutes"};
+inline constexpr Check kEvictionsCheck{
+    .name = "evictions",
+    .unit = Unit::ratio,
+    .warn = 0.5,
+    .critical = {},
+    .help =
+        "keys evicted in 5 minutes over these and the keys that are left, if a policy evicts keys"};
 inline constexpr Check kListCheck{.name = "list_length",
                                   .worse = Worse::above,
                                   .warn = 1000,
@@ -347,10 +355,12 @@ inline constexpr Check kSavingCheck{
     .warn = {},
     .critical = 0,
     .help = "failures of the last snapshot, write and rewrite of the append-only file"};
-inline constexpr std::array<const Check*, 20> kChecks = {
-    &kMemoryCheck,        &kHitRateCheck,     &kListCheck,       &kSnapshotCheck,   &kClientsCheck,
-    &kFragmentationCheck, &kSavingCheck,      &kMasterLinkCheck, &kReplicaLagCheck, &kReplicasCheck,
-    &kSlotsCheck,         &kFailedNodesCheck, &kShardsCheck,     &kOneHostCheck,    &kViewsCheck,
-    &kMasterCheck,        &kQuorumCheck,      &kTiltCheck,       &kSentinelsCheck,  &kSurplusCheck};
+inline constexpr std::array<const Check*, 22> kChecks = {
+    &kSlowCommandsCheck, &kMemoryCheck,      &kHitRateCheck,    &kEvictionsCheck,
+    &kListCheck,         &kSnapshotCheck,    &kClientsCheck,    &kFragmentationCheck,
+    &kSavingCheck,       &kMasterLinkCheck,  &kReplicaLagCheck, &kReplicasCheck,
+    &kSlotsCheck,        &kFailedNodesCheck, &kShardsCheck,     &kOneHostCheck,
+    &kViewsCheck,        &kMasterCheck,      &kQuorumCheck,     &kTiltCheck,
+    &kSentinelsCheck,    &kSurplusCheck};
 
 }  // namespace vitalsd::redis

@@ -7,8 +7,8 @@
 #include "probes/net/redis_connection.hpp"
 #include "probes/net/unix_socket.hpp"
 #include "probes/probe.hpp"
+#include "probes/redis/cache_window.hpp"
 #include "probes/redis/cluster_walk.hpp"
-#include "probes/redis/hit_rate.hpp"
 #include "probes/redis/info.hpp"
 #include "probes/redis/metrics.hpp"
 
@@ -154,7 +154,7 @@ class RedisProbe final : public Probe {
         out.fail(Reason::mismatch,
                  "the server is not a node of a cluster: remove the option cluster_nodes");
       }
-      co_await slow_lane_.add(*connection, commands_info, out);
+      co_await slow_lane_.add(*connection, info, commands_info, out);
     }
     kept_.keep(std::move(connection));
   }
@@ -170,7 +170,7 @@ class RedisProbe final : public Probe {
 
   void inherit(Probe& predecessor) override {
     auto& old = dynamic_cast<RedisProbe&>(predecessor);
-    hit_rate_ = std::move(old.hit_rate_);
+    cache_ = std::move(old.cache_);
     unsaved_ = old.unsaved_;
     replication_ = old.replication_;
     // A connection that was made with other options may be one to a server that is no longer
@@ -198,21 +198,36 @@ class RedisProbe final : public Probe {
     add_errors(info, out);
     check_clients(info, out);
     check_saving(info, out);
-    add_hit_rate(info, commands, out);
+    add_cache(info, commands, out);
   }
 
-  void add_hit_rate(const RedisInfo& info, const RedisInfo& commands, SampleSet& out) {
+  void add_cache(const RedisInfo& info, const RedisInfo& commands, SampleSet& out) {
     const auto hits = redis::Field("keyspace_hits")(info);
     const auto misses = redis::Field("keyspace_misses")(info);
-    if (!hits || !misses) return;
     const std::string_view llen = commands.text("cmdstat_llen");
-    hit_rate_.add(std::chrono::steady_clock::now(), info.text("run_id"),
-                  {.hits = *hits,
-                   .misses = *misses,
-                   .list_lengths = to_number(sub_field(llen, "calls")).value_or(0)});
-    const std::optional<double> rate = hit_rate_.rate();
+    cache_.add(std::chrono::steady_clock::now(), info.text("run_id"),
+               {.hits = hits.value_or(0),
+                .misses = misses.value_or(0),
+                .list_lengths = to_number(sub_field(llen, "calls")).value_or(0),
+                .evictions = info.number("evicted_keys").value_or(0)});
+    const std::optional<double> rate = hits && misses ? cache_.hit_rate() : std::nullopt;
     out.add(redis::kHitRate, rate);
     if (rate) out.check(redis::kHitRateCheck, *rate);
+    check_evictions(info, out);
+  }
+
+  // A cache is full and evicts keys all the time. It is too small if it evicts them before they can
+  // be of use. Without a policy, the server refuses writes instead (RedisRefusesWrites).
+  void check_evictions(const RedisInfo& info, SampleSet& out) const {
+    const std::string_view policy = info.text("maxmemory_policy");
+    if (policy.empty() || policy == "noeviction") return;
+    if (info.number("maxmemory").value_or(0) <= 0) return;
+    double keys = 0;
+    for (const auto& [db, compound] : info.numbered("db")) {
+      keys += to_number(sub_field(compound, "keys")).value_or(0);
+    }
+    const double evicted = cache_.evictions();
+    out.check(redis::kEvictionsCheck, evicted > 0 ? evicted / (evicted + keys) : 0);
   }
 
   static void add_errors(const RedisInfo& info, SampleSet& out) {
@@ -304,10 +319,10 @@ class RedisProbe final : public Probe {
       if (reply.kind == net::RedisReply::Kind::integer) {
         part.add(redis::kListLength, static_cast<double>(reply.integer), db, key);
         part.check(redis::kListCheck, static_cast<double>(reply.integer), key);
-        hit_rate_.exclude(reply.integer > 0);
+        cache_.exclude(reply.integer > 0);
       } else {
         const ProbeError error = net::redis_error(reply.text);
-        if (reply.text.starts_with("WRONGTYPE")) hit_rate_.exclude(true);
+        if (reply.text.starts_with("WRONGTYPE")) cache_.exclude(true);
         part.fail(error.reason(), error.what());
       }
       part.complete();
@@ -324,7 +339,7 @@ class RedisProbe final : public Probe {
   redis::SlowLane slow_lane_;
   std::optional<redis::ClusterWalk> walk_;  // of the option cluster_nodes
   bool is_lost_ = false;  // cluster_nodes: the last run did not read the cluster from the server
-  HitRateWindow hit_rate_;
+  CacheWindow cache_;
   Backlog unsaved_;
   redis::PermittedCommands permitted_;
   std::optional<bool> saves_;  // whether the server saves snapshots

@@ -75,15 +75,30 @@ void add_latency_percentiles(const RedisInfo& info, Part& out) {
   }
 }
 
-// Entries of (id, Unix time, microseconds, command, client, name).
-void add_slow_log(const RedisReply& reply, Part& out) {
-  if (reply.kind != RedisReply::Kind::list) return;
-  if (reply.items.empty()) return;
+void SlowCommands::add(std::string_view run_id, std::int64_t last_id) {
+  count_.reset();
+  if (last_id_ && run_id == run_id_) {
+    // After SLOWLOG RESET the log is empty, and the numbers continue.
+    last_id = std::max(last_id, *last_id_);
+    count_ = static_cast<double>(last_id - *last_id_);
+  }
+  run_id_ = run_id;
+  last_id_ = last_id;
+}
+
+// Entries of (id, Unix time, value, command, client, name).
+std::optional<LogEntry> read_log_entry(const RedisReply& reply) {
+  if (reply.kind != RedisReply::Kind::list || reply.items.empty()) return std::nullopt;
   const std::vector<RedisReply>& entry = reply.items.front().items;
-  constexpr std::size_t kDuration = 2;
-  if (entry.size() <= kDuration || entry[0].kind != RedisReply::Kind::integer) return;
-  out.add(kSlowLogLastId, static_cast<double>(entry[0].integer));
-  out.add(kLastSlow, static_cast<double>(entry[kDuration].integer) / kMicroseconds);
+  constexpr std::size_t kValue = 2;
+  if (entry.size() <= kValue || entry[0].kind != RedisReply::Kind::integer) return std::nullopt;
+  return LogEntry{.id = entry[0].integer, .value = static_cast<double>(entry[kValue].integer)};
+}
+
+bool has_command_log(const RedisInfo& info) {
+  const std::string_view version = info.text("valkey_version");
+  const std::string_view major_minor = version.substr(0, version.rfind('.'));
+  return to_number(major_minor).value_or(0) >= 8.1;
 }
 
 // Entries of (event, Unix time, milliseconds, highest milliseconds).
@@ -105,8 +120,23 @@ void add_latency(const RedisReply& reply, Part& out) {
   }
 }
 
-asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, const RedisInfo& commands,
-                                     SampleSet& out) {
+asio::awaitable<void> SlowLane::read_command_log(net::RedisConnection& connection, Part& part,
+                                                 SampleSet& out) {
+  for (const char* type : {"large-request", "large-reply"}) {
+    const auto length = co_await permitted_.ask(connection, {"COMMANDLOG", "LEN", type}, out);
+    if (length && length->kind == RedisReply::Kind::integer) {
+      part.add(kCommandLogLength, static_cast<double>(length->integer), type);
+    }
+    const auto log = co_await permitted_.ask(connection, {"COMMANDLOG", "GET", "1", type}, out);
+    if (const auto entry = log ? read_log_entry(*log) : std::nullopt) {
+      part.add(kCommandLogLastId, static_cast<double>(entry->id), type);
+      part.add(kCommandLogSize, entry->value, type);
+    }
+  }
+}
+
+asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, const RedisInfo& info,
+                                     const RedisInfo& commands, SampleSet& out) {
   Part part;
   add_commands(commands, part);
   out.doing("waiting for INFO latencystats");
@@ -117,7 +147,12 @@ asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, const Red
   }
 
   if (const auto reply = co_await permitted_.ask(connection, {"SLOWLOG", "GET", "1"}, out)) {
-    add_slow_log(*reply, part);
+    const std::optional<LogEntry> entry = read_log_entry(*reply);
+    slow_commands_.add(info.text("run_id"), entry ? entry->id : -1);
+    if (entry) {
+      part.add(kSlowLogLastId, static_cast<double>(entry->id));
+      part.add(kLastSlow, entry->value / kMicroseconds);
+    }
   }
   if (const auto reply = co_await permitted_.ask(connection, {"SLOWLOG", "LEN"}, out)) {
     if (reply->kind == RedisReply::Kind::integer) {
@@ -128,6 +163,7 @@ asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, const Red
     add_latency(*reply, part);
   }
 
+  if (has_command_log(info)) co_await read_command_log(connection, part, out);
   permitted_.publish(part);
   Rendering rendering;
   std::size_t duplicates = 0;
@@ -135,14 +171,15 @@ asio::awaitable<void> SlowLane::read(net::RedisConnection& connection, const Red
   lines_ = to_fragment(std::move(rendering));
 }
 
-asio::awaitable<void> SlowLane::add(net::RedisConnection& connection, const RedisInfo& commands,
-                                    SampleSet& out) {
+asio::awaitable<void> SlowLane::add(net::RedisConnection& connection, const RedisInfo& info,
+                                    const RedisInfo& commands, SampleSet& out) {
   const auto now = std::chrono::steady_clock::now();
   if (!read_at_ || now - *read_at_ >= kInterval) {
-    co_await read(connection, commands, out);
+    co_await read(connection, info, commands, out);
     read_at_ = now;
   }
   out.attach(lines_);
+  if (const auto count = slow_commands_.count()) out.check(kSlowCommandsCheck, *count);
 }
 
 }  // namespace vitalsd::redis

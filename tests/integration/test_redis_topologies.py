@@ -420,7 +420,7 @@ def test_the_slow_lane(vitalsd: Daemon, start: Start) -> None:
     server.ask("LPUSH", "list", "a")
     assert "WRONGTYPE" in server.ask("GET", "list")
     server.ask("DEBUG", "SLEEP", "0.02")
-    daemon = vitalsd([probe(server)], **QUICK)
+    daemon = vitalsd([probe(server, checks={"slow_commands": {"warn": 3}})], **QUICK)
     daemon.wait_ok("cache")
     assert daemon.value("redis_commands_total", cmd="get") == 4
     assert daemon.value("redis_commands_failed_calls_total", cmd="get") == 1
@@ -434,6 +434,13 @@ def test_the_slow_lane(vitalsd: Daemon, start: Start) -> None:
     spike = daemon.value("redis_latency_spike_duration_seconds", event_name="command")
     assert spike and 0.02 <= spike < 1
     assert daemon.value("vitalsd_redis_command_permitted", command="slowlog|get") == 1
+    assert status(daemon, "slow_commands") is None  # those before the first reading are older
+    for _ in range(4):
+        server.ask("DEBUG", "SLEEP", "0.002")
+    server.command("CLIENT", "KILL", "TYPE", "normal")  # the next reading is over a new connection
+    daemon.wait_for("vitalsd_check_status", 1, check="slow_commands")
+    server.command("CLIENT", "KILL", "TYPE", "normal")
+    daemon.wait_for("vitalsd_check_status", 0, check="slow_commands")
 
 
 def test_a_slow_lane_without_permission(vitalsd: Daemon, start: Start) -> None:
@@ -460,6 +467,28 @@ def test_a_server_that_cannot_save(vitalsd: Daemon, start: Start) -> None:
     server.dump.rmdir()
     server.command("BGSAVE")
     daemon.wait_for("vitalsd_check_status", 0, check="saving")
+
+
+def test_a_cache_that_evicts(vitalsd: Daemon, start: Start) -> None:
+    """A full cache is healthy. It is too small if most keys are evicted within five minutes."""
+    server = start("--maxmemory-policy", "allkeys-lru")
+    server.fill(20 << 20)  # some 200 keys
+    daemon = vitalsd([probe(server)], **QUICK)
+    daemon.wait_ok("cache")
+    assert status(daemon, "evictions") is None  # without a limit
+    server.set_max_memory(server.used_memory - (2 << 20))
+    server.command("SET", "a", 1)  # the server makes room
+    daemon.wait_for("redis_evicted_keys_total", lambda now: now >= 10)
+    daemon.wait_for("vitalsd_check_status", 0, check="evictions")
+    server.fill_over(40 << 20)
+    daemon.wait_for("vitalsd_check_status", 1, check="evictions")
+    server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    daemon.wait_for("vitalsd_check_status", None, check="evictions")
+    before = daemon.value("redis_evicted_keys_total")
+    server.set_max_memory(10 << 20)
+    assert server.ask("SET", "b", 1).startswith("OOM")
+    daemon.wait_for("redis_errors_total", lambda now: now >= 1, err="OOM")
+    assert daemon.value("redis_evicted_keys_total") == before
 
 
 def test_clients_and_their_limit(vitalsd: Daemon, start: Start) -> None:

@@ -48,6 +48,7 @@ def probe(server: Redis | Sentinel, name: str = "cache", **options: object) -> d
 
 
 def test_a_server(vitalsd: Daemon, start: Start, version: str) -> None:
+    name, own = version.split("-")
     server = start("--slowlog-log-slower-than", "1000", "--latency-monitor-threshold", "1")
     server.command("RPUSH", "queue", "a", "b")
     assert "WRONGTYPE" in server.ask("GET", "queue")
@@ -56,12 +57,15 @@ def test_a_server(vitalsd: Daemon, start: Start, version: str) -> None:
     server.command("ACL", "SETUSER", "watcher", "on", ">secret", "~queue", "-@all", "+info", "+llen")
     watcher = probe(server, "watcher", lists=["queue"], password={"env": "WATCHER"})
     watcher |= {"url": f"redis://watcher@127.0.0.1:{server.port}"}
+    if name == "valkey":
+        server.command("CONFIG", "SET", "commandlog-request-larger-than", "10000")
+        server.command("SET", "large", "x" * 20_000)
+        server.command("DEL", "large")
     daemon = vitalsd(
         [probe(server, lists=["queue"]), watcher], environment={"WATCHER": "secret"}, **QUICK
     )
     daemon.wait_ok("cache")
     daemon.wait_ok("watcher")  # a user with the least rights loses the readings of the others
-    name, own = version.split("-")
     assert daemon.value("redis_server_info", probe="cache", server_name=name, version=own) == 1
     reported = own if name == "redis" else "7.2.4"  # what Valkey says that it is compatible with
     labels = {"role": "master", "redis_mode": "standalone", "redis_version": reported}
@@ -84,6 +88,19 @@ def test_a_server(vitalsd: Daemon, start: Start, version: str) -> None:
     assert daemon.value("redis_errors_total", probe="cache", err="WRONGTYPE") == 1
     spike = daemon.value("redis_latency_spike_duration_seconds", probe="cache", event_name="command")
     assert spike and 0.02 <= spike < 1
+    logs = {
+        kind: daemon.value("redis_commandlog_length", probe="cache", type=kind)
+        for kind in ("large-request", "large-reply")
+    }
+    if name == "valkey":
+        assert logs == {"large-request": 1, "large-reply": 0}
+        size = daemon.value(
+            "redis_commandlog_last_size_bytes", probe="cache", type="large-request"
+        )
+        assert size and 20_000 < size < 21_000
+        assert daemon.value("redis_commandlog_last_id", probe="cache", type="large-request") == 0
+    else:
+        assert set(logs.values()) == {None}
     is_new = version != "redis-6.2.14"
     latency = {"probe": "cache", "cmd": "debug", "quantile": "50"}
     assert daemon.absent("redis_latency_percentiles_usec", **latency) != is_new

@@ -136,6 +136,12 @@ class Redis(Server):
             prefix = secrets.token_hex(4)
             self.command("DEBUG", "POPULATE", missing // value + 1, prefix, value)
 
+    def fill_over(self, size: int) -> None:
+        """Writes keys of this size in total. A full server evicts others for them."""
+        value = "x" * 98_000
+        keys = (f"SET {secrets.token_hex(4)} {value}" for _ in range(size // len(value) + 1))
+        self.ask(lines="\n".join(keys) + "\n")
+
     def empty(self) -> None:
         self.command("FLUSHALL", "SYNC")
 

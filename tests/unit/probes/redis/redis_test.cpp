@@ -324,6 +324,17 @@ TEST_F(RedisTest, PublishesTheHitRateWithoutItsOwnLookUps) {
   EXPECT_EQ(run.reading("hit_rate"), std::nullopt);
 }
 
+TEST_F(RedisTest, JudgesEvictionsByThePolicy) {
+  const auto probe = fixture.make("redis", options());
+  EXPECT_EQ(fixture.observe(*probe).reading("evictions"), 0);
+  set_field("evicted_keys", "45");  // 39 more, with 13 keys left
+  EXPECT_EQ(fixture.observe(*probe).reading("evictions"), 0.75);
+  set_field("maxmemory_policy", "noeviction");
+  EXPECT_EQ(observe().reading("evictions"), std::nullopt);
+  set_field("maxmemory", "0");
+  EXPECT_EQ(observe().reading("evictions"), std::nullopt);
+}
+
 TEST_F(RedisTest, InheritsTheConnectionAndTheHitRate) {
   const auto old = fixture.make("redis", options());
   fixture.observe(*old);

@@ -113,15 +113,35 @@ TEST(SlowLane, KeepsTheSlowestCommandsAndCountsTheOthers) {
   EXPECT_EQ(part.size(), SlowLane::kMaxPercentiles + 2 * (SlowLane::kMaxLatencies - 1) + 1);
 }
 
-TEST(SlowLane, ReadsTheLatestEntryOfTheSlowLog) {
-  Part part;
-  add_slow_log(
-      list({list({integer(14), integer(1700000000), integer(250000), list({text("GET")})})}), part);
-  const std::string page = lines(part);
-  EXPECT_TRUE(page.contains("redis_slowlog_last_id{probe=\"p\",instance=\"p\"} 14\n")) << page;
-  EXPECT_TRUE(page.contains(
-      "redis_last_slow_execution_duration_seconds{probe=\"p\",instance=\"p\"} 0.25\n"));
-  EXPECT_FALSE(page.contains("GET"));
+TEST(SlowLane, ReadsTheLatestEntryOfALog) {
+  const auto entry = read_log_entry(
+      list({list({integer(14), integer(1700000000), integer(250000), list({text("GET")})})}));
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->id, 14);
+  EXPECT_EQ(entry->value, 250000);
+}
+
+TEST(SlowLane, CountsSlowCommandsByTheirNumbers) {
+  SlowCommands commands;
+  commands.add("a", 7);
+  EXPECT_EQ(commands.count(), std::nullopt);  // of an unknown time
+  commands.add("a", 9);
+  EXPECT_EQ(commands.count(), 2);
+  commands.add("a", -1);  // SLOWLOG RESET
+  EXPECT_EQ(commands.count(), 0);
+  commands.add("a", 10);
+  EXPECT_EQ(commands.count(), 1);
+  commands.add("b", -1);  // a restart
+  EXPECT_EQ(commands.count(), std::nullopt);
+  commands.add("b", 0);
+  EXPECT_EQ(commands.count(), 1);
+}
+
+TEST(SlowLane, KnowsWhichServersLogLargeCommands) {
+  EXPECT_TRUE(has_command_log(RedisInfo("valkey_version:8.1.0\r\n")));
+  EXPECT_TRUE(has_command_log(RedisInfo("valkey_version:10.0.1\r\n")));
+  EXPECT_FALSE(has_command_log(RedisInfo("valkey_version:8.0.2\r\n")));
+  EXPECT_FALSE(has_command_log(RedisInfo("redis_version:8.2.3\r\n")));
 }
 
 TEST(SlowLane, ReadsLatencyEvents) {
@@ -140,9 +160,8 @@ TEST(SlowLane, IgnoresRepliesOfAnotherForm) {
   for (const net::RedisReply& reply :
        {text("x"), list({}), list({text("x")}), list({list({})}), list({list({text("a")})}),
         list({list({text("a"), text("b"), text("c")})})}) {
-    add_slow_log(reply, part);
+    EXPECT_FALSE(read_log_entry(reply));
   }
-  EXPECT_EQ(part.size(), 0U);
   for (const net::RedisReply& reply :
        {integer(1), list({integer(1)}), list({list({integer(1)})})}) {
     add_latency(reply, part);

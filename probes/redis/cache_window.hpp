@@ -1,6 +1,7 @@
-// The share of lookups in the last minutes that found their key, computed from the server's
-// counters. The counters are reset when the server restarts. The average since the start of the
-// server would hide a cache that has just become ineffective. Pure.
+// What happened to a cache in the last minutes: the share of lookups that found their key, and keys
+// that were evicted. Computed from the server's counters. The counters are reset when the server
+// restarts. The average since the start of the server would hide a cache that has just become
+// ineffective. Pure.
 #pragma once
 
 #include <chrono>
@@ -12,7 +13,7 @@
 
 namespace vitalsd {
 
-class HitRateWindow {
+class CacheWindow {
  public:
   using Time = std::chrono::steady_clock::time_point;
   static constexpr std::chrono::minutes kWindow{5};
@@ -27,6 +28,7 @@ class HitRateWindow {
     double hits = 0;
     double misses = 0;
     double list_lengths = 0;  ///< calls of LLEN by all clients
+    double evictions = 0;     ///< keys
   };
 
   /// Adds the current values. A different `run_id` means that the server has restarted.
@@ -42,7 +44,10 @@ class HitRateWindow {
   /// window for which there is data. Returns nothing if there were fewer than kMinLookups. Calls of
   /// LLEN by other clients, such as another vitalsd, are no use of a cache. The server does not
   /// report how many of them found their key, so they can only be subtracted in proportion.
-  [[nodiscard]] std::optional<double> rate() const;
+  [[nodiscard]] std::optional<double> hit_rate() const;
+
+  /// Keys that were evicted in the window.
+  [[nodiscard]] double evictions() const;
 
  private:
   struct Point {

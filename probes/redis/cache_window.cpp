@@ -1,4 +1,4 @@
-#include "probes/redis/hit_rate.hpp"
+#include "probes/redis/cache_window.hpp"
 
 #include <algorithm>
 
@@ -11,7 +11,7 @@ constexpr std::chrono::seconds kMinDistance{2};
 
 }  // namespace
 
-void HitRateWindow::add(Time now, std::string_view run_id, const Counters& counters) {
+void CacheWindow::add(Time now, std::string_view run_id, const Counters& counters) {
   if (points_.empty()) {
     points_.push_back({now, {}});
   } else {
@@ -20,7 +20,8 @@ void HitRateWindow::add(Time now, std::string_view run_id, const Counters& count
         run_id != run_id_ || counters.hits < last_.hits || counters.misses < last_.misses;
     const Point& last = points_.back();
     Point next{now, last.sums};
-    for (const auto counter : {&Counters::hits, &Counters::misses, &Counters::list_lengths}) {
+    for (const auto counter :
+         {&Counters::hits, &Counters::misses, &Counters::list_lengths, &Counters::evictions}) {
       const double all = counters.*counter - (reset ? 0 : last_.*counter);
       next.sums.*counter += std::max(all - own_.*counter, 0.0);
     }
@@ -37,7 +38,7 @@ void HitRateWindow::add(Time now, std::string_view run_id, const Counters& count
   while (points_.size() > 2 && now - points_[1].time >= kWindow) points_.pop_front();
 }
 
-std::optional<double> HitRateWindow::rate() const {
+std::optional<double> CacheWindow::hit_rate() const {
   if (points_.empty()) return std::nullopt;
   const Counters& start = points_.front().sums;
   const Counters& end = points_.back().sums;
@@ -47,6 +48,11 @@ std::optional<double> HitRateWindow::rate() const {
   const double others = lookups - other_lists;
   if (others < kMinLookups || other_lists > kMaxOtherLists * others) return std::nullopt;
   return hits / lookups;
+}
+
+double CacheWindow::evictions() const {
+  if (points_.empty()) return 0;
+  return points_.back().sums.evictions - points_.front().sums.evictions;
 }
 
 }  // namespace vitalsd

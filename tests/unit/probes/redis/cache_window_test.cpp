@@ -1,4 +1,4 @@
-#include "probes/redis/hit_rate.hpp"
+#include "probes/redis/cache_window.hpp"
 
 #include <chrono>
 #include <optional>
@@ -10,109 +10,118 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class HitRateTest : public testing::Test {
+class CacheWindowTest : public testing::Test {
  protected:
-  static HitRateWindow::Time at(std::chrono::seconds time) {
-    return HitRateWindow::Time(1h + time);
-  }
+  static CacheWindow::Time at(std::chrono::seconds time) { return CacheWindow::Time(1h + time); }
 
-  HitRateWindow window;
+  CacheWindow window;
 };
 
-TEST_F(HitRateTest, NeedsTwoReadings) {
-  EXPECT_EQ(window.rate(), std::nullopt);
+TEST_F(CacheWindowTest, NeedsTwoReadings) {
+  EXPECT_EQ(window.hit_rate(), std::nullopt);
   window.add(at(0s), "a", {.hits = 1'000'000, .misses = 0});  // since the start of the server
-  EXPECT_EQ(window.rate(), std::nullopt);
+  EXPECT_EQ(window.hit_rate(), std::nullopt);
 }
 
-TEST_F(HitRateTest, IsTheShareSinceTheFirstReading) {
+TEST_F(CacheWindowTest, IsTheShareSinceTheFirstReading) {
   window.add(at(0s), "a", {.hits = 1'000'000, .misses = 0});
   window.add(at(30s), "a", {.hits = 1'000'030, .misses = 10});
-  EXPECT_EQ(window.rate(), 0.75);
+  EXPECT_EQ(window.hit_rate(), 0.75);
 }
 
-TEST_F(HitRateTest, NeedsTenLookUps) {
+TEST_F(CacheWindowTest, NeedsTenLookUps) {
   window.add(at(0s), "a", {.hits = 0, .misses = 0});
   window.add(at(30s), "a", {.hits = 0, .misses = 9});
-  EXPECT_EQ(window.rate(), std::nullopt);
+  EXPECT_EQ(window.hit_rate(), std::nullopt);
   window.add(at(60s), "a", {.hits = 0, .misses = 10});
-  EXPECT_EQ(window.rate(), 0);
+  EXPECT_EQ(window.hit_rate(), 0);
 }
 
-TEST_F(HitRateTest, DiscardsReadingsOutsideTheWindow) {
+TEST_F(CacheWindowTest, DiscardsReadingsOutsideTheWindow) {
   window.add(at(0s), "a", {.hits = 0, .misses = 0});
   window.add(at(30s), "a", {.hits = 100, .misses = 0});
   window.add(at(330s), "a", {.hits = 100, .misses = 100});  // the hits are older than the window
-  EXPECT_EQ(window.rate(), 0);
+  EXPECT_EQ(window.hit_rate(), 0);
 }
 
-TEST_F(HitRateTest, KeepsReadingsInsideTheWindow) {
+TEST_F(CacheWindowTest, KeepsReadingsInsideTheWindow) {
   window.add(at(0s), "a", {.hits = 0, .misses = 0});
   window.add(at(30s), "a", {.hits = 100, .misses = 0});
   window.add(at(299s), "a", {.hits = 100, .misses = 100});
-  EXPECT_EQ(window.rate(), 0.5);
+  EXPECT_EQ(window.hit_rate(), 0.5);
 }
 
-TEST_F(HitRateTest, ContinuesAcrossARestartOfTheServer) {
+TEST_F(CacheWindowTest, ContinuesAcrossARestartOfTheServer) {
   window.add(at(0s), "a", {.hits = 1000, .misses = 1000});
   window.add(at(30s), "a", {.hits = 1020, .misses = 1000});
   window.add(at(60s), "b", {.hits = 30, .misses = 50});  // all of these happened after the restart
-  EXPECT_EQ(window.rate(), 0.5);
+  EXPECT_EQ(window.hit_rate(), 0.5);
 }
 
-TEST_F(HitRateTest, DetectsARestartByTheRunIdAlone) {
+TEST_F(CacheWindowTest, DetectsARestartByTheRunIdAlone) {
   window.add(at(0s), "a", {.hits = 10, .misses = 10});
   window.add(at(30s), "b",
              {.hits = 30, .misses = 10});  // the counters increased, but the run_id differs
-  EXPECT_EQ(window.rate(), 0.75);
+  EXPECT_EQ(window.hit_rate(), 0.75);
 }
 
-TEST_F(HitRateTest, ContinuesAcrossAResetOfTheCounters) {
+TEST_F(CacheWindowTest, ContinuesAcrossAResetOfTheCounters) {
   window.add(at(0s), "a", {.hits = 1000, .misses = 1000});
   window.add(at(30s), "a", {.hits = 10, .misses = 30});
-  EXPECT_EQ(window.rate(), 0.25);
+  EXPECT_EQ(window.hit_rate(), 0.25);
 }
 
-TEST_F(HitRateTest, ExcludesTheProbesOwnLookUps) {
+TEST_F(CacheWindowTest, ExcludesTheProbesOwnLookUps) {
   window.add(at(0s), "a", {.hits = 0, .misses = 0});
   for (int i = 0; i < 20; ++i) window.exclude(i < 5);
   window.add(at(30s), "a", {.hits = 15, .misses = 25, .list_lengths = 20});
-  EXPECT_EQ(window.rate(), 0.5);
+  EXPECT_EQ(window.hit_rate(), 0.5);
   window.add(at(60s), "a", {.hits = 25, .misses = 25});  // nothing more is excluded
-  EXPECT_EQ(window.rate(), 20.0 / 30);
+  EXPECT_EQ(window.hit_rate(), 20.0 / 30);
 }
 
 // Such as those of another vitalsd.
-TEST_F(HitRateTest, IsUnknownIfMostLookUpsAreOfListsByOthers) {
+TEST_F(CacheWindowTest, IsUnknownIfMostLookUpsAreOfListsByOthers) {
   window.add(at(0s), "a", {.hits = 7, .misses = 7, .list_lengths = 1000});
   window.exclude(true);
   window.add(at(30s), "a", {.hits = 108, .misses = 17, .list_lengths = 1011});
-  EXPECT_EQ(window.rate(), 100.0 / 110);  // 10 of 110
+  EXPECT_EQ(window.hit_rate(), 100.0 / 110);  // 10 of 110
   window.add(at(60s), "a", {.hits = 108, .misses = 18, .list_lengths = 1012});
-  EXPECT_EQ(window.rate(), std::nullopt);
+  EXPECT_EQ(window.hit_rate(), std::nullopt);
   window.add(at(90s), "a", {.hits = 118, .misses = 18, .list_lengths = 1012});
-  EXPECT_EQ(window.rate(), 110.0 / 121);
+  EXPECT_EQ(window.hit_rate(), 110.0 / 121);
 }
 
-TEST_F(HitRateTest, NeedsTenLookUpsBesidesThoseOfLists) {
+TEST_F(CacheWindowTest, NeedsTenLookUpsBesidesThoseOfLists) {
   window.add(at(0s), "a", {});
   window.add(at(30s), "a", {.hits = 10, .misses = 0, .list_lengths = 1});
-  EXPECT_EQ(window.rate(), std::nullopt);
+  EXPECT_EQ(window.hit_rate(), std::nullopt);
   window.add(at(60s), "a", {.hits = 11, .misses = 0, .list_lengths = 1});
-  EXPECT_EQ(window.rate(), 1);
+  EXPECT_EQ(window.hit_rate(), 1);
 }
 
-TEST_F(HitRateTest, NeverGoesBelowZero) {
+TEST_F(CacheWindowTest, CountsEvictions) {
+  EXPECT_EQ(window.evictions(), 0);
+  window.add(at(0s), "a", {.evictions = 1000});  // since the start of the server
+  EXPECT_EQ(window.evictions(), 0);
+  window.add(at(30s), "a", {.evictions = 1010});
+  window.add(at(60s), "b", {.evictions = 5});
+  EXPECT_EQ(window.evictions(), 15);
+  window.add(at(331s), "b", {.evictions = 6});
+  EXPECT_EQ(window.evictions(), 6);
+}
+
+TEST_F(CacheWindowTest, NeverGoesBelowZero) {
   window.add(at(0s), "a", {.hits = 0, .misses = 0});
   for (int i = 0; i < 100; ++i) window.exclude(false);
   window.add(at(30s), "a", {.hits = 20, .misses = 0});
-  EXPECT_EQ(window.rate(), 1);
+  EXPECT_EQ(window.hit_rate(), 1);
 }
 
-TEST_F(HitRateTest, DoesNotDependOnTheInterval) {
+TEST_F(CacheWindowTest, DoesNotDependOnTheInterval) {
   for (int i = 0; i <= 3000; ++i)
-    window.add(HitRateWindow::Time(i * 100ms), "a", {.hits = 3.0 * i, .misses = 1.0 * i});
-  EXPECT_EQ(window.rate(), 0.75);
+    window.add(CacheWindow::Time(i * 100ms), "a", {.hits = 3.0 * i, .misses = 1.0 * i});
+  EXPECT_EQ(window.hit_rate(), 0.75);
 }
 
 }  // namespace
