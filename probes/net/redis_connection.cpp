@@ -254,7 +254,10 @@ asio::awaitable<std::vector<RedisReply>> RedisConnection::ask_all(
   for (const std::vector<std::string>& words : commands) text += format(words);
   co_await stream_.write(text);
   std::vector<RedisReply> replies;
-  while (replies.size() < commands.size()) replies.push_back(co_await next_reply());
+  do {
+    replies.push_back(co_await next_reply());
+    // A server that refuses a connection sends one error, and closes it.
+  } while (replies.back().kind != RedisReply::Kind::error && replies.size() < commands.size());
   co_return replies;
 }
 

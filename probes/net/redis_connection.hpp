@@ -50,7 +50,8 @@ class RedisConnection {
   /// reply that is not RESP2 or exceeds the limits of RespReader.
   asio::awaitable<RedisReply> ask(std::vector<std::string> words);
 
-  /// Like ask() for several commands, which are sent together: one round trip.
+  /// Like ask() for several commands, which are sent together: one round trip. Returns the replies
+  /// up to the first error. If other replies are missing, the connection must be closed.
   asio::awaitable<std::vector<RedisReply>> ask_all(std::vector<std::vector<std::string>> commands);
 
   /// Like ask(), but throws for an error reply, see redis_error(), and for a reply of another kind.

@@ -176,6 +176,12 @@ TEST_F(RedisTest, ReportsTheServersError) {
   }
 }
 
+TEST_F(RedisTest, ReportsTheErrorOfAServerThatClosesTheConnection) {
+  replies["INFO"] = "-ERR max number of clients reached\r\n";
+  peer.last_command = "INFO";
+  EXPECT_EQ(observe().failure(), "overload: ERR max number of clients reached");
+}
+
 TEST_F(RedisTest, AuthenticatesAndSelectsTheDatabase) {
   const test::TempDirectory directory;
   const std::string secret = directory.file("password", "hush hush\n");
