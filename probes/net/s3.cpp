@@ -4,6 +4,7 @@
 #include "probes/error.hpp"
 #include "probes/net/configured_files.hpp"
 #include "probes/net/http_proxy.hpp"
+#include "probes/net/http_secrets.hpp"
 #include "probes/net/offload.hpp"
 #include "probes/net/options.hpp"
 
@@ -116,6 +117,20 @@ S3Page parse_s3_page(std::string_view xml) {
   return page;
 }
 
+namespace {
+
+// A failure of the token service carries no information about the store.
+ProbeError token_service_failure(const config::Url& service, const ProbeError& error) {
+  if (!is_up(error.reason())) return error;  // a file, or a proxy
+  const bool is_refusal = error.reason() == Reason::auth || error.reason() == Reason::permission;
+  const std::string name = config::Endpoint{service.host, port_of(service)}.text();
+  const std::string detail = error.what();
+  return {is_refusal ? Reason::config : Reason::internal,
+          "the token service " + (detail.starts_with(name) ? "" : name + ": ") + detail};
+}
+
+}  // namespace
+
 ProbeError s3_error(int status, std::string_view xml) {
   struct Row {
     std::string_view code;
@@ -226,6 +241,23 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   // year.
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (assumed_ && now < assumed_until_) co_return *assumed_;
+  try {
+    co_await request_role(out);
+  } catch (const ProbeError& error) {
+    throw token_service_failure(token_service(), error);
+  }
+  co_return *assumed_;
+}
+
+config::Url S3Bucket::token_service() const {
+  if (options_.sts_endpoint) return *options_.sts_endpoint;
+  config::Url url;
+  url.scheme = "https";
+  url.host = "sts." + options_.region + ".amazonaws.com";
+  return url;
+}
+
+asio::awaitable<void> S3Bucket::request_role(SampleSet& out) {
   const std::string role = environment_text("AWS_ROLE_ARN");
   if (role.empty()) throw ProbeError(Reason::config, "AWS_ROLE_ARN is not set");
   const std::string session = environment_text("AWS_ROLE_SESSION_NAME");
@@ -233,12 +265,7 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   const std::string token = co_await environment_.files.read(token_file, out);
   HttpRequest request;
   request.method = "POST";
-  if (options_.sts_endpoint) {
-    request.url = *options_.sts_endpoint;
-  } else {
-    request.url.scheme = "https";
-    request.url.host = "sts." + options_.region + ".amazonaws.com";
-  }
+  request.url = token_service();
   if (request.url.path.empty()) request.url.path = "/";
   request.headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
   request.body = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=" +
@@ -248,7 +275,10 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
   co_await options_.route.apply(request, environment_.files, out);
   request.tls = options_.tls;
   request.max_body = kMaxSmallBytes;
-  const HttpResponse response = co_await environment_.http.perform(request, out);
+  conceal_secrets(request, out);
+  out.doing("waiting for a response from the token service " + request.url.host, Reason::internal);
+  SampleSet steps;  // a timeout of this request is not one of the store
+  const HttpResponse response = co_await environment_.http.perform(request, steps);
   if (response.status != 200) {
     throw about_response(request.url, request.proxy, s3_error(response.status, response.body));
   }
@@ -260,14 +290,13 @@ asio::awaitable<AwsCredentials> S3Bucket::assume_role(SampleSet& out) {
                          found.child_value("SessionToken")};
   const auto expires = parse_iso_time(found.child_value("Expiration"));
   if (assumed.access_key.empty() || assumed.secret_key.empty() || !expires) {
-    throw ProbeError(Reason::protocol, "the token service's response has no valid credentials");
+    throw ProbeError(Reason::protocol, "the response has no valid credentials");
   }
   // Credentials are renewed this long before they expire.
   constexpr std::chrono::minutes kMargin{5};
   assumed_until_ =
       std::chrono::sys_seconds(std::chrono::seconds(static_cast<std::int64_t>(*expires))) - kMargin;
   assumed_ = std::move(assumed);
-  co_return *assumed_;
 }
 
 HttpRequest S3Bucket::request(const AwsCredentials& credentials, const std::string& continuation,

@@ -79,6 +79,9 @@ class S3Bucket {
  private:
   asio::awaitable<AwsCredentials> credentials(SampleSet& out);
   asio::awaitable<AwsCredentials> assume_role(SampleSet& out);
+  /// Sets assumed_ and assumed_until_.
+  asio::awaitable<void> request_role(SampleSet& out);
+  [[nodiscard]] config::Url token_service() const;
   asio::awaitable<S3Page> page(SampleSet& out, const AwsCredentials& credentials,
                                const std::string& continuation, std::size_t max_objects);
   /// Without proxy and IP version.

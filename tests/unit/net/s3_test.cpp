@@ -267,6 +267,10 @@ std::string assumed(std::string_view expires) {
 
 class S3WebIdentityTest : public S3BucketTest {
  protected:
+  [[nodiscard]] std::string service() const {
+    return "the token service 127.0.0.1:" + std::to_string(options_.sts_endpoint->port);
+  }
+
   test::TempDirectory directory_;
   AwsEnvironment environment_{{{"AWS_WEB_IDENTITY_TOKEN_FILE", directory_.file("token", "jwt+/=")},
                                {"AWS_ROLE_ARN", "arn:aws:iam::1:role/reader"}}};
@@ -305,21 +309,28 @@ TEST_F(S3WebIdentityTest, AssumesTheRoleAgainAfterAnAuthError) {
   EXPECT_EQ(requests_.size(), 4U);
 }
 
+// The store has not been asked, so its state is unknown.
 TEST_F(S3WebIdentityTest, ReportsErrorsOfTheTokenService) {
   answers_ = {
       http_answer(400, "<ErrorResponse>" + error_xml("InvalidIdentityToken") + "</ErrorResponse>"),
-      http_answer(200, "<AssumeRoleWithWebIdentityResponse/>"), http_answer(200, assumed("soon"))};
+      http_answer(503, ""), http_answer(200, "<AssumeRoleWithWebIdentityResponse/>"),
+      http_answer(200, assumed("soon")),
+      http_answer(200, assumed("2999-01-01T00:00:00Z"),
+                  "Content-Encoding: gzip, gzip, gzip, gzip\r\n")};
   S3Bucket store = bucket();
-  EXPECT_EQ(list(store), "auth: status 400, InvalidIdentityToken");
-  EXPECT_EQ(list(store), "protocol: the token service's response has no valid credentials");
-  EXPECT_EQ(list(store), "protocol: the token service's response has no valid credentials");
+  EXPECT_EQ(list(store), "config: " + service() + ": status 400, InvalidIdentityToken");
+  EXPECT_EQ(list(store), "internal: " + service() + ": status 503");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(list(store), "internal: " + service() + ": the response has no valid credentials");
+  }
+  EXPECT_EQ(list(store),
+            "internal: " + service() + ": the body has 4 content codings; only one is supported");
 }
 
-TEST_F(S3WebIdentityTest, RejectsSeveralCodings) {
-  answers_ = {http_answer(200, assumed("2999-01-01T00:00:00Z"),
-                          "Content-Encoding: gzip, gzip, gzip, gzip\r\n")};
+TEST_F(S3WebIdentityTest, ReportsATokenServiceThatIsDown) {
+  options_.sts_endpoint->port = 1;
   S3Bucket store = bucket();
-  EXPECT_EQ(list(store), "protocol: the body has 4 content codings; only one is supported");
+  EXPECT_EQ(list(store), "internal: " + service() + ": Connection refused");
 }
 
 TEST_F(S3WebIdentityTest, ConcealsTokensThatAnErrorQuotes) {
@@ -328,7 +339,7 @@ TEST_F(S3WebIdentityTest, ConcealsTokensThatAnErrorQuotes) {
               http_answer(200, assumed("2999-01-01T00:00:00Z")),
               http_answer(403, error_xml("ExpiredToken", "ASSUMED"))};
   S3Bucket store = bucket();
-  EXPECT_EQ(list(store), "auth: status 400, InvalidIdentityToken: '***'");
+  EXPECT_EQ(list(store), "config: " + service() + ": status 400, InvalidIdentityToken: '***'");
   EXPECT_EQ(list(store), "auth: status 403, ExpiredToken: '***'");
 }
 
