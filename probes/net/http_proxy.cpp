@@ -45,8 +45,11 @@ ProbeError through_proxy(const config::Url& proxy, const ProbeError& error) {
 }
 
 ProbeError proxy_failure(const config::Url& proxy, const ProbeError& error) {
-  if (is_local(error)) return error;
-  return {Reason::internal, with_proxy(proxy, error.what(), "the proxy ")};
+  const std::string detail = error.what();
+  // Only an error of the connection starts with the host.
+  if (is_local(error) && !detail.starts_with(proxy.host + ':')) return error;
+  return {is_local(error) ? error.reason() : Reason::internal,
+          with_proxy(proxy, detail, "the proxy ")};
 }
 
 ProbeError about_response(const config::Url& url, const std::optional<config::Url>& proxy,

@@ -3,6 +3,7 @@
 #include "probes/error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -40,6 +41,18 @@ asio::ip::address to_address(const sockaddr& raw) {
 int family_of(IpVersion version) {
   if (version == IpVersion::any) return AF_UNSPEC;
   return version == IpVersion::v4 ? AF_INET : AF_INET6;
+}
+
+// If memory or descriptors are missing, or a reload has ended the query, the failure carries no
+// information about the name. c-ares reports servers that cannot be reached, a socket that cannot
+// be created, and SERVFAIL by the same status.
+ProbeError error_of(const std::string& host, int status) {
+  if (status == ARES_ECONNREFUSED && out_of_descriptors()) {
+    return {Reason::internal, host + ": no file descriptor is left"};
+  }
+  constexpr std::array kLocal = {ARES_ENOMEM, ARES_EDESTRUCTION, ARES_ECANCELLED};
+  const bool is_local = std::ranges::find(kLocal, status) != kLocal.end();
+  return {is_local ? Reason::internal : Reason::dns, host + ": " + ares_text(status)};
 }
 
 // Whether the machine has a route to an address. Connects a UDP socket, so nothing is sent.
@@ -192,7 +205,7 @@ void Resolver::answer(Query& query, int family, int status, ares_addrinfo* resul
   if (addresses.empty()) {
     const int error = status == ARES_SUCCESS ? ARES_ENODATA : status;
     for (const auto& waiter : query.waiters) {
-      waiter->fail_with(ProbeError(Reason::dns, query.key.first + ": " + ares_text(error)));
+      waiter->fail_with(error_of(query.key.first, error));
     }
     return;
   }

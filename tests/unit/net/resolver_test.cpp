@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "unit/support/loop.hpp"
+#include "unit/support/no_descriptors.hpp"
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -114,11 +115,11 @@ class ResolverTest : public testing::Test {
   test::Task<Addresses> resolve(const std::string& host, IpVersion version = IpVersion::any) {
     return {loop, resolver.resolve(host, version)};
   }
-  std::string error_of(test::Task<Addresses> task) {
+  std::string error_of(test::Task<Addresses> task, Reason expected = Reason::dns) {
     try {
       task.get();
     } catch (const ProbeError& e) {
-      EXPECT_EQ(e.reason(), Reason::dns);
+      EXPECT_EQ(e.reason(), expected);
       return e.what();
     }
     return "none";
@@ -232,7 +233,15 @@ TEST_F(ResolverTest, FailsPendingQueriesWhenServersAreReplaced) {
   test::settle(loop);
   NameServer other(loop);
   resolver.set_servers({other.address()});
-  EXPECT_TRUE(error_of(std::move(task)).starts_with("db.example: "));
+  EXPECT_TRUE(error_of(std::move(task), Reason::internal).starts_with("db.example: "));
+}
+
+TEST_F(ResolverTest, NeedsADescriptor) {
+  if (test::kIsSanitized) GTEST_SKIP() << test::kUbsanNeedsAPipe;
+  resolve("nothing.example");
+  const test::NoDescriptors none;
+  EXPECT_EQ(error_of(resolve("db.example"), Reason::internal),
+            "db.example: no file descriptor is left");
 }
 
 }  // namespace
