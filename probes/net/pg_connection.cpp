@@ -87,7 +87,7 @@ asio::awaitable<PgConnection> PgConnection::open(const Environment& environment,
     if (!error && winner != addresses.end()) std::rotate(addresses.begin(), winner, winner + 1);
   }
   std::unique_ptr<PgSession> session =
-      co_await pg_log_in(environment, options, password, addresses);
+      co_await pg_log_in(environment, options, password, addresses, out);
   co_return PgConnection(std::move(session));
 }
 

@@ -266,15 +266,17 @@ asio::awaitable<void> Login::run() {
 asio::awaitable<std::unique_ptr<PgSession>> pg_log_in(const Environment& environment,
                                                       const PgOptions& options,
                                                       const std::string& password,
-                                                      const Addresses& addresses) {
+                                                      const Addresses& addresses, SampleSet& out) {
   PgOptions with_copies = options;
   std::shared_ptr<const TlsCopies> copies;
   if (options.sslmode != "disable") {
+    out.doing("reading the files of tls", Reason::internal);
     with_copies.tls.verify = options.sslmode.starts_with("verify");
     co_await environment.tls.client(with_copies.tls);  // throws if a file cannot be used
     const TlsTexts texts = co_await environment.tls.texts(with_copies.tls);
     copies = std::make_shared<const TlsCopies>(texts, with_copies.tls);
   }
+  out.doing("connecting to " + options.endpoint.text());
   // Throws while a thread still computes for this server, which must not see a connection then.
   co_await environment.connecting.run(resource_of(options), [](const StopFlag&) { return true; });
   const PgParameters parameters(with_copies, password, addresses);

@@ -17,10 +17,10 @@ namespace vitalsd::net {
 struct PgSession;
 
 /// A session that is ready for queries and in non-blocking mode. The arguments must outlive the
-/// call. Probe loop only. Throws ProbeError, see pg_login_error().
+/// call. Sets the step of `out`. Probe loop only. Throws ProbeError, see pg_login_error().
 asio::awaitable<std::unique_ptr<PgSession>> pg_log_in(const Environment& environment,
                                                       const PgOptions& options,
                                                       const std::string& password,
-                                                      const Addresses& addresses);
+                                                      const Addresses& addresses, SampleSet& out);
 
 }  // namespace vitalsd::net
