@@ -105,9 +105,8 @@ TEST_F(HttpClientProxy, AProxyThatCannotBeReached) {
 
 // The limit of a request includes the resolution of the name.
 TEST_F(HttpClientProxy, ANameThatIsNotResolvedInTime) {
-  const test::DnsScript dns(loop, [](const auto& /*query*/) {
-    return test::DnsScript::Answer{.silent = true};
-  });
+  const test::DnsScript dns(
+      loop, [](const auto& /*query*/) { return test::DnsScript::Answer{.silent = true}; });
   services.resolver.set_servers({dns.endpoint()});
   EXPECT_EQ(ask_through("http", "proxy.example", 1, 50ms),
             "internal: the proxy proxy.example: not resolved within 50 ms");
