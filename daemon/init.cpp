@@ -73,13 +73,12 @@ class Starter {
         "check`, "
         "and run\n# every probe once with `vitalsd check`. `vitalsd config reference` lists all "
         "keys.\n\n"
-        "web: {{listen: \"127.0.0.1:9747\"}}  # the status page, and /metrics for Prometheus; "
-        "0.0.0.0 "
-        "for all addresses\n\n"
+        "web: {{listen: \"{}\"}}  # the status page, and /metrics for Prometheus{}\n\n"
         "{}state: {{directory: {}}}  # keeps certificate and backup dates across restarts\n\n"
         "{}defaults: {{interval: 30s, timeout: 10s}}\n\nprobes:\n{}\n"
         "  # - {{name: api, kind: http, url: \"https://api.example/health\"}}\n"
         "  # - {{name: api-tls, kind: certificate, endpoint: \"api.example:443\"}}\n",
+        is_pod_ ? "0.0.0.0:9747" : "127.0.0.1:9747", is_pod_ ? "" : "; 0.0.0.0 for all addresses",
         has_state ? "" : "# ", kState, kubernetes_, probes_);
   }
 
@@ -104,7 +103,8 @@ class Starter {
 
   void find_kubernetes() {
     std::string why = "the pod's service account; it needs deploy/kubernetes/rbac.yaml";
-    if (!is_set("KUBERNETES_SERVICE_HOST")) {
+    is_pod_ = is_set("KUBERNETES_SERVICE_HOST");
+    if (!is_pod_) {
       const std::string all = variable("KUBECONFIG");
       std::string file = all.substr(0, all.find(':'));
       if (file.empty()) file = variable("HOME") + "/.kube/config";
@@ -238,6 +238,7 @@ class Starter {
   static constexpr std::size_t kMaxDisks = 20;
 
   std::set<std::string> names_;
+  bool is_pod_ = false;
   std::string kubernetes_;
   std::string probes_;
 };

@@ -407,7 +407,7 @@ def test_credentials_for_a_web_identity(
         secrets=[s3.secret_key, good, "session-of-an-hour", "token-that-has-run-out"],
         **QUICK,
     )
-    daemon.check_reason("backups", "auth")
+    daemon.check_reason("backups", "config")
     assert "it ran out" in error(daemon)
     asked = len(http_peer.requests)
     token.write_text(good)

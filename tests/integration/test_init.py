@@ -89,7 +89,10 @@ def test_the_result_is_valid_and_has_what_was_found(case: str, tmp_path: Path) -
     # A password that is in no variable is to be written to a file, and the check says so.
     files = done.stdout.count("password: {file")
     assert checked.stderr.count("cannot read") == files, checked.stderr
-    probes = {probe.pop("name"): probe for probe in yaml.safe_load(done.stdout)["probes"]}
+    written = yaml.safe_load(done.stdout)
+    host = "0.0.0.0" if case == "pod" else "127.0.0.1"
+    assert written["web"] == {"listen": f"{host}:9747"}
+    probes = {probe.pop("name"): probe for probe in written["probes"]}
     disks = probes.pop("disks")
     assert disks["mounts"][0] == "/"
     for probe in probes.values():
