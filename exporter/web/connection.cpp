@@ -16,6 +16,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/error.hpp>
+#include <openssl/err.h>
+#include <openssl/x509.h>
 
 namespace vitalsd {
 
@@ -57,7 +59,14 @@ ServerTls::Context ServerTls::Files::load_if_changed() {
   context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
                        asio::ssl::context::no_tlsv1_1);
   context->use_certificate_chain(asio::buffer(content(certificate)));
+  // OpenSSL accepts a key that is of another type than the certificate, and every handshake would
+  // then fail.
+  X509* const leaf = SSL_CTX_get0_certificate(context->native_handle());
   context->use_private_key(asio::buffer(content(key)), asio::ssl::context::pem);
+  if (X509_check_private_key(leaf, SSL_CTX_get0_privatekey(context->native_handle())) != 1) {
+    ERR_clear_error();
+    throw std::runtime_error("the key " + key + " does not match the certificate " + certificate);
+  }
   if (!client_ca.empty()) {
     context->add_certificate_authority(asio::buffer(content(client_ca)));
     context->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);

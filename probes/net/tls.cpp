@@ -43,6 +43,24 @@ bool are_same(const TlsTexts& a, const TlsTexts& b) {
   return is_same(a.ca, b.ca) && is_same(a.certificate, b.certificate) && is_same(a.key, b.key);
 }
 
+// Returns why the two cannot be used together; empty if they can.
+std::string use_pair(asio::ssl::context& context, const std::string& certificate,
+                     const std::string& key) {
+  boost::system::error_code error;
+  context.use_certificate_chain(asio::buffer(certificate), error);
+  if (error) return error.message();
+  // OpenSSL has a place for each type of key and accepts a key that is of another type than the
+  // certificate: it would then send no certificate.
+  X509* const leaf = SSL_CTX_get0_certificate(context.native_handle());
+  context.use_private_key(asio::buffer(key), asio::ssl::context::pem, error);
+  if (error) return error.message();
+  if (X509_check_private_key(leaf, SSL_CTX_get0_privatekey(context.native_handle())) == 1) {
+    return "";
+  }
+  take_openssl_errors();
+  return "key type mismatch";
+}
+
 using SecurityCallback = int (*)(const SSL*, const SSL_CTX*, int op, int bits, int nid, void* other,
                                  void* before);
 
@@ -183,14 +201,12 @@ asio::awaitable<std::shared_ptr<asio::ssl::context>> TlsContexts::client(TlsOpti
   context->set_verify_mode(options.verify ? asio::ssl::verify_peer : asio::ssl::verify_none);
   if (options.verify) SSL_CTX_set1_cert_store(native, store_of(options.ca, texts.ca).get());
   if (texts.certificate && texts.key) {
-    boost::system::error_code error;
-    context->use_certificate_chain(asio::buffer(*texts.certificate), error);
-    if (!error) context->use_private_key(asio::buffer(*texts.key), asio::ssl::context::pem, error);
-    if (error) {
+    const std::string fault = use_pair(*context, *texts.certificate, *texts.key);
+    if (!fault.empty()) {
       const auto shown = [](const std::string& file) { return is_pem(file) ? "PEM text" : file; };
       throw ProbeError(Reason::config, "cannot use the client certificate " +
                                            shown(options.certificate) + " with " +
-                                           shown(options.key) + ": " + error.message());
+                                           shown(options.key) + ": " + fault);
     }
   }
   cached = {texts, context};

@@ -278,6 +278,11 @@ TEST_F(TlsContextsTest, ReportAClientCertificateThatCannotBeUsed) {
   EXPECT_THAT(failure([&] { client(options); }),
               AllOf(StartsWith("cannot use the client certificate " + options.certificate),
                     HasSubstr(options.key), HasSubstr("key values mismatch")));
+  const test::Profile rsa{.make_key = [] { return EVP_RSA_gen(2048); }};
+  options.key = test::make_certificate("rsa", std::nullopt, rsa).key;
+  EXPECT_EQ(failure([&] { client(options); }), "cannot use the client certificate " +
+                                                   options.certificate +
+                                                   " with PEM text: key type mismatch");
   options.key = "/nonexistent/key.pem";
   EXPECT_THAT(failure([&] { client(options); }), HasSubstr("/nonexistent/key.pem"));
   options.certificate = "/nonexistent/cert.pem";

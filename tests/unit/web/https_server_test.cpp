@@ -176,6 +176,10 @@ TEST_F(HttpsServerTest, AcceptsSeveralClientCas) {
 TEST_F(HttpsServerTest, ThrowsIfItsCertificateCannotBeUsed) {
   daemon.options.key = directory.file("other.key", test::make_certificate("other").key);
   EXPECT_THROW(HttpServer(daemon.options), std::exception);
+  const test::Profile rsa{.make_key = [] { return EVP_RSA_gen(2048); }};
+  daemon.options.key =
+      directory.file("rsa.key", test::make_certificate("rsa", std::nullopt, rsa).key);
+  EXPECT_THROW(HttpServer(daemon.options), std::exception);
   daemon.options.certificate = directory.path("missing.crt");
   EXPECT_THROW(HttpServer(daemon.options), std::exception);
 }
