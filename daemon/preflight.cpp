@@ -100,6 +100,29 @@ std::string content_fault(std::string_view type, const std::string& content) {
   return list.certificates.empty() ? net::describe_other(content) : list.fault;
 }
 
+asio::awaitable<net::FileText> text_of(const Environment& environment, std::string path) {
+  if (net::is_pem(path)) co_return std::make_shared<const std::string>(std::move(path));
+  co_return co_await environment.files.read(std::move(path));
+}
+
+// Both files are good by themselves.
+asio::awaitable<std::string> pair_fault(std::string certificate, std::string key,
+                                        const Environment& environment) {
+  const auto shown = [](const std::string& path) { return net::is_pem(path) ? "text" : path; };
+  std::string fault = "the key " + shown(key) + " does not match the certificate " +
+                      shown(certificate) + ": use the key of this certificate";
+  try {
+    const net::FileText chain = co_await text_of(environment, certificate);
+    const net::FileText secret = co_await text_of(environment, key);
+    const bool match = co_await environment.computing.run(
+        key, [chain, secret](const net::StopFlag&) { return net::is_pair(*chain, *secret); });
+    if (match) co_return "";
+  } catch (const ProbeError&) {
+    co_return "";  // a file has changed since it was read: there may be a new pair
+  }
+  co_return fault;
+}
+
 }  // namespace
 
 Preflight::Preflight(const config::Document& document, const Environment& environment)
@@ -182,17 +205,31 @@ asio::awaitable<config::Problems> Preflight::run(Preflight preflight,
                                                  const Environment& environment) {
   config::Problems problems = std::move(preflight.problems_);
   std::map<std::pair<std::string_view, std::string>, std::string> known;  // by type and file
-  for (Reference& reference : preflight.references_) {
+  for (const Reference& reference : preflight.references_) {
     const std::pair key(reference.type, reference.file());
     const auto found = known.find(key);
-    const config::Mark mark = reference.mark;
-    std::string path = reference.path;
     std::string message =
-        found != known.end() ? found->second : co_await fault(std::move(reference), environment);
+        found != known.end() ? found->second : co_await fault(reference, environment);
     if (!key.second.empty()) known.emplace(key, message);
-    if (!message.empty()) problems.warning(mark, std::move(path), std::move(message));
+    if (!message.empty()) problems.warning(reference.mark, reference.path, std::move(message));
+  }
+  for (const Reference& key : preflight.references_) {
+    if (key.type != config::kKeyFile || !known[{key.type, key.text}].empty()) continue;
+    const Reference* const certificate = preflight.certificate_of(key);
+    if (certificate == nullptr || !known[{certificate->type, certificate->text}].empty()) continue;
+    std::string message = co_await pair_fault(certificate->text, key.text, environment);
+    if (!message.empty()) problems.warning(key.mark, key.path, std::move(message));
   }
   co_return problems;
+}
+
+// The certificate in the same section, such as tls.certificate for tls.key; null if there is none.
+const Preflight::Reference* Preflight::certificate_of(const Reference& key) const {
+  const std::string path = key.path.substr(0, key.path.rfind('.') + 1) + "certificate";
+  const auto found = std::ranges::find_if(references_, [&](const Reference& each) {
+    return each.type == config::kCertificateFile && each.path == path;
+  });
+  return found == references_.end() ? nullptr : &*found;
 }
 
 // Returns why the reference cannot be used, and what to do; empty if it can be used.
@@ -213,8 +250,7 @@ asio::awaitable<std::string> Preflight::fault(Reference reference, const Environ
                                          reference.type == config::kWritableDirectory);
     }
     const bool is_text = net::is_pem(path);
-    const net::FileText content =
-        is_text ? std::make_shared<const std::string>(path) : co_await environment.files.read(path);
+    const net::FileText content = co_await text_of(environment, path);
     // A bundle of CAs takes ten milliseconds.
     std::string problem = co_await environment.computing.run(
         path, [type = reference.type, content](const net::StopFlag&) {

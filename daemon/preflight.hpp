@@ -44,6 +44,7 @@ class Preflight {
                std::string_view type);
   void add(const config::Value& value, std::string path, std::string_view type);
 
+  [[nodiscard]] const Reference* certificate_of(const Reference& key) const;
   static asio::awaitable<std::string> fault(Reference reference, const Environment& environment);
 
   config::Problems problems_;

@@ -30,6 +30,8 @@ struct Freer {
 template <class T, auto Free>
 using Pointer = std::unique_ptr<T, Freer<Free>>;
 
+using BioPtr = Pointer<BIO, BIO_free>;
+using KeyPtr = Pointer<EVP_PKEY, EVP_PKEY_free>;
 using X509Ptr = Pointer<X509, X509_free>;
 using Pkcs7Ptr = Pointer<PKCS7, PKCS7_free>;
 
@@ -147,6 +149,20 @@ std::string decode_base64(std::string_view text) {
   return decoded;
 }
 
+BioPtr reading(std::string_view text) {
+  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+// Returns null if there is no private key that can be used without a password.
+KeyPtr read_private_key(std::string_view pem) {
+  // Without a callback, OpenSSL asks for the password on the terminal.
+  const auto no_password = [](char*, int, int, void*) { return -1; };
+  const BioPtr bio = reading(pem);
+  KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
+  take_openssl_errors();
+  return key;
+}
+
 std::string describe_base64(std::string_view text) {
   const std::string decoded = decode_base64(text);
   if (decoded.empty()) return {};
@@ -218,14 +234,7 @@ std::string describe_other(std::string_view content) {
 }
 
 std::string private_key_fault(std::string_view pem) {
-  using Bio = Pointer<BIO, BIO_free>;
-  using Key = Pointer<EVP_PKEY, EVP_PKEY_free>;
-  // Without a callback, OpenSSL asks for the password on the terminal.
-  const auto no_password = [](char*, int, int, void*) { return -1; };
-  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
-  take_openssl_errors();
-  if (key) return "";
+  if (read_private_key(pem)) return "";
   if (pem.contains("ENCRYPTED")) {
     return "is encrypted with a password: decrypt it with openssl pkey";
   }
@@ -235,6 +244,16 @@ std::string private_key_fault(std::string_view pem) {
   return pem.contains("PRIVATE KEY-----")
              ? "contains a damaged private key: replace it"
              : "contains no private key in PEM: use the file of the key";
+}
+
+bool is_pair(std::string_view certificate_pem, std::string_view key_pem) {
+  const KeyPtr key = read_private_key(key_pem);
+  const BioPtr bio = reading(certificate_pem);
+  const X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  const bool match =
+      key && certificate && X509_check_private_key(certificate.get(), key.get()) == 1;
+  take_openssl_errors();
+  return match;
 }
 
 CertificateList read_certificates(std::string_view file) {

@@ -34,4 +34,7 @@ std::string describe_other(std::string_view content);
 /// has one. Quotes nothing of the content.
 std::string private_key_fault(std::string_view pem);
 
+/// Whether the private key is that of the first certificate. False if one of them cannot be parsed.
+bool is_pair(std::string_view certificate_pem, std::string_view key_pem);
+
 }  // namespace vitalsd::net

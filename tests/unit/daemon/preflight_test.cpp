@@ -101,6 +101,28 @@ TEST_F(PreflightTest, ParsesCertificatesAndKeys) {
       "probes[0].tls.ca: " + files_.path("junk") + " contains no certificate: use another file\n");
 }
 
+TEST_F(PreflightTest, ComparesKeysWithTheirCertificates) {
+  const test::Certificate pair = test::make_certificate("a");
+  const test::Profile rsa{.make_key = [] { return EVP_RSA_gen(2048); }};
+  const std::string certificate = files_.file("c.pem", pair.certificate);
+  const std::string key = files_.file("k.pem", pair.key);
+  const std::string good = "{certificate: " + certificate + ", key: " + key + "}";
+  for (const test::Certificate& other :
+       {test::make_certificate("b"), test::make_certificate("c", std::nullopt, rsa)}) {
+    const std::string wrong = files_.file("other.pem", other.key);
+    const std::string bad = "{certificate: " + certificate + ", key: " + wrong + "}";
+    const std::string fault = "the key " + wrong + " does not match the certificate " +
+                              certificate + ": use the key of this certificate\n";
+    const auto with = [&](const std::string& web, const std::string& tls) {
+      return warnings("web: {tls: " + web + "}\nprobes:\n" +
+                      "- {name: a, kind: redis, url: 'rediss://h', tls: " + tls + "}");
+    };
+    EXPECT_EQ(with(good, good), "");
+    EXPECT_TRUE(with(good, bad).ends_with(": warning: probes[0].tls.key: " + fault));
+    EXPECT_TRUE(with(bad, good).ends_with(": warning: web.tls.key: " + fault));
+  }
+}
+
 TEST_F(PreflightTest, LooksAtDirectories) {
   const auto state = [&](const std::string& path) {
     return warnings("{state: {directory: " + path +
