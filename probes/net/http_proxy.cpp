@@ -58,6 +58,10 @@ ProbeError about_response(const config::Url& url, const std::optional<config::Ur
   return proxy && !is_tunnel ? through_proxy(*proxy, error) : error;
 }
 
+std::string through(const std::optional<config::Url>& proxy) {
+  return proxy ? " through the proxy " + name_of(*proxy) : "";
+}
+
 ProbeError proxy_refusal(const config::Url& proxy, long status) {
   const std::string detail =
       "the proxy " + name_of(proxy) + " refuses the request: status " + std::to_string(status);
@@ -67,12 +71,9 @@ ProbeError proxy_refusal(const config::Url& proxy, long status) {
 
 RequestStage::RequestStage(const HttpRequest& request, SampleSet& out)
     : proxy_(request.proxy), out_(out), is_accepted_(!proxy_) {
-  if (!proxy_) return;
-  next_step_ = "waiting for a response from ";
-  if (request.url.scheme == "https") {
-    next_step_ += config::Endpoint{request.url.host, port_of(request.url)}.text() + " through ";
-  }
-  next_step_ += "the proxy " + name_of(*proxy_);
+  if (is_accepted_) return;
+  next_step_ = "waiting for a response from " +
+               config::Endpoint{request.url.host, port_of(request.url)}.text() + through(proxy_);
 }
 
 void RequestStage::doing(std::string step) {

@@ -27,6 +27,9 @@ ProbeError proxy_failure(const config::Url& proxy, const ProbeError& error);
 ProbeError about_response(const config::Url& url, const std::optional<config::Url>& proxy,
                           const ProbeError& error);
 
+/// " through the proxy HOST:PORT", for the step of a run; empty without a proxy.
+std::string through(const std::optional<config::Url>& proxy);
+
 /// The proxy refuses the request itself, with this status: config (407) or internal.
 ProbeError proxy_refusal(const config::Url& proxy, long status);
 
@@ -39,7 +42,8 @@ class RequestStage {
 
   /// Sets the step of the run.
   void doing(std::string step);
-  /// The proxy has established the tunnel or, without TLS, has accepted the connection.
+  /// The proxy has established the tunnel or, without TLS, has accepted the connection. From then
+  /// on, silence may be the target's: a proxy waits longer for it than a probe waits.
   void accepted() noexcept;
   /// The error to throw instead of `error`.
   [[nodiscard]] ProbeError judged(const ProbeError& error) const;

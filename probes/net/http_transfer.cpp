@@ -18,6 +18,11 @@ int on_progress(void* calls, curl_off_t /*size*/, curl_off_t received, curl_off_
   return received == 0 && ++*static_cast<int*>(calls) > kMaxCalls ? 1 : 0;
 }
 
+// libcurl reports a response that does not start with "HTTP/" as an unsupported protocol.
+bool is_other_protocol(CURLcode code) {
+  return code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY;
+}
+
 }  // namespace
 
 HttpTransfer::HttpTransfer(const HttpRequest& request, CurlHandle& handle, CurlMulti& multi,
@@ -64,14 +69,28 @@ void HttpTransfer::check_connected() {
   transfer_.pending->succeed(CURLE_COULDNT_CONNECT);
 }
 
-// Whether the server has not answered in HTTP, as a server that expects TLS does.
+// Whether the peer of a request without TLS has not answered in HTTP, as a server that expects TLS
+// does.
 bool HttpTransfer::is_no_http(CURLcode code) const {
   long status = 0;
   curl_easy_getinfo(handle_.easy, CURLINFO_RESPONSE_CODE, &status);
-  // libcurl reports a response that does not start with "HTTP/" as an unsupported protocol.
-  return (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
-          code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY) &&
-         status == 0 && request_.url.scheme == "http" && !request_.proxy;
+  return (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || is_other_protocol(code)) &&
+         status == 0 && request_.url.scheme == "http";
+}
+
+// The failure of a proxy that has not answered as HTTP proxies do. A proxy answers for a target
+// that closes the connection or does not serve HTTP. `text` is the one of libcurl.
+std::string HttpTransfer::proxy_fault(CURLcode code, std::string_view text) const {
+  if (!request_.proxy) return "";
+  if (is_no_http(code)) {
+    if (is_other_protocol(code)) return "the response is not HTTP";
+    return code == CURLE_GOT_NOTHING ? "the connection was closed without a response"
+                                     : std::string(text);
+  }
+  if (text == "Proxy CONNECT aborted") {
+    return "the connection was closed before the response to CONNECT was complete";
+  }
+  return text == "CONNECT tunnel failed, response 0" ? "the response to CONNECT is not HTTP/1" : "";
 }
 
 ProbeError HttpTransfer::error_of(CURLcode code) const {
@@ -89,6 +108,8 @@ ProbeError HttpTransfer::error_of(CURLcode code) const {
   long os_error = 0;
   curl_easy_getinfo(handle_.easy, CURLINFO_OS_ERRNO, &os_error);
   std::string text = error_[0] != '\0' ? error_ : curl_easy_strerror(code);
+  const std::string fault = proxy_fault(code, text);
+  if (!fault.empty()) return proxy_failure(*request_.proxy, {Reason::protocol, fault});
   if (is_no_http(code)) text += ": if this port is for HTTPS, use https://";
   return curl_error(code, static_cast<int>(os_error), text, request_.peer());
 }

@@ -43,6 +43,7 @@ class HttpTransfer {
   void check_connected();
   [[nodiscard]] HttpPhases phases(const HttpPhases& before) const;
   [[nodiscard]] bool is_no_http(CURLcode code) const;
+  [[nodiscard]] std::string proxy_fault(CURLcode code, std::string_view text) const;
   [[nodiscard]] ProbeError error_of(CURLcode code) const;
 
   const HttpRequest& request_;

@@ -140,11 +140,31 @@ TEST_F(HttpClientProxy, RespondsForTheTargetWithoutTls) {
     EXPECT_EQ(ask_script("http", responds(test::http_answer(status, "target is down"))),
               "target is down");
   }
-  EXPECT_EQ(ask_script("http", responds("")),
-            "protocol: through the proxy AT: Empty reply from server");
+  // A proxy waits for a target that hangs longer than a probe waits.
   EXPECT_THAT(ask_script("http", hangs_after(""), 50ms),
               testing::StartsWith("timeout: through the proxy AT: "));
   EXPECT_EQ(out.late(), Reason::timeout);
+  EXPECT_THAT(out.step(), testing::StartsWith(
+                              "waiting for a response from origin.example:1 through the proxy "));
+  // The rest of a response may be missing because the target has closed the connection.
+  for (const std::string response : {"HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n"}) {
+    EXPECT_THAT(ask_script("http", responds(response)),
+                testing::StartsWith("protocol: through the proxy AT: "));
+  }
+}
+
+// A proxy answers in HTTP, also for a target that does not.
+TEST_F(HttpClientProxy, DoesNotRespondInHttpWithoutTls) {
+  EXPECT_EQ(ask_script("http", responds("")),
+            "internal: the proxy AT: the connection was closed without a response");
+  for (const std::string& response :
+       {std::string("220 smtp ready\r\n"), std::string("SSH-2.0-OpenSSH\r\n\r\n"),
+        std::string("\0\1\2\xff", 4)}) {
+    for (const Script& script : {responds(response), hangs_after(response)}) {
+      EXPECT_EQ(ask_script("http", script), "internal: the proxy AT: the response is not HTTP");
+    }
+  }
+  EXPECT_THAT(ask_script("http", responds("HTTP/1.1 2")), testing::StartsWith(kProxyFails));
 }
 
 // Status 407 is the proxy's, with and without CONNECT.
@@ -173,6 +193,11 @@ TEST_F(HttpClientProxy, FailsDuringConnect) {
     EXPECT_THAT(closed, testing::Not(testing::HasSubstr("proxy-secret")));
     EXPECT_EQ(out.late(), Reason::internal) << response;
   }
+  EXPECT_EQ(ask_script("https", responds("")),
+            "internal: the proxy AT: the connection was closed before the response to CONNECT was "
+            "complete");
+  EXPECT_EQ(ask_script("https", responds("SSH-2.0-OpenSSH\r\n\r\n")),
+            "internal: the proxy AT: the response to CONNECT is not HTTP/1");
   for (const std::string& response : responses) {
     EXPECT_THAT(ask_script("https", hangs_after(response), 50ms), testing::StartsWith(kProxyFails))
         << response;
