@@ -126,23 +126,27 @@ class HttpProbe final : public Probe {
     request.max_body = max_body_.value;
     const auto start = std::chrono::steady_clock::now();
     Result result;
+    bool is_cut_off = false;
     for (;; ++result.redirects) {
-      result.response = co_await environment_.http.perform(request, out);
+      result.response = co_await perform(request, result.redirects > 0, out);
       result.is_tls = request.url.scheme == "https";
       add(result.phases, result.response.phases);
       const std::string* location = result.response.header("Location");
-      if (!is_redirect(result.response.status) || location == nullptr ||
-          result.redirects >= max_redirects_) {
-        break;
-      }
+      if (!is_redirect(result.response.status) || location == nullptr) break;
+      is_cut_off = result.redirects >= max_redirects_ && max_redirects_ > 0;
+      if (result.redirects >= max_redirects_) break;
       redirect(request, result.response.status, *location);
       result.response = {};  // frees the body before the next one is read
     }
     const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - start;
     kTable.add(out, result);
     if (result.is_tls && result.response.chain) add_chain(out, *result.response.chain);
-    const std::string differences = co_await judge(std::move(result.response), result.is_tls, out);
+    std::string differences = co_await judge(std::move(result.response), result.is_tls, out);
     if (!differences.empty()) {
+      if (is_cut_off) {
+        differences = "more than " + std::to_string(max_redirects_) +
+                      (max_redirects_ == 1 ? " redirect: " : " redirects: ") + differences;
+      }
       const ProbeError error =
           net::about_response(request.url, request.proxy, {Reason::mismatch, differences});
       out.fail(error.reason(), error.what());
@@ -180,6 +184,27 @@ class HttpProbe final : public Probe {
   static bool same_origin(const config::Url& a, const config::Url& b) {
     return a.scheme == b.scheme && net::same_header(a.host, b.host) &&
            net::port_of(a) == net::port_of(b);
+  }
+
+  // Whether a failure of the URL is one of the target, which has redirected to it. A redirect from
+  // http to https is a part of most sites.
+  [[nodiscard]] bool is_target(const config::Url& url) const {
+    return net::same_header(access_.url.host, url.host) &&
+           (net::port_of(access_.url) == net::port_of(url) ||
+            (access_.url.scheme == "http" && url.scheme == "https"));
+  }
+
+  // A target that redirects to another server has answered, so a failure of that server is a
+  // mismatch.
+  asio::awaitable<net::HttpResponse> perform(const net::HttpRequest& request, bool is_redirected,
+                                             SampleSet& out) const {
+    try {
+      co_return co_await environment_.http.perform(request, out);
+    } catch (const ProbeError& error) {
+      if (!is_redirected || !is_up(error.reason())) throw;
+      throw ProbeError(is_target(request.url) ? error.reason() : Reason::mismatch,
+                       "redirected to " + origin_of(request.url) + ": " + error.what());
+    }
   }
 
   // For messages, because path and query may contain tokens.

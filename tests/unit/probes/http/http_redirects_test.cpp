@@ -34,7 +34,29 @@ TEST_F(HttpTest, StopsAfterTheMaximumOfRedirects) {
   const test::Observation run = observe(", redirects: 3");
   EXPECT_EQ(calls.size(), 4U);
   EXPECT_EQ(run.value("probe_http_redirects"), 3);
-  EXPECT_EQ(run.failure(), "mismatch: status 302, expected 2xx");
+  EXPECT_EQ(run.failure(), "mismatch: more than 3 redirects: status 302, expected 2xx");
+  EXPECT_EQ(observe(", redirects: 3, expect: {status: 302}").failure(), "");
+  EXPECT_EQ(observe(", redirects: 0").failure(), "mismatch: status 302, expected 2xx");
+}
+
+// The target itself has answered, so it is up.
+TEST_F(HttpTest, NamesTheRedirectToAServerThatFails) {
+  answer_always(redirect(302, "http://127.0.0.1:1/?token=hush"));
+  EXPECT_EQ(observe().failure(),
+            "mismatch: redirected to http://127.0.0.1:1: 127.0.0.1:1: Connection refused");
+  answer_always(redirect(302, "http://nowhere.invalid/"));
+  const test::Observation run = observe();
+  EXPECT_TRUE(run.failure().starts_with("mismatch: redirected to http://nowhere.invalid: "))
+      << run.failure();
+}
+
+TEST_F(HttpTest, IsDownIfItDoesNotAnswerAfterItsOwnRedirect) {
+  answer = [&](const HttpCall& call) {
+    return call.target == "/" ? redirect(302, "/target") : std::string();
+  };
+  const test::Observation run = observe();
+  EXPECT_TRUE(run.failure().starts_with("protocol: redirected to " + url("") + ": Empty reply"))
+      << run.failure();
 }
 
 TEST_F(HttpTest, EncodesALocationAsBrowsersDo) {
@@ -65,7 +87,7 @@ TEST_F(HttpTest, FollowsADowngradeOnlyIfAllowed) {
   EXPECT_EQ(calls.size(), 2U);  // no request is sent
   // Neither the maximum of redirects nor a redirect from http to http is reported as a downgrade.
   EXPECT_EQ(fixture.observe("http", start + ", allow_downgrade: false, redirects: 1").failure(),
-            "mismatch: status 302, expected 2xx");
+            "mismatch: more than 1 redirect: status 302, expected 2xx");
   EXPECT_EQ(observe(", allow_downgrade: false").failure(), "");
 }
 
