@@ -272,7 +272,7 @@ asio::awaitable<ServerCertificate> fetch(const Environment& environment,
                                          const net::TlsOptions& options, SampleSet& out) {
   net::Stream stream = co_await net::open_tunnel(environment, endpoint, route, out);
   if (start_tls != StartTls::none) {
-    out.doing("requesting TLS");
+    out.doing("requesting TLS from " + endpoint.text() + net::through(route.proxy));
     co_await request_tls(stream, start_tls);
   }
   Capture capture;
@@ -281,7 +281,7 @@ asio::awaitable<ServerCertificate> fetch(const Environment& environment,
   out.doing("reading the files of tls", Reason::internal);
   const auto shared = co_await environment.tls.client(unverified);
   const auto context = capturing_context(*shared);
-  out.doing("performing the TLS handshake with " + endpoint.text());
+  out.doing("performing the TLS handshake with " + endpoint.text() + net::through(route.proxy));
   const auto prepare = [&](SSL* ssl) { SSL_set_ex_data(ssl, capture_index(), &capture); };
   try {
     co_await stream.start_tls(context, unverified, endpoint.host, prepare);

@@ -12,7 +12,9 @@
 
 #include "unit/support/certificate.hpp"
 #include "unit/support/conversation.hpp"
+#include "unit/support/http_script.hpp"
 #include "unit/support/kinds.hpp"
+#include "unit/support/loop.hpp"
 #include "unit/support/temp_directory.hpp"
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -406,6 +408,35 @@ TEST_F(ProxyTest, IsNamedByErrors) {
   const test::ClosedPort closed;
   EXPECT_EQ(observe("shop.example:443", ", proxy: 'http://" + closed.endpoint() + '\'').failure(),
             "internal: the proxy " + closed.endpoint() + ": Connection refused");
+}
+
+// The steps are in the failure of a run that ends at its deadline.
+TEST_F(ProxyTest, IsNamedByTheStepsInTheTunnel) {
+  const auto silent = [](test::Line& line) -> asio::awaitable<void> {
+    co_await test::read_http(line);
+    co_await line.write("HTTP/1.1 200 OK\r\n\r\n");
+    co_await line.discard_input();
+  };
+  const test::Conversation server(fixture.loop, silent);
+  const std::vector<std::pair<std::string, std::string>> steps = {
+      {"", "performing the TLS handshake with shop.example:25"},
+      {", starttls: smtp", "requesting TLS from shop.example:25"}};
+  for (const auto& [more, expected] : steps) {
+    const auto probe =
+        fixture.make("certificate", "endpoint: 'shop.example:25', proxy: 'http://" +
+                                        server.endpoint() + '\'' + more + trusting(ca));
+    SampleSet set;
+    const auto run = [](Probe& it, SampleSet& out) -> asio::awaitable<int> {
+      co_await it.observe(out);
+      co_return 0;
+    };
+    test::Task<int> task(fixture.loop, run(*probe, set));
+    const std::string step = expected + " through the proxy " + server.endpoint();
+    EXPECT_TRUE(fixture.until([&] { return set.step() == step; })) << set.step();
+    EXPECT_EQ(set.late(), Reason::timeout);
+    task.cancel();
+    EXPECT_TRUE(fixture.until([&] { return task.done(); }));
+  }
 }
 
 }  // namespace
