@@ -43,11 +43,14 @@ std::optional<double> CacheWindow::hit_rate() const {
   const Counters& start = points_.front().sums;
   const Counters& end = points_.back().sums;
   const double hits = end.hits - start.hits;
-  const double lookups = hits + end.misses - start.misses;
+  const double misses = end.misses - start.misses;
   const double other_lists = end.list_lengths - start.list_lengths;
-  const double others = lookups - other_lists;
-  if (others < kMinLookups || other_lists > kMaxOtherLists * others) return std::nullopt;
-  return hits / lookups;
+  const double others = hits + misses - other_lists;
+  if (others < kMinLookups) return std::nullopt;
+  // All LLEN by other clients were hits, or all were misses, as far as there were so many.
+  const double low = std::max(hits - other_lists, 0.0) / others;
+  const double high = std::min(hits, others) / others;
+  return high - low > kMaxUncertainty ? std::nullopt : std::optional(high);
 }
 
 double CacheWindow::evictions() const {

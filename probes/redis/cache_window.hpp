@@ -19,8 +19,9 @@ class CacheWindow {
   static constexpr std::chrono::minutes kWindow{5};
   /// If the window has fewer lookups, there is no rate.
   static constexpr double kMinLookups = 10;
-  /// If LLEN by other clients made up more than this share of the other lookups, there is no rate.
-  static constexpr double kMaxOtherLists = 0.1;
+  /// If the rate is not known more exactly than this, because other clients use LLEN, there is
+  /// none.
+  static constexpr double kMaxUncertainty = 0.01;
 
   /// The server's counters. LLEN counts as a lookup in every version of Redis, and no command that
   /// returns the length of a list is without a count.
@@ -42,8 +43,9 @@ class CacheWindow {
 
   /// Hits divided by lookups in the window that ends with the last add(), or in the part of the
   /// window for which there is data. Returns nothing if there were fewer than kMinLookups. Calls of
-  /// LLEN by other clients, such as another vitalsd, are no use of a cache. The server does not
-  /// report how many of them found their key, so they can only be subtracted in proportion.
+  /// LLEN by other clients, such as another vitalsd, are no use of a cache, but the server does not
+  /// report how many of them found their key. The rate is therefore between two bounds. Returns the
+  /// upper one, so that no such call lets an alert fire, or nothing if they are too far apart.
   [[nodiscard]] std::optional<double> hit_rate() const;
 
   /// Keys that were evicted in the window.

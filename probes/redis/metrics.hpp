@@ -288,8 +288,10 @@ inline constexpr MetricTable kDatabaseTable(
 
 inline constexpr Metric kHitRate(
     {.name = "redis_cache_hit_rate",
-     .help = "Share of lookups that found their key, over the last 5 minutes; absent if there were "
-             "fewer than 10, or if LLEN by other clients is more than a tenth of the others."});
+     .help =
+         "Share of lookups that found their key, over the last 5 minutes; absent if there were "
+         "fewer than 10, or if LLEN by other clients leaves it uncertain by more than 1 percentage "
+         "point."});
 inline constexpr Metric kListLength({.name = "redis_key_size", .help = "Length of a watched list."},
                                     "db", "key");
 

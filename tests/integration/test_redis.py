@@ -247,9 +247,9 @@ def test_the_hit_rate_of_a_server_that_others_watch(watch: Daemon, redis_server:
     for probe in ("idle", "lists"):
         assert daemon.absent("redis_cache_hit_rate", probe=probe)
         assert daemon.absent("vitalsd_check_status", probe=probe, check="hit_rate")
-    redis_server.look_up(hits=6000, misses=2000)
+    redis_server.look_up(hits=30_000, misses=10_000)
     for probe in ("idle", "lists"):
-        daemon.wait_for("redis_cache_hit_rate", lambda now: now and 0.7 < now <= 0.75, probe=probe)
+        daemon.wait_for("redis_cache_hit_rate", lambda now: now and 0.74 < now < 0.76, probe=probe)
 
 
 def test_keys_of_a_database(watch: Daemon, redis_server: Redis) -> None:

@@ -80,16 +80,29 @@ TEST_F(CacheWindowTest, ExcludesTheProbesOwnLookUps) {
   EXPECT_EQ(window.hit_rate(), 20.0 / 30);
 }
 
-// Such as those of another vitalsd.
-TEST_F(CacheWindowTest, IsUnknownIfMostLookUpsAreOfListsByOthers) {
+// 34 of 40 lookups of a cache, and four calls of LLEN by another vitalsd that found no list.
+TEST_F(CacheWindowTest, IsUnknownIfListsOfOthersMoveIt) {
+  window.add(at(0s), "a", {.hits = 7, .misses = 7, .list_lengths = 1000});
+  window.add(at(30s), "a", {.hits = 41, .misses = 17, .list_lengths = 1004});
+  EXPECT_EQ(window.hit_rate(), std::nullopt);
+}
+
+TEST_F(CacheWindowTest, IsTheUpperBoundIfListsOfOthersHardlyMatter) {
   window.add(at(0s), "a", {.hits = 7, .misses = 7, .list_lengths = 1000});
   window.exclude(true);
-  window.add(at(30s), "a", {.hits = 108, .misses = 17, .list_lengths = 1011});
-  EXPECT_EQ(window.hit_rate(), 100.0 / 110);  // 10 of 110
-  window.add(at(60s), "a", {.hits = 108, .misses = 18, .list_lengths = 1012});
+  window.add(at(30s), "a", {.hits = 758, .misses = 265, .list_lengths = 1009});
+  EXPECT_EQ(window.hit_rate(), 0.75);
+  window.add(at(60s), "a", {.hits = 758, .misses = 269, .list_lengths = 1013});
   EXPECT_EQ(window.hit_rate(), std::nullopt);
-  window.add(at(90s), "a", {.hits = 118, .misses = 18, .list_lengths = 1012});
-  EXPECT_EQ(window.hit_rate(), 110.0 / 121);
+}
+
+TEST_F(CacheWindowTest, IsExactIfAllOrNoneFoundTheirKeys) {
+  window.add(at(0s), "a", {});
+  window.add(at(30s), "a", {.hits = 0, .misses = 20, .list_lengths = 10});
+  EXPECT_EQ(window.hit_rate(), 0);
+  window.add(at(400s), "a", {.hits = 20, .misses = 20, .list_lengths = 20});
+  window.add(at(430s), "a", {.hits = 40, .misses = 20, .list_lengths = 30});
+  EXPECT_EQ(window.hit_rate(), 1);
 }
 
 TEST_F(CacheWindowTest, NeedsTenLookUpsBesidesThoseOfLists) {
