@@ -181,6 +181,7 @@ bool App::serve(const config::WebSettings& web) {
   options.probes = [this] { return board_.views(); };
   options.probe = [this](std::string_view name) { return board_.view(name); };
   options.events = [this](std::string_view name) { return board_.events(name); };
+  options.dropped_events = [this](std::string_view name) { return board_.dropped_events(name); };
   options.notices = [this] { return board_.notices(); };
   options.healthy = [this] { return heartbeat_.is_recent(); };
   options.ready = [this] {

@@ -6,6 +6,7 @@
 #include "daemon/event_log.hpp"
 #include "exporter/web/view.hpp"
 
+#include <cstddef>
 #include <list>
 #include <map>
 #include <memory>
@@ -59,6 +60,10 @@ class Board {
   [[nodiscard]] std::optional<ProbeView> view(std::string_view name) const;
   /// The last changes of state of a probe, or of all if the name is empty. Any thread.
   [[nodiscard]] ProbeEvents events(std::string_view name) const { return events_.events(name); }
+  /// The number of changes of a probe that events() lacks. Any thread.
+  [[nodiscard]] std::size_t dropped_events(std::string_view name) const {
+    return events_.dropped(name);
+  }
 
   /// Replaces the notices about a part of the process ("state"). An empty list removes them. Any
   /// thread.

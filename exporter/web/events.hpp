@@ -54,6 +54,8 @@ struct EventFeed {
   std::vector<Entry> entries{};  ///< selected, the newest first, at most kMax
   std::size_t older = 0;         ///< selected, but more than kMax
   std::size_t hidden = 0;        ///< not selected
+  /// Changes of the selected probes that are not kept any more. Their state and text are not known.
+  std::size_t dropped = 0;
 };
 
 /// Selects changes. Leaves out those of probes that are not in `probes`, which are sorted by name.

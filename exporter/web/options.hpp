@@ -63,6 +63,8 @@ struct WebOptions {
   std::function<std::optional<ProbeView>(std::string_view name)> probe;
   /// The last changes of state of a probe, or of all probes if the name is empty.
   std::function<ProbeEvents(std::string_view name)> events;
+  /// The number of changes of a probe that were dropped, so that `events` lacks them. Empty: none.
+  std::function<std::size_t(std::string_view name)> dropped_events;
   std::function<std::vector<std::string>()> notices;  ///< for the status page; empty: none
   std::function<bool()> healthy;                      ///< whether the probe loop responds
   std::function<bool()> ready;

@@ -18,9 +18,10 @@ struct Overview {
   ProbeView::Time now;  ///< all ages are relative to this time
   bool healthy = true;  ///< false: the probe loop does not respond, so all states are unknown
   bool leads = true;    ///< false: another replica is the leader
-  std::vector<std::string> notices{};  ///< problems of the process itself
-  ProbeFilter filter{};                ///< the one that selected `probes`
-  std::size_t hidden = 0;              ///< probes that it did not select
+  std::vector<std::string> notices{};    ///< problems of the process itself
+  ProbeFilter filter{};                  ///< the one that selected `probes`
+  std::size_t hidden = 0;                ///< probes that it did not select
+  std::optional<Selection> selection{};  ///< what it selected; none: all
 };
 
 /// The verdict on all probes. Unknown if this process does not observe them.

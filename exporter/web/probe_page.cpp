@@ -107,6 +107,12 @@ std::string event_head(bool with_probe) {
          "<th>State</th><th>Change</th></tr></thead><tbody>\n";
 }
 
+std::string not_kept(std::size_t dropped) {
+  if (dropped == 0) return "";
+  return "<p class=d>" + std::to_string(dropped) +
+         (dropped == 1 ? " older change is" : " older changes are") + " not kept.</p>\n";
+}
+
 std::string details(const ProbeView& probe, const ProbeEvents& events, ProbeView::Time now) {
   const Verdict state = verdict(probe);
   std::string since = named(state);
@@ -139,8 +145,8 @@ std::string options_list(const ProbeView& probe) {
 
 }  // namespace
 
-std::string probe_page(const Overview& overview, const ProbeView& probe,
-                       const ProbeEvents& events) {
+std::string probe_page(const Overview& overview, const ProbeView& probe, const ProbeEvents& events,
+                       std::size_t dropped) {
   const Verdict state = verdict(probe);
   const std::string name = escape_html(probe.name);
   const std::string path = encode_query(probe.name);
@@ -154,14 +160,14 @@ std::string probe_page(const Overview& overview, const ProbeView& probe,
       "<span class=d>" + iso_time(overview.now) + "</span></nav>\n" + notices_html(overview) +
       details(probe, events, overview.now) + "<h2>Checks</h2>\n" + checks_table(probe) +
       options_list(probe) + "<h2>Changes of state</h2>\n";
-  if (events.empty()) {
+  if (events.empty() && dropped == 0) {
     out += "<p class=d>None since the start of the process.</p>\n";
-  } else {
+  } else if (!events.empty()) {
     out += event_head(false);
     for (const auto& event : events) out += event_row(*event, probe.kind, overview.now, false);
     out += "</tbody></table>\n";
   }
-  return out + std::string(kPageEnd);
+  return out + not_kept(dropped) + std::string(kPageEnd);
 }
 
 std::string unknown_probe_page(std::string_view name, const std::vector<ProbeView>& probes) {
@@ -195,9 +201,10 @@ std::string events_page(const Overview& overview, const EventFeed& feed) {
       filter_form(overview.filter, std::to_string(feed.hidden), "events");
   if (!overview.leads) return out + "<p>" + headline(overview) + "</p>" + std::string(kPageEnd);
   if (feed.entries.empty()) {
-    out += feed.hidden == 0 ? "<p class=d>None since the start of the process.</p>\n"
-                            : "<p class=d>No change matches.</p>\n";
-    return out + std::string(kPageEnd);
+    const bool is_none = feed.hidden == 0 && feed.dropped == 0;
+    out += is_none ? "<p class=d>None since the start of the process.</p>\n"
+                   : "<p class=d>No change matches.</p>\n";
+    return out + not_kept(feed.dropped) + std::string(kPageEnd);
   }
   out += event_head(true);
   for (const EventFeed::Entry& each : feed.entries) {
@@ -207,7 +214,7 @@ std::string events_page(const Overview& overview, const EventFeed& feed) {
   if (feed.older > 0) {
     out += "<p class=d>" + std::to_string(feed.older) + " older changes are not shown.</p>\n";
   }
-  return out + std::string(kPageEnd);
+  return out + not_kept(feed.dropped) + std::string(kPageEnd);
 }
 
 }  // namespace vitalsd

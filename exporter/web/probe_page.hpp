@@ -5,6 +5,7 @@
 #include "exporter/web/overview.hpp"
 #include "exporter/web/view.hpp"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,8 +13,9 @@
 namespace vitalsd {
 
 /// HTML without scripts: what is known about one probe. `overview` describes the process; its
-/// probes are not read. `events` are those of the probe.
-std::string probe_page(const Overview& overview, const ProbeView& probe, const ProbeEvents& events);
+/// probes are not read. `events` are those of the probe, without `dropped` older ones.
+std::string probe_page(const Overview& overview, const ProbeView& probe, const ProbeEvents& events,
+                       std::size_t dropped = 0);
 
 /// HTML for a name that no probe has, with links to those that exist.
 std::string unknown_probe_page(std::string_view name, const std::vector<ProbeView>& probes);

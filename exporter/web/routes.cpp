@@ -161,12 +161,22 @@ WebResponse status(const WebOptions& options, const WebRequest& request, bool as
   return as_json ? json(status_json(overview)) : html(status_page(overview));
 }
 
+std::size_t dropped_events(const WebOptions& options, std::string_view name) {
+  return options.dropped_events ? options.dropped_events(name) : 0;
+}
+
 WebResponse events(const WebOptions& options, const WebRequest& request, bool as_json) {
   const auto filter = parse_filter(query_of(request.target));
   if (!filter) return plain(400, filter.error() + ".\n", as_json ? "/api" : "/");
   Overview overview = overview_of(options);
   overview.filter = *filter;
-  const EventFeed feed = select_events(options.events(""), overview.probes, *filter);
+  EventFeed feed = select_events(options.events(""), overview.probes, *filter);
+  ProbeFilter lasting = *filter;  // without what depends on the change
+  lasting.states.clear();
+  lasting.text.clear();
+  for (const ProbeView& probe : overview.probes) {
+    if (matches(lasting, probe)) feed.dropped += dropped_events(options, probe.name);
+  }
   return as_json ? json(events_json(overview, feed)) : html(events_page(overview, feed));
 }
 
@@ -182,8 +192,9 @@ WebResponse one_probe(const WebOptions& options, const std::string& name, bool a
   if (probe) {
     if (!overview.healthy) expire_without_loop(*probe);
     const ProbeEvents events = options.events(name);
-    response = as_json ? json(probe_json(overview, *probe, events))
-                       : html(probe_page(overview, *probe, events));
+    const std::size_t dropped = dropped_events(options, name);
+    response = as_json ? json(probe_json(overview, *probe, events, dropped))
+                       : html(probe_page(overview, *probe, events, dropped));
   } else {
     const std::vector<ProbeView> probes = options.probes();
     response =

@@ -100,8 +100,8 @@ std::string status_json(const Overview& overview) {
   return json::serialize(document) + '\n';
 }
 
-std::string probe_json(const Overview& overview, const ProbeView& probe,
-                       const ProbeEvents& events) {
+std::string probe_json(const Overview& overview, const ProbeView& probe, const ProbeEvents& events,
+                       std::size_t dropped) {
   json::object document = head(overview);
   json::object& row = document["probe"].emplace_object();
   row = to_json(probe);
@@ -116,6 +116,7 @@ std::string probe_json(const Overview& overview, const ProbeView& probe,
   }
   json::array& list = document["events"].emplace_array();
   for (const auto& event : events) list.push_back(to_json(*event));
+  document["dropped"] = dropped;
   return json::serialize(document) + '\n';
 }
 
@@ -130,6 +131,7 @@ std::string unknown_probe_json(std::string_view name, const std::vector<ProbeVie
 std::string events_json(const Overview& overview, const EventFeed& feed) {
   json::object document = head(overview);
   document["older"] = feed.older;
+  document["dropped"] = feed.dropped;
   json::array& list = document["events"].emplace_array();
   for (const EventFeed::Entry& entry : feed.entries) {
     json::object event = to_json(*entry.event);

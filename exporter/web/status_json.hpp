@@ -6,6 +6,7 @@
 #include "exporter/web/overview.hpp"
 #include "exporter/web/view.hpp"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,9 @@ namespace vitalsd {
 std::string status_json(const Overview& overview);
 
 /// One probe: what status_json() has of it, and its options, rules and changes of state. `overview`
-/// describes the process; its probes are not read.
-std::string probe_json(const Overview& overview, const ProbeView& probe, const ProbeEvents& events);
+/// describes the process; its probes are not read. `dropped`: changes that are not kept any more.
+std::string probe_json(const Overview& overview, const ProbeView& probe, const ProbeEvents& events,
+                       std::size_t dropped = 0);
 
 /// The error for a name that no probe has, with the names that exist.
 std::string unknown_probe_json(std::string_view name, const std::vector<ProbeView>& probes);

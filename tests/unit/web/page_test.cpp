@@ -100,9 +100,9 @@ TEST(StatusPage, KeepsTheOtherPartsOfItsFilter) {
 
 // A selection that matches nothing must not look healthy.
 TEST(StatusPage, IsUnknownIfNoProbeMatches) {
-  Overview overview{.probes = {}, .version = "1", .now = kNow};
-  overview.filter.names = {"misspelled"};
-  overview.hidden = 3;
+  Overview overview{.probes = {probe("a", ProbeView::State::ok)}, .version = "1", .now = kNow};
+  select_probes(overview, {.names = {"misspelled"}});
+  EXPECT_EQ(overview.hidden, 1U);
   EXPECT_TRUE(status_page(overview).contains(
       "<title>vitalsd: unknown: no probe matches (name=misspelled)</title>"));
 }

@@ -108,6 +108,17 @@ TEST(ProbePage, ShowsChangesOfState) {
   const std::string text = page(failing(), failed_at(kNow - 90min));
   EXPECT_TRUE(text.contains("failed: connect: Network unreachable"));
   EXPECT_TRUE(text.contains("1 h ago"));
+  EXPECT_FALSE(text.contains("not kept"));
+}
+
+TEST(ProbePage, DoesNotClaimThatNoChangeHappenedIfSomeAreNotKept) {
+  const Overview overview{.probes = {}, .version = "1.2.3", .now = kNow};
+  const std::string text = probe_page(overview, failing(), {}, 2);
+  EXPECT_FALSE(text.contains("None since"));
+  EXPECT_TRUE(text.contains("2 older changes are not kept."));
+  const std::string feed = events_page(overview, {.dropped = 1});
+  EXPECT_FALSE(feed.contains("None since"));
+  EXPECT_TRUE(feed.contains("1 older change is not kept."));
 }
 
 TEST(EventsPage, LinksEachProbe) {

@@ -193,6 +193,15 @@ TEST_F(ProbeRoutesTest, EventsCanBeFiltered) {
   }
 }
 
+TEST_F(ProbeRoutesTest, ChangesThatAreNotKeptAreCounted) {
+  daemon.options.dropped_events = [](std::string_view name) { return name == "db" ? 5U : 2U; };
+  daemon.events.clear();
+  EXPECT_TRUE(body(get("/events")).contains("7 older changes are not kept."));
+  EXPECT_TRUE(body(get("/probes/db")).contains("5 older changes are not kept."));
+  EXPECT_TRUE(body(get("/api/v1/probes/cache")).contains("\"dropped\":2"));
+  EXPECT_TRUE(body(get("/api/v1/events?name=db&state=ok&q=x")).contains("\"dropped\":5"));
+}
+
 TEST_F(RoutesTest, HealthFollowsTheProbeLoop) {
   EXPECT_EQ(get("/-/healthy").status, 200);
   daemon.healthy = false;

@@ -113,6 +113,7 @@ TEST(ProbeJson, HasWhatThePageShows) {
                                                     .reason = "connect",
                                                     .text = "refused"})};
   const auto document = boost::json::parse(probe_json({{}, "1.2.3", kNow}, view, events));
+  EXPECT_EQ(document.at("dropped"), 0);
   EXPECT_EQ(document.at("probe"), boost::json::parse(R"({
       "name": "a", "kind": "tcp", "target": "mail.example:25", "labels": {},
       "interval_seconds": 3E1, "timeout_seconds": 1E1, "state": "critical",
@@ -137,8 +138,10 @@ TEST(EventsJson, NamesTheKindOfEachProbe) {
   EventFeed feed;
   feed.entries.push_back({std::make_shared<const ProbeEvent>(ProbeEvent{.probe = "a"}), "tcp"});
   feed.older = 7;
+  feed.dropped = 8;
   const auto document = boost::json::parse(events_json({{}, "1.2.3", kNow}, feed));
   EXPECT_EQ(document.at("older"), 7);
+  EXPECT_EQ(document.at("dropped"), 8);
   EXPECT_EQ(document.at("events").at(0).at("kind"), "tcp");
 }
 
