@@ -105,7 +105,7 @@ std::string to_text(Overview overview, const CheckOptions& options) {
     case CheckOptions::Format::json:
       break;
   }
-  std::erase_if(overview.probes, [&](const ProbeView& probe) { return !matches(shown, probe); });
+  select_probes(overview, shown);
   return status_json(overview);
 }
 

@@ -6,11 +6,19 @@
 #include "exporter/web/view.hpp"
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace vitalsd {
+
+/// The verdict on the probes that a filter selects without its states: probes of which none has
+/// such a state differ from no probes.
+struct Selection {
+  Verdict verdict = Verdict::unknown;
+  std::string headline{};
+};
 
 struct Overview {
   std::vector<ProbeView> probes;
@@ -24,7 +32,11 @@ struct Overview {
   std::optional<Selection> selection{};  ///< what it selected; none: all
 };
 
-/// The verdict on all probes. Unknown if this process does not observe them.
+/// Leaves only the probes that the filter selects.
+void select_probes(Overview& overview, const ProbeFilter& filter);
+
+/// The verdict on all probes, or on the selected ones, of any state. Unknown if this process does
+/// not observe them.
 Verdict verdict(const Overview& overview);
 
 /// The number of probes by verdict, or why nothing is known.

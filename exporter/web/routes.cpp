@@ -148,9 +148,7 @@ Overview overview_of(const WebOptions& options, const ProbeFilter& filter = {}) 
   Overview overview = process_of(options);
   if (overview.leads) overview.probes = options.probes();
   if (!overview.healthy) std::ranges::for_each(overview.probes, expire_without_loop);
-  overview.filter = filter;
-  overview.hidden = std::erase_if(overview.probes,
-                                  [&](const ProbeView& probe) { return !matches(filter, probe); });
+  select_probes(overview, filter);
   return overview;
 }
 

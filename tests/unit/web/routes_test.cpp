@@ -249,6 +249,27 @@ TEST_F(RoutesTest, StatusCanBeFiltered) {
   }
 }
 
+// The state of the probes that the other parameters select does not depend on those shown.
+TEST_F(RoutesTest, NoFailedProbeIsNotNoProbe) {
+  for (const auto& [name, state] :
+       {std::pair("db", ProbeView::State::ok), std::pair("cache", ProbeView::State::failed)}) {
+    ProbeView& view = daemon.views.emplace_back();
+    view.name = name;
+    view.state = state;
+  }
+  const auto state_of = [&](const std::string& query) {
+    const std::string text = body(get("/api/v1/status" + query));
+    const std::size_t at = text.find("\"state\":\"", text.find("\"notices\"")) + 9;
+    return text.substr(at, text.find('"', at) - at);
+  };
+  EXPECT_EQ(state_of("?name=db&state=failed"), "ok");
+  EXPECT_EQ(state_of("?name=cache&state=ok"), "critical");
+  EXPECT_EQ(state_of("?state=ok"), "critical");
+  EXPECT_EQ(state_of("?name=none&state=failed"), "unknown");
+  EXPECT_TRUE(body(get("/?name=db&state=failed")).contains("</b>: 1 ok</h1>"));
+  EXPECT_TRUE(body(get("/?name=none&state=failed")).contains("</b>: no probe matches</h1>"));
+}
+
 TEST_F(RoutesTest, StatusIsAvailableAsJson) {
   const WebResponse response = get("/api/v1/status");
   EXPECT_EQ(response.content_type, "application/json");
