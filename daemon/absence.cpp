@@ -1,6 +1,7 @@
 #include "daemon/absence.hpp"
 
 #include "daemon/app.hpp"
+#include "daemon/output.hpp"
 #include "daemon/reload.hpp"
 #include "probes/registry.hpp"
 #include "probes/services.hpp"
@@ -88,7 +89,7 @@ int print_absence_rules(const std::string& file) {
     const Loaded loaded = load_configuration(file, services.environment);
     const config::Problems& problems = loaded.document->problems();
     if (problems.has_errors()) {
-      std::fputs(problems.text().c_str(), stderr);
+      print_problems(problems);
       return static_cast<int>(Exit::config);
     }
     for (const JobSpec& job : loaded.jobs) kinds.push_back(job.kind);

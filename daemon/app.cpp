@@ -3,6 +3,7 @@
 #include "daemon/framework_metrics.hpp"
 #include "daemon/limits.hpp"
 #include "daemon/log.hpp"
+#include "daemon/output.hpp"
 #include "daemon/version.hpp"
 #include "exporter/model/text_format.hpp"
 
@@ -89,7 +90,7 @@ Exit App::run() {
   Loaded loaded = load_configuration(options_.config_file, services_.environment);
   config::Problems& problems = loaded.document->problems();
   if (problems.has_errors()) {
-    std::fputs(problems.text().c_str(), stderr);
+    print_problems(problems);
     return Exit::config;
   }
   const config::Settings& settings = loaded.document->settings();

@@ -1,5 +1,7 @@
 #include "daemon/board.hpp"
 
+#include "exporter/model/text_format.hpp"
+
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -45,6 +47,8 @@ std::vector<ProbeView> Board::views() const {
 }
 
 void Board::set_notices(const std::string& about, std::vector<std::string> texts) {
+  // A notice may quote the configuration, whose bytes may be any.
+  for (std::string& text : texts) text = shown_lines(text, std::string::npos);
   const std::lock_guard lock(mutex_);
   notices_[about] = std::move(texts);
 }

@@ -156,7 +156,7 @@ int run_check(const CheckOptions& options) {
   Loaded loaded = load_configuration(options.config_file, services.environment);
   const config::Problems& problems = loaded.document->problems();
   if (problems.has_errors()) {
-    std::fputs(problems.text().c_str(), stderr);
+    print_problems(problems);
     return static_cast<int>(Verdict::unknown);
   }
   const ProbeFilter selected = selection(options.filter);

@@ -3,8 +3,10 @@
 #include "config/scalar.hpp"
 #include "daemon/app.hpp"
 #include "daemon/http_get.hpp"
+#include "exporter/model/text_format.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <string_view>
 
@@ -26,9 +28,10 @@ int check_health(const std::string& url) {
   if (response && response->status == kOk) return 0;
   std::string problem = response ? "" : response.error();
   if (response) {
+    constexpr std::size_t kMaxText = 200;
     const std::string_view body(response->body);
     problem = "status " + std::to_string(response->status) + ": " +
-              std::string(body.substr(0, body.find('\n')));
+              shown_text(body.substr(0, body.find('\n')), kMaxText);
   }
   std::fprintf(stderr, "%s: %s\n", url.c_str(), problem.c_str());
   return static_cast<int>(Exit::failure);

@@ -1,9 +1,12 @@
 #include "daemon/output.hpp"
 
+#include "exporter/model/text_format.hpp"
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <string>
 
 namespace vitalsd {
 
@@ -17,6 +20,10 @@ int finish_output(int code) {
   std::fprintf(stderr, "vitalsd: cannot write to standard output%s%s\n", errno != 0 ? ": " : "",
                errno != 0 ? std::strerror(errno) : "");
   return kNotWritten;
+}
+
+void print_problems(const config::Problems& problems) {
+  std::fputs(shown_lines(problems.text(), std::string::npos).c_str(), stderr);
 }
 
 }  // namespace vitalsd

@@ -3,6 +3,7 @@
 #include "daemon/log.hpp"
 #include "daemon/units.hpp"
 #include "exporter/model/outcome.hpp"
+#include "exporter/model/text_format.hpp"
 
 #include <algorithm>
 
@@ -29,6 +30,10 @@ std::string text(Verdict verdict) { return std::string(verdict_name(verdict)); }
 ProbeReport::ProbeReport(Board& board, const std::string& name) : row_(board, named(name)) {}
 
 void ProbeReport::configure(Settings settings, bool same_target) {
+  // A configuration may have bytes that are not UTF-8, which JSON does not allow, and characters
+  // that control a terminal. Texts of targets are safe already (SampleSet::shown()).
+  settings.target = shown_text(settings.target, std::string::npos);
+  for (auto& [name, value] : settings.labels) value = shown_text(value, std::string::npos);
   row_.update([&](ProbeView& view) {
     view.kind = settings.kind;
     view.target = std::move(settings.target);

@@ -3,6 +3,7 @@
 #include "daemon/app.hpp"
 #include "daemon/build.hpp"
 #include "daemon/framework_metrics.hpp"
+#include "daemon/output.hpp"
 #include "daemon/reload.hpp"
 #include "daemon/units.hpp"
 #include "probes/registry.hpp"
@@ -126,7 +127,7 @@ asio::awaitable<void> add_warnings(Loaded& loaded, const Environment& environmen
 
 int report(const std::string& file, const config::Document& document, bool strict) {
   const config::Problems& problems = document.problems();
-  std::fputs(problems.text().c_str(), stderr);
+  print_problems(problems);
   if (problems.has_errors()) return static_cast<int>(Exit::config);
   if (strict && !problems.list().empty()) {
     fmt::print(stderr, "{}: invalid, because --strict makes warnings errors\n", file);

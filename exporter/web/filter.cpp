@@ -1,5 +1,7 @@
 #include "exporter/web/filter.hpp"
 
+#include "exporter/model/text_format.hpp"
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -40,6 +42,7 @@ bool has_text(const std::string& part, const ProbeView& probe) {
          });
 }
 
+// The pages and JSON documents repeat the text, so it is valid UTF-8.
 std::string decode(std::string_view text, char plus) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -53,7 +56,7 @@ std::string decode(std::string_view text, char plus) {
       out += text[i] == '+' ? plus : text[i];
     }
   }
-  return out;
+  return printable_utf8(out);
 }
 
 std::string decode_query(std::string_view text) { return decode(text, ' '); }
