@@ -181,6 +181,7 @@ bool App::serve(const config::WebSettings& web) {
   options.self_metrics = [this] { return metrics_.collect(exposition_.series()); };
   options.probes = [this] { return board_.views(); };
   options.probe = [this](std::string_view name) { return board_.view(name); };
+  options.why_absent = [this](std::string_view name) { return board_.why_absent(name); };
   options.events = [this](std::string_view name) { return board_.events(name); };
   options.dropped_events = [this](std::string_view name) { return board_.dropped_events(name); };
   options.notices = [this] { return board_.notices(); };
@@ -229,6 +230,7 @@ void App::install(Loaded loaded) {
   exposition_.set_series_limit(static_cast<std::size_t>(settings.limits.series));
   state_.set_directory(settings.state_directory);
   web_->set_routes(to_web(std::move(loaded.routes)));
+  board_.set_absent(absent_probes(settings.probes, loaded.jobs));
   show_pending("web", !(settings.web == web_settings_));
   show_pending("leader_election", !(settings.election == election_settings_));
   const config::Problems& problems = loaded.document->problems();

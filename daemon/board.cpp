@@ -46,6 +46,17 @@ std::vector<ProbeView> Board::views() const {
   return views;
 }
 
+void Board::set_absent(Absent reasons) {
+  const std::lock_guard lock(mutex_);
+  absent_ = std::move(reasons);
+}
+
+std::string Board::why_absent(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = absent_.find(name);
+  return found == absent_.end() ? "" : found->second;
+}
+
 void Board::set_notices(const std::string& about, std::vector<std::string> texts) {
   // A notice may quote the configuration, whose bytes may be any.
   for (std::string& text : texts) text = shown_lines(text, std::string::npos);

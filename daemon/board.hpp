@@ -7,6 +7,7 @@
 #include "exporter/web/view.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -65,6 +66,12 @@ class Board {
     return events_.dropped(name);
   }
 
+  using Absent = std::map<std::string, std::string, std::less<>>;
+  /// Replaces the reasons why configured probes have no row: "is disabled". Any thread.
+  void set_absent(Absent reasons);
+  /// Why a configured probe has no row; empty if it is not configured. Any thread.
+  [[nodiscard]] std::string why_absent(std::string_view name) const;
+
   /// Replaces the notices about a part of the process ("state"). An empty list removes them. Any
   /// thread.
   void set_notices(const std::string& about, std::vector<std::string> texts);
@@ -74,9 +81,10 @@ class Board {
  private:
   [[nodiscard]] std::vector<std::shared_ptr<Slot>> slots() const;
 
-  mutable std::mutex mutex_;  // protects the list and the notices, not the slots
+  mutable std::mutex mutex_;  // protects all members, not the slots
   Slots rows_;
   EventLog events_;
+  Absent absent_;
   std::map<std::string, std::vector<std::string>> notices_;
 };
 

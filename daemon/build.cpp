@@ -172,6 +172,16 @@ std::vector<JobSpec> build_jobs(config::Document& document, const Environment& e
   return jobs;
 }
 
+std::map<std::string, std::string, std::less<>> absent_probes(
+    const std::vector<config::ProbeSettings>& probes, const std::vector<JobSpec>& jobs) {
+  std::map<std::string, std::string, std::less<>> reasons;
+  for (const config::ProbeSettings& probe : probes) {
+    reasons[probe.name] = probe.enabled ? "runs in another process (--shard)" : "is disabled";
+  }
+  for (const JobSpec& job : jobs) reasons.erase(job.name);
+  return reasons;
+}
+
 std::vector<config::Option> describe_kind(const ProbeKind& kind, const Environment& environment) {
   std::vector<config::Option> options;
   config::Problems ignored("");

@@ -7,6 +7,8 @@
 #include "probes/probe.hpp"
 #include "probes/receiver.hpp"
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +26,10 @@ struct ProbeRoute {
 /// to `routes`, also of those that another shard runs. Does no I/O.
 std::vector<JobSpec> build_jobs(config::Document& document, const Environment& environment,
                                 std::vector<ProbeRoute>* routes = nullptr);
+
+/// Why each configured probe that is not in `jobs` does not run here: "is disabled".
+std::map<std::string, std::string, std::less<>> absent_probes(
+    const std::vector<config::ProbeSettings>& probes, const std::vector<JobSpec>& jobs);
 
 /// The configuration keys of a kind, for the reference.
 std::vector<config::Option> describe_kind(const ProbeKind& kind, const Environment& environment);

@@ -147,8 +147,9 @@ void ProbeReport::record_run(const Before& before, std::optional<Time> was_down_
     record({.what = ProbeEvent::What::failed, .reason = now.reason, .text = now.detail});
   } else if (was_down_since) {
     record({.what = ProbeEvent::What::recovered,
-            .after = std::chrono::duration_cast<std::chrono::seconds>(SystemClock::now() -
-                                                                      *was_down_since)});
+            .after =
+                std::max(std::chrono::milliseconds(0), std::chrono::ceil<std::chrono::milliseconds>(
+                                                           SystemClock::now() - *was_down_since))});
   } else if (before.state != now.state) {
     log::debug("probe ran",
                {{"probe", now.name}, {"kind", std::string(now.kind)}, {"state", text(verdict_)}});

@@ -157,9 +157,18 @@ class Reader {
   RemoteStatus& status_;
 };
 
-std::string first_line(std::string_view text) {
+// The error of the API, or the first line of another text.
+std::string error_of(std::string_view body) {
   constexpr std::size_t kMax = 200;
-  return shown_text(text.substr(0, text.find('\n')), kMax);
+  boost::system::error_code error;
+  const json::value document = json::parse(body, error);
+  if (!error && document.is_object()) {
+    const json::value* const text = document.as_object().if_contains("error");
+    if (text != nullptr && text->is_string()) {
+      return shown_text(std::string_view(text->as_string()), kMax);
+    }
+  }
+  return shown_text(body.substr(0, body.find('\n')), kMax);
 }
 
 }  // namespace
@@ -206,7 +215,7 @@ std::expected<std::unique_ptr<RemoteStatus>, std::string> fetch_status(const std
   constexpr int kOk = 200;
   if (response->status != kOk) {
     return std::unexpected(prefix + "status " + std::to_string(response->status) + ": " +
-                           first_line(response->body));
+                           error_of(response->body));
   }
   auto status = parse_status(response->body);
   if (!status) return std::unexpected(prefix + status.error());

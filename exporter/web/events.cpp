@@ -27,7 +27,10 @@ std::string describe(const ProbeEvent& event) {
     return event.check->name + ' ' +
            (event.check_state == Verdict::unknown ? "has no reading" : describe(*event.check));
   }
-  if (event.after) return "after " + age(*event.after);
+  if (event.after) {
+    const bool is_short = *event.after < std::chrono::seconds(1);
+    return "after " + (is_short ? exact(*event.after) : age(*event.after));
+  }
   return (event.reason.empty() ? "" : std::string(event.reason) + ": ") + event.text;
 }
 

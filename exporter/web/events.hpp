@@ -22,12 +22,12 @@ struct ProbeEvent {
   std::string probe{};  ///< its name
   What what = What::failed;
   ProbeView::Time time{};
-  Verdict state = Verdict::unknown;             ///< of the probe after the change
-  std::string_view reason{};                    ///< of a failure; a static string
-  std::string text{};                           ///< the error
-  std::optional<std::chrono::seconds> after{};  ///< of a recovery: how long the probe was down
-  std::optional<CheckView> check{};             ///< the check that changed, after the change
-  Verdict check_state = Verdict::unknown;       ///< unknown: the check has no reading any more
+  Verdict state = Verdict::unknown;                  ///< of the probe after the change
+  std::string_view reason{};                         ///< of a failure; a static string
+  std::string text{};                                ///< the error
+  std::optional<std::chrono::milliseconds> after{};  ///< of a recovery: how long the probe was down
+  std::optional<CheckView> check{};                  ///< the check that changed, after the change
+  Verdict check_state = Verdict::unknown;            ///< unknown: the check has no reading any more
 };
 
 /// The newest first.

@@ -221,7 +221,8 @@ class HttpServer::Impl {
       if (received == http::status::unknown) co_return;
       if (received != http::status::ok) {
         connection.expires_after(options_.request_timeout);
-        const WebResponse error = refuse(received);
+        WebResponse error = refuse(received);
+        format_error(to_view(parser.get().target()), error);
         co_await write_response(connection, error, {});
         co_return;
       }
@@ -237,6 +238,7 @@ class HttpServer::Impl {
       }
       const bool large = body_size(response) > kLargePage;
       if (large && !make_room_for_page()) response = busy("Too many pages are being sent.\n");
+      format_error(to_view(request.target()), response);
       enqueue(session, large ? large_pages_ : sending_);
       options_.on_request(response.route, response.status);
       connection.expires_after(options_.response_timeout);

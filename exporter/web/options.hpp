@@ -61,6 +61,9 @@ struct WebOptions {
   std::function<std::vector<ProbeView>()> probes;
   /// One of them; nothing if no probe has this name.
   std::function<std::optional<ProbeView>(std::string_view name)> probe;
+  /// Why a configured probe is not one of `probes`: "is disabled"; otherwise empty. Empty: no
+  /// reasons.
+  std::function<std::string(std::string_view name)> why_absent;
   /// The last changes of state of a probe, or of all probes if the name is empty.
   std::function<ProbeEvents(std::string_view name)> events;
   /// The number of changes of a probe that were dropped, so that `events` lacks them. Empty: none.

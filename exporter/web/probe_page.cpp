@@ -170,12 +170,14 @@ std::string probe_page(const Overview& overview, const ProbeView& probe, const P
   return out + not_kept(dropped) + std::string(kPageEnd);
 }
 
-std::string unknown_probe_page(std::string_view name, const std::vector<ProbeView>& probes) {
+std::string unknown_probe_page(std::string_view name, const std::vector<ProbeView>& probes,
+                               std::string_view why) {
   constexpr std::size_t kMaxNames = 100;
+  const std::string fact = why.empty() ? "No probe has the name " + escape_html(name)
+                                       : "The probe " + escape_html(name) + ' ' + escape_html(why);
   std::string out =
-      page_start({.title = "no such probe - vitalsd", .verdict = Verdict::unknown, .root = "../"}) +
-      "<h1>No probe has the name " + escape_html(name) +
-      "</h1>\n<nav><a href=\"../\">all probes</a></nav>\n<p>" +
+      page_start({.title = fact + " - vitalsd", .verdict = Verdict::unknown, .root = "../"}) +
+      "<h1>" + fact + "</h1>\n<nav><a href=\"../\">all probes</a></nav>\n<p>" +
       (probes.empty() ? "There are no probes." : "The probes are:") + "</p>\n<ul>\n";
   for (std::size_t i = 0; i < std::min(probes.size(), kMaxNames); ++i) {
     out += "<li><a href=\"" + encode_query(probes[i].name) + "\">" + escape_html(probes[i].name) +

@@ -17,8 +17,10 @@ namespace vitalsd {
 std::string probe_page(const Overview& overview, const ProbeView& probe, const ProbeEvents& events,
                        std::size_t dropped = 0);
 
-/// HTML for a name that no probe has, with links to those that exist.
-std::string unknown_probe_page(std::string_view name, const std::vector<ProbeView>& probes);
+/// HTML for a name that no probe has, with links to those that exist. `why`: "is disabled", if the
+/// probe is configured.
+std::string unknown_probe_page(std::string_view name, const std::vector<ProbeView>& probes,
+                               std::string_view why = "");
 
 /// HTML: the changes that the filter of `overview` selects.
 std::string events_page(const Overview& overview, const EventFeed& feed);

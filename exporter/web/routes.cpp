@@ -178,8 +178,16 @@ WebResponse events(const WebOptions& options, const WebRequest& request, bool as
   return as_json ? json(events_json(overview, feed)) : html(events_page(overview, feed));
 }
 
+std::string why_absent(const WebOptions& options, std::string_view name) {
+  return options.why_absent ? options.why_absent(name) : "";
+}
+
 // The page of one probe, and its JSON.
-WebResponse one_probe(const WebOptions& options, const std::string& name, bool as_json) {
+WebResponse one_probe(const WebOptions& options, const std::string& name, std::string_view query,
+                      bool as_json) {
+  if (!query.empty()) {
+    return plain(400, "The page of a probe has no parameters.\n", as_json ? "/api" : "/probes");
+  }
   const Overview overview = process_of(options);
   if (!overview.leads) {
     return unavailable("This replica is on standby: the leader has the probes.\n",
@@ -195,8 +203,9 @@ WebResponse one_probe(const WebOptions& options, const std::string& name, bool a
                        : html(probe_page(overview, *probe, events, dropped));
   } else {
     const std::vector<ProbeView> probes = options.probes();
-    response =
-        as_json ? json(unknown_probe_json(name, probes)) : html(unknown_probe_page(name, probes));
+    const std::string why = why_absent(options, name);
+    response = as_json ? json(unknown_probe_json(name, probes, why))
+                       : html(unknown_probe_page(name, probes, why));
     response.status = 404;
   }
   if (!as_json) response.route = "/probes";
@@ -264,6 +273,17 @@ bool accepts_gzip(std::string_view accept_encoding) {
   return gzip.value_or(any.value_or(0)) > 0;
 }
 
+void format_error(std::string_view target, WebResponse& response) {
+  constexpr int kFirstError = 400;
+  const bool is_text = response.content_type == WebResponse().content_type;
+  const std::string_view path = path_of(target);
+  const bool is_api = path == "/api" || path.starts_with("/api/");
+  if (response.status < kFirstError || !is_text || !is_api) return;
+  const std::string_view text = response.body;
+  response.body = error_json(text.substr(0, text.find_last_not_of(".\n") + 1));
+  response.content_type = "application/json";
+}
+
 bool is_reload(const WebOptions& options, const WebRequest& request) {
   return options.reload && request.method == "POST" && path_of(request.target) == "/-/reload";
 }
@@ -282,7 +302,8 @@ WebResponse unauthorized() {
 }
 
 WebResponse unknown_job() {
-  return plain(404, "No probe of the kind job has this name: / lists all probes.\n", "/push");
+  return plain(404, "No enabled probe of the kind job has this name: / lists all probes.\n",
+               "/push");
 }
 
 WebResponse respond(const WebOptions& options, const WebRequest& request) {
@@ -330,13 +351,20 @@ WebResponse respond(const WebOptions& options, const WebRequest& request) {
   if (path == "/events" || path == "/api/v1/events") {
     return events(options, request, path != "/events");
   }
-  if (const auto probe = name_in(path, "/api/v1/probes/")) return one_probe(options, *probe, true);
-  if (const auto probe = name_in(path, "/probes/")) return one_probe(options, *probe, false);
+  for (const std::string_view front : {"/api/v1/probes/", "/probes/"}) {
+    if (const auto probe = name_in(path, front)) {
+      return one_probe(options, *probe, query_of(request.target), front != "/probes/");
+    }
+  }
   if (const auto probe = name_in(path, "/probes/", "/metrics")) {
     if (options.exposition->has_owner(*probe)) return metrics(options, request, {.owner = *probe});
     if (!is_leader(options))
       return plain(503, "This replica is on standby: the leader has the metrics.\n", "/probes");
-    return plain(404, "No probe has this name: / lists all probes.\n", "/probes");
+    const std::string why = why_absent(options, *probe);
+    return plain(
+        404,
+        why.empty() ? "No probe has this name: / lists all probes.\n" : "The probe " + why + ".\n",
+        "/probes");
   }
   return plain(
       404,

@@ -32,6 +32,9 @@ struct WebResponse {
 /// The response to any request except a reload (see is_reload()), which waits for the probe loop.
 WebResponse respond(const WebOptions& options, const WebRequest& request);
 
+/// Makes JSON of an error below /api/v1/ that is plain text.
+void format_error(std::string_view target, WebResponse& response);
+
 /// Whether the request is POST /-/reload and reload over HTTP is enabled.
 bool is_reload(const WebOptions& options, const WebRequest& request);
 

@@ -71,7 +71,9 @@ json::object to_json(const ProbeEvent& event) {
   out["state"] = verdict_name(event.state);
   if (!event.reason.empty()) out["reason"] = event.reason;
   if (!event.text.empty()) out["error"] = event.text;
-  if (event.after) out["after_seconds"] = event.after->count();
+  if (event.after) {
+    out["after_seconds"] = std::chrono::duration<double>(*event.after).count();
+  }
   if (event.check && event.check_state != Verdict::unknown) {
     out["check"] = to_json(*event.check);
   } else if (event.check) {
@@ -120,12 +122,19 @@ std::string probe_json(const Overview& overview, const ProbeView& probe, const P
   return json::serialize(document) + '\n';
 }
 
-std::string unknown_probe_json(std::string_view name, const std::vector<ProbeView>& probes) {
+std::string unknown_probe_json(std::string_view name, const std::vector<ProbeView>& probes,
+                               std::string_view why) {
   json::object document;
-  document["error"] = "no probe has the name '" + std::string(name) + '\'';
+  const std::string quoted = '\'' + std::string(name) + '\'';
+  document["error"] = why.empty() ? "no probe has the name " + quoted
+                                  : "the probe " + quoted + ' ' + std::string(why);
   json::array& names = document["probes"].emplace_array();
   for (const ProbeView& probe : probes) names.push_back(json::value(probe.name));
   return json::serialize(document) + '\n';
+}
+
+std::string error_json(std::string_view text) {
+  return json::serialize(json::object{{"error", text}}) + '\n';
 }
 
 std::string events_json(const Overview& overview, const EventFeed& feed) {

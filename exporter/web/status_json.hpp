@@ -22,8 +22,13 @@ std::string status_json(const Overview& overview);
 std::string probe_json(const Overview& overview, const ProbeView& probe, const ProbeEvents& events,
                        std::size_t dropped = 0);
 
-/// The error for a name that no probe has, with the names that exist.
-std::string unknown_probe_json(std::string_view name, const std::vector<ProbeView>& probes);
+/// The error for a name that no probe has, with the names that exist. `why`: "is disabled", if the
+/// probe is configured.
+std::string unknown_probe_json(std::string_view name, const std::vector<ProbeView>& probes,
+                               std::string_view why = "");
+
+/// `{"error": TEXT}`.
+std::string error_json(std::string_view text);
 
 /// Changes of state.
 std::string events_json(const Overview& overview, const EventFeed& feed);

@@ -152,6 +152,9 @@ probes:
   EXPECT_EQ(valid.document.problems().text(), "");
   ASSERT_EQ(valid.jobs.size(), 1U);
   EXPECT_EQ(valid.jobs[0].name, "imap");
+  const auto absent = absent_probes(valid.document.settings().probes, valid.jobs);
+  EXPECT_EQ(absent.size(), 2U);
+  EXPECT_EQ(absent.at("smtp"), "is disabled");
 
   Build invalid("f", "probes: [{name: smtp, kind: tcp, enabled: false}]");
   EXPECT_TRUE(invalid.document.problems().has_errors());

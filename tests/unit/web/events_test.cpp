@@ -78,6 +78,13 @@ TEST(SelectEvents, ShowsALimitedNumber) {
   EXPECT_EQ(feed.older, 3U);
 }
 
+TEST(DescribeEvent, TellsHowLongAShortOutageWas) {
+  ProbeEvent event{.what = ProbeEvent::What::recovered, .after = 870ms};
+  EXPECT_EQ(describe(event), "after 870 ms");
+  event.after = 61'500ms;
+  EXPECT_EQ(describe(event), "after 1 min");
+}
+
 TEST(DescribeEvent, SaysThatAReadingIsMissing) {
   EXPECT_EQ(describe({.what = ProbeEvent::What::check,
                       .check = CheckView{"memory", "", "85%", "", Status::warning}}),

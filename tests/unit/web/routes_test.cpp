@@ -134,7 +134,7 @@ class ProbeRoutesTest : public RoutesTest {
 };
 
 TEST_F(ProbeRoutesTest, EachProbeHasAPage) {
-  const WebResponse response = get("/probes/%64b?x=y");
+  const WebResponse response = get("/probes/%64b");
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.content_type, "text/html; charset=utf-8");
   EXPECT_EQ(response.route, "/probes");
@@ -160,6 +160,46 @@ TEST_F(ProbeRoutesTest, AnUnknownProbeIsAnsweredWithTheNamesThatExist) {
   EXPECT_EQ(json.content_type, "application/json");
   EXPECT_EQ(body(json),
             "{\"error\":\"no probe has the name 'nobody'\",\"probes\":[\"cache\",\"db\"]}\n");
+}
+
+TEST_F(ProbeRoutesTest, AProbeThatIsDisabledIsNoUnknownName) {
+  daemon.options.why_absent = [](std::string_view name) {
+    return std::string(name == "off" ? "is disabled" : "");
+  };
+  EXPECT_TRUE(body(get("/probes/off")).contains("<h1>The probe off is disabled</h1>"));
+  EXPECT_TRUE(body(get("/api/v1/probes/off")).contains("the probe 'off' is disabled"));
+  EXPECT_EQ(get("/probes/off").status, 404);
+  EXPECT_EQ(get("/probes/off/metrics").body, "The probe is disabled.\n");
+  EXPECT_TRUE(body(get("/probes/misspelled")).contains("No probe has the name misspelled"));
+}
+
+TEST_F(ProbeRoutesTest, ThePageOfAProbeHasNoParameters) {
+  for (const char* target : {"/probes/db?x=y", "/api/v1/probes/db?state=ok"}) {
+    EXPECT_EQ(get(target).status, 400) << target;
+  }
+  EXPECT_EQ(get("/probes/db?").status, 200);
+}
+
+// The error of a page is plain text.
+TEST_F(ProbeRoutesTest, ErrorsOfTheApiAreJson) {
+  const auto error = [&](std::string_view method, std::string_view target) {
+    WebResponse response = send(method, target);
+    format_error(target, response);
+    EXPECT_EQ(response.content_type, "application/json") << target;
+    return response.body;
+  };
+  EXPECT_EQ(error("GET", "/api/v1/status?state=bad"),
+            "{\"error\":\"unknown state 'bad': use ok, warning, critical, unknown, or failed for "
+            "all but ok\"}\n");
+  EXPECT_EQ(error("POST", "/api/v1/events"), "{\"error\":\"Use GET or HEAD\"}\n");
+  EXPECT_TRUE(error("GET", "/api/v1/nothing").starts_with("{\"error\":\"Not found"));
+  EXPECT_TRUE(error("GET", "/api/v1/jobs/x").starts_with("{\"error\":"));
+  EXPECT_TRUE(error("GET", "/api/v1/probes/x").contains("\"probes\":["));
+  for (const char* target : {"/?state=bad", "/probes/db?x=y", "/metrics/"}) {
+    WebResponse response = get(target);
+    format_error(target, response);
+    EXPECT_TRUE(response.content_type.starts_with("text/plain")) << target;
+  }
 }
 
 TEST_F(ProbeRoutesTest, AProbeIsUnknownWhileTheLoopHangs) {
@@ -301,7 +341,8 @@ TEST_F(RoutesTest, UnknownJobsAreNotFound) {
                              "/metrics/job@base64/dW5rbm93bg"}) {
       const WebResponse response = send(method, path);
       EXPECT_EQ(response.status, 404);
-      EXPECT_EQ(response.body, "No probe of the kind job has this name: / lists all probes.\n");
+      EXPECT_EQ(response.body,
+                "No enabled probe of the kind job has this name: / lists all probes.\n");
     }
   }
 }

@@ -129,7 +129,7 @@ TEST(ProbeJson, HasWhatThePageShows) {
       {"time": "2026-01-01T00:00:00Z", "probe": "a", "event": "check", "state": "ok",
        "check": {"name": "age", "state": "unknown"}},
       {"time": "2025-12-31T23:59:30Z", "probe": "a", "event": "recovered", "state": "ok",
-       "after_seconds": 30},
+       "after_seconds": 3E1},
       {"time": "2025-12-31T23:59:00Z", "probe": "a", "event": "failed", "state": "critical",
        "reason": "connect", "error": "refused"}])"));
 }
