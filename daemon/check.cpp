@@ -83,9 +83,7 @@ std::string mismatch(const ProbeFilter& filter, const std::vector<ProbeView>& pr
 // https://no-color.org
 bool has_colors() {
   const char* const no_color = std::getenv("NO_COLOR");
-  const char* const terminal = std::getenv("TERM");
-  return isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0') &&
-         terminal != nullptr && std::string_view(terminal) != "dumb";
+  return (no_color == nullptr || *no_color == '\0') && understands_escapes(STDOUT_FILENO);
 }
 
 std::string to_text(Overview overview, const CheckOptions& options) {

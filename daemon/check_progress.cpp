@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -39,11 +41,16 @@ std::string progress_text(const std::vector<ProbeView>& probes, std::size_t widt
   return text;
 }
 
+bool understands_escapes(int descriptor) {
+  const char* const terminal = std::getenv("TERM");
+  return isatty(descriptor) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
+}
+
 CheckProgress::CheckProgress(net::TimerWheel& wheel, const Board& board)
     : wheel_(wheel), board_(board), timer_([this] { show(); }) {}
 
 void CheckProgress::start() {
-  if (isatty(STDERR_FILENO) == 1) wheel_.arm_after(timer_, std::chrono::seconds(1));
+  if (understands_escapes(STDERR_FILENO)) wheel_.arm_after(timer_, std::chrono::seconds(1));
 }
 
 void CheckProgress::show() {

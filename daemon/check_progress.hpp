@@ -14,6 +14,9 @@ namespace vitalsd {
 /// "waiting for 3 of 75 probes: a, b, c", with at most `width` bytes. Empty if all have run.
 std::string progress_text(const std::vector<ProbeView>& probes, std::size_t width);
 
+/// Whether the file descriptor is a terminal that understands escape sequences.
+bool understands_escapes(int descriptor);
+
 class CheckProgress {
  public:
   CheckProgress(net::TimerWheel& wheel, const Board& board);

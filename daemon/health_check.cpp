@@ -1,6 +1,5 @@
 #include "daemon/health_check.hpp"
 
-#include "config/scalar.hpp"
 #include "daemon/app.hpp"
 #include "daemon/http_get.hpp"
 #include "exporter/model/text_format.hpp"
@@ -13,7 +12,7 @@
 namespace vitalsd {
 
 int check_health(const std::string& url) {
-  const auto parsed = config::Scalar<config::Url>::parse(url);
+  const auto parsed = parse_http_url(url);
   if (!parsed) {
     std::fprintf(stderr, "--url: %s\n", parsed.error().c_str());
     return static_cast<int>(Exit::config);

@@ -1,5 +1,6 @@
 #include "daemon/http_get.hpp"
 
+#include "config/problems.hpp"
 #include "config/settings.hpp"
 #include "daemon/log.hpp"
 #include "probes/services.hpp"
@@ -20,6 +21,15 @@ asio::awaitable<net::HttpResponse> perform(net::HttpClient& http, const net::Htt
 }
 
 }  // namespace
+
+std::expected<config::Url, std::string> parse_http_url(const std::string& text) {
+  auto url = config::Scalar<config::Url>::parse(text);
+  if (!url) return std::unexpected(std::move(url.error()));
+  if (url->scheme != "http" && url->scheme != "https") {
+    return std::unexpected("the scheme must be http or https, not " + config::quoted(url->scheme));
+  }
+  return std::move(*url);
+}
 
 std::expected<net::HttpResponse, std::string> http_get(const net::HttpRequest& request) {
   log::configure({config::LogLevel::error, config::LogFormat::logfmt});

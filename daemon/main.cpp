@@ -111,17 +111,24 @@ int run(int argc, char** argv) {
       ->add_option("PROBE", check_options.filter.names,
                    "Names of the probes to run, or patterns such as 'db-*'; default: all")
       ->type_name("");
-  check->add_option("--kind", check_options.filter.kinds, "Run the probes of these kinds only")
+  check
+      ->add_option("--kind", check_options.filter.kinds,
+                   "Run the probes of these kinds only; may be repeated")
       ->allow_extra_args(false)
-      ->type_name("KIND");
-  check->add_option("--label", labels, "Run the probes with this label only, such as team=db")
+      ->delimiter(',')
+      ->type_name("KIND")
+      ->option_text("KIND[,KIND...]");
+  check
+      ->add_option("--label", labels,
+                   "Run the probes with this label only, such as team=db; may be repeated")
       ->check(CLI::Validator(
           [](const std::string& text) {
             return text.find('=') > 0 && text.contains('=') ? "" : "use NAME=VALUE";
           },
           ""))
       ->allow_extra_args(false)
-      ->type_name("NAME=VALUE");
+      ->type_name("NAME=VALUE")
+      ->option_text("NAME=VALUE");
   check->add_flag("--failed", failed_only, "Print the probes that are not ok only");
   check->add_flag("--quiet,-q", check_options.quiet, "Print nothing; the exit code is the result");
   CLI::Option* check_config =

@@ -186,12 +186,8 @@ std::expected<std::unique_ptr<RemoteStatus>, std::string> parse_status(std::stri
 
 std::expected<std::unique_ptr<RemoteStatus>, std::string> fetch_status(const std::string& url,
                                                                        const std::string& ca) {
-  const auto parsed = config::Scalar<config::Url>::parse(url);
+  const auto parsed = parse_http_url(url);
   if (!parsed) return std::unexpected(parsed.error());
-  if (parsed->scheme != "http" && parsed->scheme != "https") {
-    return std::unexpected("the scheme must be http or https, not " +
-                           config::quoted(parsed->scheme));
-  }
   if (!parsed->password.empty()) {
     return std::unexpected(
         "a password on the command line is easily disclosed: set the environment variable "

@@ -13,6 +13,21 @@ std::vector<const CLI::App*> commands_of(const CLI::App& cli) {
   return cli.get_subcommands([](const CLI::App* command) { return !command->get_name().empty(); });
 }
 
+// "vitalsd config check": the command as far as it was recognized.
+std::string full_name(const CLI::App& cli) {
+  const CLI::App* parent = cli.get_parent();
+  return (parent ? full_name(*parent) + ' ' : "") + cli.get_name();
+}
+
+// The command that has the option, of `cli` and those below it; null if there is none.
+const CLI::App* owner_of(const CLI::App& cli, const std::string& option) {
+  if (cli.get_option_no_throw(option) != nullptr) return &cli;
+  for (const CLI::App* command : commands_of(cli)) {
+    if (const CLI::App* owner = owner_of(*command, option)) return owner;
+  }
+  return nullptr;
+}
+
 std::string unexpected(const CLI::App& cli, const std::string& argument) {
   std::vector<std::string> known;
   if (argument.starts_with('-')) {
@@ -27,12 +42,6 @@ std::string unexpected(const CLI::App& cli, const std::string& argument) {
          config::quoted(argument) + config::did_you_mean(argument, {known.begin(), known.end()});
 }
 
-// "vitalsd config check": the command as far as it was recognized.
-std::string full_name(const CLI::App& cli) {
-  const CLI::App* parent = cli.get_parent();
-  return (parent ? full_name(*parent) + ' ' : "") + cli.get_name();
-}
-
 // The command as far as it was recognized: check of config of vitalsd.
 const CLI::App& last_command(const CLI::App& cli) {
   const CLI::App* command = &cli;
@@ -44,10 +53,26 @@ const CLI::App& last_command(const CLI::App& cli) {
 
 std::string usage_error(const CLI::App& cli, const CLI::ParseError& error) {
   const CLI::App& command = last_command(cli);
-  const std::vector<std::string> unknown = command.remaining();
+  const CLI::App* place = &command;
+  std::vector<std::string> unknown = command.remaining();
+  while (unknown.empty() && place->get_parent() != nullptr) {
+    place = place->get_parent();  // the argument precedes the name of the command
+    unknown = place->remaining();
+  }
   const std::string name = full_name(command);
-  return name + ": " + (unknown.empty() ? error.what() : unexpected(command, unknown.front())) +
-         "\nRun '" + name + " --help' for more information.\n";
+  std::string problem = error.what();
+  if (!unknown.empty()) {
+    const std::string& first = unknown.front();
+    const std::string option = first.substr(0, first.find('='));
+    const CLI::App* owner = option.starts_with('-') ? owner_of(command, option) : nullptr;
+    if (owner == nullptr) {
+      problem = unexpected(*place, first);
+    } else {
+      problem =
+          config::quoted(option) + " must follow the command: " + full_name(*owner) + ' ' + option;
+    }
+  }
+  return name + ": " + problem + "\nRun '" + name + " --help' for more information.\n";
 }
 
 void refuse_daemon_options(const CLI::App& cli) {
@@ -63,7 +88,9 @@ void refuse_daemon_options(const CLI::App& cli) {
                             CLI::ExitCodes::ExtrasError);
     }
     if (same->count() > 0) {
-      throw CLI::ParseError(name + " is given twice", CLI::ExitCodes::ExtrasError);
+      throw CLI::ParseError(
+          same->get_name() == name ? name + " is given twice" : name + " and FILE are both given",
+          CLI::ExitCodes::ExtrasError);
     }
   }
 }

@@ -64,8 +64,12 @@ std::string decode_query(std::string_view text) { return decode(text, ' '); }
 // Adds one parameter. A field of a form that is left empty selects nothing. Returns the error.
 std::string add(ProbeFilter& filter, const std::string& name, std::string value) {
   if (name == "state") return add_states(value, filter.states);
-  if (name == "kind" || name == "name") {
-    if (!value.empty()) (name == "kind" ? filter.kinds : filter.names).push_back(std::move(value));
+  if (name == "kind") {
+    for (const auto part : std::views::split(value, ',')) {
+      if (!part.empty()) filter.kinds.emplace_back(std::string_view(part));
+    }
+  } else if (name == "name") {
+    if (!value.empty()) filter.names.push_back(std::move(value));
   } else if (name == "q") {
     filter.text = std::move(value);
   } else if (name.starts_with(kLabel) && name.size() > kLabel.size()) {

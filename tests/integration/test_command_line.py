@@ -116,6 +116,12 @@ def test_check_of_some_probes(config: Callable[..., Path], examples: dict[int, s
     assert names("--sort", "name") == ["api", "dumps", "nobody", "web"]
     assert names("web", "d*") == ["dumps", "web"]
     assert names("--kind", "tcp", "--failed") == ["nobody"]
+    assert names("--kind", "tcp,http", "--sort", "name") == names(
+        "--kind=tcp", "--kind=http", "--sort=name"
+    )
+    done = run("check", "--config", file, "--failed", "--format", "json", "web")
+    status = json.loads(done.stdout)
+    assert (done.returncode, status["state"], status["probes"]) == (OK, "ok", [])
     done = run("check", "--config", file, "web", "--quiet")
     assert (done.returncode, done.stdout) == (OK, "")
     assert run("check", "--config", file, "--format", "nagios").stdout.startswith("CRITICAL - ")
@@ -353,6 +359,12 @@ def test_a_health_check_of_nobody() -> None:
     assert done.stderr == f"{url}: {url[7:-10]}: Connection refused\n"
 
 
+def test_a_health_check_of_an_invalid_url() -> None:
+    done = run("healthcheck", "--url", "ftp://x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "--url: the scheme must be http or https, not 'ftp'\n"
+
+
 def test_version_and_help() -> None:
     version = run("--version")
     assert version.returncode == 0
@@ -407,7 +419,25 @@ UNUSED = "is an option of the daemon, which this command does not use"
         ("--listen :1 metrics", 2, f"vitalsd metrics: --listen {UNUSED}"),
         ("--config x config reference", 2, f"vitalsd config reference: --config {UNUSED}"),
         ("--config x check --config y", 3, "vitalsd check: --config is given twice"),
-        ("--config x config check y", 2, "vitalsd config check: --config is given twice"),
+        ("--config x config check y", 2, "vitalsd config check: --config and FILE are both given"),
+        ("-q check", 3, "vitalsd check: '-q' must follow the command: vitalsd check -q"),
+        (
+            "--format json check",
+            3,
+            "vitalsd check: '--format' must follow the command: vitalsd check --format",
+        ),
+        (
+            "--format=json",
+            2,
+            "vitalsd: '--format' must follow the command: vitalsd check --format",
+        ),
+        (
+            "config --strict check x",
+            2,
+            "vitalsd config check: '--strict' must follow the command: "
+            "vitalsd config check --strict",
+        ),
+        ("--bogus check", 3, "vitalsd check: unexpected argument '--bogus'"),
     ],
 )
 def test_wrong_usage(arguments: str, code: int, error: str) -> None:
@@ -446,19 +476,30 @@ def test_output_that_cannot_be_written(
         assert b"vitalsd: cannot write to standard output" in done.stderr, command
 
 
-def test_progress_on_a_terminal(config: Callable[..., Path], nginx: Nginx) -> None:
-    """Standard error is a terminal, standard output is not."""
+@pytest.mark.parametrize("kind_of_terminal", ["xterm", "dumb"])
+def test_progress_on_a_terminal(
+    config: Callable[..., Path], nginx: Nginx, kind_of_terminal: str
+) -> None:
+    """Standard error is a terminal, standard output is not. A dumb one cannot clear a line."""
     silent = f"{{name: silent, kind: http, url: '{nginx.url('/silent')}', timeout: 3s}}"
     file = config(silent, f"{{name: web, kind: tcp, endpoint: '127.0.0.1:{nginx.port}'}}")
     terminal, end = pty.openpty()
     with subprocess.Popen(
-        [binary(), "check", "-c", file], stdout=subprocess.PIPE, stderr=end, text=True
+        [binary(), "check", "-c", file],
+        stdout=subprocess.PIPE,
+        stderr=end,
+        text=True,
+        env={**os.environ, "TERM": kind_of_terminal},
     ) as process:
         output, _ = process.communicate(timeout=60)
+    os.write(end, b"END")  # a read of an empty terminal fails
+    shown = os.read(terminal, 10_000).decode().removesuffix("END")
     os.close(end)
-    shown = os.read(terminal, 10_000).decode()
     os.close(terminal)
     assert process.returncode == CRITICAL
+    if kind_of_terminal == "dumb":
+        assert shown == ""
+        return
     assert re.search(r"waiting for [12] of 2 probes: silent", shown), shown
     assert shown.endswith("\r\x1b[K")
     assert "waiting for 1 of" not in output

@@ -61,6 +61,8 @@ TEST(DecodePath, LeavesAPlus) {
   EXPECT_EQ(decode_path("a%2Fb+c%"), "a/b+c%");
   EXPECT_EQ(decode_path(encode_query("a b/?\xc3\xa9")), "a b/?\xc3\xa9");
   EXPECT_EQ(decode_path("a%FF%00"), "a\ufffd\ufffd");  // pages and JSON repeat it
+  EXPECT_EQ(parse_filter("kind=http,tcp&kind=redis")->kinds,
+            (std::vector<std::string>{"http", "tcp", "redis"}));
   EXPECT_EQ(parse_filter("q=%FE&label.%ff=x")->text, "\ufffd");
   EXPECT_EQ(parse_filter("q=%FE&label.%ff=x")->labels.front().first, "\ufffd");
 }
