@@ -3,6 +3,7 @@
 #include "config/scalar.hpp"
 #include "config/url.hpp"
 #include "exporter/model/text_format.hpp"
+#include "probes/net/http_access.hpp"
 
 #include <algorithm>
 #include <array>
@@ -23,11 +24,8 @@ std::string_view without_list(std::string_view type) {
 }
 
 std::string url_text(const std::string& text) {
-  auto url = config::Scalar<config::Url>::parse(text);
-  if (!url) return std::string(kHidden);
-  const bool has_query = !url->query.empty();
-  url->query.clear();
-  return url->text() + (has_query ? "?..." : "");
+  const auto url = config::Scalar<config::Url>::parse(text);
+  return url ? net::shown(*url) : std::string(kHidden);
 }
 
 std::string secret_text(const config::Value& value) {

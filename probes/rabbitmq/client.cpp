@@ -1,6 +1,7 @@
 #include "probes/rabbitmq/client.hpp"
 
 #include "config/scalar.hpp"
+#include "exporter/model/text_format.hpp"
 #include "probes/net/http_proxy.hpp"
 #include "probes/net/offload.hpp"
 
@@ -68,7 +69,7 @@ net::HttpRequest Client::request(const config::Url& url, Time deadline) const {
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   if (left.count() <= 0) {
-    throw ProbeError(Reason::timeout, url.text() + ": no time is left for the request");
+    throw ProbeError(Reason::timeout, net::shown(url) + ": no time is left for the request");
   }
   net::HttpRequest request = authorized_;
   request.url = url;
@@ -79,14 +80,14 @@ net::HttpRequest Client::request(const config::Url& url, Time deadline) const {
 
 ProbeError Client::refused(const config::Url& url, const net::HttpResponse& response) const {
   constexpr std::size_t kMaxReason = 200;
-  const std::string reason = read_reason(response.body).substr(0, kMaxReason);
+  const std::string reason = shown_text(read_reason(response.body), kMaxReason);
   if (response.status == 401 && reason == kNotManagementUser && !access_.user.empty()) {
     return lacks_tag({.name = access_.user, .tags = {}});
   }
-  return net::about_response(
-      url, access_.proxy,
-      {reason_of(response.status), fmt::format("{}: status {}{}{}", url.text(), response.status,
-                                               reason.empty() ? "" : ": ", reason)});
+  return net::about_response(url, access_.proxy,
+                             {reason_of(response.status),
+                              fmt::format("{}: status {}{}{}", net::shown(url), response.status,
+                                          reason.empty() ? "" : ": ", reason)});
 }
 
 asio::awaitable<NodePage> Client::node_page(const config::Url& url, const std::string& address,
@@ -112,7 +113,7 @@ asio::awaitable<NodePage> Client::node_page(const config::Url& url, const std::s
   if (error) std::rethrow_exception(error);
   if (response.status == 404) {
     throw ProbeError(Reason::mismatch,
-                     url.text() + " has no " + std::string(kNodePagePath) +
+                     net::shown(url) + " has no " + std::string(kNodePagePath) +
                          ": it is not the address of RabbitMQ's Prometheus plug-in (port 15692)");
   }
   if (response.status < 200 || response.status > 299) throw refused(request.url, response);
@@ -236,7 +237,7 @@ asio::awaitable<AllQueues> Client::queues(const config::Url& api, Columns wanted
     total = list.total;
     std::ranges::move(list.queues, std::back_inserter(all.queues));
     if (all.queues.size() > kMaxQueues) {
-      throw ProbeError(Reason::protocol, api.text() + ": too many queues");
+      throw ProbeError(Reason::protocol, net::shown(api) + ": too many queues");
     }
     if (list.queues.empty() || page >= list.pages) break;
   }

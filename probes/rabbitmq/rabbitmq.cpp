@@ -103,7 +103,7 @@ class RabbitmqProbe final : public Probe {
 
   [[nodiscard]] std::string target() const override {
     const config::Url& first = url_ ? *url_ : urls_.front();
-    return first.text() +
+    return net::shown(first) +
            (urls_.size() > 1 ? " and " + std::to_string(urls_.size() - 1) + " more" : "");
   }
   [[nodiscard]] std::string endpoint() const override {
@@ -132,7 +132,7 @@ class RabbitmqProbe final : public Probe {
   // ---- all from the management API
 
   asio::awaitable<void> observe_by_management(SampleSet& out, Clock::time_point deadline) {
-    out.doing("waiting for a response from " + url_->text());
+    out.doing("waiting for a response from " + net::shown(*url_));
     const bool is_due = !managed_ || Clock::now() >= managed_due_;
     if (is_due && !co_await read_details(*url_, deadline)) {
       is_management_ = false;  // the address of the plug-in
@@ -146,7 +146,7 @@ class RabbitmqProbe final : public Probe {
     if (is_due) co_await expect_all(*url_, all.queues, deadline);
     if (!has_statistics_) {
       out.fail(Reason::mismatch,
-               url_->text() +
+               net::shown(*url_) +
                    " has no statistics, because management_agent.disable_metrics_collector or "
                    "management.disable_stats is true in rabbitmq.conf, so the consumers of queues "
                    "are unknown: set urls to the Prometheus plug-in of each node (port 15692), and "
@@ -176,7 +176,7 @@ class RabbitmqProbe final : public Probe {
     std::optional<ProbeError> failure;
     if (management_) {
       try {
-        out.doing("waiting for a response from " + management_->text());
+        out.doing("waiting for a response from " + net::shown(*management_));
         co_await refresh_details(start + limit * 9 / 10);
       } catch (const ProbeError& error) {
         failure = error;
@@ -246,12 +246,12 @@ class RabbitmqProbe final : public Probe {
         throw ProbeError(Reason::mismatch, url.host + " has more than 64 addresses");
       }
     } catch (const ProbeError& error) {
-      answers.push_back({url.text(), {}, error});
+      answers.push_back({net::shown(url), {}, error});
       co_return;
     }
     std::vector<asio::awaitable<void>> tasks;
     for (const asio::ip::address& address : addresses) {
-      std::string title = url.text();
+      std::string title = net::shown(url);
       if (addresses.size() > 1) title += " (" + address.to_string() + ')';
       tasks.push_back(ask(url, address.to_string(), std::move(title), deadline, answers));
     }
@@ -277,7 +277,7 @@ class RabbitmqProbe final : public Probe {
     if (managed_ && Clock::now() < managed_due_) co_return;
     try {
       if (!co_await read_details(*management_, deadline)) {
-        throw ProbeError(Reason::mismatch, management_->text() +
+        throw ProbeError(Reason::mismatch, net::shown(*management_) +
                                                " has no management API: is the plug-in "
                                                "rabbitmq_management enabled?");
       }
@@ -353,9 +353,11 @@ void RabbitmqProbe::read_urls(config::Node& options) {
   for (const config::Url& url : urls_) check("urls", url);
   if (management_) check("management", *management_);
   for (std::size_t i = 0; i < urls_.size(); ++i) {
-    const auto same = [&](const config::Url& other) { return other.text() == urls_[i].text(); };
+    // The query is not sent.
+    const std::string shown = net::shown(urls_[i]);
+    const auto same = [&](const config::Url& other) { return net::shown(other) == shown; };
     if (std::any_of(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i), same)) {
-      options.error("urls", urls_[i].text() + " is listed twice");
+      options.error("urls", shown + " is listed twice");
     }
   }
   if (management_ && !client_.access().has_credentials())

@@ -57,7 +57,7 @@ def test_the_page_of_a_probe(vitalsd: Daemon, nginx: Nginx) -> None:
     page = daemon.page("/probes/api.v1_x%2D2")
     assert re.search(r"<dt>headers.X-Token</dt><dd>\(not shown\)</dd>", page)
     assert 'href="../?label.team=web"' in page
-    assert "/?..." in document("api.v1_x-2")["probe"]["options"]["url"]
+    assert "/?…" in document("api.v1_x-2")["probe"]["options"]["url"]
     assert 'href="probes/api.v1_x-2"' in daemon.page("/")
 
     status, body = daemon.get("/api/v1/probes/unknown")

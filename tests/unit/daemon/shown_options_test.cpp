@@ -47,7 +47,7 @@ TEST(ShownOptions, HaveNoSecrets) {
             "url=redis://a.test\npassword={file: /run/pw}\n");
   EXPECT_EQ(shown("{name: a, kind: http, url: 'http://u:pw@a.test/x?key=hunter2', body: hunter2, "
                   "method: POST, headers: {X-Token: hunter2}, expect: {json: {/token: hunter2}}}"),
-            "url=http://a.test/x?...\nbody=(not shown)\nmethod=POST\nheaders.X-Token=(not shown)\n"
+            "url=http://a.test/x?…\nbody=(not shown)\nmethod=POST\nheaders.X-Token=(not shown)\n"
             "expect.json./token=(not shown)\n");
 }
 

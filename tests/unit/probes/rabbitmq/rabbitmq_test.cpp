@@ -123,6 +123,24 @@ TEST_F(RabbitmqTest, ReadsEverythingFromTheManagementApi) {
   EXPECT_EQ(seen.duplicates(), 0U);
 }
 
+// A query may contain a token.
+TEST_F(RabbitmqTest, ShowsNoQueryOfAUrl) {
+  Bodies none;
+  const auto server = serve(none);
+  const std::string url = "'" + server->url() + "/x?key=hunter2'";
+  for (const std::string& options : {"url: " + url, "urls: [" + url + "]",
+                                     "urls: [" + url + "], user: watch, management: " + url}) {
+    const auto probe = make(options);
+    EXPECT_EQ(probe->target(), server->url() + "/x?…");
+    const std::string failure = fixture.observe(*probe).failure();
+    EXPECT_THAT(failure, HasSubstr(server->url() + "/x")) << options;
+    EXPECT_THAT(failure, testing::Not(HasSubstr("hunter2"))) << options;
+  }
+  const std::string error = error_of("urls: ['http://a/?k=hunter2', 'http://a/?k=hunter3']");
+  EXPECT_THAT(error, HasSubstr("http://a/?… is listed twice"));
+  EXPECT_THAT(error, testing::Not(HasSubstr("hunter")));
+}
+
 TEST_F(RabbitmqTest, TheHealthCheckKnowsAlarmsBeforeTheNodesDo) {
   Bodies bodies = management();
   bodies["/api/health/checks/alarms"] =
