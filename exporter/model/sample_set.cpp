@@ -229,16 +229,43 @@ void SampleSet::add_histogram(const MetricInfo& metric, const HistogramCounts& c
 void SampleSet::conceal(std::string secret) {
   constexpr std::size_t kMinLength = 4;
   if (secret.size() < kMinLength || std::ranges::find(secrets_, secret) != secrets_.end()) return;
-  secrets_.push_back(std::move(secret));
+  secrets_.push_back(secret);
   // Longer secrets are replaced first, because one secret may be part of another.
   std::ranges::sort(secrets_, std::ranges::greater{}, &std::string::size);
+  // config::quoted() shows "http://TEXT@REST" as "http://***@REST", also if the '@' is in a secret.
+  const std::size_t at = secret.rfind('@');
+  if (at != std::string::npos && at + 1 < secret.size()) conceal("***" + secret.substr(at));
 }
 
+namespace {
+
+// The start of a secret that is replaced wherever it occurs.
+constexpr std::size_t kStart = 16;
+
+// The size of the longest start of the secret at the end of the text, less than kStart.
+std::size_t start_at_end(std::string_view text, std::string_view secret) {
+  std::size_t size = std::min({kStart, secret.size(), text.size() + 1}) - 1;
+  while (size > 0 && !text.ends_with(secret.substr(0, size))) --size;
+  return size;
+}
+
+// Removes the start of a secret before each "…", the mark of a text that has been cut.
+void conceal_cut(std::string& text, const std::string& secret) {
+  constexpr std::string_view kCut = "…";
+  for (std::size_t at = text.find(kCut); at != std::string::npos; at = text.find(kCut, at)) {
+    const std::size_t size = start_at_end(std::string_view(text).substr(0, at), secret);
+    if (size > 0) text.replace(at - size, size, "***");
+    at = text.find(kCut, at - size) + kCut.size();
+  }
+}
+
+}  // namespace
+
 // A text may have megabytes, so it is cut before the search. The last bytes are removed as well,
-// because they may be the start of a secret. Probes cut texts too, so the start of a long secret is
-// replaced wherever it occurs.
+// because they may be the start of a secret. Probes cut texts too, with shown_text() or
+// config::quoted(), which mark the place: the start of a secret there is replaced, and the start of
+// a long secret wherever it occurs.
 std::string SampleSet::without_secrets(std::string_view text, std::size_t max_size) const {
-  constexpr std::size_t kStart = 16;
   const std::size_t longest = secrets_.empty() ? 0 : secrets_.front().size();
   const bool cut = text.size() > max_size + longest;
   std::string out(text.substr(0, max_size + longest));
@@ -250,6 +277,7 @@ std::string SampleSet::without_secrets(std::string_view text, std::size_t max_si
       at += 3;
     }
   }
+  for (const std::string& secret : secrets_) conceal_cut(out, secret);
   if (cut) out.resize(out.size() - std::min(longest, out.size()));
   return out;
 }

@@ -239,7 +239,9 @@ class HttpProbe final : public Probe {
   void redirect(net::HttpRequest& request, int status, const std::string& location) const {
     const std::optional<config::Url> to = config::resolve_url(request.url, location);
     if (!to) {
-      const std::string shown = location.substr(0, location.find('?'));  // without tokens
+      const std::size_t query = location.find('?');  // may contain tokens
+      const std::string shown =
+          location.substr(0, query) + (query == std::string::npos ? "" : "?…");
       throw ProbeError(Reason::mismatch,
                        "redirected to " + config::quoted(shown) + ", which is not a valid URL");
     }

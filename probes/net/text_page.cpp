@@ -1,5 +1,6 @@
 #include "probes/net/text_page.hpp"
 
+#include "exporter/model/text_format.hpp"
 #include "probes/error.hpp"
 
 #include <algorithm>
@@ -119,7 +120,7 @@ double TextPage::read(std::string_view rest, std::span<TextLabel> labels) const 
       skip_blanks(rest);
       const auto label = std::ranges::find(labels, name, &TextLabel::name);
       if (!take_value(rest, label == labels.end() ? nullptr : &*label)) {
-        fail("the value of label " + std::string(name.substr(0, 64)) + " is not a quoted string");
+        fail("the value of label " + shown_text(name, 64) + " is not a quoted string");
       }
       skip_blanks(rest);
       if (rest.starts_with(',')) {

@@ -1,5 +1,7 @@
 #include "probes/prometheus/answers.hpp"
 
+#include "exporter/model/text_format.hpp"
+
 #include <charconv>
 #include <cmath>
 #include <system_error>
@@ -57,7 +59,7 @@ void Rules::object_ended(std::string_view path) {
   ++(known == by_health_.end() ? by_health_["unknown"] : known->second);
   if (health_ == "err") {
     constexpr std::size_t kMaxError = 120;
-    failing_.add(name_ + (error_.empty() ? "" : ": " + error_.substr(0, kMaxError)));
+    failing_.add(name_ + (error_.empty() ? "" : ": " + shown_text(error_, kMaxError)));
   }
   name_.clear();
   health_.clear();

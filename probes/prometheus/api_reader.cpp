@@ -72,8 +72,10 @@ class Handler {
     } else if (path_ == "/errorType") {
       error_type = text_;
     } else if (path_ == "/error") {
+      mark_cut();
       error = text_;
     } else if (path_ == "/warnings") {
+      mark_cut();
       if (warning.empty()) warning = text_;
     } else {
       content_.text(path_, text_);
@@ -99,6 +101,11 @@ class Handler {
   std::string warning;
 
  private:
+  // The mark of a cut: see SampleSet::shown().
+  void mark_cut() {
+    if (text_.size() == kMaxText) text_ += "…";
+  }
+
   bool append(json::string_view part, std::size_t max) {
     text_.append(part.data(), std::min(part.size(), max - std::min(max, text_.size())));
     return true;
@@ -188,7 +195,6 @@ ProbeError api_error(int status, std::string_view type, std::string_view text) {
 }
 
 ProbeError api_error(int status, std::string_view body) {
-  constexpr std::size_t kMaxShown = 200;
   NoContent nothing;
   ApiReader reader(nothing);
   try {
@@ -198,7 +204,7 @@ ProbeError api_error(int status, std::string_view body) {
     if (error.reason() != Reason::protocol) return error;
   }
   const std::string_view line = body.substr(0, body.find_first_of("\r\n"));
-  return api_error(status, "", line.starts_with('<') ? "" : line.substr(0, kMaxShown));
+  return api_error(status, "", line.starts_with('<') ? "" : line);
 }
 
 }  // namespace vitalsd::prometheus

@@ -1,5 +1,6 @@
 #include "probes/kubernetes/logs/log_lines.hpp"
 
+#include "exporter/model/text_format.hpp"
 #include "probes/kubernetes/objects/time.hpp"
 
 #include <algorithm>
@@ -39,7 +40,7 @@ void LogReader::take(std::string_view line, bool is_truncated) {
   const std::size_t end = std::min(line.find(' '), line.size());
   const std::optional<std::int64_t> at = parse_nanoseconds(line.substr(0, end));
   if (!at) {
-    complaint_ = line.substr(0, kMaxComplaint);
+    complaint_ = shown_text(line, kMaxComplaint);
     return;
   }
   complaint_.clear();

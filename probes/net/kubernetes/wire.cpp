@@ -78,6 +78,7 @@ std::string printable_line(std::string_view text) {
   std::string out = printable_utf8(text.substr(0, kMaxMessage));
   std::ranges::replace_if(out, [](unsigned char c) { return c < ' '; }, ' ');
   while (out.ends_with(' ')) out.pop_back();
+  if (text.size() > kMaxMessage) out += "…";
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "exporter/model/sample_set.hpp"
 
+#include "config/problems.hpp"
 #include "exporter/model/text_format.hpp"
 
 #include <algorithm>
@@ -260,6 +261,32 @@ TEST(SampleSet, ConcealsTheStartOfALongSecret) {
   EXPECT_EQ(set.shown("key 'AKIAABCDEFGHIJKLMN…' of AKIAABCDEFGHIJKLMNOPQRSTUVWXYZ"),
             "key '***…' of ***");
   EXPECT_EQ(set.shown("key 'AKIAABCD'"), "key 'AKIAABCD'");
+}
+
+// A cut text ends with "…", so the start of a short secret before it is known to be one.
+TEST(SampleSet, ConcealsTheStartOfASecretAtACut) {
+  SampleSet set;
+  set.conceal("pTOKabcdefghij");
+  set.conceal("AKIAABCDEFGHIJKLMNOPQRSTUVWXYZ");
+  EXPECT_EQ(set.shown("is 'ppp" + std::string("pTOKabcdefg…', expected 'pTOK…'")),
+            "is 'ppp***…', expected '***…'");
+  EXPECT_EQ(set.shown("'AKIAABC…' or 'A…'"), "'***…' or '***…'");
+  EXPECT_EQ(set.shown("'pTOK' or 'x…'"), "'pTOK' or 'x…'");
+  // Text of every length before the secret, cut by either function.
+  for (std::size_t size = 0; size < 100; ++size) {
+    const std::string text = std::string(size, 'x') + "pTOKabcdefghij";
+    EXPECT_FALSE(set.shown(config::quoted(text)).contains("pT")) << size;
+    EXPECT_FALSE(set.shown(shown_text(text, 80)).contains("pT")) << size;
+  }
+}
+
+// quoted() takes the text before '@' for the credentials of a URL.
+TEST(SampleSet, ConcealsASecretWithAnAt) {
+  SampleSet set;
+  set.conceal("pass@word@1234");
+  EXPECT_EQ(set.shown(config::quoted("http://pass@word@1234")), "'http://***'");
+  EXPECT_EQ(set.shown(config::quoted("token:pass@word@1234")), "'***'");
+  EXPECT_EQ(set.shown("pass@word@1234"), "***");
 }
 
 TEST(SampleSet, ShowsAMessageWithoutSecretsAndControlCharacters) {

@@ -122,5 +122,33 @@ TEST_F(HttpCredentials, AreConcealedIfTheServerRepeatsThem) {
   EXPECT_EQ(repeated("x-forwarded-proto", ", headers: {X-Forwarded-Proto: http}"), shown("http"));
 }
 
+// The query of the redirect is not shown, and the secret has a '?'.
+TEST_F(HttpCredentials, AreConcealedBeforeAQuery) {
+  answer_always(redirect(302, "http://%/abcd?1234"));
+  EXPECT_EQ(observe(", headers: {Authorization: 'Token abcd?1234'}").failure(),
+            "mismatch: redirected to 'http://%/***…', which is not a valid URL");
+}
+
+// A message shows 80 bytes of a text, which may end in a secret.
+TEST_F(HttpCredentials, AreConcealedWhereATextIsCut) {
+  const std::string filler(60, 'p');
+  const std::string bearer = ", bearer_token: pTOKabcdefghijklmn";
+  for (std::size_t more = 0; more < 20; ++more) {
+    const std::string text = filler + std::string(more, 'p');
+    answer = [text](const HttpCall& call) {
+      return redirect(302, "ftp://" + text + call.header("authorization").substr(7));
+    };
+    const std::string redirected = observe(bearer).failure();
+    EXPECT_TRUE(redirected.contains("***")) << redirected;
+    EXPECT_FALSE(redirected.contains("pT")) << redirected;
+    answer = [text](const HttpCall& call) {
+      return http_answer(200, "{\"a\":\"" + text + call.header("authorization").substr(7) + "\"}");
+    };
+    const std::string differs = observe(bearer + ", expect: {json: {/a: ok}}").failure();
+    EXPECT_TRUE(differs.contains("ppp")) << differs;
+    EXPECT_FALSE(differs.contains("pT")) << differs;
+  }
+}
+
 }  // namespace
 }  // namespace vitalsd

@@ -175,6 +175,19 @@ TEST_F(PrometheusTest, ConcealsSecretsInErrors) {
   EXPECT_EQ(run.failure(), "permission: query q: status 403: 'no access for ***'");
 }
 
+// A message shows 80 bytes of a text, which may end in a secret: the token, or a password decoded
+// by a proxy.
+TEST_F(PrometheusTest, ConcealsTheStartOfASecretWhereATextIsCut) {
+  for (const std::string login : {"bearer_token: hush-hush", "user: u, password: hush-hush"}) {
+    for (std::size_t size = 60; size < 82; ++size) {
+      answers["/api/v1/targets"] = http_answer(500, std::string(size, 'x') + " u:hush-hush");
+      const std::string failure = observe(", alerting: false, " + login).failure();
+      EXPECT_THAT(failure, HasSubstr("xxx"));
+      EXPECT_THAT(failure, testing::Not(HasSubstr("hu"))) << size;
+    }
+  }
+}
+
 // ---- queries ------------------------------------------------------------------------------------
 
 TEST_F(PrometheusTest, PublishesTheValueOfAQuery) {
