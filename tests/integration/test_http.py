@@ -120,7 +120,7 @@ def test_redirects(vitalsd: Daemon, nginx: Nginx) -> None:
     assert daemon.value("probe_http_status_code", probe="followed") == 200
     daemon.wait_ok("shown")
     assert daemon.value("probe_http_redirects", probe="shown") == 0
-    assert error(daemon, "loop") == "status 302, expected 2xx"
+    assert error(daemon, "loop") == "more than 3 redirects: status 302, expected 2xx"
     assert daemon.value("probe_http_redirects", probe="loop") == 3
 
 
