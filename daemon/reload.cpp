@@ -1,11 +1,13 @@
 #include "daemon/reload.hpp"
 
 #include "daemon/log.hpp"
+#include "exporter/model/text_format.hpp"
 
 #include <chrono>
 #include <exception>
 #include <functional>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -215,7 +217,7 @@ void Reloader::finish(Loaded loaded) {
                {{"problem", problems.line(problem)}});
   }
   metrics_.set_reload(false);
-  std::string text = problems.text();
+  const std::string text = shown_lines(problems.text(), std::string::npos);
   on_reloaded("the configuration is invalid, keeping the previous configuration: " +
               text.substr(0, text.find_last_not_of('\n') + 1));
   report(false, "Configuration is invalid, keeping the previous configuration:\n" + text);

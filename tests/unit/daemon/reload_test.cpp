@@ -95,6 +95,14 @@ TEST_F(ReloadTest, InstallsNothingOfAnInvalidFile) {
   EXPECT_EQ(last_reload_successful(), 1);
 }
 
+// The response quotes the file, which may be in another encoding.
+TEST_F(ReloadTest, TellsTheProblemsAsText) {
+  write(config("second") + "caf\xe9: 5\n");
+  const std::string text = reload();
+  EXPECT_TRUE(text.starts_with("bad: ")) << text;
+  EXPECT_TRUE(text.contains("caf\ufffd")) << text;
+}
+
 TEST_F(ReloadTest, ReloadsAgainForRequestsDuringAReload) {
   std::vector<int> served;
   const auto reload = [&](int i) {
