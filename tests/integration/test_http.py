@@ -410,7 +410,7 @@ def test_through_a_proxy(
     assert error(daemon, "missing-tls") == "status 404, expected 2xx"
     daemon.wait_failed("no-proxy", "internal")
     assert error(daemon, "no-proxy") == "the proxy 127.0.0.1:1: Connection refused"
-    daemon.wait_failed("nowhere", "protocol")  # this proxy closes the connection
+    daemon.wait_failed("nowhere", "internal")  # this proxy closes the connection
     # The proxy gets the address of the URL and no header for the origin.
     connects = [each for each in forward_proxy.requests if each.method == "CONNECT"]
     assert {each.target for each in connects} == {f"127.0.0.1:{nginx.tls_port}"}
