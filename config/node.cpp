@@ -1,5 +1,7 @@
 #include "config/node.hpp"
 
+#include "config/characters.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <unordered_set>
@@ -43,6 +45,14 @@ void refuse_duplicates(const std::vector<Value>& items, const std::string& path,
     problems.error(item.mark, path + '[' + std::to_string(i) + ']',
                    quoted(item.text) + " is listed twice");
   }
+}
+
+// As in Kubernetes: letters, digits and "_-.", no digit first. A variable that nobody expands has a
+// warning of its own.
+bool is_variable_name(std::string_view text) {
+  return !text.empty() && !is_digit(text.front()) && std::ranges::all_of(text, [](char c) {
+    return is_letter(c) || is_digit(c) || std::string_view("_-.${}").contains(c);
+  });
 }
 
 std::string must_be(const std::string& expected, const Value& found) {
@@ -179,6 +189,14 @@ Secret Node::secret(std::string_view key, std::string_view help) {
     error(key, must_be(forms, value));
     return {};
   }
+  // Another key may be a part of a secret that begins with a brace, so it is not shown.
+  const std::vector<std::string_view> sources = {"file", "env", "credential"};
+  for (const Member& found_source : value.members) {
+    if (!nearest(found_source.key, sources).empty()) continue;
+    error(key, "must have exactly one source: " + forms + "; a secret in plain text that begins " +
+                   "with a brace must be in quotes");
+    return {};
+  }
   Node source(value, path_of(key), *problems_);
   const auto file = source.find<std::string>("file", "");
   const auto environment = source.find<std::string>("env", "");
@@ -186,6 +204,14 @@ Secret Node::secret(std::string_view key, std::string_view help) {
   source.finish();
   if (source.has("file") + source.has("env") + source.has("credential") != 1) {
     error(key, "must have exactly one source: " + forms);
+    return {};
+  }
+  if (environment && !is_variable_name(*environment)) {
+    source.error("env", "must be the name of an environment variable");
+    return {};
+  }
+  if (credential && credential->find_first_of(" \t\n/") != std::string::npos) {
+    source.error("credential", "must be the name of a credential");
     return {};
   }
   if (file) return Secret::file(*file);

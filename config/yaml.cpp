@@ -180,7 +180,9 @@ class Builder final : public YAML::EventHandler {
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!") {
-      problems_.error(to_mark(mark), "", "the tag " + quoted(tag) + " is not supported: remove it");
+      // The tag may be the start of a password.
+      problems_.error(to_mark(mark), "",
+                      "a value that begins with '!' must be in quotes: tags are not supported");
     }
   }
 
@@ -209,7 +211,10 @@ class Builder final : public YAML::EventHandler {
       // yaml-cpp places a null value in the next line, which would mislead the user.
       if (v.kind == Value::Kind::null) {
         v.mark = parent.key_mark;
-        check_space(parent);
+        if (parent.is_flow && !parent.key.empty()) {
+          refuse_key_without_value(parent);
+          return;
+        }
       }
       if (!parent.key.empty()) {
         parent.value.members.push_back({std::move(parent.key), parent.key_mark, std::move(v)});
@@ -217,13 +222,14 @@ class Builder final : public YAML::EventHandler {
     }
   }
 
-  // In brackets, "key:value" is a key without a value. Shows no value, because it may be a secret.
-  void check_space(const Open& parent) {
-    const std::string& key = parent.key;
-    const std::size_t colon = key.find(':');
-    if (!parent.is_flow || last_is_quoted_ || colon == std::string::npos) return;
+  // In brackets, "key:value" and text after a comma are keys without a value. The key is not shown
+  // and not read, because it may be a part of a secret.
+  void refuse_key_without_value(const Open& parent) {
+    const bool lacks_space = !last_is_quoted_ && parent.key.contains(':');
     problems_.error(parent.key_mark, "",
-                    "a space is missing after " + quoted(key.substr(0, colon + 1)));
+                    lacks_space ? "a space is missing after the ':'"
+                                : "a key in braces has no value: put text with a comma or a brace "
+                                  "in quotes");
   }
 
   void take_key(Open& parent, const Value& key) {
@@ -240,7 +246,7 @@ class Builder final : public YAML::EventHandler {
     } else if (const auto [first, is_new] = parent.lines.try_emplace(key.text, key.mark.line);
                !is_new) {
       problems_.error(key.mark, "",
-                      "duplicate key " + quoted(key.text) + ": line " +
+                      "duplicate key" + (parent.is_flow ? "" : ' ' + quoted(key.text)) + ": line " +
                           std::to_string(first->second) + " has it too");
     } else {
       parent.key = key.text;

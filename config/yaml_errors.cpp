@@ -171,7 +171,7 @@ std::string misplaced_colon(std::string_view text, Mark mark) {
     return "a space is missing after the ':'" + in_line(number) + shown(above);
   }
   return "the line continues the text" + in_line(number) +
-         ", because it is indented further: check its indentation" + shown(line);
+         ", because it is indented further: check its indentation";  // the text may be a secret
 }
 
 std::string unclosed(char bracket, int line) {

@@ -166,8 +166,8 @@ Expectation::Expectation(config::Node& node)
   if (statuses_.empty()) statuses_.emplace_back();
   for (const std::string& name : headers_) {
     if (name.empty() || name.find_first_of(": \t") != std::string::npos) {
-      node.error("headers",
-                 config::quoted(name) + " is not a header name: must be a name without a value");
+      node.error("headers", config::quoted(name.substr(0, name.find_first_of(": \t"))) +
+                                " is not a header name: must be a name without a value");
     }
   }
   for (const auto& [pointer, value] : json_) {

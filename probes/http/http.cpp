@@ -113,7 +113,8 @@ class HttpProbe final : public Probe {
     }
     for (const auto& [name, value] : headers_) {
       if (!is_header(name, value))
-        options.error("headers", config::quoted(name) + " is not a valid header");
+        options.error("headers", config::quoted(name.substr(0, name.find_first_of(": "))) +
+                                     " is not a valid header");
     }
   }
 

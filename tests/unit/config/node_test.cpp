@@ -217,6 +217,17 @@ TEST(Node, RequiresExactlyOneSourceOfASecret) {
   EXPECT_EQ(problems_of("p: [a]"), "f:1:4: p: must be " + std::string(kForms) + ", not a list\n");
   EXPECT_EQ(problems_of("p: {fiel: a, env: B}"),
             "f:1:5: p.fiel: unknown key (did you mean 'file'?)\n");
+  const std::string plain = not_one.substr(0, not_one.size() - 1) +
+                            "; a secret in plain text that begins with a brace must be in quotes\n";
+  EXPECT_EQ(problems_of("p: {SECRET: a}"), plain);
+  EXPECT_EQ(problems_of("p: {env: A, SECRET: a}"), plain);
+  EXPECT_EQ(problems_of("p: {env: 'hunter2 SECRET'}"),
+            "f:1:10: p.env: must be the name of an environment variable\n");
+  EXPECT_EQ(problems_of("p: {env: pass/SECRET}"),
+            "f:1:10: p.env: must be the name of an environment variable\n");
+  EXPECT_EQ(problems_of("p: {credential: 'hunter2 SECRET'}"),
+            "f:1:17: p.credential: must be the name of a credential\n");
+  EXPECT_EQ(problems_of("p: {env: my.app-NAME_1}"), "");
   EXPECT_EQ(problems_of("p: {file: [a]}"), "f:1:11: p.file: must be text, not a list\n");
 }
 
