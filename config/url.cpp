@@ -127,6 +127,29 @@ std::string unescaped_password(std::string_view text) {
          percent_encode(ending);
 }
 
+// Whether the URL is valid, but an '@' after its host is more likely the end of a password: in any
+// URL with "name:text" before, unless http allows it in the path of a server. The text after '/' or
+// '?' would otherwise be shown.
+bool has_cut_password(std::string_view text, const boost::urls::url_view& view) {
+  const std::size_t end = end_of_authority(text);
+  const bool has_password = view.has_password();
+  if ((!has_password && !view.has_port()) || text.substr(0, end).contains('[')) return false;
+  const std::string_view rest = text.substr(end);
+  const bool is_query = rest.starts_with('?');
+  const std::string_view place = is_query ? rest : rest.substr(0, rest.find_first_of("?#"));
+  const std::size_t at = place.rfind('@');
+  if (at == std::string_view::npos) return false;
+  const std::string_view scheme = to_view(view.scheme());
+  if (is_query || (scheme != "http" && scheme != "https")) return true;
+  if (place[at - 1] == '/') return false;  // https://host/@user
+  if (has_password) return true;
+  std::string_view host = place.substr(at + 1);
+  host = host.substr(0, host.find('/'));
+  const std::size_t colon = host.find(':');
+  if (colon != std::string_view::npos) return parse_port(host.substr(colon + 1)).has_value();
+  return !host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
 // The first character that is not allowed in a URL, with its correction; empty if all are allowed.
 // The text before '@' and the query may contain secrets, so the message repeats no character of
 // them.
@@ -200,6 +223,12 @@ Parsed<Url> parse_url(std::string_view text, Host allowed) {
   // The URL is valid, but a '#' before an '@' is more likely part of a password than the start of a
   // fragment, which no probe needs.
   if (hint.ends_with("%23")) return invalid("the host of the URL ends at '#': " + hint);
+  if (has_cut_password(text, *parsed)) {
+    const std::string ending(text.substr(end_of_authority(text), 1));
+    return invalid("the host of the URL ends at '" + ending + "', and an '@' follows: write " +
+                   ending + " in a user name or a password as " + percent_encode(ending) +
+                   ", or the '@' as %40");
+  }
   Url url = to_url(*parsed);
   // A C library would read the text only up to the NUL.
   if (url.user.contains('\0') || url.password.contains('\0')) {

@@ -192,6 +192,31 @@ TEST(Url, SuggestsTheEncodingForAPassword) {
   }
 }
 
+// The URL is valid, with another host than its author means.
+TEST(Url, SuggestsTheEncodingForAPasswordWithAValidStart) {
+  const std::string slash =
+      "the host of the URL ends at '/', and an '@' follows: write / in a user name or a password "
+      "as %2F, or the '@' as %40";
+  for (const char* text :
+       {"postgresql://u:SECRETp@ss/SECRETw@h:5432/d", "http://u:12/SECRETpw@127.0.0.1:1/",
+        "http://u:12/SECRETpw@h:1/", "http://u:12/SECRETpw@10.0.0.1", "redis://u:12/SECRETpw@h/0",
+        "https://u:SECRETp@ss/SECRETw@h"}) {
+    EXPECT_EQ(error_of<Url>(text), slash) << text;
+    EXPECT_EQ(error_of<SocketUrl>(text), slash) << text;
+  }
+  for (const char* text : {"http://u:12?SECRETpw@127.0.0.1:1/", "http://u:p@ss?SECRETw@h/"}) {
+    const std::string error = error_of<Url>(text);
+    EXPECT_TRUE(error.contains("write ? in a user name or a password as %3F")) << error;
+    EXPECT_FALSE(error.contains("SECRET")) << error;
+  }
+  for (const char* text :
+       {"https://host/@user", "https://host/a@b", "http://h:80/a@b", "http://u:p@h/@user",
+        "http://h:80/?mail=a@b", "http://u:p@h/x?mail=a@b", "http://[::1]:80/a@b",
+        "http://h:80/a@b/c", "postgresql://u:p@h/d?user=a@b", "unix:///run/redis@1.sock"}) {
+    EXPECT_TRUE(Scalar<SocketUrl>::parse(text)) << text;
+  }
+}
+
 TEST(Url, ReportsTheValidFormWithoutTheText) {
   for (const char* text : {"", "/x", "//h/x", "1http://h/"}) {
     EXPECT_EQ(error_of<Url>(text), "not a valid URL: must have the form https://host.example/path");
