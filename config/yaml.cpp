@@ -3,6 +3,7 @@
 #include "config/yaml_errors.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <map>
 #include <optional>
@@ -81,7 +82,7 @@ Mark to_mark(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; 
 // keys and duplicate keys.
 class Builder final : public YAML::EventHandler {
  public:
-  explicit Builder(Problems& problems) : problems_(problems) {}
+  Builder(std::string_view text, Problems& problems) : text_(text), problems_(problems) {}
 
   Value take() { return std::move(root_); }
 
@@ -97,7 +98,13 @@ class Builder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const std::string_view rest = text_.substr(std::min<std::size_t>(mark.pos, text_.size()));
+    constexpr std::array kForms = {"null", "Null", "NULL", "~"};
+    is_null_written_ = anchor != 0 || std::ranges::any_of(kForms, [&](auto form) {
+                         return rest.starts_with(form);
+                       });
     put(value(Value::Kind::null, mark), anchor);
+    is_null_written_ = true;
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -208,10 +215,10 @@ class Builder final : public YAML::EventHandler {
       take_key(parent, v);
     } else {
       parent.has_key = false;
-      // yaml-cpp places a null value in the next line, which would mislead the user.
       if (v.kind == Value::Kind::null) {
+        // yaml-cpp places a null value in the next line, which would mislead the user.
         v.mark = parent.key_mark;
-        if (parent.is_flow && !parent.key.empty()) {
+        if (parent.is_flow && !parent.key.empty() && !is_null_written_) {
           refuse_key_without_value(parent);
           return;
         }
@@ -253,7 +260,9 @@ class Builder final : public YAML::EventHandler {
     }
   }
 
+  std::string_view text_;
   Problems& problems_;
+  bool is_null_written_ = true;  // the null value that put() adds; no: there is no text for it
   Value root_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, Value> anchors_;
@@ -319,12 +328,15 @@ Value parse_yaml(std::string_view text, Problems& problems) {
   // yaml-cpp accepts an unclosed quote in the last line of a file. A comment in a further line
   // makes it an error.
   std::istringstream in(std::string(text) + (text.ends_with('\n') ? "#" : "\n#"));
-  Builder builder(problems);
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  const std::string_view without_mark =
+      text.substr(text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0);
+  Builder builder(without_mark, problems);
   try {
     YAML::Parser parser(in);
     if (!parser.HandleNextDocument(builder)) return {};
     Value root = builder.take();
-    Builder second(problems);
+    Builder second(without_mark, problems);
     if (parser.HandleNextDocument(second)) {
       problems.error(second.take().mark, "",
                      "the file has more than one document: remove the text after '---'");

@@ -89,6 +89,10 @@ TEST(Yaml, ShowsNoTextThatMayBeAPartOfASecret) {
   EXPECT_EQ(problems_of("a: {b: x y, SECRET}"),
             "f:1:13: a key in braces has no value: put text with a comma or a brace in quotes\n");
   EXPECT_EQ(problems_of("a: {b: 1, c: 2}"), "");
+  for (const char* text : {"a: {b: null, c: ~}", "{\"\u00e4\": NULL, \"b\": Null}",
+                           "\xef\xbb\xbf{\"a\": null,\r\n\"b\":null}", "{a: &n null, b: *n}"}) {
+    EXPECT_EQ(problems_of(text), "") << text;
+  }
 }
 
 TEST(Yaml, ReportsEveryDuplicate) {
